@@ -1,0 +1,54 @@
+"""eventlab: event sourcing on a real Redis and a real MongoDB, small enough to read in one sitting."""
+
+from eventlab.aggregate import Aggregate
+from eventlab.errors import (
+    AdoptionRefused,
+    CorruptEvent,
+    EventLabError,
+    InvalidEvent,
+    InvalidName,
+    KeyReused,
+    NotAdopted,
+    Refused,
+    TokenReused,
+    Trimmed,
+    TrimRefused,
+    VersionConflict,
+    ViewAhead,
+    ViewStopped,
+)
+from eventlab.events import Event, Recorded
+from eventlab.projection import Changes, Projector, View
+from eventlab.repository import Repository
+from eventlab.servers import Lab, connect
+from eventlab.store import ANY, EXISTS, NEW, EventStore
+
+__all__ = [
+    "ANY",
+    "EXISTS",
+    "NEW",
+    "AdoptionRefused",
+    "Aggregate",
+    "Changes",
+    "CorruptEvent",
+    "Event",
+    "EventLabError",
+    "EventStore",
+    "InvalidEvent",
+    "InvalidName",
+    "KeyReused",
+    "Lab",
+    "NotAdopted",
+    "Projector",
+    "Recorded",
+    "Refused",
+    "Repository",
+    "TokenReused",
+    "TrimRefused",
+    "Trimmed",
+    "VersionConflict",
+    "View",
+    "ViewAhead",
+    "ViewStopped",
+    "connect",
+]

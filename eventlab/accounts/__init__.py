@@ -1,0 +1,24 @@
+"""The bank: accounts that keep their state as events."""
+
+from eventlab.accounts.account import (
+    Account,
+    AccountExists,
+    InsufficientFunds,
+    InvalidAmount,
+    TooMuchMoney,
+    UnknownAccount,
+)
+from eventlab.accounts.service import AccountService, Balance
+from eventlab.accounts.view import AccountView
+
+__all__ = [
+    "Account",
+    "AccountExists",
+    "AccountService",
+    "AccountView",
+    "Balance",
+    "InsufficientFunds",
+    "InvalidAmount",
+    "TooMuchMoney",
+    "UnknownAccount",
+]

@@ -1,0 +1,22 @@
+"""A private Redis and MongoDB, shared by the kernels that are open, kept between starts, seen by nobody else."""
+
+from eventlab.servers.errors import (
+    BinaryMissing,
+    BinaryUnusable,
+    DirectoryRefused,
+    ServersError,
+    ServersFailed,
+    ServerUnreachable,
+)
+from eventlab.servers.lab import Lab, connect
+
+__all__ = [
+    "BinaryMissing",
+    "BinaryUnusable",
+    "DirectoryRefused",
+    "Lab",
+    "ServerUnreachable",
+    "ServersError",
+    "ServersFailed",
+    "connect",
+]

@@ -1,0 +1,105 @@
+"""One Redis and one MongoDB for the whole test run, in a directory of their own; also for the kernels of the notebooks."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+from pymongo.database import Database
+
+from eventlab.servers import Lab, connect, own, starter
+from eventlab.servers.directories import DATA_VARIABLE
+
+APART = {"root": "root", "browser": "a browser"}
+LAB = pytest.StashKey[Lab]()
+NOT_RUN = pytest.StashKey[Counter[str]]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--all", action="store_true", help="also run the tests that need root or a browser")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    for name, need in APART.items():
+        config.addinivalue_line("markers", f"{name}: needs {need}; run with --all (make test-all)")
+    config.stash[NOT_RUN] = Counter()
+    if not hasattr(config, "workerinput"):  # a worker of pytest-xdist inherits the directory
+        os.environ[DATA_VARIABLE] = tempfile.mkdtemp(prefix="eventlab-tests-")
+        os.environ.pop(own.REDIS_URL, None)
+        os.environ.pop(own.MONGODB_URL, None)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    left_out = []
+    for item in items:
+        needs = [name for name in APART if item.get_closest_marker(name)]
+        lacks_root = "root" in needs and os.geteuid() != 0
+        if needs and (lacks_root or not config.getoption("--all")):
+            config.stash[NOT_RUN]["root" if lacks_root else needs[0]] += 1
+            left_out.append(item)
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    if session.items and not session.config.option.collectonly:
+        # Held to the end: between two notebooks no kernel is there to hold the servers up.
+        session.config.stash[LAB] = connect()
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    lab = config.stash.get(LAB, None)
+    if lab is not None:
+        lab.close()
+    if not hasattr(config, "workerinput") and DATA_VARIABLE in os.environ:
+        data = Path(os.environ.pop(DATA_VARIABLE))
+        if lab is not None:
+            starter.stop(data)
+        shutil.rmtree(data)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    for name, count in sorted(config.stash[NOT_RUN].items()):
+        how = "make test-all" + (" as root" if name == "root" else "")
+        terminalreporter.write_line(f"not run here: {count} test{'s' * (count > 1)} that need {APART[name]} ({how})")
+
+
+@pytest.fixture(scope="session")
+def lab(pytestconfig: pytest.Config) -> Lab:
+    """The session's servers, connected."""
+    return pytestconfig.stash[LAB]
+
+
+@pytest.fixture(scope="session")
+def redis_client(lab: Lab) -> Iterator[redis.Redis]:
+    """The session's Redis, giving bytes."""
+    path = lab.redis.connection_pool.connection_kwargs["path"]
+    with redis.Redis(unix_socket_path=path) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def mongo(lab: Lab) -> Database[dict[str, Any]]:
+    """The session's MongoDB database."""
+    return lab.mongo
+
+
+@pytest.fixture
+def category(request: pytest.FixtureRequest, lab: Lab) -> Iterator[str]:
+    """A category of this test's own; whatever has its name in it is removed afterwards."""
+    words = re.sub(r"[^A-Za-z0-9]+", "_", request.node.name)[:60].strip("_")
+    name = f"{words}_{os.urandom(4).hex()}"
+    yield name
+    for key in lab.redis.scan_iter(match=f"*{name}*", count=1000):
+        lab.redis.unlink(key)
+    for collection in lab.mongo.list_collection_names(filter={"name": {"$regex": name}}):
+        lab.mongo.drop_collection(collection)

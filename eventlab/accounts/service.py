@@ -1,0 +1,61 @@
+"""The account service: the bank's commands, on a store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from eventlab.accounts.account import Account, UnknownAccount
+from eventlab.events import Recorded
+from eventlab.repository import Repository
+from eventlab.store import EventStore
+
+
+@dataclass(frozen=True)
+class Balance:
+    """What an account holds at a version; ``timestamp`` is the position of the event that made it so."""
+
+    id: str
+    version: int
+    timestamp: str
+    funds: int
+
+
+class AccountService:
+    """Create, deposit, withdraw, fetch; many threads and many processes at once.
+
+    Each command loads the account, decides, and appends with the version that it has seen; after a conflict it
+    decides again on what is there now. Commands return the event as recorded. ``options`` go to ``EventStore.append``
+    (``once``, ``fingerprint``, ``token``, and ``meta`` for the event).
+
+    >>> service = AccountService(EventStore(lab.redis, "accountStream"))
+    >>> service.create("JohnDoe").version
+    1
+    """
+
+    def __init__(self, store: EventStore, **options: Any) -> None:
+        self.accounts = Repository(store, Account, **options)
+
+    def create(self, id: str, **options: Any) -> Recorded:
+        """Open an account; raises AccountExists."""
+        return self._do(id, Account.create, options, "create")
+
+    def deposit(self, id: str, amount: int, **options: Any) -> Recorded:
+        """Put money in; raises InvalidAmount, UnknownAccount, TooMuchMoney."""
+        return self._do(id, lambda account: account.deposit(amount), options, f"deposit {amount!r}")
+
+    def withdraw(self, id: str, amount: int, **options: Any) -> Recorded:
+        """Take money out; raises InvalidAmount, UnknownAccount, InsufficientFunds."""
+        return self._do(id, lambda account: account.withdraw(amount), options, f"withdraw {amount!r}")
+
+    def fetch(self, id: str, *, version: int | None = None, at: datetime | None = None) -> Balance:
+        """What the account holds now, at a version, or at a time; raises UnknownAccount."""
+        account = self.accounts.load(id, version=version, at=at)
+        if not account.version:
+            raise UnknownAccount(id)
+        return Balance(id, account.version, account.position, account.funds)
+
+    def _do(self, id: str, decide: Callable[[Account], None], options: dict[str, Any], command: str) -> Recorded:
+        return self.accounts.retry(id, decide, **{"fingerprint": command, **options})[0]

@@ -1,0 +1,19 @@
+-- Put rows into one own log from a version on; rows that are there already must be of the same positions.
+-- KEYS: 1 own log
+-- ARGV: 1 version of the first row, then for each row its position and its element
+-- Answers 0, or the version whose row is another event's.
+local log, first = KEYS[1], tonumber(ARGV[1])
+
+local length = redis.call('LLEN', log)
+if length < first - 1 then return first end
+for at = 2, #ARGV, 2 do
+  local version = first + (at - 2) / 2
+  if version <= length then
+    local start = '["' .. ARGV[at] .. '",'
+    if string.sub(redis.call('LINDEX', log, version - 1), 1, #start) ~= start then return version end
+  end
+end
+for at = 2, #ARGV, 2 do
+  if first + (at - 2) / 2 > length then redis.call('RPUSH', log, ARGV[at + 1]) end
+end
+return 0

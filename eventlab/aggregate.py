@@ -1,0 +1,63 @@
+"""An aggregate: it decides, and its state is what its events made of it."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Iterable
+from typing import Any, Self
+
+from eventlab.events import Data, Event, Recorded
+
+_OURS = frozenset({"id", "version", "position", "changes"})
+
+
+class Aggregate(abc.ABC):
+    """The base of aggregates: a method decides and calls ``record``; ``apply`` evolves the state and nothing else.
+
+    ``version`` counts every event applied, ``position`` is that of the newest stored one, ``changes`` are the events
+    recorded since: not stored yet. A replay and a live decision go through the same ``apply``.
+
+    >>> class Door(Aggregate):
+    ...     open = False
+    ...     def push(self):
+    ...         if not self.open:
+    ...             self.record("opened")
+    ...     def apply(self, event):
+    ...         self.open = event.type == "opened"
+    >>> door = Door("front")
+    >>> door.push()
+    >>> door.open, door.version, door.changes
+    (True, 1, [Event(type='opened')])
+    """
+
+    def __init__(self, id: str) -> None:
+        self.id = id
+        self.version = 0
+        self.position = "0-0"
+        self.changes: list[Event] = []
+
+    @abc.abstractmethod
+    def apply(self, event: Event | Recorded) -> None:
+        """Evolve the state by one event. No rule, no refusal: the event has happened."""
+
+    def record(self, type: str, data: Data | None = None) -> None:
+        """Take a decision down as an event and apply it."""
+        event = Event(type, data or {})
+        self.apply(event)
+        self.version += 1
+        self.changes.append(event)
+
+    def replay(self, events: Iterable[Recorded]) -> Self:
+        """Apply stored events, in their order, and return the aggregate."""
+        for event in events:
+            self.apply(event)
+            self.version, self.position = event.version, event.position
+        return self
+
+    def state(self) -> dict[str, Any]:
+        """The state as plain data, for a snapshot: every attribute that is not of this base class."""
+        return {name: value for name, value in vars(self).items() if name not in _OURS}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take the state of a snapshot."""
+        vars(self).update(state)

@@ -1,0 +1,185 @@
+"""An event: new (Event) and stored (Recorded), and the JSON it is on the wire.
+
+This page knows no Redis. It refuses what JSON cannot carry there and back, because a replay must see what the
+live code saw.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+import msgspec
+
+from eventlab.errors import CorruptEvent, InvalidEvent
+
+Data = dict[str, Any]
+
+MAX_EVENT_BYTES = 1_048_576
+MAX_TYPE_BYTES = 256
+RESERVED = frozenset({"id", "version", "type"})  # they stand beside the payload on the wire
+
+
+class Event(msgspec.Struct, frozen=True, repr_omit_defaults=True):
+    """Something that happened, not stored yet: a type and its payload.
+
+    ``data`` is what JSON can say: dict with str keys, list, str, int, float, bool, None; without the keys ``id``,
+    ``version`` and ``type``. ``meta`` is for what is known about the event, such as ``correlation_id``.
+
+    >>> Event("deposit", {"amount": 100})
+    Event(type='deposit', data={'amount': 100})
+    """
+
+    type: str
+    data: Data = {}
+    meta: Data | None = None
+
+
+class Recorded(msgspec.Struct, frozen=True, repr_omit_defaults=True):
+    """A stored event: ``(id, version)`` is its identity, ``position`` its place in the category and its time.
+
+    >>> Recorded("JohnDoe", 2, "deposit", {"amount": 100}, "1551312827949-0").time.isoformat()
+    '2019-02-28T00:13:47.949000+00:00'
+    """
+
+    id: str
+    version: int
+    type: str
+    data: Data
+    position: str
+    meta: Data | None = None
+
+    @property
+    def time(self) -> datetime:
+        """When it was stored, in UTC, to the millisecond (a position begins with it)."""
+        return datetime.fromtimestamp(int(self.position.partition("-")[0]) / 1000, UTC)
+
+
+class Row(msgspec.Struct, array_like=True, frozen=True):
+    """An element of an own log; its id is the log's, its version the element's place."""
+
+    position: str
+    type: str
+    data: Data
+    token: str
+    meta: Data | None = None
+
+
+class Batch(NamedTuple):
+    """Events as they were given (copies), and as the append script takes them: ``width`` JSON texts for each."""
+
+    events: list[Event]
+    texts: list[bytes]
+    width: int
+
+
+_encode = msgspec.json.Encoder().encode
+_decode_data = msgspec.json.Decoder(Data).decode
+_decode_rows = msgspec.json.Decoder(list[Row]).decode
+
+
+def encode_json(value: object) -> bytes:
+    """The JSON of a value that is known to be plain."""
+    return _encode(value)
+
+
+def encode_batch(events: Sequence[Event]) -> Batch:
+    """Check every event and encode it; raises InvalidEvent, naming the event by its place."""
+    if isinstance(events, Event) or not isinstance(events, Sequence):
+        raise InvalidEvent(f"append takes a list of events, not {type(events).__name__}: write [Event(...)]")
+    if not events:
+        raise InvalidEvent("an empty batch: give at least one event")
+    for place, event in enumerate(events):
+        if not isinstance(event, Event):
+            raise InvalidEvent(f"event {place}: expected an Event, got {type(event).__name__}")
+    width = 2 if all(event.meta is None for event in events) else 3
+    copies: list[Event] = []
+    texts: list[bytes] = []
+    for place, event in enumerate(events):
+        try:
+            data_text, data = _encode_payload(event.data)
+            type_text = _encode_type(event.type)
+            texts += (type_text, data_text)
+            meta = event.meta
+            if width == 3:
+                meta_text, meta = (b"", None) if meta is None else _there_and_back(meta, "meta")
+                texts.append(meta_text)
+                _check_size(len(meta_text), "meta")
+        except (InvalidEvent, TypeError) as error:
+            raise InvalidEvent(f"event {place} ({_name(event.type)}): {error}") from error
+        copies.append(Event(event.type, data, meta))
+    return Batch(copies, texts, width)
+
+
+def _name(type: object) -> str:
+    return repr(type)[:60]
+
+
+@functools.lru_cache(maxsize=1024)
+def _encode_type(type: str) -> bytes:
+    if not isinstance(type, str) or not type:
+        raise InvalidEvent("the type must be a text that is not empty")
+    text, _ = _there_and_back(type, "the type")
+    if len(text) > MAX_TYPE_BYTES:
+        raise InvalidEvent(f"the type is over {MAX_TYPE_BYTES} bytes")
+    return text
+
+
+def _encode_payload(data: object) -> tuple[bytes, Data]:
+    if not isinstance(data, dict):
+        raise InvalidEvent(f"data must be a dict, not {type(data).__name__}")
+    if not RESERVED.isdisjoint(data):
+        raise InvalidEvent(f"data may not hold the keys {', '.join(sorted(RESERVED & data.keys()))}: rename them")
+    text, copy = _there_and_back(data, "data")
+    _check_size(len(text), "data")
+    return text, copy
+
+
+def _check_size(size: int, what: str) -> None:
+    if size > MAX_EVENT_BYTES:
+        raise InvalidEvent(f"{what} has {size:,} bytes of JSON, over the limit of {MAX_EVENT_BYTES:,}")
+
+
+def _there_and_back(value: object, what: str) -> tuple[bytes, Any]:
+    # Encoders bend in silence (NaN to null, a tuple to a list, 1 to "1" as a key); what comes back tells.
+    try:
+        text = _encode(value)
+        back = msgspec.json.decode(text)
+        same = back == value
+    except (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError) as error:
+        raise InvalidEvent(f"{what} is not what JSON can say: {error}") from error
+    if not same:
+        raise InvalidEvent(
+            f"{what} comes back from JSON changed: use dict with str keys, list, str, int, finite float, bool and None"
+        )
+    return text, back
+
+
+def decode_rows(elements: Sequence[bytes], where: str) -> list[Row]:
+    """Elements of an own log as rows, in one decode of them all; raises CorruptEvent."""
+    try:
+        return _decode_rows(b"[" + b",".join(elements) + b"]")
+    except msgspec.MsgspecError as error:
+        raise CorruptEvent(where, str(error)) from error
+
+
+def _is_int(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def decode_entry(position: bytes, fields: Mapping[bytes, bytes]) -> Recorded:
+    """An entry of a category stream, ours or the original's, as an event; raises CorruptEvent."""
+    at = position.decode()
+    try:
+        data = _decode_data(fields[b"event"])
+        id, version, type = data.pop("id"), data.pop("version"), data.pop("type")
+        meta = _decode_data(fields[b"meta"]) if b"meta" in fields else None
+    except KeyError as error:
+        raise CorruptEvent(at, f"{error} is missing") from error
+    except msgspec.MsgspecError as error:
+        raise CorruptEvent(at, str(error)) from error
+    if not (isinstance(id, str) and _is_int(version) and isinstance(type, str)):
+        raise CorruptEvent(at, "id and type must be texts, version a whole number")
+    return Recorded(id, version, type, data, at, meta)

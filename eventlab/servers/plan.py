@@ -1,0 +1,54 @@
+"""What a supervisor is told to run: made by the process that starts it, read by the supervisor."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+from eventlab.servers import binaries, config, directories
+from eventlab.servers.config import MONGOD, REDIS, Server
+
+GRACE_VARIABLE = "EVENTLAB_GRACE"
+GRACE = 5.0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The servers of one data directory, and how many seconds they outlive their last user."""
+
+    data: Path
+    runtime: Path
+    grace: float
+    servers: tuple[Server, ...]
+
+    def to_json(self) -> str:
+        """Write it down for the supervisor."""
+        return json.dumps(dataclasses.asdict(self), default=str)
+
+    @classmethod
+    def from_json(cls, text: str) -> Plan:
+        """Read what ``to_json`` wrote."""
+        raw = json.loads(text)
+        servers = tuple(Server(**server) for server in raw["servers"])
+        return cls(Path(raw["data"]), Path(raw["runtime"]), float(raw["grace"]), servers)
+
+
+def make_plan(data: Path, wanted: Collection[str]) -> Plan:
+    """Find the programs and make the directories for the servers that are wanted (``redis``, ``mongod``).
+
+    Raises BinaryMissing, BinaryUnusable or DirectoryRefused.
+
+    Example: ``make_plan(data_directory(), {"redis", "mongod"})``
+    """
+    runtime = directories.runtime_directory(data)
+    servers = []
+    if REDIS in wanted:
+        servers.append(config.redis_server(binaries.find_redis(), data=data, runtime=runtime))
+    if MONGOD in wanted:
+        servers.append(config.mongod(binaries.find_mongod(data), data=data, runtime=runtime))
+    directories.prepare_runtime(runtime)
+    return Plan(data, runtime, float(os.environ.get(GRACE_VARIABLE, GRACE)), tuple(servers))

@@ -1,0 +1,104 @@
+"""Getting the servers of a data directory: those that run, else new ones."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Collection
+from pathlib import Path
+
+from eventlab.servers import lease, lock, state
+from eventlab.servers.errors import ServersFailed
+from eventlab.servers.plan import make_plan
+from eventlab.servers.state import Running
+
+START_LOCK = "start.lock"
+SUPERVISOR_LOG = "supervisor.log"
+TIMEOUT = 120.0
+
+
+def ensure(data: Path, wanted: Collection[str]) -> Running:
+    """Take this process's lease and give the servers of a prepared data directory, started now if none run.
+
+    Raises ServersFailed with what the servers said, BinaryMissing, BinaryUnusable or DirectoryRefused.
+
+    Example: ``ensure(data, {"redis", "mongod"})``
+    """
+    # Whoever starts holds this lock, and so does the supervisor when it decides to stop: neither can miss the other.
+    with lock.held(data / START_LOCK, timeout=TIMEOUT):
+        lease.take(data)
+        try:
+            return _running_or_started(data, wanted)
+        except BaseException:
+            lease.give_back(data)
+            raise
+
+
+def stop(data: Path) -> None:
+    """Stop the servers of a data directory, whoever uses them, and wait until they are gone.
+
+    Raises TimeoutError when they are not gone in time.
+
+    Example: ``stop(data_directory())``
+    """
+    with lock.held(data / START_LOCK, timeout=TIMEOUT):
+        running = state.read(data)
+        if running is not None and state.is_supervised(data):
+            os.kill(running.supervisor, signal.SIGTERM)
+        lock.acquire(data / state.SUPERVISOR_LOCK, timeout=TIMEOUT).release()
+
+
+def _running_or_started(data: Path, wanted: Collection[str]) -> Running:
+    end = time.monotonic() + TIMEOUT
+    while state.is_supervised(data):
+        running = state.read(data)
+        if running is not None and state.answers(running):
+            return _with_all(running, wanted, data)
+        # It is about to stop, for no one's use or for a dead server; or it still starts, and its starter was killed.
+        if time.monotonic() > end:
+            raise ServersFailed(f"the supervisor of {data} neither runs nor ends\n{_last_words(data)}")
+        time.sleep(lock.PAUSE)
+    state.clear(data)
+    return _started(data, wanted)
+
+
+def _with_all(running: Running, wanted: Collection[str], data: Path) -> Running:
+    missing = sorted(set(wanted) - running.sockets.keys())
+    if missing:
+        raise ServersFailed(
+            f"{' and '.join(missing)} does not run for {data}: its servers were started by a process that uses one of "
+            "its own; set the same EVENTLAB_REDIS_URL and EVENTLAB_MONGODB_URL here, or another EVENTLAB_DATA"
+        )
+    return running
+
+
+def _started(data: Path, wanted: Collection[str]) -> Running:
+    plan = make_plan(data, wanted)
+    # -P: a file of the notebook's directory that is called like a module must not be imported for it.
+    command = [sys.executable, "-P", "-m", "eventlab.servers.supervisor", str(data)]
+    with (data / SUPERVISOR_LOG).open("ab") as log:
+        done = subprocess.run(
+            command,
+            input=plan.to_json().encode(),
+            stdout=subprocess.PIPE,
+            stderr=log,
+            start_new_session=True,  # or the notebook's Interrupt button would reach the servers
+            check=False,
+        )
+    running = state.read(data)
+    if running is None:
+        answer = json.loads(done.stdout)["error"] if done.stdout else "the supervisor ended before it could say why"
+        raise ServersFailed(f"the servers did not start: {answer}\n{_last_words(data)}")
+    return running
+
+
+def _last_words(data: Path, *, size: int = 1500) -> str:
+    words = []
+    for log in sorted(data.glob("*.log")):
+        text = log.read_text("utf-8", errors="replace")[-size:]
+        words.append(f"--- the end of {log}\n{text.rstrip()}")
+    return "\n".join(words)

@@ -1,0 +1,157 @@
+"""The process that keeps the servers of one data directory: ``python -m eventlab.servers.supervisor DATA``.
+
+The first ``connect()`` starts it, with the plan on its standard input. It starts the servers, answers on its standard
+output, and stops them when nobody has held the lease for the grace time, when it gets a SIGTERM, or when one of the
+servers has ended: then it stops the other, and the next ``connect()`` starts both.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+
+import pymongo
+import redis
+from pymongo.errors import PyMongoError
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from eventlab.servers import lock, replica_set, state
+from eventlab.servers.config import REDIS
+from eventlab.servers.errors import ServersFailed
+from eventlab.servers.lease import Watch
+from eventlab.servers.plan import Plan
+from eventlab.servers.process import Process, stop_all
+from eventlab.servers.starter import START_LOCK
+
+READY_TIMEOUT = 100.0  # a long log takes Redis a while to read
+LOOK = 0.25
+
+
+class Stop(BaseException):
+    """A SIGTERM has come."""
+
+
+def main() -> None:
+    """Detach from the starter, and keep the servers until they are to stop."""
+    plan = Plan.from_json(sys.stdin.read())
+    if os.fork():
+        os._exit(0)  # so the starter has no child to wait for, and no zombie
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, _stop)
+    os.umask(0o077)
+    with contextlib.suppress(Stop):
+        _supervise(plan)
+
+
+def _stop(_signal: int, _frame: FrameType | None) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough: stopping must not be interrupted
+    raise Stop
+
+
+def _supervise(plan: Plan) -> None:
+    # Never released: the system does it when this process is gone, and that is what the lock says.
+    lock.acquire(plan.data / state.SUPERVISOR_LOCK, timeout=READY_TIMEOUT)
+    processes: list[Process] = []
+    try:
+        try:
+            _start(plan, processes)
+        except (ServersFailed, OSError, PyMongoError, redis.RedisError) as error:
+            _answer({"error": str(error)})
+            return
+        _answer({"ready": True})
+        _watch(plan, processes)
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        state.clear_own(plan.data, os.getpid())
+        stop_all(processes)
+        _remove_sockets(plan)
+
+
+def _start(plan: Plan, processes: list[Process]) -> None:
+    for server in plan.servers:
+        (plan.data / server.name).mkdir(mode=0o700, exist_ok=True)
+        processes.append(Process(server, plan.data))
+    for process in processes:
+        _await_ready(process)
+    pids = {process.server.name: process.pid for process in processes}
+    sockets = {process.server.name: process.server.socket for process in processes}
+    state.write(plan.data, state.Running(os.getpid(), pids, sockets))
+
+
+def _await_ready(process: Process) -> None:
+    if process.server.name == REDIS:
+        once = Retry(NoBackoff(), 0)
+        with redis.Redis(unix_socket_path=process.server.socket, retry=once) as client:
+            _await(process, client.ping, redis.RedisError)
+        return
+    _await(process, lambda: state.knock(process.server.socket), OSError)  # a MongoClient looks every half second only
+    client: replica_set.Client
+    with pymongo.MongoClient(replica_set.socket_url(process.server.socket)) as client:
+        replica_set.initiate(client, process.server.socket)
+        _await(process, lambda: replica_set.is_primary(client), PyMongoError)
+
+
+def _await(process: Process, is_ready: Callable[[], object], not_yet: type[Exception]) -> None:
+    end = time.monotonic() + READY_TIMEOUT
+    while process.status() is None:
+        with contextlib.suppress(not_yet):
+            if is_ready() is not False:
+                return
+        if time.monotonic() > end:
+            raise ServersFailed(f"{process.server.name} was not ready after {READY_TIMEOUT:.0f} s")
+        time.sleep(lock.PAUSE)
+    raise ServersFailed(f"{process.server.name} ended with status {process.status()}")
+
+
+def _answer(answer: dict[str, object]) -> None:
+    with contextlib.suppress(BrokenPipeError):  # the starter was killed meanwhile; the next one finds the state
+        os.write(sys.stdout.fileno(), json.dumps(answer).encode())
+    # The starter waits for the end of the answer, and whoever holds this process's input and output.
+    nothing = os.open(os.devnull, os.O_RDWR)
+    os.dup2(nothing, sys.stdin.fileno())
+    os.dup2(nothing, sys.stdout.fileno())
+    os.close(nothing)
+
+
+def _watch(plan: Plan, processes: list[Process]) -> None:
+    watch = Watch(plan.data)
+    wanted_at = time.monotonic()
+    while all(process.status() is None for process in processes) and not watch.is_deleted():
+        time.sleep(LOOK)
+        if watch.is_wanted():
+            wanted_at = time.monotonic()
+        elif time.monotonic() - wanted_at > plan.grace and _is_over(plan.data, watch):
+            return
+
+
+def _is_over(data: Path, watch: Watch) -> bool:
+    starting = lock.attempt(data / START_LOCK)
+    if starting is None:
+        return False
+    try:
+        # Somebody may have come since the last look; whoever comes now finds no state, and waits for the end.
+        over = not watch.is_wanted()
+        if over:
+            state.clear_own(data, os.getpid())
+        return over
+    finally:
+        starting.release()
+
+
+def _remove_sockets(plan: Plan) -> None:
+    for server in plan.servers:
+        Path(server.socket).unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # something else lies there: it stays
+        plan.runtime.rmdir()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,21 @@
+-- Drop the events before a position from the category stream, unless a group still needs one of them.
+-- KEYS: 1 category stream, 2 the mark of what was trimmed
+-- ARGV: 1 position, the first to be kept
+-- Answers the number dropped, or {'unfinished', group, position}.
+local stream, mark, before = KEYS[1], KEYS[2], ARGV[1]
+
+if redis.call('EXISTS', stream) == 0 then return 0 end
+local last = redis.call('XREVRANGE', stream, '(' .. before, '-', 'COUNT', 1)[1]
+if not last then return 0 end
+for _, group in ipairs(redis.call('XINFO', 'GROUPS', stream)) do
+  local of = {}
+  for i = 1, #group, 2 do of[group[i]] = group[i + 1] end
+  local pending = redis.call('XPENDING', stream, of['name'], '-', '(' .. before, 1)[1]
+  local unread = redis.call('XRANGE', stream, '(' .. of['last-delivered-id'], '(' .. before, 'COUNT', 1)[1]
+  local needed = pending or unread
+  if needed then return {'unfinished', of['name'], needed[1]} end
+end
+local dropped = redis.call('XTRIM', stream, 'MINID', before)
+redis.call('HSET', mark, 'position', last[1])
+redis.call('HINCRBY', mark, 'dropped', dropped)
+return dropped

@@ -1,0 +1,54 @@
+"""Every notebook in a real JupyterLab, started by the product's own command, in a real browser.
+
+Pictures of the pages go to the folder that EVENTLAB_PICTURES names (else to pytest's temporary one).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+pytestmark = pytest.mark.browser
+
+PATHS = sorted((Path(__file__).resolve().parents[2] / "notebooks").glob("*.ipynb"))
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    from tools import browser
+
+    with browser.lab(tmp_path_factory.mktemp("lab")) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    from tools import browser
+
+    with browser.browser() as program:
+        yield program
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    named = os.environ.get("EVENTLAB_PICTURES")
+    folder = Path(named) if named else tmp_path_factory.mktemp("pictures")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+@pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
+def test_a_page_runs_in_the_browser(path: Path, url: str, chromium: Browser, pictures: Path) -> None:
+    from tools import browser
+
+    before = path.read_bytes()
+    seen = browser.look(chromium, url, path.name, pictures / f"{path.stem}.png")
+    assert seen.faults == []
+    assert path.read_bytes() == before, "looking at a page must not change it"

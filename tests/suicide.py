@@ -1,0 +1,66 @@
+"""Run a function in a process of its own that kills itself with SIGKILL in front of, or behind, its n-th command."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable
+from typing import Any
+
+import pymongo.monitoring
+import redis
+
+SPAWN = multiprocessing.get_context("spawn")
+
+
+class Countdown(pymongo.monitoring.CommandListener):
+    """Counts what is sent to Redis and MongoDB; at zero the process is killed."""
+
+    def __init__(self, left: int) -> None:
+        self.left = left
+
+    def step(self) -> None:
+        """One moment nearer."""
+        self.left -= 1
+        if self.left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def started(self, event: Any) -> None:
+        """In front of a MongoDB command."""
+        self.step()
+
+    def succeeded(self, event: Any) -> None:
+        """Behind it."""
+        self.step()
+
+    def failed(self, event: Any) -> None:
+        """Behind it as well."""
+        self.step()
+
+
+def _run(left: int, target: Callable[..., None], args: tuple[Any, ...]) -> None:
+    countdown = Countdown(left)
+    pymongo.monitoring.register(countdown)
+    plain = redis.Redis.execute_command
+
+    def counted(self: Any, *command: Any, **options: Any) -> Any:
+        countdown.step()
+        answer = plain(self, *command, **options)
+        countdown.step()
+        return answer
+
+    redis.Redis.execute_command = counted  # type: ignore[method-assign]
+    target(*args)
+
+
+def killed_at(step: int, target: Callable[..., None], *args: Any) -> bool:
+    """Run ``target(*args)``; True if it was killed at that step, False if it ended before. Fails if it failed."""
+    process = SPAWN.Process(target=_run, args=(step, target, args))
+    process.start()
+    process.join(60)
+    if process.is_alive():
+        process.kill()
+        raise AssertionError("still running after 60 s")
+    assert process.exitcode in (0, -signal.SIGKILL), process.exitcode
+    return process.exitcode != 0

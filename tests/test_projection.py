@@ -1,0 +1,234 @@
+"""A view in MongoDB counts each event exactly once, whatever dies, repeats or overtakes."""
+
+from __future__ import annotations
+
+import itertools
+import multiprocessing
+import time
+from typing import Any
+
+import pytest
+import redis
+from pymongo.database import Database
+
+from eventlab import Event, EventStore, Recorded, TrimRefused, ViewAhead, ViewStopped
+from eventlab.accounts import AccountService, AccountView
+from eventlab.projection import Changes, Projector
+from eventlab.servers import connect
+from tests.suicide import killed_at
+
+SPAWN = multiprocessing.get_context("spawn")
+
+
+@pytest.fixture
+def store(redis_client: redis.Redis, category: str) -> EventStore:
+    return EventStore(redis_client, category)
+
+
+@pytest.fixture
+def documents(mongo: Database[dict[str, Any]], category: str) -> Any:
+    yield mongo[category]
+    mongo[category].drop()
+    mongo.projections.delete_one({"_id": category})
+    mongo.projectors.delete_many({"view": category})
+
+
+@pytest.fixture
+def projector(store: EventStore, mongo: Database[dict[str, Any]], documents: Any) -> Any:
+    with Projector(store, mongo, AccountView(store.category)) as projector:
+        yield projector
+
+
+def test_the_state_of_the_original_post(redis_client: redis.Redis, category: str, mongo: Any, documents: Any) -> None:
+    times = iter([1551312621884, 1551312827949, 1551312847014])
+    store = EventStore(redis_client, category, clock=times.__next__)
+    service = AccountService(store)
+    service.create("JohnDoe")
+    service.deposit("JohnDoe", 100)
+    service.withdraw("JohnDoe", 100)
+    with Projector(store, mongo, AccountView(category)) as projector:
+        assert projector.run_once() == 3
+    timestamps = ["1551312621884-0", "1551312827949-0", "1551312847014-0"]
+    assert list(documents.find()) == [{"_id": "JohnDoe", "funds": 0, "version": 3, "timestamps": timestamps}]
+
+
+def test_the_fold_is_pure_and_bounded() -> None:
+    changes = Changes()
+    view = AccountView()
+    for version in range(1, 251):
+        view.apply(Recorded("a", version, "deposit", {"amount": 2}, f"{version}-0"), changes)
+    view.apply(Recorded("b", 1, "create", {}, "251-0"), changes)
+    assert changes["a"].update() == {
+        "$inc": {"funds": 500},
+        "$set": {"version": 250},
+        "$push": {"timestamps": {"$each": [f"{n}-0" for n in range(151, 251)], "$slice": -100}},
+    }
+    assert changes["b"].update()["$inc"] == {"funds": 0}
+
+
+def test_batches_add_up(store: EventStore, projector: Projector, documents: Any) -> None:
+    store.append("a", [Event("create")], expected=0)
+    projector.run_once()
+    store.append("a", [Event("deposit", {"amount": n}) for n in range(150)], expected=1)
+    assert projector.catch_up() == 150
+    assert projector.run_once() == 0
+    [document] = documents.find()
+    assert (document["funds"], document["version"]) == (sum(range(150)), 151)
+    assert document["timestamps"] == [event.position for event in store.read("a", after=51)]
+
+
+def test_a_second_projector_counts_nothing_twice(
+    store: EventStore, projector: Projector, mongo: Any, documents: Any
+) -> None:
+    fill(store, 10)
+    with Projector(store, mongo, AccountView(store.category)) as other:
+        assert other.position is None
+        projector.run_once()
+        assert other.run_once() == 0
+        fill(store, 5)
+        stale = other.position
+        projector.run_once()
+        assert other.position == stale
+        assert other.run_once() == 0  # fenced by the position
+        fill(store, 3)
+        assert other.catch_up() == 3
+    assert funds(documents) == 18
+
+
+def fill(store: EventStore, count: int) -> None:
+    """So many deposits of 1, on three accounts."""
+    for number in range(count):
+        id = f"account-{number % 3}"
+        if not store.version(id):
+            store.append(id, [Event("create")], expected=0)
+        store.append(id, [Event("deposit", {"amount": 1})], expected=store.version(id))
+
+
+def funds(documents: Any) -> int:
+    return sum(document["funds"] for document in documents.find())
+
+
+def test_the_position_is_shown_as_a_group_so_trim_waits(store: EventStore, projector: Projector) -> None:
+    fill(store, 4)
+    projector.run_once()
+    position = store.head()
+    [group] = store.redis.xinfo_groups(store.category)
+    assert (group["name"].decode(), group["last-delivered-id"].decode()) == (store.category, position)
+    fill(store, 4)
+    with pytest.raises(TrimRefused):
+        store.trim(before=store.head())
+    projector.run_once()
+    assert store.trim(before=store.head()) > 0
+    fill(store, 2)
+    assert projector.run_once() == 2
+
+
+def test_it_stops_in_front_of_what_it_cannot_apply_and_goes_on_after_the_mend(
+    store: EventStore, projector: Projector, documents: Any
+) -> None:
+    fill(store, 6)
+    bad = store.append("account-0", [Event("bonus", {"amount": 5})], expected=store.version("account-0"))[0]
+    fill(store, 6)
+    for _ in range(2):
+        with pytest.raises(ViewStopped) as stopped:
+            projector.catch_up()
+        assert stopped.value.event == bad
+        assert funds(documents) == 6
+    plain = projector.view.apply
+
+    def mended(event: Recorded, changes: Changes) -> None:
+        if event.type == "bonus":
+            changes[event.id].inc("funds", event.data["amount"])
+        else:
+            plain(event, changes)
+
+    projector.view.apply = mended  # type: ignore[method-assign]
+    projector.catch_up()
+    assert funds(documents) == 17
+
+
+def test_what_a_failing_view_left_half_done_is_not_written(
+    store: EventStore, projector: Projector, documents: Any
+) -> None:
+    fill(store, 3)
+    store.append("account-0", [Event("deposit", {"amount": "x"})], expected=2)
+
+    def careless(event: Recorded, changes: Changes) -> None:
+        changes[event.id].inc("funds", 1)
+        changes[event.id].inc("funds", event.data.get("amount", 0))
+
+    projector.view.apply = careless  # type: ignore[method-assign]
+    with pytest.raises(ViewStopped):
+        projector.catch_up()
+    assert funds(documents) == 9
+
+
+def test_a_view_ahead_of_its_log_says_so(store: EventStore, projector: Projector, mongo: Any) -> None:
+    fill(store, 6)
+    projector.catch_up()
+    store.drop()
+    fill(store, 20)
+    with Projector(store, mongo, AccountView(store.category)) as again, pytest.raises(ViewAhead):
+        again.run_once()
+
+
+def _project(category: str) -> None:
+    with connect() as lab:
+        Projector(EventStore(lab.redis, category), lab.mongo, AccountView(category), batch=4).catch_up()
+
+
+def test_killed_between_any_two_steps_each_event_counts_once(store: EventStore, mongo: Any, documents: Any) -> None:
+    total, kills = 0, 0
+    for step in itertools.count(1):
+        fill(store, 6)
+        total += 6
+        if not killed_at(step, _project, store.category):
+            break
+        kills += 1
+        if kills % 5 == 0:  # now and then let it through, so that each step is met at a new position
+            _project(store.category)
+            assert funds(documents) == total
+    _project(store.category)
+    assert kills > 20
+    assert funds(documents) == total
+    assert {d["_id"]: d["version"] for d in documents.find()} == {id: store.version(id) for id in store.ids()}
+
+
+def _open_and_hang(category: str, ready: Any) -> None:
+    with connect() as lab:
+        projector = Projector(EventStore(lab.redis, category), lab.mongo, AccountView(category))
+        projector._documents.bulk_write = lambda *_, **__: (ready.set(), time.sleep(600))  # inside its transaction
+        projector.run_once()
+
+
+def test_a_dead_one_s_open_transaction_blocks_nobody_for_long(
+    store: EventStore, projector: Projector, documents: Any
+) -> None:
+    fill(store, 6)
+    ready = SPAWN.Event()
+    dying = SPAWN.Process(target=_open_and_hang, args=(store.category, ready))
+    dying.start()
+    assert ready.wait(30)
+    dying.kill()
+    dying.join()
+    began = time.monotonic()
+    projector.catch_up()
+    assert time.monotonic() - began < 5  # the promise is 5 s; without the cure it is 60
+    assert funds(documents) == 6
+
+
+def _follow(category: str) -> None:
+    with connect() as lab:
+        projector = Projector(EventStore(lab.redis, category), lab.mongo, AccountView(category), batch=50)
+        projector.catch_up()
+
+
+def test_three_at_once_count_each_event_once(store: EventStore, documents: Any) -> None:
+    fill(store, 600)
+    processes = [SPAWN.Process(target=_follow, args=(store.category,)) for _ in range(3)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(60)
+        assert process.exitcode == 0
+    assert funds(documents) == 600

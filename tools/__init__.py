@@ -1,0 +1,1 @@
+"""What the makers of the notebooks use; no part of the package."""

@@ -1,0 +1,64 @@
+#!/usr/bin/env bash
+# Is Python, git and make really all it takes?  A minimal Debian, a user without rights, the README's commands.
+#
+#     sudo tools/minimal_chroot.sh [--keep DIR] [COMMAND]
+#
+# Clones the last commit of this repository into a fresh Debian (debootstrap minbase) and runs COMMAND there, `make test`
+# if none is given.  Needs root and debootstrap.  --keep DIR uses that directory, and leaves it for the next time.
+set -euo pipefail
+
+suite=bookworm
+root=
+keep=
+if [ "${1:-}" = --keep ]; then
+    keep=yes root=$2
+    shift 2
+fi
+command=${*:-make test}
+repo=$(cd "$(dirname "$0")/.." && pwd)
+
+# A mount namespace of its own: whatever happens, no mount is left behind.
+if [ -z "${EVENTLAB_CHROOT_MOUNTS:-}" ]; then
+    EVENTLAB_CHROOT_MOUNTS=own exec unshare --mount --propagation private "$0" ${keep:+--keep "$root"} "$command"
+fi
+
+root=${root:-$(mktemp -d "${TMPDIR:-/tmp}/minimal-XXXXXX")}
+tidy() {
+    umount --recursive --lazy "$root/proc" "$root/dev" 2>/dev/null || true
+    [ -n "$keep" ] || rm -rf --one-file-system "$root"
+}
+trap tidy EXIT
+
+if [ ! -e "$root/etc/debian_version" ]; then
+    mirror=$(apt-get indextargets --format '$(REPO_URI)' | head -n 1)
+    echo "A minimal Debian $suite …"
+    debootstrap --variant=minbase --include=python3,python3-venv,make,git,ca-certificates "$suite" "$root" "$mirror" >/dev/null
+fi
+mount --bind /proc "$root/proc"
+mount --rbind /dev "$root/dev"
+cp /etc/resolv.conf "$root/etc/resolv.conf"
+cp /etc/ssl/certs/ca-certificates.crt "$root/etc/ssl/certs/ca-certificates.crt"
+grep -q learner "$root/etc/passwd" || chroot "$root" useradd --create-home --shell /bin/bash learner
+
+home=$root/home/learner
+git -C "$repo" bundle create --quiet "$home/eventlab.bundle" HEAD
+chmod 644 "$home/eventlab.bundle"
+
+# How this machine reaches the package index, and nothing else of its environment.
+reach=()
+while IFS= read -r name; do
+    reach+=("$name=${!name}")
+done < <(compgen -e | grep -iE '^(https?_proxy|no_proxy|all_proxy|pip_(index_url|extra_index_url|cert|trusted_host|default_timeout)|ssl_cert_file|requests_ca_bundle)$' || true)
+if index=$(python3 -m pip config get global.index-url 2>/dev/null); then
+    reach+=("PIP_INDEX_URL=$index")
+fi
+
+echo "As a user without rights: $command"
+chroot "$root" /usr/bin/env -i HOME=/home/learner USER=learner LANG=C.UTF-8 PATH=/usr/bin:/bin "${reach[@]}" \
+    setpriv --reuid=learner --regid=learner --init-groups /bin/bash -c "
+        set -e
+        cd
+        rm -rf eventlab
+        git clone --quiet --config advice.detachedHead=false eventlab.bundle eventlab
+        cd eventlab
+        $command" </dev/null

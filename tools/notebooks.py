@@ -1,0 +1,291 @@
+"""Run the notebooks from top to bottom and write what they print into them, in one settled form.
+
+    python -m tools.notebooks [NAME ...] [--check]
+
+A NAME is a part of a file name (``01``).  A second run changes nothing, pictures of measured speeds apart.
+With --check nothing is written, and the exit status is 1 if anything but the bytes of a picture would change.
+The servers are a private pair with data of their own: neither the reader's data nor his own servers are touched.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import base64
+import contextlib
+import copy
+import hashlib
+import io
+import os
+import re
+import struct
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import cast
+
+import nbformat
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+from nbformat import NotebookNode
+from PIL import Image
+
+from eventlab import servers
+from eventlab.servers import starter
+
+ROOT = Path(__file__).resolve().parents[1]
+NOTEBOOKS = ROOT / "notebooks"
+CELL_TIMEOUT = 60
+
+KERNELSPEC = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
+LANGUAGE = {"file_extension": ".py", "mimetype": "text/x-python", "name": "python", "pygments_lexer": "ipython3"}
+KEPT_METADATA = ("jupyter", "tags")
+WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
+PNG = "image/png"
+TEXT_CHUNKS = (b"tEXt", b"zTXt", b"iTXt", b"tIME", b"eXIf")
+
+_ANSI = re.compile(r"\x1b\[[0-9;]*m")
+_OVERWRITTEN = re.compile(r"[^\n]*\r(?!\n)")
+_BACKSPACE = re.compile(r"[^\n]\x08")
+
+
+# ------------------------------------------------------------------------------------------------ run
+
+
+def read(path: Path) -> NotebookNode:
+    """Give the notebook of a file."""
+    return cast(NotebookNode, nbformat.v4.reads(path.read_text("utf-8")))  # type: ignore[no-untyped-call]
+
+
+def dumps(nb: NotebookNode) -> str:
+    """Give the text of a notebook's file: indent 1, sorted keys, one newline at the end."""
+    return str(nbformat.v4.writes(nb)).rstrip("\n") + "\n"  # type: ignore[no-untyped-call]
+
+
+async def run(nb: NotebookNode, cwd: Path = NOTEBOOKS, timeout: float = CELL_TIMEOUT) -> NotebookNode:
+    """Run a copy of a notebook in a new kernel of this environment, and give it back in the settled form."""
+    fresh = copy.deepcopy(nb)
+    client = NotebookClient(
+        fresh,
+        timeout=timeout,
+        startup_timeout=120,
+        kernel_name="python3",
+        extra_arguments=["--IPKernelApp.log_level=ERROR"],
+        record_timing=False,
+        store_widget_state=False,
+        resources={"metadata": {"path": str(cwd)}},
+    )
+    await client.async_execute()
+    return normalise(fresh)
+
+
+def run_together(nbs: Sequence[NotebookNode], cwd: Path = NOTEBOOKS) -> list[NotebookNode]:
+    """Run notebooks at the same time, each in a kernel of its own."""
+
+    async def gathered() -> list[NotebookNode]:
+        return list(await asyncio.gather(*(run(nb, cwd) for nb in nbs)))
+
+    return asyncio.run(gathered())
+
+
+# ------------------------------------------------------------------------------------- the settled form
+
+
+def normalise(nb: NotebookNode) -> NotebookNode:
+    """Give a copy in the settled form: what a run leaves by chance is taken out, what a reader sees stays."""
+    nb = copy.deepcopy(nb)
+    nb.nbformat, nb.nbformat_minor = 4, 5
+    nb.metadata = {"kernelspec": KERNELSPEC, "language_info": LANGUAGE}
+    _settle_ids(nb)
+    count = 0
+    for cell in nb.cells:
+        cell.metadata = {k: v for k, v in cell.metadata.items() if k in KEPT_METADATA and v}
+        if cell.cell_type != "code":
+            continue
+        ran = bool(cell.source.strip())
+        count += ran
+        cell.execution_count = count if ran else None
+        cell.outputs = [_settle_output(o, cell.execution_count) for o in _merge_streams(cell.outputs)]
+    return nb
+
+
+def _settle_ids(nb: NotebookNode) -> None:
+    seen: set[str] = set()
+    for position, cell in enumerate(nb.cells):
+        if not cell.get("id") or cell["id"] in seen:
+            cell["id"] = hashlib.sha256(f"{position} {cell.source}".encode()).hexdigest()[:8]
+        seen.add(cell["id"])
+
+
+def _merge_streams(outputs: list[NotebookNode]) -> list[NotebookNode]:
+    """Join neighbours that belong to one stream: how a kernel splits them is chance."""
+    merged: list[NotebookNode] = []
+    for output in outputs:
+        if output.output_type != "stream":
+            merged.append(output)
+        elif merged and merged[-1].output_type == "stream" and merged[-1].name == output.name:
+            merged[-1].text += output.text
+        else:
+            merged.append(output)
+    for output in merged:
+        if output.output_type == "stream":
+            output.text = _as_a_terminal_shows(output.text)
+    return merged
+
+
+def _as_a_terminal_shows(text: str) -> str:
+    while (shorter := _BACKSPACE.sub("", text)) != text:
+        text = shorter
+    return _OVERWRITTEN.sub("", text)
+
+
+def _settle_output(output: NotebookNode, count: int | None) -> NotebookNode:
+    if output.output_type == "execute_result":
+        output.execution_count = count
+    if output.output_type == "error":
+        output.traceback = [part for part in output.traceback if not _is_frame_of_a_file(part)]
+    if "data" in output:
+        output.data.pop(WIDGET_VIEW, None)
+        output.metadata.pop(WIDGET_VIEW, None)
+        if PNG in output.data:
+            output.data[PNG] = _plain_png(output.data[PNG])
+    return output
+
+
+def _is_frame_of_a_file(part: str) -> bool:
+    """Tell the frames that name a path of this machine; the cell's own frame and the message stay."""
+    return _ANSI.sub("", part).startswith("File ")
+
+
+def _plain_png(text: str) -> str:
+    """Take out of a PNG what is not picture: the name and version of the program that drew it."""
+    raw = base64.b64decode(text)
+    kept, at = [raw[:8]], 8
+    while at < len(raw):
+        (length,) = struct.unpack(">I", raw[at : at + 4])
+        end = at + 12 + length
+        if raw[at + 4 : at + 8] not in TEXT_CHUNKS:
+            kept.append(raw[at:end])
+        at = end
+    return base64.b64encode(b"".join(kept)).decode()
+
+
+# ----------------------------------------------------------------------------------------- what changed
+
+
+def without_pictures(nb: NotebookNode) -> NotebookNode:
+    """Give a copy with every picture's bytes left out, for comparing."""
+    nb = copy.deepcopy(nb)
+    for output in _pictures(nb.cells):
+        output.data[PNG] = "…"
+    return nb
+
+
+def keep_pictures(new: NotebookNode, old: NotebookNode, same: Callable[[str, str], bool]) -> NotebookNode:
+    """Put a picture's old bytes back where all else in its cell is equal, and `same` says so of the pictures."""
+    new = copy.deepcopy(new)
+    before = {cell.get("id"): cell for cell in old.cells if cell.cell_type == "code"}
+    for cell in new.cells:
+        was = before.get(cell["id"])
+        if was is None or cell.cell_type != "code" or not _equal_but_for_pictures(cell, was):
+            continue
+        for mine, his in zip(_pictures([cell]), _pictures([was]), strict=True):
+            if same(mine.data[PNG], his.data[PNG]):
+                mine.data[PNG] = his.data[PNG]
+    return new
+
+
+def same_pixels(a: str, b: str) -> bool:
+    """Say whether two pictures (base64 PNG) look the same, whatever their bytes."""
+    if a == b:
+        return True
+    one, other = (Image.open(io.BytesIO(base64.b64decode(text))).convert("RGBA") for text in (a, b))
+    return one.size == other.size and one.tobytes() == other.tobytes()
+
+
+def _pictures(cells: Sequence[NotebookNode]) -> Iterator[NotebookNode]:
+    for cell in cells:
+        for output in cell.get("outputs", []):
+            if PNG in output.get("data", {}):
+                yield output
+
+
+def _equal_but_for_pictures(a: NotebookNode, b: NotebookNode) -> bool:
+    def rest(cell: NotebookNode) -> object:
+        cell = copy.deepcopy(cell)
+        for output in _pictures([cell]):
+            output.data[PNG] = "…"
+        return cell.outputs
+
+    return rest(a) == rest(b)
+
+
+# ---------------------------------------------------------------------------------------------- command
+
+
+@contextlib.contextmanager
+def private_servers() -> Iterator[None]:
+    """Hold a pair of servers open for the kernels, with data and Jupyter settings of its own."""
+    with tempfile.TemporaryDirectory(prefix="eventlab-") as scratch:
+        for mine in ("EVENTLAB_REDIS_URL", "EVENTLAB_MONGODB_URL", "JUPYTER_PATH"):
+            os.environ.pop(mine, None)
+        os.environ["EVENTLAB_DATA"] = f"{scratch}/data"
+        os.environ["JUPYTER_DATA_DIR"] = f"{scratch}/jupyter"  # a kernel "python3" of the user's is not ours
+        os.environ["IPYTHONDIR"] = f"{scratch}/ipython"
+        try:
+            with servers.connect():
+                yield
+        finally:
+            starter.stop(Path(scratch, "data"))
+
+
+def select(names: Sequence[str]) -> list[Path]:
+    """Give the notebooks whose file names hold one of the names; all of them if none is given."""
+    every = sorted(NOTEBOOKS.glob("*.ipynb"))
+    chosen = [p for p in every if not names or any(n in p.name for n in names)]
+    for name in names:
+        if not any(name in p.name for p in every):
+            raise SystemExit(f"no notebook has {name!r} in its name; there are: {', '.join(p.stem for p in every)}")
+    return chosen
+
+
+def refresh(path: Path, check: bool) -> str:
+    """Run one notebook, write it unless `check`, and say in a word what came of it."""
+    before = path.read_text("utf-8")
+    old = read(path)
+    try:
+        new = asyncio.run(run(old, path.parent))
+    except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
+        return f"FAILED, and left as it was\n{error}"
+    settled, any_picture = normalise(old), lambda _mine, _his: True
+    after = dumps(keep_pictures(new, settled, any_picture if check else same_pixels))
+    if after == before:
+        return "as it was"
+    if check:
+        return "WOULD CHANGE: run `make notebooks` and look at the difference"
+    path.write_text(after, "utf-8")
+    return "new pictures" if dumps(keep_pictures(new, settled, any_picture)) == before else "changed"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; 0 if all is well."""
+    parser = argparse.ArgumentParser(prog="python -m tools.notebooks", description=__doc__.split("\n")[0])
+    parser.add_argument("names", nargs="*", metavar="NAME", help="part of a file's name (default: all notebooks)")
+    parser.add_argument(
+        "--check", action="store_true", help="write nothing; exit 1 if more than a picture would change"
+    )
+    arguments = parser.parse_args(argv)
+    failed = 0
+    with private_servers():
+        for path in select(arguments.names):
+            began = time.monotonic()
+            outcome = refresh(path, arguments.check)
+            failed += outcome.startswith(("FAILED", "WOULD"))
+            print(f"{path.name:34} {time.monotonic() - began:5.1f} s  {outcome}", flush=True)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
