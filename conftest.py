@@ -1,4 +1,4 @@
-"""One Redis and one MongoDB for the whole test run, in a directory of their own; also for the kernels of the notebooks."""
+"""One Redis and one MongoDB for the whole test run, in a directory of their own; the notebooks use them too."""
 
 from __future__ import annotations
 

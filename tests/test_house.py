@@ -228,7 +228,7 @@ THEIRS = ["matplotlib.pyplot", "pandas", "ipywidgets", "IPython.display", "tqdm.
 def import_quietly(
     modules: Sequence[str], already: Sequence[str] = (), path: Path = ROOT
 ) -> tuple[int, list[str], str]:
-    """Import modules in a fresh interpreter that refuses all else; give its status, the modules tried, its complaint."""
+    """Import modules in a fresh interpreter that refuses all else; give its status, what it tried, its complaint."""
     command = [sys.executable, "-B", "-W", "error", "-c", WATCH, ",".join(modules), ",".join(already)]
     done = subprocess.run(command, cwd=path, capture_output=True, text=True, timeout=60, check=False)
     return done.returncode, done.stdout.split(), done.stderr

@@ -99,10 +99,9 @@ def page_of(nb: NotebookNode, where: Path, text: str | None = None) -> Page:
 
 
 @pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder that stands for the repository, with a README."""
+def here(tmp_path: Path) -> Path:
+    """A folder that stands for that of the notebooks, with a README."""
     (tmp_path / "README.md").write_text("# Some *where*\n")
-    monkeypatch.setattr(rules.broken_links, "__defaults__", (None, tmp_path.resolve()))
     return tmp_path.resolve()
 
 
@@ -173,6 +172,7 @@ BAD: list[tuple[Callable[[Page], list[str]], Callable[[NotebookNode], object]]] 
     (rules.nothing_skipped, tag(2, "nbval-ignore-output")),
     (rules.nothing_skipped, ignored(rules.MAX_IGNORED + 1)),
     (rules.nothing_skipped, source(2, "# NBVAL_SKIP\nprint(1)")),
+    (rules.no_hushing, source(2, "x = 1\nredis.delete('x');")),
     (rules.no_absolute_path, source(2, "open('/tmp/x')")),
     (rules.no_absolute_path, source(0, r"# See C:\Users")),
     (rules.no_absolute_path, output(2, new_output("stream", name="stdout", text="in /home/me/lab\n"))),
@@ -197,7 +197,7 @@ BAD: list[tuple[Callable[[Page], list[str]], Callable[[NotebookNode], object]]] 
     (rules.links, source(3, "[there](nowhere.ipynb)")),
     (rules.links, source(3, "[there](#No-heading)")),
     (rules.links, source(3, "[there](README.md#Some-where)")),
-    (rules.links, source(3, "[there](../outside.md)")),
+    (rules.links, source(3, "[there](..)")),
     (rules.links, source(3, "![a picture](none.svg 'a title')")),
     (rules.links, source(3, "<img src='none.svg'>")),
 ]
@@ -217,8 +217,9 @@ def test_every_rule_has_been_shown_a_bad_page() -> None:
 
 
 def test_code_is_no_link(here: Path) -> None:
-    assert rules.broken_links(here / "a.md", "`[x](none)` and\n```\n[y](none)\n```\n") == []
-    assert len(rules.broken_links(here / "a.md", "[x](none) [y](/none) [z](https://example.org/)")) == 2
+    file = here / "a.md"
+    assert rules.broken_links(file, "`[x](none)` and\n```\n[y](none)\n```\n", root=here) == []
+    assert len(rules.broken_links(file, "[x](none) [y](/none) [z](https://example.org/)", root=here)) == 2
 
 
 def test_pages_out_of_order_are_found(here: Path) -> None:

@@ -147,6 +147,16 @@ def nothing_skipped(page: Page) -> list[str]:
     return faults
 
 
+def no_hushing(page: Page) -> list[str]:
+    """No cell hides its value by a semicolon at the end: nbval runs cells so that it shows all the same."""
+    return [f"cell {i}: ends with a semicolon; assign the value to _" for i, c in page.code if _hushes(c.source)]
+
+
+def _hushes(source: str) -> bool:
+    last = source.rstrip().rpartition("\n")[2]
+    return last.endswith(";") and not last.lstrip().startswith("#")
+
+
 def no_absolute_path(page: Page) -> list[str]:
     """No path of some machine, neither in a source nor in an output."""
     faults = []
@@ -226,13 +236,16 @@ def ending(page: Page) -> list[str]:
 
 
 def links(page: Page) -> list[str]:
-    """Every link to a file, a heading or a picture leads somewhere."""
-    return [f"cell {i}: {fault}" for i, cell in page.prose for fault in broken_links(page.path, cell.source, page.nb)]
+    """Every link to a page, a heading or a picture leads somewhere, in the notebooks' folder: Lab shows no other."""
+    where, folder = page.path, page.path.parent
+    return [
+        f"cell {i}: {fault}" for i, cell in page.prose for fault in broken_links(where, cell.source, page.nb, folder)
+    ]
 
 
 RULES: Sequence[Callable[[Page], list[str]]] = (
-    valid, settled, unique_ids, counted, errors_are_meant, nothing_skipped, no_absolute_path, public_imports,
-    wipes_nothing, opening, ending, links,
+    valid, settled, unique_ids, counted, errors_are_meant, nothing_skipped, no_hushing, no_absolute_path,
+    public_imports, wipes_nothing, opening, ending, links,
 )  # fmt: skip
 
 

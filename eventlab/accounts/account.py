@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from typing import Any, Final
 
 from eventlab.aggregate import Aggregate
@@ -16,7 +17,7 @@ class InvalidAmount(Refused, ValueError):
 
     def __init__(self, amount: object) -> None:
         self.amount = amount
-        shown = repr(amount) if isinstance(amount, int | float) and abs(amount) < 1e30 else type(amount).__name__
+        shown = "of so many digits" if isinstance(amount, int) and amount.bit_length() > 256 else reprlib.repr(amount)
         super().__init__(f"amount {shown}: give a whole number from 1 to 2**53, in the currency's smallest unit")
 
 

@@ -58,5 +58,4 @@ def mongod(binary: Binary, *, data: Path, runtime: Path) -> Server:
     # The journal's three files of 100 MB would be the greater part of an empty lab.
     argv += ["--wiredTigerEngineConfigString", "log=(prealloc=false,file_max=4MB)"]
     argv += ["--logpath", str(log), "--logappend", "--quiet"]
-    # It looks its own name up, and its name is a path: where the name server is silent, that must not take long.
-    return Server(MONGOD, argv, {"RES_OPTIONS": "timeout:1 attempts:1", **binary.env}, str(socket), str(log))
+    return Server(MONGOD, argv, dict(binary.env), str(socket), str(log))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Mapping
 from html import escape
 from pathlib import Path
 from types import TracebackType
@@ -13,11 +14,11 @@ import pymongo
 import redis
 from pymongo.database import Database
 
-from eventlab.servers import directories, lease, own, replica_set, starter
+from eventlab.servers import directories, health, lease, own, replica_set, starter
 from eventlab.servers.config import MONGOD, REDIS
 
 DATABASE = "eventlab"
-PRIVATE, OWN = "private", "your own"
+PATIENCE_MS = 5000  # a local server that is gone does not come back by itself
 
 
 class Lab:
@@ -30,11 +31,11 @@ class Lab:
     """
 
     def __init__(
-        self, redis: redis.Redis, mongo: Database[dict[str, Any]], *, whose: dict[str, str], data: Path | None
+        self, redis: redis.Redis, mongo: Database[dict[str, Any]], *, sockets: Mapping[str, str], data: Path | None
     ) -> None:
         self.redis = redis
         self.mongo = mongo
-        self._whose = whose
+        self._sockets = sockets
         self._closing = contextlib.ExitStack()
         if data is not None:
             self._closing.callback(lease.give_back, data)
@@ -65,11 +66,15 @@ class Lab:
         return f"<table>{rows}</table>"
 
     def _parts(self) -> list[tuple[str, str]]:
-        single = ", a replica set of one" if self._whose[MONGOD] == PRIVATE else ""
         return [
-            ("Redis", f"running ({self._whose[REDIS]})"),
-            ("MongoDB", f"running ({self._whose[MONGOD]}{single})"),
+            ("Redis", self._condition(REDIS, "private")),
+            ("MongoDB", self._condition(MONGOD, "private, a replica set of one")),
         ]
+
+    def _condition(self, name: str, kind: str) -> str:
+        if name not in self._sockets:
+            return "your own"
+        return f"running ({kind})" if health.listens(self._sockets[name]) else "stopped: connect() again"
 
 
 def connect(data: Path | str | None = None) -> Lab:
@@ -86,7 +91,7 @@ def connect(data: Path | str | None = None) -> Lab:
     urls = {REDIS: os.environ.get(own.REDIS_URL), MONGOD: os.environ.get(own.MONGODB_URL)}
     wanted = {name for name, url in urls.items() if not url}
     with contextlib.ExitStack() as undo:
-        directory, sockets = None, {}
+        directory, sockets = None, dict[str, str]()
         if wanted:
             directory = directories.data_directory(data)
             directories.prepare_data(directory)
@@ -96,8 +101,7 @@ def connect(data: Path | str | None = None) -> Lab:
         undo.callback(client.close)
         mongo = _mongodb(urls[MONGOD], sockets)
         undo.pop_all()
-    whose = {name: PRIVATE if name in wanted else OWN for name in urls}
-    return Lab(client, mongo, whose=whose, data=directory)
+    return Lab(client, mongo, sockets=sockets, data=directory)
 
 
 def _redis(url: str | None, sockets: dict[str, str]) -> redis.Redis:
@@ -109,5 +113,6 @@ def _redis(url: str | None, sockets: dict[str, str]) -> redis.Redis:
 def _mongodb(url: str | None, sockets: dict[str, str]) -> Database[dict[str, Any]]:
     if url:
         return own.own_mongodb(url).get_default_database(DATABASE)
-    client: replica_set.Client = pymongo.MongoClient(replica_set.socket_url(sockets[MONGOD]))
+    url = replica_set.socket_url(sockets[MONGOD])
+    client: replica_set.Client = pymongo.MongoClient(url, serverSelectionTimeoutMS=PATIENCE_MS)
     return client[DATABASE]

@@ -1,4 +1,4 @@
-"""Servers of the user's own: what ``EVENTLAB_REDIS_URL`` and ``EVENTLAB_MONGODB_URL`` name takes a private one's place."""
+"""Servers of the user's own, named by ``EVENTLAB_REDIS_URL`` and ``EVENTLAB_MONGODB_URL``, in place of private ones."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ import time
 from collections.abc import Collection
 from pathlib import Path
 
-from eventlab.servers import lease, lock, state
+from eventlab.servers import health, lease, lock, state
 from eventlab.servers.errors import ServersFailed
 from eventlab.servers.plan import make_plan
 from eventlab.servers.state import Running
@@ -56,7 +56,7 @@ def _running_or_started(data: Path, wanted: Collection[str]) -> Running:
     end = time.monotonic() + TIMEOUT
     while state.is_supervised(data):
         running = state.read(data)
-        if running is not None and state.answers(running):
+        if running is not None and health.answer(running.sockets):
             return _with_all(running, wanted, data)
         # It is about to stop, for no one's use or for a dead server; or it still starts, and its starter was killed.
         if time.monotonic() > end:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import socket
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,30 +20,6 @@ class Running:
     supervisor: int
     pids: dict[str, int]
     sockets: dict[str, str]
-
-
-def knock(socket_path: str) -> None:
-    """Connect to a unix socket and hang up.
-
-    Raises OSError when nobody listens there.
-
-    Example: ``knock(running.sockets["redis"])``
-    """
-    with socket.socket(socket.AF_UNIX) as probe:
-        probe.connect(socket_path)
-
-
-def answers(running: Running) -> bool:
-    """Say whether all its servers listen.
-
-    Example: ``answers(running)``
-    """
-    try:
-        for path in running.sockets.values():
-            knock(path)
-    except OSError:
-        return False
-    return True
 
 
 def is_supervised(data: Path) -> bool:

@@ -18,12 +18,9 @@ from pathlib import Path
 from types import FrameType
 
 import pymongo
-import redis
 from pymongo.errors import PyMongoError
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
-from eventlab.servers import lock, replica_set, state
+from eventlab.servers import health, lock, replica_set, state
 from eventlab.servers.config import REDIS
 from eventlab.servers.errors import ServersFailed
 from eventlab.servers.lease import Watch
@@ -63,7 +60,7 @@ def _supervise(plan: Plan) -> None:
     try:
         try:
             _start(plan, processes)
-        except (ServersFailed, OSError, PyMongoError, redis.RedisError) as error:
+        except (ServersFailed, OSError, PyMongoError) as error:
             _answer({"error": str(error)})
             return
         _answer({"ready": True})
@@ -87,28 +84,25 @@ def _start(plan: Plan, processes: list[Process]) -> None:
 
 
 def _await_ready(process: Process) -> None:
+    path = process.server.socket
     if process.server.name == REDIS:
-        once = Retry(NoBackoff(), 0)
-        with redis.Redis(unix_socket_path=process.server.socket, retry=once) as client:
-            _await(process, client.ping, redis.RedisError)
+        _await(process, lambda: health.redis_answers(path))
         return
-    _await(process, lambda: state.knock(process.server.socket), OSError)  # a MongoClient looks every half second only
+    _await(process, lambda: health.listens(path))
     client: replica_set.Client
-    with pymongo.MongoClient(replica_set.socket_url(process.server.socket)) as client:
-        replica_set.initiate(client, process.server.socket)
-        _await(process, lambda: replica_set.is_primary(client), PyMongoError)
+    with pymongo.MongoClient(replica_set.socket_url(path)) as client:
+        replica_set.initiate(client, path)
+    _await(process, lambda: health.mongod_answers(path))
 
 
-def _await(process: Process, is_ready: Callable[[], object], not_yet: type[Exception]) -> None:
+def _await(process: Process, is_ready: Callable[[], bool]) -> None:
     end = time.monotonic() + READY_TIMEOUT
-    while process.status() is None:
-        with contextlib.suppress(not_yet):
-            if is_ready() is not False:
-                return
+    while not is_ready():
+        if process.status() is not None:
+            raise ServersFailed(f"{process.server.name} ended with status {process.status()}")
         if time.monotonic() > end:
             raise ServersFailed(f"{process.server.name} was not ready after {READY_TIMEOUT:.0f} s")
         time.sleep(lock.PAUSE)
-    raise ServersFailed(f"{process.server.name} ended with status {process.status()}")
 
 
 def _answer(answer: dict[str, object]) -> None:

@@ -1,0 +1,126 @@
+"""The command line: ``eventlab lab`` and ``eventlab doctor``."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import FrameType
+
+from eventlab import doctor
+from eventlab.errors import EventLabError
+from eventlab.servers import connect, directories
+
+NOTEBOOKS = "notebooks"
+FIRST_PAGE = "00_start_here.ipynb"
+
+
+class CommandFailed(EventLabError):
+    """A command cannot do what it was asked to; the sentence goes to standard error."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and give its exit status.
+
+    Example: ``main(["doctor"])``
+    """
+    arguments = _parser().parse_args(argv)
+    command: Callable[[argparse.Namespace], int] = arguments.command
+    if arguments.data:
+        os.environ[directories.DATA_VARIABLE] = str(directories.data_directory(arguments.data))
+    try:
+        return command(arguments)
+    except EventLabError as error:
+        print(f"eventlab: {error}", file=sys.stderr)
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("eventlab", description="Event sourcing on a real Redis and a real MongoDB.")
+    commands = parser.add_subparsers(required=True, metavar="command")
+    lab = _add(commands, "lab", _lab, "open JupyterLab on the notebooks, with the servers up until it ends")
+    lab.add_argument("--no-browser", action="store_true", help="only print the address")
+    lab.add_argument("--port", type=int, help="listen on this port of 127.0.0.1 (default: 8888, or the next free one)")
+    _add(commands, "doctor", _doctor, "examine this machine: each part with its version, OK or FAIL and the remedy")
+    return parser
+
+
+def _add(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+    name: str,
+    command: Callable[[argparse.Namespace], int],
+    help: str,
+) -> argparse.ArgumentParser:
+    parser = commands.add_parser(name, help=help, description=help[0].upper() + help[1:] + ".")
+    parser.add_argument("--data", metavar="DIR", help="keep the data there (default: EVENTLAB_DATA, or the user's own)")
+    parser.set_defaults(command=command)
+    return parser
+
+
+# ------------------------------------------------------------------------------------------------------- doctor
+
+
+def _doctor(_arguments: argparse.Namespace) -> int:
+    report = doctor.report()
+    print(report.text(details=True))
+    return 0 if report.ok else 1
+
+
+# ---------------------------------------------------------------------------------------------------------- lab
+
+
+def _lab(arguments: argparse.Namespace) -> int:
+    notebooks = _find_notebooks()
+    if importlib.util.find_spec("jupyterlab") is None:
+        raise CommandFailed("JupyterLab is not installed: python -m pip install -r requirements.txt")
+    # The kernels start elsewhere: they must find the same directory.
+    os.environ[directories.DATA_VARIABLE] = str(directories.data_directory())
+    with connect():
+        return _run_to_its_end(_jupyter(notebooks, arguments))
+
+
+def _find_notebooks() -> Path:
+    here, checkout = Path.cwd(), Path(__file__).resolve().parents[1]
+    for folder in (here / NOTEBOOKS, here, checkout / NOTEBOOKS):
+        if (folder / FIRST_PAGE).is_file():
+            return folder
+    raise CommandFailed(f"there is no {NOTEBOOKS}/{FIRST_PAGE} here: change to the directory of the checkout first")
+
+
+def _jupyter(notebooks: Path, arguments: argparse.Namespace) -> list[str]:
+    command = [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={notebooks}"]
+    # By number: a minimal machine cannot resolve "localhost".
+    command += ["--ServerApp.ip=127.0.0.1", f"--LabApp.default_url=/lab/tree/{FIRST_PAGE}"]
+    if arguments.no_browser:
+        command.append("--no-browser")
+    if arguments.port is not None:
+        command.append(f"--ServerApp.port={arguments.port}")
+    if os.geteuid() == 0:
+        command.append("--allow-root")  # in a container there may be nobody else
+    return command
+
+
+def _run_to_its_end(command: list[str]) -> int:
+    with subprocess.Popen(command) as jupyter:
+
+        def pass_on(number: int, _frame: FrameType | None) -> None:
+            jupyter.send_signal(number)
+
+        before = {signal.SIGTERM: signal.signal(signal.SIGTERM, pass_on)}
+        # The terminal sends Ctrl-C to both; Jupyter asks whether it is meant, and its answer counts.
+        before[signal.SIGINT] = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        try:
+            status = jupyter.wait()
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+    return status if status >= 0 else 128 - status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,154 @@
+"""Looking at processes, sockets and kernels from outside, as a test of the servers must."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from jupyter_client.blocking.client import BlockingKernelClient
+from jupyter_client.manager import KernelManager
+
+from eventlab.servers import state
+from eventlab.servers.state import Running
+
+PATIENCE = 40.0  # for what must happen, on a machine that is busy
+LISTENING = "0A"
+
+
+def eventually(condition: Callable[[], object], seconds: float = PATIENCE) -> bool:
+    """Say whether a condition comes true within a time."""
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+def stays(condition: Callable[[], object], seconds: float) -> bool:
+    """Say whether a condition is true all the time."""
+    return not eventually(lambda: not condition(), seconds)
+
+
+def is_alive(pid: int) -> bool:
+    """Say whether a process runs; one that only waits to be reaped does not."""
+    try:
+        status = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return status.rpartition(")")[2].split()[0] not in "ZX"
+
+
+def running(data: Path) -> Running:
+    """Give what runs for a data directory."""
+    found = state.read(data)
+    assert found is not None, f"nothing runs for {data}"
+    return found
+
+
+def pids(found: Running) -> list[int]:
+    return [found.supervisor, *found.pids.values()]
+
+
+def is_gone(found: Running) -> bool:
+    """Say whether no process and no socket is left."""
+    sockets = [Path(path) for path in found.sockets.values()]
+    return not any(map(is_alive, pids(found))) and not any(path.exists() or path.parent.exists() for path in sockets)
+
+
+def kill(pid: int) -> None:
+    """Send SIGKILL and wait for the end."""
+    os.kill(pid, signal.SIGKILL)
+    assert eventually(lambda: not is_alive(pid))
+
+
+def listening_ports(processes: Iterable[int]) -> list[str]:
+    """Give the addresses of the TCP ports that the processes listen on, as /proc writes them."""
+    inodes = {str(fd.readlink()) for pid in processes for fd in Path(f"/proc/{pid}/fd").iterdir() if fd.is_symlink()}
+    found = []
+    for table in ("tcp", "tcp6"):
+        for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
+            fields = line.split()
+            if fields[3] == LISTENING and f"socket:[{fields[9]}]" in inodes:
+                found.append(fields[1])
+    return found
+
+
+@contextmanager
+def python(code: str, *arguments: object) -> Iterator[subprocess.Popen[str]]:
+    """Run Python code in a process of its own, that is killed at the end."""
+    command = [sys.executable, "-c", code, *map(str, arguments)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def line_of(process: subprocess.Popen[str]) -> str:
+    """Wait for a line that the process prints."""
+    assert process.stdout is not None
+    return process.stdout.readline().strip()
+
+
+class Kernel:
+    """A Jupyter kernel, as a notebook has one."""
+
+    def __init__(self) -> None:
+        self._manager = KernelManager(kernel_name="python3")
+        self._manager.start_kernel()
+        self.client: BlockingKernelClient = self._manager.client()
+        self.client.start_channels()
+        self.client.wait_for_ready(timeout=PATIENCE)
+
+    @property
+    def pid(self) -> int:
+        return int(self._manager.provisioner.pid)  # type: ignore[union-attr]
+
+    def begin(self, code: str) -> str:
+        """Begin a cell, and give its message's id."""
+        return self.client.execute(code)
+
+    def end(self, message: str) -> str:
+        """Wait for the end of a cell, and give what it printed, or the name of its error."""
+        text = ""
+        while True:
+            got = self.client.get_iopub_msg(timeout=PATIENCE)
+            if got["parent_header"].get("msg_id") != message:
+                continue
+            content = got["content"]
+            if got["msg_type"] == "stream" and content["name"] == "stdout":
+                text += content["text"]
+            if got["msg_type"] == "error":
+                text += content["ename"]
+            if got["msg_type"] == "status" and content["execution_state"] == "idle":
+                return text.strip()
+
+    def run(self, code: str) -> str:
+        return self.end(self.begin(code))
+
+    def interrupt(self) -> None:
+        self._manager.interrupt_kernel()
+
+    def restart(self) -> None:
+        self._manager.restart_kernel(now=True)
+        self.client.wait_for_ready(timeout=PATIENCE)
+
+    def close(self) -> None:
+        self.client.stop_channels()
+        self._manager.shutdown_kernel(now=True)
+        self._manager.cleanup_resources()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
