@@ -6,7 +6,7 @@ Every figure is titled, says its units, is legible at half size, and is safe for
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from importlib import resources
 from typing import Final
 
@@ -72,6 +72,72 @@ def balance(events: Iterable[Recorded], *, title: str, unit: str = "cents") -> F
         axes.set(xlabel="Time (UTC)", ylabel=f"Balance after the event ({unit})")
         axes.set_ylim(0, max(1, funds.max()) * 1.2)  # room for the legend
         axes.legend(ncols=3, loc="upper left")
+    return figure
+
+
+def race(attempts: pd.DataFrame, *, title: str) -> Figure:
+    """Attempts of several writers over time: which were stored, which met a conflict.
+
+    ``attempts`` has a row each: ``writer`` (int, from 0), ``ms`` (milliseconds since the start), ``won`` (bool).
+
+    >>> race(attempts, title="Eight writers, one account");
+    """
+    with _figure(title) as (figure, axes):
+        for won, colour, marker, label in ((False, ORANGE, "x", "conflict"), (True, BLUE, "o", "stored")):
+            some = attempts[attempts["won"] == won]
+            axes.scatter(
+                some["ms"],
+                some["writer"] + 1,
+                color=colour,
+                marker=marker,
+                s=34,
+                label=f"{label} ({len(some)})",
+                zorder=3,
+            )
+        writers = int(attempts["writer"].max()) + 1
+        axes.set(xlabel="Time since the start (ms)", ylabel="Writer", ylim=(writers + 1.6, 0.4))
+        axes.set_yticks(range(1, writers + 1))
+        axes.grid(axis="x", visible=False)
+        axes.legend(ncols=2, loc="lower left")
+    return figure
+
+
+def bars(values: Mapping[str, float], *, title: str, unit: str, ours: str = "") -> Figure:
+    """A horizontal bar for each way of doing something, longest first; ``ours`` is drawn in blue.
+
+    >>> bars({"bare XADD": 20_000, "store.append": 14_000}, title="Appends", unit="events/s", ours="store.append");
+    """
+    ways = sorted(values, key=lambda way: values[way])
+    with _figure(title, height=1.4 + 0.55 * len(ways)) as (figure, axes):
+        drawn = axes.barh(
+            range(len(ways)), [values[way] for way in ways], color=[BLUE if way == ours else GREY for way in ways]
+        )
+        axes.bar_label(drawn, fmt="{:,.0f}", padding=5)
+        axes.set_xlabel(unit)
+        axes.set_xlim(0, max(values.values()) * 1.15)
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+        axes.set_yticks(range(len(ways)), ways)
+        axes.grid(axis="y", visible=False)
+    return figure
+
+
+def growth(table: pd.DataFrame, *, title: str, xlabel: str, ylabel: str, ours: str) -> Figure:
+    """How what is measured (columns) grows with what is varied (index), on logarithmic axes; ``ours`` is in blue.
+
+    >>> growth(times, title="Replay", xlabel="Events in the store", ylabel="Time (ms)", ours="own log");
+    """
+    styles = [(ORANGE, "s"), (GREEN, "D"), (PURPLE, "v"), (GREY, "x")]
+    with _figure(title) as (figure, axes):
+        for name in table.columns:
+            colour, marker = (BLUE, "o") if name == ours else styles.pop(0)
+            axes.plot(table.index, table[name], color=colour, marker=marker, markersize=8, label=name)
+        axes.set_xscale("log")
+        axes.set_yscale("log")
+        number = FuncFormatter(lambda value, _: f"{value:,.0f}" if value >= 1 else f"{value:g}")
+        axes.xaxis.set_major_formatter(number)
+        axes.yaxis.set_major_formatter(number)
+        axes.set(xlabel=xlabel, ylabel=ylabel)
+        axes.legend()
     return figure
 
 

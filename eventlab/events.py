@@ -104,7 +104,7 @@ def encode_batch(events: Sequence[Event]) -> Batch:
             texts += (type_text, data_text)
             meta = event.meta
             if width == 3:
-                meta_text, meta = (b"", None) if meta is None else _there_and_back(meta, "meta")
+                meta_text, meta = (b"", None) if meta is None else plain_json(meta, "meta")
                 texts.append(meta_text)
                 _check_size(len(meta_text), "meta")
         except (InvalidEvent, TypeError) as error:
@@ -121,7 +121,7 @@ def _name(type: object) -> str:
 def _encode_type(type: str) -> bytes:
     if not isinstance(type, str) or not type:
         raise InvalidEvent("the type must be a text that is not empty")
-    text, _ = _there_and_back(type, "the type")
+    text, _ = plain_json(type, "the type")
     if len(text) > MAX_TYPE_BYTES:
         raise InvalidEvent(f"the type is over {MAX_TYPE_BYTES} bytes")
     return text
@@ -132,7 +132,7 @@ def _encode_payload(data: object) -> tuple[bytes, Data]:
         raise InvalidEvent(f"data must be a dict, not {type(data).__name__}")
     if not RESERVED.isdisjoint(data):
         raise InvalidEvent(f"data may not hold the keys {', '.join(sorted(RESERVED & data.keys()))}: rename them")
-    text, copy = _there_and_back(data, "data")
+    text, copy = plain_json(data, "data")
     _check_size(len(text), "data")
     return text, copy
 
@@ -142,7 +142,8 @@ def _check_size(size: int, what: str) -> None:
         raise InvalidEvent(f"{what} has {size:,} bytes of JSON, over the limit of {MAX_EVENT_BYTES:,}")
 
 
-def _there_and_back(value: object, what: str) -> tuple[bytes, Any]:
+def plain_json(value: object, what: str) -> tuple[bytes, Any]:
+    """The JSON of a value, and what it reads back as; raises InvalidEvent when the two are not the same."""
     # Encoders bend in silence (NaN to null, a tuple to a list, 1 to "1" as a key); what comes back tells.
     try:
         text = _encode(value)

@@ -41,6 +41,10 @@ class Keys:
         """The snapshot of an aggregate."""
         return self._tag + b"/snapshot:" + checked_name(id, "id")
 
+    def subscription(self, name: str) -> list[bytes]:
+        """What a subscription keeps beside its group: when events are due again, those that failed, those parked."""
+        return [b"%b/%b:%b" % (self._tag, what, checked_name(name, "name")) for what in (b"due", b"failed", b"parked")]
+
     def beside(self, key: bytes) -> bytes:
         """Where the successor of a key is built, before it takes its place."""
         return self._tag + b"/adopting:" + key

@@ -6,6 +6,7 @@ import copy
 import random
 import threading
 import time
+import zlib
 from collections import OrderedDict
 from collections.abc import Callable
 from datetime import datetime
@@ -14,8 +15,9 @@ from typing import Any, Final, Generic, TypeVar
 import msgspec
 
 from eventlab.aggregate import Aggregate
-from eventlab.errors import VersionConflict
-from eventlab.events import Data, Recorded
+from eventlab.errors import Refused, VersionConflict
+from eventlab.events import Data, Recorded, encode_json, plain_json
+from eventlab.scripts import RAW
 from eventlab.store import EventStore
 
 A = TypeVar("A", bound=Aggregate)
@@ -59,7 +61,7 @@ class Repository(Generic[A]):
         self._size = cache
         self._every = snapshot_every
         self._schema = schema
-        self._cache: OrderedDict[str, A] = OrderedDict()
+        self._cache: OrderedDict[str, tuple[A, int]] = OrderedDict()  # and the version of its snapshot
         self._lock = threading.Lock()
 
     def load(self, id: str, *, version: int | None = None, at: datetime | None = None) -> A:
@@ -90,12 +92,9 @@ class Repository(Generic[A]):
         events = [msgspec.structs.replace(event, meta=meta) for event in changes] if meta else changes
         expected = aggregate.version - len(changes)
         recorded = self.store.append(aggregate.id, events, expected=expected, **options)
-        if recorded[-1].version != aggregate.version:  # an earlier result, by once=: this aggregate is not its outcome
-            return recorded
-        aggregate.position, aggregate.changes = recorded[-1].position, []
-        self._remember(aggregate)
-        if self._every and aggregate.version // self._every > expected // self._every:
-            self._keep(aggregate)
+        if recorded[0].version == expected + 1:  # else an earlier result, by once=: not this aggregate's outcome
+            aggregate.position, aggregate.changes = recorded[-1].position, []
+            self._update(aggregate)
         return recorded
 
     def retry(self, id: str, decide: Callable[[A], R], *, tries: int = 20, **options: Any) -> list[Recorded]:
@@ -104,68 +103,85 @@ class Repository(Generic[A]):
         With ``once=`` the result of the first time is returned before anything is decided. Raises the last
         VersionConflict after ``tries``, and whatever ``decide`` raises, at once.
         """
-        if options.get("once") is not None:
-            first = self.store.seen(id, options["once"], fingerprint=options.get("fingerprint"))
-            if first is not None:
-                return first
+        if first := self._seen(id, options):
+            return first
         for attempt in range(tries):
             aggregate = self.load(id)
-            decide(aggregate)
             try:
+                decide(aggregate)
                 return self.save(aggregate, **options)
+            except Refused:
+                if first := self._seen(id, options):  # its twin was stored since we looked
+                    return first
+                raise
             except VersionConflict:
                 if attempt == tries - 1:
                     raise
                 time.sleep(random.uniform(0, min(LONGEST_PAUSE, FIRST_PAUSE * 2**attempt)))
         raise ValueError(f"tries={tries}: give at least one")
 
+    def _seen(self, id: str, options: dict[str, Any]) -> list[Recorded] | None:
+        key = options.get("once")
+        return None if key is None else self.store.seen(id, key, fingerprint=options.get("fingerprint"))
+
     def drop_snapshots(self) -> None:
-        """Throw all snapshots away: nothing changes but the time that a load takes."""
+        """Throw all snapshots away: nothing changes but the time that the next loads take."""
         for id in self.store.ids():
             self.store.redis.delete(self._key(id))
 
     # ------------------------------------------------------------- known state
 
     def _latest(self, id: str) -> A:
+        known, kept = self._from_cache(id) or self._from_snapshot(id) or (None, 0)
+        if known is not None:
+            # Read the newest known event too: if it is not the same one, this state is of another log.
+            version, position = known.version, known.position
+            tail = self.store.read(id, after=version - 1)
+            if tail and tail[0].position == position:
+                return self._remember(known.replay(tail[1:]), kept)
+        return self._remember(self._new(id).replay(self.store.read(id)), 0)
+
+    def _remember(self, aggregate: A, kept: int) -> A:
+        if self._every and aggregate.version - kept >= self._every:
+            self._keep(aggregate)
+            kept = aggregate.version
+        if aggregate.version:
+            with self._lock:
+                self._cache[aggregate.id] = copy.deepcopy(aggregate), kept  # a copy: no failed decision reaches it
+                self._cache.move_to_end(aggregate.id)
+                while len(self._cache) > self._size:
+                    self._cache.popitem(last=False)
+        return aggregate
+
+    def _update(self, aggregate: A) -> None:
+        # No snapshot here: if that failed, the caller would take a stored event for a failed one.
+        with self._lock:
+            if known := self._cache.get(aggregate.id):
+                self._cache[aggregate.id] = copy.deepcopy(aggregate), known[1]
+
+    def _from_cache(self, id: str) -> tuple[A, int] | None:
         with self._lock:
             known = self._cache.get(id)
-            aggregate = copy.deepcopy(known) if known else None
-        if aggregate is None and self._every:
-            aggregate = self._from_snapshot(id)
-        if aggregate is not None:
-            # Read the newest known event too: if it is not the same one, this state is of another log.
-            tail = self.store.read(id, after=aggregate.version - 1)
-            if tail and tail[0].position == aggregate.position:
-                return self._remember(aggregate.replay(tail[1:])) if tail[1:] else aggregate
-        aggregate = self._new(id).replay(self.store.read(id))
-        return self._remember(aggregate) if aggregate.version else aggregate
+        return None if known is None else (copy.deepcopy(known[0]), known[1])
 
-    def _remember(self, aggregate: A) -> A:
-        if not self._size:
-            return aggregate
-        with self._lock:
-            self._cache[aggregate.id] = copy.deepcopy(aggregate)  # its own copy: a failed decision cannot reach it
-            self._cache.move_to_end(aggregate.id)
-            while len(self._cache) > self._size:
-                self._cache.popitem(last=False)
-        return aggregate
-
-    def _from_snapshot(self, id: str) -> A | None:
-        text = self.store.redis.get(self._key(id))
-        try:
-            snapshot = msgspec.json.decode(text, type=Snapshot) if text else None
-        except msgspec.MsgspecError:
-            return None  # a snapshot is a help, never the truth
-        if snapshot is None or snapshot.schema != self._schema:
+    def _from_snapshot(self, id: str) -> tuple[A, int] | None:
+        # A snapshot is a help, never the truth: whatever is odd about it, the log is read instead.
+        found = self.store.redis.execute_command("GET", self._key(id), **RAW) if self._every else None
+        if not found or zlib.crc32(found[4:]) != int.from_bytes(found[:4]):
             return None
+        snapshot = msgspec.json.decode(found[4:], type=Snapshot)
         aggregate = self._new(id)
+        if snapshot.schema != self._schema or snapshot.state.keys() != aggregate.state().keys():
+            return None
         aggregate.restore(snapshot.state)
         aggregate.version, aggregate.position = snapshot.version, snapshot.position
-        return aggregate
+        return aggregate, snapshot.version
 
     def _keep(self, aggregate: A) -> None:
-        snapshot = Snapshot(self._schema, aggregate.version, aggregate.position, aggregate.state())
-        self.store.redis.set(self._key(aggregate.id), msgspec.json.encode(snapshot))
+        state = aggregate.state()
+        plain_json(state, f"the state of {aggregate.id!r}, for its snapshot,")
+        text = encode_json(Snapshot(self._schema, aggregate.version, aggregate.position, state))
+        self.store.redis.set(self._key(aggregate.id), zlib.crc32(text).to_bytes(4) + text)
 
     def _key(self, id: str) -> bytes:
         return self.store.keys.snapshot(id)

@@ -254,9 +254,10 @@ class EventStore:
             Recorded(id, version, row.type, row.data, row.position, row.meta)
             for version, row in enumerate(rows, after + 1)
         ]
-        return [self._lift(event) for event in events] if self._upcasters else events
+        return [self.lift(event) for event in events] if self._upcasters else events
 
-    def _lift(self, event: Recorded) -> Recorded:
+    def lift(self, event: Recorded) -> Recorded:
+        """An event as the upcasters make it; for who reads the stream beside the store, as a subscription does."""
         for upcast in self._upcasters:
             event = upcast(event)
         return event
@@ -270,7 +271,7 @@ class EventStore:
         [('JohnDoe', 1), ('JohnDoe', 2)]
         """
         for position, fields in self._stream.entries(after=after, limit=limit):
-            yield self._lift(decode_entry(position, fields))
+            yield self.lift(decode_entry(position, fields))
 
     def version(self, id: str) -> int:
         """The version of an aggregate: the number of its events; 0 when it is not there."""
@@ -329,7 +330,8 @@ class EventStore:
             self.redis.unlink(*some)
 
     def _check_adopted(self) -> None:
-        if not self.redis.exists(self.keys.ids) and self.redis.xlen(self.keys.stream):
+        # In this order: an append that comes between the two looks has written the ids as well.
+        if self.redis.xlen(self.keys.stream) and not self.redis.exists(self.keys.ids):
             raise NotAdopted(self.category)
 
 

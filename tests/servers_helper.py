@@ -117,20 +117,23 @@ class Kernel:
         """Begin a cell, and give its message's id."""
         return self.client.execute(code)
 
-    def end(self, message: str) -> str:
-        """Wait for the end of a cell, and give what it printed, or the name of its error."""
-        text = ""
+    def wait_for_output(self, message: str) -> str:
+        """Wait until a cell prints or fails, and give what it printed, or the name of its error; "" at its end."""
         while True:
             got = self.client.get_iopub_msg(timeout=PATIENCE)
             if got["parent_header"].get("msg_id") != message:
                 continue
             content = got["content"]
             if got["msg_type"] == "stream" and content["name"] == "stdout":
-                text += content["text"]
+                return str(content["text"])
             if got["msg_type"] == "error":
-                text += content["ename"]
+                return str(content["ename"])
             if got["msg_type"] == "status" and content["execution_state"] == "idle":
-                return text.strip()
+                return ""
+
+    def end(self, message: str) -> str:
+        """Wait for the end of a cell, and give what it printed, and the name of its error."""
+        return "".join(iter(lambda: self.wait_for_output(message), "")).strip()
 
     def run(self, code: str) -> str:
         return self.end(self.begin(code))

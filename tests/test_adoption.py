@@ -159,3 +159,25 @@ def test_killed_at_any_step_and_run_again_it_ends_the_same(store: EventStore, re
     assert sorted([*store.read("JohnDoe"), *store.read("Jane")], key=lambda e: e.position) == list(store.read_all())
     assert store.ids() == ["Jane", "JohnDoe"]
     assert not [key for key in store.redis.scan_iter(match=store.keys.pattern()) if b"adopting" in key]
+
+
+def test_the_first_append_of_another_one_is_not_taken_for_a_foreign_event(store: EventStore) -> None:
+    first = EventStore(store.redis, store.category)
+
+    class Overtaken:
+        """A client in front of which, after each of these looks, another one appends the very first event."""
+
+        def __getattr__(self, name: str) -> Any:
+            plain = getattr(first.redis, name)
+
+            def look(*args: Any, **options: Any) -> Any:
+                answer = plain(*args, **options)
+                if name in ("xlen", "exists") and not first.redis.exists(first.keys.ids):
+                    first.append("a", [Event("create")], expected=NEW)
+                return answer
+
+            return look
+
+    store.redis = Overtaken()
+    assert store.version("a") == 0
+    assert store.version("a") == 1

@@ -28,8 +28,8 @@ from eventlab import (
     VersionConflict,
 )
 from eventlab.accounts import AccountService
+from eventlab.sandbox import lossy
 from eventlab.servers import Lab, connect
-from tests.lossy import lossy
 
 SPAWN = multiprocessing.get_context("spawn")
 

@@ -38,6 +38,7 @@ from eventlab.servers import starter
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = ROOT / "notebooks"
 CELL_TIMEOUT = 60
+FAILURES = (CellExecutionError, CellTimeoutError, DeadKernelError)
 
 KERNELSPEC = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 LANGUAGE = {"file_extension": ".py", "mimetype": "text/x-python", "name": "python", "pygments_lexer": "ipython3"}
@@ -81,13 +82,17 @@ async def run(nb: NotebookNode, cwd: Path = NOTEBOOKS, timeout: float = CELL_TIM
     return normalise(fresh)
 
 
-def run_together(nbs: Sequence[NotebookNode], cwd: Path = NOTEBOOKS) -> list[NotebookNode]:
-    """Run notebooks at the same time, each in a kernel of its own."""
+def run_together(nbs: Sequence[NotebookNode], cwd: Path = NOTEBOOKS) -> list[NotebookNode | Exception]:
+    """Run notebooks at the same time, each in a kernel of its own; give each one, or the error that ended it."""
 
-    async def gathered() -> list[NotebookNode]:
-        return list(await asyncio.gather(*(run(nb, cwd) for nb in nbs)))
+    async def gathered() -> list[NotebookNode | BaseException]:
+        return await asyncio.gather(*(run(nb, cwd) for nb in nbs), return_exceptions=True)
 
-    return asyncio.run(gathered())
+    done = asyncio.run(gathered())
+    for one in done:
+        if isinstance(one, BaseException) and not isinstance(one, FAILURES):
+            raise one
+    return cast("list[NotebookNode | Exception]", done)
 
 
 # ------------------------------------------------------------------------------------- the settled form
@@ -257,7 +262,7 @@ def refresh(path: Path, check: bool) -> str:
     old = read(path)
     try:
         new = asyncio.run(run(old, path.parent))
-    except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
+    except FAILURES as error:
         return f"FAILED, and left as it was\n{error}"
     settled, any_picture = normalise(old), lambda _mine, _his: True
     after = dumps(keep_pictures(new, settled, any_picture if check else same_pixels))

@@ -24,6 +24,7 @@ ROOT = Path(__file__).resolve().parents[1]
 MAX_IGNORED = 2
 LIBRARIES = (
     *("IPython", "bson", "fastapi", "google", "google_auth_oauthlib", "googleapiclient", "ipywidgets", "matplotlib"),
+    "exercises",  # notebooks/exercises: the judges of the exercises, in files of their own
     *("msgspec", "numpy", "pandas", "pymongo", "redis", "requests", "tqdm", "uvicorn"),
 )
 #: What the first cell must say, and the words by which a reader finds it.

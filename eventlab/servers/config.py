@@ -57,5 +57,7 @@ def mongod(binary: Binary, *, data: Path, runtime: Path) -> Server:
     argv += ["--replSet", REPLICA_SET, "--oplogSize", "64", "--wiredTigerCacheSizeGB", "0.25"]
     # The journal's three files of 100 MB would be the greater part of an empty lab.
     argv += ["--wiredTigerEngineConfigString", "log=(prealloc=false,file_max=4MB)"]
+    # Nobody reads its diagnosis here, and that grows to 200 MB.
+    argv += ["--setParameter", "diagnosticDataCollectionEnabled=false"]
     argv += ["--logpath", str(log), "--logappend", "--quiet"]
     return Server(MONGOD, argv, dict(binary.env), str(socket), str(log))

@@ -18,6 +18,7 @@ from eventlab.servers import directories, health, lease, own, replica_set, start
 from eventlab.servers.config import MONGOD, REDIS
 
 DATABASE = "eventlab"
+FAREWELL = 1.0
 PATIENCE_MS = 5000  # a local server that is gone does not come back by itself
 
 
@@ -39,7 +40,7 @@ class Lab:
         self._closing = contextlib.ExitStack()
         if data is not None:
             self._closing.callback(lease.give_back, data)
-        self._closing.callback(mongo.client.close)
+        self._closing.callback(_hang_up, mongo.client)
         self._closing.callback(redis.close)
 
     def close(self) -> None:
@@ -102,6 +103,11 @@ def connect(data: Path | str | None = None) -> Lab:
         mongo = _mongodb(urls[MONGOD], sockets)
         undo.pop_all()
     return Lab(client, mongo, sockets=sockets, data=directory)
+
+
+def _hang_up(client: replica_set.Client) -> None:
+    with pymongo.timeout(FAREWELL):  # it says goodbye to the server, and would wait for one that is gone
+        client.close()
 
 
 def _redis(url: str | None, sockets: dict[str, str]) -> redis.Redis:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -48,7 +49,8 @@ def stop(data: Path) -> None:
     with lock.held(data / START_LOCK, timeout=TIMEOUT):
         running = state.read(data)
         if running is not None and state.is_supervised(data):
-            os.kill(running.supervisor, signal.SIGTERM)
+            with contextlib.suppress(ProcessLookupError):  # it ended by itself at this moment
+                os.kill(running.supervisor, signal.SIGTERM)
         lock.acquire(data / state.SUPERVISOR_LOCK, timeout=TIMEOUT).release()
 
 

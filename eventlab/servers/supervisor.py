@@ -118,15 +118,23 @@ def _answer(answer: dict[str, object]) -> None:
 def _watch(plan: Plan, processes: list[Process]) -> None:
     watch = Watch(plan.data)
     wanted_at = time.monotonic()
-    while all(process.status() is None for process in processes) and not watch.is_deleted():
+    while all(process.status() is None for process in processes):
         time.sleep(LOOK)
-        if watch.is_wanted():
+        if watch.is_deleted():
+            # There is nothing to keep, and an orderly stop would write into a new directory of the same name.
+            for process in processes:
+                process.kill()
+        elif watch.is_wanted():
             wanted_at = time.monotonic()
-        elif time.monotonic() - wanted_at > plan.grace and _is_over(plan.data, watch):
+        elif time.monotonic() - wanted_at > plan.grace and is_over(plan.data, watch):
             return
 
 
-def _is_over(data: Path, watch: Watch) -> bool:
+def is_over(data: Path, watch: Watch) -> bool:
+    """Decide, safe from whoever comes at this moment, that nobody holds the lease and the servers are to stop.
+
+    Example: ``is_over(data, Watch(data))``
+    """
     starting = lock.attempt(data / START_LOCK)
     if starting is None:
         return False

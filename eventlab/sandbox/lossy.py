@@ -1,4 +1,4 @@
-"""A proxy in front of a unix socket that can lose answers: the request arrives, its answer does not."""
+"""A line to a server that can lose answers: the request arrives and is done, its answer never comes."""
 
 from __future__ import annotations
 
@@ -10,9 +10,15 @@ from pathlib import Path
 
 
 class LossyProxy:
-    """Forwards bytes both ways; ``lose(n, b"EVALSHA")`` cuts the connection instead of the next n such answers."""
+    """A unix socket in front of another one. After ``lose(n, b"XADD")`` it cuts the connection n times instead of
+    passing on the answer to such a request.
 
-    def __init__(self, path: Path, upstream: str) -> None:
+    >>> with lossy(folder / "line", "/path/of/redis.sock") as line:
+    ...     client = redis.Redis(unix_socket_path=line.path)
+    ...     line.lose(1, b"XADD")
+    """
+
+    def __init__(self, path: Path | str, upstream: str) -> None:
         self.path = str(path)
         self.lost = 0
         self._upstream = upstream
@@ -60,7 +66,7 @@ class LossyProxy:
 
 
 @contextlib.contextmanager
-def lossy(path: Path, upstream: str) -> Iterator[LossyProxy]:
+def lossy(path: Path | str, upstream: str) -> Iterator[LossyProxy]:
     """A LossyProxy for the length of a with block."""
     proxy = LossyProxy(path, upstream)
     try:

@@ -1,0 +1,86 @@
+"""An exercise of a notebook: check, hint, solution."""
+
+from __future__ import annotations
+
+import dis
+import textwrap
+import types
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from html import escape
+from typing import Any, Final
+
+COLOURS: Final = {"Not attempted": "#595959", "Not yet": "#D55E00", "Right": "#009E73", "Hint": "#0072B2"}
+
+
+class Wrong(Exception):
+    """Raised by a judge: the answer is wrong, and this is what its author may have thought, and why it is not so."""
+
+
+@dataclass(frozen=True)
+class Note:
+    """What an exercise says: a kind, a text, and code if there is any."""
+
+    kind: str
+    text: str
+    code: str = ""
+
+    def __repr__(self) -> str:
+        return f"{self.kind}: {self.text}" + (f"\n\n{self.code}" if self.code else "")
+
+    def _repr_html_(self) -> str:
+        colour = COLOURS.get(self.kind, "#0072B2")
+        code = f"<pre style='margin:0.6em 0 0'>{escape(self.code)}</pre>" if self.code else ""
+        style = f"border-left:5px solid {colour};padding:0.4em 0.9em"
+        return f"<div style='{style}'><b style='color:{colour}'>{escape(self.kind)}</b> {escape(self.text)}{code}</div>"
+
+
+@dataclass(frozen=True)
+class Exercise:
+    """One exercise: how an answer is judged, and what can be said about it.
+
+    ``judge`` takes the answer, returns nothing when it is right, and raises Wrong when it is not. ``right`` says what
+    a right answer means. ``hints`` come one after the other. ``answer`` is the reference solution's code and
+    ``explanation`` why it is so. ``mistakes`` are foreseen wrong answers, as code: the tests run them all through the
+    same judge, and each must be told something.
+
+    >>> exercise.check(...)
+    Not attempted: put your code in the place of the dots, and run the cell again.
+    """
+
+    judge: Callable[[Any], None]
+    right: str
+    hints: Sequence[str]
+    answer: str
+    explanation: str
+    mistakes: Sequence[str]
+    _given: list[int] = field(default_factory=lambda: [0], repr=False)
+
+    def check(self, answer: Any) -> Note:
+        """Judge an answer: not attempted, not yet (and why), or right (and what it means)."""
+        if _is_stub(answer):
+            return Note("Not attempted", "put your code in the place of the dots, and run the cell again.")
+        try:
+            self.judge(answer)
+        except Wrong as wrong:
+            return Note("Not yet", str(wrong))
+        except Exception as error:  # noqa: BLE001 - the answer is the reader's code: whatever it raises is told to him
+            return Note("Not yet", f"your code raised {type(error).__name__}: {error}")
+        return Note("Right", self.right)
+
+    def hint(self) -> Note:
+        """The next hint; after the last one, the last one again."""
+        number = min(self._given[0], len(self.hints) - 1)
+        self._given[0] += 1
+        return Note("Hint", f"{number + 1} of {len(self.hints)}: {self.hints[number]}")
+
+    def solution(self) -> Note:
+        """The reference solution, and why it is so."""
+        return Note("Solution", self.explanation, textwrap.dedent(self.answer).strip())
+
+
+def _is_stub(answer: Any) -> bool:
+    if not isinstance(answer, types.FunctionType):
+        return answer is ...
+    steps = [step for step in dis.get_instructions(answer) if step.opname not in ("RESUME", "NOP", "RETURN_VALUE")]
+    return [step.argval for step in steps] in ([None], [...])  # it does nothing but return the dots, or nothing

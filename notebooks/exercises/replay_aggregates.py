@@ -1,0 +1,151 @@
+"""The exercises of 03_replay_aggregates."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from eventlab import Recorded
+from eventlab.exercises import Exercise, Wrong
+
+
+def _events(*steps: tuple[str, int]) -> list[Recorded]:
+    events = [Recorded("a", 1, "create", {}, "1-0")]
+    for version, (type, amount) in enumerate(steps, start=2):
+        events.append(Recorded("a", version, type, {"amount": amount}, f"{version}-0"))
+    return events
+
+
+def _judge_highest(highest: Callable[[list[Recorded]], int]) -> None:
+    found = highest(_events(("deposit", 60), ("deposit", 50), ("withdraw", 90), ("deposit", 70)))
+    if found == 90:
+        raise Wrong("90 is what is there at the end (and the largest amount). The account once held more.")
+    if found == 70:
+        raise Wrong("that is the largest single deposit. A balance is what all events so far add up to.")
+    if found == 180:
+        raise Wrong("withdrawals take away: 60 + 50 - 90 + 70. And the highest is reached on the way.")
+    if found != 110:
+        raise Wrong(f"after 60 and 50 the account held 110, and never more; you have {found!r}.")
+    if highest(_events()) != 0:
+        raise Wrong("an account that was opened and never used held 0 at its best.")
+
+
+the_highest_balance = Exercise(
+    judge=_judge_highest,
+    right="a new question to old events. Nobody had to foresee it when they were stored.",
+    hints=[
+        "keep two numbers: what is there now, and the most there ever was.",
+        "after each event: most = max(most, now).",
+    ],
+    answer="""
+        def highest(events):
+            now = most = 0
+            for event in events:
+                if event.type == "deposit":
+                    now += event.data["amount"]
+                elif event.type == "withdraw":
+                    now -= event.data["amount"]
+                most = max(most, now)
+            return most
+    """,
+    explanation="The state of a replay is what you choose to keep: here the balance, and the highest one so far.",
+    mistakes=[
+        """
+        def highest(events):
+            sign = {"create": 0, "deposit": 1, "withdraw": -1}
+            return sum(sign[e.type] * e.data.get("amount", 0) for e in events)
+        """,
+        """
+        def highest(events):
+            return max((e.data["amount"] for e in events if e.type == "deposit"), default=0)
+        """,
+        """
+        def highest(events):
+            return sum(e.data["amount"] for e in events if e.type == "deposit")
+        """,
+        """
+        from itertools import accumulate
+
+
+        def highest(events):
+            sign = {"deposit": 1, "withdraw": -1}
+            return max(accumulate(sign[e.type] * e.data["amount"] for e in events if e.type in sign))
+        """,
+    ],
+)
+
+
+def _judge_lift(lift: Callable[[Recorded], Recorded]) -> None:
+    old = Recorded("a", 2, "deposit", {"sum": "1.15"}, "2-0", {"by": "x"})
+    new = lift(old)
+    if not isinstance(new, Recorded):
+        raise Wrong("an upcaster gives back an event: the same one, or a changed copy.")
+    if new.data.get("amount") == 114:
+        raise Wrong(
+            "1.15 as a float is a little less than 1.15, and int() cuts: a cent is gone. Use Decimal, or round."
+        )
+    if new.data.get("amount") in (1, 1.15, "1.15"):
+        raise Wrong("the amount is wanted in cents: 115.")
+    if new.data != {"amount": 115}:
+        raise Wrong(f"expected the data {{'amount': 115}} and nothing else; you have {new.data}.")
+    if (new.id, new.version, new.type, new.position, new.meta) != ("a", 2, "deposit", "2-0", {"by": "x"}):
+        raise Wrong("only the data change: id, version, type, position and meta stay what they are.")
+    for event in (Recorded("a", 1, "create", {}, "1-0"), Recorded("a", 3, "deposit", {"amount": 5}, "3-0")):
+        try:
+            same = lift(event)
+        except KeyError as error:
+            raise Wrong("every event passes through an upcaster, those of the present shape as well.") from error
+        if same != event:
+            raise Wrong(f"this one has the present shape and must come back as it is: {event}.")
+
+
+an_upcaster = Exercise(
+    judge=_judge_lift,
+    right="one step, one shape. A chain of such steps carries events through ten years of a program.",
+    hints=[
+        "if there is no 'sum' in event.data, give back the event.",
+        "Decimal('1.15') * 100 is exactly 115; float('1.15') * 100 is not.",
+    ],
+    answer="""
+        from decimal import Decimal
+
+        import msgspec
+
+
+        def lift(event):
+            if "sum" not in event.data:
+                return event
+            return msgspec.structs.replace(event, data={"amount": int(Decimal(event.data["sum"]) * 100)})
+    """,
+    explanation="Look at the shape, not at the date: a step that knows its own old shape can be run over everything.",
+    mistakes=[
+        """
+        import msgspec
+
+
+        def lift(event):
+            if "sum" not in event.data:
+                return event
+            return msgspec.structs.replace(event, data={"amount": int(float(event.data["sum"]) * 100)})
+        """,
+        """
+        import msgspec
+
+
+        def lift(event):
+            return msgspec.structs.replace(event, data={"amount": round(float(event.data["sum"]) * 100)})
+        """,
+        """
+        def lift(event):
+            return {"amount": round(float(event.data["sum"]) * 100)}
+        """,
+        """
+        import msgspec
+
+
+        def lift(event):
+            if "sum" not in event.data:
+                return event
+            return msgspec.structs.replace(event, data=event.data | {"amount": round(float(event.data["sum"]) * 100)})
+        """,
+    ],
+)
