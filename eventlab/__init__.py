@@ -22,6 +22,7 @@ from eventlab.projection import Changes, Projector, View
 from eventlab.repository import Repository
 from eventlab.servers import Lab, connect
 from eventlab.store import ANY, EXISTS, NEW, EventStore
+from eventlab.subscription import Lag, Parked, Subscription
 
 __all__ = [
     "ANY",
@@ -38,11 +39,14 @@ __all__ = [
     "InvalidName",
     "KeyReused",
     "Lab",
+    "Lag",
     "NotAdopted",
+    "Parked",
     "Projector",
     "Recorded",
     "Refused",
     "Repository",
+    "Subscription",
     "TokenReused",
     "TrimRefused",
     "Trimmed",

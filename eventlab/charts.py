@@ -6,7 +6,7 @@ Every figure is titled, says its units, is legible at half size, and is safe for
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib import resources
 from typing import Final
 
@@ -14,7 +14,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from eventlab.events import Recorded
 
@@ -138,6 +138,24 @@ def growth(table: pd.DataFrame, *, title: str, xlabel: str, ylabel: str, ours: s
         axes.yaxis.set_major_formatter(number)
         axes.set(xlabel=xlabel, ylabel=ylabel)
         axes.legend()
+    return figure
+
+
+def shares(values: Mapping[str, Sequence[float]], *, title: str, unit: str) -> Figure:
+    """For each name the share of its values that are no larger than what is on the x axis, which is logarithmic.
+
+    >>> shares({"answer": [2.1, 2.3, 9.0]}, title="How long it took", unit="Time (ms)");
+    """
+    with _figure(title) as (figure, axes):
+        for (name, some), colour in zip(values.items(), (BLUE, ORANGE, GREEN, PURPLE), strict=False):
+            axes.ecdf(some, color=colour, label=f"{name} (half: {pd.Series(some).median():,.1f})")
+        axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.xaxis.set_minor_formatter(NullFormatter())
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0%}"))
+        axes.set(xlabel=unit, ylabel="Share of the requests", ylim=(0, 1.02))
+        axes.legend(loc="lower right")
     return figure
 
 

@@ -1,4 +1,4 @@
-"""The command line: ``eventlab lab`` and ``eventlab doctor``."""
+"""The command line: ``eventlab lab``, ``serve``, ``project`` and ``doctor``."""
 
 from __future__ import annotations
 
@@ -8,13 +8,17 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
 
 from eventlab import doctor
+from eventlab.accounts import AccountView
 from eventlab.errors import EventLabError
+from eventlab.projection import Projector
 from eventlab.servers import connect, directories
+from eventlab.store import EventStore
 
 NOTEBOOKS = "notebooks"
 FIRST_PAGE = "00_start_here.ipynb"
@@ -46,6 +50,14 @@ def _parser() -> argparse.ArgumentParser:
     lab = _add(commands, "lab", _lab, "open JupyterLab on the notebooks, with the servers up until it ends")
     lab.add_argument("--no-browser", action="store_true", help="only print the address")
     lab.add_argument("--port", type=int, help="listen on this port of 127.0.0.1 (default: 8888, or the next free one)")
+    serve = _add(commands, "serve", _serve, "serve the accounts over HTTP, until Ctrl-C or a SIGTERM")
+    serve.add_argument("--host", default="127.0.0.1", help="listen on this address (default: %(default)s)")
+    serve.add_argument("--port", type=int, default=8444, help="and on this port (default: %(default)s)")
+    serve.add_argument("--workers", type=int, default=1, metavar="N", help="in so many processes (default: 1)")
+    project = _add(commands, "project", _project, "keep the view of the accounts up to date, until Ctrl-C or a SIGTERM")
+    for following in (serve, project):
+        following.add_argument("--category", default="accountStream", help="the events (default: %(default)s)")
+        following.add_argument("--collection", default="accountCollection", help="the view (default: %(default)s)")
     _add(commands, "doctor", _doctor, "examine this machine: each part with its version, OK or FAIL and the remedy")
     return parser
 
@@ -69,6 +81,38 @@ def _doctor(_arguments: argparse.Namespace) -> int:
     report = doctor.report()
     print(report.text(details=True))
     return 0 if report.ok else 1
+
+
+# -------------------------------------------------------------------------------------------------------- serve
+
+
+def _serve(arguments: argparse.Namespace) -> int:
+    if importlib.util.find_spec("fastapi") is None or importlib.util.find_spec("uvicorn") is None:
+        raise CommandFailed("FastAPI and uvicorn are not installed: python -m pip install fastapi uvicorn")
+    from eventlab.accounts import server
+
+    server.serve(
+        host=arguments.host,
+        port=arguments.port,
+        workers=arguments.workers,
+        category=arguments.category,
+        collection=arguments.collection,
+    )
+    return 0
+
+
+# ------------------------------------------------------------------------------------------------------ project
+
+
+def _project(arguments: argparse.Namespace) -> int:
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda _number, _frame: stop.set())
+    view = AccountView(arguments.collection)
+    with connect() as lab, Projector(EventStore(lab.redis, arguments.category), lab.mongo, view) as projector:
+        print(f"eventlab: {arguments.category} is projected into {arguments.collection}", file=sys.stderr, flush=True)
+        projector.run(stop)  # a batch that has begun is finished
+    return 0
 
 
 # ---------------------------------------------------------------------------------------------------------- lab

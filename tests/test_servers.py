@@ -235,14 +235,17 @@ def test_a_leftover_server_is_ended_first(data: Path, tmp_path: Path) -> None:
     server = config.redis_server(binaries.find_redis(), data=data, runtime=tmp_path)
     held = lock.acquire(data / "redis.lock", timeout=1)
     with subprocess.Popen(server.argv, pass_fds=[held.fd], stdout=subprocess.DEVNULL) as leftover:
-        held.note(str(leftover.pid))
-        held.hand_over()
-        assert eventually(lambda: health.listens(server.socket))
-        with redis.Redis(unix_socket_path=server.socket) as client:
-            client.rpush("kept", "before")
-        with connect() as lab:
-            assert leftover.poll() is not None
-            assert lab.redis.lrange("kept", 0, -1) == ["before"]
+        try:
+            held.note(str(leftover.pid))
+            held.hand_over()
+            assert eventually(lambda: health.listens(server.socket))
+            with redis.Redis(unix_socket_path=server.socket) as client:
+                client.rpush("kept", "before")
+            with connect() as lab:
+                assert leftover.poll() is not None
+                assert lab.redis.lrange("kept", 0, -1) == ["before"]
+        finally:
+            leftover.kill()
 
 
 def test_stopping_loses_nothing(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from eventlab.accounts.account import Account, UnknownAccount
+from eventlab.errors import Refused
 from eventlab.events import Recorded
 from eventlab.repository import Repository
 from eventlab.store import EventStore
+
+
+class VersionChanged(Refused):
+    """The account is at none of the versions that the caller asked for. Data: ``id``, ``actual``."""
+
+    def __init__(self, id: str, actual: int) -> None:
+        self.id, self.actual = id, actual
+        super().__init__(f"account {id!r} is at version {actual}, which is not what you have seen: fetch it again")
 
 
 @dataclass(frozen=True)
@@ -28,7 +37,8 @@ class AccountService:
 
     Each command loads the account, decides, and appends with the version that it has seen; after a conflict it
     decides again on what is there now. Commands return the event as recorded. ``options`` go to ``EventStore.append``
-    (``once``, ``fingerprint``, ``token``, and ``meta`` for the event).
+    (``once``, ``fingerprint``, ``token``, and ``meta`` for the event). With ``versions`` a command is done only if the
+    account is at one of them: else it raises VersionChanged, without another try.
 
     >>> service = AccountService(EventStore(lab.redis, "accountStream"))
     >>> service.create("JohnDoe").version
@@ -58,4 +68,11 @@ class AccountService:
         return Balance(id, account.version, account.position, account.funds)
 
     def _do(self, id: str, decide: Callable[[Account], None], options: dict[str, Any], command: str) -> Recorded:
-        return self.accounts.retry(id, decide, **{"fingerprint": command, **options})[0]
+        versions: Container[int] | None = options.pop("versions", None)
+
+        def decide_at(account: Account) -> None:
+            if versions is not None and account.version and account.version not in versions:
+                raise VersionChanged(id, account.version)
+            decide(account)
+
+        return self.accounts.retry(id, decide_at, **{"fingerprint": command, **options})[0]

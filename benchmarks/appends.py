@@ -1,0 +1,87 @@
+"""Appending: one event per call, and many."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+
+from benchmarks import original, raw
+from benchmarks.bench import Bench
+from benchmarks.row import LIMIT, ORIGINAL, OURS, Other, Row, row_of
+from benchmarks.slices import Speeds, Step, interleave, timed
+from benchmarks.workload import EVENT, account, text
+from eventlab import EventStore
+
+ACCOUNTS = 100
+
+
+def append_one(bench: Bench) -> list[Row]:
+    """One event per call."""
+    return [_one(bench, "everysec", {LIMIT: Other("bare XADD", 0.65), ORIGINAL: Other("WATCH GET MULTI EXEC", 2.0)})]
+
+
+def append_one_always(bench: Bench) -> list[Row]:
+    """One event per call, on the disk before it is answered."""
+    return [_one(bench, "always", {LIMIT: Other("bare XADD", 0.85), ORIGINAL: Other("WATCH GET MULTI EXEC")})]
+
+
+def append_many(bench: Bench) -> list[Row]:
+    """Many events per call."""
+    few = max(1, bench.sizes.batch // 10)
+    return [_many(bench, few, None), _many(bench, bench.sizes.batch, 1.0)]
+
+
+def _one(bench: Bench, policy: str, others: dict[str, Other]) -> Row:
+    with bench.name("append_one") as name, bench.fsync(policy):
+        event = text(account(0), 1)
+        speeds = _slices(
+            bench,
+            {
+                OURS: _in_turn(_appender(bench, name, 1)),
+                LIMIT: lambda: raw.add(bench.redis, f"{name}_raw", event),
+                ORIGINAL: _in_turn(_publisher(bench, f"{name}_original")),
+            },
+        )
+    return row_of("append one event", speeds, others, fsync=policy)
+
+
+def _many(bench: Bench, count: int, required: float | None) -> Row:
+    with bench.name("append_many") as name:
+        texts = [text(account(0), version) for version in range(1, count + 1)]
+        speeds = _slices(
+            bench,
+            {
+                OURS: _in_turn(_appender(bench, name, count)),
+                LIMIT: lambda: raw.add_many(bench.redis, f"{name}_raw", texts),
+                ORIGINAL: _in_turn(_publisher(bench, f"{name}_original")),
+            },
+        )
+    others = {LIMIT: Other("bare XADD, pipelined", required), ORIGINAL: Other("WATCH … EXEC for each")}
+    return row_of(f"append {count:,} events in one call", speeds, others)
+
+
+def _slices(bench: Bench, steps: dict[str, Step]) -> Speeds:
+    seconds = bench.sizes.seconds
+    return interleave({name: timed(step, seconds) for name, step in steps.items()}, rounds=bench.sizes.rounds)
+
+
+def _appender(bench: Bench, category: str, count: int) -> Callable[[str, int], int]:
+    store, events = EventStore(bench.redis, category), [EVENT] * count
+
+    def append(id: str, turn: int) -> int:
+        return len(store.append(id, events, expected=turn * count))
+
+    return append
+
+
+def _publisher(bench: Bench, stream: str) -> Callable[[str, int], int]:
+    def publish(id: str, turn: int) -> int:
+        return int(original.publish(bench.redis, stream, id, turn))
+
+    return publish
+
+
+def _in_turn(write: Callable[[str, int], int]) -> Step:
+    """A step that writes to one account after the other; it says how often it was this one's turn."""
+    turns = ((account(number), turn) for turn in itertools.count() for number in range(ACCOUNTS))
+    return lambda: write(*next(turns))

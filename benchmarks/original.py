@@ -1,0 +1,94 @@
+"""The original's ways (2019, Node.js), written with the clients that this project uses.
+
+They are given what the original has not: JSON in C (msgspec), no log lines, and after a conflict one place for all
+accounts from which to read on. Its version keys are the bare ids; here they have a prefix, to be removed.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pymongo.collection import Collection
+from redis.exceptions import ResponseError, WatchError
+
+from benchmarks.workload import DATA, EVENT, decode, encode
+from eventlab.accounts import Account
+from eventlab.events import decode_entry
+
+GROUP = "accountStreamGroup"
+CONSUMER = "accountProjector"
+POLLING_SECONDS = 10.0
+
+
+def publish(redis: Any, stream: str, id: str, version: int) -> bool:
+    """WATCH the version, GET it, compare with the one expected, MULTI, INCR, XADD, EXEC; False on a conflict."""
+    key = f"{stream}/{id}"
+    with redis.pipeline() as pipe:
+        pipe.watch(key)
+        if int(pipe.get(key) or 0) != version:
+            return False
+        event = {"id": id, "version": version + 1, "type": EVENT.type, **DATA}
+        pipe.multi()
+        pipe.incr(key)
+        pipe.xadd(stream, {"event": encode(event)})
+        try:
+            pipe.execute()
+        except WatchError:
+            return False
+    return True
+
+
+class Writer:
+    """Publishes, and after a conflict reads on in the category, which is the original's only way to learn a version."""
+
+    def __init__(self, redis: Any, stream: str) -> None:
+        self._redis = redis
+        self._stream = stream
+        self._position = b"0-0"
+        self._versions: dict[str, int] = {}
+
+    def write(self, id: str) -> int:
+        """One event, however often it takes."""
+        while not publish(self._redis, self._stream, id, self._versions.get(id, 0)):
+            self._read_on()
+        self._versions[id] = self._versions.get(id, 0) + 1
+        return 1
+
+    def _read_on(self) -> None:
+        for _, entries in self._redis.xread({self._stream: self._position}):
+            for self._position, fields in entries:
+                event = decode(fields[b"event"])
+                self._versions[event["id"]] = event["version"]
+
+
+def replay(redis: Any, stream: str, id: str) -> Account:
+    """XREAD the whole category, decode each event, keep those of one account, apply them."""
+    account = Account(id)
+    [[_, entries]] = redis.xread({stream: "0-0"})
+    for position, fields in entries:
+        event = decode(fields[b"event"])
+        if event["id"] == id:
+            account.replay([decode_entry(position, fields)])
+    return account
+
+
+def subscribe(redis: Any, stream: str) -> None:
+    """The consumer group, at the beginning of the stream."""
+    try:
+        redis.xgroup_create(stream, GROUP, "0")
+    except ResponseError:
+        redis.xgroup_setid(stream, GROUP, "0")
+
+
+def project(redis: Any, stream: str, documents: Collection[dict[str, Any]], count: int) -> int:
+    """XREADGROUP, then for each event an upsert guarded by the list of its timestamps, and XACK."""
+    [[_, entries]] = redis.xreadgroup(GROUP, CONSUMER, {stream: ">"}, count=count)
+    for position, fields in entries:
+        event, timestamp = decode(fields[b"event"]), position.decode()
+        documents.update_one(
+            {"_id": event["id"], "timestamps": {"$ne": timestamp}},
+            {"$inc": {"funds": event["amount"]}, "$addToSet": {"timestamps": timestamp}},
+            upsert=True,
+        )
+        redis.xack(stream, GROUP, position)
+    return len(entries)

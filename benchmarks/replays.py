@@ -1,0 +1,110 @@
+"""Replaying: from the events of one account to its state, in a small and in a large store, and from a snapshot."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable
+
+from benchmarks import original, raw
+from benchmarks.bench import Bench
+from benchmarks.row import LIMIT, ORIGINAL, OURS, Other, Row, row_of
+from benchmarks.slices import Step, interleave, timed
+from benchmarks.workload import EVENT, account, fill, text
+from eventlab import EventStore, Repository
+from eventlab.accounts import Account
+
+READ = 100  # accounts that are read, in turn: as many in the small store as in the large one
+SMALL = "small store"
+RATIO_AT_100_000 = 300.0
+TAIL = 10
+
+
+def replays(bench: Bench) -> list[Row]:
+    """A whole own log, beside XRANGE of the same events and beside the original's reading of the category."""
+    sizes = bench.sizes
+    with bench.name("replay") as name:
+        store, large = EventStore(bench.redis, f"{name}_small"), EventStore(bench.redis, f"{name}_large")
+        ids = fill(store, accounts=sizes.small_store // sizes.log, each=sizes.log)
+        many = fill(large, accounts=sizes.large_store // sizes.log, each=sizes.log)
+        for id in ids[:READ]:
+            raw.add_many(bench.redis, f"{name}_raw:{id}", [text(id, n) for n in range(1, sizes.log + 1)])
+        bench.settle()
+        steps = {
+            OURS: _in_turn(_replay(store), ids[:READ]),
+            LIMIT: _in_turn(lambda id: raw.read(bench.redis, f"{name}_raw:{id}"), ids[:READ]),
+            "large": _in_turn(_replay(large), many[:: max(1, len(many) // READ)]),
+        }
+        speeds = interleave({key: timed(step, sizes.seconds) for key, step in steps.items()}, rounds=sizes.rounds)
+        whole = timed(lambda: original.replay(bench.redis, store.category, ids[0]).version)
+        beside = interleave({OURS: timed(steps[OURS], 5 * sizes.seconds), ORIGINAL: whole}, rounds=sizes.long_rounds)
+    return [
+        row_of(
+            f"replay {sizes.log:,} of {sizes.small_store:,} events",
+            speeds,
+            {LIMIT: Other("bare XRANGE of the same, undecoded", 0.8)},
+        ),
+        row_of(
+            f"replay {sizes.log:,} of {sizes.large_store:,} events",
+            {OURS: speeds["large"], LIMIT: speeds[LIMIT], SMALL: speeds[OURS]},
+            {
+                LIMIT: Other("bare XRANGE of the same, undecoded", 0.8),
+                SMALL: Other(f"the same out of {sizes.small_store:,}", 0.9),
+            },
+        ),
+        row_of(
+            f"replay {sizes.log:,} of {sizes.small_store:,} events",
+            beside,
+            # What the original's way costs grows with the store: in a smaller one, less is to be gained.
+            {
+                ORIGINAL: Other(
+                    "XREAD of the whole category, msgspec to dict, filter",
+                    RATIO_AT_100_000 * sizes.small_store / 100_000,
+                )
+            },
+        ),
+    ]
+
+
+def snapshots(bench: Bench) -> list[Row]:
+    """A snapshot and a short tail, beside the whole own log."""
+    sizes = bench.sizes
+    with bench.name("snapshot") as name:
+        store = EventStore(bench.redis, name)
+        kept = Repository(store, Account, cache=0, snapshot_every=sizes.log)
+        for number in range(READ):
+            _with_snapshot(kept, account(number), sizes.log)
+            raw.add_many(bench.redis, f"{name}_raw:{account(number)}", [text(account(number), n) for n in range(TAIL)])
+        ids = [account(number) for number in range(READ)]
+        plain = _replay(store)
+        steps = {
+            OURS: _in_turn(lambda id: kept.load(id).version // (sizes.log + TAIL), ids),
+            LIMIT: _in_turn(
+                lambda id: raw.snapshot_and_tail(bench.redis, store.keys.snapshot(id), f"{name}_raw:{id}"), ids
+            ),
+            "whole": _in_turn(lambda id: plain(id) // (sizes.log + TAIL), ids),
+        }
+        speeds = interleave({key: timed(step, sizes.seconds) for key, step in steps.items()}, rounds=sizes.rounds)
+    others = {
+        LIMIT: Other(f"bare GET and XRANGE of {TAIL}, undecoded"),
+        "whole": Other(f"this project without a snapshot, {sizes.log + TAIL:,} events"),
+    }
+    return [row_of(f"load: snapshot and a tail of {TAIL}", speeds, others, unit="loads/s")]
+
+
+def _with_snapshot(repository: Repository[Account], id: str, length: int) -> None:
+    account = repository.load(id)
+    account.create()
+    for _ in range(length - 1):
+        account.deposit(EVENT.data["amount"])
+    repository.save(account)
+    repository.store.append(id, [EVENT] * TAIL, expected=length)
+
+
+def _replay(store: EventStore) -> Callable[[str], int]:
+    repository = Repository(store, Account, cache=0)
+    return lambda id: repository.load(id).version
+
+
+def _in_turn(read: Callable[[str], int], ids: Iterable[str]) -> Step:
+    turns = itertools.cycle(ids)
+    return lambda: read(next(turns))

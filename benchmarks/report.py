@@ -1,0 +1,75 @@
+"""The report: rows as a table for a person, or as JSON for a machine."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from benchmarks.row import LIMIT, ORIGINAL, Ratio, Row
+
+HEADER = (
+    f"{'work':<46} {'fsync':<8} {'ratio':>7} {'middle half':>15} {'needs':>6} {'':<5} {'ours':>11} {'other':>11} "
+    f"{'unit':<11} against"
+)
+VERDICT = {True: "OK", False: "below", None: ""}
+
+
+def lines(row: Row) -> list[str]:
+    """A line per ratio, and one for a figure that is required itself."""
+    text = [_line(row, ratio) for ratio in row.ratios]
+    if row.at_most is not None:
+        verdict = "OK" if row.met else "above"
+        text.append(
+            f"{row.name:<46} {row.fsync:<8} {'':>7} {'':>15} {'':>6} {verdict:<5} {_figure(row.ours):>11} "
+            f"{_figure(row.at_most):>11} {row.unit:<11} at most"
+        )
+    return text
+
+
+def _line(row: Row, ratio: Ratio) -> str:
+    spread = ratio.spread
+    middle = f"{_figure(spread.lower)}..{_figure(spread.upper)}"
+    needs = "" if ratio.required is None else f"{ratio.required:g}"
+    return (
+        f"{row.name:<46} {row.fsync:<8} {_figure(spread.median):>7} {middle:>15} {needs:>6} {VERDICT[ratio.met]:<5} "
+        f"{_figure(row.ours):>11} {_figure(ratio.value):>11} {row.unit:<11} {ratio.way}"
+    )
+
+
+def _figure(value: float) -> str:
+    """Three digits that count."""
+    if value >= 100:
+        return f"{value:,.0f}"
+    if value >= 10:
+        return f"{value:.1f}"
+    return f"{value:.2f}" if value >= 0.1 else f"{value:.2g}"
+
+
+def as_json(rows: list[Row]) -> str:
+    """All rows."""
+    return json.dumps([_plain(row) for row in rows], indent=2)
+
+
+def _plain(row: Row) -> dict[str, Any]:
+    values = {ratio.against: ratio.value for ratio in row.ratios}
+    return {
+        "name": row.name,
+        "fsync": row.fsync,
+        "unit": row.unit,
+        "ours": row.ours,
+        "limit": values.get(LIMIT),
+        "original": values.get(ORIGINAL),
+        "at_most": row.at_most,
+        "met": row.met,
+        "ratios": [
+            {
+                "against": ratio.against,
+                "way": ratio.way,
+                "value": ratio.value,
+                "required": ratio.required,
+                "met": ratio.met,
+                **ratio.spread._asdict(),
+            }
+            for ratio in row.ratios
+        ],
+    }

@@ -1,0 +1,173 @@
+"""Views: how fast a view in MongoDB catches up, whatever the history, and how soon it shows an event."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import threading
+import time
+from collections.abc import Iterator
+from statistics import median
+from typing import Any
+
+from pymongo import UpdateOne
+
+from benchmarks import original, raw
+from benchmarks.bench import Bench
+from benchmarks.row import LIMIT, ORIGINAL, OURS, Other, Ratio, Row, row_of
+from benchmarks.slices import Way, interleave, spread, timed
+from benchmarks.workload import EVENT, account, fill, text
+from eventlab import EventStore, Projector
+from eventlab.accounts import AccountView
+
+MOST_MS = 5.0
+IDLE = 0.03  # seconds between two appends, at most: any moment of the projector's waiting is met
+GLANCE = 0.0005  # seconds between two looks: a reader that never rests would slow down what it waits for
+RUN = 5  # events of one account in a row
+
+
+@contextlib.contextmanager
+def _projecting(bench: Bench, store: EventStore) -> Iterator[Projector]:
+    with Projector(store, bench.mongo, AccountView(store.category)) as projector:
+        try:
+            yield projector
+        finally:
+            projector.reset()
+
+
+def catch_up(bench: Bench) -> list[Row]:
+    """From nothing to all events, beside the same writes built before."""
+    sizes = bench.sizes
+    with bench.name("catch_up") as name, contextlib.ExitStack() as closing:
+        store = EventStore(bench.redis, name)
+        fill(store, accounts=sizes.accounts, each=sizes.view // sizes.accounts, at_once=RUN)
+        projector = closing.enter_context(_projecting(bench, store))
+
+        def ours() -> float:
+            projector.reset()
+            return timed(projector.catch_up)()
+
+        ways = {
+            OURS: ours,
+            LIMIT: _built_before(bench, store),
+            ORIGINAL: _original(bench, store.category, sizes.sample),
+        }
+        speeds = interleave(ways, rounds=sizes.long_rounds)
+    others = {
+        LIMIT: Other("the same folded writes, built before, in the same transactions", 0.5),
+        ORIGINAL: Other(f"a guarded upsert with timestamps per event ({sizes.sample:,} events)", 25),
+    }
+    return [row_of(f"catch up, {sizes.view:,} events of {sizes.accounts:,} accounts", speeds, others)]
+
+
+def _built_before(bench: Bench, store: EventStore) -> Way:
+    documents, states = bench.mongo[f"{store.category}_raw"], bench.mongo[f"{store.category}_states"]
+    writes = raw.folded(store, AccountView(documents.name))
+
+    def way() -> float:
+        documents.delete_many({})
+        states.replace_one({"_id": documents.name}, {"position": "0-0"}, upsert=True)
+        return timed(lambda: raw.write(documents, states, writes))()
+
+    return way
+
+
+def _original(bench: Bench, category: str, sample: int) -> Way:
+    documents = bench.mongo[f"{category}_original"]
+
+    def way() -> float:
+        documents.delete_many({})
+        original.subscribe(bench.redis, category)
+        return timed(lambda: original.project(bench.redis, category, documents, sample))()
+
+    return way
+
+
+def history(bench: Bench) -> list[Row]:
+    """The same number of events on as many accounts, whose history is long or short."""
+    sizes = bench.sizes
+    few, many = sizes.history
+    with bench.name("history") as name, contextlib.ExitStack() as closing:
+        long = EventStore(bench.redis, f"{name}_long")
+        ids = fill(long, accounts=sizes.followed, each=many)
+        projector = closing.enter_context(_projecting(bench, long))
+        projector.catch_up()
+        version = many
+
+        def ours() -> float:
+            nonlocal version
+            _append_to_all(long, ids, version, few)
+            version += few
+            return timed(projector.catch_up)()
+
+        def short() -> float:
+            with bench.name(f"{name}_short") as category:
+                store = EventStore(bench.redis, category)
+                fill(store, accounts=sizes.followed, each=few)
+                with _projecting(bench, store) as fresh:
+                    fresh.catch_up()
+                    _append_to_all(store, ids, few, few)
+                    return timed(fresh.catch_up)()
+
+        speeds = interleave({OURS: ours, "short": short}, rounds=1 + sizes.rounds // 2)
+    others = {"short": Other(f"accounts of {few:,} events", 0.9)}
+    return [row_of(f"catch up on {sizes.followed} accounts of {many:,} events", speeds, others)]
+
+
+def _append_to_all(store: EventStore, ids: list[str], version: int, count: int) -> None:
+    for id in ids:
+        store.append(id, [EVENT] * count, expected=version)
+
+
+def latency(bench: Bench) -> list[Row]:
+    """From before the append to the moment when a reader of MongoDB sees the event; nothing else goes on."""
+    with bench.name("latency") as name:
+        store = EventStore(bench.redis, name)
+        with _projecting(bench, store) as projector, _running(projector):
+            pairs = [(_wait(store, bench.mongo[name], n), _bare(bench, name, n)) for n in range(bench.sizes.seen + 1)]
+    waits, bare = zip(*pairs[1:], strict=True)
+    polling = original.POLLING_SECONDS / 2 * 1000
+    compared = [
+        Ratio(
+            LIMIT,
+            "bare XADD and one transaction, in turn",
+            spread([ours / theirs for ours, theirs in pairs[1:]]),
+            median(bare),
+        ),
+        Ratio(
+            ORIGINAL, "polling every 10 s: half of it, computed", spread([wait / polling for wait in waits]), polling
+        ),
+    ]
+    return [Row("append to visible, idle, median", "everysec", "ms", median(waits), compared, MOST_MS)]
+
+
+def _bare(bench: Bench, name: str, number: int) -> float:
+    documents, states = bench.mongo[f"{name}_raw"], bench.mongo[f"{name}_states"]
+    update = UpdateOne({"_id": account(number)}, {"$inc": {"funds": 100}}, upsert=True)
+    states.replace_one({"_id": documents.name}, {"position": "0-0"}, upsert=True)
+    begin = time.perf_counter()
+    raw.add(bench.redis, f"{name}_raw", text(account(number), 1))
+    raw.write(documents, states, [raw.Write([update], "1-0", 1)])
+    return (time.perf_counter() - begin) * 1000
+
+
+@contextlib.contextmanager
+def _running(projector: Projector) -> Iterator[None]:
+    stop = threading.Event()
+    thread = threading.Thread(target=projector.run, args=(stop,), daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+
+
+def _wait(store: EventStore, documents: Any, number: int) -> float:
+    id = account(number)
+    time.sleep(random.uniform(0, IDLE))
+    begin = time.perf_counter()
+    store.append(id, [EVENT], expected=0)
+    while documents.find_one(id) is None:
+        time.sleep(GLANCE)
+    return (time.perf_counter() - begin) * 1000

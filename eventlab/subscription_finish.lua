@@ -1,0 +1,9 @@
+-- Events are finished, whoever had them and whatever became of them before.
+-- KEYS: 1 category stream, 2 due, 3 failed, 4 parked
+-- ARGV: 1 group, then their positions
+for at = 2, #ARGV do
+  redis.call('XACK', KEYS[1], ARGV[1], ARGV[at])
+  redis.call('ZREM', KEYS[2], ARGV[at])
+  redis.call('HDEL', KEYS[3], ARGV[at])
+  redis.call('HDEL', KEYS[4], ARGV[at])
+end

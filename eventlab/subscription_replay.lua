@@ -1,0 +1,17 @@
+-- Parked events are given again, counted anew.
+-- KEYS: 1 category stream, 2 due, 3 failed, 4 parked
+-- ARGV: 1 group, 2 the consumer that stands for waiting, then their positions
+-- Answers how many were parked.
+local replayed = 0
+for at = 3, #ARGV do
+  local record = redis.call('HGET', KEYS[4], ARGV[at])
+  if record then
+    -- A refusal must come before the first write; and trim shall wait for it again, if its entry is still there.
+    redis.call('XCLAIM', KEYS[1], ARGV[1], ARGV[2], 0, ARGV[at], 'RETRYCOUNT', 0, 'FORCE', 'JUSTID')
+    redis.call('HSET', KEYS[3], ARGV[at], '0 0 0 ' .. string.match(record, '^%d+ %d+ %d+ (.*)$'))
+    redis.call('ZADD', KEYS[2], 0, ARGV[at])
+    redis.call('HDEL', KEYS[4], ARGV[at])
+    replayed = replayed + 1
+  end
+end
+return replayed

@@ -1,0 +1,198 @@
+"""Consumers and Redis are killed at random moments: each event is handed out at least once, and none is given up."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import random
+import signal
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+
+from eventlab import ANY, Event, EventStore
+from eventlab.servers.binaries import find_redis
+from eventlab.subscription import Lag, Subscription
+
+SPAWN = multiprocessing.get_context("spawn")
+EVENTS, ACCOUNTS, CONSUMERS = 5_000, 50, 3
+KILLS, REDIS_KILLS = 15, 2
+DOWN = (redis.ConnectionError, redis.TimeoutError)  # BusyLoading is one of the first
+
+
+class Server:
+    """A Redis that answers when what it answers is on the disk; it can be killed, and comes back with all of it."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder, self.socket = folder, str(folder / "redis.sock")
+        self._process = self._start()
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        binary = find_redis()
+        command = [str(binary.path), "--port", "0", "--unixsocket", self.socket, "--dir", str(self._folder)]
+        command += ["--save", "", "--appendonly", "yes", "--appendfsync", "always"]
+        process = subprocess.Popen(command, env=os.environ | dict(binary.env), stdout=subprocess.DEVNULL)
+        with self.client() as client:
+            wait_for(lambda: answers(client))
+        return process
+
+    def client(self) -> redis.Redis:
+        return redis.Redis(unix_socket_path=self.socket)
+
+    def restart(self) -> None:
+        self.kill()
+        self._process = self._start()
+
+    def kill(self) -> None:
+        self._process.kill()
+        self._process.wait()
+
+
+def wait_for(condition: Callable[[], Any], seconds: float = 50.0) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not happen"
+        time.sleep(0.002)
+
+
+def answers(client: redis.Redis) -> bool:
+    with contextlib.suppress(*DOWN):
+        return bool(client.ping())
+    return False
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    server = Server(tmp_path)
+    yield server
+    server.kill()
+
+
+def subscribe(client: redis.Redis, consumer: str) -> Subscription:
+    return Subscription(
+        EventStore(client, "s"), "letters", consumer=consumer, idle=1.0, limit=3, deliveries=6, pause=0.05
+    )
+
+
+def consume(socket: str, folder: str, name: str) -> None:
+    """A consumer as people write one: the recorder outside is a file, a line per event."""
+    record = os.open(f"{folder}/{name}.record", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    client = redis.Redis(unix_socket_path=socket)
+    wait_for(lambda: answers(client))
+    letters = subscribe(client, name)
+    while True:
+        with contextlib.suppress(*DOWN):
+            done = []
+            for event in letters.receive(20, block=5):
+                if event.type == "deadly":
+                    os.kill(os.getpid(), signal.SIGKILL)
+                elif event.type == "poison":
+                    letters.fail(event, ValueError("no such street"))
+                else:
+                    time.sleep(0.001)
+                    os.write(record, f"{event.id} {event.version}\n".encode())
+                    done.append(event)
+            letters.ack(done)
+
+
+class Crew:
+    """Consumers as processes; a dead one is started again by its name."""
+
+    def __init__(self, server: Server, folder: Path, names: list[str]) -> None:
+        self._server, self._folder = server, folder
+        self.names = names
+        self._processes = {name: self._start(name) for name in names}
+
+    def _start(self, name: str) -> Any:
+        process = SPAWN.Process(target=consume, args=(self._server.socket, str(self._folder), name), daemon=True)
+        process.start()
+        return process
+
+    def restart(self, name: str) -> None:
+        self._processes[name].kill()
+        self._processes[name].join()
+        self._processes[name] = self._start(name)
+
+    def restart_the_dead(self) -> int:
+        dead = [name for name, process in self._processes.items() if not process.is_alive()]
+        for name in dead:
+            self.restart(name)
+        return len(dead)
+
+    def recorded(self, name: str) -> list[str]:
+        path = self._folder / f"{name}.record"
+        return path.read_text().splitlines() if path.exists() else []
+
+    def all_recorded(self) -> Counter[str]:
+        return Counter(line for name in self.names for line in self.recorded(name))
+
+    def stop(self) -> None:
+        for process in self._processes.values():
+            process.kill()
+            process.join()
+
+
+def test_each_event_is_handed_out_at_least_once_whoever_is_killed(server: Server, tmp_path: Path) -> None:
+    chance = random.Random(4)
+    with server.client() as client:
+        store = EventStore(client, "s")
+        for account in range(ACCOUNTS):
+            store.append(str(account), [Event("withdraw")] * (EVENTS // ACCOUNTS), expected=ANY)
+        subscribe(client, "looks on")
+        crew = Crew(server, tmp_path, [f"letters-{number}" for number in range(CONSUMERS)])
+        try:
+            when_redis_dies = chance.sample(range(3, KILLS), REDIS_KILLS)
+            for number in range(KILLS):
+                name = crew.names[number % CONSUMERS]
+                begun = len(crew.recorded(name))
+                least = begun + chance.randint(1, 60)  # at work, somewhere between two commands
+                wait_for(lambda name=name, least=least: len(crew.recorded(name)) >= least)
+                time.sleep(chance.uniform(0, 0.01))
+                crew.restart(name)
+                if number in when_redis_dies:
+                    server.restart()
+            letters = subscribe(client, "looks on")
+            assert letters.lag().events > 0, "they were done before the last was killed: the test shows nothing"
+            wait_for(lambda: letters.lag().events == 0)
+            recorded = crew.all_recorded()
+        finally:
+            crew.stop()
+        lag = letters.lag()
+    repeats = Counter(count - 1 for count in recorded.values())
+    print(f"\n{EVENTS} events, {CONSUMERS} consumers, {KILLS} kills of them and {REDIS_KILLS} of Redis:", end=" ")
+    print(f"{recorded.total() - len(recorded)} repeats; events by repeats: {dict(sorted(repeats.items()))}")
+    assert recorded.keys() == {f"{a} {v + 1}" for a in range(ACCOUNTS) for v in range(EVENTS // ACCOUNTS)}
+    assert lag == Lag(new=0, in_work=0, waiting=0, parked=0, exact=True)
+    assert recorded.total() > len(recorded), "no kill fell between the work and its ack"
+
+
+def test_what_fails_and_what_kills_is_parked_and_the_rest_is_not_held_up(server: Server, tmp_path: Path) -> None:
+    with server.client() as client:
+        store = EventStore(client, "s")
+        types = ["withdraw"] * 300
+        types[40], types[41], types[90] = "poison", "deadly", "poison"
+        events = store.append("a", [Event(type) for type in types], expected=ANY)
+        letters = subscribe(client, "looks on")
+        crew = Crew(server, tmp_path, ["letters-0", "letters-1"])
+        deaths = 0
+        try:
+            while letters.lag().events:
+                deaths += crew.restart_the_dead()
+                time.sleep(0.01)
+            recorded = crew.all_recorded()
+        finally:
+            crew.stop()
+        parked = letters.parked()
+    print(f"\nparked, after {deaths} deaths: {[(p.failures, p.deliveries, p.error) for p in parked]}")
+    assert [p.event for p in parked] == [events[40], events[41], events[90]]
+    poison, deadly, poison_too = parked
+    assert {(p.error, p.failures) for p in (poison, poison_too)} == {("ValueError: no such street", 3)}
+    assert (deadly.failures, deadly.deliveries, deaths) == (0, 6, 6)
+    assert recorded.keys() == {f"a {event.version}" for event in events if event.type == "withdraw"}
