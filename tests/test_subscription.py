@@ -56,6 +56,17 @@ def positions(events: list[Recorded] | list[Parked]) -> list[str]:
     return [event.position for event in events]
 
 
+def let_die(store: EventStore, consumer: str) -> None:
+    """What a consumer holds was given to it an hour ago."""
+    held = [position for position, (name, _) in pending(store).items() if name == consumer]
+    store.redis.xclaim(store.category, "letters", consumer, 0, held, idle=3_600_000, justid=True)
+
+
+def make_due(store: EventStore, events: list[Recorded]) -> None:
+    """The pause of these events is over."""
+    store.redis.zadd(store.keys.subscription("letters")[0], dict.fromkeys(positions(events), 0))
+
+
 def fail_until_parked(subscription: Subscription, error: str = "no") -> None:
     while not subscription.fail(*eventually(subscription.receive), error):  # one event, and its error
         pass
@@ -228,15 +239,16 @@ def prepare_every_kind(store: EventStore, count: int) -> tuple[Subscription, dic
     kinds: dict[str, str] = {}
     for kind in ("own", "due", "dead"):
         kinds |= dict.fromkeys(positions(fill(store, count)), kind)
-        holder = subscribe(store, {"own": "one"}.get(kind, kind), pause=LONG, idle=LONG)
+        holder = subscribe(store, {"own": "one"}.get(kind, kind), pause=LONG)
         events = holder.receive(count)
         if kind == "due":
+            failed = events
             for event in events:
                 holder.fail(event, "no")
     kinds |= dict.fromkeys(positions(fill(store, count)), "new")
-    store.redis.zadd(store.keys.subscription("letters")[0], {p: 0 for p, kind in kinds.items() if kind == "due"})
-    time.sleep(2 * SHORT)
-    return subscribe(store, idle=SHORT), kinds
+    make_due(store, failed)
+    let_die(store, "dead")
+    return subscribe(store), kinds
 
 
 @pytest.mark.parametrize("count", [8, 10, 100])
@@ -326,7 +338,7 @@ def test_a_failed_event_is_given_again_after_a_growing_pause(store: EventStore) 
         now, _ = store.redis.time()
         pauses.append(store.redis.zscore(due, event.position) / 1000 - now)
         assert letters.receive() == []
-        store.redis.zadd(due, {event.position: 0})  # the pause is over
+        make_due(store, [event])
     for number, pause in enumerate(pauses):
         assert pause / (100 * 2 ** min(number, 8)) == pytest.approx(1, abs=0.27)
     assert len({round(pause % 100) for pause in pauses}) > 1  # jittered
@@ -371,7 +383,7 @@ def test_a_failure_forgets_nothing_when_it_is_repeated_or_late(store: EventStore
     assert not letters.fail(event, "again")  # it waits: counted once
     assert letters.parked() == []
     once = subscribe(store, limit=1)
-    store.redis.zadd(store.keys.subscription("letters")[0], {event.position: 0})
+    make_due(store, [event])
     assert once.receive() == [event]
     assert once.fail(event, "second")
     assert once.fail(event, "again")  # it is parked
@@ -438,8 +450,8 @@ def test_suspects_of_a_dead_consumer_come_alone_too(store: EventStore) -> None:
     for _ in range(2):
         subscribe(store, "dead").receive()
     others = fill(store, 3, "other")
-    time.sleep(2 * SHORT)
-    letters = subscribe(store, idle=SHORT)
+    let_die(store, "dead")
+    letters = subscribe(store)
     received = [letters.receive() for _ in range(4)]
     assert sorted(received, key=len) == [*([event] for event in events), others]
 
@@ -448,15 +460,15 @@ def test_suspects_are_not_held_up_by_events_that_always_fail(store: EventStore) 
     suspects = fill(store, 3)
     for _ in range(2):
         subscribe(store, "dead").receive()
-    failing = subscribe(store, idle=LONG, limit=1000)
+    failing = subscribe(store, limit=1000)
     bad = fill(store, 20, "bad")
     for event in failing.receive(20):
         failing.fail(event, "no")
-    time.sleep(2 * SHORT)
-    letters = subscribe(store, "two", idle=SHORT, limit=1000)
+    let_die(store, "dead")
+    letters = subscribe(store, "two", limit=1000)
     got: list[Recorded] = []
     for _ in range(10):
-        store.redis.zadd(store.keys.subscription("letters")[0], dict.fromkeys(positions(bad), 0))
+        make_due(store, bad)
         events = letters.receive()
         if events[0] in suspects:
             assert len(events) == 1
@@ -522,18 +534,22 @@ def test_a_replayed_event_whose_entry_is_trimmed_is_as_safe_as_any(
     store: EventStore, parking: tuple[Subscription, list[Recorded]]
 ) -> None:
     _, events = parking
-    letters = subscribe(store, limit=2, deliveries=3, pause=0.0001, idle=SHORT)
+    letters = subscribe(store, limit=2)
     store.redis.xtrim(store.category, maxlen=0, approximate=False)
     letters.replay()
     assert letters.receive() == events
-    assert letters.receive() == []  # in work
+    assert letters.receive() == subscribe(store, "two").receive() == []  # in work
     letters.ack(events[:1])
     assert not letters.fail(events[1], "no")
-    assert eventually(letters.receive) == [events[1]]
+    make_due(store, events[1:2])
+    assert letters.receive() == events[1:2]
     assert letters.fail(events[1], "no")
-    for _ in range(2):  # the third is never answered for: it comes again, and in the end it is parked
-        assert eventually(letters.receive) == [events[2]]
-    parked = eventually(lambda: letters.receive() == [] and len(letters.parked()) == 2 and letters.parked())
+    for life in range(2):  # the third is never answered for: it comes again, and in the end it is parked
+        make_due(store, events[2:])
+        assert subscribe(store, f"life {life}").receive() == events[2:]
+    make_due(store, events[2:])
+    assert subscribe(store, "last life", deliveries=3).receive() == []
+    parked = letters.parked()
     assert [(p.event, p.failures, p.deliveries) for p in parked] == [(events[1], 2, 2), (events[2], 0, 3)]
     assert letters.lag() == Lag(0, 0, 0, 2, exact=True)
 
@@ -568,10 +584,10 @@ def test_an_entry_trimmed_while_pending_is_reported_and_never_handed_out_empty(
 ) -> None:
     events = fill(store, 3)
     subscribe(store).receive()
+    let_die(store, "one")
     store.redis.xdel(store.category, events[0].position)
     store.redis.xtrim(store.category, maxlen=1, approximate=False)
-    time.sleep(2 * SHORT)
-    letters = subscribe(store, "two" if reclaimed else "one", idle=SHORT)
+    letters = subscribe(store, "two" if reclaimed else "one")
     assert letters.receive() == events[2:]
     letters.ack(events[2:])
     assert [(p.position, p.event) for p in letters.parked()] == [(e.position, None) for e in events[:2]]
@@ -656,7 +672,7 @@ def test_a_server_that_fails_in_between_parks_nothing(store: EventStore, monkeyp
             letters.receive()
     assert letters.parked() == []
     assert letters.lag().waiting == 2
-    store.redis.zadd(store.keys.subscription("letters")[0], dict.fromkeys(positions(events), 0))
+    make_due(store, events)
     assert letters.receive() == events
 
 
@@ -698,8 +714,8 @@ def test_dead_consumers_are_swept_once_they_hold_nothing(store: EventStore) -> N
 def test_a_dead_consumer_that_holds_what_is_not_taken_yet_stays(store: EventStore) -> None:
     events = fill(store, 3)
     subscribe(store, "holder").receive()
-    time.sleep(0.05)
-    quick = subscribe(store, "quick", idle=0.001)
+    let_die(store, "holder")
+    quick = subscribe(store, "quick")
     assert quick.receive(1) == events[:1]
     assert {consumer for consumer, _ in pending(store).values()} == {"holder", "quick"}
     assert "holder" in consumers(store)
