@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import abc
+import copy
 from collections.abc import Iterable
 from typing import Any, Self
 
 from eventlab.events import Data, Event, Recorded
 
+_PLAIN = (str, int, float, bool, type(None))
 _OURS = frozenset({"id", "version", "position", "changes"})
 
 
@@ -53,6 +55,14 @@ class Aggregate(abc.ABC):
             self.apply(event)
             self.version, self.position = event.version, event.position
         return self
+
+    def copy(self) -> Self:
+        """One that changes by itself: what is not plain is copied, down to its depth."""
+        twin = copy.copy(self)
+        for name, value in vars(self).items():
+            if not isinstance(value, _PLAIN):
+                setattr(twin, name, copy.deepcopy(value))
+        return twin
 
     def state(self) -> dict[str, Any]:
         """The state as plain data, for a snapshot: every attribute that is not of this base class."""

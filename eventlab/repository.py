@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import random
 import threading
 import time
@@ -138,7 +137,8 @@ class Repository(Generic[A]):
             version, position = known.version, known.position
             tail = self.store.read(id, after=version - 1)
             if tail and tail[0].position == position:
-                return self._remember(known.replay(tail[1:]), kept)
+                known.replay(tail[1:])
+                return self._remember(known, kept) if self._every or tail[1:] else known
         return self._remember(self._new(id).replay(self.store.read(id)), 0)
 
     def _remember(self, aggregate: A, kept: int) -> A:
@@ -147,7 +147,7 @@ class Repository(Generic[A]):
             kept = aggregate.version
         if aggregate.version:
             with self._lock:
-                self._cache[aggregate.id] = copy.deepcopy(aggregate), kept  # a copy: no failed decision reaches it
+                self._cache[aggregate.id] = aggregate.copy(), kept  # a copy: no failed decision reaches it
                 self._cache.move_to_end(aggregate.id)
                 while len(self._cache) > self._size:
                     self._cache.popitem(last=False)
@@ -157,12 +157,14 @@ class Repository(Generic[A]):
         # No snapshot here: if that failed, the caller would take a stored event for a failed one.
         with self._lock:
             if known := self._cache.get(aggregate.id):
-                self._cache[aggregate.id] = copy.deepcopy(aggregate), known[1]
+                self._cache[aggregate.id] = aggregate.copy(), known[1]
 
     def _from_cache(self, id: str) -> tuple[A, int] | None:
         with self._lock:
             known = self._cache.get(id)
-        return None if known is None else (copy.deepcopy(known[0]), known[1])
+            if known is not None:
+                self._cache.move_to_end(id)
+        return None if known is None else (known[0].copy(), known[1])
 
     def _from_snapshot(self, id: str) -> tuple[A, int] | None:
         # A snapshot is a help, never the truth: whatever is odd about it, the log is read instead.

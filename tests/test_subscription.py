@@ -56,10 +56,10 @@ def positions(events: list[Recorded] | list[Parked]) -> list[str]:
     return [event.position for event in events]
 
 
-def let_die(store: EventStore, consumer: str) -> None:
-    """What a consumer holds was given to it an hour ago."""
+def let_die(store: EventStore, consumer: str, seconds: float = 3600) -> None:
+    """What a consumer holds was given to it so long ago."""
     held = [position for position, (name, _) in pending(store).items() if name == consumer]
-    store.redis.xclaim(store.category, "letters", consumer, 0, held, idle=3_600_000, justid=True)
+    store.redis.xclaim(store.category, "letters", consumer, 0, held, idle=int(seconds * 1000), justid=True)
 
 
 def make_due(store: EventStore, events: list[Recorded]) -> None:
@@ -304,12 +304,12 @@ def test_news_arrives_at_once(store: EventStore) -> None:
 
 def test_a_wait_ends_when_an_event_is_due_or_its_consumer_is_taken_for_dead(store: EventStore) -> None:
     events = fill(store, 2)
-    letters = subscribe(store, pause=0.1, idle=0.3)
-    subscribe(store, "dead").receive(1)
+    letters = subscribe(store, pause=0.1, idle=30)
+    subscribe(store, "dying").receive(1)
     assert letters.receive() == events[1:]
     letters.fail(events[1], "no")
     assert letters.receive(block=60) == events[1:]
-    letters.ack(events[1:])
+    let_die(store, "dying", seconds=29.7)
     assert letters.receive(block=60) == events[:1]
 
 
@@ -329,7 +329,7 @@ def test_it_may_block_longer_than_the_client_waits_for_an_answer(lab: Lab, categ
 
 def test_a_failed_event_is_given_again_after_a_growing_pause(store: EventStore) -> None:
     (event,) = fill(store, 1)
-    letters = subscribe(store, limit=20, pause=100)
+    letters = subscribe(store, limit=20, pause=10_000)
     due = store.keys.subscription("letters")[0]
     pauses = []
     for _ in range(12):
@@ -340,8 +340,8 @@ def test_a_failed_event_is_given_again_after_a_growing_pause(store: EventStore) 
         assert letters.receive() == []
         make_due(store, [event])
     for number, pause in enumerate(pauses):
-        assert pause / (100 * 2 ** min(number, 8)) == pytest.approx(1, abs=0.27)
-    assert len({round(pause % 100) for pause in pauses}) > 1  # jittered
+        assert pause / (10_000 * 2 ** min(number, 8)) == pytest.approx(1, abs=0.26)
+    assert len({round(pause % 1000) for pause in pauses}) > 1  # jittered
 
 
 def test_past_its_limit_it_is_parked_with_its_error_and_the_rest_flows_on(store: EventStore) -> None:
