@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from benchmarks import appends, memory, races, replays, views
+from benchmarks import appends, memory, races, replays, serving, views
 from benchmarks.bench import Bench
 from benchmarks.row import Row
 
@@ -19,4 +19,5 @@ WORKS: dict[str, Callable[[Bench], list[Row]]] = {
     "catch-up": views.catch_up,
     "history": views.history,
     "latency": views.latency,
+    "serving": serving.serving,
 }

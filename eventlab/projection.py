@@ -129,11 +129,14 @@ class Projector:
             counted += self.run_once()
         return counted
 
-    def run(self, stop: threading.Event, *, pause: float = 0.01) -> None:
-        """Follow the category until ``stop`` is set; a batch that has begun is finished."""
+    def run(self, stop: threading.Event, *, look: float = 0.5) -> None:
+        """Follow the category until ``stop`` is set; a batch that has begun is finished.
+
+        News come at once; ``stop`` is looked at every ``look`` seconds.
+        """
         while not stop.is_set():
-            if not self.run_once():
-                stop.wait(pause)
+            if not self.run_once() and self.position is not None:
+                self.store.wait(after=self.position, seconds=look)
 
     def reset(self) -> None:
         """Begin anew: forget the position and the documents. No projector of this view may run meanwhile."""

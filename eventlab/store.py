@@ -273,6 +273,13 @@ class EventStore:
         for position, fields in self._stream.entries(after=after, limit=limit):
             yield self.lift(decode_entry(position, fields))
 
+    def wait(self, *, after: str, seconds: float) -> None:
+        """Wait for news: return when there is an event after a position, or when the time is over.
+
+        Let it be less than the client's ``socket_timeout`` (redis-py: 5 s), which would take the wait for a failure.
+        """
+        self._stream.wait(after=after, seconds=seconds)
+
     def version(self, id: str) -> int:
         """The version of an aggregate: the number of its events; 0 when it is not there."""
         version = int(self.redis.execute_command("LLEN", self.keys.log(id)))

@@ -39,6 +39,10 @@ class CategoryStream:
             after = page[-1][0].decode()
             left = None if left is None else left - len(page)
 
+    def wait(self, *, after: str, seconds: float) -> None:
+        """Return when there is an entry after a position, or when the time is over, whatever comes first."""
+        self._redis.xread({self._key: checked_position(after)}, count=1, block=max(1, int(seconds * 1000)))
+
     def head(self) -> str:
         """The newest position there ever was; ``0-0`` before the first event."""
         return str(self._info().get("last-generated-id", START))

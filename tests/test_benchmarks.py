@@ -50,6 +50,7 @@ ROWS = {
     "catch-up": 1,
     "history": 1,
     "latency": 1,
+    "serving": 7,
 }
 
 

@@ -352,13 +352,16 @@ def test_a_forked_child_has_a_lease_when_it_connects(data: Path, child: str, kep
 
 def test_a_holder_outlives_the_kernels(data: Path) -> None:
     with subprocess.Popen([sys.executable, "-m", "eventlab.servers.hold"]) as holder:
-        assert eventually(lambda: data.exists() and state.read(data))
-        found = running(data)
-        with python(CONNECT_AND_WAIT) as kernel:
-            assert line_of(kernel) == f"{found.pids['redis']} {found.pids['mongod']}"
-        assert stays(lambda: all(map(is_alive, pids(found))), LONGER)
-        holder.terminate()
-        assert holder.wait(10) == 0
+        try:
+            assert eventually(lambda: data.exists() and state.read(data))
+            found = running(data)
+            with python(CONNECT_AND_WAIT) as kernel:
+                assert line_of(kernel) == f"{found.pids['redis']} {found.pids['mongod']}"
+            assert stays(lambda: all(map(is_alive, pids(found))), LONGER)
+            holder.terminate()
+            assert holder.wait(10) == 0
+        finally:
+            holder.kill()
     assert eventually(lambda: is_gone(found))
 
 

@@ -1,0 +1,23 @@
+"""The bare route: what FastAPI and one XADD cost, and nothing else. The limit of the account service."""
+
+from __future__ import annotations
+
+import os
+from typing import Annotated
+
+import redis
+from fastapi import Body, FastAPI
+
+
+def app() -> FastAPI:
+    """An app with one route, on the Redis that EVENTLAB_REDIS_URL names and the stream that BENCH_STREAM names."""
+    client = redis.Redis.from_url(os.environ["EVENTLAB_REDIS_URL"])
+    stream = os.environ["BENCH_STREAM"]
+    bare = FastAPI()
+
+    @bare.post("/accounts/{id}/deposits")
+    def deposit(id: str, amount: Annotated[int, Body(embed=True)]) -> dict[str, str | int]:
+        client.xadd(stream, {"event": f'{{"id":"{id}","version":1,"type":"deposit","amount":{amount}}}'})
+        return {"id": id, "amount": amount}
+
+    return bare
