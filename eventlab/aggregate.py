@@ -51,8 +51,10 @@ class Aggregate(abc.ABC):
 
     def replay(self, events: Iterable[Recorded]) -> Self:
         """Apply stored events, in their order, and return the aggregate."""
+        event = None
         for event in events:
             self.apply(event)
+        if event is not None:
             self.version, self.position = event.version, event.position
         return self
 

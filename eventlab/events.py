@@ -22,7 +22,7 @@ MAX_TYPE_BYTES = 256
 RESERVED = frozenset({"id", "version", "type"})  # they stand beside the payload on the wire
 
 
-class Event(msgspec.Struct, frozen=True, repr_omit_defaults=True):
+class Event(msgspec.Struct, frozen=True, repr_omit_defaults=True, gc=False):
     """Something that happened, not stored yet: a type and its payload.
 
     ``data`` is what JSON can say: dict with str keys, list, str, int, float, bool, None; without the keys ``id``,
@@ -37,7 +37,7 @@ class Event(msgspec.Struct, frozen=True, repr_omit_defaults=True):
     meta: Data | None = None
 
 
-class Recorded(msgspec.Struct, frozen=True, repr_omit_defaults=True):
+class Recorded(msgspec.Struct, frozen=True, repr_omit_defaults=True, gc=False):
     """A stored event: ``(id, version)`` is its identity, ``position`` its place in the category and its time.
 
     >>> Recorded("JohnDoe", 2, "deposit", {"amount": 100}, "1551312827949-0").time.isoformat()
@@ -57,7 +57,7 @@ class Recorded(msgspec.Struct, frozen=True, repr_omit_defaults=True):
         return datetime.fromtimestamp(int(self.position.partition("-")[0]) / 1000, UTC)
 
 
-class Row(msgspec.Struct, array_like=True, frozen=True):
+class Row(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """An element of an own log; its id is the log's, its version the element's place."""
 
     position: str
@@ -74,6 +74,8 @@ class Batch(NamedTuple):
     texts: list[bytes]
     width: int
 
+
+# gc=False: JSON has no cycles, so the collector need not look through a log of a million events.
 
 _encode = msgspec.json.Encoder().encode
 _decode_data = msgspec.json.Decoder(Data).decode

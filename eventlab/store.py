@@ -10,9 +10,8 @@ import enum
 import hashlib
 import secrets
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
 
@@ -53,8 +52,7 @@ class Once(msgspec.Struct, array_like=True, frozen=True):
     count: int
 
 
-@dataclass(frozen=True)
-class Append:
+class Append(NamedTuple):
     """One call of ``append``, checked and encoded: the same for each of its tries."""
 
     id: str
@@ -154,26 +152,13 @@ class EventStore:
     def _append_at(self, request: Append, expected: int) -> list[Recorded]:
         id, batch = request.id, request.batch
         keys = [self.keys.stream, self.keys.log(id), self.keys.ids]
-        value = b""
+        prefix = b'{"id":' + encode_json(id) + b',"version":'
+        time = b"" if self._clock is None else _milliseconds(self._clock())
+        args = [expected, encode_json(request.token), prefix, id, batch.width, time]
         if request.once is not None:
             keys.append(self.keys.once(id, request.once))
-            value = encode_json(Once(request.fingerprint, expected, len(batch.events)))
-        id_text = encode_json(id)
-        answer = self._append(
-            self.redis,
-            keys,
-            [
-                expected,
-                encode_json(request.token),
-                b'{"id":' + id_text + b',"version":',
-                id,
-                "" if self._clock is None else _milliseconds(self._clock()),
-                value,
-                ONCE_SECONDS,
-                batch.width,
-                *batch.texts,
-            ],
-        )
+            args += (encode_json(Once(request.fingerprint, expected, len(batch.events))), ONCE_SECONDS)
+        answer = self._append(self.redis, keys, args + batch.texts)
         if isinstance(answer, bytes):
             return _recorded(id, batch.events, expected, answer)
         return self._not_appended(request, expected, answer)
@@ -315,7 +300,11 @@ class EventStore:
         return self._stream.trim(before)
 
     def forget_group(self, name: str) -> bool:
-        """Forget a group that will not come back, so that trim need not wait for it. False if there is none."""
+        """Forget a group that will not come back, with what it has parked; trim need not wait for it any more.
+
+        Returns False if there is none.
+        """
+        self.redis.delete(*self.keys.subscription(name))
         return self._stream.forget_group(name)
 
     def adopt(self, *, renumber: bool = False) -> int:

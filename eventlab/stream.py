@@ -56,7 +56,9 @@ class CategoryStream:
 
     def trim(self, before: str) -> int:
         """Drop the entries before a position, unless a group needs one (TrimRefused)."""
-        answer = self._trim(self._redis, [self._key, self._keys.trimmed], [checked_position(before)])
+        if order(checked_position(before)) == order(START):
+            return 0
+        answer = self._trim(self._redis, [self._key, self._keys.trimmed], [before])
         match answer:
             case [b"unfinished", group, position]:
                 raise TrimRefused(group.decode(), position.decode())

@@ -328,6 +328,7 @@ def test_upcasters_lift_own_log_and_stream_alike(redis_client: redis.Redis, cate
 
 def test_trim_drops_from_the_stream_only_and_tells_late_readers(store: EventStore) -> None:
     positions = fill(store, "a", 10)
+    assert store.trim(before="0-0") == 0
     assert store.trim(before=positions[4]) == 4
     assert store.trim(before=positions[4]) == 0
     assert (store.version("a"), len(store.read("a"))) == (10, 10)

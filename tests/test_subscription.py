@@ -375,6 +375,16 @@ def test_a_waiting_event_is_nobody_s_and_any_consumer_takes_it(store: EventStore
     assert pending(store) == {event.position: ("two", 2)}
 
 
+def test_what_waits_long_is_not_taken_for_a_dead_consumer_s(store: EventStore) -> None:
+    (event,) = fill(store, 1)
+    one, two = subscribe(store, "one", pause=LONG), subscribe(store, "two")
+    one.fail(*one.receive(), "no")
+    let_die(store, WAITING)
+    assert two.receive() == []
+    make_due(store, [event])
+    assert two.receive() == [event]
+
+
 def test_a_failure_forgets_nothing_when_it_is_repeated_or_late(store: EventStore) -> None:
     (event,) = fill(store, 1)
     letters = subscribe(store, limit=2)
