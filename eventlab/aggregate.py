@@ -20,7 +20,9 @@ class Aggregate(abc.ABC):
     recorded since: not stored yet. A replay and a live decision go through the same ``apply``.
 
     >>> class Door(Aggregate):
-    ...     open = False
+    ...     def __init__(self, id):
+    ...         super().__init__(id)
+    ...         self.open = False
     ...     def push(self):
     ...         if not self.open:
     ...             self.record("opened")

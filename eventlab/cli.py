@@ -13,6 +13,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
 
+from pymongo.errors import PyMongoError
+from redis.exceptions import RedisError
+
 from eventlab import doctor
 from eventlab.accounts import AccountView
 from eventlab.errors import EventLabError
@@ -41,7 +44,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return command(arguments)
     except EventLabError as error:
         print(f"eventlab: {error}", file=sys.stderr)
-        return 1
+    except (RedisError, PyMongoError) as error:
+        print(f"eventlab: a server does not answer as it should: {type(error).__name__}: {error}", file=sys.stderr)
+    return 1
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -13,7 +13,7 @@ class EventLabError(Exception):
 
 
 class Refused(EventLabError):
-    """A rule of the domain says no: nothing was recorded, and a repeat will be refused as well."""
+    """A rule of the domain says no to a command, on the state that it was asked about: nothing was recorded."""
 
 
 class VersionConflict(EventLabError):

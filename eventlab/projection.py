@@ -10,6 +10,7 @@ import random
 import threading
 import time
 from collections import defaultdict
+from collections.abc import Mapping
 from typing import Any, Final, Protocol
 
 from pymongo import UpdateOne
@@ -20,7 +21,7 @@ from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 from redis.exceptions import ResponseError
 
-from eventlab.errors import ViewAhead, ViewStopped
+from eventlab.errors import Trimmed, ViewAhead, ViewStopped
 from eventlab.events import Recorded
 from eventlab.keys import START, order
 from eventlab.store import EventStore
@@ -30,6 +31,7 @@ PROJECTORS: Final = "projectors"  # the collection of sessions: one document per
 STUCK_SECONDS: Final = 1.0
 RETRY_SECONDS: Final = 0.05
 MAJORITY: Final = WriteConcern("majority")
+INTERRUPTED: Final = 11601  # what a killed session's operation may get
 RETRYABLE: Final = ("TransientTransactionError", "UnknownTransactionCommitResult")
 
 
@@ -43,16 +45,24 @@ class Change:
 
     def inc(self, field: str, by: int) -> None:
         """Add to a number, which begins at 0."""
+        self._only(field, self._inc)
         self._inc[field] = self._inc.get(field, 0) + by
 
     def set(self, field: str, value: Any) -> None:
         """Put a value."""
+        self._only(field, self._set)
         self._set[field] = value
 
     def push(self, field: str, value: Any, *, keep: int) -> None:
         """Append to a list that keeps its newest ``keep`` values."""
+        self._only(field, self._push)
         values, _ = self._push.setdefault(field, ([], keep))
         values.append(value)
+
+    def _only(self, field: str, its: Mapping[str, Any]) -> None:
+        for other in (self._inc, self._set, self._push):
+            if other is not its and field in other:
+                raise ValueError(f"field {field!r}: MongoDB takes one of inc, set and push for a field, not two")
 
     def update(self) -> dict[str, Any]:
         """The change as a MongoDB update."""
@@ -114,7 +124,7 @@ class Projector:
         """
         if self.position is None:
             self.position = self._read_position()
-        events = list(self.store.read_all(after=self.position, limit=self._batch))
+        events = self._read(self.position)
         changes, good, error = self._fold(events)
         if good and not self._write(changes, self.position, events[good - 1].position):
             return 0  # another one was faster, or a transaction is in the way: look again
@@ -126,7 +136,10 @@ class Projector:
         """Apply batch after batch until the view holds every event there was, and return how many it counted."""
         counted, head = 0, self.store.head()
         while self.position is None or order(self.position) < order(head):
-            counted += self.run_once()
+            more = self.run_once()
+            if not more and self.position is not None and not self._read(self.position):
+                break  # the newest was deleted by hand
+            counted += more
         return counted
 
     def run(self, stop: threading.Event, *, look: float = 0.5) -> None:
@@ -154,6 +167,18 @@ class Projector:
 
     # -------------------------------------------------------------------------
 
+    def _read(self, position: str) -> list[Recorded]:
+        try:
+            events = list(self.store.read_all(after=position, limit=self._batch))
+        except Trimmed:
+            self.position = self._read_position()
+            if self.position == position:
+                raise
+            return []  # another one has gone on, and what both had done was trimmed
+        if events and self.store.lacks(position):  # or a new event would count on top of lost ones
+            raise ViewAhead(self.view.name, position, self.store.head())
+        return events
+
     def _fold(self, events: list[Recorded]) -> tuple[Changes, int, Exception | None]:
         changes = Changes()
         for number, event in enumerate(events):
@@ -166,7 +191,8 @@ class Projector:
 
     def _write(self, changes: Changes, old: str, new: str) -> bool:
         """Documents and position in one transaction; False when the position was not ours to move."""
-        updates = [UpdateOne({"_id": id}, change.update(), upsert=True) for id, change in changes.items()]
+        changed = [(id, change.update()) for id, change in changes.items()]
+        updates = [UpdateOne({"_id": id}, update, upsert=True) for id, update in changed if update]
         session = self._open_session()
         try:
             with session.start_transaction(write_concern=MAJORITY):
@@ -176,7 +202,7 @@ class Projector:
                 if moved.matched_count and updates:
                     self._documents.bulk_write(updates, ordered=False, session=session)
         except PyMongoError as error:
-            if not any(map(error.has_error_label, RETRYABLE)):
+            if not any(map(error.has_error_label, RETRYABLE)) and getattr(error, "code", None) != INTERRUPTED:
                 raise
             self.position = None  # who moved it, this one perhaps, is written in MongoDB
             self._yield_or_free(old)
@@ -192,7 +218,7 @@ class Projector:
         now = time.monotonic()
         if self._stuck is None or self._stuck[0] != position:
             self._stuck = (position, now)
-        elif now - self._stuck[1] >= STUCK_SECONDS:
+        elif now - self._stuck[1] >= STUCK_SECONDS * random.uniform(1, 3):  # two slow ones must not kill in turn
             others = {"view": self.view.name, "_id": {"$ne": self._session_id()}}
             ids = [other["_id"] for other in self._projectors.find(others)]
             if ids:
@@ -236,4 +262,8 @@ class Projector:
         except ResponseError as error:
             if "NOGROUP" not in str(error):
                 raise
-            redis.xgroup_create(stream, self.view.name, position)
+            try:
+                redis.xgroup_create(stream, self.view.name, position)
+            except ResponseError as busy:  # another one was faster; the next position shows it right
+                if "BUSYGROUP" not in str(busy):
+                    raise

@@ -91,7 +91,9 @@ class Repository(Generic[A]):
         events = [msgspec.structs.replace(event, meta=meta) for event in changes] if meta else changes
         expected = aggregate.version - len(changes)
         recorded = self.store.append(aggregate.id, events, expected=expected, **options)
-        if recorded[0].version == expected + 1:  # else an earlier result, by once=: not this aggregate's outcome
+        same = [(event.version, event.type, event.data) for event in recorded]
+        if same == [(expected + n, event.type, event.data) for n, event in enumerate(changes, 1)]:
+            # else an earlier result, by once=, which is not this aggregate's outcome
             aggregate.position, aggregate.changes = recorded[-1].position, []
             self._update(aggregate)
         return recorded
@@ -102,6 +104,10 @@ class Repository(Generic[A]):
         With ``once=`` the result of the first time is returned before anything is decided. Raises the last
         VersionConflict after ``tries``, and whatever ``decide`` raises, at once.
         """
+        if "token" in options:
+            raise TypeError("a token is for one append, and retry may take several: give once=")
+        if options.get("once") is not None:
+            options.setdefault("fingerprint", "")  # else the hash of events, which another try may decide otherwise
         if first := self._seen(id, options):
             return first
         for attempt in range(tries):
@@ -171,7 +177,10 @@ class Repository(Generic[A]):
         found = self.store.redis.execute_command("GET", self._key(id), **RAW) if self._every else None
         if not found or zlib.crc32(found[4:]) != int.from_bytes(found[:4]):
             return None
-        snapshot = msgspec.json.decode(found[4:], type=Snapshot)
+        try:
+            snapshot = msgspec.json.decode(found[4:], type=Snapshot)
+        except msgspec.MsgspecError:
+            return None
         aggregate = self._new(id)
         if snapshot.schema != self._schema or snapshot.state.keys() != aggregate.state().keys():
             return None

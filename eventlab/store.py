@@ -123,7 +123,7 @@ class EventStore:
         """
         batch = encode_batch(events)
         if fingerprint is None and once is not None:
-            fingerprint = hashlib.sha256(b"\n".join(batch.texts)).hexdigest()[:32]
+            fingerprint = _fingerprint(batch)
         request = Append(id, batch, token or secrets.token_urlsafe(9), once, fingerprint or "")
         if token is not None:
             checked_name(token, "token")
@@ -329,6 +329,12 @@ class EventStore:
         # In this order: an append that comes between the two looks has written the ids as well.
         if self.redis.xlen(self.keys.stream) and not self.redis.exists(self.keys.ids):
             raise NotAdopted(self.category)
+
+
+def _fingerprint(batch: Batch) -> str:
+    # Without meta: a repeat may come with another correlation id.
+    request = [(event.type, event.data) for event in batch.events]
+    return hashlib.sha256(encode_json(request)).hexdigest()[:32]
 
 
 def _milliseconds(time: int) -> int:

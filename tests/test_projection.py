@@ -232,3 +232,40 @@ def test_three_at_once_count_each_event_once(store: EventStore, documents: Any) 
         process.join(60)
         assert process.exitcode == 0
     assert funds(documents) == 600
+
+
+def test_a_running_projector_counts_nothing_on_top_of_lost_events(store: EventStore, projector: Projector) -> None:
+    fill(store, 6)
+    projector.catch_up()
+    store.redis.xdel(store.category, store.head())  # what a crash at everysec does to the tail
+    fill(store, 1)
+    with pytest.raises(ViewAhead):
+        projector.run_once()
+
+
+def test_a_stale_position_whose_events_were_trimmed_is_read_anew(
+    store: EventStore, projector: Projector, mongo: Any, documents: Any
+) -> None:
+    fill(store, 3)
+    projector.catch_up()
+    with Projector(store, mongo, AccountView(store.category)) as other:
+        fill(store, 6)
+        other.catch_up()
+    store.trim(before=store.head())
+    assert projector.catch_up() == 0
+    assert funds(documents) == 9
+
+
+def test_a_field_takes_one_kind_of_change() -> None:
+    change = Changes()["a"]
+    change.inc("x", 1)
+    with pytest.raises(ValueError, match="one of"):
+        change.set("x", 1)
+
+
+def test_the_newest_event_deleted_by_hand_ends_a_catch_up(store: EventStore, projector: Projector) -> None:
+    fill(store, 3)
+    projector.catch_up()
+    fill(store, 1)
+    store.redis.xdel(store.category, store.head())
+    assert projector.catch_up() == 0

@@ -281,3 +281,21 @@ def test_each_version_and_each_time_between(redis_client: redis.Redis, category:
     assert accounts.load("a", version=0).version == 0
     with pytest.raises(ValueError, match="time zone"):
         accounts.load("a", at=datetime(2026, 1, 1))
+
+
+def test_a_token_is_not_for_retry_and_another_outcome_is_not_cached(store: EventStore) -> None:
+    fill(store, 10)
+    accounts = Repository(store, Account)
+    with pytest.raises(TypeError, match="once"):
+        accounts.retry("a", lambda account: account.deposit(1), token="t")
+    twin, mine = accounts.load("a"), accounts.load("a")
+    twin.deposit(1)
+    mine.deposit(2)  # the same request, decided otherwise
+    first = accounts.save(twin, once="k", fingerprint="request")
+    assert accounts.save(mine, once="k", fingerprint="request") == first
+    assert accounts.load("a").funds == 11
+
+
+def test_a_repeat_with_another_correlation_id_is_still_a_repeat(store: EventStore) -> None:
+    first = store.append("a", [Event("x", {}, {"correlation_id": "1"})], expected=0, once="k")
+    assert store.append("a", [Event("x", {}, {"correlation_id": "2"})], expected=0, once="k") == first

@@ -37,7 +37,7 @@ class AccountService:
 
     Each command loads the account, decides, and appends with the version that it has seen; after a conflict it
     decides again on what is there now. Commands return the event as recorded. ``options`` go to ``EventStore.append``
-    (``once``, ``fingerprint``, ``token``, and ``meta`` for the event). With ``versions`` a command is done only if the
+    (``once``, ``fingerprint``, and ``meta`` for the event). With ``versions`` a command is done only if the
     account is at one of them: else it raises VersionChanged, without another try.
 
     >>> service = AccountService(EventStore(lab.redis, "accountStream"))
