@@ -55,7 +55,8 @@ def cluster(path: Path) -> Iterator[RedisCluster]:
             process = subprocess.Popen(command, env=os.environ | dict(binary.env), stdout=subprocess.DEVNULL)
             stack.callback(process.wait)
             stack.callback(process.kill)
-            nodes.append(stack.enter_context(redis.Redis(port=port)))
+            # By number: a minimal machine knows no localhost.
+            nodes.append(stack.enter_context(redis.Redis(host="127.0.0.1", port=port)))
         for number, node in enumerate(nodes):
             _until(node.ping)
             share = range(number * SLOTS // 3, (number + 1) * SLOTS // 3)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import queue
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -117,10 +118,18 @@ class Kernel:
         """Begin a cell, and give its message's id."""
         return self.client.execute(code)
 
-    def wait_for_output(self, message: str) -> str:
+    def interrupt_until_it_ends(self, message: str) -> str:
+        """Interrupt a cell, as often as it takes: one that comes while the kernel prints may be lost in there."""
+        for _ in range(int(PATIENCE)):
+            self.interrupt()
+            with suppress(queue.Empty):
+                return self.wait_for_output(message, timeout=5) + self.end(message)
+        raise AssertionError("the cell goes on")
+
+    def wait_for_output(self, message: str, *, timeout: float = PATIENCE) -> str:
         """Wait until a cell prints or fails, and give what it printed, or the name of its error; "" at its end."""
         while True:
-            got = self.client.get_iopub_msg(timeout=PATIENCE)
+            got = self.client.get_iopub_msg(timeout=timeout)
             if got["parent_header"].get("msg_id") != message:
                 continue
             content = got["content"]

@@ -149,8 +149,7 @@ def test_kernels_come_and_go(data: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         for kernel in (first, second):  # one of them has started the servers
             cell = kernel.begin("import time\nprint('on', flush=True)\ntime.sleep(60)")
             assert kernel.wait_for_output(cell).strip() == "on"
-            kernel.interrupt()
-            assert kernel.end(cell) == "KeyboardInterrupt"
+            assert kernel.interrupt_until_it_ends(cell) == "KeyboardInterrupt"
         assert first.run("print(lab.redis.rpush('kept', 'first'), lab.mongo.kept.insert_one({'_id': 'first'}) is None)")
 
         first.restart()
@@ -531,10 +530,10 @@ def test_an_own_server_that_does_not_answer_is_named(monkeypatch: pytest.MonkeyP
 
 
 def test_a_standalone_mongod_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path, home = binaries.find_mongod(tmp_path).path, Path(running(session_data()).sockets["mongod"]).parent
+    mongod, home = binaries.find_mongod(tmp_path), Path(running(session_data()).sockets["mongod"]).parent
     alone = home / "alone.sock"
-    command = [path, "--dbpath", tmp_path, "--bind_ip", alone, "--nounixsocket"]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
+    command = [mongod.path, "--dbpath", tmp_path, "--bind_ip", alone, "--nounixsocket"]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, env=os.environ | dict(mongod.env)) as process:
         try:
             assert eventually(lambda: health.listens(str(alone)))
             monkeypatch.setenv(own.MONGODB_URL, replica_set.socket_url(str(alone)))

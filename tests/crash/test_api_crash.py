@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import itertools
 import json
 import os
 import random
 import signal
-import subprocess
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+
+import psutil
 
 from eventlab.servers import Lab
 from tests.test_api import Served, serving
@@ -105,11 +107,12 @@ class Killer:
 
 def workers(parent: int) -> list[int]:
     """The worker processes of a running ``eventlab serve``."""
-    lines = subprocess.run(
-        ["ps", "-A", "-ww", "-o", "pid=,ppid=,args="], capture_output=True, text=True, check=True
-    ).stdout
-    rows = [line.split(None, 2) for line in lines.splitlines()]
-    return [int(pid) for pid, owner, command in rows if int(owner) == parent and "spawn_main" in command]
+    found = []
+    for child in psutil.Process(parent).children():
+        with contextlib.suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
+            if "spawn_main" in " ".join(child.cmdline()):
+                found.append(child.pid)
+    return found
 
 
 def wait_for_workers(parent: int) -> None:
