@@ -16,6 +16,7 @@ from typing import Self
 
 from jupyter_client.blocking.client import BlockingKernelClient
 from jupyter_client.manager import KernelManager
+from jupyter_client.provisioning import LocalProvisioner
 
 from eventlab.servers import state
 from eventlab.servers.state import Running
@@ -112,7 +113,10 @@ class Kernel:
 
     @property
     def pid(self) -> int:
-        return int(self._manager.provisioner.pid)  # type: ignore[union-attr]
+        provisioner = self._manager.provisioner
+        assert isinstance(provisioner, LocalProvisioner)
+        assert provisioner.pid is not None
+        return provisioner.pid
 
     def begin(self, code: str) -> str:
         """Begin a cell, and give its message's id."""

@@ -226,7 +226,8 @@ def test_code_is_no_link(here: Path) -> None:
 def test_pages_out_of_order_are_found(here: Path) -> None:
     one, two, three = (Page(here / f"{name}.ipynb", toy(), "") for name in ("00_a", "01_b", "03_c"))
     assert len(rules.order([one, two])) == 1  # no link
-    assert len(rules.order([one, three])) == 2
+    assert any("numbered" in fault for fault in rules.order([two, three]))
+    assert any("numbered" in fault for fault in rules.order([one, one]))
     one.nb.cells[-1].source += "[b](01_b.ipynb)"
     assert rules.order([one, two]) == []
 
