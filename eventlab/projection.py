@@ -28,7 +28,7 @@ from eventlab.store import EventStore
 
 STATES: Final = "projections"  # the collection of positions: one document per view
 PROJECTORS: Final = "projectors"  # the collection of sessions: one document per projector that is at work
-STUCK_SECONDS: Final = 1.0
+STUCK_SECONDS: Final = 0.6
 RETRY_SECONDS: Final = 0.05
 MAJORITY: Final = WriteConcern("majority")
 INTERRUPTED: Final = 11601  # what a killed session's operation may get
