@@ -8,21 +8,25 @@ from eventlab.errors import (
     InvalidEvent,
     InvalidName,
     KeyReused,
+    NoReplicaSet,
     NotAdopted,
+    RebuildOvertaken,
     Refused,
     TokenReused,
     Trimmed,
     TrimRefused,
     VersionConflict,
     ViewAhead,
+    ViewLate,
     ViewStopped,
 )
 from eventlab.events import Event, Recorded
-from eventlab.projection import Changes, Projector, View
+from eventlab.projection import Projector, ViewLag
 from eventlab.repository import Repository
 from eventlab.servers import Lab, connect
 from eventlab.store import ANY, EXISTS, NEW, EventStore
 from eventlab.subscription import Lag, Parked, Subscription
+from eventlab.views import Changes, View
 
 __all__ = [
     "ANY",
@@ -40,9 +44,11 @@ __all__ = [
     "KeyReused",
     "Lab",
     "Lag",
+    "NoReplicaSet",
     "NotAdopted",
     "Parked",
     "Projector",
+    "RebuildOvertaken",
     "Recorded",
     "Refused",
     "Repository",
@@ -53,6 +59,8 @@ __all__ = [
     "VersionConflict",
     "View",
     "ViewAhead",
+    "ViewLag",
+    "ViewLate",
     "ViewStopped",
     "connect",
 ]

@@ -8,7 +8,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
@@ -17,11 +16,9 @@ from pymongo.errors import PyMongoError
 from redis.exceptions import RedisError
 
 from eventlab import doctor
-from eventlab.accounts import AccountView
+from eventlab.accounts import projecting
 from eventlab.errors import EventLabError
-from eventlab.projection import Projector
 from eventlab.servers import connect, directories
-from eventlab.store import EventStore
 
 NOTEBOOKS = "notebooks"
 FIRST_PAGE = "00_start_here.ipynb"
@@ -59,10 +56,22 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--host", default="127.0.0.1", help="listen on this address (default: %(default)s)")
     serve.add_argument("--port", type=int, default=8444, help="and on this port (default: %(default)s)")
     serve.add_argument("--workers", type=int, default=1, metavar="N", help="in so many processes (default: 1)")
-    project = _add(commands, "project", _project, "keep the view of the accounts up to date, until Ctrl-C or a SIGTERM")
+    project = _add(
+        commands, "project", _project, "keep the views up to date, until Ctrl-C or a SIGTERM; several may run"
+    )
+    project.add_argument("--view", action="append", metavar="NAME", help="only this one: accounts, per_day or by_type")
+    project.add_argument("--verbose", action="store_true", help="log each batch, not only each change of state")
+    instead = project.add_mutually_exclusive_group()
+    instead.add_argument("--status", action="store_true", help="instead, print the position and the lag of each view")
+    instead.add_argument("--rebuild", metavar="NAME", help="instead, build a view anew, while all go on reading it")
+    instead.add_argument("--skip", metavar="POSITION", help="instead, let a stopped view (--view) pass over this event")
     for following in (serve, project):
         following.add_argument("--category", default="accountStream", help="the events (default: %(default)s)")
-        following.add_argument("--collection", default="accountCollection", help="the view (default: %(default)s)")
+        following.add_argument(
+            "--collection",
+            default="accountCollection",
+            help="the view of the accounts; others are called after it (default: %(default)s)",
+        )
     _add(commands, "doctor", _doctor, "examine this machine: each part with its version, OK or FAIL and the remedy")
     return parser
 
@@ -110,14 +119,23 @@ def _serve(arguments: argparse.Namespace) -> int:
 
 
 def _project(arguments: argparse.Namespace) -> int:
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda _number, _frame: stop.set())
-    view = AccountView(arguments.collection)
-    with connect() as lab, Projector(EventStore(lab.redis, arguments.category), lab.mongo, view) as projector:
-        print(f"eventlab: {arguments.category} is projected into {arguments.collection}", file=sys.stderr, flush=True)
-        projector.run(stop)  # a batch that has begun is finished
-    return 0
+    projecting.log_to_stderr(verbose=arguments.verbose)
+    named = arguments.view or ([arguments.rebuild] if arguments.rebuild else [])
+    with projecting.projectors(arguments.category, arguments.collection, named) as found:
+        if arguments.status:
+            print(projecting.status(found))
+            return 0
+        if arguments.rebuild or arguments.skip:
+            if len(found) != 1:
+                raise CommandFailed("say which view: --view NAME")
+            [(name, projector)] = found.items()
+            if arguments.skip:
+                projector.skip(arguments.skip)
+                print(f"view {name}: {arguments.skip} will not count")
+            else:
+                print(f"view {name}: built anew from {projector.rebuild():,} events")
+            return 0
+        return projecting.follow(found)
 
 
 # ---------------------------------------------------------------------------------------------------------- lab

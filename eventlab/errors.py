@@ -121,3 +121,31 @@ class ViewAhead(EventLabError):
             f"view {view!r} stands at {position}, where the log (its head is {head}) holds no event: Redis has lost "
             "its tail, or the category was dropped. Build the view anew"
         )
+
+
+class ViewLate(EventLabError, TimeoutError):
+    """A view did not come to hold a version in time. Data: ``view``, ``id``, ``version``."""
+
+    def __init__(self, view: str, id: str, version: int) -> None:
+        self.view, self.id, self.version = view, id, version
+        super().__init__(
+            f"view {view!r} does not hold version {version} of {id!r} yet: does a projector run (eventlab project)?"
+        )
+
+
+class RebuildOvertaken(EventLabError):
+    """A rebuild of the same view began later, and is the one that counts. Data: ``view``."""
+
+    def __init__(self, view: str) -> None:
+        self.view = view
+        super().__init__(f"another rebuild of view {view!r} began later: let that one finish")
+
+
+class NoReplicaSet(EventLabError):
+    """The MongoDB cannot do transactions."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "this mongod is no member of a replica set, so it has no transactions: start it with --replSet rs0 "
+            "and run rs.initiate() once; one member is enough"
+        )

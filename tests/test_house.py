@@ -19,14 +19,17 @@ PACKAGE = ROOT / "eventlab"
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 SCRIPTS = sorted(PACKAGE.glob("*.lua"))
 
-CORE_LIMIT, FILE_LIMIT, SCRIPT_LIMIT = 1200, 250, 80
+CORE_LIMIT, FILE_LIMIT, SCRIPT_LIMIT, JOB_LIMIT = 1200, 250, 80, 120
+JOBS = {"adoption", "rebuild"}  # done once in a while, and read when one needs them: counted apart
 
 #: What stands on what: a part imports from its own level or a lower one.
 STORE = 2  # and whatever module is not named here: a piece of the store
 LEVELS = {
     **dict.fromkeys(["errors"], 0),
     **dict.fromkeys(["events", "servers"], 1),
-    **dict.fromkeys(["aggregate", "repository", "subscription", "projection"], 3),
+    **dict.fromkeys(
+        ["aggregate", "repository", "subscription", "projection", "follower", "rebuild", "sessions", "views"], 3
+    ),
     "": 4,  # the front door, eventlab/__init__.py
     **dict.fromkeys(["accounts", "mailroom"], 5),
     **dict.fromkeys(["charts", "exercises", "sandbox"], 6),
@@ -82,9 +85,10 @@ def lines_of_lua(source: str) -> int:
 
 
 def test_the_core_is_small_enough_to_teach_from() -> None:
-    sizes = {path.name: lines_of_code(path.read_text("utf-8")) for path in CORE}
-    assert sizes.keys() >= {"errors.py", "events.py", "store.py"}
-    assert sum(sizes.values()) < CORE_LIMIT, sizes
+    sizes = {path.stem: lines_of_code(path.read_text("utf-8")) for path in CORE}
+    assert sizes.keys() >= {"errors", "events", "store", *JOBS}
+    assert all(sizes[job] < JOB_LIMIT for job in JOBS), sizes
+    assert sum(size for name, size in sizes.items() if name not in JOBS) < CORE_LIMIT, sizes
 
 
 def test_the_scripts_are_counted_apart_and_short() -> None:

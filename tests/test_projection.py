@@ -4,17 +4,35 @@ from __future__ import annotations
 
 import itertools
 import multiprocessing
+import threading
 import time
 from typing import Any
 
 import pytest
 import redis
+from pymongo.collection import Collection
 from pymongo.database import Database
 
-from eventlab import Event, EventStore, Recorded, TrimRefused, ViewAhead, ViewStopped
+from eventlab import (
+    CorruptEvent,
+    Event,
+    EventStore,
+    InvalidName,
+    Recorded,
+    TrimRefused,
+    VersionConflict,
+    ViewAhead,
+    ViewLag,
+    ViewLate,
+    ViewStopped,
+    follower,
+    projection,
+)
 from eventlab.accounts import AccountService, AccountView
-from eventlab.projection import Changes, Projector
+from eventlab.projection import Projector
 from eventlab.servers import connect
+from eventlab.views import Changes
+from tests.servers_helper import eventually
 from tests.suicide import killed_at
 
 SPAWN = multiprocessing.get_context("spawn")
@@ -197,7 +215,7 @@ def test_killed_between_any_two_steps_each_event_counts_once(store: EventStore, 
 def _open_and_hang(category: str, ready: Any) -> None:
     with connect() as lab:
         projector = Projector(EventStore(lab.redis, category), lab.mongo, AccountView(category))
-        projector._documents.bulk_write = lambda *_, **__: (ready.set(), time.sleep(600))  # inside its transaction
+        Collection.bulk_write = lambda *_, **__: (ready.set(), time.sleep(600))  # inside its transaction
         projector.run_once()
 
 
@@ -269,3 +287,112 @@ def test_the_newest_event_deleted_by_hand_ends_a_catch_up(store: EventStore, pro
     fill(store, 1)
     store.redis.xdel(store.category, store.head())
     assert projector.catch_up() == 0
+
+
+def test_the_lag_is_counted_from_the_position(store: EventStore, projector: Projector) -> None:
+    assert (projector.lag().events, projector.lag().position) == (0, "0-0")
+    fill(store, 5)
+    lag = projector.lag()
+    assert (lag.events, lag.exact) == (8, True)
+    assert 0 <= lag.seconds < 600
+    projector.catch_up()
+    assert projector.lag() == ViewLag(store.head(), 0, 0.0, True)
+
+
+def test_beyond_what_it_counts_the_lag_says_no_more_than(
+    store: EventStore, projector: Projector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(projection, "COUNTED", 5)
+    fill(store, 5)
+    assert (projector.lag().events, projector.lag().exact) == (8, False)
+
+
+def test_a_writer_reads_what_he_wrote(store: EventStore, projector: Projector, documents: Any) -> None:
+    stop = threading.Event()
+    thread = threading.Thread(target=projector.run, args=(stop,), kwargs={"look": 0.05})
+    thread.start()
+    with Projector(store, projector.mongo, projector.view) as reader:
+        for version in range(1, 21):
+            kind, data = ("deposit", {"amount": 1}) if version > 1 else ("create", {})
+            store.append("a", [Event(kind, data)], expected=version - 1)
+            reader.wait_until("a", version)
+            assert documents.find_one("a")["version"] >= version
+    stop.set()
+    thread.join()
+
+
+def test_a_wait_for_what_does_not_come_ends_with_a_sentence(store: EventStore, projector: Projector) -> None:
+    fill(store, 1)
+    with pytest.raises(ViewLate, match="eventlab project"):
+        projector.wait_until("account-0", 2, seconds=0.05)
+    with pytest.raises(VersionConflict):
+        projector.wait_until("account-0", 3)
+
+
+def test_a_person_skips_the_event_by_its_name(store: EventStore, projector: Projector, documents: Any) -> None:
+    fill(store, 3)
+    bad = store.append("account-0", [Event("bonus", {"amount": 5})], expected=2)[0]
+    fill(store, 3)
+    with pytest.raises(ViewStopped):
+        projector.catch_up()
+    for other in (store.head(), "1-1"):
+        with pytest.raises(InvalidName, match=bad.position):
+            projector.skip(other)
+    projector.skip(bad.position)
+    projector.catch_up()
+    assert funds(documents) == 6
+    with pytest.raises(InvalidName, match="no event"):
+        projector.skip(bad.position)
+
+
+def test_what_stands_before_an_entry_that_is_no_event_is_applied(
+    store: EventStore, projector: Projector, documents: Any
+) -> None:
+    fill(store, 3)
+    position = store.redis.xadd(store.category, {"event": "no JSON"}).decode()
+    fill(store, 3)
+    with pytest.raises(CorruptEvent, match=position):
+        projector.catch_up()
+    assert funds(documents) == 3
+    projector.skip(position)
+    projector.catch_up()
+    assert funds(documents) == 6
+
+
+def test_a_slow_batch_is_followed_by_a_smaller_one_until_it_is_fast_again(
+    store: EventStore, mongo: Any, documents: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(store, 600)
+    with Projector(store, mongo, AccountView(store.category), batch=100) as projector:
+        monkeypatch.setattr(follower, "SLOW_SECONDS", 0.0)
+        sizes = [projector.run_once() for _ in range(3)]
+        assert sizes == [100, 1, 1]
+        monkeypatch.setattr(follower, "SLOW_SECONDS", 600.0)
+        assert [projector.run_once() for _ in range(9)] == [1, 2, 4, 8, 16, 32, 64, 100, 100]
+
+
+def test_of_several_one_is_at_work_and_the_others_take_over(
+    store: EventStore, mongo: Any, documents: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "eventlab")
+    first, second = threading.Event(), threading.Event()
+    projectors = [Projector(store, mongo, AccountView(store.category)) for _ in range(2)]
+    threads = [
+        threading.Thread(target=projector.run, args=(stop,), kwargs={"look": 0.1})
+        for projector, stop in zip(projectors, (first, second), strict=True)
+    ]
+    for thread in threads:
+        thread.start()
+    for _ in range(400):  # until they have met
+        fill(store, 1)
+        if "standing by" in caplog.text:
+            break
+    assert "standing by" in caplog.text
+    first.set()
+    threads[0].join()
+    fill(store, 3)
+    assert eventually(lambda: funds(documents) == sum(e.data.get("amount", 0) for e in store.read_all()))
+    second.set()
+    threads[1].join()
+    for projector in projectors:
+        projector.close()

@@ -29,6 +29,7 @@ tidy() {
 }
 trap tidy EXIT
 
+chmod 755 "$root"  # mktemp made it 0700: nobody but root would find / in there
 if [ ! -e "$root/etc/debian_version" ]; then
     mirror=$(apt-get indextargets --format '$(REPO_URI)' | head -n 1)
     echo "A minimal Debian $suite …"

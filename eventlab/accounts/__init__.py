@@ -9,7 +9,7 @@ from eventlab.accounts.account import (
     UnknownAccount,
 )
 from eventlab.accounts.service import AccountService, Balance
-from eventlab.accounts.view import AccountView
+from eventlab.accounts.view import AccountView, EventsByType, MoneyPerDay
 
 __all__ = [
     "Account",
@@ -17,8 +17,10 @@ __all__ = [
     "AccountService",
     "AccountView",
     "Balance",
+    "EventsByType",
     "InsufficientFunds",
     "InvalidAmount",
+    "MoneyPerDay",
     "TooMuchMoney",
     "UnknownAccount",
 ]

@@ -7,72 +7,22 @@ import multiprocessing
 import os
 import random
 import signal
-import subprocess
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import pytest
 import redis
 
 from eventlab import ANY, Event, EventStore
-from eventlab.servers.binaries import find_redis
 from eventlab.subscription import Lag, Subscription
+from tests.crash.servers import DOWN, RedisServer, answers, redis_server, wait_for
+
+__all__ = ["redis_server"]  # a fixture
 
 SPAWN = multiprocessing.get_context("spawn")
 EVENTS, ACCOUNTS, CONSUMERS = 5_000, 50, 3
 KILLS, REDIS_KILLS = 15, 2
-DOWN = (redis.ConnectionError, redis.TimeoutError)  # BusyLoading is one of the first
-
-
-class Server:
-    """A Redis that answers when what it answers is on the disk; it can be killed, and comes back with all of it."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder, self.socket = folder, str(folder / "redis.sock")
-        self._process = self._start()
-
-    def _start(self) -> subprocess.Popen[bytes]:
-        binary = find_redis()
-        command = [str(binary.path), "--port", "0", "--unixsocket", self.socket, "--dir", str(self._folder)]
-        command += ["--save", "", "--appendonly", "yes", "--appendfsync", "always"]
-        process = subprocess.Popen(command, env=os.environ | dict(binary.env), stdout=subprocess.DEVNULL)
-        with self.client() as client:
-            wait_for(lambda: answers(client))
-        return process
-
-    def client(self) -> redis.Redis:
-        return redis.Redis(unix_socket_path=self.socket)
-
-    def restart(self) -> None:
-        self.kill()
-        self._process = self._start()
-
-    def kill(self) -> None:
-        self._process.kill()
-        self._process.wait()
-
-
-def wait_for(condition: Callable[[], Any], seconds: float = 50.0) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not happen"
-        time.sleep(0.002)
-
-
-def answers(client: redis.Redis) -> bool:
-    with contextlib.suppress(*DOWN):
-        return bool(client.ping())
-    return False
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[Server]:
-    server = Server(tmp_path)
-    yield server
-    server.kill()
 
 
 def subscribe(client: redis.Redis, consumer: str) -> Subscription:
@@ -105,7 +55,7 @@ def consume(socket: str, folder: str, name: str) -> None:
 class Crew:
     """Consumers as processes; a dead one is started again by its name."""
 
-    def __init__(self, server: Server, folder: Path, names: list[str]) -> None:
+    def __init__(self, server: RedisServer, folder: Path, names: list[str]) -> None:
         self._server, self._folder = server, folder
         self.names = names
         self._processes = {name: self._start(name) for name in names}
@@ -139,14 +89,14 @@ class Crew:
             process.join()
 
 
-def test_each_event_is_handed_out_at_least_once_whoever_is_killed(server: Server, tmp_path: Path) -> None:
+def test_each_event_is_handed_out_at_least_once_whoever_is_killed(redis_server: RedisServer, tmp_path: Path) -> None:
     chance = random.Random(4)
-    with server.client() as client:
+    with redis_server.client() as client:
         store = EventStore(client, "s")
         for account in range(ACCOUNTS):
             store.append(str(account), [Event("withdraw")] * (EVENTS // ACCOUNTS), expected=ANY)
         subscribe(client, "looks on")
-        crew = Crew(server, tmp_path, [f"letters-{number}" for number in range(CONSUMERS)])
+        crew = Crew(redis_server, tmp_path, [f"letters-{number}" for number in range(CONSUMERS)])
         try:
             when_redis_dies = chance.sample(range(3, KILLS), REDIS_KILLS)
             for number in range(KILLS):
@@ -157,7 +107,7 @@ def test_each_event_is_handed_out_at_least_once_whoever_is_killed(server: Server
                 time.sleep(chance.uniform(0, 0.01))
                 crew.restart(name)
                 if number in when_redis_dies:
-                    server.restart()
+                    redis_server.restart()
             letters = subscribe(client, "looks on")
             assert letters.lag().events > 0, "they were done before the last was killed: the test shows nothing"
             wait_for(lambda: letters.lag().events == 0)
@@ -173,14 +123,16 @@ def test_each_event_is_handed_out_at_least_once_whoever_is_killed(server: Server
     assert recorded.total() > len(recorded), "no kill fell between the work and its ack"
 
 
-def test_what_fails_and_what_kills_is_parked_and_the_rest_is_not_held_up(server: Server, tmp_path: Path) -> None:
-    with server.client() as client:
+def test_what_fails_and_what_kills_is_parked_and_the_rest_is_not_held_up(
+    redis_server: RedisServer, tmp_path: Path
+) -> None:
+    with redis_server.client() as client:
         store = EventStore(client, "s")
         types = ["withdraw"] * 300
         types[40], types[41], types[90] = "poison", "deadly", "poison"
         events = store.append("a", [Event(type) for type in types], expected=ANY)
         letters = subscribe(client, "looks on")
-        crew = Crew(server, tmp_path, ["letters-0", "letters-1"])
+        crew = Crew(redis_server, tmp_path, ["letters-0", "letters-1"])
         deaths = 0
         try:
             while letters.lag().events:

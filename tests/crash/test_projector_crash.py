@@ -1,0 +1,447 @@
+"""Projectors, Redis and mongod are killed at random moments: each event counts exactly once in every view."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+from pymongo.errors import OperationFailure, PyMongoError
+
+from eventlab import Changes, Event, EventStore, NoReplicaSet, Projector
+from eventlab.accounts import AccountView
+from eventlab.accounts.projecting import views
+from eventlab.keys import order
+from eventlab.servers import own
+from eventlab.views import View
+from tests.crash.servers import DOWN, MongoServer, RedisServer, mongod, redis_server, wait_for
+
+__all__ = ["mongod", "redis_server"]  # fixtures
+
+SPAWN = multiprocessing.get_context("spawn")
+CATEGORY, COLLECTION = "accountStream", "accountCollection"
+EVENTS, ACCOUNTS, AT_ONCE = 20_000, 200, 5
+KILLS, SERVER_KILLS, PROJECTORS = 30, 2, 3
+PROJECT = [sys.executable, "-m", "eventlab.cli", "project"]
+
+
+class Crew:
+    """Processes that project; a dead one is started again."""
+
+    def __init__(self, redis_server: RedisServer, mongod: MongoServer, command: list[str], number: int) -> None:
+        self._command = command
+        self._env = os.environ | {own.REDIS_URL: redis_server.url, own.MONGODB_URL: mongod.url}
+        self.said: list[str] = []
+        self._readers: list[threading.Thread] = []
+        self.processes = [self._start() for _ in range(number)]
+
+    def _start(self) -> subprocess.Popen[str]:
+        process = subprocess.Popen(self._command, env=self._env, stderr=subprocess.PIPE, text=True)
+        reader = threading.Thread(target=self._listen, args=(process,))
+        reader.start()
+        self._readers.append(reader)
+        return process
+
+    def _listen(self, process: subprocess.Popen[str]) -> None:
+        assert process.stderr is not None
+        with process.stderr:
+            self.said += process.stderr
+
+    def restart(self, at: int) -> None:
+        self.processes[at].kill()
+        self.processes[at].wait()
+        self.processes[at] = self._start()
+
+    def restart_the_dead(self) -> None:
+        for at, process in enumerate(self.processes):
+            if process.poll() is not None:
+                self.restart(at)
+
+    def __enter__(self) -> Crew:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for process in self.processes:
+            process.kill()
+            process.wait()
+        for reader in self._readers:
+            reader.join()
+
+
+def write(socket: str, record: str, events: int, accounts: int, pause: float) -> None:
+    """A writer who notes each append that was acknowledged, and repeats one whose answer was lost by its token."""
+    chance, versions = random.Random(7), Counter[str]()
+    client = redis.Redis(unix_socket_path=socket)
+    store = EventStore(client, CATEGORY)
+    with Path(record).open("w") as noted:
+        for number in range(events // AT_ONCE):
+            id = str(number if number < accounts else chance.randrange(accounts))
+            kinds = ["create"] if id not in versions else []
+            kinds += ["deposit"] * (AT_ONCE - 1) + ["withdraw"]
+            batch = [Event(kind, {} if kind == "create" else {"amount": chance.randint(1, 9)}) for kind in kinds]
+            batch = batch[:AT_ONCE]
+            for _ in range(200):
+                with contextlib.suppress(*DOWN):
+                    store.append(id, batch, expected=versions[id], token=str(number))
+                    break
+                time.sleep(0.1)
+            versions[id] += len(batch)
+            print(id, versions[id], file=noted, flush=True)
+            time.sleep(pause)
+
+
+class Written:
+    """A writer at work in a process of its own."""
+
+    def __init__(self, server: RedisServer, folder: Path, events: int, *, pause: float = 0) -> None:
+        self._record = folder / "written"
+        self._record.touch()
+        self.total = events
+        args = (server.socket, str(self._record), events, ACCOUNTS, pause)
+        self.process = SPAWN.Process(target=write, args=args, daemon=True)
+        self.process.start()
+
+    def versions(self) -> dict[str, int]:
+        """The newest version of each account that was acknowledged."""
+        lines = [line.split() for line in self._record.read_text().splitlines()]
+        return {id: int(version) for id, version in (line for line in lines if len(line) == 2)}
+
+    def so_far(self) -> int:
+        return sum(self.versions().values())
+
+    def end(self) -> None:
+        self.process.join(120)
+        assert self.process.exitcode == 0
+
+
+def truth(store: EventStore) -> dict[str, list[dict[str, Any]]]:
+    """What the views must hold, told plainly from the stream, event by event."""
+    accounts: dict[str, dict[str, Any]] = {}
+    days: dict[str, Counter[str]] = {}
+    types: dict[str, dict[str, Any]] = {}
+    for event in store.read_all():
+        account = accounts.setdefault(event.id, {"_id": event.id, "funds": 0, "timestamps": []})
+        amount = event.data.get("amount", 0)
+        account["funds"] += -amount if event.type == "withdraw" else amount
+        account["version"] = event.version
+        account["timestamps"] = [*account["timestamps"], event.position][-100:]
+        kind = types.setdefault(event.type, {"_id": event.type, "events": 0})
+        kind |= {"events": kind["events"] + 1, "last": event.position}
+        if amount:
+            day = days.setdefault(event.time.date().isoformat(), Counter())
+            day["events"] += 1
+            day["deposited" if event.type == "deposit" else "withdrawn"] += amount
+    per_day = [{"_id": day, "deposited": 0, "withdrawn": 0} | dict(sums) for day, sums in days.items()]
+    return {"accounts": [*accounts.values()], "per_day": per_day, "by_type": [*types.values()]}
+
+
+def held(database: Any) -> dict[str, list[dict[str, Any]]]:
+    return {name: list(database[view.name].find()) for name, view in views(COLLECTION).items()}
+
+
+def by_id(found: dict[str, list[dict[str, Any]]]) -> dict[str, dict[str, Any]]:
+    return {name: {document["_id"]: document for document in documents} for name, documents in found.items()}
+
+
+def all_caught_up(store: EventStore, database: Any) -> bool:
+    with contextlib.suppress(PyMongoError, *DOWN):
+        head = store.head()
+        names = [view.name for view in views(COLLECTION).values()]
+        states = {state["_id"]: state["position"] for state in database.projections.find()}
+        return all(states.get(name) == head for name in names)
+    return False
+
+
+def test_every_view_is_exact_whoever_is_killed(redis_server: RedisServer, mongod: MongoServer, tmp_path: Path) -> None:
+    chance = random.Random(4)
+    kills = 0
+    with redis_server.client() as client, mongod.client() as mongo, Crew(redis_server, mongod, PROJECT, 3) as crew:
+        store, database = EventStore(client, CATEGORY), mongo["eventlab"]
+        written = Written(redis_server, tmp_path, EVENTS, pause=0.004)
+        whom = ["redis"] * SERVER_KILLS + ["mongod"] * SERVER_KILLS + ["projector"] * KILLS
+        chance.shuffle(whom)
+        for victim in whom:
+            time.sleep(chance.uniform(0.1, 0.6))
+            assert written.process.is_alive(), "all was written before the last kill: the test shows less than it says"
+            if victim == "redis":
+                redis_server.restart()
+            elif victim == "mongod":
+                mongod.restart()
+            else:
+                crew.restart(chance.randrange(PROJECTORS))
+                kills += 1
+            crew.restart_the_dead()
+        written.end()
+
+        def done() -> bool:
+            crew.restart_the_dead()
+            time.sleep(0.1)
+            return all_caught_up(store, database)
+
+        wait_for(done, 60)
+        assert kills == KILLS
+        assert {id: store.version(id) for id in store.ids()} == written.versions()
+        assert sum(1 for _ in store.read_all()) == EVENTS == written.total
+        assert by_id(held(database)) == by_id(truth(store))
+    assert not [line for line in crew.said if "Traceback" in line]
+
+
+class Outside(Projector):
+    """Wrong on purpose: the documents first, then the position; each by itself."""
+
+    def _write(self, changes: Changes, old: str, new: str) -> bool:
+        steps: list[Callable[[], Any]] = [lambda: self._documents(changes), lambda: self._position(new)]
+        for step in steps[:: self.direction]:
+            step()
+            time.sleep(0.05)
+        self.position = new
+        return True
+
+    direction = 1
+
+    def _documents(self, changes: Changes) -> None:
+        for id, change in changes.items():
+            self.mongo[self.name].update_one({"_id": id}, change.update(), upsert=True)
+
+    def _position(self, new: str) -> None:
+        self._states.update_one({"_id": self.name}, {"$set": {"position": new}})
+
+
+class Before(Outside):
+    """Wrong on purpose: the position first."""
+
+    direction = -1
+
+
+def project_wrongly(redis_url: str, mongo_url: str, kind: type[Projector]) -> None:
+    store = EventStore(own.own_redis(redis_url), CATEGORY)
+    mongo = own.own_mongodb(mongo_url)["eventlab"]
+    kind(store, mongo, AccountView(COLLECTION), batch=100).run(threading.Event())
+
+
+@pytest.mark.parametrize(("kind", "wrong"), [(Outside, 1), (Before, -1)])
+def test_the_same_kills_find_a_position_written_apart(
+    redis_server: RedisServer, mongod: MongoServer, tmp_path: Path, kind: type[Projector], wrong: int
+) -> None:
+    with redis_server.client() as client, mongod.client() as mongo:
+        store, database = EventStore(client, CATEGORY), mongo["eventlab"]
+        args = (redis_server.url, mongod.url, kind)
+        written = Written(redis_server, tmp_path, 3_000)
+        written.end()
+        for number in range(6):
+            process = SPAWN.Process(target=project_wrongly, args=args, daemon=True)
+            process.start()
+            wait_for(lambda number=number: database.projections.count_documents({"position": {"$ne": "0-0"}}) or number)
+            time.sleep(random.uniform(1.0, 1.3))
+            process.kill()
+            process.join()
+        last = SPAWN.Process(target=project_wrongly, args=args, daemon=True)
+        last.start()
+        wait_for(lambda: _position(database) == store.head())
+        time.sleep(0.5)
+        last.kill()
+        last.join()
+        counted = {d["_id"]: d["funds"] for d in database[COLLECTION].find()}
+        right = {d["_id"]: d["funds"] for d in truth(store)["accounts"]}
+        assert counted != right
+        more = sum(counted.values()) - sum(right.values())
+        assert more * wrong > 0, "money appears if the position comes late, and is lost if it comes early"
+
+
+def _position(database: Any) -> str:
+    return str((database.projections.find_one({"_id": COLLECTION}) or {}).get("position"))
+
+
+def test_one_that_was_stopped_is_replaced_within_five_seconds_and_changes_nothing_when_it_wakes(
+    redis_server: RedisServer, mongod: MongoServer, tmp_path: Path
+) -> None:
+    only = [*PROJECT, "--view", "accounts", "--verbose"]
+    with redis_server.client() as client, mongod.client() as mongo, Crew(redis_server, mongod, only, 2) as crew:
+        store, database = EventStore(client, CATEGORY), mongo["eventlab"]
+        written = Written(redis_server, tmp_path, 60_000, pause=0.002)
+        wait_for(lambda: sum(" events up to " in line for line in crew.said) > 20)
+        counts = {process.pid: 0 for process in crew.processes}
+        for process in crew.processes:  # which of them is at work?  It alone moves the position
+            others = [other for other in crew.processes if other is not process]
+            for other in others:
+                other.send_signal(signal.SIGSTOP)
+            before = _position(database)
+            counts[process.pid] = int(_moves(database, before, 0.4))
+            for other in others:
+                other.send_signal(signal.SIGCONT)
+            if counts[process.pid]:
+                active = process
+                break
+        active.send_signal(signal.SIGSTOP)
+        time.sleep(0.1)
+        begun = time.monotonic()
+        before = _position(database)
+        wait_for(lambda: _position(database) != before, 5)
+        took = time.monotonic() - begun
+        time.sleep(max(0.0, 20 - took))
+        moved = _position(database)
+        active.send_signal(signal.SIGCONT)
+        time.sleep(1)
+        assert order(_position(database)) >= order(moved)
+        written.process.kill()
+        written.process.join()
+        wait_for(lambda: _position(database) == store.head())
+        assert by_id(held(database))["accounts"] == by_id(truth(store))["accounts"]
+    print(f"\ntaken over after {took:.1f} s")
+
+
+def _moves(database: Any, before: str, seconds: float) -> bool:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if _position(database) != before:
+            return True
+        time.sleep(0.01)
+    return False
+
+
+@pytest.mark.parametrize("which", ["redis", "mongod"])
+def test_while_a_server_is_away_it_waits_says_so_once_and_goes_on(
+    redis_server: RedisServer, mongod: MongoServer, tmp_path: Path, which: str
+) -> None:
+    only = [*PROJECT, "--view", "accounts"]
+    server: RedisServer | MongoServer = redis_server if which == "redis" else mongod
+    with redis_server.client() as client, mongod.client() as mongo, Crew(redis_server, mongod, only, 1) as crew:
+        store, database = EventStore(client, CATEGORY), mongo["eventlab"]
+        store.append("a", [Event("create")], expected=0)
+        wait_for(lambda: _position(database) == store.head() and crew.said)
+        server.kill()
+        if which == "mongod":
+            store.append("a", [Event("deposit", {"amount": 7})], expected=1)
+        time.sleep(5)
+        server.start()
+        if which == "redis":
+            store.append("a", [Event("deposit", {"amount": 7})], expected=1)
+        wait_for(lambda: _position(database) == store.head())
+        assert crew.processes[0].poll() is None
+        wait_for(lambda: "at work" in crew.said[-1])
+    assert [line.split(": ", 1)[1].split(" (")[0].strip() for line in crew.said] == [
+        "at work",
+        "waiting: a server does not answer",
+        "at work",
+    ]
+
+
+def test_a_mongod_without_replica_set_is_named(redis_server: RedisServer, tmp_path: Path) -> None:
+    (tmp_path / "alone").mkdir()
+    mongod = MongoServer(tmp_path / "alone", replica_set=False)
+    try:
+        with redis_server.client() as client, mongod.client() as mongo:
+            store = EventStore(client, CATEGORY)
+            store.append("a", [Event("create")], expected=0)
+            with (
+                pytest.raises(NoReplicaSet, match=r"rs\.initiate"),
+                Projector(store, mongo["eventlab"], AccountView()) as p,
+            ):
+                p.run_once()
+            with Crew(redis_server, mongod, PROJECT, 1) as crew:
+                assert crew.processes[0].wait(30) == 1
+            assert "rs.initiate" in "".join(crew.said)
+            assert len(crew.said) == 1
+    finally:
+        mongod.kill()
+
+
+# ------------------------------------------------------------------------------------------------------ rebuild
+
+
+def read_all_the_time(url: str, path: str, stop: Any) -> None:
+    """A reader who asks 100 times a second, and iterates; what he saw that cannot be is written down."""
+    mongo = own.own_mongodb(url)["eventlab"]
+    accounts, newest, polls, ended, faults = mongo[COLLECTION], Counter[str](), 0, 0, list[str]()
+    while not stop.is_set():
+        begun = time.monotonic()
+        id = str(polls % ACCOUNTS)
+        document = accounts.find_one(id)
+        if document is None or document["version"] < newest[id]:
+            faults.append(f"{id}: {document} after {newest[id]}")
+        newest[id] = (document or newest)["version"]
+        if polls % 25 == 0:
+            try:
+                seen = {each["_id"]: each["version"] for each in accounts.find().batch_size(20)}
+            except OperationFailure:
+                ended += 1  # an open cursor ends with a clear state: ask again
+            else:
+                faults += [f"{len(seen)} accounts"] * (len(seen) != ACCOUNTS)
+                faults += [f"{i}: {v} after {newest[i]}" for i, v in seen.items() if v < newest[i]]
+        polls += 1
+        time.sleep(max(0.0, 0.01 - (time.monotonic() - begun)))
+    Path(path).write_text("\n".join([f"{polls} polls, {ended} cursors ended", *faults]))
+
+
+@pytest.fixture
+def quiet_and_busy(redis_server: RedisServer, mongod: MongoServer, tmp_path: Path) -> Iterator[Any]:
+    """Accounts of which half fall quiet, three projectors, a writer and a reader."""
+    stop = SPAWN.Event()
+    with redis_server.client() as client, mongod.client() as mongo, Crew(redis_server, mongod, PROJECT, 3) as crew:
+        store, database = EventStore(client, CATEGORY), mongo["eventlab"]
+        written = Written(redis_server, tmp_path, 30_000, pause=0.003)
+        wait_for(lambda: written.so_far() > 4_000 and database[COLLECTION].count_documents({}) == ACCOUNTS)
+        reader = SPAWN.Process(target=read_all_the_time, args=(mongod.url, str(tmp_path / "seen"), stop))
+        reader.start()
+        yield store, database, crew, written
+        stop.set()
+        reader.join(30)
+        seen = (tmp_path / "seen").read_text().splitlines()
+        print("\n" + seen[0])
+        assert seen[1:] == []
+        assert int(seen[0].split()[0]) > 100
+
+
+@pytest.mark.parametrize("trimmed", [False, True], ids=["whole", "trimmed"])
+def test_a_rebuild_under_load_is_exact_and_no_reader_sees_a_hole(quiet_and_busy: Any, trimmed: bool) -> None:
+    store, database, crew, written = quiet_and_busy
+    if trimmed:
+        wait_for(lambda: _trim(store, written.so_far() // 2) > 1_000)
+    for view in views(COLLECTION).values():
+        database[view.name].create_index("nothing")
+    for _ in range(4):
+        for view in views(COLLECTION).values():
+            _rebuild(store, database, view)
+    assert written.process.is_alive()
+    written.process.kill()
+    written.process.join()
+    wait_for(lambda: all_caught_up(store, database))
+    expected = by_id(_truth_from_own_logs(store))
+    assert by_id(held(database)) == expected
+    assert database[COLLECTION].index_information().keys() == {"_id_", "nothing_1"}
+    assert not [name for name in database.list_collection_names() if "rebuild" in name]
+    groups = {group["name"].decode() for group in store.redis.xinfo_groups(CATEGORY)}
+    assert groups == {view.name for view in views(COLLECTION).values()}
+    assert all(process.poll() is None for process in crew.processes)
+
+
+def _rebuild(store: EventStore, database: Any, view: View) -> None:
+    with Projector(store, database, view) as projector:
+        assert projector.rebuild(progress=False) > 1_000
+
+
+def _trim(store: EventStore, number: int) -> int:
+    from eventlab import TrimRefused
+
+    [*_, event] = store.read_all(limit=number)
+    with contextlib.suppress(TrimRefused):
+        return store.trim(before=event.position)
+    return 0
+
+
+def _truth_from_own_logs(store: EventStore) -> dict[str, list[dict[str, Any]]]:
+    events = sorted((e for id in store.ids() for e in store.read(id)), key=lambda event: order(event.position))
+    whole = type("Whole", (), {"read_all": lambda _self: events})()
+    return truth(whole)
