@@ -189,6 +189,7 @@ class EventStore:
     def seen(self, id: str, key: str, *, fingerprint: str | None = None) -> list[Recorded] | None:
         """The result of the append that was done under this ``once`` key, or None: ask before you decide.
 
+        It is empty when the request took the key without an event, as a refusal does that is remembered.
         Raises KeyReused if a ``fingerprint`` is given and the key stands for another request.
 
         >>> store.seen("JohnDoe", "8e03978e-40d5") is None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 import redis
@@ -147,3 +148,40 @@ def test_funds_at_a_time(redis_client: redis.Redis, category: str) -> None:
         service.fetch("a", at=datetime.fromtimestamp(0.5, UTC))
     with pytest.raises(ValueError, match="time zone"):
         service.fetch("a", at=datetime(2026, 1, 1))
+
+
+def test_of_a_refused_request_and_its_twin_the_first_outcome_is_that_of_both(service: AccountService) -> None:
+    store = service.accounts.store
+    twin = AccountService(store)
+    service.create("a")
+    plain = twin.accounts._seen
+    asked = iter([True])
+
+    def too_early(id: str, options: Any) -> Any:
+        found = plain(id, options)
+        if next(asked, False):  # between its look and its decision the first is refused, and money comes in
+            with pytest.raises(InsufficientFunds):
+                service.withdraw("a", 5, once="k")
+            service.deposit("a", 5)
+        return found
+
+    twin.accounts._seen = too_early  # type: ignore[method-assign]
+    with pytest.raises(InsufficientFunds, match="holds 0"):
+        twin.withdraw("a", 5, once="k")
+    assert service.fetch("a").funds == 5
+
+
+def test_a_refusal_that_comes_second_gives_way_to_the_result(service: AccountService) -> None:
+    store = service.accounts.store
+    twin = AccountService(store)
+    service.create("a")
+    plain = twin._refusals.keep
+
+    def late(*args: Any) -> Any:
+        service.deposit("a", 5)
+        service.withdraw("a", 5, once="k")
+        return plain(*args)
+
+    twin._refusals.keep = late  # type: ignore[method-assign]
+    assert twin.withdraw("a", 5, once="k") == store.read("a")[2]
+    assert service.fetch("a").funds == 0

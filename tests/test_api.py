@@ -522,11 +522,27 @@ def test_the_same_key_with_another_request_is_422(api: Served) -> None:
     assert api.post("/accounts", {"id": uuid.uuid4().hex}, Idempotency_Key=fresh).status_code == 422
 
 
-def test_a_refusal_is_not_remembered(api: Served) -> None:
-    id, key = api.opened(), uuid.uuid4().hex
-    assert api.post(f"/accounts/{id}/withdrawals", {"amount": 5}, Idempotency_Key=key).status_code == 400
+def test_a_refusal_is_the_first_answer_too(api: Served) -> None:
+    id, key, stale, unknown, twice = api.opened(), *(uuid.uuid4().hex for _ in range(4))
+    nobody = uuid.uuid4().hex
+    requests = [
+        (400, f"/accounts/{id}/withdrawals", {"amount": 5}, {"Idempotency_Key": key}),
+        (412, f"/accounts/{id}/deposits", {"amount": 5}, {"Idempotency_Key": stale, "If_Match": '"7"'}),
+        (404, f"/accounts/{nobody}/deposits", {"amount": 5}, {"Idempotency_Key": unknown}),
+        (400, "/accounts", {"id": id}, {"Idempotency_Key": twice}),
+    ]
+    first = [api.post(path, body, **headers) for _, path, body, headers in requests]
+    assert [answer.status_code for answer in first] == [code for code, *_ in requests]
     api.post(f"/accounts/{id}/deposits", {"amount": 5})
-    assert api.post(f"/accounts/{id}/withdrawals", {"amount": 5}, Idempotency_Key=key).status_code == 200
+    api.post("/accounts", {"id": nobody})
+    before = everything(api.store)
+    again = [api.post(path, body, **headers) for _, path, body, headers in requests]
+    assert [(one.status_code, one.content, one.headers.get("ETag")) for one in again] == [
+        (one.status_code, one.content, one.headers.get("ETag")) for one in first
+    ]
+    assert everything(api.store) == before
+    assert api.post(f"/accounts/{id}/withdrawals", {"amount": 6}, Idempotency_Key=key).status_code == 422
+    assert api.post(f"/accounts/{id}/withdrawals", {"amount": 5}, Idempotency_Key=uuid.uuid4().hex).ok
 
 
 @pytest.mark.parametrize("key", ["", "a b", "k" * 256, "é"])

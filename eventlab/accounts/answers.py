@@ -17,7 +17,7 @@ from starlette.routing import Match
 from eventlab.accounts.account import AccountExists, InsufficientFunds, TooMuchMoney, UnknownAccount
 from eventlab.accounts.bodies import Conflict, Error
 from eventlab.accounts.etag import etag
-from eventlab.accounts.service import VersionChanged
+from eventlab.accounts.refusals import VersionChanged
 from eventlab.errors import InvalidName, KeyReused, NotAdopted, Refused, VersionConflict
 
 Handler = Callable[[Request, Any], Awaitable[Response]]

@@ -48,7 +48,7 @@ Key = Annotated[
         alias="Idempotency-Key",
         pattern="^[!-~]{1,255}$",
         description="A new one for each new request. For a day, a repeat with it gets the first answer and does "
-        "nothing, whatever has happened by then; a refusal is not remembered, because nothing was done.",
+        "nothing, whatever has happened by then, a refusal too: for another try take a new key.",
     ),
 ]
 Version = Annotated[int | None, Query(ge=1, le=2**53, description="The account as it was at this version")]

@@ -8,18 +8,11 @@ from datetime import datetime
 from typing import Any
 
 from eventlab.accounts.account import Account, UnknownAccount
+from eventlab.accounts.refusals import Refusals, VersionChanged
 from eventlab.errors import Refused
 from eventlab.events import Recorded
 from eventlab.repository import Repository
 from eventlab.store import EventStore
-
-
-class VersionChanged(Refused):
-    """The account is at none of the versions that the caller asked for. Data: ``id``, ``actual``."""
-
-    def __init__(self, id: str, actual: int) -> None:
-        self.id, self.actual = id, actual
-        super().__init__(f"account {id!r} is at version {actual}, which is not what you have seen: fetch it again")
 
 
 @dataclass(frozen=True)
@@ -37,7 +30,8 @@ class AccountService:
 
     Each command loads the account, decides, and appends with the version that it has seen; after a conflict it
     decides again on what is there now. Commands return the event as recorded. ``options`` go to ``EventStore.append``
-    (``once``, ``fingerprint``, and ``meta`` for the event). With ``versions`` a command is done only if the
+    (``once``, ``fingerprint``, and ``meta`` for the event); under a ``once`` key the first outcome stands, a refusal
+    too. With ``versions`` a command is done only if the
     account is at one of them: else it raises VersionChanged, without another try.
 
     >>> service = AccountService(EventStore(lab.redis, "accountStream"))
@@ -47,6 +41,7 @@ class AccountService:
 
     def __init__(self, store: EventStore, **options: Any) -> None:
         self.accounts = Repository(store, Account, **options)
+        self._refusals = Refusals(store)
 
     def create(self, id: str, **options: Any) -> Recorded:
         """Open an account; raises AccountExists."""
@@ -75,4 +70,14 @@ class AccountService:
                 raise VersionChanged(id, account.version)
             decide(account)
 
-        return self.accounts.retry(id, decide_at, **{"fingerprint": command, **options})[0]
+        options = {"fingerprint": command, **options}
+        key: str | None = options.get("once")
+        try:
+            done = self.accounts.retry(id, decide_at, **options)
+        except Refused as refused:
+            if key is None:
+                raise
+            done = self._refusals.keep(id, key, options["fingerprint"], refused)
+        if not done and key is not None:  # a key that was taken without an event: the request was refused
+            self._refusals.again(id, key)
+        return done[0]

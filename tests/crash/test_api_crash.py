@@ -73,9 +73,7 @@ class Client(threading.Thread):
         path = f"/accounts/{account}/{'deposits' if amount > 0 else 'withdrawals'}"
         headers = {"Content-Type": "application/json", "Idempotency-Key": key, "X-Correlation-Id": key}
         connection.request("POST", path, json.dumps({"amount": abs(amount)}), headers)
-        # Deposits only. A refusal is not remembered: of a withdrawal and its twin that run at once, one may be refused
-        # and the other stored when money has come in meanwhile, and the client is told the refusal. Not solved yet.
-        if amount > 0 and key not in self._hung_up and self._random.random() < HANGS_UP:
+        if key not in self._hung_up and self._random.random() < HANGS_UP:
             self._hung_up.add(key)
             raise HungUp
         response = connection.getresponse()

@@ -1,0 +1,66 @@
+"""Refusals: the answer to a request with a key, when that answer was no; kept for a day, as a result is."""
+
+from __future__ import annotations
+
+from typing import Any, Final, NoReturn
+
+import msgspec
+
+from eventlab.accounts.account import AccountExists, InsufficientFunds, InvalidAmount, TooMuchMoney, UnknownAccount
+from eventlab.errors import Refused
+from eventlab.events import Recorded, encode_json
+from eventlab.keys import checked_name
+from eventlab.scripts import RAW
+from eventlab.store import ONCE_SECONDS, EventStore, Once
+
+
+class VersionChanged(Refused):
+    """The account is at none of the versions that the caller asked for. Data: ``id``, ``actual``."""
+
+    def __init__(self, id: str, actual: int) -> None:
+        self.id, self.actual = id, actual
+        super().__init__(f"account {id!r} is at version {actual}, which is not what you have seen: fetch it again")
+
+
+KINDS: Final = (AccountExists, InsufficientFunds, InvalidAmount, TooMuchMoney, UnknownAccount, VersionChanged)
+
+
+class Refusals:
+    """What was refused under which ``once`` key.
+
+    Of two twins that run at once, one may be refused and the other stored, when money has come in between. So a
+    refusal takes the key as a result would, and the first of the two is the outcome of both.
+
+    >>> refusals = Refusals(store)
+    >>> refusals.keep("JohnDoe", "8e03978e-40d5", "withdraw 100", InsufficientFunds("JohnDoe", 0, 100))
+    Traceback (most recent call last):
+    InsufficientFunds: account 'JohnDoe' holds 0, which is less than 100
+    """
+
+    def __init__(self, store: EventStore) -> None:
+        self._store, self._redis = store, store.redis
+
+    def keep(self, id: str, key: str, request: str, refused: Refused) -> list[Recorded]:
+        """Raise the refusal as the outcome of the request, unless it has one: then that is returned, or raised."""
+        plain = {name: value for name, value in vars(refused).items() if isinstance(value, str | int)}
+        kept = encode_json([type(refused).__name__, str(refused), plain])
+        self._set(self._name(id, key), kept)  # before the key is taken: whoever finds it taken finds this
+        if self._set(self._store.keys.once(id, key), encode_json(Once(request, 0, 0))) is None:
+            raise refused
+        return self._store.seen(id, key, fingerprint=request) or self.again(id, key)
+
+    def again(self, id: str, key: str) -> NoReturn:
+        """Raise the refusal that was kept."""
+        kept = self._redis.execute_command("GET", self._name(id, key), **RAW)
+        name, text, data = msgspec.json.decode(kept)
+        kind = next(kind for kind in KINDS if kind.__name__ == name)
+        refused = kind.__new__(kind, text)
+        vars(refused).update(data)
+        raise refused
+
+    def _set(self, name: bytes, value: bytes) -> Any:
+        return self._redis.execute_command("SET", name, value, "NX", "GET", "EX", ONCE_SECONDS, **RAW)
+
+    def _name(self, id: str, key: str) -> bytes:
+        name = checked_name(id, "id")
+        return b"{%b}/refused:%d:%b:%b" % (self._store.keys.stream, len(name), name, checked_name(key, "once key"))
