@@ -60,6 +60,24 @@ def catch_up(bench: Bench) -> list[Row]:
     return [row_of(f"catch up, {sizes.view:,} events of {sizes.accounts:,} accounts", speeds, others)]
 
 
+def rebuild(bench: Bench) -> list[Row]:
+    """A view built anew beside the live one, against a catch-up from nothing."""
+    sizes = bench.sizes
+    with bench.name("rebuild") as name, contextlib.ExitStack() as closing:
+        store = EventStore(bench.redis, name)
+        count = sizes.view // sizes.accounts * sizes.accounts
+        fill(store, accounts=sizes.accounts, each=sizes.view // sizes.accounts, at_once=RUN)
+        projector = closing.enter_context(_projecting(bench, store))
+
+        def caught_up() -> float:
+            projector.reset()
+            return timed(projector.catch_up)()
+
+        ways = {OURS: timed(lambda: projector.rebuild(progress=False)), LIMIT: caught_up}
+        speeds = interleave(ways, rounds=sizes.long_rounds)
+    return [row_of(f"rebuild, {count:,} events", speeds, {LIMIT: Other("catch-up from nothing", 0.9)})]
+
+
 def _built_before(bench: Bench, store: EventStore) -> Way:
     documents, states = bench.mongo[f"{store.category}_raw"], bench.mongo[f"{store.category}_states"]
     writes = raw.folded(store, AccountView(documents.name))

@@ -17,6 +17,7 @@ WORKS: dict[str, Callable[[Bench], list[Row]]] = {
     "snapshot": replays.snapshots,
     "memory": memory.memory,
     "catch-up": views.catch_up,
+    "rebuild": views.rebuild,
     "history": views.history,
     "latency": views.latency,
     "serving": serving.serving,

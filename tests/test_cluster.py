@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
+from pymongo.database import Database
 from redis.cluster import RedisCluster
 
-from eventlab import ANY, EXISTS, NEW, Event, EventStore, KeyReused, NotAdopted, Trimmed, VersionConflict
-from eventlab.accounts import AccountService
+from eventlab import (
+    ANY,
+    EXISTS,
+    NEW,
+    Event,
+    EventStore,
+    KeyReused,
+    NotAdopted,
+    Projector,
+    Subscription,
+    Trimmed,
+    VersionConflict,
+)
+from eventlab.accounts import AccountService, AccountView, InsufficientFunds
 from tests.cluster import cluster
 
 
@@ -74,3 +89,43 @@ def test_the_account_service_with_snapshots(store: EventStore) -> None:
     service.withdraw("JohnDoe", 99)
     assert AccountService(store, snapshot_every=5).fetch("JohnDoe").funds == 1
     assert store.redis.exists(store.keys.snapshot("JohnDoe"))
+
+
+def test_a_refusal_is_remembered(store: EventStore) -> None:
+    service = AccountService(store)
+    service.create("JohnDoe")
+    for _ in range(2):
+        with pytest.raises(InsufficientFunds):
+            service.withdraw("JohnDoe", 5, once="key")
+        service.deposit("JohnDoe", 5)
+
+
+def test_a_subscription_receives_fails_parks_and_replays(store: EventStore) -> None:
+    events = store.append("a", deposits(1, 2, 3), expected=NEW)
+    letters = Subscription(store, "letters", consumer="letters-1", limit=1)
+    assert letters.receive(10) == events
+    letters.ack(events[:2])
+    assert letters.fail(events[2], "no such street")
+    assert [parked.event for parked in letters.parked()] == [events[2]]
+    assert (letters.lag().events, letters.lag().parked) == (0, 1)
+    assert letters.replay() == 1
+    assert letters.receive(10, block=5) == [events[2]]
+    letters.ack([events[2]])
+    assert letters.close()
+
+
+def test_a_view_follows_and_is_built_anew_after_a_trim(store: EventStore, mongo: Database[dict[str, Any]]) -> None:
+    view = AccountView(f"cluster_{store.category}_{os.urandom(4).hex()}")
+    with Projector(store, mongo, view) as projector:
+        service = AccountService(store)
+        service.create("JohnDoe")
+        service.deposit("JohnDoe", 5)
+        assert projector.catch_up() == 2
+        projector.wait_until("JohnDoe", 2)
+        assert store.trim(before=store.head()) == 1
+        service.deposit("JohnDoe", 5)
+        assert projector.lag().events == 1
+        assert projector.rebuild(progress=False) == 3
+        assert mongo[view.name].find_one("JohnDoe")["funds"] == 10
+        projector.reset()
+    mongo[view.name].drop()

@@ -260,11 +260,11 @@ def one_setup_cell(pages: Sequence[Page]) -> list[str]:
 
 
 def order(pages: Sequence[Page]) -> list[str]:
-    """The pages are numbered from 00 on, as design.md numbers them, and each one's last cell leads to the following."""
+    """The pages are numbered from 00 on without a hole, and each one's last cell leads to the following."""
     numbers = [page.path.name[:2] for page in pages]
     faults = [f"{page.path.name}: no number" for page in pages if not re.match(r"\d\d_", page.path.name)]
-    if numbers[:1] != ["00"] or numbers != sorted(set(numbers)):
-        faults.append(f"the pages are numbered {numbers}: begin with 00, and give each a number of its own")
+    if numbers != [f"{number:02d}" for number in range(len(pages))]:
+        faults.append(f"the pages are numbered {numbers}: begin with 00, and leave out none")
     for page, following in itertools.pairwise(pages):
         if following.path.name not in page.nb.cells[-1].source:
             faults.append(f"{page.path.name}: its last cell has no link to {following.path.name}")
