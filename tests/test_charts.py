@@ -9,6 +9,7 @@ matplotlib.use("agg")
 import pandas as pd
 import pytest
 from matplotlib import pyplot as plt
+from matplotlib.dates import date2num
 from matplotlib.figure import Figure
 
 from eventlab import Recorded, charts
@@ -30,6 +31,11 @@ def test_a_frame_has_typed_columns_and_utc_times() -> None:
     assert list(charts.frame([]).columns) == ["position", "time", "id", "version", "type"]
 
 
+STATES = pd.DataFrame(
+    [("killed", "a 1", "x", 1), ("killed", "a 2", "new", 0), ("later", "a 1", "done", 1), ("later", "a 2", "y", 2)],
+    columns=["moment", "event", "state", "deliveries"],
+)
+
 FIGURES = {
     "balance": lambda: charts.balance(EVENTS, title="T", unit="cents"),
     "race": lambda: charts.race(pd.DataFrame({"writer": [0, 1], "ms": [0.0, 1.0], "won": [True, False]}), title="T"),
@@ -39,6 +45,14 @@ FIGURES = {
         title="T", xlabel="Events", ylabel="Time (ms)", ours="a",
     ),
     "shares": lambda: charts.shares({"a": [1.0, 2.0, 3.0]}, title="T", unit="Time (ms)"),
+    "waits": lambda: charts.waits({"a": [2.0, 8.0], "b": [0.002, 0.003]}, title="T", ours="b"),
+    "pending": lambda: charts.pending(STATES, title="T"),
+    "timeline": lambda: charts.timeline(
+        EVENTS, {"x": EVENTS[2].position, "y": EVENTS[0].position}, title="T", unfinished={"x": [EVENTS[1].position]}
+    ),
+    "shifts": lambda: charts.shifts(
+        pd.DataFrame({"consumer": ["x", "y"], "s": [0.0, 1.0], "again": [False, True]}), [("x", 0.5)], title="T"
+    ),
 }  # fmt: skip
 
 
@@ -48,7 +62,7 @@ def test_every_figure_is_titled_labelled_and_can_be_drawn(name: str) -> None:
     [axes] = figure.axes
     assert axes.get_title(loc="left") == "T"
     assert axes.get_xlabel()
-    assert axes.get_ylabel() or name == "bars"
+    assert axes.get_ylabel() or name in ("bars", "waits")
     figure.canvas.draw()
     plt.close(figure)
 
@@ -57,6 +71,43 @@ def test_the_balance_follows_the_events() -> None:
     figure = charts.balance(EVENTS, title="T")
     [line] = figure.axes[0].lines
     assert list(line.get_ydata()) == [0, 100, 70]
+    plt.close(figure)
+
+
+def texts(figure: Figure) -> list[str]:
+    return [text.get_text() for text in figure.axes[0].texts]
+
+
+def test_the_pending_list_says_who_holds_what_and_how_often_it_was_handed_out() -> None:
+    figure = charts.pending(STATES, title="T")
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.texts] == ["held by x", "held by y", "not handed out yet", "acked"]
+    assert [(text.get_position(), text.get_text()) for text in figure.axes[0].texts] == [((0, 0), "1×"), ((1, 1), "2×")]
+    plt.close(figure)
+
+
+def test_a_timeline_says_how_far_each_follower_is_and_what_it_has_not_finished() -> None:
+    figure = FIGURES["timeline"]()
+    (axes,) = figure.axes
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["the stream", "x: 0 new", "y: 2 new"]
+    ends = [line.get_xydata().tolist()[1] for line in axes.lines]  # type: ignore[union-attr]
+    assert ends == [[date2num(EVENTS[2].time), 1.0], [date2num(EVENTS[0].time), 2.0]]  # type: ignore[no-untyped-call]
+    (legend,) = figure.legends
+    assert "not finished" in [text.get_text() for text in legend.texts]
+    plt.close(figure)
+
+
+def test_shifts_show_who_had_what_in_hand_when_and_who_was_killed() -> None:
+    figure = FIGURES["shifts"]()
+    first, again, killed = (points.get_offsets().tolist() for points in figure.axes[0].collections)  # type: ignore[union-attr]
+    assert (first, again, killed) == ([[0.0, 1.0]], [[1.0, 2.0]], [[0.5, 1.0]])
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["x", "y"]
+    plt.close(figure)
+
+
+def test_waits_say_the_middle_one_in_a_unit_that_fits() -> None:
+    figure = FIGURES["waits"]()
+    assert texts(figure) == ["half: 5 s", "half: 2.5 ms"]
     plt.close(figure)
 
 

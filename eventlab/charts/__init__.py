@@ -1,0 +1,36 @@
+"""Events as DataFrames and figures, in one look.
+
+Every figure is titled, says its units, is legible at half size, and is safe for the colour-blind. Each file holds the
+figures of one subject; `look.py` is what they share.
+"""
+
+from __future__ import annotations
+
+from eventlab.charts.followers import pending, shifts, timeline
+from eventlab.charts.frames import frame
+from eventlab.charts.look import BLUE, GREEN, GREY, ORANGE, PURPLE, YELLOW
+from eventlab.charts.measured import bars, growth, race, shares, waits
+from eventlab.charts.money import balance
+from eventlab.charts.views import by_day, ladder, lag
+
+__all__ = [
+    "BLUE",
+    "GREEN",
+    "GREY",
+    "ORANGE",
+    "PURPLE",
+    "YELLOW",
+    "balance",
+    "bars",
+    "by_day",
+    "frame",
+    "growth",
+    "ladder",
+    "lag",
+    "pending",
+    "race",
+    "shares",
+    "shifts",
+    "timeline",
+    "waits",
+]
