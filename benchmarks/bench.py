@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import redis
 from pymongo.database import Database
@@ -26,6 +27,12 @@ class Bench:
     socket: str
     mongo: Database[dict[str, Any]]
     sizes: Sizes
+
+    def environment(self) -> dict[str, str]:
+        """What a process must know to work on the same servers."""
+        host, _ = self.mongo.client.address or ("", None)
+        mongo = f"mongodb://{quote(host, safe='')}/{self.mongo.name}?directConnection=true"
+        return os.environ | {own.REDIS_URL: f"unix://{self.socket}", own.MONGODB_URL: mongo}
 
     @contextlib.contextmanager
     def name(self, work: str) -> Iterator[str]:

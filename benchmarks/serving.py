@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import http.client
-import os
 import random
 import socket
 import subprocess
@@ -14,7 +13,6 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from statistics import quantiles
-from urllib.parse import quote
 
 from benchmarks.bench import Bench
 from benchmarks.row import LIMIT, OURS, Other, Ratio, Row, row_of
@@ -130,12 +128,7 @@ def _in_a_large_store(bench: Bench, clients: dict[str, Client]) -> Iterator[Row]
 @contextlib.contextmanager
 def _process(bench: Bench, command: list[str], name: str) -> Iterator[int]:
     """A server in a process of its own, on the bench's Redis and MongoDB; gives its port."""
-    host, _ = bench.mongo.client.address or ("", None)
-    environment = os.environ | {
-        "EVENTLAB_REDIS_URL": f"unix://{bench.socket}",
-        "EVENTLAB_MONGODB_URL": f"mongodb://{quote(host, safe='')}/?directConnection=true",
-        "BENCH_STREAM": f"{name}_bare",
-    }
+    environment = bench.environment() | {"BENCH_STREAM": f"{name}_bare"}
     port = _free_port()
     process = subprocess.Popen([*command, "--port", str(port)], env=environment, stderr=subprocess.DEVNULL)
     try:

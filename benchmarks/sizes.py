@@ -45,19 +45,19 @@ FULL = Sizes(
 )
 
 QUICK = Sizes(
-    seconds=0.05,
-    rounds=15,
+    seconds=0.04,
+    rounds=7,
     long_rounds=3,
     batch=1000,
     processes=8,
     accounts=1000,
     log=1000,
     small_store=20_000,
-    large_store=200_000,
+    large_store=100_000,
     memory=((20, 1000), (2000, 10)),
     view=20_000,
     sample=200,
     history=(100, 1000),
     followed=50,
-    seen=50,
+    seen=30,
 )

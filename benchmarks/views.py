@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import random
-import threading
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from statistics import median
@@ -23,6 +24,7 @@ from eventlab.accounts import AccountView
 MOST_MS = 5.0
 IDLE = 0.03  # seconds between two appends, at most: any moment of the projector's waiting is met
 GLANCE = 0.0005  # seconds between two looks: a reader that never rests would slow down what it waits for
+PATIENCE = 30.0
 RUN = 5  # events of one account in a row
 
 
@@ -141,7 +143,7 @@ def latency(bench: Bench) -> list[Row]:
     """From before the append to the moment when a reader of MongoDB sees the event; nothing else goes on."""
     with bench.name("latency") as name:
         store = EventStore(bench.redis, name)
-        with _projecting(bench, store) as projector, _running(projector):
+        with _projecting(bench, store), _running(bench, store):
             pairs = [(_wait(store, bench.mongo[name], n), _bare(bench, name, n)) for n in range(bench.sizes.seen + 1)]
     waits, bare = zip(*pairs[1:], strict=True)
     polling = original.POLLING_SECONDS / 2 * 1000
@@ -170,15 +172,17 @@ def _bare(bench: Bench, name: str, number: int) -> float:
 
 
 @contextlib.contextmanager
-def _running(projector: Projector) -> Iterator[None]:
-    stop = threading.Event()
-    thread = threading.Thread(target=projector.run, args=(stop,), daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join()
+def _running(bench: Bench, store: EventStore) -> Iterator[None]:
+    # In a process of its own, as it is used: here it would share an interpreter with the one who waits for it.
+    where = ["--category", store.category, "--collection", store.category, "--view", "accounts"]
+    command = [sys.executable, "-m", "eventlab.cli", "project", *where]
+    with subprocess.Popen(command, env=bench.environment(), stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        process.stderr.readline()  # at work
+        try:
+            yield
+        finally:
+            process.terminate()
 
 
 def _wait(store: EventStore, documents: Any, number: int) -> float:
@@ -187,5 +191,7 @@ def _wait(store: EventStore, documents: Any, number: int) -> float:
     begin = time.perf_counter()
     store.append(id, [EVENT], expected=0)
     while documents.find_one(id) is None:
+        if time.perf_counter() > begin + PATIENCE:
+            raise RuntimeError(f"{id} was not seen within {PATIENCE} s")
         time.sleep(GLANCE)
     return (time.perf_counter() - begin) * 1000
