@@ -54,7 +54,9 @@ def test_it_stops_with_a_sentence_at_what_the_view_cannot_apply_and_a_person_may
     redis_client: redis.Redis, category: str, mongo: Any
 ) -> None:
     store = EventStore(redis_client, category)
-    bad = store.append("a", [Event("create"), Event("bonus", {"amount": 5}), Event("deposit", {"amount": 7})], expected=0)[1]
+    bad = store.append(
+        "a", [Event("create"), Event("bonus", {"amount": 5}), Event("deposit", {"amount": 7})], expected=0
+    )[1]
     status, _, said = answer(category, "--view", "accounts")
     assert status == 1
     assert "'bonus'" in said

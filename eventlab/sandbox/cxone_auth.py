@@ -1,0 +1,167 @@
+"""CXone's tokens at the stand-in: the three ways to get one, and the documents that say where."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import itertools
+import json
+import secrets
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.parse import parse_qs
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+TENANT: Final = "11eb0000-0000-4000-8000-5a2db0d7e000"
+PATRON, AGENT = "PatronApi", "AgentApi"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Credentials:
+    """What the stand-in takes for a key and a secret, and for a client of OpenID Connect.
+
+    >>> Credentials().application
+    'eventlab@sandbox'
+    """
+
+    application: str = "eventlab@sandbox"
+    application_key: str = "sandbox-application-key"
+    key: str = "SANDBOXACCESSKEYID===="
+    secret: str = "SANDBOXACCESSKEYSECRET===="
+    client: str = "sandbox-client"
+    client_secret: str = "sandbox-client-secret"
+
+
+class Issuer:
+    """The tokens that were given out, and until when each is good; ``seconds`` is the life of the next ones.
+
+    >>> issuer = Issuer(seconds=3600)
+    >>> issuer.scopes(issuer.issue(AGENT))
+    ('AgentApi',)
+    """
+
+    def __init__(self, *, seconds: float) -> None:
+        self.seconds = seconds
+        self.issued = 0
+        self._key, self._numbers, self._lock = secrets.token_bytes(32), itertools.count(1), threading.Lock()
+        self._good: dict[str, tuple[float, tuple[str, ...]]] = {}
+
+    def issue(self, *scopes: str) -> str:
+        """Give out a token, a JWT as CXone's are.
+
+        Example: ``issuer.issue(PATRON, AGENT)``
+        """
+        now = int(time.time())
+        claims = {"tenantId": TENANT, "icBUId": "4100001", "icClusterId": "C0", "area": "na0", "iat": now}
+        claims |= {"exp": now + int(self.seconds), "jti": str(next(self._numbers)), "scope": " ".join(scopes)}
+        token = self._signed(claims)
+        with self._lock:
+            self.issued += 1
+            self._good[token] = (time.monotonic() + self.seconds, scopes)
+        return token
+
+    def scopes(self, token: str) -> tuple[str, ...] | None:
+        """What a token is good for; None if it is unknown, or stale.
+
+        >>> issuer.scopes("made up")
+        """
+        with self._lock:
+            until, scopes = self._good.get(token, (0.0, ()))
+        return scopes if time.monotonic() < until else None
+
+    def expire(self) -> None:
+        """All tokens that were given out are stale from now on.
+
+        Example: ``issuer.expire()``
+        """
+        with self._lock:
+            self._good.clear()
+
+    def _signed(self, claims: Mapping[str, Any]) -> str:
+        parts = [_encoded(json.dumps(part).encode()) for part in ({"alg": "HS256", "typ": "JWT"}, claims)]
+        mark = hmac.new(self._key, ".".join(parts).encode(), hashlib.sha256).digest()
+        return ".".join([*parts, _encoded(mark)])
+
+
+def token_routes(issuer: Issuer, known: Credentials) -> APIRouter:
+    """The routes that give tokens, and the discovery documents.
+
+    Example: ``app.include_router(token_routes(Issuer(seconds=3600), Credentials()))``
+    """
+    routes = APIRouter()
+
+    def granted(*scopes: str, **more: str) -> Response:
+        token = issuer.issue(*scopes)
+        return JSONResponse({"access_token": token, "token_type": "bearer", "expires_in": int(issuer.seconds), **more})
+
+    @routes.post("/incontactauthorizationserver/token")
+    async def legacy(request: Request) -> Response:
+        if not _is_basic(request, known.application, known.application_key):
+            return _no("invalid_client", "The client's credentials are not valid", 401)
+        if _object(await request.body()).get("grant_type") != "client_credentials":
+            return _no("unsupported_grant_type", "The stand-in knows client_credentials only")
+        # No agent is behind these credentials: the token is good for a patron's calls only.
+        return granted(PATRON, resource_server_base_uri=f"{request.base_url}InContactAPI/", scope=PATRON)
+
+    @routes.post("/authentication/v1/token/access-key")
+    async def access_key(request: Request) -> Response:
+        body = _object(await request.body())
+        if (body.get("accessKeyId"), body.get("accessKeySecret")) != (known.key, known.secret):
+            return _no("invalid_credentials", "The access key is not valid", 401)
+        return granted(PATRON, AGENT)
+
+    @routes.post("/auth/token")
+    async def oidc(request: Request) -> Response:
+        if not _is_basic(request, known.client, known.client_secret):
+            return _no("invalid_client", "Client authentication failed", 401)
+        form = {name: values[0] for name, values in parse_qs((await request.body()).decode("utf-8", "replace")).items()}
+        if form.get("grant_type") != "password":
+            return _no("unsupported_grant_type", "The stand-in knows the password grant only")
+        if (form.get("username"), form.get("password")) != (known.key, known.secret):
+            return _no("invalid_grant", "The access key is not valid")
+        return granted(PATRON, AGENT, id_token=issuer._signed({"tenantId": TENANT}))
+
+    @routes.get("/.well-known/openid-configuration")
+    async def openid(request: Request) -> Response:
+        base = str(request.base_url).rstrip("/")
+        methods = {"token_endpoint_auth_methods_supported": ["client_secret_basic"]}
+        return JSONResponse({"issuer": base, "token_endpoint": f"{base}/auth/token", **methods})
+
+    @routes.get("/.well-known/cxone-configuration")
+    async def configuration(request: Request, tenantId: str = TENANT) -> Response:  # noqa: N803 - CXone's own name
+        if tenantId != TENANT:
+            return _no("not_found", "There is no such tenant", 404)
+        base = str(request.base_url).rstrip("/")
+        where = {"api_endpoint": base, "auth_endpoint": base, "ui_endpoint": base, "tenantId": tenantId}
+        return JSONResponse({"private": False, "area": "na0", "cluster": "c0", "domain": "example.com", **where})
+
+    return routes
+
+
+def _is_basic(request: Request, user: str, password: str) -> bool:
+    scheme, _, value = request.headers.get("authorization", "").partition(" ")
+    wanted = base64.b64encode(f"{user}:{password}".encode()).decode()
+    return scheme.lower() == "basic" and hmac.compare_digest(value.encode(), wanted.encode())
+
+
+def _object(body: bytes) -> dict[str, Any]:
+    try:
+        value = json.loads(body)
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _no(error: str, description: str, status: int = 400) -> Response:
+    return JSONResponse({"error": error, "error_description": description}, status)
+
+
+def _encoded(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()

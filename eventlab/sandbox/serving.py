@@ -1,0 +1,47 @@
+"""A stand-in on loopback: a FastAPI app behind a real HTTP server, in a thread of this process."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from types import TracebackType
+from typing import Any, Self
+
+import uvicorn
+
+START_SECONDS = 20
+
+
+class Serving:
+    """An app that is served on 127.0.0.1 until ``close``; ``url`` has no slash at its end.
+
+    >>> with Serving(create_app()) as stand_in:
+    ...     requests.get(f"{stand_in.url}/token", timeout=5)
+    """
+
+    def __init__(self, app: Any, *, port: int = 0) -> None:
+        self._socket = socket.create_server(("127.0.0.1", port))
+        self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
+        config = uvicorn.Config(app, log_level="critical", access_log=False, server_header=False)
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(target=self._server.run, args=([self._socket],), daemon=True)
+        self._thread.start()
+        end = time.monotonic() + START_SECONDS
+        while not self._server.started:
+            if not self._thread.is_alive() or time.monotonic() > end:
+                raise RuntimeError(f"the stand-in on {self.url} did not start")
+            time.sleep(0.01)
+
+    def close(self) -> None:
+        """Stop serving; a request that runs is finished first, for a second at most."""
+        self._server.config.timeout_graceful_shutdown = 1
+        self._server.should_exit = True
+        self._thread.join()
+        self._socket.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
