@@ -20,7 +20,7 @@ lab: $(INSTALLED)  ## JupyterLab on the notebooks, with a real Redis and a real 
 test: $(INSTALLED)  ## all tests, every cell of every notebook among them
 	@$(BIN)/pytest --nbval $(ARGS)
 
-test-all: $(BROWSER)  ## the same, and the tests that need root or a browser (Chromium)
+test-all: $(BROWSER)  ## the same, and the tests that need root, a browser (Chromium), or minutes of killing
 	@$(BIN)/pytest --nbval --all $(ARGS)
 
 notebooks: $(INSTALLED)  ## run the notebooks again and write what they print into them (ARGS="01 03": only these)

@@ -18,13 +18,13 @@ from pymongo.database import Database
 from eventlab.servers import Lab, connect, own, starter
 from eventlab.servers.directories import DATA_VARIABLE
 
-APART = {"root": "root", "browser": "a browser"}
+APART = {"root": "root", "browser": "a browser", "crash": "minutes of killing"}
 LAB = pytest.StashKey[Lab]()
 NOT_RUN = pytest.StashKey[Counter[str]]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--all", action="store_true", help="also run the tests that need root or a browser")
+    parser.addoption("--all", action="store_true", help="also run the tests that need root, a browser, or minutes")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -195,6 +195,7 @@ def _project(category: str) -> None:
         Projector(EventStore(lab.redis, category), lab.mongo, AccountView(category), batch=4).catch_up()
 
 
+@pytest.mark.crash
 def test_killed_between_any_two_steps_each_event_counts_once(store: EventStore, mongo: Any, documents: Any) -> None:
     total, kills = 0, 0
     for step in itertools.count(1):

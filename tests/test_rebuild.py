@@ -253,6 +253,7 @@ def _rebuild(category: str) -> None:
         projector.rebuild(progress=False)
 
 
+@pytest.mark.crash
 def test_killed_between_any_two_steps_the_view_is_whole(
     store: EventStore, mongo: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

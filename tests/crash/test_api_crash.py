@@ -15,9 +15,12 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 
 import psutil
+import pytest
 
 from eventlab.servers import Lab
 from tests.test_api import Served, serving
+
+pytestmark = pytest.mark.crash
 
 WORKERS, CLIENTS, COMMANDS, ACCOUNTS = 4, 16, 5000, 10
 KILLS = (1000, 2500, 4000)  # after so many answers

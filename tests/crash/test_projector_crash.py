@@ -28,6 +28,8 @@ from eventlab.servers import own
 from eventlab.views import View
 from tests.crash.servers import DOWN, MongoServer, RedisServer, mongod, redis_server, wait_for
 
+pytestmark = pytest.mark.crash
+
 __all__ = ["mongod", "redis_server"]  # fixtures
 
 SPAWN = multiprocessing.get_context("spawn")

@@ -12,11 +12,14 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import pytest
 import redis
 
 from eventlab import ANY, Event, EventStore
 from eventlab.subscription import Lag, Subscription
 from tests.crash.servers import DOWN, RedisServer, answers, redis_server, wait_for
+
+pytestmark = pytest.mark.crash
 
 __all__ = ["redis_server"]  # a fixture
 
