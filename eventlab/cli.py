@@ -1,4 +1,4 @@
-"""The command line: ``eventlab lab``, ``serve``, ``project`` and ``doctor``."""
+"""The command line: ``eventlab lab``, ``serve``, ``project``, ``route``, ``sandbox`` and ``doctor``."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from types import FrameType
 from pymongo.errors import PyMongoError
 from redis.exceptions import RedisError
 
-from eventlab import doctor
+from eventlab import cli_route, doctor
 from eventlab.accounts import projecting
 from eventlab.errors import EventLabError
 from eventlab.servers import connect, directories
@@ -72,6 +72,7 @@ def _parser() -> argparse.ArgumentParser:
             default="accountCollection",
             help="the view of the accounts; others are called after it (default: %(default)s)",
         )
+    cli_route.add_to(commands, _add)
     _add(commands, "doctor", _doctor, "examine this machine: each part with its version, OK or FAIL and the remedy")
     return parser
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from eventlab.charts.followers import pending, shifts, timeline
 from eventlab.charts.frames import frame
 from eventlab.charts.look import BLUE, GREEN, GREY, ORANGE, PURPLE, YELLOW
+from eventlab.charts.mailroom import by_sender, funnel, stays
 from eventlab.charts.measured import bars, growth, race, shares, waits
 from eventlab.charts.money import balance
 from eventlab.charts.views import by_day, ladder, lag
@@ -23,7 +24,9 @@ __all__ = [
     "balance",
     "bars",
     "by_day",
+    "by_sender",
     "frame",
+    "funnel",
     "growth",
     "ladder",
     "lag",
@@ -31,6 +34,7 @@ __all__ = [
     "race",
     "shares",
     "shifts",
+    "stays",
     "timeline",
     "waits",
 ]

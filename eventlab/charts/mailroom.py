@@ -1,0 +1,124 @@
+"""Figures of the mailroom: what became of the mails, how long they were in each state, and who wrote them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from eventlab.charts import look
+from eventlab.charts.look import BLUE, GREEN, GREY, ORANGE, PURPLE, YELLOW
+from eventlab.charts.measured import waits
+from eventlab.events import Recorded
+from eventlab.mailroom.view import STATES
+
+#: The states in the order in which a mail passes them, each with its colour.
+COLOURS: Final = {
+    "submitted": BLUE,
+    "received": GREEN,
+    "submitting": PURPLE,
+    "in_doubt": ORANGE,
+    "held": YELLOW,
+    "refused": "black",
+    "skipped": GREY,
+}
+#: The steps of the way, and the states of those that go no further than the step before.
+STEPS: Final[Mapping[str, tuple[str, ...]]] = {
+    "in the inbox": (),
+    "for an agent": ("skipped",),
+    "taken by CXone": ("received", "submitting", "in_doubt", "held", "refused"),
+}
+
+
+def funnel(states: Mapping[str, int], *, title: str) -> Figure:
+    """How many mails came how far, and in which states the others are.
+
+    ``states`` has the number of mails in each state.
+
+    >>> funnel({"submitted": 40, "in_doubt": 1, "skipped": 2}, title="What became of the mails");
+    """
+    unknown = set(states) - set(COLOURS)
+    if unknown:
+        raise ValueError(f"these are no states of a mail: {', '.join(sorted(unknown))}")
+    total = left = sum(states.values())
+    with look.figure(title, height=2.8) as (figure, axes):
+        for row, ends in enumerate(STEPS.values()):
+            lost = {state: states[state] for state in ends if states.get(state)}
+            left -= sum(lost.values())
+            axes.barh(row, left, color=BLUE, height=0.62)
+            axes.barh(row, sum(lost.values()), left=left, color=ORANGE, height=0.62)
+            words = [f"{many:,} {_words(state)}" for state, many in lost.items()]
+            lines = [", ".join(words[at : at + 3]) for at in range(0, len(words), 3)]
+            axes.text(max(total, 1) * 0.012, row, f"{left:,}", color="white", va="center", weight="bold")
+            axes.annotate(
+                ",\n".join(lines),
+                (left + sum(lost.values()), row),
+                xytext=(6, 0),
+                textcoords="offset points",
+                va="center",
+            )
+        axes.set_yticks(range(len(STEPS)), list(STEPS))
+        axes.set(xlabel="Mails", xlim=(0, max(total, 1) * 1.7), ylim=(len(STEPS) - 0.5, -0.5))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.grid(axis="y", visible=False)
+    return figure
+
+
+def stays(events: Iterable[Recorded], *, title: str) -> Figure:
+    """How long each mail was in each state that it has left again, in seconds, a dot each.
+
+    ``events`` are those of a mailroom's category, in commit order; the last state of a mail has no end, and no dot.
+
+    >>> stays(store.read_all(), title="How long a mail was in each state");
+    """
+    since: dict[str, tuple[str, Recorded]] = {}
+    seconds: dict[str, list[float]] = {}
+    for event in events:
+        state = STATES.get(event.type)
+        if state is None:  # the cursor of the mailbox, or an answer that came late: no mail's state changed
+            continue
+        if event.id in since:
+            before, entered = since[event.id]
+            seconds.setdefault(before, []).append(max((event.time - entered.time).total_seconds(), 0.001))
+        since[event.id] = state, event
+    named = {_words(state): seconds[state] for state in ("received", *COLOURS) if state in seconds}
+    figure = waits(named, title=title, ours="submitting")
+    figure.axes[0].set_xlabel("Time in the state")
+    return figure
+
+
+def by_sender(mails: pd.DataFrame, *, title: str, most: int = 8) -> Figure:
+    """How many mails each domain sent, the busiest on top, and what became of them; the rest is one bar.
+
+    ``mails`` has a row for each mail: ``domain`` (str, "" or missing if it is not known) and ``state``.
+
+    >>> by_sender(pd.DataFrame(lab.mongo.mailCollection.find()), title="By the sender's domain");
+    """
+    domains = mails["domain"].fillna("").replace("", "(unknown)")
+    count = pd.crosstab(domains, mails["state"])
+    ordered = count.loc[count.sum(axis=1).sort_values(ascending=False, kind="stable").index]
+    table = ordered.iloc[:most].copy()
+    if len(ordered) > most:
+        table.loc[f"{len(ordered) - most} others"] = ordered.iloc[most:].sum()
+    with look.figure(title, height=1.9 + 0.42 * len(table)) as (figure, axes):
+        floor = pd.Series(0, index=table.index)
+        rows = range(len(table))
+        for state in [state for state in COLOURS if state in table]:
+            label = f"{_words(state)} ({table[state].sum():,})"
+            axes.barh(rows, table[state], left=floor, color=COLOURS[state], edgecolor="white", label=label)
+            floor = floor + table[state]
+        for row, many in zip(rows, floor, strict=True):
+            axes.annotate(f"{many:,}", (many, row), xytext=(5, 0), textcoords="offset points", va="center")
+        axes.set_yticks(rows, list(table.index))
+        axes.set(xlabel="Mails", ylim=(len(table) - 0.4, -0.6), xlim=(0, floor.max() * 1.12))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.grid(axis="y", visible=False)
+        figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=5)
+    return figure
+
+
+def _words(state: str) -> str:
+    return state.replace("_", " ")

@@ -1,0 +1,80 @@
+"""The payload of a work item: a mail as a plain text that fits, for the agent who gets it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from eventlab.mailroom.charset import CONTROL, LINE_END, clean, one_line
+from eventlab.mailroom.message import Attachment, Message
+
+#: CXone takes 50 KB; the rest is left to what it may put around it.
+LIMIT: Final = 48 * 1024
+MOST_ATTACHMENTS: Final = 20
+LONGEST_LINE: Final = 1000
+LINK: Final = "https://mail.google.com/mail/u/0/#all/"
+
+
+def payload_of(message: Message, *, limit: int = LIMIT) -> str:
+    r"""Give a mail as text of at most ``limit`` bytes in UTF-8: facts, one a line, then an empty line and its words.
+
+    Its words are cut between two characters if they must be, and a last line says how many bytes are left out and
+    where to read on. There is no control character in it but ``\n``.
+
+    >>> print(payload_of(Message.from_gmail({"id": "18c2", "snippet": "Hello"})).splitlines()[0])
+    From: (unknown)
+    """
+    head = "\n".join(_head(message))
+    text = _tidy(message.text)
+    whole = f"{head}\n\n{text}\n" if text else f"{head}\n"
+    if _size(whole) <= limit:
+        return whole
+    room = limit - _size(f"{head}\n\n{_note(_size(text), message)}")
+    if room < 0:  # a limit that not even the facts fit in
+        return _cut(head, limit)
+    kept = _cut(text, room)
+    return f"{head}\n\n{kept}{_note(_size(text) - _size(kept), message)}"
+
+
+def _head(message: Message) -> Iterator[str]:
+    sender = message.sender_name
+    if message.sender_address:
+        sender = f"{sender} <{message.sender_address}>" if sender else message.sender_address
+    yield _line("From", sender or message.raw_from or "(unknown)")
+    yield _line("Subject", message.subject or "(none)")
+    yield _line("Date", f"{message.date:%Y-%m-%d %H:%M} UTC")
+    if message.automatic:
+        yield _line("Automatic", f"{message.automatic.kind} ({message.automatic.reason})")
+    for attachment in message.attachments[:MOST_ATTACHMENTS]:
+        yield _line("Attachment", _described(attachment))
+    if (more := len(message.attachments) - MOST_ATTACHMENTS) > 0:
+        yield _line("Attachment", f"and {more} more")
+    if message.problem:
+        yield _line("Problem", message.problem)
+    yield _line("Thread", message.thread_id)
+    yield _line("Gmail", f"{LINK}{message.gmail_id}")
+
+
+def _line(name: str, value: str) -> str:
+    plain = one_line(value)
+    return f"{name}: {plain if len(plain) <= LONGEST_LINE else plain[:LONGEST_LINE] + '…'}"
+
+
+def _described(attachment: Attachment) -> str:
+    return f"{attachment.name} ({attachment.type}, {attachment.size:,} bytes)"
+
+
+def _note(missing: int, message: Message) -> str:
+    return f"\n\n[truncated, {missing:,} bytes, open in Gmail: {LINK}{one_line(message.gmail_id)[:LONGEST_LINE]}]\n"
+
+
+def _tidy(text: str) -> str:
+    return CONTROL.sub("", clean(LINE_END.sub("\n", text))).replace("\t", "    ").strip("\n")
+
+
+def _size(text: str) -> int:
+    return len(text.encode())
+
+
+def _cut(text: str, size: int) -> str:
+    return text.encode()[: max(size, 0)].decode("utf-8", "ignore")

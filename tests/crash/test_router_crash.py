@@ -1,0 +1,131 @@
+"""Routers are killed, refused, cut off and made to wait, two at a time: no mail is lost, and none is sent twice."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+
+from eventlab.mailroom.disk import Disk
+from eventlab.mailroom.mailbox import MAILBOX
+from eventlab.sandbox.faults import Fault
+from tests.crash.servers import RedisServer, redis_server
+from tests.mailroom_helper import BATCH, ITEMS, Room, Where, mail, room, routing, wait_until
+
+pytestmark = pytest.mark.crash
+
+__all__ = ["redis_server"]  # a fixture
+
+MAILS, PAGE, EACH, ROUTERS = 500, 100, 50, 2
+BUSY = (("Retry-After", "0"),)
+GMAILS_FAULTS = (
+    Fault(on="GET /gmail/v1/users/me/messages?", status=503, times=2),
+    Fault(on=BATCH, status=429, times=2),
+    Fault(on=BATCH, skip=3, drop="before"),
+    Fault(on=BATCH, skip=8, status=503),
+    Fault(on=BATCH, skip=12, drop="after"),
+)
+CXONES_FAULTS = (
+    Fault(on=ITEMS, skip=15, status=429, times=3, headers=BUSY),
+    Fault(on=ITEMS, skip=70, status=503, times=2, headers=BUSY),
+    Fault(on=ITEMS, skip=90, status=503),  # bare: nobody knows
+    Fault(on=ITEMS, skip=120, drop="before", times=2),
+    Fault(on=ITEMS, skip=180, drop="after", times=2),
+    Fault(on=ITEMS, skip=250, status=500),
+    Fault(on=ITEMS, skip=300, status=429, times=6),
+)
+REASONS = (
+    "has not said by its deadline",
+    "the connection broke before the answer came",
+    "CXone answered 503",
+    "CXone answered 500",
+    "no answer came in time",
+)
+
+
+class Routers:
+    """Two routers as processes; the one whose turn it is, is killed and another one takes its place."""
+
+    def __init__(self, server: RedisServer, here: Room, closing: ExitStack) -> None:
+        self._here, self._server, self._closing = here, server, closing
+        self._running: list[Any] = []
+        self._born = 0
+        for _ in range(ROUTERS):
+            self.start()
+
+    def start(self) -> None:
+        self._born += 1
+        here = self._here
+        name = f"router-{self._born}"
+        where = Where(
+            *(self._server.socket, here.store.category, here.both.settings(), name),
+            page_size=PAGE,
+            options={"together": 5},
+        )
+        process, _told = self._closing.enter_context(routing(where))
+        self._running.append(process)
+
+    def kill_one(self) -> None:
+        process = self._running.pop(0)
+        assert process.is_alive(), "a router has ended by itself"
+        process.kill()
+        process.join()
+        self.start()
+
+    def all_run(self) -> bool:
+        return all(process.is_alive() for process in self._running)
+
+
+@pytest.fixture
+def here(redis_server: RedisServer) -> Any:
+    with redis_server.client() as client, room(client, "mailStream") as made:
+        yield made
+
+
+def test_none_of_500_mails_is_lost_and_none_is_sent_twice(redis_server: RedisServer, here: Room) -> None:
+    ids = [here.both.gmail.deliver(mail(n)) for n in range(MAILS)]
+    gmail, cxone = here.both.gmail, here.both.cxone
+    gmail.faults.order(*GMAILS_FAULTS)
+    cxone.faults.order(*CXONES_FAULTS)
+    with ExitStack() as closing:
+        routers = Routers(redis_server, here, closing)
+        for target in range(EACH, MAILS - EACH, EACH):
+            wait_until(lambda target=target: len(cxone.work_items) >= target or not routers.all_run(), 300)
+            routers.kill_one()
+            if target in (100, 300):
+                gmail.expire_tokens()
+                cxone.expire_tokens()
+        wait_until(lambda: not routers.all_run() or settled(here, ids), 300)
+        assert routers.all_run()
+    pages = [request for request in gmail.seen if "/messages?" in request and "pageToken" in request]
+    assert len({request.partition("pageToken=")[2].partition("&")[0] for request in pages}) == MAILS // PAGE - 1
+    accepted = here.accepted()
+    in_doubt = [id for id in ids if here.status(id) == "in_doubt"]
+    # None lost, none twice, and what is not known is said with its reason: each of them counted at the stand-in.
+    assert set(here.store.ids()) == {*ids, MAILBOX}
+    assert max(accepted.values()) == 1
+    for id in set(ids) - set(in_doubt):
+        item = here.item(id)
+        assert (item.status, accepted[id], item.taken) == ("submitted", 1, 1), (id, here.types(id))
+    for id in in_doubt:
+        assert any(reason in here.item(id).reason for reason in REASONS), here.item(id).reason
+    assert sum(here.item(id).reason == REASONS[1] for id in in_doubt) >= 3  # those that were cut off, before and after
+    assert {accepted[id] for id in in_doubt} == {0, 1}  # nobody here could have known which
+    assert len({item.contact_id for item in cxone.work_items}) == len(cxone.work_items)
+    # A person looks into CXone and decides.
+    hub = here.router("desk")
+    for id in in_doubt:
+        if accepted[id]:
+            item = here.item(id)
+            item.confirm(Disk(here.store).now())
+            here.store.append(id, item.changes, expected=item.version - 1)
+        else:
+            assert hub.resend(id).submitted == 1
+    assert here.accepted() == dict.fromkeys(ids, 1)
+    last = hub.run_once()
+    assert (last.new, last.submitted, last.held, last.waiting, last.open) == (0, 0, 0, 0, 0)
+
+
+def settled(here: Room, ids: list[str]) -> bool:
+    return all(here.status(id) in ("submitted", "in_doubt") for id in ids)
