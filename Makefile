@@ -7,6 +7,9 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 BROWSER := $(VENV)/.installed-browser
 ARGS ?=
+# Two at a time, each with servers of its own: most tests wait.
+WORKERS ?= 2
+PYTEST := $(BIN)/pytest --nbval -n $(WORKERS) --dist loadfile
 
 .DEFAULT_GOAL := help
 .PHONY: help lab test test-all notebooks bench check clean
@@ -18,10 +21,10 @@ lab: $(INSTALLED)  ## JupyterLab on the notebooks, with a real Redis and a real 
 	@$(BIN)/eventlab lab $(ARGS)
 
 test: $(INSTALLED)  ## all tests, every cell of every notebook among them
-	@$(BIN)/pytest --nbval $(ARGS)
+	@$(PYTEST) $(ARGS)
 
 test-all: $(BROWSER)  ## the same, and the tests that need root, a browser (Chromium), or minutes of killing
-	@$(BIN)/pytest --nbval --all $(ARGS)
+	@$(PYTEST) --all $(ARGS)
 
 notebooks: $(INSTALLED)  ## run the notebooks again and write what they print into them (ARGS="01 03": only these)
 	@$(BIN)/python -m tools.notebooks $(ARGS)

@@ -31,10 +31,10 @@ def pytest_configure(config: pytest.Config) -> None:
     for name, need in APART.items():
         config.addinivalue_line("markers", f"{name}: needs {need}; run with --all (make test-all)")
     config.stash[NOT_RUN] = Counter()
-    if not hasattr(config, "workerinput"):  # a worker of pytest-xdist inherits the directory
-        os.environ[DATA_VARIABLE] = tempfile.mkdtemp(prefix="eventlab-tests-")
-        os.environ.pop(own.REDIS_URL, None)
-        os.environ.pop(own.MONGODB_URL, None)
+    # Each worker of pytest-xdist makes its own: two of them may run the same notebook at once.
+    os.environ[DATA_VARIABLE] = tempfile.mkdtemp(prefix="eventlab-tests-")
+    os.environ.pop(own.REDIS_URL, None)
+    os.environ.pop(own.MONGODB_URL, None)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -60,11 +60,21 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     lab = config.stash.get(LAB, None)
     if lab is not None:
         lab.close()
-    if not hasattr(config, "workerinput") and DATA_VARIABLE in os.environ:
+    if DATA_VARIABLE in os.environ:
         data = Path(os.environ.pop(DATA_VARIABLE))
-        if lab is not None:
-            starter.stop(data)
+        starter.stop(data)
         shutil.rmtree(data)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["not run"] = dict(session.config.stash[NOT_RUN])
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    for name, count in getattr(node, "workeroutput", {}).get("not run", {}).items():
+        node.config.stash[NOT_RUN][name] = count  # each worker has collected all, and left out the same
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

@@ -190,6 +190,7 @@ def test_the_thread_of_a_mail_is_known() -> None:
     mail = read_sample("42-reply")
     assert mail.message_id == "<order-2@example.com>"
     assert mail.references == ("<order-1@example.com>", "<answer-1@example.com>")
+    assert read_sample("18-out-of-office").references == ("<answer-1@example.com>",)
     assert read_sample("33-odd-from").message_id == "no brackets here"
 
 
@@ -498,6 +499,10 @@ def test_the_sender_is_found_elsewhere_if_from_has_no_address() -> None:
     assert read(b"From: Joe\r\nReply-To: joe@example.com\r\n\r\n").sender_address == "joe@example.com"
     assert read(b"Sender: ann@example.com\r\nReply-To: joe@example.com\r\n\r\n").sender_address == "ann@example.com"
     assert read(b"From: \r\nFrom: Ann <ann@example.com>\r\n\r\n").sender_name == "Ann"
+
+
+def test_only_a_few_headers_of_a_name_are_read() -> None:
+    assert read(b"From: Joe\r\n" * 5 + b"From: joe@example.com\r\n\r\n").sender_address == ""
 
 
 # ------------------------------------------------------------------------------------------------------------- charsets

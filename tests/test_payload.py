@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -94,6 +95,13 @@ def test_no_header_can_add_a_line() -> None:
     assert payload_of(read(raw)).splitlines()[:2] == ["From: a Gmail: x <joe@example.com>", "Subject: b From: ceo c"]
     odd = Message.from_gmail({"id": "1\n2", "threadId": "3\r4", "snippet": "hello"})
     assert payload_of(odd).splitlines()[-3:] == [f"Gmail: {LINK}1 2", "", "hello"]
+
+
+def test_a_message_from_elsewhere_is_made_plain_too() -> None:
+    mail = replace(read_sample("01-plain"), subject="a\r\nGmail: b\x07", text="c\x00d\r\n\te\ud800")
+    lines = payload_of(mail).splitlines()
+    assert lines[1] == "Subject: a Gmail: b"
+    assert lines[-2:] == ["cd", "    e\ufffd"]
 
 
 def test_a_long_line_of_the_head_is_cut() -> None:

@@ -626,6 +626,7 @@ def test_an_outcome_waits_for_a_redis_that_is_away(
     tmp_path: Path, category: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     own = RedisServer(tmp_path)
+    back = threading.Timer(1.0, own.start)
     try:
         impatient = redis.Redis(unix_socket_path=own.socket, retry=Retry(NoBackoff(), 0))
         with impatient as client, room(client, category) as here:
@@ -636,13 +637,15 @@ def test_an_outcome_waits_for_a_redis_that_is_away(
             def taken_and_redis_dies(**fields: Any) -> str | None:
                 contact_id = plain(**fields)
                 own.kill()
-                threading.Timer(1.0, own.start).start()
+                back.start()
                 return contact_id
 
             monkeypatch.setattr(hub._outbox.cxone, "post_work_item", taken_and_redis_dies)
             assert hub.run_once() == Summary(listed=1, new=1, submitted=1)
             assert here.types(id) == ["received", "submitting", "submitted"]
     finally:
+        if back.ident is not None:
+            back.join()
         own.kill()
 
 

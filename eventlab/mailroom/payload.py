@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from eventlab.mailroom.charset import CONTROL, LINE_END, clean, one_line
+from eventlab.mailroom.charset import clean, one_line
 from eventlab.mailroom.message import Attachment, Message
 
 #: CXone takes 50 KB; the rest is left to what it may put around it.
@@ -69,7 +69,7 @@ def _note(missing: int, message: Message) -> str:
 
 
 def _tidy(text: str) -> str:
-    return CONTROL.sub("", clean(LINE_END.sub("\n", text))).replace("\t", "    ").strip("\n")
+    return clean(text).replace("\t", "    ").strip("\n")
 
 
 def _size(text: str) -> int:
