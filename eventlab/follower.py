@@ -6,6 +6,7 @@ whatever is killed, repeated or run twice at once, each event counts exactly onc
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import random
 import threading
@@ -124,10 +125,10 @@ class Follower:
             if self.position == position:
                 raise
             return []  # another one has gone on, and what both had done was trimmed
-        except redis_errors.RedisError:
-            raise
-        except Exception:
-            if not events:  # else first what can be read, as far as it goes
+        except Exception as error:
+            if not events or isinstance(
+                error, redis_errors.RedisError
+            ):  # else first what can be read, as far as it goes
                 raise
         if events and self.store.lacks(position):  # or a new event would count on top of lost ones
             raise ViewAhead(self.name, position, self.store.head())
@@ -176,7 +177,6 @@ class Follower:
     def _yield_or_free(self, old: object) -> None:
         if self._is_stuck(old, STUCK_SECONDS * random.uniform(1, 3)):  # two slow ones must not end each other in turn
             self._session.end_others()
-        self._session.register()
         time.sleep(random.uniform(0, RETRY_SECONDS))
 
     def _is_stuck(self, at: object, seconds: float) -> bool:
@@ -221,6 +221,8 @@ class Follower:
                 raise
         done = {"$set": {"position": position}, "$unset": {"fence": 1, "swap": 1}}
         self._states.update_one({"_id": self.name, "fence": fence}, done)
+        if position != START:
+            self._show(position)
 
     def _read_position(self) -> str | None:
         state = self._unfenced()
@@ -237,12 +239,10 @@ class Follower:
             redis.xgroup_setid(stream, self.name, position)
         except redis_errors.ResponseError as error:
             if "NOGROUP" not in str(error):
-                raise
-            try:
+                log.warning("view %s: its position cannot be shown in Redis: %s", self.name, error)
+                return
+            with contextlib.suppress(redis_errors.ResponseError):  # another one was faster; the next one shows it right
                 redis.xgroup_create(stream, self.name, position)
-            except redis_errors.ResponseError as busy:  # another one was faster; the next position shows it right
-                if "BUSYGROUP" not in str(busy):
-                    raise
 
     def _stand_by(self, stop: threading.Event, look: float) -> None:
         """Return when nobody moves the position, although there is news."""

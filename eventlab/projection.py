@@ -53,11 +53,9 @@ class Projector(Follower):
         redis, stream = self.store.redis, self.store.keys.stream
         position = str(self._state_now()["position"])
         news = redis.execute_command("XRANGE", stream, f"({position}", "+", "COUNT", COUNTED, **RAW)
-        if not news:
-            return ViewLag(position, 0, 0.0, True)
-        waiting = redis.time()[0] - order(news[0][0].decode())[0] / 1000
-        exact = len(news) < COUNTED
-        return ViewLag(position, len(news) if exact else redis.xlen(stream), max(0.0, waiting), exact)
+        waiting = redis.time()[0] - order(news[0][0].decode())[0] / 1000 if news else 0.0
+        events = len(news) if len(news) < COUNTED else redis.xlen(stream)
+        return ViewLag(position, events, max(0.0, waiting), exact=len(news) < COUNTED)
 
     def wait_until(self, id: str, version: int, *, seconds: float = 10.0) -> None:
         """Wait until the view holds an aggregate's version, so that a writer can read what he wrote.
@@ -91,6 +89,8 @@ class Projector(Follower):
                 raise InvalidName(f"view {self.name!r} stands in front of {following}, not of {position}")
             if self._write(Changes(), now, position):
                 return
+            while self._unfenced() is None:  # a rebuild stands before its swap
+                pass
 
     def rebuild(self, *, progress: bool = True) -> int:
         """Build the view anew beside the live one, then let it take its place; returns how many events it counted.
@@ -108,6 +108,7 @@ class Projector(Follower):
 
     def reset(self) -> None:
         """Begin anew: forget the position and the documents. No projector of this view may run meanwhile."""
+        self._session.end_others()  # a dead one's transaction would hold its state for a minute
         self._states.delete_one({"_id": self.name})
         self.mongo[self.name].delete_many({})
         self.store.forget_group(self.name)

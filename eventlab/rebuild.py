@@ -7,6 +7,7 @@ transaction, which the fence must have survived, decides the swap; from there on
 
 from __future__ import annotations
 
+import contextlib
 import heapq
 import re
 import secrets
@@ -15,10 +16,11 @@ from itertools import islice, takewhile
 from typing import Any, Final
 
 from pymongo.errors import PyMongoError
+from redis.exceptions import ResponseError
 
 from eventlab.errors import RebuildOvertaken, Trimmed
 from eventlab.events import Recorded
-from eventlab.follower import MAJORITY, RETRYABLE, Follower
+from eventlab.follower import INTERRUPTED, MAJORITY, RETRYABLE, Follower
 from eventlab.keys import START, order
 
 PAGE: Final = 500
@@ -41,12 +43,11 @@ class Rebuild(Follower):
         from tqdm.auto import tqdm  # which looks for a notebook around it
 
         for left in self.mongo.list_collection_names(
-            filter={"name": {"$regex": f"^{re.escape(self._live.name)}.rebuild-"}}
+            filter={"name": {"$regex": f"^{re.escape(self._live.name)}\\.rebuild-[0-9a-f]{{8}}$"}}
         ):
             self._live._session.end_others()  # a dead one's transaction would hold its state for a minute
             self._clear(left)  # of one that was killed, or that will see now that it is overtaken
         self._copy_indexes()  # the collection comes first and goes last: by it the rest is found after a crash
-        self._states.insert_one({"_id": self.name, "position": START})
         try:
             if self.store.head() != START:
                 self._show(START)  # from here on no trim passes us
@@ -69,8 +70,9 @@ class Rebuild(Follower):
 
     def _swap(self) -> bool:
         live = self._live
-        while not live._transact({"fence": None}, {"fence": self.name}, []):
-            live._unfenced()
+        while not live._transact({"fence": {"$in": [None, self.name]}}, {"fence": self.name}, []):
+            while live._unfenced() is None:  # nothing between: its patience is counted from look to look
+                pass
         self.catch_up()
         if not self._decide():
             return False  # it took too long, and the live projectors went on
@@ -91,7 +93,7 @@ class Rebuild(Follower):
                     session.abort_transaction()
                     return False
         except PyMongoError as error:
-            if error.has_error_label(RETRYABLE[0]):
+            if error.has_error_label(RETRYABLE[0]) or getattr(error, "code", None) == INTERRUPTED:
                 return False
             raise
         return True
@@ -107,6 +109,7 @@ class Rebuild(Follower):
 
     def _copy_indexes(self) -> None:
         self.mongo.create_collection(self.name)
+        self._states.insert_one({"_id": self.name, "position": START})  # before the indexes: a clearing would lose them
         for name, index in self.mongo[self._live.name].index_information().items():
             if name != "_id_":
                 options = {option: value for option, value in index.items() if option not in ("key", "v", "ns")}
@@ -118,7 +121,16 @@ class Rebuild(Follower):
             raise RebuildOvertaken(self._live.name)
         return state
 
+    def _show(self, position: str) -> None:
+        if position == START:
+            super()._show(position)
+        else:
+            with contextlib.suppress(ResponseError):  # whoever clears this rebuild away takes the group, for good
+                self.store.redis.xgroup_setid(self.store.category, self.name, position)
+
     def _read(self, position: str) -> list[Recorded]:
+        if self._logs_at not in ("", position):  # a batch failed: what it took from the logs is needed again
+            self._logs, self._logs_at = self._own_logs(position), position
         if events := self._next_of_logs(position):
             return events
         try:
@@ -132,8 +144,7 @@ class Rebuild(Follower):
     def _next_of_logs(self, position: str) -> list[Recorded]:
         # Once begun, to their end: the stream may have holes behind its first entry, too.
         events = list(islice(self._logs, self._size)) if position == self._logs_at else []
-        if events:
-            self._logs_at = events[-1].position
+        self._logs_at = events[-1].position if events else ""
         return events
 
     def _own_logs(self, after: str) -> Iterator[Recorded]:

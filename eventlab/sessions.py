@@ -24,23 +24,17 @@ class ProjectorSession:
         self._session: ClientSession | None = None
 
     def get(self) -> ClientSession:
-        """The session, registered."""
+        """The session; it stays known until ``close``, for nobody can tell a dead projector from one that waits."""
         if self._session is None:
             self._session = self._mongo.client.start_session()
-            self.register()
+            self._projectors.replace_one({"_id": self._id()}, {"view": self._view}, upsert=True)
         return self._session
-
-    def register(self) -> None:
-        """Let the others know it; again after one of them has taken this projector for dead."""
-        self._projectors.replace_one({"_id": self._id()}, {"view": self._view}, upsert=True)
 
     def end_others(self) -> None:
         """End the sessions of all other projectors of the view, with their open transactions."""
         others = self._projectors.find({"view": self._view, "_id": {"$ne": self._id()}})
-        ids = [other["_id"] for other in others]
-        if ids:
-            self._mongo.client.admin.command("killSessions", [{"id": id} for id in ids])
-            self._projectors.delete_many({"_id": {"$in": ids}})
+        if ids := [{"id": other["_id"]} for other in others]:
+            self._mongo.client.admin.command("killSessions", ids)
 
     def close(self) -> None:
         """Leave in good order."""

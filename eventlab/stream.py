@@ -52,7 +52,9 @@ class CategoryStream:
         if position == START or self._redis.xrange(self._key, position, position):
             return False
         info = self._info()
-        return not _dropped(info) or order(position) > order(_first(info))
+        mark, by_others = self._mark(info)
+        gone = _dropped(info) and order(position) <= order(_first(info) if by_others else mark)
+        return not gone and position != info.get("last-generated-id")  # the newest one was deleted, and none came since
 
     def trim(self, before: str) -> int:
         """Drop the entries before a position, unless a group needs one (TrimRefused)."""
@@ -72,14 +74,15 @@ class CategoryStream:
 
     def _check_not_trimmed(self, after: str) -> None:
         info = self._info()
-        gone = _dropped(info)
-        if not gone:
+        if not _dropped(info):
             return
-        by_us, known = self._redis.execute_command("HMGET", self._keys.trimmed, "position", "dropped", **RAW)
-        mark, first = by_us.decode() if by_us else START, _first(info)
-        by_others = gone != int(known or 0)
+        (mark, by_others), first = self._mark(info), _first(info)
         if order(after) < order(mark) or (by_others and order(after) < order(first)):
             raise Trimmed(after, first)
+
+    def _mark(self, info: dict[str, Any]) -> tuple[str, bool]:
+        by_us, known = self._redis.execute_command("HMGET", self._keys.trimmed, "position", "dropped", **RAW)
+        return by_us.decode() if by_us else START, _dropped(info) != int(known or 0)
 
     def _info(self) -> dict[str, Any]:
         try:

@@ -397,3 +397,63 @@ def test_of_several_one_is_at_work_and_the_others_take_over(
     threads[1].join()
     for projector in projectors:
         projector.close()
+
+
+def test_lost_events_are_noticed_although_all_before_them_was_trimmed(store: EventStore, projector: Projector) -> None:
+    fill(store, 6)
+    store.redis.xgroup_create(store.category, store.category, "$")
+    before = store.head()
+    fill(store, 3)
+    projector.catch_up()
+    lost = [event.position for event in store.read_all(after=before)]
+    store.redis.xtrim(store.category, minid=lost[0], approximate=False)
+    dropped = store.redis.xinfo_stream(store.category)
+    count = dropped["entries-added"] - dropped["length"]
+    store.redis.hset(store.keys.trimmed, mapping={"position": before, "dropped": count})  # as store.trim leaves it
+    store.redis.xdel(store.category, *lost)
+    store.redis.hincrby(store.keys.trimmed, "dropped", len(lost))  # a tail that never was is not counted as dropped
+    fill(store, 3)
+    with pytest.raises(ViewAhead):
+        projector.run_once()
+
+
+def test_a_redis_that_refuses_to_show_the_position_stops_no_view(
+    store: EventStore, projector: Projector, documents: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    fill(store, 3)
+    projector.catch_up()
+    store.redis.config_set("min-replicas-to-write", 1)
+    try:
+        projector._show("1-1")
+    finally:
+        store.redis.config_set("min-replicas-to-write", 0)
+    assert "cannot be shown" in caplog.text
+
+
+def test_a_session_that_another_one_has_ended_is_still_known(store: EventStore, mongo: Any, documents: Any) -> None:
+    fill(store, 3)
+    with (
+        Projector(store, mongo, AccountView(store.category)) as first,
+        Projector(store, mongo, AccountView(store.category)) as second,
+    ):
+        first.catch_up()
+        second._session.end_others()
+        known = {each["_id"] for each in mongo.projectors.find({"view": store.category})}
+        assert known == {projector._session.get().session_id["id"] for projector in (first, second)}
+        fill(store, 3)
+        assert first.catch_up() == 3
+    assert mongo.projectors.count_documents({"view": store.category}) == 0
+
+
+def test_a_reset_waits_for_no_dead_one(store: EventStore, projector: Projector, documents: Any) -> None:
+    fill(store, 3)
+    ready = SPAWN.Event()
+    dying = SPAWN.Process(target=_open_and_hang, args=(store.category, ready))
+    dying.start()
+    assert ready.wait(30)
+    dying.kill()
+    dying.join()
+    began = time.monotonic()
+    projector.reset()
+    assert time.monotonic() - began < 5  # without the cure it is 60
+    assert projector.catch_up() == 6

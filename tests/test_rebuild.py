@@ -276,3 +276,101 @@ def test_killed_between_any_two_steps_the_view_is_whole(
     assert step > 60
     assert funds(mongo, store.category) == total
     assert left_over(mongo, store) == []
+
+
+# ------------------------------------------------------------------------------ faults that were found, and mended
+
+
+def test_only_what_a_rebuild_left_behind_is_cleared_away(
+    store: EventStore, projector: Projector, mongo: Any, category: str
+) -> None:
+    others = [f"{category}_rebuild-notes", f"{category}-rebuild-plan", f"{category}.rebuild-backup"]
+    for name in others:
+        mongo[name].insert_one({"_id": 1})
+    fill(store, 3)
+    projector.rebuild(progress=False)
+    assert [mongo[name].count_documents({}) for name in others] == [1, 1, 1]
+
+
+@pytest.mark.parametrize("whose", ["its own", "a dead one's"])
+def test_a_fence_in_its_way_does_not_hold_it_up_for_ever(
+    store: EventStore, projector: Projector, mongo: Any, monkeypatch: pytest.MonkeyPatch, whose: str
+) -> None:
+    monkeypatch.setattr(follower, "FENCE_SECONDS", 0.2)
+    fill(store, 3)
+    projector.catch_up()
+    plain, tries = Rebuild._decide, itertools.count()
+
+    def failing_at_first(rebuild: Rebuild) -> bool:
+        return next(tries) > 0 and plain(rebuild)
+
+    if whose == "its own":
+        monkeypatch.setattr(Rebuild, "_decide", failing_at_first)
+    else:
+        mongo.projections.update_one({"_id": store.category}, {"$set": {"fence": f"{store.category}.rebuild-00000000"}})
+    assert projector.rebuild(progress=False) == 6
+    assert projector.catch_up() == 0
+
+
+def test_a_dead_fence_does_not_hold_up_a_skip_for_ever(
+    store: EventStore, projector: Projector, mongo: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(follower, "FENCE_SECONDS", 0.2)
+    fill(store, 3)
+    projector.catch_up()
+    bad = store.append("account-0", [Event("bonus")], expected=2)[0]
+    mongo.projections.update_one({"_id": store.category}, {"$set": {"fence": f"{store.category}.rebuild-00000000"}})
+    projector.skip(bad.position)
+    assert projector.catch_up() == 0
+
+
+def test_a_batch_that_failed_is_read_from_the_own_logs_again(
+    store: EventStore, mongo: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Projector(store, mongo, AccountView(store.category), batch=7) as projector:
+        fill(store, 40)
+        projector.catch_up()
+        store.redis.xdel(store.category, [event.position for event in store.read_all()][20])
+        plain, calls = Rebuild._transact, itertools.count()
+
+        def failing_once(rebuild: Rebuild, *args: Any) -> bool:
+            if next(calls) == 1:
+                rebuild._size = 5  # as it is after a conflict
+                return False
+            return plain(rebuild, *args)
+
+        monkeypatch.setattr(Rebuild, "_transact", failing_once)
+        projector.rebuild(progress=False)
+        assert funds(mongo, store.category) == 40
+
+
+def test_the_position_is_shown_after_the_swap(store: EventStore, projector: Projector) -> None:
+    fill(store, 3)
+    projector.rebuild(progress=False)
+    fill(store, 3)
+    with pytest.raises(TrimRefused, match=store.category):
+        store.trim(before=store.head())
+    assert projector.catch_up() == 3
+    assert store.trim(before=store.head()) > 0
+
+
+def test_a_rebuild_that_was_cleared_away_makes_no_group_again(
+    store: EventStore, projector: Projector, mongo: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(store, 6)
+    projector.catch_up()
+    plain, once = Rebuild._show, itertools.count()
+
+    def another_first(rebuild: Rebuild, position: str) -> None:
+        if position != "0-0" and next(once) == 0:
+            with Projector(store, mongo, AccountView(store.category)) as other:
+                other.rebuild(progress=False)
+            plain(rebuild, position)
+            assert left_over(mongo, store) == []  # if it is killed here, nobody else knows of the group
+        else:
+            plain(rebuild, position)
+
+    monkeypatch.setattr(Rebuild, "_show", another_first)
+    with pytest.raises(RebuildOvertaken):
+        projector.rebuild(progress=False)
+    assert left_over(mongo, store) == []
