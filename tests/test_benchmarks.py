@@ -48,6 +48,7 @@ ROWS = {
     "snapshot": 1,
     "memory": 2,
     "catch-up": 1,
+    "rebuild": 1,
     "history": 1,
     "latency": 1,
     "serving": 7,
