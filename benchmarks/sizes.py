@@ -46,7 +46,7 @@ FULL = Sizes(
 
 QUICK = Sizes(
     seconds=0.04,
-    rounds=7,
+    rounds=5,
     long_rounds=3,
     batch=1000,
     processes=8,
