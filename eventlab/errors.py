@@ -80,13 +80,13 @@ class CorruptEvent(EventLabError):
 
 
 class Trimmed(EventLabError):
-    """Events after the position asked for are no longer in the category stream. Data: ``after``, ``first``."""
+    """Events after the position asked for may no longer be in the category stream. Data: ``after``, ``first``."""
 
     def __init__(self, after: str, first: str) -> None:
         self.after, self.first = after, first
         super().__init__(
-            f"events after {after} were trimmed, the stream now begins at {first}: "
-            "start there, or read the own logs (store.ids, store.read), which are never trimmed"
+            f"the stream was trimmed and now begins at {first}, so events after {after} may be gone: start there, "
+            "read the own logs (store.ids, store.read), which are never trimmed, or build the view anew"
         )
 
 

@@ -220,16 +220,20 @@ def _open_and_hang(category: str, ready: Any) -> None:
         projector.run_once()
 
 
-def test_a_dead_one_s_open_transaction_blocks_nobody_for_long(
-    store: EventStore, projector: Projector, documents: Any
-) -> None:
-    fill(store, 6)
+def kill_one_in_its_transaction(category: str) -> None:
     ready = SPAWN.Event()
-    dying = SPAWN.Process(target=_open_and_hang, args=(store.category, ready))
+    dying = SPAWN.Process(target=_open_and_hang, args=(category, ready))
     dying.start()
     assert ready.wait(30)
     dying.kill()
     dying.join()
+
+
+def test_a_dead_one_s_open_transaction_blocks_nobody_for_long(
+    store: EventStore, projector: Projector, documents: Any
+) -> None:
+    fill(store, 6)
+    kill_one_in_its_transaction(store.category)
     began = time.monotonic()
     projector.catch_up()
     assert time.monotonic() - began < 5  # the promise; without the cure it is 60
@@ -447,13 +451,17 @@ def test_a_session_that_another_one_has_ended_is_still_known(store: EventStore, 
 
 def test_a_reset_waits_for_no_dead_one(store: EventStore, projector: Projector, documents: Any) -> None:
     fill(store, 3)
-    ready = SPAWN.Event()
-    dying = SPAWN.Process(target=_open_and_hang, args=(store.category, ready))
-    dying.start()
-    assert ready.wait(30)
-    dying.kill()
-    dying.join()
+    kill_one_in_its_transaction(store.category)
     began = time.monotonic()
     projector.reset()
     assert time.monotonic() - began < 5  # without the cure it is 60
     assert projector.catch_up() == 6
+
+
+def test_the_newest_event_deleted_by_hand_is_no_lost_tail(store: EventStore, mongo: Any, documents: Any) -> None:
+    fill(store, 3)
+    with Projector(store, mongo, AccountView(store.category)) as first:
+        first.catch_up()
+    store.redis.xdel(store.category, store.head())
+    with Projector(store, mongo, AccountView(store.category)) as second:
+        assert second.run_once() == 0

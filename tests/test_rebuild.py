@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import itertools
-import multiprocessing
 import threading
 from typing import Any
 
 import pytest
 import redis
+from pymongo.collection import Collection
 from pymongo.database import Database
 
 from eventlab import (
@@ -27,8 +27,7 @@ from eventlab.accounts import AccountView, EventsByType, MoneyPerDay
 from eventlab.rebuild import Rebuild
 from eventlab.servers import connect
 from tests.suicide import killed_at
-
-SPAWN = multiprocessing.get_context("spawn")
+from tests.test_projection import fill
 
 
 @pytest.fixture
@@ -41,15 +40,6 @@ def projector(store: EventStore, mongo: Database[dict[str, Any]], category: str)
     with Projector(store, mongo, AccountView(category)) as projector:
         yield projector
     mongo.projections.delete_many({"_id": {"$regex": category}})
-
-
-def fill(store: EventStore, count: int) -> None:
-    """So many deposits of 1, on three accounts."""
-    for number in range(count):
-        id = f"account-{number % 3}"
-        if not store.version(id):
-            store.append(id, [Event("create")], expected=0)
-        store.append(id, [Event("deposit", {"amount": 1})], expected=store.version(id))
 
 
 def funds(mongo: Any, name: str) -> int:
@@ -374,3 +364,24 @@ def test_a_rebuild_that_was_cleared_away_makes_no_group_again(
     with pytest.raises(RebuildOvertaken):
         projector.rebuild(progress=False)
     assert left_over(mongo, store) == []
+
+
+def test_one_that_was_overtaken_at_its_indexes_takes_none_away(
+    store: EventStore, projector: Projector, mongo: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(store, 6)
+    projector.catch_up()
+    mongo[store.category].create_index("funds", name="by funds")
+    plain, once = Collection.create_index, itertools.count()
+
+    def another_first(collection: Any, *args: Any, **options: Any) -> Any:
+        if next(once) == 0:
+            with Projector(store, mongo, AccountView(store.category)) as other:
+                other.rebuild(progress=False)
+        return plain(collection, *args, **options)
+
+    monkeypatch.setattr(Collection, "create_index", another_first)
+    with pytest.raises(RebuildOvertaken):
+        projector.rebuild(progress=False)
+    assert mongo[store.category].index_information().keys() == {"_id_", "by funds"}
+    assert funds(mongo, store.category) == 6
