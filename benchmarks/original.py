@@ -1,11 +1,13 @@
 """The original's ways (2019, Node.js), written with the clients that this project uses.
 
-They are given what the original has not: JSON in C (msgspec), no log lines, and after a conflict one place for all
-accounts from which to read on. Its version keys are the bare ids; here they have a prefix, to be removed.
+They are given what the original has not: JSON in C (msgspec; orjson for a replay), no log lines, and after a conflict
+one place for all accounts from which to read on. Its version keys are the bare ids; here they have a prefix, to be
+removed.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from pymongo.collection import Collection
@@ -61,7 +63,7 @@ class Writer:
                 self._versions[event["id"]] = event["version"]
 
 
-def replay(redis: Any, stream: str, id: str) -> Account:
+def replay(redis: Any, stream: str, id: str, *, decode: Callable[[bytes], Any]) -> Account:
     """XREAD the whole category, decode each event, keep those of one account, apply them."""
     account = Account(id)
     [[_, entries]] = redis.xread({stream: "0-0"})
