@@ -1,10 +1,10 @@
 -- Append events to one aggregate, all or none: check everything, then write. Lua does not roll back.
 -- KEYS: 1 category stream, 2 own log, 3 ids, 4 the once key, if any
--- ARGV: 1 expected version, 2 token, as JSON, 3 {"id":…,"version":  4 id, 5 texts per event: 2 or 3, 6 time in ms or '';
---       with a once key 7 its value, 8 its seconds; then for each event type, data (and meta, or '') as JSON
+-- ARGV: 1 expected version, 2 token, as JSON, 3 {"id":…,"version":  4 texts per event: 2 or 3, 5 time in ms or '';
+--       with a once key 6 its value, 7 its seconds; then for each event type, data (and meta, or '') as JSON
 -- Answers the first position, or {'conflict', version, element}, {'once', value}, {'foreign'}.
 local stream, log, ids, once = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
-local expected, token, prefix, width = tonumber(ARGV[1]), ARGV[2], ARGV[3], tonumber(ARGV[5])
+local expected, token, prefix, width = tonumber(ARGV[1]), ARGV[2], ARGV[3], tonumber(ARGV[4])
 
 if once then
   local value = redis.call('GET', once)
@@ -17,8 +17,8 @@ if version ~= expected then
 end
 
 local id = '*'
-if ARGV[6] ~= '' then
-  local ms = ARGV[6]
+if ARGV[5] ~= '' then
+  local ms = ARGV[5]
   if redis.call('EXISTS', stream) == 1 then
     local info = redis.call('XINFO', 'STREAM', stream)
     for i = 1, #info, 2 do
@@ -33,7 +33,7 @@ end
 
 local first
 local elements = {}
-for at = once and 9 or 7, #ARGV, width do
+for at = once and 8 or 6, #ARGV, width do
   local type, data, meta = ARGV[at], ARGV[at + 1], ''
   if width == 3 then meta = ARGV[at + 2] end
   version = version + 1
@@ -58,6 +58,6 @@ for at = once and 9 or 7, #ARGV, width do
   end
 end
 if #elements > 0 then redis.call('RPUSH', log, unpack(elements)) end
-if expected == 0 then redis.call('SADD', ids, ARGV[4]) end
-if once then redis.call('SET', once, ARGV[7], 'EX', ARGV[8]) end
+if expected == 0 then redis.call('SADD', ids, string.sub(log, #stream + 4)) end  -- behind {stream}: comes the id
+if once then redis.call('SET', once, ARGV[6], 'EX', ARGV[7]) end
 return first

@@ -7,9 +7,9 @@ live code saw.
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
@@ -67,7 +67,7 @@ class Row(msgspec.Struct, array_like=True, frozen=True, gc=False):
     meta: Data | None = None
 
 
-class Batch(NamedTuple):
+class Batch(msgspec.Struct, frozen=True):
     """Events as they were given (copies), and as the append script takes them: ``width`` JSON texts for each."""
 
     events: list[Event]
@@ -77,42 +77,38 @@ class Batch(NamedTuple):
 
 # gc=False: JSON has no cycles, so the collector need not look through a log of a million events.
 
-_encode = msgspec.json.Encoder().encode
+encode_json: Callable[[object], bytes] = msgspec.json.Encoder().encode  # for what is known to be plain
+_decode = msgspec.json.Decoder().decode
 _decode_data = msgspec.json.Decoder(Data).decode
 _decode_rows = msgspec.json.Decoder(list[Row]).decode
 
 
-def encode_json(value: object) -> bytes:
-    """The JSON of a value that is known to be plain."""
-    return _encode(value)
-
-
 def encode_batch(events: Sequence[Event]) -> Batch:
     """Check every event and encode it; raises InvalidEvent, naming the event by its place."""
-    if isinstance(events, Event) or not isinstance(events, Sequence):
+    # A list first: to ask whether something is a Sequence takes as long as to encode an event.
+    if not isinstance(events, list) and (isinstance(events, Event) or not isinstance(events, Sequence)):
         raise InvalidEvent(f"append takes a list of events, not {type(events).__name__}: write [Event(...)]")
     if not events:
         raise InvalidEvent("an empty batch: give at least one event")
-    for place, event in enumerate(events):
-        if not isinstance(event, Event):
-            raise InvalidEvent(f"event {place}: expected an Event, got {type(event).__name__}")
-    width = 2 if all(event.meta is None for event in events) else 3
     copies: list[Event] = []
     texts: list[bytes] = []
     for place, event in enumerate(events):
+        if not isinstance(event, Event):
+            raise InvalidEvent(f"event {place}: expected an Event, got {type(event).__name__}")
+        meta_text, meta = b"", event.meta
         try:
-            data_text, data = _encode_payload(event.data)
             type_text = _encode_type(event.type)
-            texts += (type_text, data_text)
-            meta = event.meta
-            if width == 3:
-                meta_text, meta = (b"", None) if meta is None else plain_json(meta, "meta")
-                texts.append(meta_text)
-                _check_size(len(meta_text), "meta")
+            data_text, data = _encode_payload(event.data)
+            if meta is not None:
+                meta_text, meta = _encode_sized(meta, "meta")
         except (InvalidEvent, TypeError) as error:
             raise InvalidEvent(f"event {place} ({_name(event.type)}): {error}") from error
         copies.append(Event(event.type, data, meta))
-    return Batch(copies, texts, width)
+        texts += (type_text, data_text, meta_text)
+    if any(texts[2::3]):
+        return Batch(copies, texts, 3)
+    del texts[2::3]
+    return Batch(copies, texts, 2)
 
 
 def _name(type: object) -> str:
@@ -134,22 +130,22 @@ def _encode_payload(data: object) -> tuple[bytes, Data]:
         raise InvalidEvent(f"data must be a dict, not {type(data).__name__}")
     if not RESERVED.isdisjoint(data):
         raise InvalidEvent(f"data may not hold the keys {', '.join(sorted(RESERVED & data.keys()))}: rename them")
-    text, copy = plain_json(data, "data")
-    _check_size(len(text), "data")
-    return text, copy
+    return _encode_sized(data, "data")
 
 
-def _check_size(size: int, what: str) -> None:
-    if size > MAX_EVENT_BYTES:
-        raise InvalidEvent(f"{what} has {size:,} bytes of JSON, over the limit of {MAX_EVENT_BYTES:,}")
+def _encode_sized(value: object, what: str) -> tuple[bytes, Any]:
+    text, back = plain_json(value, what)
+    if len(text) > MAX_EVENT_BYTES:
+        raise InvalidEvent(f"{what} has {len(text):,} bytes of JSON, over the limit of {MAX_EVENT_BYTES:,}")
+    return text, back
 
 
 def plain_json(value: object, what: str) -> tuple[bytes, Any]:
     """The JSON of a value, and what it reads back as; raises InvalidEvent when the two are not the same."""
     # Encoders bend in silence (NaN to null, a tuple to a list, 1 to "1" as a key); what comes back tells.
     try:
-        text = _encode(value)
-        back = msgspec.json.decode(text)
+        text = encode_json(value)
+        back = _decode(text)
         same = back == value
     except (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError) as error:
         raise InvalidEvent(f"{what} is not what JSON can say: {error}") from error

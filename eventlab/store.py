@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import enum
 import hashlib
-import secrets
+import os
+from binascii import b2a_base64
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
@@ -52,7 +53,7 @@ class Once(msgspec.Struct, array_like=True, frozen=True):
     count: int
 
 
-class Append(NamedTuple):
+class Append(msgspec.Struct, frozen=True):
     """One call of ``append``, checked and encoded: the same for each of its tries."""
 
     id: str
@@ -124,7 +125,7 @@ class EventStore:
         batch = encode_batch(events)
         if fingerprint is None and once is not None:
             fingerprint = _fingerprint(batch)
-        request = Append(id, batch, token or secrets.token_urlsafe(9), once, fingerprint or "")
+        request = Append(id, batch, token or _random_token(), once, fingerprint or "")
         if token is not None:
             checked_name(token, "token")
         if isinstance(expected, Expected):
@@ -154,7 +155,7 @@ class EventStore:
         keys = [self.keys.stream, self.keys.log(id), self.keys.ids]
         prefix = b'{"id":' + encode_json(id) + b',"version":'
         time = b"" if self._clock is None else _milliseconds(self._clock())
-        args = [expected, encode_json(request.token), prefix, id, batch.width, time]
+        args = [expected, encode_json(request.token), prefix, batch.width, time]
         if request.once is not None:
             keys.append(self.keys.once(id, request.once))
             args += (encode_json(Once(request.fingerprint, expected, len(batch.events))), ONCE_SECONDS)
@@ -330,6 +331,10 @@ class EventStore:
         # In this order: an append that comes between the two looks has written the ids as well.
         if self.redis.xlen(self.keys.stream) and not self.redis.exists(self.keys.ids):
             raise NotAdopted(self.category)
+
+
+def _random_token() -> str:
+    return b2a_base64(os.urandom(9), newline=False).decode()
 
 
 def _fingerprint(batch: Batch) -> str:
