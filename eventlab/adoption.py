@@ -27,7 +27,7 @@ def adopt(redis: Any, keys: Keys, *, renumber: bool) -> int:
     if renumber and not _is_numbered(stream):
         _renumber(redis, keys, stream)
     versions: Counter[str] = Counter()
-    for event in _events(stream.entries()):
+    for event in _events(stream.entries(others=False)):
         _check_name(keys, event)
         _check_next(event, versions)
     done: Counter[str] = Counter()
@@ -40,11 +40,13 @@ def adopt(redis: Any, keys: Keys, *, renumber: bool) -> int:
         for id, events in rows.items():
             _write(redis, write, keys.log(id), events)
     _publish(redis, keys, [id.encode() for id in done])
+    if done:
+        stream.looked_through()  # its versions have no gap, so what somebody deleted is no event of theirs
     return done.total()
 
 
 def _pages(stream: CategoryStream) -> Iterator[list[Entry]]:
-    entries = stream.entries()
+    entries = stream.entries(others=False)
     while page := list(islice(entries, PAGE)):
         yield page
 
@@ -99,7 +101,7 @@ def _publish(redis: Any, keys: Keys, found: list[bytes]) -> None:
 def _is_numbered(stream: CategoryStream) -> bool:
     versions: Counter[str] = Counter()
     try:
-        for event in _events(stream.entries()):
+        for event in _events(stream.entries(others=False)):
             _check_next(event, versions)
     except AdoptionRefused:
         return False
@@ -116,7 +118,7 @@ def _renumber(redis: Any, keys: Keys, stream: CategoryStream) -> None:
     beside = keys.beside(keys.stream)
     redis.delete(beside)
     versions: Counter[str] = Counter()
-    for position, fields in stream.entries():
+    for position, fields in stream.entries(others=False):
         event = decode_entry(position, fields)
         versions[event.id] += 1
         head = {"id": event.id, "version": versions[event.id], "type": event.type}

@@ -28,7 +28,7 @@ if ARGV[5] ~= '' then
       end
     end
   end
-  if tonumber(ms) > 0 then id = ms .. '-*' else id = '0-1' end
+  id = ms .. '-*'
 end
 
 local first

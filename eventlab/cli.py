@@ -35,9 +35,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     arguments = _parser().parse_args(argv)
     command: Callable[[argparse.Namespace], int] = arguments.command
-    if arguments.data:
-        os.environ[directories.DATA_VARIABLE] = str(directories.data_directory(arguments.data))
     try:
+        if arguments.data:
+            os.environ[directories.DATA_VARIABLE] = str(directories.data_directory(arguments.data))
         return command(arguments)
     except EventLabError as error:
         print(f"eventlab: {error}", file=sys.stderr)
@@ -51,7 +51,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="command")
     lab = _add(commands, "lab", _lab, "open JupyterLab on the notebooks, with the servers up until it ends")
     lab.add_argument("--no-browser", action="store_true", help="only print the address")
-    lab.add_argument("--port", type=int, help="listen on this port of 127.0.0.1 (default: 8888, or the next free one)")
+    lab.add_argument("--port", type=_port, help="listen on this port of 127.0.0.1 (else 8888, or the next free one)")
     serve = _add(commands, "serve", _serve, "serve the accounts over HTTP, until Ctrl-C or a SIGTERM")
     serve.add_argument("--host", default="127.0.0.1", help="listen on this address (default: %(default)s)")
     serve.add_argument("--port", type=int, default=8444, help="and on this port (default: %(default)s)")
@@ -75,6 +75,13 @@ def _parser() -> argparse.ArgumentParser:
     cli_route.add_to(commands, _add)
     _add(commands, "doctor", _doctor, "examine this machine: each part with its version, OK or FAIL and the remedy")
     return parser
+
+
+def _port(text: str) -> int:
+    port = int(text)
+    if not 0 < port < 65536:
+        raise ValueError(text)
+    return port
 
 
 def _add(
@@ -167,7 +174,7 @@ def _jupyter(notebooks: Path, arguments: argparse.Namespace) -> list[str]:
     if arguments.no_browser:
         command.append("--no-browser")
     if arguments.port is not None:
-        command.append(f"--ServerApp.port={arguments.port}")
+        command += [f"--ServerApp.port={arguments.port}", "--ServerApp.port_retries=0"]  # that one, or say so
     if os.geteuid() == 0:
         command.append("--allow-root")  # in a container there may be nobody else
     return command

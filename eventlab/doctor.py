@@ -68,7 +68,10 @@ def examine(data: Path | str | None = None) -> list[Check]:
 
     Example: ``[check.name for check in examine() if not check.ok]``
     """
-    directory = directories.data_directory(data)
+    try:
+        directory = directories.data_directory(data)
+    except ServersError as error:
+        return [Check("data directory", False, str(error), f"set {directories.DATA_VARIABLE} to a new directory")]
     return [
         _python(),
         *map(_package, PACKAGES),
@@ -90,7 +93,7 @@ def _package(name: str) -> Check:
     try:
         importlib.import_module(name)
         return Check(name, True, importlib.metadata.version(name))
-    except ImportError as error:  # what lacks its metadata is not installed either
+    except Exception as error:  # noqa: BLE001 - a package that does not fit another one may raise anything
         return Check(name, False, str(error), remedy)
 
 

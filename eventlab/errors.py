@@ -48,9 +48,7 @@ class TokenReused(EventLabError):
 
     def __init__(self, id: str, version: int) -> None:
         self.id, self.version = id, version
-        super().__init__(
-            f"the token was used for other events, at version {version} of {id!r}: a token is for one append only"
-        )
+        super().__init__(f"the token was used for other events, at version {version} of {id!r}: take one per append")
 
 
 class NotAdopted(EventLabError):
@@ -58,9 +56,7 @@ class NotAdopted(EventLabError):
 
     def __init__(self, category: str) -> None:
         self.category = category
-        super().__init__(
-            f"{category!r} holds events but no own logs: stop its other writers, then call EventStore.adopt() once"
-        )
+        super().__init__(f"{category!r} holds events but no own logs: stop other writers, then call EventStore.adopt()")
 
 
 class AdoptionRefused(EventLabError):

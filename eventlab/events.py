@@ -19,6 +19,7 @@ Data = dict[str, Any]
 
 MAX_EVENT_BYTES = 1_048_576
 MAX_TYPE_BYTES = 256
+MAX_DEPTH = 100  # who reads may stand deep in calls of his own
 RESERVED = frozenset({"id", "version", "type"})  # they stand beside the payload on the wire
 
 
@@ -78,6 +79,7 @@ class Batch(msgspec.Struct, frozen=True):
 # gc=False: JSON has no cycles, so the collector need not look through a log of a million events.
 
 encode_json: Callable[[object], bytes] = msgspec.json.Encoder().encode  # for what is known to be plain
+UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 _decode = msgspec.json.Decoder().decode
 _decode_data = msgspec.json.Decoder(Data).decode
 _decode_rows = msgspec.json.Decoder(list[Row]).decode
@@ -100,19 +102,17 @@ def encode_batch(events: Sequence[Event]) -> Batch:
             type_text = _encode_type(event.type)
             data_text, data = _encode_payload(event.data)
             if meta is not None:
+                if not isinstance(meta, dict):
+                    raise InvalidEvent(f"meta must be a dict or None, not {type(meta).__name__}")
                 meta_text, meta = _encode_sized(meta, "meta")
         except (InvalidEvent, TypeError) as error:
-            raise InvalidEvent(f"event {place} ({_name(event.type)}): {error}") from error
+            raise InvalidEvent(f"event {place} ({event.type!r:.60}): {error}") from error
         copies.append(Event(event.type, data, meta))
         texts += (type_text, data_text, meta_text)
     if any(texts[2::3]):
         return Batch(copies, texts, 3)
     del texts[2::3]
     return Batch(copies, texts, 2)
-
-
-def _name(type: object) -> str:
-    return repr(type)[:60]
 
 
 @functools.lru_cache(maxsize=1024)
@@ -147,8 +147,11 @@ def plain_json(value: object, what: str) -> tuple[bytes, Any]:
         text = encode_json(value)
         back = _decode(text)
         same = back == value
+        deep = text.count(b"[") + text.count(b"{") > MAX_DEPTH and _depth(back) > MAX_DEPTH
     except (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError) as error:
         raise InvalidEvent(f"{what} is not what JSON can say: {error}") from error
+    if deep:
+        raise InvalidEvent(f"{what} is nested more than {MAX_DEPTH} deep")
     if not same:
         raise InvalidEvent(
             f"{what} comes back from JSON changed: use dict with str keys, list, str, int, finite float, bool and None"
@@ -156,16 +159,17 @@ def plain_json(value: object, what: str) -> tuple[bytes, Any]:
     return text, back
 
 
+def _depth(value: Any) -> int:
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else None
+    return 0 if inner is None else 1 + max(map(_depth, inner), default=0)
+
+
 def decode_rows(elements: Sequence[bytes], where: str) -> list[Row]:
     """Elements of an own log as rows, in one decode of them all; raises CorruptEvent."""
     try:
         return _decode_rows(b"[" + b",".join(elements) + b"]")
-    except msgspec.MsgspecError as error:
+    except UNREADABLE as error:
         raise CorruptEvent(where, str(error)) from error
-
-
-def _is_int(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def decode_entry(position: bytes, fields: Mapping[bytes, bytes]) -> Recorded:
@@ -173,12 +177,12 @@ def decode_entry(position: bytes, fields: Mapping[bytes, bytes]) -> Recorded:
     at = position.decode()
     try:
         data = _decode_data(fields[b"event"])
-        id, version, type = data.pop("id"), data.pop("version"), data.pop("type")
+        id, version, kind = data.pop("id"), data.pop("version"), data.pop("type")
         meta = _decode_data(fields[b"meta"]) if b"meta" in fields else None
     except KeyError as error:
         raise CorruptEvent(at, f"{error} is missing") from error
-    except msgspec.MsgspecError as error:
+    except UNREADABLE as error:
         raise CorruptEvent(at, str(error)) from error
-    if not (isinstance(id, str) and _is_int(version) and isinstance(type, str)):
+    if not (isinstance(id, str) and type(version) is int and isinstance(kind, str)):
         raise CorruptEvent(at, "id and type must be texts, version a whole number")
-    return Recorded(id, version, type, data, at, meta)
+    return Recorded(id, version, kind, data, at, meta)

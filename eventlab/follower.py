@@ -72,9 +72,8 @@ class Follower:
         if error is not None:
             raise ViewStopped(self.name, events[good], error) from error
         took = time.monotonic() - began
-        self._size = (
-            max(1, int(good * SLOW_SECONDS / took)) if took > SLOW_SECONDS else min(self._batch, 2 * self._size)
-        )
+        more = min(self._batch, 2 * self._size)
+        self._size = more if took <= SLOW_SECONDS else max(1, int(good * SLOW_SECONDS / took))
         if good:
             log.debug("view %s: %d events up to %s in %.0f ms", self.name, good, self.position, took * 1000)
         return good
@@ -126,10 +125,8 @@ class Follower:
                 raise
             return []  # another one has gone on, and what both had done was trimmed
         except Exception as error:
-            if not events or isinstance(
-                error, redis_errors.RedisError
-            ):  # else first what can be read, as far as it goes
-                raise
+            if not events or isinstance(error, redis_errors.RedisError):
+                raise  # else first what can be read, as far as it goes
         if events and self.store.lacks(position):  # or a new event would count on top of lost ones
             raise ViewAhead(self.name, position, self.store.head())
         return events

@@ -67,9 +67,17 @@ def checked_name(name: str, what: str) -> bytes:
     return text
 
 
+def checked_counts(**counts: int | None) -> None:
+    """Whole numbers, 0 or more, or None; raises InvalidName for what is none."""
+    for what, count in counts.items():
+        if count is not None and (type(count) is not int or not 0 <= count < 2**53):
+            raise InvalidName(f"{what}={count!r}: give a whole number, 0 or more")
+
+
 def checked_position(position: str) -> str:
     """A position; raises InvalidName if it is none."""
-    if not isinstance(position, str) or not re.fullmatch(r"\d{1,20}(-\d{1,20})?", position, re.ASCII):
+    number = isinstance(position, str) and re.fullmatch(r"\d{1,20}(-\d{1,20})?", position, re.ASCII)
+    if not number or max(order(position)) >= 2**64:
         raise InvalidName(f"position {position!r}: expected milliseconds-sequence, such as 1551312621884-0")
     return position
 

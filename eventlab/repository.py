@@ -85,8 +85,7 @@ class Repository(Generic[A]):
         ``meta`` goes with each event; ``options`` (token, once, fingerprint) to ``EventStore.append``, whose errors
         it raises. After an error neither the aggregate nor the cache has changed.
         """
-        changes = aggregate.changes
-        if not changes:
+        if not (changes := aggregate.changes):
             return []
         events = [msgspec.structs.replace(event, meta=meta) for event in changes] if meta else changes
         expected = aggregate.version - len(changes)
@@ -132,7 +131,7 @@ class Repository(Generic[A]):
     def drop_snapshots(self) -> None:
         """Throw all snapshots away: nothing changes but the time that the next loads take."""
         for id in self.store.ids():
-            self.store.redis.delete(self._key(id))
+            self.store.redis.delete(self.store.keys.snapshot(id))
 
     # ------------------------------------------------------------- known state
 
@@ -174,7 +173,7 @@ class Repository(Generic[A]):
 
     def _from_snapshot(self, id: str) -> tuple[A, int] | None:
         # A snapshot is a help, never the truth: whatever is odd about it, the log is read instead.
-        found = self.store.redis.execute_command("GET", self._key(id), **RAW) if self._every else None
+        found = self.store.redis.execute_command("GET", self.store.keys.snapshot(id), **RAW) if self._every else None
         if not found or zlib.crc32(found[4:]) != int.from_bytes(found[:4]):
             return None
         try:
@@ -192,7 +191,4 @@ class Repository(Generic[A]):
         state = aggregate.state()
         plain_json(state, f"the state of {aggregate.id!r}, for its snapshot,")
         text = encode_json(Snapshot(self._schema, aggregate.version, aggregate.position, state))
-        self.store.redis.set(self._key(aggregate.id), zlib.crc32(text).to_bytes(4) + text)
-
-    def _key(self, id: str) -> bytes:
-        return self.store.keys.snapshot(id)
+        self.store.redis.set(self.store.keys.snapshot(aggregate.id), zlib.crc32(text).to_bytes(4) + text)

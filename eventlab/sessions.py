@@ -10,9 +10,8 @@ from typing import Any, Final
 from pymongo.client_session import ClientSession
 from pymongo.database import Database
 
-PROJECTORS: Final = (
-    "projectors"  # one document per projector at work; not in the position's: a dead transaction holds it
-)
+# One document per projector at work; not in the position's: a dead transaction holds that.
+PROJECTORS: Final = "projectors"
 
 
 class ProjectorSession:

@@ -8,27 +8,27 @@ from __future__ import annotations
 
 import enum
 import hashlib
+import json
 import os
 from binascii import b2a_base64
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import msgspec
+from redis import Redis
+from redis.cluster import RedisCluster
 
 from eventlab import adoption
 from eventlab.errors import InvalidName, KeyReused, NotAdopted, TokenReused, VersionConflict
 from eventlab.events import Batch, Event, Recorded, Row, decode_entry, decode_rows, encode_batch, encode_json
-from eventlab.keys import START, Keys, checked_name
+from eventlab.keys import START, Keys, checked_counts, checked_name, checked_position
 from eventlab.scripts import RAW, Script
-from eventlab.stream import CategoryStream
-
-if TYPE_CHECKING:
-    from redis import Redis
-    from redis.cluster import RedisCluster
+from eventlab.stream import CategoryStream, as_text
 
 ONCE_SECONDS: Final = 24 * 60 * 60
 PAGE: Final = 10_000
+YEAR_10000: Final = 253_402_300_800_000  # in milliseconds since 1970: datetime ends there
 
 
 class Expected(enum.Enum):
@@ -125,24 +125,26 @@ class EventStore:
         batch = encode_batch(events)
         if fingerprint is None and once is not None:
             fingerprint = _fingerprint(batch)
+        if fingerprint:  # none is no text: so may a Repository say it
+            checked_name(fingerprint, "fingerprint")
         request = Append(id, batch, token or _random_token(), once, fingerprint or "")
         if token is not None:
             checked_name(token, "token")
         if isinstance(expected, Expected):
             return self._append_loosely(request, expected, given=token is not None)
-        if isinstance(expected, bool) or not isinstance(expected, int) or expected < 0:
+        if isinstance(expected, bool) or not isinstance(expected, int) or not 0 <= expected < 2**53:
             raise InvalidName(f"expected={expected!r}: give a version (0 or more), NEW, EXISTS or ANY")
         return self._append_at(request, expected)
 
     def _append_loosely(self, request: Append, expected: Expected, *, given: bool) -> list[Recorded]:
-        # A loop over the exact form: so a repeat is known by its place, as there.
+        # A loop over the exact form: so a repeat is known by its place, as there. A given token may be of an earlier
+        # call, and stand anywhere below.
         version, searched = self.version(request.id), 0
         while True:
-            if given:  # by an earlier call, perhaps: it may stand anywhere below
-                after = self._find(request, after=searched, limit=version - searched)
-                if after is not None:
-                    return self._repeated(request, after)
-                searched = version
+            after = self._find(request, after=searched, limit=version - searched) if given else None
+            if after is not None:
+                return self._repeated(request, after)
+            searched = version
             if expected is EXISTS and version == 0:
                 raise VersionConflict(request.id, EXISTS, 0)
             try:
@@ -177,9 +179,12 @@ class EventStore:
                 raise NotAdopted(self.category)
 
     def _repeated(self, request: Append, after: int) -> list[Recorded]:
-        rows = self._rows(request.id, after, len(request.batch.events))
+        count, before = len(request.batch.events), min(after, 1)
+        around = self._rows(request.id, after - before, before + count + 1)  # and its neighbours: it must be the whole
+        rows = around[before : before + count]
         found = [(row.token, row.type, row.data, row.meta) for row in rows]
-        if found != [(request.token, event.type, event.data, event.meta) for event in request.batch.events]:
+        asked = [(request.token, event.type, event.data, event.meta) for event in request.batch.events]
+        if found != asked or count != sum(row.token == request.token for row in around):
             raise TokenReused(request.id, after + 1)
         return self._lifted(request.id, rows, after)
 
@@ -215,8 +220,7 @@ class EventStore:
         >>> [event.type for event in store.read("JohnDoe", after=1, limit=10)]
         ['deposit', 'withdraw']
         """
-        if after < 0 or (limit is not None and limit < 0):
-            raise InvalidName(f"after={after}, limit={limit}: neither can be negative")
+        checked_counts(after=after, limit=limit)
         if not reverse:
             return self._lifted(id, self._rows(id, after, limit), after)
         last = self.version(id)
@@ -232,7 +236,7 @@ class EventStore:
             rows += decode_rows(elements, f"{id!r} after version {begin}")
             if len(elements) < want:
                 break
-        if not rows and after == 0:
+        if not rows:
             self._check_adopted()
         return rows
 
@@ -257,8 +261,9 @@ class EventStore:
         >>> [(event.id, event.version) for event in store.read_all(limit=2)]
         [('JohnDoe', 1), ('JohnDoe', 2)]
         """
-        for position, fields in self._stream.entries(after=after, limit=limit):
-            yield self.lift(decode_entry(position, fields))
+        checked_counts(limit=limit)
+        entries = self._stream.entries(after=checked_position(after), limit=limit)
+        return (self.lift(decode_entry(position, fields)) for position, fields in entries)
 
     def wait(self, *, after: str, seconds: float) -> None:
         """Wait for news: return when there is an event after a position, or when the time is over.
@@ -277,12 +282,7 @@ class EventStore:
     def ids(self) -> list[str]:
         """The ids of all aggregates of the category, sorted."""
         self._check_adopted()
-        ids, cursor = set[bytes](), b"0"
-        while True:
-            cursor, some = self.redis.execute_command("SSCAN", self.keys.ids, cursor, "COUNT", 1000, **RAW)
-            ids.update(some)
-            if int(cursor) == 0:
-                return sorted(id.decode() for id in ids)
+        return sorted(set(map(as_text, self.redis.sscan_iter(self.keys.ids, count=1000))))
 
     def head(self) -> str:
         """The newest position of the category, trimmed or not; ``0-0`` before the first event."""
@@ -339,12 +339,12 @@ def _random_token() -> str:
 
 def _fingerprint(batch: Batch) -> str:
     # Without meta: a repeat may come with another correlation id.
-    request = [(event.type, event.data) for event in batch.events]
-    return hashlib.sha256(encode_json(request)).hexdigest()[:32]
+    request = json.dumps([(event.type, event.data) for event in batch.events], sort_keys=True)
+    return hashlib.sha256(request.encode()).hexdigest()[:32]
 
 
 def _milliseconds(time: int) -> int:
-    if isinstance(time, bool) or not isinstance(time, int) or not 0 <= time < 2**48:
+    if isinstance(time, bool) or not isinstance(time, int) or not 0 <= time < YEAR_10000:
         raise InvalidName(f"the clock says {time!r}: expected whole milliseconds since 1970")
     return time
 

@@ -4,7 +4,7 @@
 -- Answers the number dropped, or {'unfinished', group, position}.
 local stream, mark, before = KEYS[1], KEYS[2], ARGV[1]
 
-if redis.call('EXISTS', stream) == 0 then return 0 end
+if before == '0-0' or redis.call('EXISTS', stream) == 0 then return 0 end
 local last = redis.call('XREVRANGE', stream, '(' .. before, '-', 'COUNT', 1)[1]
 if not last then return 0 end
 for _, group in ipairs(redis.call('XINFO', 'GROUPS', stream)) do

@@ -12,13 +12,18 @@ from eventlab.events import Event, Recorded
 LARGEST: Final = 2**53  # the last whole number that every reader of JSON, JavaScript among them, takes as it is
 
 
+def shown(amount: object) -> str:
+    """An amount as a short text, whatever it is."""
+    return "of so many digits" if isinstance(amount, int) and amount.bit_length() > 256 else reprlib.repr(amount)
+
+
 class InvalidAmount(Refused, ValueError):
     """An amount that is no positive whole number of the currency's smallest unit. Data: ``amount``."""
 
     def __init__(self, amount: object) -> None:
         self.amount = amount
-        shown = "of so many digits" if isinstance(amount, int) and amount.bit_length() > 256 else reprlib.repr(amount)
-        super().__init__(f"amount {shown}: give a whole number from 1 to 2**53, in the currency's smallest unit")
+        why = "give a whole number from 1 to 2**53, in the currency's smallest unit"
+        super().__init__(f"amount {shown(amount)}: {why}")
 
 
 class AccountExists(Refused):

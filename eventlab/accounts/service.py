@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from eventlab.accounts.account import Account, UnknownAccount
+from eventlab.accounts.account import Account, UnknownAccount, shown
 from eventlab.accounts.refusals import Refusals, VersionChanged
 from eventlab.errors import Refused
 from eventlab.events import Recorded
@@ -49,11 +49,11 @@ class AccountService:
 
     def deposit(self, id: str, amount: int, **options: Any) -> Recorded:
         """Put money in; raises InvalidAmount, UnknownAccount, TooMuchMoney."""
-        return self._do(id, lambda account: account.deposit(amount), options, f"deposit {amount!r}")
+        return self._do(id, lambda account: account.deposit(amount), options, f"deposit {shown(amount)}")
 
     def withdraw(self, id: str, amount: int, **options: Any) -> Recorded:
         """Take money out; raises InvalidAmount, UnknownAccount, InsufficientFunds."""
-        return self._do(id, lambda account: account.withdraw(amount), options, f"withdraw {amount!r}")
+        return self._do(id, lambda account: account.withdraw(amount), options, f"withdraw {shown(amount)}")
 
     def fetch(self, id: str, *, version: int | None = None, at: datetime | None = None) -> Balance:
         """What the account holds now, at a version, or at a time; raises UnknownAccount."""

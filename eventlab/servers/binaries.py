@@ -109,9 +109,17 @@ def _checked_redis(path: Path) -> Binary:
     if code:
         raise BinaryUnusable("redis-server", _first_line(said, code), _install(*_redis_package(), "--force-reinstall"))
     version = _version_in(said)
-    if tuple(int(part) for part in version.split(".")[:2]) < OLDEST_REDIS:
+    if numbers(version) < OLDEST_REDIS:
         raise BinaryUnusable("redis-server", f"it is {version}, older than 7.0", _install(*_redis_package()))
     return Binary(path, version)
+
+
+def numbers(version: str) -> tuple[int, ...]:
+    """The first two numbers of a version.
+
+    Example: ``numbers("8.2.3") >= OLDEST_REDIS``
+    """
+    return tuple(int(part) for part in version.split(".")[:2])
 
 
 def _chosen(variable: str, name: str) -> Path | None:

@@ -8,6 +8,7 @@ import os
 import secrets
 import stat
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import platformdirs
@@ -25,10 +26,16 @@ LONGEST_SOCKET_PATH = 100
 def data_directory(data: Path | str | None = None) -> Path:
     """Give the directory that keeps the data: the one asked for, else ``EVENTLAB_DATA``, else the user's own.
 
+    Raises DirectoryRefused when it cannot be told, as for a user without a home.
+
     Example: ``data_directory("lab-data")``
     """
-    chosen = data or os.environ.get(DATA_VARIABLE) or platformdirs.user_data_path("eventlab", appauthor=False)
-    return Path(chosen).expanduser().resolve()
+    chosen = data or os.environ.get(DATA_VARIABLE)
+    try:
+        return Path(chosen or platformdirs.user_data_path("eventlab", appauthor=False)).expanduser().resolve()
+    except RuntimeError as error:
+        what = chosen or "the user's own data directory"
+        raise DirectoryRefused(what, f"cannot be told ({error}): set {DATA_VARIABLE}") from error
 
 
 def runtime_directory(data: Path) -> Path:
@@ -54,14 +61,17 @@ def prepare_data(data: Path) -> None:
 
     Example: ``prepare_data(data_directory())``
     """
-    data.mkdir(mode=0o700, parents=True, exist_ok=True)
-    _refuse_foreign(data)
-    mark = data / MARK
-    if not mark.exists():
-        if any(not path.name.startswith(MARK) for path in data.iterdir()):
-            raise DirectoryRefused(data, f"holds other things: name an empty directory, or a new one ({DATA_VARIABLE})")
-        _write_mark(mark)
-    data.chmod(0o700)
+    with _usable(data, DATA_VARIABLE):
+        data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _refuse_foreign(data)
+        mark = data / MARK
+        if not mark.exists():
+            others = any(not path.name.startswith(MARK) for path in data.iterdir())
+            if others and not mark.exists():  # look again: they may be those of who was first a moment ago
+                reason = f"holds other things: name an empty directory, or a new one ({DATA_VARIABLE})"
+                raise DirectoryRefused(data, reason)
+            _write_mark(mark)
+        data.chmod(0o700)
 
 
 def prepare_runtime(runtime: Path) -> None:
@@ -71,9 +81,18 @@ def prepare_runtime(runtime: Path) -> None:
 
     Example: ``prepare_runtime(runtime_directory(data))``
     """
-    runtime.mkdir(mode=0o700, exist_ok=True)
-    _refuse_foreign(runtime)
-    runtime.chmod(0o700)
+    with _usable(runtime, RUNTIME_VARIABLE):
+        runtime.mkdir(mode=0o700, exist_ok=True)
+        _refuse_foreign(runtime)
+        runtime.chmod(0o700)
+
+
+@contextlib.contextmanager
+def _usable(path: Path, variable: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise DirectoryRefused(path, f"cannot be used ({error.strerror}): set {variable} to another one") from error
 
 
 def _runtime_bases() -> list[Path]:

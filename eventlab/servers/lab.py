@@ -96,7 +96,8 @@ def connect(data: Path | str | None = None) -> Lab:
         if wanted:
             directory = directories.data_directory(data)
             directories.prepare_data(directory)
-            sockets = starter.ensure(directory, wanted).sockets
+            running = starter.ensure(directory, wanted).sockets  # perhaps for others, who want more
+            sockets = {name: path for name, path in running.items() if name in wanted}
             undo.callback(lease.give_back, directory)
         client = _redis(urls[REDIS], sockets)
         undo.callback(client.close)

@@ -10,6 +10,7 @@ import redis
 from pymongo.errors import PyMongoError
 from redis.cluster import RedisCluster
 
+from eventlab.servers import binaries
 from eventlab.servers.errors import ServerUnreachable
 from eventlab.servers.replica_set import Client
 
@@ -25,8 +26,19 @@ def own_redis(url: str) -> redis.Redis:
 
     Example: ``own_redis("redis://:secret@example.org/0")``
     """
-    node: redis.Redis = _attempt(REDIS_URL, lambda: redis.Redis.from_url(url, decode_responses=True))
-    if not _attempt(REDIS_URL, lambda: node.info("cluster"))["cluster_enabled"]:
+    try:
+        node = redis.Redis.from_url(url, decode_responses=True)
+    except ValueError:  # its words may hold a part of the password
+        raise ServerUnreachable(REDIS_URL, "cannot be used: that is no URL; percent-encode the password") from None
+    try:
+        info = _attempt(REDIS_URL, lambda: node.info("server") | node.info("cluster"))
+        version = str(info["redis_version"])
+        if binaries.numbers(version) < binaries.OLDEST_REDIS:  # it would store half of a batch
+            raise ServerUnreachable(REDIS_URL, f"is Redis {version}, older than 7.0")
+    except ServerUnreachable:
+        node.close()
+        raise
+    if not info["cluster_enabled"]:
         return node
     node.close()
     cluster = _attempt(REDIS_URL, lambda: RedisCluster.from_url(url, decode_responses=True))
@@ -57,5 +69,5 @@ def own_mongodb(url: str) -> Client:
 def _attempt(variable: str, call: Callable[[], Any]) -> Any:
     try:
         return call()
-    except (redis.RedisError, PyMongoError, ValueError) as error:
+    except (redis.RedisError, PyMongoError, ValueError, OSError) as error:
         raise ServerUnreachable(variable, f"cannot be used: {error}") from error

@@ -93,7 +93,8 @@ def _started(data: Path, wanted: Collection[str]) -> Running:
         )
     running = state.read(data)
     if running is None:
-        answer = json.loads(done.stdout)["error"] if done.stdout else "the supervisor ended before it could say why"
+        said = json.loads(done.stdout) if done.stdout else {"error": "the supervisor ended before it could say why"}
+        answer = said.get("error", "one of them ended at once")
         raise ServersFailed(f"the servers did not start: {answer}\n{_last_words(data)}")
     return running
 

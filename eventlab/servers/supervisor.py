@@ -118,7 +118,8 @@ def _answer(answer: dict[str, object]) -> None:
 def _watch(plan: Plan, processes: list[Process]) -> None:
     watch = Watch(plan.data)
     wanted_at = time.monotonic()
-    while all(process.status() is None for process in processes):
+    # A logout or a cleaner of /tmp may take the sockets away: nobody could come in any more, and nobody start anew.
+    while all(process.status() is None and Path(process.server.socket).exists() for process in processes):
         time.sleep(LOOK)
         if watch.is_deleted():
             # There is nothing to keep, and an orderly stop would write into a new directory of the same name.
