@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import contextlib
 import logging
+import os
+import signal
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -511,7 +513,7 @@ def test_if_a_person_had_it_sent_meanwhile_the_second_work_item_is_reported(
 
 
 def continue_(pid: int) -> None:
-    subprocess.run(["kill", "-CONT", str(pid)], check=True)
+    os.kill(pid, signal.SIGCONT)
 
 
 # ------------------------------------------------------------------------------------------------------- the disk

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -14,7 +15,19 @@ import pytest
 import redis
 
 from eventlab import cli, doctor
-from eventlab.servers import DirectoryRefused, Lab, ServerUnreachable, binaries, connect, directories, own, starter
+from eventlab.servers import (
+    DirectoryRefused,
+    Lab,
+    ServersFailed,
+    ServerUnreachable,
+    binaries,
+    config,
+    connect,
+    directories,
+    own,
+    process,
+    starter,
+)
 from eventlab.servers.directories import DATA_VARIABLE, MARK, RUNTIME_VARIABLE
 from eventlab.servers.plan import GRACE_VARIABLE
 from tests.servers_helper import PATIENCE, eventually, is_alive, pids, running
@@ -85,7 +98,45 @@ def test_the_command_line_names_a_directory_that_is_a_file(tmp_path: Path, data:
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("sign", ":,")
+def test_a_socket_path_that_mongod_would_split_is_refused(
+    data: Path, monkeypatch: pytest.MonkeyPatch, sign: str
+) -> None:
+    with tempfile.TemporaryDirectory(prefix=f"odd{sign}") as odd:
+        monkeypatch.setenv(RUNTIME_VARIABLE, odd)
+        with pytest.raises(DirectoryRefused, match=r"colon.*" + RUNTIME_VARIABLE):
+            connect()
+
+
+def test_an_empty_lab_is_small_and_has_two_sockets(data: Path) -> None:
+    """mongod alone would begin with a journal of 300 MB, and put a second socket into the temp directory."""
+    with connect():
+        assert sum(path.stat().st_size for path in (data / "mongod" / "journal").iterdir()) < 10_000_000
+        assert not list(Path(tempfile.gettempdir()).glob("mongodb-*.sock"))
+        homes = {Path(path).parent for path in running(data).sockets.values()}
+        assert [sorted(path.name for path in home.glob("*.sock")) for home in homes] == [["mongod.sock", "redis.sock"]]
+
+
+def test_a_grace_time_that_is_no_number_is_named(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(GRACE_VARIABLE, "soon")
+    with pytest.raises(ServersFailed, match=f"{GRACE_VARIABLE}='soon'"):
+        connect()
+
+
 # ---------------------------------------------------------------------------------------------- lives and deaths
+
+
+def test_a_server_that_hears_no_sigterm_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    deaf = (
+        "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); time.sleep(600)"
+    )
+    log = tmp_path / "deaf.log"
+    server = config.Server("deaf", [sys.executable, "-c", deaf], {}, str(tmp_path / "deaf.sock"), str(log))
+    started = process.Process(server, tmp_path)
+    assert eventually(lambda: "deaf" in log.read_text())
+    monkeypatch.setattr(process, "PATIENCE", 0.5)
+    process.stop_all([started])
+    assert started.status() == -signal.SIGKILL
 
 
 @pytest.mark.parametrize("lost", ["redis", "mongod", "both"])

@@ -41,7 +41,7 @@ def data_directory(data: Path | str | None = None) -> Path:
 def runtime_directory(data: Path) -> Path:
     """Give the directory of the sockets of a prepared data directory: always the same one, and short.
 
-    Raises DirectoryRefused when every candidate is too long for a socket.
+    Raises DirectoryRefused when every candidate is too long for a socket, or not plain enough for mongod.
 
     Example: ``runtime_directory(data_directory())``
     """
@@ -49,9 +49,11 @@ def runtime_directory(data: Path) -> Path:
     digest = hashlib.sha256(os.fsencode(data) + (data / MARK).read_bytes()).hexdigest()[:10]
     candidates = [base / f"eventlab-{os.geteuid()}-{digest}" for base in _runtime_bases()]
     for candidate in candidates:
-        if all(len(os.fsencode(candidate / name)) <= LONGEST_SOCKET_PATH for name in SOCKETS):
+        plain = not set(":,") & set(str(candidate))  # mongod splits its addresses there
+        if plain and all(len(os.fsencode(candidate / name)) <= LONGEST_SOCKET_PATH for name in SOCKETS):
             return candidate
-    raise DirectoryRefused(candidates[0], f"is too long a path for a socket: set {RUNTIME_VARIABLE} to a short one")
+    reason = "is too long a path for a socket, or holds a colon or a comma"
+    raise DirectoryRefused(candidates[0], f"{reason}: set {RUNTIME_VARIABLE} to a short plain one")
 
 
 def prepare_data(data: Path) -> None:

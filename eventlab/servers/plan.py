@@ -11,6 +11,7 @@ from pathlib import Path
 
 from eventlab.servers import binaries, config, directories
 from eventlab.servers.config import MONGOD, REDIS, Server
+from eventlab.servers.errors import ServersFailed
 
 GRACE_VARIABLE = "EVENTLAB_GRACE"
 GRACE = 5.0
@@ -40,7 +41,7 @@ class Plan:
 def make_plan(data: Path, wanted: Collection[str]) -> Plan:
     """Find the programs and make the directories for the servers that are wanted (``redis``, ``mongod``).
 
-    Raises BinaryMissing, BinaryUnusable or DirectoryRefused.
+    Raises BinaryMissing, BinaryUnusable or DirectoryRefused; ServersFailed for a grace time that is no number.
 
     Example: ``make_plan(data_directory(), {"redis", "mongod"})``
     """
@@ -51,4 +52,12 @@ def make_plan(data: Path, wanted: Collection[str]) -> Plan:
     if MONGOD in wanted:
         servers.append(config.mongod(binaries.find_mongod(data), data=data, runtime=runtime))
     directories.prepare_runtime(runtime)
-    return Plan(data, runtime, float(os.environ.get(GRACE_VARIABLE, GRACE)), tuple(servers))
+    return Plan(data, runtime, _grace(), tuple(servers))
+
+
+def _grace() -> float:
+    text = os.environ.get(GRACE_VARIABLE) or str(GRACE)
+    try:
+        return float(text)
+    except ValueError as error:
+        raise ServersFailed(f"{GRACE_VARIABLE}={text!r}: give a number of seconds, such as {GRACE}") from error

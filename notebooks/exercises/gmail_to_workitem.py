@@ -87,7 +87,7 @@ _SENDERS = {
         "a comma in quotes divides nothing, and the first person counts.",
     ),
     '"joe doe"@example.com': ('"joe doe"@example.com', "a quoted local part is part of the address."),
-    "ann@example.org (Ann, not joe@example.com)": ("ann@example.org", "what is in brackets is a remark."),
+    "ann@example.org (not joe@example.com)": ("ann@example.org", "what is in brackets is a remark."),
     "The Shop": ("", "no address is in it: then there is none to give."),
 }
 
