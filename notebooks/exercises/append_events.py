@@ -26,9 +26,15 @@ HISTORY = [
 
 
 def _judge_balance(balance_at: Callable[[list[Recorded], datetime], int]) -> None:
-    if balance_at([], NOON) != 0:
-        raise Wrong("without any event the balance is 0; yours is not.")
-    found = balance_at(HISTORY, NOON)
+    nothing = balance_at([], NOON)
+    if nothing is None:
+        raise Wrong("your function gives nothing back: end it with return, after the loop. (print only shows.)")
+    if nothing != 0:
+        raise Wrong(f"without any event the balance is 0; yours is {nothing!r}.")
+    try:
+        found = balance_at(HISTORY, NOON)
+    except KeyError as error:
+        raise Wrong(f"not every event has {error}: a 'create' moves no money. Look at the type first.") from error
     if found == 75:
         raise Wrong(
             "you counted everything that ever happened. The question is about one moment: leave out what is later."
@@ -65,6 +71,18 @@ balance_at_a_moment = Exercise(
     mistakes=[
         """
         def balance_at(events, moment):
+            funds = 0
+            for event in events:
+                funds += event.data["amount"] if event.type == "deposit" else -event.data["amount"]
+            return funds
+        """,
+        """
+        def balance_at(events, moment):
+            for event in events:
+                print(event.data)
+        """,
+        """
+        def balance_at(events, moment):
             return sum({"deposit": 1, "withdraw": -1}.get(e.type, 0) * e.data.get("amount", 0) for e in events)
         """,
         """
@@ -88,13 +106,34 @@ def _judge_wire(entry: Callable[[str, int, int], str]) -> None:
     text = entry("JohnDoe", 4, 25)
     if not isinstance(text, str):
         raise Wrong(f"an entry's field is text; you gave a {type(text).__name__}. json.dumps makes text of a dict.")
-    event = json.loads(text)
+    try:
+        event = json.loads(text)
+    except ValueError as error:
+        raise Wrong(
+            f"that is no JSON (names and texts stand in double quotes, as str() does not write them): {text}"
+        ) from error
+    if not isinstance(event, dict):
+        raise Wrong(f"an event is a JSON object, with four fields by their names; yours is {text}.")
     if "data" in event or "payload" in event:
         raise Wrong("the payload is not nested on the wire: its fields stand beside id, version and type.")
     if isinstance(event.get("amount"), str) or isinstance(event.get("version"), str):
         raise Wrong("numbers are numbers in JSON: no quotes around amount and version. ('100' + '100' is '100100'.)")
     if event != {"id": "JohnDoe", "version": 4, "type": "deposit", "amount": 25}:
         raise Wrong(f"expected id, version, type and amount, and nothing else; yours is {event}.")
+    _judge_any_id(entry)
+
+
+def _judge_any_id(entry: Callable[[str, int, int], str]) -> None:
+    id = 'the "Golden Goose"'
+    text = entry(id, 7, 3)
+    try:
+        event = json.loads(text)
+    except ValueError as error:
+        raise Wrong(
+            f"right, until an id has a quotation mark in it: {text} is no JSON. json.dumps knows how."
+        ) from error
+    if event != {"id": id, "version": 7, "type": "deposit", "amount": 3}:
+        raise Wrong(f"right for JohnDoe's 25; for ({id!r}, 7, 3) it gives {text}. Use what you are given.")
 
 
 the_wire_format = Exercise(
@@ -127,6 +166,25 @@ the_wire_format = Exercise(
         """
         def entry(id, version, amount):
             return f'{{"id":"{id}","version":"{version}","type":"deposit","amount":"{amount}"}}'
+        """,
+        """
+        def entry(id, version, amount):
+            return str({"id": id, "version": version, "type": "deposit", "amount": amount})
+        """,
+        """
+        import json
+
+
+        def entry(id, version, amount):
+            return json.dumps([id, version, "deposit", amount])
+        """,
+        """
+        def entry(id, version, amount):
+            return f'{{"id":"{id}","version":{version},"type":"deposit","amount":{amount}}}'
+        """,
+        """
+        def entry(id, version, amount):
+            return '{"id":"JohnDoe","version":4,"type":"deposit","amount":25}'
         """,
         """
         import json
