@@ -236,7 +236,7 @@ class EventStore:
             rows += decode_rows(elements, f"{id!r} after version {begin}")
             if len(elements) < want:
                 break
-        if not rows:
+        if not rows and limit != 0:
             self._check_adopted()
         return rows
 

@@ -90,19 +90,25 @@ class StoreModel(RuleBasedStateMachine):
         numbers, expected, recorded = self.tokens[id, token]
         assert self.store.append(id, events(numbers), expected=expected, token=token) == recorded
 
-    @rule(id=ids, numbers=batches, key=keys)
-    def append_once(self, id: str, numbers: list[int], key: str) -> None:
-        earlier = self.once.get((id, key))
-        if earlier and earlier[0] != numbers:
-            try:
-                self.store.append(id, events(numbers), expected=ANY, once=key)
-            except KeyReused:
-                return
-            raise AssertionError("another request under the same key was stored")
-        recorded = self.store.append(id, events(numbers), expected=ANY, once=key)
+    @rule(id=ids, numbers=batches, key=keys, form=st.sampled_from(["exact", EXISTS, ANY]), offset=offsets)
+    def append_once(self, id: str, numbers: list[int], key: str, form: Any, offset: int) -> None:
+        actual, earlier = len(self.logs.get(id, [])), self.once.get((id, key))
+        expected = max(0, actual + offset) if form == "exact" else form
+        try:
+            recorded = self.store.append(id, events(numbers), expected=expected, once=key)
+        except KeyReused:
+            assert earlier
+            assert earlier[0] != numbers
+            return
+        except VersionConflict:
+            assert not earlier  # else the first result, whatever the version by now
+            assert actual == 0 if expected is EXISTS else expected not in (ANY, actual)
+            assert self.store.seen(id, key) is None
+            return
         if earlier:
-            assert recorded == earlier[1]
+            assert earlier == (numbers, recorded)
         else:
+            assert expected in (ANY, EXISTS, actual)
             self.expect(id, numbers, recorded)
             self.once[id, key] = (numbers, recorded)
         assert self.store.seen(id, key) == recorded
