@@ -155,6 +155,21 @@ def test_servers_whose_sockets_were_taken_away_are_started_anew(data: Path, lost
         assert eventually(lambda: not any(map(is_alive, pids(found))))
 
 
+def test_a_broken_end_of_the_log_is_mended_as_the_error_says(data: Path, tmp_path: Path) -> None:
+    with connect() as lab:
+        lab.redis.set("kept", 1)
+    starter.stop(data)
+    [log] = (data / "redis").rglob("*.incr.aof")
+    with log.open("ab") as end:
+        end.write(b"no command")
+    with pytest.raises(ServersFailed, match="To get that program: ") as refused:
+        connect()
+    remedy = str(refused.value).rpartition("To get that program: ")[2].replace("then ", "")
+    subprocess.run(remedy, shell=True, cwd=tmp_path, input=b"y\n", check=True, stdout=subprocess.DEVNULL)
+    with connect() as lab:
+        assert lab.redis.get("kept") == "1"
+
+
 # ------------------------------------------------------------------------------------------ servers of one's own
 
 

@@ -13,8 +13,9 @@ from collections.abc import Collection
 from pathlib import Path
 
 from eventlab.servers import health, lease, lock, state
+from eventlab.servers.config import REDIS
 from eventlab.servers.errors import ServersFailed
-from eventlab.servers.plan import make_plan
+from eventlab.servers.plan import Plan, make_plan
 from eventlab.servers.state import Running
 
 START_LOCK = "start.lock"
@@ -95,8 +96,18 @@ def _started(data: Path, wanted: Collection[str]) -> Running:
     if running is None:
         said = json.loads(done.stdout) if done.stdout else {"error": "the supervisor ended before it could say why"}
         answer = said.get("error", "one of them ended at once")
-        raise ServersFailed(f"the servers did not start: {answer}\n{_last_words(data)}")
+        words = _last_words(data)
+        raise ServersFailed(f"the servers did not start: {answer}\n{words}{_remedy(plan, words)}")
     return running
+
+
+def _remedy(plan: Plan, words: str) -> str:
+    """How to get a program that Redis names and no wheel brings: it is the server itself, called by that name."""
+    if "use ./redis-check-aof" not in words:
+        return ""
+    [program] = [server.argv[0] for server in plan.servers if server.name == REDIS]
+    [manifest] = (plan.data / REDIS).rglob("*.manifest")
+    return f"\nTo get that program: ln -s '{program}' redis-check-aof; then ./redis-check-aof --fix '{manifest}'"
 
 
 def _last_words(data: Path, *, size: int = 1500) -> str:
