@@ -51,8 +51,9 @@ def make_plan(data: Path, wanted: Collection[str]) -> Plan:
         servers.append(config.redis_server(binaries.find_redis(), data=data, runtime=runtime))
     if MONGOD in wanted:
         servers.append(config.mongod(binaries.find_mongod(data), data=data, runtime=runtime))
+    plan = Plan(data, runtime, _grace(), tuple(servers))
     directories.prepare_runtime(runtime)
-    return Plan(data, runtime, _grace(), tuple(servers))
+    return plan
 
 
 def _grace() -> float:
