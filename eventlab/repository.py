@@ -153,7 +153,6 @@ class Repository(Generic[A]):
         if aggregate.version:
             with self._lock:
                 self._cache[aggregate.id] = aggregate.copy(), kept  # a copy: no failed decision reaches it
-                self._cache.move_to_end(aggregate.id)
                 while len(self._cache) > self._size:
                     self._cache.popitem(last=False)
         return aggregate

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import types
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -75,6 +76,34 @@ def test_a_failed_save_leaves_cache_and_aggregate_as_they_were(store: EventStore
     assert accounts.load("a").funds == 15
 
 
+def test_after_a_failed_save_the_next_load_reads_the_tail_only(store: EventStore) -> None:
+    """What the cache knew is still true: were it changed, everything would be read again to find that out."""
+    fill(store, 100)
+    accounts = Repository(store, Account)
+    account = accounts.load("a")
+    account.deposit(5)
+    plain, store.append = store.append, failing(redis.ConnectionError("cut"))  # type: ignore[method-assign]
+    with pytest.raises(redis.ConnectionError):
+        accounts.save(account)
+    store.append = plain  # type: ignore[method-assign]
+    counted = Counted(store)
+    assert accounts.load("a").funds == 100
+    assert counted.events == 1
+
+
+def test_what_is_done_to_an_aggregate_afterwards_does_not_reach_the_cache(store: EventStore) -> None:
+    fill(store, 10)
+    accounts = Repository(store, Account)
+    loaded = accounts.load("a")
+    loaded.funds = 1_000_000
+    assert accounts.load("a").funds == 10
+    saved = accounts.load("a")
+    saved.deposit(5)
+    accounts.save(saved)
+    saved.funds = 1_000_000
+    assert accounts.load("a").funds == 15
+
+
 def test_a_refused_decision_does_not_reach_the_cache(store: EventStore) -> None:
     fill(store, 10)
     service = AccountService(store)
@@ -134,6 +163,24 @@ def test_a_conflict_is_raised_after_the_last_try_and_each_try_sees_fresh_state(s
     assert seen == [11, 12, 13]
     with pytest.raises(ValueError, match="tries"):
         accounts.retry("a", overtaken, tries=0)
+
+
+def test_the_pauses_between_tries_grow_differ_and_are_bounded(
+    store: EventStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(store, 1)
+    pauses: list[float] = []
+    monkeypatch.setattr("eventlab.repository.time", types.SimpleNamespace(sleep=pauses.append))
+    store.append = failing(VersionConflict("a", 2, 3))  # type: ignore[method-assign]
+    for _ in range(20):
+        with pytest.raises(VersionConflict):
+            Repository(store, Account).retry("a", lambda account: account.deposit(1), tries=12)
+    tries = [pauses[n::11] for n in range(11)]
+    assert len(pauses) == 20 * 11
+    assert max(tries[0]) <= 0.002
+    assert 0.002 < max(tries[5]) <= 0.064
+    assert 0.02 < max(pauses) <= 0.1
+    assert all(len(set(some)) == 20 and min(some) >= 0 for some in tries)
 
 
 def test_the_twin_of_a_request_that_was_stored_meanwhile_gets_its_answer(store: EventStore) -> None:
@@ -232,6 +279,23 @@ def test_a_snapshot_of_an_old_schema_is_passed_over(store: EventStore) -> None:
     assert Repository(store, Richer, snapshot_every=10).load("a").deposits == 101
 
 
+def test_a_raised_schema_passes_over_snapshots_of_the_same_shape(store: EventStore) -> None:
+    fill(store, 100)
+    Repository(store, Account, snapshot_every=10).load("a")
+
+    class InCents(Account):
+        """The same fields, with another meaning: only the number of the schema tells."""
+
+        def apply(self, event: Any) -> None:
+            self.funds += 100 * event.data.get("amount", 0)
+
+    assert Repository(store, InCents, snapshot_every=10, schema=2).load("a").funds == 10_000
+    store.append("a", [Event("deposit", {"amount": 1})], expected=101)
+    counted = Counted(store)
+    assert Repository(store, InCents, snapshot_every=10, schema=2).load("a").funds == 10_100
+    assert counted.events == 2  # from its own snapshot, and the event by which that is known
+
+
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(place=st.integers(0, 200), byte=st.integers(0, 255), cut=st.booleans())
 def test_a_corrupted_snapshot_changes_no_state(store: EventStore, place: int, byte: int, cut: bool) -> None:
@@ -299,3 +363,87 @@ def test_a_token_is_not_for_retry_and_another_outcome_is_not_cached(store: Event
 def test_a_repeat_with_another_correlation_id_is_still_a_repeat(store: EventStore) -> None:
     first = store.append("a", [Event("x", {}, {"correlation_id": "1"})], expected=0, once="k")
     assert store.append("a", [Event("x", {}, {"correlation_id": "2"})], expected=0, once="k") == first
+
+
+# ------------------------------------------------------------ what else it promises
+
+
+def test_the_one_that_was_not_used_for_longest_leaves_the_cache(store: EventStore) -> None:
+    for id in "abc":
+        fill(store, 10, id)
+    accounts = Repository(store, Account, cache=2)
+    for id in "abac":
+        accounts.load(id)
+    counted = Counted(store)
+    accounts.load("a")
+    assert counted.events == 1
+    accounts.load("b")
+    assert counted.events == 1 + 11
+
+
+def test_what_was_saved_is_known(store: EventStore) -> None:
+    fill(store, 10)
+    accounts = Repository(store, Account)
+    account = accounts.load("a")
+    account.deposit(5)
+    account.deposit(6)
+    saved = accounts.save(account, meta={"correlation_id": "c"})
+    assert [event.meta for event in saved] == [{"correlation_id": "c"}] * 2
+    counted = Counted(store)
+    assert accounts.load("a").funds == 21
+    assert counted.events == 1
+
+
+@pytest.mark.parametrize("every", [None, 5])
+def test_a_log_that_was_written_anew_is_not_taken_for_the_old_one(store: EventStore, every: int | None) -> None:
+    fill(store, 10)
+    accounts = Repository(store, Account, snapshot_every=every)
+    assert accounts.load("a").funds == 10
+    kept = store.redis.get(store.keys.snapshot("a"))
+    store.drop()
+    store.append("a", [Event("create")] + [Event("deposit", {"amount": 7})] * 20, expected=0)
+    if kept:
+        store.redis.set(store.keys.snapshot("a"), kept)  # as from a backup
+        accounts = Repository(store, Account, snapshot_every=every)
+    assert accounts.load("a").funds == 140
+
+
+@pytest.mark.parametrize(("events", "kept"), [(9, 0), (10, 1)])
+def test_the_first_snapshot_is_kept_at_the_nth_event(store: EventStore, events: int, kept: int) -> None:
+    fill(store, events - 1)
+    Repository(store, Account, snapshot_every=10).load("a")
+    assert store.redis.exists(store.keys.snapshot("a")) == kept
+
+
+def test_a_repeated_request_is_not_decided_again(store: EventStore) -> None:
+    fill(store, 10)
+    accounts = Repository(store, Account)
+    first = accounts.retry("a", lambda account: account.withdraw(10), once="k")
+    decisions: list[Account] = []
+    assert accounts.retry("a", decisions.append, once="k") == first
+    assert decisions == []
+
+
+def test_a_request_refused_because_its_twin_was_stored_gets_the_twins_answer(store: EventStore) -> None:
+    fill(store, 10)
+    accounts, other = Repository(store, Account), Repository(store, Account)
+
+    def overtaken(account: Account) -> None:
+        other.retry("a", lambda twin: twin.withdraw(10), once="k")
+        raise InsufficientFunds("a", 0, 10)
+
+    [event] = accounts.retry("a", overtaken, once="k")
+    assert (event.type, event.version) == ("withdraw", 12)
+
+
+def test_a_twin_that_decided_otherwise_is_the_same_request(store: EventStore) -> None:
+    fill(store, 10)
+    accounts, other = Repository(store, Account), Repository(store, Account)
+
+    def overtaken(account: Account) -> None:
+        other.retry("a", lambda twin: twin.deposit(6), once="k")
+        account.deposit(5)
+
+    [event] = accounts.retry("a", overtaken, once="k")
+    assert event.data == {"amount": 6}
+    assert accounts.load("a").funds == 16

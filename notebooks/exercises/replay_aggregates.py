@@ -27,6 +27,10 @@ def _judge_highest(highest: Callable[[list[Recorded]], int]) -> None:
         raise Wrong(f"after 60 and 50 the account held 110, and never more; you have {found!r}.")
     if highest(_events()) != 0:
         raise Wrong("an account that was opened and never used held 0 at its best.")
+    if (found := highest(_events(("deposit", 5), ("withdraw", 5), ("deposit", 3)))) != 5:
+        raise Wrong(
+            f"right for the first account. This one held 5, then nothing, then 3: at most 5; you have {found!r}."
+        )
 
 
 the_highest_balance = Exercise(
@@ -70,6 +74,18 @@ the_highest_balance = Exercise(
             sign = {"deposit": 1, "withdraw": -1}
             return max(accumulate(sign[e.type] * e.data["amount"] for e in events if e.type in sign))
         """,
+        """
+        def highest(events):
+            return 110 if len(events) > 1 else 0
+        """,
+        """
+        def highest(events):
+            now = most = 0
+            for event in events:
+                now += {"deposit": 1, "withdraw": -1}.get(event.type, 0) * event.data.get("amount", 0)
+                most = max(most, now)
+            print(most)
+        """,
     ],
 )
 
@@ -77,6 +93,10 @@ the_highest_balance = Exercise(
 def _judge_lift(lift: Callable[[Recorded], Recorded]) -> None:
     old = Recorded("a", 2, "deposit", {"sum": "1.15"}, "2-0", {"by": "x"})
     new = lift(old)
+    if old.data != {"sum": "1.15"}:
+        raise Wrong("you changed the event that you were given. Others may hold it too: give back a changed copy.")
+    if new is None:
+        raise Wrong("your function gives nothing back: what is to become of the event? End with return.")
     if not isinstance(new, Recorded):
         raise Wrong("an upcaster gives back an event: the same one, or a changed copy.")
     if new.data.get("amount") == 114:
@@ -96,6 +116,10 @@ def _judge_lift(lift: Callable[[Recorded], Recorded]) -> None:
             raise Wrong("every event passes through an upcaster, those of the present shape as well.") from error
         if same != event:
             raise Wrong(f"this one has the present shape and must come back as it is: {event}.")
+    for text, cents in (("0.29", 29), ("7", 700), ("4.35", 435)):
+        amount = lift(Recorded("a", 2, "deposit", {"sum": text}, "2-0")).data.get("amount")
+        if amount != cents or isinstance(amount, float):
+            raise Wrong(f"right for 1.15; a sum of {text!r} gives {amount!r}, expected {cents}, a whole number.")
 
 
 an_upcaster = Exercise(
@@ -146,6 +170,36 @@ an_upcaster = Exercise(
             if "sum" not in event.data:
                 return event
             return msgspec.structs.replace(event, data=event.data | {"amount": round(float(event.data["sum"]) * 100)})
+        """,
+        """
+        def lift(event):
+            if "sum" in event.data:
+                event.data["amount"] = round(float(event.data.pop("sum")) * 100)
+            return event
+        """,
+        """
+        import msgspec
+
+
+        def lift(event):
+            return msgspec.structs.replace(event, data={"amount": 115}) if "sum" in event.data else event
+        """,
+        """
+        import msgspec
+
+
+        def lift(event):
+            if "sum" not in event.data:
+                return event
+            return msgspec.structs.replace(event, data={"amount": int(event.data["sum"].replace(".", ""))})
+        """,
+        """
+        from decimal import Decimal
+
+
+        def lift(event):
+            if "sum" in event.data:
+                print(Decimal(event.data["sum"]) * 100)
         """,
     ],
 )
