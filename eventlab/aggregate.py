@@ -46,10 +46,11 @@ class Aggregate(abc.ABC):
 
     def record(self, type: str, data: Data | None = None) -> None:
         """Take a decision down as an event and apply it."""
-        event = Event(type, data or {})
+        # Two, with data of their own: apply may take its data as state, and change it.
+        event, kept = Event(type, data or {}), Event(type, copy.deepcopy(data or {}))
         self.apply(event)
         self.version += 1
-        self.changes.append(event)
+        self.changes.append(kept)
 
     def replay(self, events: Iterable[Recorded]) -> Self:
         """Apply stored events, in their order, and return the aggregate."""
@@ -63,9 +64,10 @@ class Aggregate(abc.ABC):
     def copy(self) -> Self:
         """One that changes by itself: what is not plain is copied, down to its depth."""
         twin = copy.copy(self)
+        memo = {id(self): twin}  # one for all attributes: they may share a value, or hold a method of this one
         for name, value in vars(self).items():
             if not isinstance(value, _PLAIN):
-                setattr(twin, name, copy.deepcopy(value))
+                setattr(twin, name, copy.deepcopy(value, memo))
         return twin
 
     def state(self) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from typing import Any, Final, Generic, TypeVar
 import msgspec
 
 from eventlab.aggregate import Aggregate
-from eventlab.errors import Refused, VersionConflict
+from eventlab.errors import InvalidEvent, Refused, VersionConflict
 from eventlab.events import Data, Recorded, encode_json, plain_json
 from eventlab.scripts import RAW
 from eventlab.store import EventStore
@@ -165,8 +165,7 @@ class Repository(Generic[A]):
 
     def _from_cache(self, id: str) -> tuple[A, int] | None:
         with self._lock:
-            known = self._cache.get(id)
-            if known is not None:
+            if known := self._cache.get(id):
                 self._cache.move_to_end(id)
         return None if known is None else (known[0].copy(), known[1])
 
@@ -188,6 +187,8 @@ class Repository(Generic[A]):
 
     def _keep(self, aggregate: A) -> None:
         state = aggregate.state()
-        plain_json(state, f"the state of {aggregate.id!r}, for its snapshot,")
+        # Equal is not enough: a Counter would come back as a dict that counts nothing, an IntEnum as an int.
+        if repr(plain_json(state, f"the state of {aggregate.id!r}, for its snapshot,")[1]) != repr(state):
+            raise InvalidEvent(f"the state of {aggregate.id!r}, for its snapshot, holds a kind that is not plain JSON")
         text = encode_json(Snapshot(self._schema, aggregate.version, aggregate.position, state))
         self.store.redis.set(self.store.keys.snapshot(aggregate.id), zlib.crc32(text).to_bytes(4) + text)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, NoReturn
+from typing import Final, NoReturn
 
 import msgspec
 
 from eventlab.accounts.account import AccountExists, InsufficientFunds, InvalidAmount, TooMuchMoney, UnknownAccount
 from eventlab.errors import Refused
 from eventlab.events import Recorded, encode_json
-from eventlab.keys import checked_name
 from eventlab.scripts import RAW
 from eventlab.store import ONCE_SECONDS, EventStore, Once
 
@@ -43,24 +42,18 @@ class Refusals:
     def keep(self, id: str, key: str, request: str, refused: Refused) -> list[Recorded]:
         """Raise the refusal as the outcome of the request, unless it has one: then that is returned, or raised."""
         plain = {name: value for name, value in vars(refused).items() if isinstance(value, str | int)}
-        kept = encode_json([type(refused).__name__, str(refused), plain])
-        self._set(self._name(id, key), kept)  # before the key is taken: whoever finds it taken finds this
-        if self._set(self._store.keys.once(id, key), encode_json(Once(request, 0, 0))) is None:
+        # Behind the three of an Once, in the one key: no crash and no expiry can come between them.
+        kept = encode_json([*msgspec.structs.astuple(Once(request, 0, 0)), type(refused).__name__, str(refused), plain])
+        name = self._store.keys.once(id, key)
+        if self._redis.execute_command("SET", name, kept, "NX", "GET", "EX", ONCE_SECONDS, **RAW) is None:
             raise refused
         return self._store.seen(id, key, fingerprint=request) or self.again(id, key)
 
     def again(self, id: str, key: str) -> NoReturn:
         """Raise the refusal that was kept."""
-        kept = self._redis.execute_command("GET", self._name(id, key), **RAW)
-        name, text, data = msgspec.json.decode(kept)
+        kept = self._redis.execute_command("GET", self._store.keys.once(id, key), **RAW)
+        name, text, data = msgspec.json.decode(kept)[3:]
         kind = next(kind for kind in KINDS if kind.__name__ == name)
         refused = kind.__new__(kind, text)
         vars(refused).update(data)
         raise refused
-
-    def _set(self, name: bytes, value: bytes) -> Any:
-        return self._redis.execute_command("SET", name, value, "NX", "GET", "EX", ONCE_SECONDS, **RAW)
-
-    def _name(self, id: str, key: str) -> bytes:
-        name = checked_name(id, "id")
-        return b"{%b}/refused:%d:%b:%b" % (self._store.keys.stream, len(name), name, checked_name(key, "once key"))

@@ -70,7 +70,7 @@ class AccountService:
                 raise VersionChanged(id, account.version)
             decide(account)
 
-        options = {"fingerprint": command, **options}
+        options["fingerprint"] = options.get("fingerprint") or command
         key: str | None = options.get("once")
         try:
             done = self.accounts.retry(id, decide_at, **options)

@@ -16,7 +16,10 @@ def _events(*steps: tuple[str, int]) -> list[Recorded]:
 
 
 def _judge_highest(highest: Callable[[list[Recorded]], int]) -> None:
-    found = highest(_events(("deposit", 60), ("deposit", 50), ("withdraw", 90), ("deposit", 70)))
+    events = _events(("deposit", 60), ("deposit", 50), ("withdraw", 90), ("deposit", 70))
+    found = highest(events)
+    if len(events) != 5:
+        raise Wrong("you changed the list that you were given: whoever reads it next finds other events.")
     if found == 90:
         raise Wrong("90 is what is there at the end (and the largest amount). The account once held more.")
     if found == 70:
@@ -27,10 +30,8 @@ def _judge_highest(highest: Callable[[list[Recorded]], int]) -> None:
         raise Wrong(f"after 60 and 50 the account held 110, and never more; you have {found!r}.")
     if highest(_events()) != 0:
         raise Wrong("an account that was opened and never used held 0 at its best.")
-    if (found := highest(_events(("deposit", 5), ("withdraw", 5), ("deposit", 3)))) != 5:
-        raise Wrong(
-            f"right for the first account. This one held 5, then nothing, then 3: at most 5; you have {found!r}."
-        )
+    if (found := highest(_events(("deposit", 10), ("withdraw", 5), ("deposit", 50)))) != 55:
+        raise Wrong(f"right for the first account. The next held 10, then 5, then 55: at most 55; you have {found!r}.")
 
 
 the_highest_balance = Exercise(
@@ -81,6 +82,15 @@ the_highest_balance = Exercise(
         """
         def highest(events):
             now = most = 0
+            while events:
+                event = events.pop(0)
+                now += {"deposit": 1, "withdraw": -1}.get(event.type, 0) * event.data.get("amount", 0)
+                most = max(most, now)
+            return most
+        """,
+        """
+        def highest(events):
+            now = most = 0
             for event in events:
                 now += {"deposit": 1, "withdraw": -1}.get(event.type, 0) * event.data.get("amount", 0)
                 most = max(most, now)
@@ -99,6 +109,8 @@ def _judge_lift(lift: Callable[[Recorded], Recorded]) -> None:
         raise Wrong("your function gives nothing back: what is to become of the event? End with return.")
     if not isinstance(new, Recorded):
         raise Wrong("an upcaster gives back an event: the same one, or a changed copy.")
+    if not isinstance(new.data, dict):
+        raise Wrong(f"the data are a dict, as they were before; yours are {new.data!r}.")
     if new.data.get("amount") == 114:
         raise Wrong(
             "1.15 as a float is a little less than 1.15, and int() cuts: a cent is gone. Use Decimal, or round."
@@ -118,7 +130,7 @@ def _judge_lift(lift: Callable[[Recorded], Recorded]) -> None:
             raise Wrong(f"this one has the present shape and must come back as it is: {event}.")
     for text, cents in (("0.29", 29), ("7", 700), ("4.35", 435)):
         amount = lift(Recorded("a", 2, "deposit", {"sum": text}, "2-0")).data.get("amount")
-        if amount != cents or isinstance(amount, float):
+        if amount != cents or type(amount) is not int:
             raise Wrong(f"right for 1.15; a sum of {text!r} gives {amount!r}, expected {cents}, a whole number.")
 
 

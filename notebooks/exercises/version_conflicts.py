@@ -78,6 +78,10 @@ what_to_expect = Exercise(
 ENOUGH = 50  # tries, where four are needed
 
 
+class _ForEver(BaseException):
+    """Not an Exception: an answer that catches those would go on."""
+
+
 class _Overtaken(EventStore):
     """A store in which somebody else is faster: in front of an append, as often as there are rivals."""
 
@@ -87,13 +91,13 @@ class _Overtaken(EventStore):
     def append(self, id: str, events: Any, **options: Any) -> list[Recorded]:
         self.tries += 1
         if self.tries > ENOUGH:
-            raise Wrong("you try again for ever, with a version that stays wrong: read the events again, too.")
+            raise _ForEver
         if self.rivals:
             super().append(id, [self.rivals.pop(0)], expected=self.version(id))
         return super().append(id, events, **options)
 
 
-def _played(withdraw: Callable[..., bool], rivals: list[Event]) -> tuple[bool, int, int]:
+def _played(withdraw: Callable[..., bool], rivals: list[Event], amount: int = 80) -> tuple[bool, int, int]:
     """What the answer returned, and the funds and version that it left, beginning with 100 in the account."""
     with connect() as lab:
         store = _Overtaken(lab.redis, "exerciseWithdraw")
@@ -102,13 +106,20 @@ def _played(withdraw: Callable[..., bool], rivals: list[Event]) -> tuple[bool, i
         store.append("a", [Event("create"), Event("deposit", {"amount": 100})], expected=NEW)
         store.rivals = rivals
         try:
-            said = withdraw(store, "a", 80)
+            said = withdraw(store, "a", amount)
+        except _ForEver:
+            raise Wrong("you try again for ever, with a version that stays wrong: read the events again.") from None
         except VersionConflict as error:
             raise Wrong("somebody was faster, and you gave up: after a conflict, begin again.") from error
         finally:
             sign = {"create": 0, "deposit": 1, "withdraw": -1}
             events = store.read("a")
             store.drop()
+        for event in events:
+            if event.type not in sign or type(event.data.get("amount", 0)) is not int:
+                raise Wrong(
+                    f"you stored {event.type!r} with {event.data}; wanted: 'withdraw', its amount a whole number."
+                )
         funds = sum(sign[event.type] * event.data.get("amount", 0) for event in events)
         return said, funds, len(events)
 
@@ -118,6 +129,11 @@ def _judge_withdraw(withdraw: Callable[..., bool]) -> None:
     if (said, funds, events) != (True, 20, 3):
         raise Wrong(
             f"nobody else is there, 100 are: 80 of them go, and True comes back. You left {funds}, and said {said}."
+        )
+    said, funds, events = _played(withdraw, [], amount=100)
+    if (said, funds) != (True, 0):
+        raise Wrong(
+            f"100 are there, and 100 can be withdrawn: True, and nothing is left. You left {funds}, said {said}."
         )
     said, funds, events = _played(withdraw, [Event("withdraw", {"amount": 50})])
     if funds < 0:
@@ -205,6 +221,22 @@ a_withdrawal_that_holds = Exercise(
 
         def withdraw(store, id, amount):
             return False
+        """,
+        """
+        from eventlab import Event
+
+
+        def withdraw(store, id, amount):
+            store.append(id, [Event("withdraw", {"amount": 80})], expected=store.version(id))
+            return True
+        """,
+        """
+        from eventlab import Event
+
+
+        def withdraw(store, id, amount):
+            store.append(id, [Event("withdrawn", {"amount": amount})], expected=store.version(id))
+            return True
         """,
         """
         from eventlab import Event, VersionConflict
