@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
@@ -11,7 +12,7 @@ import redis
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eventlab import Event, EventStore, KeyReused
+from eventlab import Event, EventStore, KeyReused, VersionConflict
 from eventlab.accounts import (
     Account,
     AccountExists,
@@ -22,6 +23,9 @@ from eventlab.accounts import (
     TooMuchMoney,
     UnknownAccount,
 )
+from eventlab.servers import connect
+
+SPAWN = multiprocessing.get_context("spawn")
 
 
 def opened(funds: int = 0) -> Account:
@@ -115,6 +119,42 @@ def test_many_threads_share_one_service(service: AccountService) -> None:
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda n: service.deposit("JohnDoe", n), range(1, 201)))
     assert service.fetch("JohnDoe").funds == sum(range(1, 201))
+    assert service.fetch("JohnDoe").version == 201
+
+
+def _pay_in(category: str, times: int, start: Any, answers: Any) -> None:
+    """Four threads of one process, which share a service."""
+    with connect() as lab, ThreadPoolExecutor(4) as pool:
+        service, conflicts = AccountService(EventStore(lab.redis, category)), []
+        plain = service.accounts.save
+
+        def save(*args: Any, **options: Any) -> Any:
+            try:
+                return plain(*args, **options)
+            except VersionConflict as conflict:
+                conflicts.append(conflict)
+                raise
+
+        service.accounts.save = save  # type: ignore[method-assign]
+        start.wait(60)
+        list(pool.map(lambda _: service.deposit("JohnDoe", 1), range(times)))
+        answers.put((len(conflicts), service.fetch("JohnDoe").funds))
+
+
+def test_many_processes_of_many_threads_each_with_a_service(service: AccountService) -> None:
+    service.create("JohnDoe")
+    start, answers = SPAWN.Barrier(4), SPAWN.Queue()
+    arguments = (service.accounts.store.category, 50, start, answers)
+    processes = [SPAWN.Process(target=_pay_in, args=arguments) for _ in range(4)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(120)
+    assert [process.exitcode for process in processes] == [0] * 4
+    found = [answers.get(timeout=40) for _ in processes]
+    assert all(conflicts for conflicts, _ in found), "they met nobody: this proves nothing"
+    assert max(funds for _, funds in found) == 200
+    assert service.fetch("JohnDoe").funds == 200
     assert service.fetch("JohnDoe").version == 201
 
 

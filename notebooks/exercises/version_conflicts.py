@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +13,8 @@ from eventlab.exercises import Exercise, Wrong
 def _judge_expectations(answer: dict[str, Any]) -> None:
     if not isinstance(answer, dict) or set(answer) != set("abcd"):
         raise Wrong('give a dict with the four letters: {"a": ..., "b": ..., "c": ..., "d": ...}.')
+    if odd := [value for value in answer.values() if isinstance(value, str | bool | float)]:
+        raise Wrong(f"{odd[0]!r} is none: NEW, EXISTS and ANY are imported names, a version is a whole number.")
     if answer["a"] in (ANY, EXISTS):
         raise Wrong("a: two customers could open the same account, and both would be told that it is theirs.")
     if answer["a"] != NEW:
@@ -71,6 +74,9 @@ what_to_expect = Exercise(
 
         expectations = {"a": NEW, "b": 7, "c": ANY, "d": ANY}
         """,
+        """
+        expectations = {"a": "NEW", "b": 7, "c": "ANY", "d": "EXISTS"}
+        """,
     ],
 )
 
@@ -83,34 +89,47 @@ class _ForEver(BaseException):
 
 
 class _Overtaken(EventStore):
-    """A store in which somebody else is faster: in front of an append, as often as there are rivals."""
+    """A store in which somebody else is faster: in front of an append, as often as there are rivals.
+
+    Or, once, in front of a look at the version: who looks at it after he has read has decided on an older one.
+    """
 
     rivals: list[Event]
+    early: Event | None = None
     tries = 0
+
+    def version(self, id: str) -> int:
+        if rival := self.early:
+            self.early = None
+            super().append(id, [rival], expected=super().version(id))
+        return super().version(id)
 
     def append(self, id: str, events: Any, **options: Any) -> list[Recorded]:
         self.tries += 1
         if self.tries > ENOUGH:
             raise _ForEver
         if self.rivals:
-            super().append(id, [self.rivals.pop(0)], expected=self.version(id))
+            super().append(id, [self.rivals.pop(0)], expected=super().version(id))
         return super().append(id, events, **options)
 
 
-def _played(withdraw: Callable[..., bool], rivals: list[Event], amount: int = 80) -> tuple[bool, int, int]:
+def _played(
+    withdraw: Callable[..., bool], rivals: list[Event], amount: int = 80, early: Event | None = None
+) -> tuple[bool, int, int]:
     """What the answer returned, and the funds and version that it left, beginning with 100 in the account."""
     with connect() as lab:
-        store = _Overtaken(lab.redis, "exerciseWithdraw")
-        store.drop()
+        store = _Overtaken(lab.redis, f"exerciseWithdraw-{secrets.token_hex(4)}")
         store.rivals = []
         store.append("a", [Event("create"), Event("deposit", {"amount": 100})], expected=NEW)
-        store.rivals = rivals
+        store.rivals, store.early = rivals, early
         try:
             said = withdraw(store, "a", amount)
         except _ForEver:
             raise Wrong("you try again for ever, with a version that stays wrong: read the events again.") from None
         except VersionConflict as error:
             raise Wrong("somebody was faster, and you gave up: after a conflict, begin again.") from error
+        except KeyError as error:
+            raise Wrong(f"not every event has {error}: a 'create' moves no money. Look at the type first.") from error
         finally:
             sign = {"create": 0, "deposit": 1, "withdraw": -1}
             events = store.read("a")
@@ -144,6 +163,12 @@ def _judge_withdraw(withdraw: Callable[..., bool]) -> None:
     if said is not False or events != 3:
         raise Wrong(
             "somebody took 50 while you were deciding; with 50 left, the withdrawal of 80 must be refused: False."
+        )
+    said, funds, events = _played(withdraw, [], early=Event("withdraw", {"amount": 50}))
+    if funds < 0:
+        raise Wrong(
+            f"somebody took 50 between your reading and your look at the version: the account is at {funds}. "
+            "Expect the version that you have read, not one that you ask for later."
         )
     said, funds, events = _played(withdraw, [Event("deposit", {"amount": 1})] * 3)
     if (said, funds) != (True, 23):
@@ -237,6 +262,31 @@ a_withdrawal_that_holds = Exercise(
         def withdraw(store, id, amount):
             store.append(id, [Event("withdrawn", {"amount": amount})], expected=store.version(id))
             return True
+        """,
+        """
+        from eventlab import Event, VersionConflict
+
+
+        def withdraw(store, id, amount):
+            sign = {"create": 0, "deposit": 1, "withdraw": -1}
+            while True:
+                events = store.read(id)
+                if sum(sign[event.type] * event.data.get("amount", 0) for event in events) < amount:
+                    return False
+                try:
+                    store.append(id, [Event("withdraw", {"amount": amount})], expected=store.version(id))
+                    return True
+                except VersionConflict:
+                    pass
+        """,
+        """
+        from eventlab import Event
+
+
+        def withdraw(store, id, amount):
+            funds = sum(event.data["amount"] for event in store.read(id))
+            store.append(id, [Event("withdraw", {"amount": amount})], expected=store.version(id))
+            return funds >= amount
         """,
         """
         from eventlab import Event, VersionConflict
