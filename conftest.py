@@ -15,7 +15,7 @@ import pytest
 import redis
 from pymongo.database import Database
 
-from eventlab.servers import Lab, connect, own, starter
+from eventlab.servers import Lab, connect, external, starter
 from eventlab.servers.directories import DATA_VARIABLE
 
 APART = {"root": "root", "browser": "a browser", "crash": "minutes of killing"}
@@ -33,8 +33,8 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[NOT_RUN] = Counter()
     # Each worker of pytest-xdist makes its own: two of them may run the same notebook at once.
     os.environ[DATA_VARIABLE] = tempfile.mkdtemp(prefix="eventlab-tests-")
-    os.environ.pop(own.REDIS_URL, None)
-    os.environ.pop(own.MONGODB_URL, None)
+    os.environ.pop(external.REDIS_URL, None)
+    os.environ.pop(external.MONGODB_URL, None)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -16,7 +16,7 @@ import redis
 from pymongo.database import Database
 
 from benchmarks.sizes import Sizes
-from eventlab.servers import Lab, connect, own, starter
+from eventlab.servers import Lab, connect, external, starter
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Bench:
         """What a process must know to work on the same servers."""
         host, _ = self.mongo.client.address or ("", None)
         mongo = f"mongodb://{quote(host, safe='')}/{self.mongo.name}?directConnection=true"
-        return os.environ | {own.REDIS_URL: f"unix://{self.socket}", own.MONGODB_URL: mongo}
+        return os.environ | {external.REDIS_URL: f"unix://{self.socket}", external.MONGODB_URL: mongo}
 
     @contextlib.contextmanager
     def name(self, work: str) -> Iterator[str]:
@@ -83,7 +83,7 @@ def bench_on(lab: Lab, sizes: Sizes) -> Iterator[Bench]:
 @contextlib.contextmanager
 def private_bench(sizes: Sizes) -> Iterator[Bench]:
     """A bench on servers of its own, which are gone with all their data at the end."""
-    for variable in (own.REDIS_URL, own.MONGODB_URL):
+    for variable in (external.REDIS_URL, external.MONGODB_URL):
         os.environ.pop(variable, None)
     with tempfile.TemporaryDirectory(prefix="eventlab-bench-") as directory, contextlib.ExitStack() as closing:
         data = Path(directory)

@@ -75,7 +75,7 @@ def serving(bench: Bench) -> list[Row]:
             store = EventStore(bench.redis, f"{name}_{which}")
             each = max(1, min(20, events // ACCOUNTS))
             fill(store, accounts=max(ACCOUNTS, events // each), each=each)
-            command = [sys.executable, "-m", "eventlab.cli", "serve", "--category", store.category]
+            command = [sys.executable, "-m", "eventlab", "serve", "--category", store.category]
             ports[which] = closing.enter_context(_process(bench, [*command, "--collection", f"{name}_view"], name))
         bare = [sys.executable, "-m", "uvicorn", "--factory", "benchmarks.bare_api:app", "--log-level", "warning"]
         ports["bare"] = closing.enter_context(_process(bench, [*bare, "--no-access-log"], name))

@@ -175,7 +175,7 @@ def _bare(bench: Bench, name: str, number: int) -> float:
 def _running(bench: Bench, store: EventStore) -> Iterator[None]:
     # In a process of its own, as it is used: here it would share an interpreter with the one who waits for it.
     where = ["--category", store.category, "--collection", store.category, "--view", "accounts"]
-    command = [sys.executable, "-m", "eventlab.cli", "project", *where]
+    command = [sys.executable, "-m", "eventlab", "project", *where]
     with subprocess.Popen(command, env=bench.environment(), stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         process.stderr.readline()  # at work

@@ -21,12 +21,12 @@ from eventlab.errors import (
     ViewStopped,
 )
 from eventlab.events import Event, Recorded
-from eventlab.projection import Projector, ViewLag
+from eventlab.projections.projector import Projector, ViewLag
+from eventlab.projections.view import Changes, View
 from eventlab.repository import Repository
 from eventlab.servers import Lab, connect
-from eventlab.store import ANY, EXISTS, NEW, EventStore
-from eventlab.subscription import Lag, Parked, Subscription
-from eventlab.views import Changes, View
+from eventlab.store.store import ANY, EXISTS, NEW, EventStore
+from eventlab.subscriptions.subscription import Lag, Parked, Subscription
 
 __all__ = [
     "ANY",

@@ -16,8 +16,8 @@ import msgspec
 from eventlab.aggregate import Aggregate
 from eventlab.errors import InvalidEvent, Refused, VersionConflict
 from eventlab.events import Data, Recorded, encode_json, plain_json
-from eventlab.scripts import RAW
-from eventlab.store import EventStore
+from eventlab.store.scripts import RAW
+from eventlab.store.store import EventStore
 
 A = TypeVar("A", bound=Aggregate)
 R = TypeVar("R")

@@ -99,7 +99,7 @@ def lab(scratch: Path) -> Iterator[str]:
     """Run `eventlab lab` as a person would, on data of its own; give the address that opens it."""
     port, token = _free_port(), secrets.token_hex(16)
     _write_settings(scratch)
-    command = [sys.executable, "-m", "eventlab.cli", "lab", "--no-browser", "--port", str(port)]
+    command = [sys.executable, "-m", "eventlab", "lab", "--no-browser", "--port", str(port)]
     with (scratch / "lab.log").open("wb") as log:
         process = subprocess.Popen(
             [*command, "--data", str(scratch / "data")],

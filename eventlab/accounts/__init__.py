@@ -9,7 +9,7 @@ from eventlab.accounts.account import (
     UnknownAccount,
 )
 from eventlab.accounts.service import AccountService, Balance
-from eventlab.accounts.view import AccountView, EventsByType, MoneyPerDay
+from eventlab.accounts.views import AccountView, EventsByType, MoneyPerDay
 
 __all__ = [
     "Account",

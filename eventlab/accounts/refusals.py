@@ -9,8 +9,8 @@ import msgspec
 from eventlab.accounts.account import AccountExists, InsufficientFunds, InvalidAmount, TooMuchMoney, UnknownAccount
 from eventlab.errors import Refused
 from eventlab.events import Recorded, encode_json
-from eventlab.scripts import RAW
-from eventlab.store import ONCE_SECONDS, EventStore, Once
+from eventlab.store.scripts import RAW
+from eventlab.store.store import ONCE_SECONDS, EventStore, Once
 
 
 class VersionChanged(Refused):

@@ -12,7 +12,7 @@ from eventlab.accounts.refusals import Refusals, VersionChanged
 from eventlab.errors import Refused
 from eventlab.events import Recorded
 from eventlab.repository import Repository
-from eventlab.store import EventStore
+from eventlab.store.store import EventStore
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from eventlab.charts import look
+from eventlab.charts import style
 from eventlab.charts.frames import frame
-from eventlab.charts.look import BLUE, GREEN, GREY, ORANGE, PURPLE, YELLOW
+from eventlab.charts.style import BLUE, GREEN, GREY, ORANGE, PURPLE, YELLOW
 from eventlab.events import Recorded
 
 _COLOURS = (ORANGE, BLUE, PURPLE, YELLOW)
@@ -29,7 +29,7 @@ def pending(states: pd.DataFrame, *, title: str) -> Figure:
     column = {moment: at for at, moment in enumerate(moments)}
     row = {event: at for at, event in enumerate(events)}
     holders = [state for state in states["state"].unique() if state not in ("new", "done")]
-    with look.figure(title, height=1.9 + 0.42 * len(events)) as (figure, axes):
+    with style.figure(title, height=1.9 + 0.42 * len(events)) as (figure, axes):
         for holder, colour, marker in zip(holders, _COLOURS, _MARKERS, strict=False):
             held = states[states["state"] == holder]
             at = ([column[moment] for moment in held["moment"]], [row[event] for event in held["event"]])
@@ -65,7 +65,7 @@ def timeline(
     >>> timeline(store.read_all(), {"letters": "1551312827949-0"}, title="Who is where");
     """
     table = frame(events)
-    with look.figure(title, height=2.4 + 0.55 * len(followers)) as (figure, axes):
+    with style.figure(title, height=2.4 + 0.55 * len(followers)) as (figure, axes):
         for kind, colour, marker in zip(table["type"].unique(), (BLUE, GREEN, PURPLE, YELLOW), "ovD^", strict=False):
             of = table["time"][table["type"] == kind]
             axes.scatter(of, [0] * len(of), color=colour, marker=marker, s=50, label=f"{kind} ({len(of)})", zorder=3)
@@ -96,7 +96,7 @@ def shifts(work: pd.DataFrame, kills: Sequence[tuple[str, float]], *, title: str
     """
     consumers = sorted(work["consumer"].unique())
     row = {name: at for at, name in enumerate(consumers, start=1)}
-    with look.figure(title, height=2.2 + 0.6 * len(consumers)) as (figure, axes):
+    with style.figure(title, height=2.2 + 0.6 * len(consumers)) as (figure, axes):
         for again, colour, marker, label in ((False, BLUE, "o", "first time"), (True, ORANGE, "s", "again")):
             some = work[work["again"] == again]
             rows = [row[name] for name in some["consumer"]]

@@ -9,11 +9,11 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from eventlab.charts import look
-from eventlab.charts.look import BLUE, GREEN, GREY, ORANGE, PURPLE, YELLOW
-from eventlab.charts.measured import waits
+from eventlab.charts import style
+from eventlab.charts.style import BLUE, GREEN, GREY, ORANGE, PURPLE, YELLOW
+from eventlab.charts.timing import waits
 from eventlab.events import Recorded
-from eventlab.mailroom.view import STATES
+from eventlab.mailroom.mail_view import STATES
 
 #: The states in the order in which a mail passes them, each with its colour.
 COLOURS: Final = {
@@ -44,7 +44,7 @@ def funnel(states: Mapping[str, int], *, title: str) -> Figure:
     if unknown:
         raise ValueError(f"these are no states of a mail: {', '.join(sorted(unknown))}")
     total = left = sum(states.values())
-    with look.figure(title, height=2.8) as (figure, axes):
+    with style.figure(title, height=2.8) as (figure, axes):
         for row, ends in enumerate(STEPS.values()):
             lost = {state: states[state] for state in ends if states.get(state)}
             left -= sum(lost.values())
@@ -103,7 +103,7 @@ def by_sender(mails: pd.DataFrame, *, title: str, most: int = 8) -> Figure:
     table = ordered.iloc[:most].copy()
     if len(ordered) > most:
         table.loc[f"{len(ordered) - most} others"] = ordered.iloc[most:].sum()
-    with look.figure(title, height=1.9 + 0.42 * len(table)) as (figure, axes):
+    with style.figure(title, height=1.9 + 0.42 * len(table)) as (figure, axes):
         floor = pd.Series(0, index=table.index)
         rows = range(len(table))
         for state in [state for state in COLOURS if state in table]:

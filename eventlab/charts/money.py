@@ -7,9 +7,9 @@ from collections.abc import Iterable
 import pandas as pd
 from matplotlib.figure import Figure
 
-from eventlab.charts import look
+from eventlab.charts import style
 from eventlab.charts.frames import frame
-from eventlab.charts.look import BLUE, GREEN, GREY, ORANGE
+from eventlab.charts.style import BLUE, GREEN, GREY, ORANGE
 from eventlab.events import Recorded
 
 
@@ -24,7 +24,7 @@ def balance(events: Iterable[Recorded], *, title: str, unit: str = "cents") -> F
     amount = table["amount"] if "amount" in table else pd.Series(0, index=table.index)
     amount = amount.fillna(0).astype("int64")
     funds = amount.where(table["type"] == "deposit", -amount).cumsum()
-    with look.figure(title) as (figure, axes):
+    with style.figure(title) as (figure, axes):
         axes.step(table["time"], funds, where="post", color=GREY, zorder=2)
         axes.fill_between(table["time"], funds, step="post", color=GREY, alpha=0.12, linewidth=0)
         size = 60 if len(table) < 50 else 26

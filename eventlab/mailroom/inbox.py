@@ -8,11 +8,11 @@ from typing import Final
 
 from eventlab.errors import VersionConflict
 from eventlab.mailroom.errors import GmailFailed, TokenDead
-from eventlab.mailroom.gmail import Gmail
-from eventlab.mailroom.incoming import found_in, unwanted
-from eventlab.mailroom.ledger import Ledger
+from eventlab.mailroom.gmail.client import Gmail
+from eventlab.mailroom.mail.message import Message
 from eventlab.mailroom.mailbox import MAILBOX, Mailbox
-from eventlab.mailroom.message import Message
+from eventlab.mailroom.selection import found_in, unwanted
+from eventlab.mailroom.work_items import Ledger
 from eventlab.repository import Repository
 
 log = logging.getLogger(__name__)

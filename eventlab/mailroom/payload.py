@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from eventlab.mailroom.charset import clean, one_line
-from eventlab.mailroom.message import Attachment, Message
+from eventlab.mailroom.mail.charset import clean, one_line
+from eventlab.mailroom.mail.message import Attachment, Message
 
 #: CXone takes 50 KB; the rest is left to what it may put around it.
 LIMIT: Final = 48 * 1024

@@ -10,15 +10,15 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from eventlab.errors import Refused
-from eventlab.mailroom.cxone import CXone
+from eventlab.mailroom.cxone.client import CXone
 from eventlab.mailroom.errors import GmailFailed, TokenDead, WorkItemUnsent
-from eventlab.mailroom.gmail import Gmail
+from eventlab.mailroom.gmail.client import Gmail
 from eventlab.mailroom.inbox import Inbox
-from eventlab.mailroom.ledger import DOWN, Ledger
-from eventlab.mailroom.outbox import Outbox
+from eventlab.mailroom.sender import Outbox
 from eventlab.mailroom.summary import Summary
-from eventlab.mailroom.workitem import WorkItem
-from eventlab.store import EventStore
+from eventlab.mailroom.work_item import WorkItem
+from eventlab.mailroom.work_items import DOWN, Ledger
+from eventlab.store.store import EventStore
 
 log = logging.getLogger(__name__)
 

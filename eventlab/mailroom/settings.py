@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from eventlab.mailroom.cxone_settings import VARIABLES as CXONE_VARIABLES
-from eventlab.mailroom.cxone_settings import CXoneSettings
+from eventlab.mailroom.cxone.settings import VARIABLES as CXONE_VARIABLES
+from eventlab.mailroom.cxone.settings import CXoneSettings
 from eventlab.mailroom.errors import BadSetting
-from eventlab.mailroom.loopback import checked_url, is_loopback
+from eventlab.mailroom.urls import checked_url, is_loopback
 
 GMAIL: Final = "https://gmail.googleapis.com"
 ENDPOINT: Final = "EVENTLAB_GMAIL_ENDPOINT"

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from eventlab.errors import Trimmed
-from eventlab.keys import START
 from eventlab.mailroom.mailbox import MAILBOX
-from eventlab.mailroom.workitem import DONE, Status, WorkItem
-from eventlab.store import EventStore
+from eventlab.mailroom.work_item import DONE, Status, WorkItem
+from eventlab.store.keys import START
+from eventlab.store.store import EventStore
 
 
 class Worklist:

@@ -1,5 +1,1 @@
-"""Stand-ins for what a lesson or a test needs and no machine has: a line that loses answers."""
-
-from eventlab.sandbox.lossy import LossyProxy, lossy
-
-__all__ = ["LossyProxy", "lossy"]
+"""Fake servers of Gmail and CXone on loopback, and sample mail."""

@@ -10,11 +10,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from eventlab.mailroom.message import Message
+from eventlab.mailroom.mail.message import Message
 from eventlab.mailroom.settings import CLIENT, ENDPOINT, TOKEN, Settings
-from eventlab.sandbox import cxone, gmail
-from eventlab.sandbox.gmail_error import GoogleError
-from eventlab.sandbox.mails import Sample
+from eventlab.sandbox.cxone import app as cxone
+from eventlab.sandbox.gmail import app as gmail
+from eventlab.sandbox.gmail.error import GoogleError
+from eventlab.sandbox.samples import Sample
 from eventlab.sandbox.serving import Serving
 
 

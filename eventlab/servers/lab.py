@@ -14,7 +14,7 @@ import pymongo
 import redis
 from pymongo.database import Database
 
-from eventlab.servers import directories, health, lease, own, replica_set, starter
+from eventlab.servers import directories, external, health, lease, replica_set, starter
 from eventlab.servers.config import MONGOD, REDIS
 
 DATABASE = "eventlab"
@@ -89,7 +89,7 @@ def connect(data: Path | str | None = None) -> Lab:
 
     Example: ``lab = connect()``
     """
-    urls = {REDIS: os.environ.get(own.REDIS_URL), MONGOD: os.environ.get(own.MONGODB_URL)}
+    urls = {REDIS: os.environ.get(external.REDIS_URL), MONGOD: os.environ.get(external.MONGODB_URL)}
     wanted = {name for name, url in urls.items() if not url}
     with contextlib.ExitStack() as undo:
         directory, sockets = None, dict[str, str]()
@@ -113,13 +113,13 @@ def _hang_up(client: replica_set.Client) -> None:
 
 def _redis(url: str | None, sockets: dict[str, str]) -> redis.Redis:
     if url:
-        return own.own_redis(url)
+        return external.own_redis(url)
     return redis.Redis(unix_socket_path=sockets[REDIS], decode_responses=True)
 
 
 def _mongodb(url: str | None, sockets: dict[str, str]) -> Database[dict[str, Any]]:
     if url:
-        return own.own_mongodb(url).get_default_database(DATABASE)
+        return external.own_mongodb(url).get_default_database(DATABASE)
     url = replica_set.socket_url(sockets[MONGOD])
     client: replica_set.Client = pymongo.MongoClient(url, serverSelectionTimeoutMS=PATIENCE_MS)
     return client[DATABASE]

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 from eventlab import Recorded
-from eventlab.exercises import Exercise, Wrong
+from eventlab.lessons.exercise import Exercise, Wrong
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 

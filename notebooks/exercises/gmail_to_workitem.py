@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from eventlab.exercises import Exercise, Wrong
+from eventlab.lessons.exercise import Exercise, Wrong
 
 FATES = {"done", "again", "refused", "doubt"}
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from eventlab import NEW, Changes, Event, EventStore, Projector, Recorded, connect
-from eventlab.exercises import Exercise, Wrong
+from eventlab.lessons.exercise import Exercise, Wrong
 
 
 def _judge_fates(answer: dict[str, Any]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from eventlab import Recorded
-from eventlab.exercises import Exercise, Wrong
+from eventlab.lessons.exercise import Exercise, Wrong
 
 
 def _events(*steps: tuple[str, int]) -> list[Recorded]:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from eventlab import NEW, Event, EventStore, Recorded, Subscription, connect
-from eventlab.exercises import Exercise, Wrong
+from eventlab.lessons.exercise import Exercise, Wrong
 
 
 def _judge_steps(steps: dict[str, str]) -> None:

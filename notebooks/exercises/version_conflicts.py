@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from eventlab import ANY, EXISTS, NEW, Event, EventStore, Recorded, VersionConflict, connect
-from eventlab.exercises import Exercise, Wrong
+from eventlab.lessons.exercise import Exercise, Wrong
 
 
 def _judge_expectations(answer: dict[str, Any]) -> None:

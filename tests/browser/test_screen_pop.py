@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from eventlab.mailroom.cxone import CXone
-from eventlab.sandbox import screen_pop
-from eventlab.sandbox.cxone import create_app
+from eventlab.mailroom.cxone.client import CXone
+from eventlab.sandbox.cxone import screen_pop
+from eventlab.sandbox.cxone.app import create_app
 from eventlab.sandbox.serving import Serving
-from tests.scripted_server import ScriptedServer
-from tests.servers_helper import eventually
+from tests.support.scripted_server import ScriptedServer
+from tests.support.servers import eventually
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, Dialog, Page

@@ -18,7 +18,7 @@ import psutil
 import pytest
 
 from eventlab.servers import Lab
-from tests.test_api import Served, serving
+from tests.accounts.http.test_app import Served, serving
 
 pytestmark = pytest.mark.crash
 

@@ -22,11 +22,11 @@ from pymongo.errors import OperationFailure, PyMongoError
 
 from eventlab import Changes, Event, EventStore, NoReplicaSet, Projector
 from eventlab.accounts import AccountView
-from eventlab.accounts.projecting import views
-from eventlab.keys import order
-from eventlab.servers import own
-from eventlab.views import View
-from tests.crash.servers import DOWN, MongoServer, RedisServer, mongod, redis_server, wait_for
+from eventlab.cli.project import views
+from eventlab.projections.view import View
+from eventlab.servers import external
+from eventlab.store.keys import order
+from tests.support.crash_servers import DOWN, MongoServer, RedisServer, mongod, redis_server, wait_for
 
 pytestmark = pytest.mark.crash
 
@@ -36,7 +36,7 @@ SPAWN = multiprocessing.get_context("spawn")
 CATEGORY, COLLECTION = "accountStream", "accountCollection"
 EVENTS, ACCOUNTS, AT_ONCE = 20_000, 200, 5
 KILLS, SERVER_KILLS, PROJECTORS = 30, 2, 3
-PROJECT = [sys.executable, "-m", "eventlab.cli", "project"]
+PROJECT = [sys.executable, "-m", "eventlab", "project"]
 
 
 class Crew:
@@ -44,7 +44,7 @@ class Crew:
 
     def __init__(self, redis_server: RedisServer, mongod: MongoServer, command: list[str], number: int) -> None:
         self._command = command
-        self._env = os.environ | {own.REDIS_URL: redis_server.url, own.MONGODB_URL: mongod.url}
+        self._env = os.environ | {external.REDIS_URL: redis_server.url, external.MONGODB_URL: mongod.url}
         self.said: list[str] = []
         self._readers: list[threading.Thread] = []
         self.processes = [self._start() for _ in range(number)]
@@ -228,8 +228,8 @@ class Before(Outside):
 
 
 def project_wrongly(redis_url: str, mongo_url: str, kind: type[Projector]) -> None:
-    store = EventStore(own.own_redis(redis_url), CATEGORY)
-    mongo = own.own_mongodb(mongo_url)["eventlab"]
+    store = EventStore(external.own_redis(redis_url), CATEGORY)
+    mongo = external.own_mongodb(mongo_url)["eventlab"]
     kind(store, mongo, AccountView(COLLECTION), batch=100).run(threading.Event())
 
 
@@ -365,7 +365,7 @@ def test_a_mongod_without_replica_set_is_named(redis_server: RedisServer, tmp_pa
 
 def read_all_the_time(url: str, path: str, stop: Any) -> None:
     """A reader who asks 100 times a second, and iterates; what he saw that cannot be is written down."""
-    mongo = own.own_mongodb(url)["eventlab"]
+    mongo = external.own_mongodb(url)["eventlab"]
     accounts, newest, polls, ended, faults = mongo[COLLECTION], Counter[str](), 0, 0, list[str]()
     while not stop.is_set():
         begun = time.monotonic()

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from eventlab.mailroom.disk import Disk
+from eventlab.mailroom.durability import Disk
 from eventlab.mailroom.mailbox import MAILBOX
 from eventlab.sandbox.faults import Fault
-from tests.crash.servers import RedisServer, redis_server
-from tests.mailroom_helper import BATCH, ITEMS, Room, Where, mail, room, routing, wait_until
+from tests.support.crash_servers import RedisServer, redis_server
+from tests.support.mailroom import BATCH, ITEMS, Room, Where, mail, room, routing, wait_until
 
 pytestmark = pytest.mark.crash
 

@@ -16,8 +16,8 @@ import pytest
 import redis
 
 from eventlab import ANY, Event, EventStore
-from eventlab.subscription import Lag, Subscription
-from tests.crash.servers import DOWN, RedisServer, answers, redis_server, wait_for
+from eventlab.subscriptions.subscription import Lag, Subscription
+from tests.support.crash_servers import DOWN, RedisServer, answers, redis_server, wait_for
 
 pytestmark = pytest.mark.crash
 

@@ -1,0 +1,237 @@
+"""The account service over HTTP: the original's four routes, and what a client expects beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from datetime import datetime
+from typing import Annotated, Any, Final
+from urllib.parse import quote
+
+import pymongo
+from fastapi import Depends, FastAPI, Header, HTTPException, Path, Query, Request, Response
+
+from eventlab.accounts.account import UnknownAccount
+from eventlab.accounts.http import listing
+from eventlab.accounts.http.claims import Claims
+from eventlab.accounts.http.correlation import Correlation
+from eventlab.accounts.http.etag import wanted
+from eventlab.accounts.http.openapi import ETAG, ID_SCHEMA, IF_MATCH, describe, request_body, responses
+from eventlab.accounts.http.responses import answer, answer_errors
+from eventlab.accounts.http.schemas import (
+    Accounts,
+    Events,
+    Health,
+    Money,
+    Moved,
+    NewAccount,
+    Opened,
+    parsed,
+    received,
+    stored,
+    usable,
+    whole,
+)
+from eventlab.accounts.service import AccountService, Balance
+from eventlab.events import Recorded
+
+MAX_BODY: Final = 65_536
+PAGE: Final = 1000
+PATIENCE: Final = 2.0
+
+Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
+Body = Annotated[bytes, Depends(received)]
+AccountId = Annotated[str, Path(description="The account's id", json_schema_extra=ID_SCHEMA)]
+Key = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        pattern="^[!-~]{1,255}$",
+        description="A new one for each new request. For a day, a repeat with it gets the first answer and does "
+        "nothing, whatever has happened by then, a refusal too: for another try take a new key.",
+    ),
+]
+Version = Annotated[int | None, Query(ge=1, le=2**53, description="The account as it was at this version")]
+At = Annotated[
+    str | None,
+    Query(
+        description="The account as it was at this time: ISO 8601 with a zone, such as 2026-01-01T00:00:00Z",
+        json_schema_extra={"format": "date-time"},
+    ),
+]
+After = Annotated[int, Query(ge=0, le=2**53, description="The version behind which the page begins")]
+Limit = Annotated[int, Query(ge=1, le=PAGE, description="How many there are on a page, at most")]
+Sort = Annotated[listing.Sort, Query(description="What the accounts are sorted by; with - from the highest down")]
+Place = Annotated[str | None, Query(min_length=1, description="The `next` of the page before, with the same `sort`")]
+
+
+def create_app(
+    service: AccountService,
+    view: listing.Documents | None = None,
+    *,
+    max_body: int = MAX_BODY,
+    lifespan: Lifespan | None = None,
+) -> FastAPI:
+    """The app, on a service and on the collection of its view; without a view there is no ``GET /accounts``.
+
+    A body of more than ``max_body`` bytes is refused. ``lifespan`` is FastAPI's: what is done at the start and end.
+
+    Example: ``create_app(AccountService(EventStore(lab.redis, "accountStream")), lab.mongo.accountCollection)``
+    """
+    app = FastAPI(
+        title="eventlab accounts",
+        version="1.0.0",
+        description="Accounts that keep their state as events. Amounts are whole numbers of the smallest unit.",
+        redirect_slashes=False,
+        lifespan=lifespan,
+    )
+    app.state.max_body = max_body
+    app.add_middleware(Correlation)
+    answer_errors(app)
+    _write_routes(app, Commands(service))
+    _read_routes(app, Queries(service))
+    if view is not None:
+        _view_routes(app, Listing(view))
+    _health_routes(app, Probes(service, view))
+    describe(app)
+    return app
+
+
+class Commands:
+    """What changes an account."""
+
+    def __init__(self, service: AccountService) -> None:
+        self._service = service
+        self._claims = Claims(service.accounts.store)
+
+    def create(self, request: Request, body: Body, key: Key = None) -> Response:
+        """Open an account"""
+        id = usable(parsed(body, NewAccount).id)
+        event = self._service.create(id, **self._options(request, key, id, "create"))
+        place = {"Location": f"/accounts/{quote(id, safe='')}"}
+        return answer(201, Opened(id), version=event.version, headers=place)
+
+    def deposit(self, request: Request, id: AccountId, body: Body, key: Key = None) -> Response:
+        """Put money in"""
+        return self._move(self._service.deposit, request, id, body, key)
+
+    def withdraw(self, request: Request, id: AccountId, body: Body, key: Key = None) -> Response:
+        """Take money out"""
+        return self._move(self._service.withdraw, request, id, body, key)
+
+    def _move(
+        self,
+        command: Callable[..., Recorded],
+        request: Request,
+        id: str,
+        body: bytes,
+        key: str | None,
+    ) -> Response:
+        amount, versions = whole(parsed(body, Money).amount), wanted(request.headers.getlist("If-Match"))
+        options = self._options(request, key, usable(id), f"{command.__name__} {amount}")
+        event = command(id, amount, versions=versions, **options)
+        return answer(200, Moved(id, event.data["amount"]), version=event.version)
+
+    def _options(self, request: Request, key: str | None, id: str, command: str) -> dict[str, Any]:
+        if key is not None:
+            self._claims.claim(key, id, command)
+        return {"once": key, "meta": {"correlation_id": request.state.correlation_id}}
+
+
+class Queries:
+    """What an account holds, and how it came to it."""
+
+    def __init__(self, service: AccountService) -> None:
+        self._service = service
+
+    def fetch(self, id: AccountId, version: Version = None, at: At = None) -> Response:
+        """What an account holds: now, at a version, or at a time"""
+        if version is not None and at is not None:
+            raise HTTPException(400, "version, at: give one of the two")
+        balance = self._service.fetch(usable(id), version=version, at=None if at is None else _moment(at))
+        if version is not None and balance.version < version:
+            raise HTTPException(404, f"version: account {id!r} is at {balance.version}, {version} is yet to come")
+        return answer(200, balance, version=balance.version)
+
+    def events(self, id: AccountId, after: After = 0, limit: Limit = 100) -> Response:
+        """The events of an account, oldest first, page by page"""
+        store = self._service.accounts.store
+        found = store.read(usable(id), after=after, limit=limit + 1)
+        if not found and not store.version(id):
+            raise UnknownAccount(id)
+        page = found[:limit]
+        return answer(200, Events(id, [stored(one) for one in page], page[-1].version if found[limit:] else None))
+
+
+class Listing:
+    """All accounts, as the view has them: a moment behind their events."""
+
+    def __init__(self, view: listing.Documents) -> None:
+        self._view = view
+
+    def accounts(self, sort: Sort = "id", after: Place = None, limit: Limit = 100) -> Response:
+        """All accounts, from the view, sorted, page by page"""
+        return answer(200, listing.page(self._view, sort=sort, after=after, limit=limit))
+
+
+class Probes:
+    """How the service is."""
+
+    def __init__(self, service: AccountService, view: listing.Documents | None) -> None:
+        self._redis, self._view = service.accounts.store.redis, view
+
+    async def health(self) -> Response:
+        """Is the process alive?"""
+        return answer(200, Health())
+
+    def ready(self) -> Response:
+        """Do Redis and MongoDB answer?"""
+        self._redis.ping()
+        if self._view is not None:
+            with pymongo.timeout(PATIENCE):
+                self._view.database.command("ping")
+        return answer(200, Health())
+
+
+def _moment(text: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise HTTPException(400, f"at: {error}; in a URL write + as %2B") from error
+    if moment.tzinfo is None:
+        raise HTTPException(400, "at: give it a zone, such as 2026-01-01T00:00:00Z")
+    return moment
+
+
+def _write_routes(app: FastAPI, commands: Commands) -> None:
+    place = {"description": "The account's path", "schema": {"type": "string"}}
+    app.post(
+        "/accounts",
+        status_code=201,
+        response_class=Response,
+        responses=responses(201, Opened, 400, 409, 413, 422, ETag=ETAG, Location=place),
+        openapi_extra=request_body(NewAccount),
+    )(commands.create)
+    for name, command in {"deposits": commands.deposit, "withdrawals": commands.withdraw}.items():
+        app.post(
+            f"/accounts/{{id}}/{name}",
+            response_class=Response,
+            responses=responses(200, Moved, 400, 404, 409, 412, 413, 422, ETag=ETAG),
+            openapi_extra=request_body(Money, IF_MATCH),
+        )(command)
+
+
+def _read_routes(app: FastAPI, queries: Queries) -> None:
+    account = responses(200, Balance, 400, 404, ETag=ETAG)
+    app.get("/accounts/{id}", response_class=Response, responses=account)(queries.fetch)
+    events = responses(200, Events, 400, 404)
+    app.get("/accounts/{id}/events", response_class=Response, responses=events)(queries.events)
+
+
+def _view_routes(app: FastAPI, all: Listing) -> None:
+    app.get("/accounts", response_class=Response, responses=responses(200, Accounts, 400))(all.accounts)
+
+
+def _health_routes(app: FastAPI, probes: Probes) -> None:
+    app.get("/healthz", response_class=Response, responses=responses(200, Health))(probes.health)
+    app.get("/readyz", response_class=Response, responses=responses(200, Health))(probes.ready)

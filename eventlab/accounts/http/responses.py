@@ -1,0 +1,121 @@
+"""The answers: a struct as JSON, and an error as the code and the sentence that the client gets."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final
+
+import msgspec
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from pymongo.errors import ConnectionFailure
+from redis import ConnectionError as RedisConnectionError
+from redis import TimeoutError as RedisTimeoutError
+from starlette.exceptions import HTTPException
+from starlette.routing import Match
+
+from eventlab.accounts.account import AccountExists, InsufficientFunds, TooMuchMoney, UnknownAccount
+from eventlab.accounts.http.etag import etag
+from eventlab.accounts.http.schemas import Conflict, Error
+from eventlab.accounts.refusals import VersionChanged
+from eventlab.errors import InvalidName, KeyReused, NotAdopted, Refused, VersionConflict
+
+Handler = Callable[[Request, Any], Awaitable[Response]]
+
+FIELDS: Final[Mapping[type, str]] = {AccountExists: "id", InsufficientFunds: "amount", TooMuchMoney: "amount"}
+
+
+def answer(
+    code: int, body: object, *, version: int | None = None, headers: Mapping[str, str] | None = None
+) -> Response:
+    """A struct as an answer, with the account's version as its ETag.
+
+    Example: ``answer(200, Moved("JohnDoe", 100), version=2)``
+    """
+    fields = dict(headers or {})
+    if version is not None:
+        fields["ETag"] = etag(version)
+    return Response(msgspec.json.encode(body), code, fields, "application/json")
+
+
+def error(code: int, message: str, headers: Mapping[str, str] | None = None) -> Response:
+    """An error as an answer.
+
+    Example: ``error(404, "account 'JohnDoe' does not exist")``
+    """
+    return answer(code, Error(message), headers=headers)
+
+
+def answer_errors(app: FastAPI) -> None:
+    """Answer every error that a request can meet as ``{"errorMessage": …}``.
+
+    Example: ``answer_errors(app)``
+    """
+    handlers: dict[type[Exception], Handler] = {
+        UnknownAccount: _plainly(404),
+        InvalidName: _plainly(400),
+        Refused: _refused,
+        VersionConflict: _at_version(409),
+        VersionChanged: _at_version(412),
+        KeyReused: _key_reused,
+        RequestValidationError: _invalid,
+        HTTPException: _http,
+        NotAdopted: _plainly(503),
+        RedisConnectionError: _unavailable,
+        RedisTimeoutError: _unavailable,
+        ConnectionFailure: _unavailable,
+        Exception: _failed,
+    }
+    for kind, handler in handlers.items():
+        app.add_exception_handler(kind, handler)
+
+
+def _plainly(code: int) -> Handler:
+    async def handle(_request: Request, problem: Exception) -> Response:
+        return error(code, str(problem))
+
+    return handle
+
+
+async def _refused(_request: Request, problem: Refused) -> Response:
+    field = FIELDS.get(type(problem))
+    return error(400, f"{field}: {problem}" if field else str(problem))
+
+
+def _at_version(code: int) -> Handler:
+    async def handle(_request: Request, problem: VersionConflict | VersionChanged) -> Response:
+        return answer(code, Conflict(str(problem), problem.actual), version=problem.actual)
+
+    return handle
+
+
+async def _key_reused(_request: Request, problem: KeyReused) -> Response:
+    return error(422, f"Idempotency-Key {problem.key!r} stands for another request: take a new key for a new request")
+
+
+async def _invalid(_request: Request, problem: RequestValidationError) -> Response:
+    return error(400, "; ".join(f"{one['loc'][-1]}: {one['msg']}" for one in problem.errors()))
+
+
+async def _http(request: Request, problem: HTTPException) -> Response:
+    headers = problem.headers
+    if problem.status_code == 405:
+        headers = {"Allow": ", ".join(sorted(_methods(request)))}
+    return error(problem.status_code, problem.detail, headers)
+
+
+def _methods(request: Request) -> set[str]:
+    # Starlette names those of the first route only, and two routes may share a path.
+    routes = [route for route in request.app.routes if route.matches(request.scope)[0] is not Match.NONE]
+    return {method for route in routes for method in route.methods}
+
+
+async def _unavailable(_request: Request, problem: Exception) -> Response:
+    server = "MongoDB" if isinstance(problem, ConnectionFailure) else "Redis"
+    return error(503, f"{server} does not answer: try again, with the same Idempotency-Key", {"Retry-After": "1"})
+
+
+async def _failed(request: Request, _problem: Exception) -> Response:
+    # Outside of all middleware, hence the header; the error itself goes on to the server's log.
+    id: str = request.state.correlation_id
+    return error(500, f"a fault of the service; its log says more ({id})", {"X-Correlation-Id": id})

@@ -1,0 +1,35 @@
+"""The one look of all figures: colours, and how a figure begins."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from importlib import resources
+from typing import Final
+
+import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
+
+# Okabe and Ito's palette (https://jfly.uni-koeln.de/color/): told apart by every kind of colour vision.
+BLUE: Final = "#0072B2"
+ORANGE: Final = "#D55E00"
+GREEN: Final = "#009E73"
+PURPLE: Final = "#CC79A7"
+YELLOW: Final = "#E69F00"
+GREY: Final = "#595959"
+
+
+@contextlib.contextmanager
+def figure(title: str, *, height: float = 4.2) -> Iterator[tuple[Figure, Axes]]:
+    """The one place where a figure begins, so that all have one look (eventlab.mplstyle).
+
+    >>> with style.figure("Deposits") as (figure, axes):
+    ...     axes.plot(days, amounts)
+    """
+    with resources.as_file(resources.files("eventlab.charts") / "eventlab.mplstyle") as look, plt.style.context(look):
+        drawn, axes = plt.subplots(figsize=(9, height))
+        axes.set_title(title)
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+        yield drawn, axes

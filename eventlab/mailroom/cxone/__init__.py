@@ -1,0 +1,1 @@
+"""NICE CXone: its API, the tokens for it, and its errors."""

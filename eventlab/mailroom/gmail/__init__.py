@@ -1,0 +1,1 @@
+"""Gmail: its API, the credentials for it, and its errors."""

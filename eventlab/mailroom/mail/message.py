@@ -1,0 +1,243 @@
+"""A mail of Gmail's as the mailroom knows it: who wrote, when, what about, and the words. No mail is too odd for it."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import html
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from email.message import Message as Part
+from typing import Any, Final, Self
+
+from eventlab.mailroom.mail.automatic import Automatic, automatic
+from eventlab.mailroom.mail.body import LONGEST_NAME, NO_NAME, Attachment, Body, body_of, parameter
+from eventlab.mailroom.mail.charset import clean, one_line
+from eventlab.mailroom.mail.header import Address, addresses, as_bytes, words
+from eventlab.mailroom.mail.mime import parse, parse_headers
+
+__all__ = ["Attachment", "Automatic", "Message"]
+
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+MOST_REFERENCES: Final = 100
+MOST_PARTS: Final = 200
+MOST_OF_A_NAME: Final = 5
+LONGEST_FROM: Final = 8 * 1024
+LONGEST_SUBJECT: Final = 2000
+REFERENCE: Final = re.compile(r"<[^<>\s]{1,998}>")
+SENDERS: Final = ("from", "sender", "reply-to", "return-path")
+#: What the parsers of mail, headers, dates, charsets and HTML have been seen to raise on some mail or other: unknown
+#: charsets (LookupError), bad bytes and dates (ValueError, OverflowError), faults of the library on odd structures
+#: (AttributeError, TypeError, AssertionError), mails in mails without end (RecursionError). One mail stops no other.
+FAULTS: Final = (
+    LookupError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    AssertionError,
+    ArithmeticError,
+    RecursionError,
+    NotImplementedError,
+)
+
+Headers = dict[str, list[bytes]]
+
+
+@dataclass(frozen=True)
+class Message:
+    """A mail. ``text`` is for people; ``html`` is as it came: never show it uncleaned.
+
+    ``date`` is when Gmail took it in, UTC; ``size`` is in bytes. ``automatic`` says why no person seems to have
+    written it; ``problem`` why it could not be read, and then ``text`` is Gmail's snippet. Names, addresses and texts
+    are not in its repr, so not in a log.
+
+    >>> Message.from_gmail({"id": "18c2", "snippet": "Hello"})
+    Message(gmail_id='18c2', thread_id='18c2', size=0)
+    """
+
+    gmail_id: str
+    thread_id: str
+    sender_name: str = field(repr=False)
+    sender_address: str = field(repr=False)
+    raw_from: str = field(repr=False)
+    subject: str = field(repr=False)
+    date: datetime = field(repr=False)
+    text: str = field(repr=False)
+    html: str = field(repr=False)
+    attachments: tuple[Attachment, ...] = field(repr=False)
+    message_id: str = field(repr=False)
+    references: tuple[str, ...] = field(repr=False)
+    automatic: Automatic | None = field(repr=False)
+    label_ids: tuple[str, ...] = field(repr=False)
+    size: int
+    problem: str | None = field(default=None, repr=False)
+
+    @classmethod
+    def from_gmail(cls, resource: Mapping[str, Any]) -> Self:
+        """Read an answer of users.messages.get: format raw, or, for a huge mail, full or metadata. It never raises.
+
+        Example: ``Message.from_gmail(service.users().messages().get(userId="me", id=id, format="raw").execute())``
+        """
+        raw = _raw(resource)
+        if raw is None:
+            return cls(**_of_parts(resource))
+        try:
+            mail = parse(raw)
+            headers, body = _headers(mail.raw_items()), body_of(mail)
+            return cls(**_known(resource, len(raw)), **_told(headers, mail), **_body(body))
+        except FAULTS as fault:
+            return cls(**_of_start(resource, raw, fault))
+
+    @property
+    def has_html(self) -> bool:
+        """Whether the mail came with HTML."""
+        return bool(self.html)
+
+    @property
+    def sender_domain(self) -> str:
+        """The domain of the sender's address in small letters; "" if there is no address."""
+        return self.sender_address.rpartition("@")[2].lower()
+
+
+# ----------------------------------------------------------------------------------------------- the ways to read one
+
+
+def _of_start(resource: Mapping[str, Any], raw: bytes, fault: BaseException) -> dict[str, Any]:
+    """Read no more than the headers."""
+    why = str(fault) if type(fault).__module__.startswith("eventlab") else type(fault).__name__
+    problem = f"the mail could not be read ({why}): its text is Gmail's first words of it"
+    try:
+        mail = parse_headers(raw)
+        told = _told(_headers(mail.raw_items()), mail)
+    except FAULTS:
+        told = _told({}, Part())
+    return {**_known(resource, len(raw)), **told, **_snippet(resource), "problem": problem}
+
+
+def _of_parts(resource: Mapping[str, Any]) -> dict[str, Any]:
+    """Read what Gmail says about a mail that was too large to be fetched: its headers, and the names of its parts."""
+    payload = resource.get("payload")
+    payload = payload if isinstance(payload, Mapping) else {}
+    part = Part()
+    for name, value in _pairs(payload):
+        if name.lower() == "content-type":
+            part["content-type"] = one_line(value)[:LONGEST_SUBJECT]
+    known = _known(resource, 0)
+    problem = f"only the headers of the mail were fetched ({known['size']:,} bytes are too many): open it in Gmail"
+    try:
+        told = _told(_headers(_pairs(payload)), part)
+    except FAULTS:
+        told = _told({}, Part())
+    return {**known, **told, **_snippet(resource), "attachments": tuple(_named(payload)), "problem": problem}
+
+
+def _pairs(payload: Mapping[str, Any]) -> list[tuple[str, str]]:
+    found = payload.get("headers")
+    listed = found if isinstance(found, list) else []
+    return [(str(one.get("name")), str(one.get("value"))) for one in listed if isinstance(one, Mapping)]
+
+
+def _named(payload: Mapping[str, Any]) -> Iterable[Attachment]:
+    stack, seen = [payload], 0
+    while stack and seen < MOST_PARTS:
+        part = stack.pop()
+        seen += 1
+        inner, body = part.get("parts"), part.get("body")
+        stack.extend(one for one in reversed(inner if isinstance(inner, list) else []) if isinstance(one, Mapping))
+        name = one_line(str(part.get("filename") or ""))[:LONGEST_NAME]
+        if name or (isinstance(body, Mapping) and body.get("attachmentId") and not inner):
+            size = _number(body.get("size") if isinstance(body, Mapping) else 0)
+            yield Attachment(name or NO_NAME, one_line(str(part.get("mimeType") or ""))[:LONGEST_NAME], size)
+
+
+# -------------------------------------------------------------------------------------------------------- its pieces
+
+
+def _raw(resource: Mapping[str, Any]) -> bytes | None:
+    encoded = resource.get("raw")
+    if not isinstance(encoded, str):
+        return None
+    data = encoded.encode("ascii", "ignore")
+    try:
+        return base64.urlsafe_b64decode(data + b"=" * (-len(data) % 4))
+    except binascii.Error:
+        return b""
+
+
+def _known(resource: Mapping[str, Any], size: int) -> dict[str, Any]:
+    """Give what Gmail says about a mail beside it."""
+    id = one_line(str(resource.get("id") or ""))
+    labels = resource.get("labelIds")
+    return {
+        "gmail_id": id,
+        "thread_id": one_line(str(resource.get("threadId") or id)),
+        "date": _moment(resource.get("internalDate")),
+        "label_ids": tuple(str(label) for label in labels) if isinstance(labels, list | tuple) else (),
+        "size": size or _number(resource.get("sizeEstimate")),
+    }
+
+
+def _snippet(resource: Mapping[str, Any]) -> dict[str, Any]:
+    return _body(Body(clean(html.unescape(str(resource.get("snippet") or ""))).strip(), "", ()))
+
+
+def _body(body: Body) -> dict[str, Any]:
+    return {"text": body.text, "html": body.html, "attachments": body.attachments}
+
+
+def _headers(pairs: Iterable[tuple[str, object]]) -> Headers:
+    headers: Headers = {}
+    for name, value in pairs:
+        values = headers.setdefault(name.lower(), [])
+        if len(values) < MOST_OF_A_NAME:
+            values.append(as_bytes(value))
+    return headers
+
+
+def _told(headers: Headers, mail: Part) -> dict[str, Any]:
+    """Give what a mail says about itself in its headers."""
+    hint = parameter(mail, "charset")
+    sender = _sender(headers, hint)
+    ids = REFERENCE.findall(_first(headers, "message-id"))
+    listed = REFERENCE.findall(" ".join(_first(headers, name) for name in ("references", "in-reply-to")))
+    plain = {name: [words(value) for value in values] for name, values in headers.items() if name not in SENDERS[:3]}
+    return {
+        "sender_name": sender.name,
+        "sender_address": sender.address,
+        "raw_from": _first(headers, "from", hint),
+        "subject": _first(headers, "subject", hint)[:LONGEST_SUBJECT],
+        "message_id": ids[0] if ids else _first(headers, "message-id")[:998],
+        "references": tuple(dict.fromkeys(listed))[-MOST_REFERENCES:],
+        "automatic": automatic(
+            plain,
+            content_type=mail.get_content_type(),
+            report_type=parameter(mail, "report-type").lower(),
+            sender=sender.address,
+        ),
+    }
+
+
+def _first(headers: Headers, name: str, hint: str | None = None) -> str:
+    return words(headers.get(name, [b""])[0], hint)
+
+
+def _sender(headers: Headers, hint: str | None) -> Address:
+    """Find who wrote: the first with an address, and From before all others; a name is better than nothing."""
+    values = {name: [value[:LONGEST_FROM] for value in headers.get(name, ())] for name in SENDERS}
+    found = {name: [one for value in values[name] for one in addresses(value, hint)] for name in SENDERS}
+    with_address = (one for name in SENDERS for one in found[name] if one.address)
+    return next(with_address, (found["from"] or [Address("", "")])[0])
+
+
+def _number(value: object) -> int:
+    return int(value) if isinstance(value, int | str) and re.fullmatch(r"\d{1,18}", str(value)) else 0
+
+
+def _moment(value: object) -> datetime:
+    """Read milliseconds; the epoch stands for a date that Gmail does not give."""
+    try:
+        return EPOCH + timedelta(milliseconds=_number(value))
+    except OverflowError:
+        return EPOCH

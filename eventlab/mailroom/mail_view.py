@@ -1,0 +1,60 @@
+"""The mailroom as documents: one per mail, with its state and nothing of what it says."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from eventlab.events import Recorded
+from eventlab.projections.view import Changes
+
+#: The state that a mail is in after an event of a type.
+STATES = {
+    "received": "received",
+    "submitting": "submitting",
+    "submitted": "submitted",
+    "confirmed": "submitted",
+    "refused": "refused",
+    "unsent": "received",
+    "resent": "received",
+    "in_doubt": "in_doubt",
+    "held": "held",
+    "skipped": "skipped",
+}
+KEPT = 10
+
+
+class MailView:
+    """A document per mail: ``{_id, state, since, domain, received, attempts, contact_id, contact_ids, reason, ...}``.
+
+    ``since`` is when the state changed last, ``received`` when Gmail took the mail in. More than one ``contact_ids``
+    are work items that CXone holds of the same mail.
+
+    >>> lab.mongo.mailCollection.find_one({"_id": "18c2a0b1c2d3e4f5"}, {"state": 1, "domain": 1})
+    {'_id': '18c2a0b1c2d3e4f5', 'state': 'submitted', 'domain': 'example.com'}
+    """
+
+    def __init__(self, name: str = "mailCollection") -> None:
+        self.name = name
+
+    def apply(self, event: Recorded, changes: Changes) -> None:
+        """Fold one event; raises ValueError for a type that is none of a work item's."""
+        if event.type == "listed":
+            return
+        if event.type not in STATES and event.type != "late":
+            raise ValueError(f"a work item has no event of type {event.type!r}")
+        mail, data = changes[event.id], event.data
+        if event.type in STATES:
+            mail.set("state", STATES[event.type])
+            mail.set("since", event.time)
+            mail.set("reason", data.get("reason"))
+        if event.type == "received":
+            mail.set("received", datetime.fromtimestamp(data["date"] / 1000, UTC))
+            for field in ("domain", "thread_id", "size", "automatic"):
+                mail.set(field, data.get(field))
+        if event.type == "submitting":
+            mail.set("attempts", data["attempt"])
+            mail.set("router", data["router"])
+        if event.type in ("submitted", "confirmed") and data["contact_id"]:
+            mail.set("contact_id", data["contact_id"])
+        if "submitted" in (event.type, data.get("outcome")):
+            mail.push("contact_ids", data["contact_id"], keep=KEPT)

@@ -1,0 +1,1 @@
+"""A fake NICE CXone: tokens, routing, agent sessions and the screen pop."""

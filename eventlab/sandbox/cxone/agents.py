@@ -1,0 +1,153 @@
+"""CXone's agent sessions at the stand-in: log in, wait for the next event, accept, reject, end."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import math
+from collections.abc import Callable
+from typing import Any, Final
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from eventlab.sandbox.cxone.auth import AGENT
+from eventlab.sandbox.cxone.routing import Routing, Session, WrongState
+
+LONGEST_POLL: Final = 60.0
+Check = Callable[[Request, str], Response | None]
+
+
+def refuse(status: int, description: str) -> Response:
+    """A refusal as CXone words it: the reason is in a header, and the body is empty.
+
+    >>> refuse(400, "Point of contact is not valid").headers["icStatusDescription"]
+    'Point of contact is not valid'
+    """
+    return Response(status_code=status, headers={"icStatusDescription": description})
+
+
+class AgentSessions:
+    """The sessions by their ids. An id is good for one answer to get-next-event, which brings the next one.
+
+    Example: ``app.include_router(AgentSessions(routing, check).routes(), prefix="/incontactapi/services/{version}")``
+    """
+
+    def __init__(self, routing: Routing, check: Check) -> None:
+        self._routing, self._check = routing, check
+        self._open: dict[str, Session] = {}
+        self._past: set[str] = set()
+        self._numbers = itertools.count(1)
+        self._news = asyncio.Condition()
+
+    async def changed(self) -> None:
+        """Wake who waits for an event: the routing has changed.
+
+        Example: ``await sessions.changed()``
+        """
+        async with self._news:
+            self._news.notify_all()
+
+    def routes(self) -> APIRouter:
+        """The routes of sessions and of contacts.
+
+        Example: ``app.include_router(sessions.routes())``
+        """
+        routes = APIRouter()
+        routes.add_api_route("/agent-sessions", self._start, methods=["POST"])
+        routes.add_api_route("/agent-sessions/{session_id}", self._stop, methods=["DELETE"])
+        routes.add_api_route("/agent-sessions/{session_id}/get-next-event", self._next, methods=["GET"])
+        path = "/agent-sessions/{session_id}/interactions/{contact_id}/{action}"
+        routes.add_api_route(path, self._act, methods=["POST"])
+        routes.add_api_route("/contacts/{contact_id}", self._contact, methods=["GET"])
+        routes.add_api_route("/contacts/{contact_id}/end", self._end, methods=["POST"])
+        return routes
+
+    async def _start(self, request: Request) -> Response:
+        if (refusal := self._check(request, AGENT)) is not None:
+            return refusal
+        session = self._routing.log_in()
+        return JSONResponse({"sessionId": self._named(session)}, 202)
+
+    async def _stop(self, request: Request, session_id: str) -> Response:
+        found = self._found(request, session_id)
+        if isinstance(found, Response):
+            return found
+        self._past.add(session_id)
+        self._routing.log_out(self._open.pop(session_id))
+        await self.changed()
+        return Response(status_code=202)
+
+    async def _next(self, request: Request, session_id: str, timeout: str = "60") -> Response:
+        found = self._found(request, session_id)
+        seconds = _seconds(timeout)
+        if isinstance(found, Response) or seconds is None:
+            return found if isinstance(found, Response) else refuse(400, "Invalid timeout")
+        try:
+            async with asyncio.timeout(seconds), self._news:
+                await self._news.wait_for(lambda: found.events or session_id not in self._open)
+        except TimeoutError:
+            pass  # the usual end of a long poll: no news
+        if self._open.get(session_id) is not found:
+            return refuse(409, "Agent session has ended")
+        self._past.add(session_id)
+        del self._open[session_id]
+        events, found.events = found.events, []
+        return JSONResponse({"sessionId": self._named(found), "events": events})
+
+    async def _act(self, request: Request, session_id: str, contact_id: str, action: str) -> Response:
+        found = self._found(request, session_id)
+        if isinstance(found, Response):
+            return found
+        actions: dict[str, Callable[[], None]] = {
+            "accept": lambda: self._routing.accept(found, contact_id),
+            "reject": lambda: self._routing.reject(found, contact_id),
+            "end": lambda: self._routing.end(contact_id, found),
+        }
+        if action not in actions:
+            return refuse(404, "No such action")
+        return await self._done(actions[action])
+
+    async def _end(self, request: Request, contact_id: str) -> Response:
+        refusal = self._check(request, AGENT)
+        return await self._done(lambda: self._routing.end(contact_id)) if refusal is None else refusal
+
+    async def _contact(self, request: Request, contact_id: str) -> Response:
+        if (refusal := self._check(request, AGENT)) is not None:
+            return refusal
+        contact = self._routing.contacts.get(contact_id)
+        if contact is None:
+            return refuse(404, "No such contact")
+        # As in CXone, the work item's own id is not among it: nobody finds a duplicate from here.
+        told: dict[str, Any] = {"contactId": int(contact_id), "stateName": contact.state, "mediaTypeId": 6}
+        told |= {"pointOfContactName": contact.point.name, "skillName": contact.point.skill}
+        return JSONResponse(told | {"fromAddress": contact.item.sender, "abandoned": contact.abandoned})
+
+    async def _done(self, action: Callable[[], None]) -> Response:
+        try:
+            action()
+        except WrongState as error:
+            return refuse(400, str(error))
+        await self.changed()
+        return Response(status_code=202)
+
+    def _named(self, session: Session) -> str:
+        id = f"session-{next(self._numbers)}"
+        self._open[id] = session
+        return id
+
+    def _found(self, request: Request, session_id: str) -> Session | Response:
+        if (refusal := self._check(request, AGENT)) is not None:
+            return refusal
+        if session_id in self._past:
+            return refuse(409, "Agent session has ended, or this is not its newest id")
+        return self._open.get(session_id) or refuse(404, "No such agent session")
+
+
+def _seconds(text: str) -> float | None:
+    try:
+        seconds = float(text)
+    except ValueError:
+        return None
+    return min(seconds, LONGEST_POLL) if math.isfinite(seconds) and seconds >= 0 else None

@@ -1,0 +1,167 @@
+"""A stand-in of NICE CXone: it takes work items as the real one does, refuses what that refuses, and routes them."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, Literal
+
+from fastapi import FastAPI
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
+
+from eventlab.mailroom.cxone.settings import CXoneSettings, Style
+from eventlab.sandbox.cxone.agents import AgentSessions, refuse
+from eventlab.sandbox.cxone.auth import PATRON, Credentials, Issuer, token_routes
+from eventlab.sandbox.cxone.routing import PointOfContact, Routing, WorkItem
+from eventlab.sandbox.cxone.screen_pop import HEADERS, screen_pop
+from eventlab.sandbox.faults import App, Faults, FaultyApp, Receive, Scope, Send
+
+LARGEST_PAYLOAD: Final = 50 * 1024  # bytes of UTF-8
+FIRST_CONTACT: Final = 412_345_678_900_000_001  # as long as CXone's own: more than a float can hold
+SERVICES: Final = "/incontactapi/services/{version}"
+TEXT_FOR_THE_DEAF: Final = "No known way to render data"
+FIELDS: Final = ("pointOfContact", "workItemPayload", "workItemType", "from")
+
+
+class CXoneStandIn:
+    """The stand-in: ``app`` to serve, ``faults`` to order, and ``work_items``, all that it has taken, in order.
+
+    What it does may be changed while it is served: ``empty_answers`` (a 202 without a contact id), ``oversize``
+    (what becomes of a payload over 50 KB), ``issuer.seconds`` (the life of the next tokens).
+    """
+
+    def __init__(
+        self,
+        points: Sequence[PointOfContact],
+        credentials: Credentials,
+        html_of: Callable[[str], str | None] | None,
+        token_seconds: float,
+    ) -> None:
+        self.empty_answers = False
+        self.oversize: Literal["reject", "truncate"] = "reject"
+        self.work_items: list[WorkItem] = []
+        self.faults, self.credentials = Faults(), credentials
+        self.issuer, self.routing = Issuer(seconds=token_seconds), Routing(points)
+        self._html_of, self._contacts = html_of, itertools.count(FIRST_CONTACT)
+        self._sessions = AgentSessions(self.routing, self._refusal)
+        self.app: App = FaultyApp(_AnyCase(self._routes()), self.faults)
+
+    def expire_tokens(self) -> None:
+        """All tokens that were given out are stale from now on.
+
+        Example: ``stand_in.expire_tokens()``
+        """
+        self.issuer.expire()
+
+    def settings(self, url: str, *, auth: Style = "oidc", **changed: Any) -> CXoneSettings:
+        """The settings that a client of the stand-in needs, when it is served at ``url``.
+
+        >>> CXone(stand_in.settings(serving.url, auth="legacy"))
+        """
+        known = self.credentials
+        mine: dict[str, Any] = {"key": known.key, "secret": known.secret}
+        if auth == "legacy":
+            mine = {"key": known.application, "secret": known.application_key}
+        elif auth == "oidc":
+            mine |= {"client": known.client, "client_secret": known.client_secret}
+        point = next(iter(self.routing.points))
+        return CXoneSettings(**{"auth": auth, "url": url, "point_of_contact": point, **mine, **changed})
+
+    def _routes(self) -> FastAPI:
+        app = FastAPI(openapi_url=None)
+        app.include_router(token_routes(self.issuer, self.credentials))
+        app.include_router(self._sessions.routes(), prefix=SERVICES)
+        app.add_api_route(f"{SERVICES}/interactions/work-items", self._take, methods=["POST"])
+        app.add_api_route("/screen-pop/{contact_id}", self._screen_pop, methods=["GET"])
+        return app
+
+    async def _take(self, request: Request, version: str) -> Response:
+        if (refusal := self._refusal(request, PATRON)) is not None:
+            return refusal
+        if not re.fullmatch(r"v\d{1,3}\.\d{1,3}", version):
+            return refuse(404, "There is no such version of the API")
+        fields = _fields(request.query_params, await request.body())
+        if fields is None:
+            return refuse(400, "The request is not valid")
+        if fields["pointOfContact"] not in self.routing.points:
+            return refuse(400, "Point of contact is not valid")
+        payload = fields["workItemPayload"].encode("utf-8", "replace")  # JSON can spell what is no character
+        if len(payload) > LARGEST_PAYLOAD and self.oversize == "reject":
+            return refuse(400, "workItemPayload is larger than 50 KB")
+        contact_id = str(next(self._contacts))
+        item = WorkItem(
+            contact_id=contact_id,
+            point_of_contact=fields["pointOfContact"],
+            work_item_id=fields["workItemId"],
+            payload=payload[:LARGEST_PAYLOAD].decode(errors="ignore"),
+            type=fields["workItemType"],
+            sender=fields["from"],
+            screen_pop=f"{request.base_url}screen-pop/{contact_id}",
+        )
+        self.work_items.append(item)  # whatever its workItemId: CXone does not look if it had that before
+        self.routing.arrive(item)
+        await self._sessions.changed()
+        if self.empty_answers:
+            return Response(status_code=202)
+        if "application/json" not in request.headers.get("accept", ""):
+            return PlainTextResponse(TEXT_FOR_THE_DEAF, 202)
+        return JSONResponse({"contactId": int(contact_id)}, 202)
+
+    def _screen_pop(self, contact_id: str) -> Response:
+        contact = self.routing.contacts.get(contact_id)
+        if contact is None:
+            return PlainTextResponse("there is no such contact", 404)
+        markup = self._html_of(contact.item.work_item_id) if self._html_of is not None else None
+        return HTMLResponse(screen_pop(contact.item, markup), headers=dict(HEADERS))
+
+    def _refusal(self, request: Request, scope: str) -> Response | None:
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        scopes = self.issuer.scopes(token) if scheme.lower() == "bearer" else None
+        if scopes is None:
+            return refuse(401, "The token is invalid or has expired")
+        return None if scope in scopes else refuse(403, f"The token has no scope {scope}")
+
+
+class _AnyCase:
+    """An app whose API paths are of any case, as CXone's are."""
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"].lower().startswith("/incontact"):
+            scope = {**scope, "path": scope["path"].lower()}
+        await self._app(scope, receive, send)
+
+
+def _fields(query: Mapping[str, str], body: bytes) -> dict[str, str] | None:
+    """The fields of a work item, from the query (as documented) or the body (as is done); None if they are no texts."""
+    try:
+        given = json.loads(body) if body else {}
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(given, dict) or not all(isinstance(value, str) for value in given.values()):
+        return None
+    given |= query
+    work_item_id = given.get("workItemId", given.get("workItemID", ""))
+    return {name: given.get(name, "") for name in FIELDS} | {"workItemId": work_item_id}
+
+
+def create_app(
+    *,
+    points: Sequence[PointOfContact] = (PointOfContact("mail"),),
+    credentials: Credentials | None = None,
+    html_of: Callable[[str], str | None] | None = None,
+    token_seconds: float = 3600,
+) -> CXoneStandIn:
+    """Make a stand-in. ``html_of`` gives the HTML of the mail behind a work item's id, for the screen pop; or None.
+
+    >>> stand_in = create_app()
+    >>> with Serving(stand_in.app) as serving, CXone(stand_in.settings(serving.url)) as cxone:
+    ...     cxone.post_work_item(work_item_id="gmail:18f1", payload="Hello", sender="joe@example.com")
+    '412345678900000001'
+    """
+    return CXoneStandIn(points, credentials or Credentials(), html_of, token_seconds)

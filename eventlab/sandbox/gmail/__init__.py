@@ -1,0 +1,1 @@
+"""A fake Gmail: the HTTP API on a mailbox in memory."""

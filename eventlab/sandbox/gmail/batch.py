@@ -1,0 +1,159 @@
+"""Batches: many requests in one multipart body, each of them served as if it had come alone."""
+
+from __future__ import annotations
+
+import asyncio
+import http
+import secrets
+from collections.abc import Callable, MutableMapping
+from dataclasses import dataclass
+from email import message_from_bytes, policy
+from email.message import Message
+from typing import Any, Final
+from urllib.parse import unquote, urlsplit
+
+from fastapi import FastAPI
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from eventlab.sandbox.faults import App, Fault, Faults
+from eventlab.sandbox.gmail.error import GoogleError, error_body
+
+MAX_PARTS: Final = 100
+
+
+@dataclass(frozen=True)
+class Part:
+    """One request of a batch."""
+
+    content_id: str
+    method: str
+    target: str
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+
+
+@dataclass(frozen=True)
+class PartAnswer:
+    """What the app said to one request of a batch."""
+
+    status: int
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+
+
+def add_batch(app: FastAPI, faults: Faults, check: Callable[[Request], None]) -> None:
+    """Add ``POST /batch`` to an app; its parts are served by the app itself, and meet the same faults.
+
+    ``check`` looks at the batch as a whole, and raises what it is refused with.
+
+    Example: ``add_batch(app, Faults(), lambda request: None)``
+    """
+
+    async def batch(request: Request) -> Response:
+        """Serve a batch"""
+        check(request)
+        parts = read_parts(request.headers.get("content-type", ""), await request.body())
+        outer = request.headers.get("authorization")
+        # backwards: the order of the answers is not that of the requests
+        answers = [(part, await _served(app, faults, part, outer)) for part in reversed(parts)]
+        boundary = f"batch_{secrets.token_urlsafe(16)}"
+        body = b"".join(_written(boundary, part, answer) for part, answer in answers)
+        return Response(body + f"--{boundary}--\r\n".encode(), media_type=f"multipart/mixed; boundary={boundary}")
+
+    app.post("/batch", response_class=Response)(batch)
+    app.post("/batch/gmail/v1", response_class=Response)(batch)
+
+
+def read_parts(content_type: str, body: bytes) -> list[Part]:
+    """Read the parts of a batch, with line ends of either kind; 400 for what is none, or too much at once.
+
+    >>> read_parts("multipart/mixed; boundary=x", b"--x--")
+    []
+    """
+    whole = message_from_bytes(f"Content-Type: {content_type}\r\n\r\n".encode() + body, policy=policy.compat32)
+    if whole.get_content_maintype() != "multipart":
+        raise GoogleError(400, message="Failed to parse batch request, error: 0 items. Received batch body: (0) bytes")
+    found = whole.get_payload()
+    parts = [_read(part) for part in found if isinstance(part, Message)] if isinstance(found, list) else []
+    if len(parts) > MAX_PARTS:
+        raise GoogleError(429, message=f"The batch request has {len(parts)} calls: the limit is {MAX_PARTS}")
+    return parts
+
+
+def _read(part: Message) -> Part:
+    text = part.get_payload(decode=False)
+    line, _, rest = (text if isinstance(text, str) else "").partition("\n")
+    words = line.split()
+    content_id = str(part["Content-ID"] or "")
+    if part.get_content_type() != "application/http" or len(words) < 2 or not content_id.startswith("<"):
+        raise GoogleError(400, message="Failed to parse a part of the batch request")
+    inner = message_from_bytes(rest.encode("utf-8", "surrogateescape"), policy=policy.compat32)
+    body = inner.get_payload(decode=False)
+    headers = tuple((name.lower(), str(value)) for name, value in inner.items())
+    return Part(content_id, words[0], words[1], headers, body.encode() if isinstance(body, str) else b"")
+
+
+def _written(boundary: str, part: Part, answer: PartAnswer) -> bytes:
+    lines = [
+        f"--{boundary}",
+        "Content-Type: application/http",
+        f"Content-ID: <response-{part.content_id[1:]}",
+        "",
+        f"HTTP/1.1 {answer.status} {http.HTTPStatus(answer.status).phrase}",
+        *(f"{name}: {value}" for name, value in answer.headers),
+        "",
+        "",
+    ]
+    return "\r\n".join(lines).encode() + answer.body + b"\r\n"
+
+
+async def _served(app: App, faults: Faults, part: Part, outer: str | None) -> PartAnswer:
+    path = urlsplit(part.target).path
+    fault = faults.take(f"{part.method} {path}")
+    if fault is not None:
+        await asyncio.sleep(fault.delay)
+        if fault.status is not None or fault.drop == "before":
+            return _faulty(fault)
+    answer = await _called(app, part, outer)
+    return _faulty(fault) if fault is not None and fault.drop == "after" else answer
+
+
+def _faulty(fault: Fault) -> PartAnswer:
+    """Answer with a fault; a part has no connection of its own that could be cut: 503 stands for that."""
+    status = fault.status or 503
+    body = JSONResponse(error_body(status) if fault.body is None else fault.body).body
+    return PartAnswer(status, (("Content-Type", "application/json; charset=UTF-8"), *fault.headers), bytes(body))
+
+
+async def _called(app: App, part: Part, outer: str | None) -> PartAnswer:
+    """Call the app with one part, in this process."""
+    given = dict(part.headers)
+    if outer is not None:
+        given.setdefault("authorization", outer)  # a part's own header goes before the batch's
+    parts = urlsplit(part.target)
+    scope: MutableMapping[str, Any] = {
+        "type": "http",
+        "asgi": {"version": "3.0"},
+        "http_version": "1.1",
+        "method": part.method,
+        "scheme": "http",
+        "path": unquote(parts.path),
+        "raw_path": parts.path.encode(),
+        "query_string": parts.query.encode(),
+        "root_path": "",
+        "headers": [(name.encode("latin-1"), value.encode("latin-1")) for name, value in given.items()],
+        "client": None,
+        "server": ("gmail.googleapis.com", 443),
+    }
+    sent: list[MutableMapping[str, Any]] = []
+
+    async def receive() -> MutableMapping[str, Any]:
+        return {"type": "http.request", "body": part.body, "more_body": False}
+
+    async def send(message: MutableMapping[str, Any]) -> None:
+        sent.append(message)
+
+    await app(scope, receive, send)
+    headers = tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in sent[0]["headers"])
+    return PartAnswer(sent[0]["status"], headers, b"".join(message.get("body", b"") for message in sent[1:]))

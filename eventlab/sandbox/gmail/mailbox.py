@@ -1,0 +1,218 @@
+"""A mailbox in memory: mails, labels, and the history of what happened to them; safe to use from several threads."""
+
+from __future__ import annotations
+
+import functools
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from typing import Any, Concatenate, Final, ParamSpec, TypeVar
+
+from eventlab.sandbox.gmail.error import GoogleError
+
+SYSTEM_LABELS: Final = ("INBOX", "SENT", "DRAFT", "SPAM", "TRASH", "UNREAD", "STARRED", "IMPORTANT", "CHAT")
+HIDDEN: Final = {"SPAM", "TRASH"}
+FIRST_ID: Final = 0x18F0000000000000
+FIRST_MOMENT: Final = 1_767_225_600_000  # 2026-01-01, in milliseconds
+A_MINUTE: Final = 60_000
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A mail in the mailbox."""
+
+    id: str
+    thread_id: str
+    raw: bytes
+    label_ids: tuple[str, ...]
+    internal_date_ms: int
+    history_id: int
+
+
+@dataclass(frozen=True)
+class Change:
+    """What happened to a mail: ``messageAdded``, ``messageDeleted``, ``labelAdded`` or ``labelRemoved``."""
+
+    history_id: int
+    kind: str
+    message: Stored
+    label_ids: tuple[str, ...] = ()
+
+
+def _locked(method: Callable[Concatenate[Mailbox, P], R]) -> Callable[Concatenate[Mailbox, P], R]:
+    def with_lock(self: Mailbox, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        with self.lock:
+            return method(self, *args, **kwargs)
+
+    return functools.update_wrapper(with_lock, method)
+
+
+class Mailbox:
+    """The mails of one account; ids, dates and history ids count up from the same start each time.
+
+    Example: ``Mailbox("agent@example.com").deliver(b"Subject: hello\\r\\n\\r\\nhello")``
+    """
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+        self.lock = threading.RLock()
+        self._mails: dict[str, Stored] = {}
+        self._changes: list[Change] = []
+        self._labels: dict[str, str] = {name: name for name in SYSTEM_LABELS}  # by id
+        self._history_id, self._oldest, self._count = 1000, 0, 0
+
+    @_locked
+    def deliver(
+        self,
+        raw: bytes,
+        *,
+        labels: Iterable[str] = ("INBOX", "UNREAD"),
+        id: str | None = None,
+        thread_id: str | None = None,
+        internal_date_ms: int | None = None,
+    ) -> str:
+        """Put a mail in, and give its id; ids and dates are made if none are given.
+
+        Example: ``mailbox.deliver(raw, labels=["SENT"])``
+        """
+        self._count += 1
+        id = id or f"{FIRST_ID + self._count:016x}"
+        if id in self._mails:
+            raise ValueError(f"there is a mail {id} already")
+        moment = FIRST_MOMENT + self._count * A_MINUTE if internal_date_ms is None else internal_date_ms
+        mail = Stored(id, thread_id or id, raw, self._known(labels), moment, self._next())
+        self._mails[id] = mail
+        self._changes.append(Change(mail.history_id, "messageAdded", mail))
+        return id
+
+    @_locked
+    def delete(self, id: str) -> None:
+        """Delete a mail for good, as its owner would.
+
+        Example: ``mailbox.delete("18f0000000000001")``
+        """
+        mail = self.get(id)
+        del self._mails[id]
+        self._changes.append(Change(self._next(), "messageDeleted", mail))
+
+    @_locked
+    def get(self, id: str) -> Stored:
+        """Give a mail; 404 if there is none.
+
+        Example: ``mailbox.get("18f0000000000001").raw``
+        """
+        if id not in self._mails:
+            raise GoogleError(404)
+        return self._mails[id]
+
+    @_locked
+    def find(self, label_ids: Iterable[str] = (), larger: int = -1) -> list[Stored]:
+        """Find the mails that have all these labels and more bytes than ``larger``, newest first.
+
+        Example: ``mailbox.find(["INBOX"], larger=5_242_880)``
+        """
+        wanted = set(self._known(label_ids))
+        hidden = HIDDEN - wanted
+        found = [
+            mail
+            for mail in self._mails.values()
+            if wanted <= set(mail.label_ids) and not hidden & set(mail.label_ids) and len(mail.raw) > larger
+        ]
+        return sorted(found, key=lambda mail: (mail.internal_date_ms, mail.id), reverse=True)
+
+    @_locked
+    def modify(self, ids: Iterable[str], add: Iterable[str] = (), remove: Iterable[str] = ()) -> list[Stored]:
+        """Change the labels of mails; 400 for an unknown label, 404 for an unknown mail.
+
+        Example: ``mailbox.modify(["18f0000000000001"], remove=["UNREAD"])``
+        """
+        adding, removing = self._known(add), self._known(remove)
+        changed = []
+        for mail in [self.get(id) for id in ids]:
+            new = tuple(label for label in adding if label not in mail.label_ids)
+            old = tuple(label for label in removing if label in mail.label_ids)
+            labels = tuple(label for label in mail.label_ids if label not in old) + new
+            for kind, those in (("labelAdded", new), ("labelRemoved", old)):
+                if those:
+                    mail = replace(mail, label_ids=labels, history_id=self._next())
+                    self._changes.append(Change(mail.history_id, kind, mail, those))
+            self._mails[mail.id] = mail
+            changed.append(mail)
+        return changed
+
+    @_locked
+    def history(self, since: int, kinds: Iterable[str] = (), label: str | None = None) -> list[Change]:
+        """Give what happened after a history id, oldest first; 404 if that is too long ago.
+
+        Example: ``mailbox.history(1000, ["messageAdded"], "INBOX")``
+        """
+        if since < self._oldest or since > self._history_id:
+            raise GoogleError(404)
+        wanted = set(kinds)
+        return [
+            change
+            for change in self._changes
+            if change.history_id > since
+            and (not wanted or change.kind in wanted)
+            and (label is None or label in self._mails.get(change.message.id, change.message).label_ids)
+        ]
+
+    @_locked
+    def forget_history(self) -> None:
+        """Forget what has happened, as Gmail does after a week or so: every cursor there is becomes too old.
+
+        Example: ``mailbox.forget_history()``
+        """
+        self._changes.clear()
+        self._oldest = self._next()
+
+    @_locked
+    def create_label(self, name: str) -> dict[str, Any]:
+        """Make a label; 409 if there is one of that name.
+
+        Example: ``mailbox.create_label("routed")["id"]``
+        """
+        if not name or name.casefold() in (other.casefold() for other in self._labels.values()):
+            raise GoogleError(409 if name else 400)
+        id = f"Label_{len(self._labels) - len(SYSTEM_LABELS) + 1}"
+        self._labels[id] = name
+        return self._label(id)
+
+    @_locked
+    def labels(self) -> list[dict[str, Any]]:
+        """Give all labels, as the API shows them.
+
+        Example: ``[label["name"] for label in mailbox.labels()]``
+        """
+        return [self._label(id) for id in self._labels]
+
+    @_locked
+    def profile(self) -> dict[str, Any]:
+        """Give the mailbox's address, size and newest history id, as the API shows them.
+
+        Example: ``mailbox.profile()["historyId"]``
+        """
+        return {
+            "emailAddress": self.address,
+            "messagesTotal": len(self._mails),
+            "threadsTotal": len({mail.thread_id for mail in self._mails.values()}),
+            "historyId": str(self._history_id),
+        }
+
+    def _label(self, id: str) -> dict[str, Any]:
+        shown = {} if id in SYSTEM_LABELS else {"messageListVisibility": "show", "labelListVisibility": "labelShow"}
+        return {"id": id, "name": self._labels[id], "type": "system" if id in SYSTEM_LABELS else "user", **shown}
+
+    def _known(self, labels: Iterable[str]) -> tuple[str, ...]:
+        given = tuple(dict.fromkeys(labels))
+        for label in given:
+            if label not in self._labels:
+                raise GoogleError(400, message=f"Invalid label: {label}")
+        return given
+
+    def _next(self) -> int:
+        self._history_id += 7  # they rise, and are not contiguous
+        return self._history_id

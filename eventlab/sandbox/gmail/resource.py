@@ -1,0 +1,145 @@
+"""A mail as the Gmail API shows it: raw, full, metadata or minimal, and cut to the fields that were asked for."""
+
+from __future__ import annotations
+
+import base64
+import html
+import re
+from collections.abc import Iterator, Sequence
+from email import message_from_bytes, policy
+from email.message import Message
+from email.parser import BytesHeaderParser
+from typing import Any, Final
+
+from eventlab.sandbox.gmail.error import GoogleError
+from eventlab.sandbox.gmail.mailbox import Stored
+
+SNIPPET: Final = 200
+LARGE_PART: Final = 256 * 1024
+FORMATS: Final = ("full", "metadata", "minimal", "raw")
+
+Fields = dict[str, "Fields"]
+
+
+def resource(mail: Stored, format: str, metadata_headers: Sequence[str] = ()) -> dict[str, Any]:
+    """Give a mail as ``users.messages.get`` does.
+
+    Example: ``resource(mailbox.get(id), "raw")["raw"]``
+    """
+    if format not in FORMATS:
+        raise GoogleError(400, message=f"Invalid value for format: {format}")
+    try:
+        return _shown(mail, message_from_bytes(mail.raw, policy=policy.compat32), format, metadata_headers)
+    except RecursionError:  # mails in mails, a thousand deep: shown without what is in them
+        return _shown(mail, BytesHeaderParser(policy=policy.compat32).parsebytes(mail.raw), format, metadata_headers)
+
+
+def _shown(mail: Stored, parsed: Message, format: str, metadata_headers: Sequence[str]) -> dict[str, Any]:
+    answer = {
+        "id": mail.id,
+        "threadId": mail.thread_id,
+        "labelIds": list(mail.label_ids),
+        "snippet": _snippet(parsed),
+        "sizeEstimate": len(mail.raw),
+        "historyId": str(mail.history_id),
+        "internalDate": str(mail.internal_date_ms),
+    }
+    if format == "raw":
+        answer["raw"] = base64.urlsafe_b64encode(mail.raw).decode()
+    elif format == "full":
+        answer["payload"] = _part(parsed, "")
+    elif format == "metadata":
+        wanted = {name.casefold() for name in metadata_headers}
+        headers = [h for h in _headers(parsed) if not wanted or h["name"].casefold() in wanted]
+        answer["payload"] = {"mimeType": parsed.get_content_type(), "headers": headers}
+    return answer
+
+
+def cut(answer: Any, fields: str | None) -> Any:
+    """Cut an answer to a fields mask, such as ``messages(id,labelIds),payload/headers``.
+
+    >>> cut({"id": "1", "payload": {"size": 2, "data": "x"}}, "payload/size")
+    {'payload': {'size': 2}}
+    """
+    if not fields or fields == "*":
+        return answer
+    tokens = iter(re.findall(r"[\w*]+|[(),/]", fields))
+    return _kept(answer, _mask(tokens))
+
+
+def _mask(tokens: Iterator[str]) -> Fields:
+    """Read names, each with ``/name`` or ``(names)`` behind it, up to the closing bracket."""
+    mask: Fields = {}
+    inner = mask
+    for token in tokens:
+        if token == ")":
+            break
+        if token == ",":
+            inner = mask
+        elif token == "(":
+            inner.update(_mask(tokens))
+        elif token != "/":
+            inner = inner.setdefault(token, {})
+    return mask
+
+
+def _kept(answer: Any, mask: Fields) -> Any:
+    if not mask or "*" in mask:
+        return answer
+    if isinstance(answer, list):
+        return [_kept(one, mask) for one in answer]
+    if isinstance(answer, dict):
+        return {name: _kept(value, mask[name]) for name, value in answer.items() if name in mask}
+    return answer
+
+
+def _part(part: Message, id: str) -> dict[str, Any]:
+    shown: dict[str, Any] = {
+        "partId": id,
+        "mimeType": part.get_content_type(),
+        "filename": str(part.get_filename() or ""),
+        "headers": _headers(part),
+        "body": {"size": 0},
+    }
+    children = part.get_payload()
+    if isinstance(children, list):
+        shown["parts"] = [_part(child, f"{id}.{n}".lstrip(".")) for n, child in enumerate(children)]
+        return shown
+    data = _data(part)
+    shown["body"]["size"] = len(data)
+    # any part that is large or has a name is fetched apart, a text body too
+    if shown["filename"] or len(data) > LARGE_PART:
+        shown["body"]["attachmentId"] = f"ANGj{id or '0'}"
+    elif data:
+        shown["body"]["data"] = base64.urlsafe_b64encode(data).decode()
+    return shown
+
+
+def _data(part: Message) -> bytes:
+    """Give a part's bytes; of text as UTF-8, whatever the header goes on to say, as Gmail does."""
+    data = part.get_payload(decode=True)
+    if not isinstance(data, bytes):
+        return b""
+    if part.get_content_maintype() != "text":
+        return data
+    try:
+        return data.decode(str(part.get_content_charset("utf-8"))).encode()
+    except (LookupError, ValueError):
+        return data.decode("utf-8", "replace").encode()
+
+
+def _headers(part: Message) -> list[dict[str, str]]:
+    return [{"name": name, "value": _utf8(str(value))} for name, value in part.items()]
+
+
+def _utf8(text: str) -> str:
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
+def _snippet(message: Message) -> str:
+    """Give the first words of the first text, escaped for HTML, as Gmail does."""
+    for part in message.walk():
+        if part.get_content_maintype() == "text":
+            text = re.sub(r"<[^>]*>", " ", _data(part).decode("utf-8", "replace"))
+            return html.escape(" ".join(text.split())[:SNIPPET])
+    return ""

@@ -1,0 +1,190 @@
+"""Gmail's routes: users.messages, users.labels, users.history, on a mailbox in memory."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from typing import Any, Final
+
+from fastapi import FastAPI, Request
+from starlette.responses import JSONResponse, Response
+
+from eventlab.sandbox.gmail.error import GoogleError
+from eventlab.sandbox.gmail.mailbox import Change, Mailbox, Stored
+from eventlab.sandbox.gmail.oauth import MODIFY, READONLY, Tokens
+from eventlab.sandbox.gmail.resource import cut, resource
+
+ME: Final = "/gmail/v1/users/me"
+USUAL_PAGE, LARGEST_PAGE = 100, 500
+MODIFIED_AT_ONCE: Final = 1000
+RECORDED: Final = {"messageAdded": "messagesAdded", "messageDeleted": "messagesDeleted"} | {
+    "labelAdded": "labelsAdded",
+    "labelRemoved": "labelsRemoved",
+}
+
+
+def add_routes(app: FastAPI, routes: Routes) -> None:
+    """Add the API's routes to an app.
+
+    Example: ``add_routes(app, Routes(mailbox, tokens))``
+    """
+    gets: dict[str, Callable[..., Any]] = {
+        "profile": routes.profile,
+        "labels": routes.labels,
+        "messages": routes.messages,
+        "messages/{id}": routes.message,
+        "history": routes.history,
+    }
+    for path, get in gets.items():
+        app.get(f"{ME}/{path}", response_class=JSONResponse, response_model=None)(get)
+    posts: dict[str, Callable[..., Any]] = {
+        "labels": routes.create_label,
+        "messages/batchModify": routes.batch_modify,
+        "messages/{id}/modify": routes.modify,
+    }
+    for path, post in posts.items():
+        app.post(f"{ME}/{path}", response_class=JSONResponse, response_model=None)(post)
+
+
+class Routes:
+    """The routes of the API; each looks at the token first."""
+
+    def __init__(self, mailbox: Mailbox, tokens: Tokens) -> None:
+        self._mailbox, self._tokens = mailbox, tokens
+        self.seen: list[str] = []
+
+    def profile(self, request: Request) -> Any:
+        """users.getProfile"""
+        self.allow(request)
+        return self._mailbox.profile()
+
+    def labels(self, request: Request) -> Any:
+        """users.labels.list"""
+        self.allow(request)
+        return {"labels": self._mailbox.labels()}
+
+    async def create_label(self, request: Request) -> Any:
+        """users.labels.create"""
+        self.allow(request, modify=True)
+        return self._mailbox.create_label(str((await _body(request)).get("name", "")))
+
+    def messages(self, request: Request) -> Any:
+        """users.messages.list"""
+        self.allow(request)
+        query = request.query_params
+        mails = self._mailbox.find(query.getlist("labelIds"), _larger(query.get("q")))
+        after = query.get("pageToken")
+        if after is not None:
+            mails = [mail for mail in mails if (mail.internal_date_ms, mail.id) < _place(after)]
+        page = mails[: _page_size(request)]
+        answer: dict[str, Any] = {"resultSizeEstimate": len(mails)}
+        if page:  # absent when there is none
+            answer["messages"] = [_short(mail) for mail in page]
+        if len(mails) > len(page):
+            answer["nextPageToken"] = f"{page[-1].internal_date_ms}.{page[-1].id}"
+        return cut(answer, query.get("fields"))
+
+    def message(self, request: Request, id: str) -> Any:
+        """users.messages.get"""
+        self.allow(request)
+        query = request.query_params
+        shown = resource(self._mailbox.get(id), query.get("format", "full"), query.getlist("metadataHeaders"))
+        return cut(shown, query.get("fields"))
+
+    async def modify(self, request: Request, id: str) -> Any:
+        """users.messages.modify"""
+        self.allow(request, modify=True)
+        body = await _body(request)
+        [mail] = self._mailbox.modify([id], body.get("addLabelIds", ()), body.get("removeLabelIds", ()))
+        return {**_short(mail), "labelIds": list(mail.label_ids)}
+
+    async def batch_modify(self, request: Request) -> Response:
+        """users.messages.batchModify"""
+        self.allow(request, modify=True)
+        body = await _body(request)
+        ids = body.get("ids", [])
+        if not ids or len(ids) > MODIFIED_AT_ONCE:
+            raise GoogleError(400, message="Invalid ids")
+        with self._mailbox.lock:
+            there = [id for id in ids if id in {mail.id for mail in self._mailbox.find()}]
+            self._mailbox.modify(there, body.get("addLabelIds", ()), body.get("removeLabelIds", ()))
+        return Response(status_code=204)
+
+    def history(self, request: Request) -> Any:
+        """users.history.list"""
+        self.allow(request)
+        query = request.query_params
+        since = query.get("startHistoryId", "")
+        if not since.isdecimal():
+            raise GoogleError(400, message="Invalid startHistoryId")
+        after = query.get("pageToken")
+        with self._mailbox.lock:
+            newest = self._mailbox.profile()["historyId"]
+            changes = self._mailbox.history(int(since), query.getlist("historyTypes"), query.get("labelId"))
+        if after is not None:
+            changes = [change for change in changes if change.history_id > int(after)]
+        page = changes[: _page_size(request)]
+        answer: dict[str, Any] = {"historyId": newest}
+        if page:
+            answer["history"] = [_record(change) for change in page]
+        if len(changes) > len(page):
+            answer["nextPageToken"] = str(page[-1].history_id)
+        return cut(answer, query.get("fields"))
+
+    def allow(self, request: Request, *, modify: bool = False) -> None:
+        """Look at a request's token: 401 for none or a stale one, 403 for one that is not good for this."""
+        query = f"?{request.url.query}" if request.url.query else ""
+        self.seen.append(f"{request.method} {request.url.path}{query}")
+        kind, _, token = request.headers.get("authorization", "").partition(" ")
+        scopes = self._tokens.scopes(token) if kind.lower() == "bearer" else None
+        if scopes is None:
+            raise GoogleError(401)
+        if MODIFY not in scopes and (modify or READONLY not in scopes):
+            raise GoogleError(403, "insufficientPermissions")
+
+
+async def _body(request: Request) -> dict[str, Any]:
+    try:
+        body = json.loads(await request.body() or b"{}")
+    except ValueError:
+        raise GoogleError(400, message="Invalid JSON payload received.") from None
+    if not isinstance(body, dict):
+        raise GoogleError(400, message="Invalid JSON payload received.")
+    return body
+
+
+def _larger(query: str | None) -> int:
+    """Read the one search that the stand-in knows: ``larger:N`` (bytes)."""
+    if not query:
+        return -1
+    found = re.fullmatch(r"larger:(\d+)", query)
+    if found is None:
+        raise GoogleError(400, message="the stand-in knows no search but larger:N")
+    return int(found[1])
+
+
+def _page_size(request: Request) -> int:
+    asked = request.query_params.get("maxResults", str(USUAL_PAGE))
+    if not asked.isdecimal():
+        raise GoogleError(400, message="Invalid maxResults")
+    return min(int(asked), LARGEST_PAGE) or USUAL_PAGE
+
+
+def _place(token: str) -> tuple[int, str]:
+    """Read a page token: the last mail before the page, so that mails that come in meanwhile move nothing."""
+    moment, _, id = token.partition(".")
+    if not moment.isdecimal():
+        raise GoogleError(400, message="Invalid pageToken")
+    return int(moment), id
+
+
+def _short(mail: Stored) -> dict[str, Any]:
+    return {"id": mail.id, "threadId": mail.thread_id}
+
+
+def _record(change: Change) -> dict[str, Any]:
+    shown: dict[str, Any] = {"message": {**_short(change.message), "labelIds": list(change.message.label_ids)}}
+    if change.label_ids:
+        shown["labelIds"] = list(change.label_ids)
+    return {"id": str(change.history_id), "messages": [_short(change.message)], RECORDED[change.kind]: [shown]}

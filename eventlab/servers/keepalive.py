@@ -1,0 +1,30 @@
+"""A process that does nothing but hold the lease: ``python -m eventlab.servers.keepalive``.
+
+Where kernels come and go (Binder culls an idle one after ten minutes), it keeps the servers up between them, until it
+is ended itself. ``binder/start`` runs it in the background.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+from types import FrameType
+
+from eventlab.servers.lab import connect
+
+
+def main() -> None:
+    """Start the servers if need be, and hold them up until a SIGTERM or SIGINT."""
+    signal.signal(signal.SIGTERM, _end)
+    signal.signal(signal.SIGINT, _end)
+    with connect():
+        while True:
+            signal.pause()
+
+
+def _end(_signal: int, _frame: FrameType | None) -> None:
+    sys.exit(0)
+
+
+if __name__ == "__main__":
+    main()

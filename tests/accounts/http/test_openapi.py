@@ -1,0 +1,97 @@
+"""The OpenAPI document tells the truth: schemathesis reads it, and tries to get another answer out of the service."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import requests
+
+from eventlab.accounts import AccountView
+from eventlab.projections.projector import Projector
+from eventlab.servers import Lab
+from tests.accounts.http.test_app import serving
+
+# A rule of the bank may refuse what the document allows: that is no fault of either.
+CHECKS = ["--checks=all", "--exclude-checks=positive_data_acceptance"]
+
+
+def run(document: str, folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    """One run of schemathesis, with what it saw in ``folder/report.ndjson``."""
+    script = Path(sys.executable).parent / "schemathesis"
+    command = [str(script), "run", document, *CHECKS, "--generation-deterministic", "--max-examples=25"]
+    command += ["--suppress-health-check=all", f"--report-ndjson-path={folder}/report.ndjson"]
+    return subprocess.run([*command, *options], cwd=folder, capture_output=True, text=True, timeout=120, check=False)
+
+
+def answers(folder: Path) -> set[int]:
+    """The status codes that came."""
+    codes: set[int] = set()
+
+    def walk(value: Any) -> None:
+        if isinstance(value, dict):
+            if isinstance(value.get("status_code"), int):
+                codes.add(value["status_code"])
+            for inner in value.values():
+                walk(inner)
+        elif isinstance(value, list):
+            for inner in value:
+                walk(inner)
+
+    for line in (folder / "report.ndjson").read_text("utf-8").splitlines():
+        walk(json.loads(line))
+    return codes
+
+
+def test_schemathesis_finds_no_5xx_and_no_answer_outside_the_document(lab: Lab, category: str, tmp_path: Path) -> None:
+    with serving(lab, category) as api:
+        for number in range(3):
+            api.post("/accounts", {"id": f"a{number}"})
+        with Projector(api.store, lab.mongo, AccountView(category)) as projector:
+            projector.catch_up()
+        done = run(f"{api.url}/openapi.json", tmp_path)
+    assert done.returncode == 0, done.stdout
+    assert "Tested: 8" in done.stdout
+    codes = answers(tmp_path)
+    assert codes >= {200, 201, 400, 404}
+    assert max(codes) < 500
+
+
+def test_the_document_names_every_code_and_nothing_of_fastapi_s(lab: Lab, category: str) -> None:
+    with serving(lab, category) as api:
+        text = requests.get(f"{api.url}/openapi.json", timeout=30).text
+        assert requests.get(f"{api.url}/docs", timeout=30).ok
+    assert "ValidationError" not in text
+    paths = json.loads(text)["paths"]
+    codes = {
+        f"{method.upper()} {path}": [int(code) for code in operation["responses"]]
+        for path, operations in paths.items()
+        for method, operation in operations.items()
+    }
+    move = [200, 400, 404, 409, 412, 413, 422, 500, 503]
+    assert {name: sorted(found) for name, found in codes.items()} == {
+        "POST /accounts": [201, 400, 409, 413, 422, 500, 503],
+        "GET /accounts": [200, 400, 500, 503],
+        "GET /accounts/{id}": [200, 400, 404, 500, 503],
+        "GET /accounts/{id}/events": [200, 400, 404, 500, 503],
+        "POST /accounts/{id}/deposits": move,
+        "POST /accounts/{id}/withdrawals": move,
+        "GET /healthz": [200, 400, 500, 503],
+        "GET /readyz": [200, 400, 500, 503],
+    }
+
+
+def test_a_document_that_hides_a_code_is_found_out(lab: Lab, category: str, tmp_path: Path) -> None:
+    with serving(lab, category) as api:
+        api.post("/accounts", {"id": "JohnDoe"})
+        document = requests.get(f"{api.url}/openapi.json", timeout=30).json()
+        for operations in document["paths"].values():
+            for operation in operations.values():
+                operation["responses"].pop("404", None)
+        (tmp_path / "openapi.json").write_text(json.dumps(document))
+        done = run("openapi.json", tmp_path, f"--url={api.url}", "--phases=coverage,fuzzing")
+    assert done.returncode == 1
+    assert "404" in done.stdout

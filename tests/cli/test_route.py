@@ -1,0 +1,279 @@
+"""``eventlab route`` and ``eventlab sandbox``, as processes: what they print, and how they end."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+
+from eventlab import EventStore
+from eventlab.mailroom.settings import REAL, SANDBOX, VARIABLES, Settings
+from eventlab.mailroom.work_item import WorkItem
+from eventlab.sandbox.faults import Fault
+from eventlab.sandbox.samples import samples
+from eventlab.sandbox.standins import StandIns
+from tests.support.mailroom import ITEMS, mail, wait_until
+from tests.support.servers import line_of
+
+INBOX = [sample.gmail_id for sample in samples() if "INBOX" in sample.label_ids]
+LEFT = "in all left to a person (eventlab route --held)\n"
+
+
+def environment(**settings: str) -> dict[str, str]:
+    """The environment of this process, with these settings of the mailroom and no other."""
+    return {name: value for name, value in os.environ.items() if name not in VARIABLES} | settings
+
+
+def eventlab(*words: str, **settings: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "eventlab", *words]
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True, env=environment(**settings))
+
+
+def answer(*words: str, **settings: str) -> tuple[int, str, str]:
+    with eventlab(*words, **settings) as process:
+        out, error = process.communicate(timeout=100)
+    assert "Traceback" not in error, error
+    return process.returncode, out, error
+
+
+@pytest.fixture
+def both() -> Iterator[StandIns]:
+    """Stand-ins with an empty inbox."""
+    with StandIns(mails=()) as both:
+        yield both
+
+
+@pytest.fixture
+def route(both: StandIns, category: str) -> Any:
+    """``eventlab route`` between the stand-ins, with events and a view of the test's own."""
+
+    def run(*words: str, **settings: str) -> tuple[int, str, str]:
+        own = ("--category", category, "--collection", category)
+        return answer("route", *words, *own, **{**both.environment(), **settings})
+
+    return run
+
+
+# -------------------------------------------------------------------------------------------------------- sandbox
+
+
+def test_once_with_the_sandbox_needs_no_settings_and_a_second_time_nothing_is_new(
+    redis_client: redis.Redis, category: str, mongo: Any
+) -> None:
+    own = ("route", "--once", "--sandbox", "--category", category, "--collection", category)
+    status, out, error = answer(*own)
+    count = len(INBOX)
+    assert (status, out) == (
+        0, f"listed {count}, new {count}: submitted {count}, held 0, refused 0, skipped 0\n"
+    )  # fmt: skip
+    assert "stand-ins for Gmail and CXone, with sample mail" in error
+    assert answer(*own)[:2] == (0, "listed 0, nothing new: submitted 0, held 0, refused 0, skipped 0\n")
+    assert mongo[category].count_documents({"state": "submitted"}) == count
+    assert set(EventStore(redis_client, category).ids()) == {*INBOX, "mailbox"}
+
+
+def test_the_sandbox_keeps_its_mails_apart_from_real_ones(both: StandIns) -> None:
+    assert both.settings().names == SANDBOX
+    real = Settings.from_environment(
+        {
+            **both.environment(),
+            "EVENTLAB_GMAIL_ENDPOINT": "",
+            "EVENTLAB_CXONE_URL": "https://cxone.niceincontact.com",
+        }
+    )
+    assert real.names == REAL
+    assert not set(REAL) & set(SANDBOX)
+
+
+def test_the_sandbox_is_served_until_a_signal_and_another_terminal_can_use_it(category: str) -> None:
+    with eventlab("sandbox") as process:
+        assert process.stdout is not None
+        lines = [line_of(process) for _ in range(13)]
+        exported = dict(line.removeprefix("export ").split("=", 1) for line in lines if line.startswith("export "))
+        assert re.fullmatch(r"# Gmail http://127\.0\.0\.1:\d+", lines[0])
+        assert exported.keys() <= VARIABLES.keys()
+        status, out, _ = answer("route", "--once", "--category", category, "--collection", category, **exported)
+        assert (status, out.split(":")[0]) == (0, f"listed {len(INBOX)}, new {len(INBOX)}")
+        token = Path(exported["EVENTLAB_GMAIL_TOKEN"])
+        assert token.exists()
+        process.send_signal(signal.SIGINT)
+        assert process.wait(40) == 0
+    assert not token.exists()
+
+
+# ---------------------------------------------------------------------------------------------------------- watch
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_it_watches_until_a_signal(both: StandIns, category: str, number: signal.Signals) -> None:
+    own = ("route", "--watch", "0.05", "--category", category, "--collection", category)
+    both.gmail.deliver(mail())
+    with eventlab(*own, **both.environment()) as process:
+        assert line_of(process) == "listed 1, new 1: submitted 1, held 0, refused 0, skipped 0"
+        both.gmail.deliver(mail())
+        while (line := line_of(process)).startswith("listed 0, nothing new"):
+            pass
+        assert line == "listed 1, new 1: submitted 1, held 0, refused 0, skipped 0"
+        process.send_signal(number)
+        _out, error = process.communicate(timeout=40)
+        assert (process.returncode, "Traceback" in error) == (0, False)
+    assert len(both.cxone.work_items) == 2
+
+
+def test_a_round_that_is_told_to_stop_finishes_the_mail_that_is_under_way(
+    both: StandIns, route: Any, category: str
+) -> None:
+    for n in range(5):
+        both.gmail.deliver(mail(n))
+    both.cxone.faults.order(Fault(on=ITEMS, delay=2.0))
+    own = ("route", "--once", "--category", category, "--collection", category)
+    with eventlab(*own, **both.environment()) as process:
+        wait_until(lambda: both.cxone.faults.seen(ITEMS))
+        process.terminate()
+        out, error = process.communicate(timeout=40)
+    assert (process.returncode, "Traceback" in error) == (1, False)
+    assert out == (
+        "listed 5, new 5: submitted 1, held 0, refused 0, skipped 0; 4 to be sent later; "
+        "stopped early: it was told to stop\n"
+    )
+    assert route("--once")[1] == "listed 0, nothing new: submitted 4, held 0, refused 0, skipped 0\n"
+    assert len(both.cxone.work_items) == 5
+
+
+# ------------------------------------------------------------------------------------------------ a person decides
+
+
+def test_what_is_held_is_listed_and_a_person_decides(
+    both: StandIns, route: Any, category: str, redis_client: Any
+) -> None:
+    ids = [both.gmail.deliver(mail(n)) for n in range(3)]
+    both.cxone.faults.order(Fault(on=ITEMS, drop="before"), Fault(on=ITEMS, drop="after"))
+    both.cxone.faults.order(
+        Fault(on=ITEMS, status=400, headers=(("icStatusDescription", "Point of contact is not valid"),))
+    )
+    status, out, _ = route()
+    assert (status, out) == (
+        0,
+        f"listed 3, new 3: submitted 0, held 2, refused 1, skipped 0; 2 {LEFT}",
+    )
+    status, out, _ = route("--held")
+    assert [line.split()[0] for line in out.splitlines()] == ids
+    assert "in doubt   example.com              the connection broke before the answer came" in out
+    assert "refused    example.com              Point of contact is not valid" in out
+    assert route("--resend", ids[0])[:2] == (
+        0, f"listed 0, nothing new: submitted 1, held 0, refused 0, skipped 0; 1 {LEFT}"
+    )  # fmt: skip
+    taken = both.cxone.work_items[0].contact_id
+    assert route("--confirm", ids[1], "--contact", taken)[:2] == (0, f"mail {ids[1]}: confirmed, contact {taken}\n")
+    assert WorkItem(ids[1]).replay(EventStore(redis_client, category).read(ids[1])).contact_id == taken
+    status, out, error = route("--confirm", ids[2])
+    assert (status, out, error) == (1, "", f"eventlab: mail {ids[2]}: CXone refused it\n")
+    status, _, error = route("--resend", "18f0")
+    assert (status, error) == (1, "eventlab: mail 18f0: no such mail has been received\n")
+    assert route("--resend", ids[2])[0] == 0
+    assert route("--held")[1] == "nothing is held, in doubt, refused or before its deadline\n"
+    assert sorted(item.work_item_id for item in both.cxone.work_items) == [f"gmail:{id}" for id in ids]
+
+
+def test_before_its_deadline_a_mail_is_listed_and_left_alone(
+    route: Any, category: str, redis_client: redis.Redis
+) -> None:
+    store, item = EventStore(redis_client, category), WorkItem("18f0000000000001")
+    item.receive({"date": 5, "domain": "example.com"})
+    item.submit(router="north", now=0, deadline=99_999_999_999_999)
+    store.append(item.id, item.changes, expected=0)
+    _, out, _ = route("--held")
+    assert re.search(r"^18f0000000000001 .* router north is sending it; its deadline is in \d+ s$", out)
+    for command in ("--resend", "--confirm"):
+        status, _, error = route(command, item.id)
+        assert status == 1
+        assert "router north may still be sending it: wait for its deadline" in error
+    assert store.version(item.id) == 2
+
+
+# ------------------------------------------------------------------------------------------------ what can be wrong
+
+
+def test_a_dead_token_is_one_sentence_and_an_exit_status(both: StandIns, route: Any) -> None:
+    both.gmail.revoke()
+    both.gmail.expire_tokens()
+    status, out, error = route("--once")
+    assert (status, out) == (1, "")
+    assert error.startswith("eventlab: Gmail's token has died")
+    assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("EVENTLAB_GMAIL_TOKEN", "", "it is missing"),
+        ("EVENTLAB_GMAIL_ENDPOINT", "http://gmail.example.com", "http is accepted for this machine"),
+        ("EVENTLAB_GMAIL_ENDPOINT", "nonsense", "it must be a URL"),
+        ("EVENTLAB_CXONE_URL", "http://cxone.example.com", "http is accepted for this machine"),
+        ("EVENTLAB_CXONE_AUTH", "basic", "it must be one of"),
+        ("EVENTLAB_CXONE_SECRET", "", "it is missing"),
+        ("EVENTLAB_CXONE_VERSION", "newest", "it must look like v30.0"),
+        ("EVENTLAB_GMAIL_TOKEN", "missing/token.json", ""),
+    ],
+)
+def test_a_bad_setting_is_named_in_one_sentence(route: Any, name: str, value: str, said: str) -> None:
+    more = {"EVENTLAB_GMAIL_CLIENT": ""} if value.startswith("missing") else {}
+    status, out, error = route("--once", **{name: value}, **more)
+    assert (status, out) == (1, "")
+    assert error.startswith(f"eventlab: {'EVENTLAB_GMAIL_CLIENT' if more else name}: {said}")
+    assert error.count("\n") == 1
+
+
+def test_sample_mail_never_goes_to_the_real_cxone(route: Any) -> None:
+    status, _, error = route("--once", EVENTLAB_CXONE_URL="https://cxone.niceincontact.com")
+    assert status == 1
+    assert "sample mail is not for agents" in error
+
+
+def test_a_key_that_cxone_does_not_know_is_said_in_the_summary_and_by_the_exit_status(
+    both: StandIns, route: Any
+) -> None:
+    both.gmail.deliver(mail())
+    status, out, _ = route("--once", EVENTLAB_CXONE_SECRET="wrong")
+    assert status == 1
+    assert out.startswith(
+        "listed 1, new 1: submitted 0, held 0, refused 0, skipped 0; 1 to be sent later; stopped early: "
+    )
+    assert route("--once")[:2] == (0, "listed 0, nothing new: submitted 1, held 0, refused 0, skipped 0\n")
+
+
+def test_options_that_do_not_go_together_are_said(route: Any) -> None:
+    assert route("--contact", "7")[0::2] == (1, "eventlab: --contact goes with --confirm\n")
+    assert route("--watch", "0")[0::2] == (1, "eventlab: --watch: give a number of seconds above 0\n")
+    assert route("--once", "--held")[0] == 2
+
+
+def test_help_lists_every_environment_variable() -> None:
+    status, out, _ = answer("route", "--help")
+    assert status == 0
+    for name, text in VARIABLES.items():
+        assert re.search(rf"^  {name} +{re.escape(text)}$", out, re.MULTILINE)
+    asked = {"GMAIL_ENDPOINT", "GMAIL_CLIENT", "GMAIL_TOKEN"} | {
+        f"CXONE_{word}" for word in ("AUTH", "URL", "KEY", "SECRET", "POC", "VERSION")
+    }
+    assert VARIABLES.keys() >= {f"EVENTLAB_{word}" for word in asked}
+
+
+def test_nothing_secret_is_printed_or_logged(both: StandIns, route: Any) -> None:
+    both.gmail.deliver(mail(sender="canary@example.com", body="CanaryBody"))
+    _, out, error = route("--once", "--verbose", "--label", "routed")
+    said = out + error
+    assert "mail 18f" in said
+    known = both.cxone.credentials
+    hidden = [known.key, known.secret, known.client_secret, both.gmail.tokens.client_secret, "canary", "CanaryBody"]
+    assert [text for text in hidden if text.casefold() in said.casefold()] == []
+    assert "letter 0" not in said

@@ -1,0 +1,337 @@
+"""A work item's rules: when it may be sent, what an answer means, early or late, and what a person may decide."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from eventlab.errors import Refused
+from eventlab.events import Recorded
+from eventlab.mailroom.mail_view import MailView
+from eventlab.mailroom.mailbox import MAILBOX, Mailbox
+from eventlab.mailroom.work_item import WorkItem, WorkItemRule
+from eventlab.projections.view import Changes
+
+ID = "18c2a0b1c2d3e4f5"
+NOW, DEADLINE, AFTER = 1_000_000, 1_100_000, 1_100_001
+
+
+def received() -> WorkItem:
+    item = WorkItem(ID)
+    item.receive({"date": 5, "domain": "example.com"})
+    return item
+
+
+def submitting(router: str = "hub") -> WorkItem:
+    item = received()
+    item.submit(router=router, now=NOW, deadline=DEADLINE)
+    return item
+
+
+def in_doubt() -> WorkItem:
+    item = submitting()
+    item.expire(AFTER)
+    return item
+
+
+def submitted() -> WorkItem:
+    item = submitting()
+    item.accepted(1, "7")
+    return item
+
+
+def held() -> WorkItem:
+    item = received()
+    item.hold("odd")
+    return item
+
+
+def refused() -> WorkItem:
+    item = submitting()
+    item.refused(1, 400, "Point of contact is not valid")
+    return item
+
+
+def skipped() -> WorkItem:
+    item = WorkItem(ID)
+    item.skip("it has the label DRAFT")
+    return item
+
+
+def types(item: WorkItem) -> list[str]:
+    return [event.type for event in item.changes]
+
+
+# ---------------------------------------------------------------------------------------------------- the straight way
+
+
+def test_a_mail_is_received_submitted_and_taken() -> None:
+    item = submitted()
+    assert types(item) == ["received", "submitting", "submitted"]
+    assert (item.status, item.contact_id, item.taken, item.open) == ("submitted", "7", 1, [])
+    assert (item.date, item.domain) == (5, "example.com")
+    assert item.changes[1].data == {"router": "hub", "deadline": DEADLINE, "attempt": 1}
+
+
+def test_a_contact_id_may_be_missing() -> None:
+    item = submitting()
+    item.accepted(1, None)
+    assert (item.status, item.contact_id) == ("submitted", None)
+
+
+@pytest.mark.parametrize("make", [submitting, submitted, in_doubt, held, refused, skipped])
+def test_only_what_is_received_is_sent(make: Callable[[], WorkItem]) -> None:
+    with pytest.raises(WorkItemRule, match="not to be sent"):
+        make().submit(router="other", now=NOW, deadline=DEADLINE)
+
+
+@pytest.mark.parametrize("make", [received, submitting, submitted, in_doubt, held, refused])
+def test_a_mail_is_received_once(make: Callable[[], WorkItem]) -> None:
+    with pytest.raises(WorkItemRule, match="received before"):
+        make().receive({"date": 5})
+
+
+def test_what_was_skipped_may_come_into_the_inbox_again() -> None:
+    item = skipped()
+    item.receive({"date": 5})
+    assert (item.status, item.reason) == ("received", "")
+
+
+@pytest.mark.parametrize("make", [submitting, submitted, in_doubt, held, refused, skipped])
+def test_what_is_on_its_way_is_not_skipped(make: Callable[[], WorkItem]) -> None:
+    with pytest.raises(WorkItemRule, match="cannot be left out"):
+        make().skip("it has the label TRASH")
+
+
+# ------------------------------------------------------------------------------------------------ tried again, given up
+
+
+def test_what_was_certainly_not_sent_is_tried_again_but_not_at_once_and_then_held() -> None:
+    item = received()
+    for attempt in (1, 2):
+        item.submit(router="hub", now=NOW, deadline=DEADLINE)
+        item.unsent(attempt, "busy", again=NOW + 9_000, limit=3)
+        with pytest.raises(WorkItemRule, match="not to be sent before 9 s from now"):
+            item.submit(router="hub", now=NOW, deadline=DEADLINE)
+        item.due = NOW
+    item.submit(router="hub", now=NOW, deadline=DEADLINE)
+    item.unsent(3, "busy", again=NOW, limit=3)
+    assert (item.status, item.reason) == ("held", "tried 3 times; busy")
+    item.resend(NOW)
+    assert (item.status, item.tries, item.due) == ("received", 0, 0)
+    assert item.submit(router="hub", now=NOW, deadline=DEADLINE) == 4
+
+
+def test_a_mail_that_cannot_even_be_tried_is_put_off_and_then_held() -> None:
+    item = received()
+    item.postpone("Gmail does not give it", again=NOW + 1, limit=2)
+    assert (item.status, item.due) == ("received", NOW + 1)
+    item.postpone("Gmail does not give it", again=NOW + 1, limit=2)
+    assert (item.status, item.reason) == ("held", "tried 2 times; Gmail does not give it")
+    for late in (item.hold, lambda why: item.postpone(why, again=NOW, limit=2)):
+        with pytest.raises(WorkItemRule, match="it is held, and cannot be"):
+            late("odd")
+
+
+# --------------------------------------------------------------------------------------------------------- the deadline
+
+
+def test_before_the_deadline_nobody_takes_a_mail_from_a_router() -> None:
+    for decide in (WorkItem.expire, WorkItem.resend, WorkItem.confirm):
+        item = submitting("north")
+        with pytest.raises(WorkItemRule, match=r"router north may still be sending it: wait for its deadline, 100 s"):
+            decide(item, NOW)
+        with pytest.raises(WorkItemRule):
+            decide(item, DEADLINE)
+        assert types(item) == ["received", "submitting"]
+
+
+def test_after_the_deadline_it_is_in_doubt_and_says_why() -> None:
+    item = in_doubt()
+    assert item.status == "in_doubt"
+    assert item.reason == "router hub was to send it, and has not said by its deadline what came of it"
+    with pytest.raises(WorkItemRule, match="no router is about to send it"):
+        item.expire(AFTER)
+
+
+def test_after_the_deadline_a_person_need_not_wait_for_the_next_round() -> None:
+    item = submitting()
+    item.resend(AFTER)
+    assert types(item)[2:] == ["in_doubt", "resent"]
+    item = submitting()
+    item.confirm(AFTER, "7")
+    assert types(item)[2:] == ["in_doubt", "confirmed"]
+    assert (item.status, item.contact_id) == ("submitted", "7")
+
+
+@pytest.mark.parametrize(
+    ("make", "sentence"),
+    [
+        (lambda: WorkItem(ID), "no such mail"),
+        (received, "will be by itself"),
+        (submitted, "CXone has it"),
+        (skipped, "left out"),
+    ],
+)
+def test_a_person_decides_only_what_is_open(make: Callable[[], WorkItem], sentence: str) -> None:
+    for decide in (WorkItem.resend, WorkItem.confirm):
+        with pytest.raises(WorkItemRule, match=sentence) as raised:
+            decide(make(), AFTER)
+        assert isinstance(raised.value, Refused)
+        assert ID in str(raised.value)
+
+
+def test_what_cxone_refused_can_be_sent_again_and_not_be_confirmed() -> None:
+    item = refused()
+    assert (item.status, item.reason) == ("refused", "Point of contact is not valid")
+    with pytest.raises(WorkItemRule, match="CXone refused it"):
+        item.confirm(NOW)
+    item.resend(NOW)
+    assert item.status == "received"
+
+
+# ------------------------------------------------------------------------------------------------------- late answers
+
+
+@pytest.mark.parametrize(
+    ("answer", "status"),
+    [
+        (lambda item: item.accepted(1, "7"), "submitted"),
+        (lambda item: item.refused(1, 400, "no"), "refused"),
+        (lambda item: item.unsent(1, "busy", again=0, limit=9), "received"),
+    ],
+)
+@pytest.mark.parametrize(
+    "decide", [lambda item: None, lambda item: item.confirm(AFTER), lambda item: item.resend(AFTER)]
+)
+def test_a_late_answer_closes_what_is_in_doubt_whatever_was_thought_meanwhile(
+    answer: Callable[[WorkItem], None], status: str, decide: Callable[[WorkItem], None]
+) -> None:
+    item = in_doubt()
+    decide(item)
+    answer(item)
+    assert (item.status, item.open) == (status, [])
+    with pytest.raises(WorkItemRule, match="what came of attempt 1 is known already"):
+        answer(item)
+
+
+def test_a_late_doubt_tells_nothing_new() -> None:
+    item = in_doubt()
+    item.confirm(AFTER, "7")
+    item.doubted(1, "the connection broke")
+    assert (item.status, item.contact_id, types(item)[-1]) == ("submitted", "7", "confirmed")
+
+
+def resent_and_taken() -> WorkItem:
+    item = in_doubt()
+    item.resend(AFTER)
+    assert item.submit(router="south", now=AFTER, deadline=AFTER + 1) == 2
+    item.accepted(2, "8")
+    return item
+
+
+def test_the_second_work_item_of_a_mail_is_known_as_such() -> None:
+    item = resent_and_taken()
+    assert (item.taken, item.open) == (1, [1])
+    item.accepted(1, "7")
+    assert types(item)[-1] == "late"
+    assert item.changes[-1].data == {"outcome": "submitted", "attempt": 1, "contact_id": "7"}
+    assert (item.status, item.contact_id, item.taken) == ("submitted", "8", 2)
+
+
+def test_an_attempt_that_was_overtaken_and_failed_changes_nothing() -> None:
+    item = resent_and_taken()
+    item.refused(1, 400, "no")
+    assert (item.status, item.taken, item.contact_id, types(item)[-1]) == ("submitted", 1, "8", "late")
+
+
+def test_a_mail_that_an_older_attempt_brought_is_not_sent_again_when_the_newer_one_fails() -> None:
+    item = in_doubt()
+    item.resend(AFTER)
+    item.submit(router="south", now=AFTER, deadline=AFTER + 1)
+    item.accepted(1, "7")
+    assert (item.status, item.taken) == ("submitting", 1)
+    item.unsent(2, "busy", again=0, limit=9)
+    assert (item.status, item.contact_id, item.taken, item.open) == ("submitted", "7", 1, [])
+
+
+# ------------------------------------------------------------------------------------------------- whatever happens
+
+COMMANDS: list[Callable[[WorkItem, int, int], object]] = [
+    lambda item, now, attempt: item.receive({"date": now}),
+    lambda item, now, attempt: item.skip("gone"),
+    lambda item, now, attempt: item.submit(router="hub", now=now, deadline=now + 5),
+    lambda item, now, attempt: item.accepted(attempt, str(attempt)),
+    lambda item, now, attempt: item.refused(attempt, 400, "no"),
+    lambda item, now, attempt: item.unsent(attempt, "busy", again=now + 2, limit=3),
+    lambda item, now, attempt: item.doubted(attempt, "broke"),
+    lambda item, now, attempt: item.expire(now),
+    lambda item, now, attempt: item.postpone("away", again=now + 2, limit=3),
+    lambda item, now, attempt: item.hold("odd"),
+    lambda item, now, attempt: item.resend(now),
+    lambda item, now, attempt: item.confirm(now, "c"),
+]
+
+
+LIKELY = [0, 2, 2, 2, 3, 3, 5, 7, 7, 10, 10, *range(len(COMMANDS))]  # else few walks come as far as a second attempt
+STEPS = st.tuples(st.sampled_from([COMMANDS[n] for n in LIKELY]), st.integers(0, 9), st.sampled_from([0, 0, 0, 1, 2]))
+
+
+@settings(max_examples=500, derandomize=True, deadline=None)
+@given(st.lists(STEPS, min_size=20, max_size=60))
+def test_no_order_of_events_sends_twice_without_a_person_and_a_replay_sees_the_same(
+    steps: list[tuple[Callable[[WorkItem, int, int], object], int, int]],
+) -> None:
+    item, now, resent, answered = WorkItem(ID), 0, 0, set[int]()
+    for command, passes, back in steps:
+        now += passes
+        before, known = item.status, len(item.changes)
+        try:
+            command(item, now, max(1, item.attempt - back))
+        except WorkItemRule:
+            assert len(item.changes) == known
+            continue
+        for event in item.changes[known:]:
+            resent += event.type == "resent"
+            if event.type in ("submitted", "refused", "late") or (
+                event.type in ("unsent", "held") and event.data.get("attempt")
+            ):
+                assert event.data["attempt"] not in answered
+                answered.add(event.data["attempt"])
+        if item.status == "submitting" and before != "submitting":
+            assert len(item.open) <= resent + 1
+    accepted = sum(1 for e in item.changes if "submitted" in (e.type, e.data.get("outcome")))
+    assert item.taken == accepted <= resent + 1
+    again, changes = WorkItem(ID), Changes()
+    stored = [Recorded(ID, n, e.type, e.data, f"{n}-0") for n, e in enumerate(item.changes, 1)]
+    again.replay(stored)
+    assert {**again.state(), "changed_at": "0-0"} == item.state()
+    for event in stored:
+        MailView().apply(event, changes)
+    if stored:
+        document = changes[ID].update()
+        assert document["$set"]["state"] == item.status
+        pushed = document.get("$push", {}).get("contact_ids", {"$each": []})["$each"]
+        assert len(pushed) == item.taken
+
+
+# --------------------------------------------------------------------------------------------------- mailbox and view
+
+
+def test_the_cursor_moves_and_where_it_stands_already_is_no_event() -> None:
+    mailbox = Mailbox(MAILBOX)
+    mailbox.listed("1001", found=3)
+    mailbox.listed("1001", found=0)
+    assert (mailbox.history_id, len(mailbox.changes)) == ("1001", 1)
+    assert not all(letter in "0123456789abcdef" for letter in MAILBOX)
+
+
+def test_the_view_names_what_it_does_not_know() -> None:
+    with pytest.raises(ValueError, match="'deposit'"):
+        MailView().apply(Recorded(ID, 1, "deposit", {}, "1-0"), Changes())
+    changes = Changes()
+    MailView().apply(Recorded(MAILBOX, 1, "listed", {"history_id": "1", "found": 1}, "1-0"), changes)
+    assert not changes

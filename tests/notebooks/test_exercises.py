@@ -1,0 +1,106 @@
+"""Every exercise tells right from wrong, and every shipped notebook can be solved, and failed, in place."""
+
+from __future__ import annotations
+
+import copy
+import importlib
+import re
+import sys
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+
+from eventlab.lessons.exercise import Exercise, Note
+from tools.notebooks import NOTEBOOKS, run_together
+
+sys.path.insert(0, str(NOTEBOOKS))  # where a kernel finds the package `exercises`
+
+PAGES = sorted(path.stem for path in (NOTEBOOKS / "exercises").glob("[a-z]*.py"))
+
+
+def exercises(page: str) -> dict[str, Exercise]:
+    module = importlib.import_module(f"exercises.{page}")
+    return {name: value for name, value in vars(module).items() if isinstance(value, Exercise)}
+
+
+ALL = {f"{page}.{name}": exercise for page in PAGES for name, exercise in exercises(page).items()}
+
+
+def answer(code: str) -> Any:
+    """What a piece of code defines last: that is the answer."""
+    names: dict[str, Any] = {}
+    exec(textwrap.dedent(code), names)
+    return list(names.values())[-1]
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_the_reference_solution_is_right_and_every_foreseen_mistake_is_told(name: str, lab: Any) -> None:
+    exercise = ALL[name]
+    assert exercise.check(answer(exercise.answer)) == Note("Right", exercise.right)
+    notes = [exercise.check(answer(mistake)) for mistake in exercise.mistakes]
+    assert [note.kind for note in notes] == ["Not yet"] * len(notes)
+    assert len(notes) >= 2
+    assert len({note.text for note in notes}) == len(notes), "two mistakes are told the same"
+    assert exercise.check(...).kind == "Not attempted"
+
+
+def test_the_three_outcomes_are_told_apart() -> None:
+    def stub(x: int) -> int:
+        """Not yet written."""
+        ...
+
+    def dots(x: int) -> int:
+        return ...
+
+    exercise = Exercise(
+        judge=lambda f: f(1), right="yes", hints=["a", "b"], answer="x = 1", explanation="", mistakes=[]
+    )
+    assert exercise.check(stub).kind == exercise.check(dots).kind == exercise.check(...).kind == "Not attempted"
+    assert exercise.check(lambda x: 1 / 0) == Note("Not yet", "your code raised ZeroDivisionError: division by zero")
+    assert exercise.check(lambda x: x).kind == "Right"
+    assert [exercise.hint().text for _ in range(3)] == ["1 of 2: a", "2 of 2: b", "2 of 2: b"]
+    assert exercise.solution().code == "x = 1"
+
+
+def test_a_note_is_safe_html() -> None:
+    assert "<script>" not in Note("Not yet", "<script>", "<script>")._repr_html_()
+
+
+def filled(path: Path, number: int | None) -> tuple[Any, list[str]]:
+    """A copy of a notebook with the solutions, or the foreseen mistakes of a number, in the place of the stubs."""
+    notebook = copy.deepcopy(nbformat.read(path, 4))
+    kinds = []
+    for cell in notebook.cells:
+        if "exercise" in cell.metadata.get("tags", []):
+            page, name = re.search(r"from exercises\.(\w+) import (\w+)", cell.source).groups()
+            exercise = exercises(page)[name]
+            code = exercise.answer if number is None else exercise.mistakes[number % len(exercise.mistakes)]
+            head, tail = cell.source.split("\n")[0], cell.source.split("\n")[-1]
+            assert tail.startswith(f"{name}.check("), f"{path.name}: an exercise cell ends with its check"
+            cell.source = "\n".join([head, textwrap.dedent(code), tail])
+            kinds.append("Right" if number is None else "Not yet")
+    return notebook, kinds
+
+
+NOTEBOOKS_WITH_EXERCISES = [
+    path for path in sorted(NOTEBOOKS.glob("*.ipynb")) if '"exercise"' in path.read_text("utf-8")
+]
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS_WITH_EXERCISES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("number", [None, 0], ids=["solved", "failed"])
+def test_a_copy_of_the_notebook_can_be_solved_and_failed_in_place(path: Path, number: int | None) -> None:
+    notebook, kinds = filled(path, number)
+    [notebook] = run_together([notebook])
+    told = [
+        output["data"]["text/plain"].split(":")[0]
+        for cell in notebook.cells
+        if "exercise" in cell.metadata.get("tags", [])
+        for output in cell.outputs
+        if output.output_type == "execute_result"
+    ]
+    assert told == kinds
+    assert len(kinds) >= 2

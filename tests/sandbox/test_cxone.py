@@ -1,0 +1,472 @@
+"""The stand-in of CXone refuses what the real one refuses, routes what it takes, and brings it to an agent."""
+
+from __future__ import annotations
+
+import base64
+import json
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import requests
+
+from eventlab.mailroom.cxone.client import CXone
+from eventlab.sandbox.cxone.agent_client import Agent, AgentRefused
+from eventlab.sandbox.cxone.app import CXoneStandIn, create_app
+from eventlab.sandbox.cxone.routing import STRATEGY, PointOfContact, Routing, Step, WorkItem, WrongState
+from eventlab.sandbox.cxone.screen_pop import HEADERS, LONGEST_HTML, harmless, screen_pop
+from eventlab.sandbox.faults import Fault
+from eventlab.sandbox.serving import Serving
+from tests.support.servers import eventually
+
+ITEMS = "/inContactAPI/services/v30.0/interactions/work-items"
+JSON = {"Accept": "application/json"}
+LIMIT = 50 * 1024
+
+
+@pytest.fixture
+def stand_in() -> CXoneStandIn:
+    return create_app(html_of={"gmail:1": "<p onclick='x()'>Hi</p>"}.get)
+
+
+@pytest.fixture
+def url(stand_in: CXoneStandIn) -> Iterator[str]:
+    with Serving(stand_in.app) as serving:
+        yield serving.url
+
+
+@pytest.fixture
+def bearer(stand_in: CXoneStandIn, url: str) -> dict[str, str]:
+    known = stand_in.credentials
+    body = {"accessKeyId": known.key, "accessKeySecret": known.secret}
+    answer = requests.post(f"{url}/authentication/v1/token/access-key", json=body, timeout=20).json()
+    return {"Authorization": f"Bearer {answer['access_token']}", **JSON}
+
+
+def post(url: str, headers: dict[str, str], path: str = ITEMS, **fields: Any) -> requests.Response:
+    body = {"pointOfContact": "mail", "workItemId": "gmail:1", "workItemPayload": "Hello", **fields}
+    return requests.post(url + path, json=body, headers=headers, timeout=20)
+
+
+def reason(answer: requests.Response) -> str:
+    return answer.headers["icStatusDescription"]
+
+
+# ------------------------------------------------------------------------------------------------------- tokens
+
+
+def test_the_legacy_token_names_its_server_and_is_good_for_work_items_only(stand_in: CXoneStandIn, url: str) -> None:
+    known = stand_in.credentials
+    answer = requests.post(
+        f"{url}/InContactAuthorizationServer/Token",
+        json={"grant_type": "client_credentials"},
+        auth=(known.application, known.application_key),
+        timeout=20,
+    )
+    token = answer.json()
+    assert (token["resource_server_base_uri"], token["expires_in"]) == (f"{url}/InContactAPI/", 3600)
+    headers = {"Authorization": f"Bearer {token['access_token']}", **JSON}
+    assert post(url, headers).status_code == 202
+    refused = requests.post(f"{url}/InContactAPI/services/v30.0/agent-sessions", headers=headers, timeout=20)
+    assert (refused.status_code, reason(refused)) == (403, "The token has no scope AgentApi")
+
+
+def test_openid_connect_is_found_by_discovery_and_its_token_names_the_tenant(stand_in: CXoneStandIn, url: str) -> None:
+    known = stand_in.credentials
+    found = requests.get(f"{url}/.well-known/openid-configuration", timeout=20).json()
+    assert found["token_endpoint_auth_methods_supported"] == ["client_secret_basic"]
+    form = {"grant_type": "password", "username": known.key, "password": known.secret}
+    answer = requests.post(found["token_endpoint"], form, auth=(known.client, known.client_secret), timeout=20)
+    claims = answer.json()["access_token"].split(".")[1]
+    tenant = json.loads(base64.urlsafe_b64decode(claims + "=="))["tenantId"]
+    where = requests.get(f"{url}/.well-known/cxone-configuration", {"tenantId": tenant}, timeout=20).json()
+    assert where["api_endpoint"] == url
+    wrong = requests.get(f"{url}/.well-known/cxone-configuration", {"tenantId": "other"}, timeout=20)
+    assert wrong.status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("path", "how", "status"),
+    [
+        ("/InContactAuthorizationServer/Token", {"json": {"grant_type": "client_credentials"}}, 401),
+        ("/InContactAuthorizationServer/Token", {"json": {"grant_type": "password"}, "auth": "application"}, 400),
+        ("/InContactAuthorizationServer/Token", {"data": b"[", "auth": "application"}, 400),
+        ("/authentication/v1/token/access-key", {"json": {"accessKeyId": "x", "accessKeySecret": "y"}}, 401),
+        ("/authentication/v1/token/access-key", {"data": b"\xff"}, 401),
+        ("/auth/token", {"data": {"grant_type": "password"}}, 401),
+        ("/auth/token", {"data": {"grant_type": "password", "username": "x"}, "auth": "client"}, 400),
+        ("/auth/token", {"data": {"grant_type": "client_credentials"}, "auth": "client"}, 400),
+        ("/auth/token", {"json": {"grant_type": "password"}, "auth": "client"}, 400),
+    ],
+)
+def test_who_is_unknown_gets_no_token(
+    path: str, how: dict[str, Any], status: int, stand_in: CXoneStandIn, url: str
+) -> None:
+    known = stand_in.credentials
+    pairs = {
+        "application": (known.application, known.application_key),
+        "client": (known.client, known.client_secret),
+        None: ("joe", "x"),
+    }
+    answer = requests.post(url + path, timeout=20, **{**how, "auth": pairs[how.get("auth")]})
+    assert (answer.status_code, set(answer.json())) == (status, {"error", "error_description"})
+    assert stand_in.issuer.issued == 0
+
+
+def test_a_stale_an_unknown_and_no_token_are_refused(stand_in: CXoneStandIn, url: str, bearer: dict[str, str]) -> None:
+    assert post(url, bearer).status_code == 202
+    stand_in.expire_tokens()
+    for headers in (bearer, {"Authorization": "Bearer x"}, {"Authorization": "Basic x"}, {}):
+        answer = post(url, headers)
+        assert (answer.status_code, reason(answer)) == (401, "The token is invalid or has expired")
+    assert len(stand_in.work_items) == 1
+
+
+def test_a_token_ends_by_itself(stand_in: CXoneStandIn, url: str) -> None:
+    stand_in.issuer.seconds = 0.05
+    token = stand_in.issuer.issue("PatronApi")
+    assert eventually(lambda: stand_in.issuer.scopes(token) is None)
+
+
+# --------------------------------------------------------------------------------------------------- work items
+
+
+def test_a_work_item_is_taken_with_a_contact_id_of_18_digits(
+    stand_in: CXoneStandIn, url: str, bearer: dict[str, str]
+) -> None:
+    answer = post(url, bearer, workItemType="email", **{"from": "joe@example.com"})
+    [item] = stand_in.work_items
+    assert (answer.status_code, answer.json()) == (202, {"contactId": int(item.contact_id)})
+    assert (len(item.contact_id), item.payload, item.type) == (18, "Hello", "email")
+    assert (item.work_item_id, item.sender) == ("gmail:1", "joe@example.com")
+
+
+def test_who_accepts_no_json_gets_a_text_and_yet_it_is_taken(
+    stand_in: CXoneStandIn, url: str, bearer: dict[str, str]
+) -> None:
+    answer = post(url, {**bearer, "Accept": "*/*"})
+    assert (answer.status_code, answer.text) == (202, "No known way to render data")
+    assert len(stand_in.work_items) == 1
+
+
+def test_an_answer_may_be_empty(stand_in: CXoneStandIn, url: str, bearer: dict[str, str]) -> None:
+    stand_in.empty_answers = True
+    answer = post(url, bearer)
+    assert (answer.status_code, answer.content) == (202, b"")
+
+
+def test_the_same_work_item_twice_is_two(stand_in: CXoneStandIn, url: str, bearer: dict[str, str]) -> None:
+    assert post(url, bearer).json() != post(url, bearer).json()
+    assert [item.work_item_id for item in stand_in.work_items] == ["gmail:1", "gmail:1"]
+
+
+@pytest.mark.parametrize("name", ["inContactAPI", "InContactAPI", "incontactapi"])
+def test_the_path_is_of_any_case(name: str, url: str, bearer: dict[str, str]) -> None:
+    assert post(url, bearer, ITEMS.replace("inContactAPI", name).replace("work-items", "Work-Items")).status_code == 202
+
+
+def test_the_fields_may_be_in_the_query_and_the_id_spelt_in_two_ways(
+    stand_in: CXoneStandIn, url: str, bearer: dict[str, str]
+) -> None:
+    query = {"pointOfContact": "mail", "workItemID": "gmail:2", "workItemPayload": "日本", "from": "joe@example.com"}
+    assert requests.post(url + ITEMS, params=query, headers=bearer, timeout=20).status_code == 202
+    body = {"workItemID": "gmail:3", "workItemPayload": "Hi"}
+    both = requests.post(url + ITEMS, params={"pointOfContact": "mail"}, json=body, headers=bearer, timeout=20)
+    assert both.status_code == 202
+    seen = [(item.work_item_id, item.payload) for item in stand_in.work_items]
+    assert seen == [("gmail:2", "日本"), ("gmail:3", "Hi")]
+
+
+@pytest.mark.parametrize(
+    ("fields", "why"),
+    [
+        ({"pointOfContact": "unknown"}, "Point of contact is not valid"),
+        ({"pointOfContact": ""}, "Point of contact is not valid"),
+        ({"pointOfContact": 7}, "The request is not valid"),
+        ({"workItemPayload": {"a": 1}}, "The request is not valid"),
+        ({"workItemPayload": "x" * (LIMIT + 1)}, "workItemPayload is larger than 50 KB"),
+        ({"workItemPayload": "é" * (LIMIT // 2 + 1)}, "workItemPayload is larger than 50 KB"),
+    ],
+)
+def test_what_is_not_valid_is_refused_with_its_reason_in_a_header(
+    fields: dict[str, Any], why: str, stand_in: CXoneStandIn, url: str, bearer: dict[str, str]
+) -> None:
+    answer = post(url, bearer, **fields)
+    assert (answer.status_code, reason(answer), answer.content) == (400, why, b"")
+    assert stand_in.work_items == []
+
+
+def test_what_is_no_json_or_of_no_version_is_refused(url: str, bearer: dict[str, str]) -> None:
+    for body in (b"{", b"[1]", b"\xff", b"[" * 100_000):
+        assert requests.post(url + ITEMS, body, headers=bearer, timeout=20).status_code == 400
+    assert post(url, bearer, ITEMS.replace("v30.0", "latest")).status_code == 404
+
+
+def test_a_payload_of_just_50_kb_is_taken(stand_in: CXoneStandIn, url: str, bearer: dict[str, str]) -> None:
+    assert post(url, bearer, workItemPayload="é" * (LIMIT // 2)).status_code == 202
+    assert stand_in.work_items[0].payload == "é" * (LIMIT // 2)
+
+
+def test_a_larger_payload_may_be_cut(stand_in: CXoneStandIn, url: str, bearer: dict[str, str]) -> None:
+    stand_in.oversize = "truncate"
+    assert post(url, bearer, workItemPayload="a" + "é" * LIMIT).status_code == 202
+    assert stand_in.work_items[0].payload == "a" + "é" * (LIMIT // 2 - 1)  # half a letter is none
+
+
+def test_a_fault_may_come_before_or_after_it_is_taken(stand_in: CXoneStandIn, url: str, bearer: dict[str, str]) -> None:
+    for when, taken in (("before", 0), ("after", 1)):
+        stand_in.faults.order(Fault(on="work-items", drop="before" if when == "before" else "after"))
+        with pytest.raises(requests.ConnectionError):
+            post(url, bearer)
+        assert len(stand_in.work_items) == taken
+    stand_in.faults.order(Fault(on="work-items", status=429, headers=(("Retry-After", "2"),)))
+    assert post(url, bearer).headers["Retry-After"] == "2"
+    assert stand_in.faults.seen("work-items") == 3
+
+
+# ------------------------------------------------------------------------------------------------------ routing
+
+
+def item(number: int = 1, point: str = "mail") -> WorkItem:
+    return WorkItem(
+        contact_id=str(number),
+        point_of_contact=point,
+        work_item_id=f"gmail:{number}",
+        payload="Hello",
+        type="email",
+        sender="joe@example.com",
+        screen_pop=f"http://127.0.0.1/screen-pop/{number}",
+    )
+
+
+def test_a_work_item_goes_through_the_strategy_step_by_step() -> None:
+    routing = Routing([PointOfContact("mail")])
+    contact = routing.arrive(item())
+    assert (contact.state, contact.passed) == ("InQueue", ["Begin", "Reqagent", "Wait"])
+    session = routing.log_in()
+    assert (contact.state, contact.passed) == ("Incoming", ["Begin", "Reqagent", "Wait"])
+    routing.accept(session, "1")
+    assert (contact.state, contact.passed[-1]) == ("Active", "OnAnswer")
+    routing.end("1", session)
+    assert (contact.state, contact.passed) == ("Disconnected", [step.action for step in STRATEGY])
+    told = [(event["Status"], event["ScreenPopUrl"] != "", event["FinalState"]) for event in session.events]
+    assert told == [("Incoming", False, "False"), ("Active", True, "False"), ("Disconnected", True, "True")]
+
+
+def test_without_wait_a_work_item_is_abandoned_at_once() -> None:
+    routing = Routing([PointOfContact("mail", strategy=[step for step in STRATEGY if step.action != "Wait"])])
+    contact = routing.arrive(item())
+    assert (contact.state, contact.abandoned) == ("Disconnected", True)
+    assert routing.log_in().events == []
+
+
+def test_without_a_screen_pop_in_the_strategy_there_is_none() -> None:
+    routing = Routing([PointOfContact("mail", strategy=[Step("Begin", ""), Step("Wait", "")])])
+    session = routing.log_in()
+    routing.arrive(item())
+    routing.accept(session, "1")
+    assert session.events[-1]["ScreenPopUrl"] == ""
+
+
+def test_an_agent_has_one_contact_at_a_time_and_the_oldest_first() -> None:
+    routing = Routing([PointOfContact("mail"), PointOfContact("more", "other work")])
+    contacts = [routing.arrive(item(1)), routing.arrive(item(2, "more")), routing.arrive(item(3))]
+    first, second = routing.log_in(), routing.log_in()
+    assert [contact.state for contact in contacts] == ["Incoming", "Incoming", "InQueue"]
+    assert (first.events[0]["ContactID"], second.events[0]["SkillId"]) == ("1", "other work")
+    routing.accept(first, "1")
+    routing.end("1", first)
+    assert first.events[-1]["ContactID"] == "3"
+
+
+def test_what_one_rejects_another_gets_and_who_leaves_gives_back() -> None:
+    routing = Routing([PointOfContact("mail")])
+    first, second = routing.log_in(), routing.log_in()
+    contact = routing.arrive(item())
+    routing.reject(first, "1")
+    assert (contact.refusals, second.contact) == (1, contact)
+    assert [event["Status"] for event in first.events] == ["Incoming", "Disconnected"]
+    assert first.events[-1]["FinalState"] == "False"
+    routing.accept(second, "1")
+    routing.log_out(second)
+    assert (first.contact, contact.state) == (contact, "Incoming")
+
+
+def test_what_nobody_else_can_take_comes_again() -> None:
+    routing = Routing([PointOfContact("mail")])
+    session, contact = routing.log_in(), routing.arrive(item())
+    routing.reject(session, "1")
+    assert session.contact is contact
+
+
+def test_a_contact_can_be_ended_by_force_wherever_it_is() -> None:
+    routing = Routing([PointOfContact("mail")])
+    session, held, waiting = routing.log_in(), routing.arrive(item(1)), routing.arrive(item(2))
+    routing.end("2")
+    routing.end("1")
+    assert (held.state, waiting.state, session.contact) == ("Disconnected", "Disconnected", None)
+    with pytest.raises(WrongState):
+        routing.end("1")
+    with pytest.raises(WrongState):
+        routing.end("unknown")
+
+
+def test_an_action_out_of_turn_is_refused() -> None:
+    routing = Routing([PointOfContact("mail")])
+    session, other = routing.log_in(), routing.log_in()
+    routing.arrive(item())
+    actions: list[Callable[[], None]] = [lambda: routing.accept(other, "1"), lambda: routing.end("1", session)]
+    for action in actions:
+        with pytest.raises(WrongState):
+            action()
+    routing.accept(session, "1")
+    for again in (routing.accept, routing.reject):
+        with pytest.raises(WrongState):
+            again(session, "1")
+
+
+# ------------------------------------------------------------------------------------------------ agent sessions
+
+
+def test_a_mail_comes_to_an_agent_who_accepts_sees_it_and_ends_it(stand_in: CXoneStandIn, url: str) -> None:
+    settings = stand_in.settings(url, auth="oidc")
+    with CXone(settings) as cxone, Agent(settings) as agent:
+        id = cxone.post_work_item(work_item_id="gmail:1", payload="Hello <b>", sender="joe@example.com")
+        assert id is not None
+        [offer] = agent.next_events(20)
+        assert (offer["Type"], offer["ContactID"], offer["Status"]) == ("WorkItemContactEvent", id, "Incoming")
+        assert {type(value) for value in offer.values()} == {str}
+        agent.accept(id)
+        [answered] = agent.next_events(20)
+        page = requests.get(answered["ScreenPopUrl"], timeout=20)
+        assert "<pre>Hello &lt;b&gt;</pre>" in page.text
+        assert "&lt;p&gt;Hi&lt;/p&gt;" in page.text, "the mail's own HTML, cleaned and in a frame"
+        assert {name: page.headers[name] for name in HEADERS} == dict(HEADERS)
+        agent.end(id)
+        assert [event["FinalState"] for event in agent.next_events(20)] == ["True"]
+        assert agent.next_events() == []
+    assert stand_in.routing.contacts[id].state == "Disconnected"
+    assert stand_in.routing.sessions == []
+
+
+def test_a_session_s_id_is_another_one_with_each_answer(url: str, bearer: dict[str, str]) -> None:
+    base = f"{url}/inContactAPI/services/v30.0/agent-sessions"
+    first = requests.post(base, headers=bearer, timeout=20).json()["sessionId"]
+
+    def poll(id: str, timeout: str = "0") -> requests.Response:
+        return requests.get(f"{base}/{id}/get-next-event", {"timeout": timeout}, headers=bearer, timeout=20)
+
+    answer = poll(first).json()
+    assert answer["events"] == []
+    assert answer["sessionId"] != first
+    assert poll(first).status_code == 409
+    assert poll("unknown").status_code == 404
+    assert [poll(answer["sessionId"], odd).status_code for odd in ("x", "nan", "-1", "inf")] == [400] * 4
+    assert requests.delete(f"{base}/{answer['sessionId']}", headers=bearer, timeout=20).status_code == 202
+    assert poll(answer["sessionId"]).status_code == 409
+
+
+def test_a_long_poll_ends_with_the_news(stand_in: CXoneStandIn, url: str, bearer: dict[str, str]) -> None:
+    told: list[Any] = []
+    with Agent(stand_in.settings(url)) as agent:
+        poll = threading.Thread(target=lambda: told.extend(agent.next_events(60)))
+        poll.start()
+        assert eventually(lambda: stand_in.faults.seen("get-next-event"))
+        post(url, bearer)
+        poll.join(40)
+        assert [event["Status"] for event in told] == ["Incoming"]
+
+
+def test_a_long_poll_ends_with_the_session(stand_in: CXoneStandIn, url: str, bearer: dict[str, str]) -> None:
+    base = f"{url}/inContactAPI/services/v30.0/agent-sessions"
+    id = requests.post(base, headers=bearer, timeout=20).json()["sessionId"]
+    statuses: list[int] = []
+
+    def poll() -> None:
+        answer = requests.get(f"{base}/{id}/get-next-event", {"timeout": "60"}, headers=bearer, timeout=80)
+        statuses.append(answer.status_code)
+
+    thread = threading.Thread(target=poll)
+    thread.start()
+    assert eventually(lambda: stand_in.faults.seen("get-next-event"))
+    requests.delete(f"{base}/{id}", headers=bearer, timeout=20)
+    thread.join(40)
+    assert statuses == [409]
+
+
+def test_what_an_agent_may_not_do_is_said(stand_in: CXoneStandIn, url: str, bearer: dict[str, str]) -> None:
+    with Agent(stand_in.settings(url, auth="accesskey")) as agent:
+        with pytest.raises(AgentRefused, match=r"CXone refused \(400\): Contact is not Incoming at this agent"):
+            agent.accept("412345678900000001")
+        post(url, bearer)
+        [offer] = agent.next_events(20)
+        agent.reject(offer["ContactID"])
+        assert [event["Status"] for event in agent.next_events(20)] == ["Disconnected", "Incoming"]
+
+
+def test_a_contact_can_be_looked_up_but_not_by_its_work_item(url: str, bearer: dict[str, str]) -> None:
+    id = post(url, bearer, **{"from": "joe@example.com"}).json()["contactId"]
+    contacts = f"{url}/inContactAPI/services/v30.0/contacts"
+    found = requests.get(f"{contacts}/{id}", headers=bearer, timeout=20).json()
+    assert (found["contactId"], found["stateName"], found["fromAddress"]) == (id, "InQueue", "joe@example.com")
+    assert "gmail:1" not in json.dumps(found)
+    assert requests.post(f"{contacts}/{id}/end", headers=bearer, timeout=20).status_code == 202
+    assert requests.post(f"{contacts}/{id}/end", headers=bearer, timeout=20).status_code == 400
+    assert requests.get(f"{contacts}/1", headers=bearer, timeout=20).status_code == 404
+    assert requests.get(f"{contacts}/{id}", headers=JSON, timeout=20).status_code == 401
+
+
+# --------------------------------------------------------------------------------------------------- screen pop
+
+
+def test_everything_on_the_page_is_escaped(stand_in: CXoneStandIn) -> None:
+    evil = "<script>x()</script>\"'&"
+    page = screen_pop(
+        WorkItem(
+            contact_id=evil,
+            point_of_contact=evil,
+            work_item_id=evil,
+            payload=evil,
+            type=evil,
+            sender=evil,
+            screen_pop="",
+        ),
+        f"<p>{evil}</p>",
+    )
+    assert "<script" not in page
+    assert page.count("&lt;script&gt;x()&lt;/script&gt;&quot;&#x27;&amp;") == 7
+
+
+def test_a_page_without_html_has_no_frame() -> None:
+    assert "<iframe" not in screen_pop(item())
+    assert '<iframe sandbox referrerpolicy="no-referrer"' in screen_pop(item(), "<p>Hi</p>")
+
+
+def test_an_unknown_contact_has_no_page(url: str) -> None:
+    assert requests.get(f"{url}/screen-pop/%3Cscript%3E", timeout=20).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("markup", "left"),
+    [
+        ("<p style='position:fixed' class=a id=b onclick=x()>Hi</p>", "<p>Hi</p>"),
+        ("<script>x()</script><style>@import 'x';</style><title>t</title>Hi", "Hi"),
+        ("<img src=http://example.com/a onerror=x()>Hi", "Hi"),
+        ("<a href='javascript:x()'>Hi</a>", "Hi"),
+        ("<meta http-equiv=refresh content='0;url=http://example.com'><base href=//example.com><link rel=x>Hi", "Hi"),
+        ("<svg><script>x()</script><image href=x /></svg><math><mtext></math>Hi", "Hi"),
+        ("<form action=x><input value=y><button>Hi</button></form>", "Hi"),
+        ("<iframe srcdoc='<p>x'></iframe><object data=x>y</object><embed src=x>Hi", "Hi"),
+        ("<!-- <p> --><![CDATA[x]]>Hi<plaintext>", "Hi"),
+        ('<noscript><p title="</noscript><img src=x onerror=x()>">Hi', '"&gt;Hi'),
+        ("<p>a\ud800b", "<p>a?b</p>"),
+    ],
+)
+def test_nothing_but_words_and_their_shape_is_left_of_html(markup: str, left: str) -> None:
+    assert harmless(markup) == left
+
+
+def test_endless_html_is_cut() -> None:
+    assert len(harmless("x" * (LONGEST_HTML + 100))) == LONGEST_HTML
+    assert harmless("<div>" * 1_000_000).count("<div>") == -(-LONGEST_HTML // 5) - 1

@@ -1,0 +1,112 @@
+"""The sample mails: the same each time, one for each thing that mail does, and in the wheel."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from fnmatch import fnmatch
+from pathlib import Path
+
+import pytest
+
+from eventlab.sandbox.gmail.app import create_app
+from eventlab.sandbox.samples import samples
+
+ROOT = Path(__file__).resolve().parents[2]
+FOLDERS = ("sandbox", "sample_mails", "eventlab")
+FOLDER = ROOT / "eventlab" / "sandbox" / "sample_mails"
+ADDRESS = re.compile(rb"[\w.+-]+@([\w.-]+\w)")
+STRANGE = {b"x"}
+
+
+def test_ids_threads_and_dates_are_the_same_each_time() -> None:
+    first, last = samples()[0], samples()[-1]
+    assert (first.name, first.gmail_id, first.internal_date_ms) == ("01-plain", "19a4000100000001", 1_762_156_800_000)
+    assert (last.name, last.gmail_id) == ("57-many-lines", "19a4003900000039")
+    assert samples() == samples()
+    assert samples() is not samples()
+
+
+def test_another_process_has_the_same_samples() -> None:
+    code = (
+        "import hashlib; from eventlab.sandbox.samples import samples\n"
+        "print(hashlib.sha256(repr([(s, s.raw) for s in samples()]).encode()).hexdigest())"
+    )
+    seen = {
+        subprocess.run(
+            [sys.executable, "-c", code],
+            cwd=ROOT,
+            env=os.environ | {"PYTHONHASHSEED": seed},
+            capture_output=True,
+            check=True,
+            timeout=60,
+        ).stdout
+        for seed in ("1", "2")
+    }
+    assert len(seen) == 1
+
+
+def test_ids_are_as_gmails_and_dates_rise() -> None:
+    all_samples = samples()
+    assert len({s.gmail_id for s in all_samples}) == len(all_samples) >= 40
+    assert all(re.fullmatch("[0-9a-f]{16}", id) for s in all_samples for id in (s.gmail_id, s.thread_id))
+    dates = [s.internal_date_ms for s in all_samples]
+    assert dates == sorted(set(dates))
+
+
+def test_a_reply_is_in_the_thread_of_what_it_answers() -> None:
+    by_name = {s.name: s for s in samples()}
+    thread = {by_name[name].thread_id for name in ("01-plain", "42-reply", "46-draft", "47-sent")}
+    assert thread == {by_name["01-plain"].gmail_id}
+    assert all(s.thread_id == s.gmail_id for s in samples() if s.name not in ("42-reply", "46-draft", "47-sent"))
+
+
+def test_four_of_them_are_not_in_the_inbox() -> None:
+    outside = {s.name: s.label_ids[0] for s in samples() if "INBOX" not in s.label_ids}
+    assert outside == {"46-draft": "DRAFT", "47-sent": "SENT", "48-spam": "SPAM", "49-trash": "TRASH"}
+
+
+@pytest.mark.parametrize("sample", samples(), ids=lambda s: s.name)
+def test_a_sample_is_as_it_came_over_the_wire(sample: object) -> None:
+    raw: bytes = sample.raw  # type: ignore[attr-defined]
+    odd = sample.name == "39-nul-and-controls"  # type: ignore[attr-defined]
+    assert odd or not re.search(rb"(?<!\r)\n|\r(?!\n)", raw)
+
+
+@pytest.mark.parametrize("path", sorted(FOLDER.iterdir()), ids=lambda p: p.stem)
+def test_every_file_is_a_small_sample_with_invented_addresses(path: Path) -> None:
+    assert path.suffix == ".eml"
+    assert path.stem in {s.name for s in samples()}
+    assert path.stat().st_size < 10_000
+    domains = {domain.lower() for domain in ADDRESS.findall(path.read_bytes())} - STRANGE
+    assert {b".".join(domain.split(b".")[-2:]) for domain in domains} <= {
+        b"example.com",
+        b"example.org",
+        b"example.net",
+    }
+
+
+def test_no_two_samples_are_the_same() -> None:
+    assert len({s.raw for s in samples()}) == len(samples())
+
+
+def test_the_stand_in_can_hold_them_all() -> None:
+    stand_in = create_app()
+    assert stand_in.mailbox.profile()["messagesTotal"] == len(samples())
+    assert len(stand_in.mailbox.find(["INBOX"])) == len(samples()) - 4
+    assert [mail.raw for mail in stand_in.mailbox.find(["DRAFT"])] == [s.raw for s in samples() if s.name == "46-draft"]
+
+
+def test_the_build_leaves_no_sample_out() -> None:
+    """Hatchling ships what is in the package and is not ignored by git."""
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["hatch"]["build"]
+    assert settings == {"targets": {"wheel": {"packages": ["eventlab"]}}}
+    ignored = (ROOT / ".gitignore").read_text("utf-8").split()
+    assert not [line for line in ignored if fnmatch("x.eml", line) or line.strip("/*") in FOLDERS]
+
+
+def test_git_keeps_the_samples_as_bytes() -> None:
+    assert "*.eml -text" in (ROOT / ".gitattributes").read_text("utf-8").splitlines()

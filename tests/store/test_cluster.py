@@ -1,0 +1,131 @@
+"""A category works unchanged on a real Redis Cluster of three masters."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from pymongo.database import Database
+from redis.cluster import RedisCluster
+
+from eventlab import (
+    ANY,
+    EXISTS,
+    NEW,
+    Event,
+    EventStore,
+    KeyReused,
+    NotAdopted,
+    Projector,
+    Subscription,
+    Trimmed,
+    VersionConflict,
+)
+from eventlab.accounts import AccountService, AccountView, InsufficientFunds
+from tests.support.cluster import cluster
+
+
+@pytest.fixture(scope="module")
+def three_masters(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisCluster]:
+    with cluster(tmp_path_factory.mktemp("cluster")) as client:
+        yield client
+
+
+# Names that fall on different masters, so that no test passes by luck.
+@pytest.fixture(params=["accountStream", "mailStream", "s2"])
+def store(request: pytest.FixtureRequest, three_masters: RedisCluster) -> Iterator[EventStore]:
+    store = EventStore(three_masters, request.param)
+    yield store
+    store.drop()
+
+
+def deposits(*amounts: int) -> list[Event]:
+    return [Event("deposit", {"amount": amount}) for amount in amounts]
+
+
+def test_the_categories_are_on_all_masters(three_masters: RedisCluster) -> None:
+    names = ["accountStream", "mailStream", "s2"]
+    assert len({three_masters.get_node_from_key(name).port for name in names}) == 3
+
+
+def test_append_conflict_repeat_once_and_read(store: EventStore) -> None:
+    first = store.append("a", deposits(1, 2), expected=NEW, token="t")
+    assert store.append("a", deposits(1, 2), expected=NEW, token="t") == first
+    with pytest.raises(VersionConflict):
+        store.append("a", deposits(3), expected=1)
+    again = store.append("a", deposits(3), expected=EXISTS, once="key")
+    assert store.append("a", deposits(3), expected=ANY, once="key") == again == store.seen("a", "key")
+    with pytest.raises(KeyReused):
+        store.append("a", deposits(4), expected=ANY, once="key")
+    store.append("b", deposits(9), expected=ANY)
+    assert store.read("a") == first + again
+    assert store.read("a", limit=2, reverse=True) == (first + again)[:0:-1]
+    assert [(event.id, event.version) for event in store.read_all()] == [("a", 1), ("a", 2), ("a", 3), ("b", 1)]
+    assert (store.ids(), store.version("a"), store.head()) == (["a", "b"], 3, store.read("b")[0].position)
+
+
+def test_trim_drop_and_adopt(store: EventStore) -> None:
+    store.append("a", deposits(*range(1, 11)), expected=NEW)
+    assert store.trim(before=store.read("a")[4].position) == 4
+    with pytest.raises(Trimmed):
+        list(store.read_all())
+    store.drop()
+    assert (store.version("a"), store.ids(), store.head()) == (0, [], "0-0")
+    store.redis.xadd(store.category, {"event": '{"id":"a","version":1,"type":"create"}'})
+    store.redis.xadd(store.category, {"event": '{"id":"a","version":1,"type":"create"}'})
+    with pytest.raises(NotAdopted):
+        store.append("a", deposits(1), expected=NEW)
+    assert store.adopt(renumber=True) == 2
+    assert store.version("a") == 2
+
+
+def test_the_account_service_with_snapshots(store: EventStore) -> None:
+    service = AccountService(store, snapshot_every=5)
+    service.create("JohnDoe")
+    for _ in range(20):
+        service.deposit("JohnDoe", 5)
+    service.withdraw("JohnDoe", 99)
+    assert AccountService(store, snapshot_every=5).fetch("JohnDoe").funds == 1
+    assert store.redis.exists(store.keys.snapshot("JohnDoe"))
+
+
+def test_a_refusal_is_remembered(store: EventStore) -> None:
+    service = AccountService(store)
+    service.create("JohnDoe")
+    for _ in range(2):
+        with pytest.raises(InsufficientFunds):
+            service.withdraw("JohnDoe", 5, once="key")
+        service.deposit("JohnDoe", 5)
+
+
+def test_a_subscription_receives_fails_parks_and_replays(store: EventStore) -> None:
+    events = store.append("a", deposits(1, 2, 3), expected=NEW)
+    letters = Subscription(store, "letters", consumer="letters-1", limit=1)
+    assert letters.receive(10) == events
+    letters.ack(events[:2])
+    assert letters.fail(events[2], "no such street")
+    assert [parked.event for parked in letters.parked()] == [events[2]]
+    assert (letters.lag().events, letters.lag().parked) == (0, 1)
+    assert letters.replay() == 1
+    assert letters.receive(10, block=5) == [events[2]]
+    letters.ack([events[2]])
+    assert letters.close()
+
+
+def test_a_view_follows_and_is_built_anew_after_a_trim(store: EventStore, mongo: Database[dict[str, Any]]) -> None:
+    view = AccountView(f"cluster_{store.category}_{os.urandom(4).hex()}")
+    with Projector(store, mongo, view) as projector:
+        service = AccountService(store)
+        service.create("JohnDoe")
+        service.deposit("JohnDoe", 5)
+        assert projector.catch_up() == 2
+        projector.wait_until("JohnDoe", 2)
+        assert store.trim(before=store.head()) == 1
+        service.deposit("JohnDoe", 5)
+        assert projector.lag().events == 1
+        assert projector.rebuild(progress=False) == 3
+        assert mongo[view.name].find_one("JohnDoe")["funds"] == 10
+        projector.reset()
+    mongo[view.name].drop()

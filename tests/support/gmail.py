@@ -1,0 +1,152 @@
+"""A Gmail stand-in that is served, and a person with a browser who gives consent, or does not."""
+
+from __future__ import annotations
+
+import html
+import re
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode, urljoin
+
+import requests
+
+from eventlab.mailroom.gmail.client import Gmail
+from eventlab.mailroom.gmail.credentials import load
+from eventlab.sandbox.gmail.app import GmailSandbox, create_app
+from eventlab.sandbox.serving import Serving
+
+PATIENCE = 40.0
+
+
+@dataclass
+class Served:
+    """A stand-in, its address, and a folder for its files."""
+
+    stand_in: GmailSandbox
+    url: str
+    folder: Path
+    pauses: list[float] = field(default_factory=list)
+
+    @property
+    def client_file(self) -> Path:
+        return self.stand_in.write_client(self.folder / "client.json", self.url)
+
+    @property
+    def token_file(self) -> Path:
+        return self.folder / "token.json"
+
+    def deliver(self, count: int = 1) -> list[str]:
+        """Let some plain mails come in."""
+        return [self.stand_in.deliver(plain(f"mail {n}")) for n in range(count)]
+
+    def gmail(self, *, modify: bool = False, **options: Any) -> Gmail:
+        """Open the mailbox; pauses are noted, not waited for."""
+        token = self.stand_in.write_token(self.token_file, self.url, modify=modify)
+        return Gmail(load(token), endpoint=self.url, pause=self.pauses.append, **options)
+
+    def get(self, path: str, token: str | None = None, **params: Any) -> requests.Response:
+        """Ask the API for something, with nothing in between."""
+        return self.send("GET", path, token, params=params)
+
+    def send(self, method: str, path: str, token: str | None = None, **options: Any) -> requests.Response:
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        with plain_session() as session:
+            address = f"{self.url}{path}"
+            return session.request(method, address, headers=headers, timeout=PATIENCE, **options)
+
+
+@contextmanager
+def served(folder: Path, **options: Any) -> Iterator[Served]:
+    """Serve a stand-in whose mailbox is empty."""
+    stand_in = create_app(options.pop("mails", ()), **options)
+    with Serving(stand_in.app) as serving:
+        yield Served(stand_in, serving.url, folder)
+
+
+def plain(subject: str, body: str = "hello", sender: str = "joe+tag@example.com") -> bytes:
+    return f"From: {sender}\r\nSubject: {subject}\r\n\r\n{body}\r\n".encode()
+
+
+def plain_session() -> requests.Session:
+    session = requests.Session()
+    session.trust_env = False
+    return session
+
+
+@dataclass(frozen=True)
+class Page:
+    """What a browser gets to see."""
+
+    status: int
+    location: str
+    text: str
+
+
+class Person:
+    """Someone who is shown a link, and acts on it in a browser, in a thread of his own.
+
+    First he calls on what ``strays`` names, under the address that the browser comes back to.
+    """
+
+    def __init__(self, answer: str = "allow", *, untick: bool = False, strays: Sequence[str] = ()) -> None:
+        self.answer, self.untick, self.strays = answer, untick, strays
+        self.links: list[str] = []
+        self.pages: list[Page] = []
+        self._thread: threading.Thread | None = None
+
+    def open(self, link: str) -> bool:
+        """Open a link, as webbrowser.open does."""
+        self.links.append(link)
+        self._thread = threading.Thread(target=self._act, args=(link,))
+        self._thread.start()
+        return True
+
+    def consent(self, link: str) -> str:
+        """Answer the consent page, and give the address that the browser is sent to."""
+        form = form_of(browse(link).text)
+        data = {"request": form["request"], "answer": self.answer}
+        if not self.untick:
+            data["scope"] = form["scope"]
+        return browse(urljoin(link, form["action"]), data).location
+
+    def done(self) -> None:
+        if self._thread is not None:
+            self._thread.join(PATIENCE)
+            assert not self._thread.is_alive()
+
+    def _act(self, link: str) -> None:
+        back = self.consent(link)
+        self.pages += [browse(urljoin(back, stray)) for stray in self.strays]
+        self.pages.append(browse(back))
+
+
+class Stay(urllib.request.HTTPRedirectHandler):
+    """Follows no redirect."""
+
+    def redirect_request(self, *_args: Any) -> None:
+        return None
+
+
+def browse(address: str, form: dict[str, str] | None = None) -> Page:
+    """Open an address as a browser would, which writes no log of its own; redirects are not followed."""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), Stay)
+    data = None if form is None else urlencode(form).encode()
+    try:
+        with opener.open(address, data, timeout=PATIENCE) as answer:
+            return Page(answer.status, "", answer.read().decode())
+    except urllib.error.HTTPError as error:
+        with error:
+            return Page(error.code, error.headers.get("Location", ""), error.read().decode())
+
+
+def form_of(page: str) -> dict[str, str]:
+    """Read a consent page's form: where it goes, and its fields."""
+    fields = re.findall(r'<input type="(?:hidden|checkbox)" name="(\w+)" value="([^"]*)"', page)
+    [action] = re.findall(r'<form method="post" action="([^"]*)">', page)
+    return {"action": action} | {name: html.unescape(value) for name, value in fields}

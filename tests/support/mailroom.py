@@ -1,0 +1,169 @@
+"""A mailroom for tests: both stand-ins, a store on a Redis that writes before it answers, and routers between them."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import redis
+
+from eventlab import EventStore
+from eventlab.mailroom.cxone.client import CXone
+from eventlab.mailroom.durability import Disk
+from eventlab.mailroom.gmail.client import Gmail
+from eventlab.mailroom.gmail.credentials import load
+from eventlab.mailroom.router import Router
+from eventlab.mailroom.work_item import WorkItem
+from eventlab.sandbox.standins import StandIns
+from tests.support.servers import PATIENCE, eventually
+
+SPAWN = multiprocessing.get_context("spawn")
+ITEMS = "/interactions/work-items"
+BATCH = "POST /batch"
+
+
+def mail(n: int = 0, sender: str = "joe@example.com", body: str = "hello") -> bytes:
+    return f"From: {sender}\r\nSubject: letter {n}\r\nMessage-ID: <{n}@example.com>\r\n\r\n{body}\r\n".encode()
+
+
+@dataclass
+class Room:
+    """Where the routers of a test work."""
+
+    both: StandIns
+    store: EventStore
+    closing: ExitStack
+    pauses: list[float] = field(default_factory=list)
+
+    def router(
+        self, name: str = "hub", *, timeout: tuple[float, float] = (5, 30), patience: float = 90, **options: Any
+    ) -> Router:
+        """A router that waits for nothing between its tries, and tries again at once in its next round."""
+        settings = self.both.settings()
+        gmail = Gmail(load(settings.gmail_token), endpoint=settings.gmail_endpoint, pause=self.pauses.append)
+        cxone = CXone(settings.cxone, timeout=timeout, patience=patience, pause=self.pauses.append)
+        self.closing.enter_context(gmail)
+        self.closing.enter_context(cxone)
+        return Router(self.store, gmail, cxone, name=name, **{"pause": 0.0, **options})
+
+    def deliver(self, count: int = 1, **more: Any) -> list[str]:
+        return [self.both.gmail.deliver(mail(n), **more) for n in range(count)]
+
+    def item(self, id: str) -> WorkItem:
+        return WorkItem(id).replay(self.store.read(id))
+
+    def status(self, id: str) -> str:
+        return self.item(id).status
+
+    def types(self, id: str) -> list[str]:
+        return [event.type for event in self.store.read(id)]
+
+    def accepted(self) -> Counter[str]:
+        """How many work items CXone took, by Gmail id."""
+        return Counter(item.work_item_id.removeprefix("gmail:") for item in self.both.cxone.work_items)
+
+    def order(self, *faults: Any) -> None:
+        self.both.cxone.faults.order(*faults)
+
+    def under_way(self, id: str, *, deadline: int | None = None, router: str = "another") -> int:
+        """Let another router have recorded its intent, and say no more."""
+        item = self.item(id)
+        now = Disk(self.store).now()
+        attempt = item.submit(router=router, now=now, deadline=now + 60_000 if deadline is None else deadline)
+        self.store.append(id, item.changes, expected=item.version - 1)
+        return attempt
+
+
+@contextmanager
+def room(client: redis.Redis, category: str) -> Iterator[Room]:
+    with ExitStack() as closing:
+        both = closing.enter_context(StandIns(mails=()))
+        yield Room(both, EventStore(client, category), closing)
+
+
+# ------------------------------------------------------------------------------------------- routers as processes
+
+
+@dataclass(frozen=True)
+class Where:
+    """What a router in another process has to know."""
+
+    socket: str
+    category: str
+    settings: Any
+    name: str
+    stop_at: str | None = None  # "settled": between intent and POST; "posting": behind the look at the clock
+    rounds: int | None = None
+    page_size: int = 500
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+class StoppingCXone(CXone):
+    """Stops its whole process in front of its first POST, as a machine that is suspended does."""
+
+    stopped = False
+
+    def post_work_item(self, **fields: Any) -> str | None:
+        if not self.stopped:
+            self.stopped = True
+            os.kill(os.getpid(), signal.SIGSTOP)
+        return super().post_work_item(**fields)
+
+
+def stop_once_settled(router: Router) -> None:
+    """Stop the process once, when an intent is on the disk."""
+    settle: Callable[[], None] = router._ledger.disk.settle
+
+    def settle_and_stop() -> None:
+        settle()
+        router._ledger.disk.settle = settle  # type: ignore[method-assign]
+        os.kill(os.getpid(), signal.SIGSTOP)
+
+    router._ledger.disk.settle = settle_and_stop  # type: ignore[method-assign]
+
+
+def run(where: Where, told: Any) -> None:
+    """A router, round after round; it tells its summaries."""
+    settings = where.settings
+    kind = StoppingCXone if where.stop_at == "posting" else CXone
+    options = {"margin": 2.0, "pause": 0.2, **where.options}
+    with (
+        redis.Redis(unix_socket_path=where.socket) as client,
+        Gmail(load(settings.gmail_token), endpoint=settings.gmail_endpoint, page_size=where.page_size) as gmail,
+        kind(settings.cxone, timeout=(1, 2), patience=4) as cxone,
+    ):
+        router = Router(EventStore(client, where.category), gmail, cxone, name=where.name, **options)
+        if where.stop_at == "settled":
+            stop_once_settled(router)
+        rounds = 0
+        while where.rounds is None or rounds < where.rounds:
+            rounds += 1
+            told.put(router.run_once())
+
+
+@contextmanager
+def routing(where: Where) -> Iterator[tuple[Any, Any]]:
+    """A router's process, and the queue of what it tells; killed at the end."""
+    told = SPAWN.Queue()
+    process = SPAWN.Process(target=run, args=(where, told))
+    process.start()
+    try:
+        yield process, told
+    finally:
+        process.kill()
+        process.join()
+
+
+def is_stopped(pid: int) -> bool:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+
+
+def wait_until(condition: Callable[[], object], seconds: float = PATIENCE) -> None:
+    assert eventually(condition, seconds), "it did not happen"
