@@ -12,7 +12,7 @@ class EventLabError(Exception):
     """The base of every error that eventlab raises on purpose."""
 
 
-class Refused(EventLabError):
+class CommandRejected(EventLabError):
     """A rule of the domain says no to a command, on the state that it was asked about: nothing was recorded."""
 
 
@@ -35,12 +35,14 @@ class InvalidName(EventLabError, ValueError):
     """An aggregate id, a category, a key, a token or a position that cannot be used; nothing was written."""
 
 
-class KeyReused(EventLabError):
-    """A ``once`` key that already stands for another request. Data: ``id``, ``key``."""
+class IdempotencyKeyReused(EventLabError):
+    """A ``idempotency_key`` key that already stands for another request. Data: ``id``, ``key``."""
 
     def __init__(self, id: str, key: str) -> None:
         self.id, self.key = id, key
-        super().__init__(f"once={key!r} on {id!r} was used for another request: take a new key for a new request")
+        super().__init__(
+            f"idempotency_key={key!r} on {id!r} was used for another request: take a new key for a new request"
+        )
 
 
 class TokenReused(EventLabError):

@@ -14,7 +14,7 @@ from typing import Any, Final, Generic, TypeVar
 import msgspec
 
 from eventlab.aggregate import Aggregate
-from eventlab.errors import InvalidEvent, Refused, VersionConflict
+from eventlab.errors import CommandRejected, InvalidEvent, VersionConflict
 from eventlab.events import Data, Recorded, encode_json, plain_json
 from eventlab.store.scripts import RAW
 from eventlab.store.store import EventStore
@@ -82,7 +82,8 @@ class Repository(Generic[A]):
     def save(self, aggregate: A, *, meta: Data | None = None, **options: Any) -> list[Recorded]:
         """Append the aggregate's changes, expecting the version at which it was loaded.
 
-        ``meta`` goes with each event; ``options`` (token, once, fingerprint) to ``EventStore.append``, whose errors
+        ``meta`` goes with each event; ``options`` (token, idempotency_key, fingerprint) to
+        ``EventStore.append``, whose errors
         it raises. After an error neither the aggregate nor the cache has changed.
         """
         if not (changes := aggregate.changes):
@@ -92,7 +93,7 @@ class Repository(Generic[A]):
         recorded = self.store.append(aggregate.id, events, expected=expected, **options)
         same = [(event.version, event.type, event.data) for event in recorded]
         if same == [(expected + n, event.type, event.data) for n, event in enumerate(changes, 1)]:
-            # else an earlier result, by once=, which is not this aggregate's outcome
+            # else an earlier result, by idempotency_key=, which is not this aggregate's outcome
             aggregate.position, aggregate.changes = recorded[-1].position, []
             self._update(aggregate)
         return recorded
@@ -100,12 +101,12 @@ class Repository(Generic[A]):
     def retry(self, id: str, decide: Callable[[A], R], *, tries: int = 20, **options: Any) -> list[Recorded]:
         """Load, decide, save; on a conflict again, on fresh state, after a short random pause.
 
-        With ``once=`` the result of the first time is returned before anything is decided. Raises the last
+        With ``idempotency_key=`` the result of the first time is returned before anything is decided. Raises the last
         VersionConflict after ``tries``, and whatever ``decide`` raises, at once.
         """
         if "token" in options:
-            raise TypeError("a token is for one append, and retry may take several: give once=")
-        if options.get("once") is not None:
+            raise TypeError("a token is for one append, and retry may take several: give idempotency_key=")
+        if options.get("idempotency_key") is not None:
             options.setdefault("fingerprint", "")  # else the hash of events, which another try may decide otherwise
         if first := self._seen(id, options):
             return first
@@ -114,7 +115,7 @@ class Repository(Generic[A]):
             try:
                 decide(aggregate)
                 return self.save(aggregate, **options)
-            except Refused:
+            except CommandRejected:
                 if first := self._seen(id, options):  # its twin was stored since we looked
                     return first
                 raise
@@ -125,7 +126,7 @@ class Repository(Generic[A]):
         raise ValueError(f"tries={tries}: give at least one")
 
     def _seen(self, id: str, options: dict[str, Any]) -> list[Recorded] | None:
-        key = options.get("once")
+        key = options.get("idempotency_key")
         return None if key is None else self.store.seen(id, key, fingerprint=options.get("fingerprint"))
 
     def drop_snapshots(self) -> None:

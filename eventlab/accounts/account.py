@@ -6,7 +6,7 @@ import reprlib
 from typing import Any, Final
 
 from eventlab.aggregate import Aggregate
-from eventlab.errors import Refused
+from eventlab.errors import CommandRejected
 from eventlab.events import Event, Recorded
 
 LARGEST: Final = 2**53  # the last whole number that every reader of JSON, JavaScript among them, takes as it is
@@ -17,7 +17,7 @@ def shown(amount: object) -> str:
     return "of so many digits" if isinstance(amount, int) and amount.bit_length() > 256 else reprlib.repr(amount)
 
 
-class InvalidAmount(Refused, ValueError):
+class InvalidAmount(CommandRejected, ValueError):
     """An amount that is no positive whole number of the currency's smallest unit. Data: ``amount``."""
 
     def __init__(self, amount: object) -> None:
@@ -26,7 +26,7 @@ class InvalidAmount(Refused, ValueError):
         super().__init__(f"amount {shown(amount)}: {why}")
 
 
-class AccountExists(Refused):
+class AccountExists(CommandRejected):
     """An account is created once. Data: ``id``."""
 
     def __init__(self, id: str) -> None:
@@ -34,7 +34,7 @@ class AccountExists(Refused):
         super().__init__(f"account {id!r} exists already")
 
 
-class UnknownAccount(Refused, LookupError):
+class UnknownAccount(CommandRejected, LookupError):
     """No account of this id was created. Data: ``id``."""
 
     def __init__(self, id: str) -> None:
@@ -42,7 +42,7 @@ class UnknownAccount(Refused, LookupError):
         super().__init__(f"account {id!r} does not exist: create it first")
 
 
-class InsufficientFunds(Refused):
+class InsufficientFunds(CommandRejected):
     """An account is never overdrawn. Data: ``id``, ``funds``, ``amount``."""
 
     def __init__(self, id: str, funds: int, amount: int) -> None:
@@ -50,7 +50,7 @@ class InsufficientFunds(Refused):
         super().__init__(f"account {id!r} holds {funds}, which is less than {amount}")
 
 
-class TooMuchMoney(Refused):
+class TooMuchMoney(CommandRejected):
     """The balance would pass what JSON carries exactly, 2**53. Data: ``id``, ``funds``, ``amount``."""
 
     def __init__(self, id: str, funds: int, amount: int) -> None:

@@ -7,13 +7,13 @@ from typing import Final, NoReturn
 import msgspec
 
 from eventlab.accounts.account import AccountExists, InsufficientFunds, InvalidAmount, TooMuchMoney, UnknownAccount
-from eventlab.errors import Refused
+from eventlab.errors import CommandRejected
 from eventlab.events import Recorded, encode_json
 from eventlab.store.scripts import RAW
 from eventlab.store.store import ONCE_SECONDS, EventStore, Once
 
 
-class VersionChanged(Refused):
+class VersionChanged(CommandRejected):
     """The account is at none of the versions that the caller asked for. Data: ``id``, ``actual``."""
 
     def __init__(self, id: str, actual: int) -> None:
@@ -25,7 +25,7 @@ KINDS: Final = (AccountExists, InsufficientFunds, InvalidAmount, TooMuchMoney, U
 
 
 class Refusals:
-    """What was refused under which ``once`` key.
+    """What was refused under which ``idempotency_key`` key.
 
     Of two twins that run at once, one may be refused and the other stored, when money has come in between. So a
     refusal takes the key as a result would, and the first of the two is the outcome of both.
@@ -39,7 +39,7 @@ class Refusals:
     def __init__(self, store: EventStore) -> None:
         self._store, self._redis = store, store.redis
 
-    def keep(self, id: str, key: str, request: str, refused: Refused) -> list[Recorded]:
+    def keep(self, id: str, key: str, request: str, refused: CommandRejected) -> list[Recorded]:
         """Raise the refusal as the outcome of the request, unless it has one: then that is returned, or raised."""
         plain = {name: value for name, value in vars(refused).items() if isinstance(value, str | int)}
         # Behind the three of an Once, in the one key: no crash and no expiry can come between them.

@@ -9,7 +9,7 @@ from typing import Any
 
 from eventlab.accounts.account import Account, UnknownAccount, shown
 from eventlab.accounts.refusals import Refusals, VersionChanged
-from eventlab.errors import Refused
+from eventlab.errors import CommandRejected
 from eventlab.events import Recorded
 from eventlab.repository import Repository
 from eventlab.store.store import EventStore
@@ -30,7 +30,8 @@ class AccountService:
 
     Each command loads the account, decides, and appends with the version that it has seen; after a conflict it
     decides again on what is there now. Commands return the event as recorded. ``options`` go to ``EventStore.append``
-    (``once``, ``fingerprint``, and ``meta`` for the event); under a ``once`` key the first outcome stands, a refusal
+    (``idempotency_key``, ``fingerprint``, and ``meta`` for the event); under a ``idempotency_key`` key the
+    first outcome stands, a refusal
     too. With ``versions`` a command is done only if the
     account is at one of them: else it raises VersionChanged, without another try.
 
@@ -71,10 +72,10 @@ class AccountService:
             decide(account)
 
         options["fingerprint"] = options.get("fingerprint") or command
-        key: str | None = options.get("once")
+        key: str | None = options.get("idempotency_key")
         try:
             done = self.accounts.retry(id, decide_at, **options)
-        except Refused as refused:
+        except CommandRejected as refused:
             if key is None:
                 raise
             done = self._refusals.keep(id, key, options["fingerprint"], refused)

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from eventlab.errors import Refused
+from eventlab.errors import CommandRejected
 from eventlab.mailroom.cxone.client import CXone
 from eventlab.mailroom.errors import GmailFailed, TokenDead, WorkItemUnsent
 from eventlab.mailroom.gmail.client import Gmail
@@ -102,7 +102,8 @@ class Router:
     def resend(self, id: str) -> Summary:
         """Send a mail that is held, in doubt or refused once more, because a person says so.
 
-        Raises ``Refused`` for one that is not, or whose deadline is not over yet; ``WorkItemUnsent`` if CXone gives no
+        Raises ``CommandRejected`` for one that is not, or whose deadline is not over yet; ``WorkItemUnsent``
+        if CXone gives no
         token: then nothing has changed.
 
         Example: ``router.resend("18c2a0b1c2d3e4f5")``
@@ -118,7 +119,7 @@ class Router:
     def confirm(self, id: str, contact_id: str | None = None) -> None:
         """Take a person's word that CXone has a mail that is held or in doubt; nothing is sent.
 
-        Raises ``Refused`` for one that is not, or whose deadline is not over yet.
+        Raises ``CommandRejected`` for one that is not, or whose deadline is not over yet.
 
         Example: ``router.confirm("18c2a0b1c2d3e4f5", "412345678900000001")``
         """
@@ -131,7 +132,7 @@ class Router:
                 fresh = self._ledger.load(item.id)
                 try:
                     fresh.expire(now)
-                except Refused:
+                except CommandRejected:
                     continue  # somebody knows more by now
                 self._ledger.save(fresh, "held")
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
-from eventlab.errors import EventLabError, Refused
+from eventlab.errors import CommandRejected, EventLabError
 from eventlab.mailroom.cxone.client import CXone
 from eventlab.mailroom.errors import GmailFailed, NotOnDisk, WorkItemInDoubt, WorkItemRefused, WorkItemUnsent
 from eventlab.mailroom.inbox import GONE, Fetched
@@ -67,7 +67,7 @@ class Outbox:
                 return None
             latest = now + self._margin
             attempt = item.submit(router=self.name, now=now, deadline=latest + int(self.cxone.longest_seconds * 1000))
-        except Refused as error:
+        except CommandRejected as error:
             log.debug("%s", error)
             return None
         return Intent(id, attempt, latest, send) if self._ledger.save(item) else None

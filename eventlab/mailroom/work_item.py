@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final, Literal
 
 from eventlab.aggregate import Aggregate
-from eventlab.errors import Refused
+from eventlab.errors import CommandRejected
 from eventlab.events import Data, Event, Recorded
 
 Status = Literal["new", "received", "submitting", "submitted", "refused", "in_doubt", "held", "skipped"]
@@ -14,7 +14,7 @@ Status = Literal["new", "received", "submitting", "submitted", "refused", "in_do
 DONE: Final = frozenset({"submitted", "skipped"})
 
 
-class WorkItemRule(Refused):
+class WorkItemRule(CommandRejected):
     """A work item's rules say no. Data: ``id``, ``status``."""
 
     def __init__(self, id: str, status: Status, reason: str) -> None:
@@ -119,7 +119,7 @@ class WorkItem(Aggregate):
     # -------------------------------------------------------------------------------------------------- the person
 
     def resend(self, now: int) -> None:
-        """A person wants it sent once more, knowing that CXone may have it already. Refused before the deadline."""
+        """A person wants it sent once more, knowing that CXone may have it already. Rejected before the deadline."""
         if self.status == "submitting":
             self.expire(now)
         if self.status not in ("in_doubt", "held", "refused"):
@@ -127,7 +127,7 @@ class WorkItem(Aggregate):
         self.record("resent")
 
     def confirm(self, now: int, contact_id: str | None = None) -> None:
-        """A person has seen that CXone has it. Refused before the deadline."""
+        """A person has seen that CXone has it. Rejected before the deadline."""
         if self.status == "submitting":
             self.expire(now)
         if self.status not in ("in_doubt", "held"):

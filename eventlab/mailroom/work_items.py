@@ -10,7 +10,7 @@ from typing import Final
 
 import redis.exceptions
 
-from eventlab.errors import Refused, VersionConflict
+from eventlab.errors import CommandRejected, VersionConflict
 from eventlab.events import Recorded
 from eventlab.mailroom.durability import Disk
 from eventlab.mailroom.summary import Summary
@@ -110,7 +110,7 @@ class Ledger:
                 if time.monotonic() > end:
                     raise
                 time.sleep(0.1)
-            except Refused as error:  # recorded by a try of ours whose answer was lost
+            except CommandRejected as error:  # recorded by a try of ours whose answer was lost
                 log.debug("%s", error)
                 return ""
         if not recorded:

@@ -41,10 +41,12 @@ log = logging.getLogger(__name__)
 class Follower:
     """What a Projector and a Rebuild have in common: read by position, fold, write it all in one transaction."""
 
-    def __init__(self, store: EventStore, mongo: Database[dict[str, Any]], view: View, *, batch: int = 5000) -> None:
+    def __init__(
+        self, store: EventStore, mongo: Database[dict[str, Any]], view: View, *, batch_size: int = 5000
+    ) -> None:
         self.store, self.mongo, self.view, self.name = store, mongo, view, view.name
         self.position: str | None = None  # unknown until it is read
-        self._batch = self._size = batch
+        self._batch_size = self._size = batch_size
         self._states = mongo.get_collection(STATES, read_concern=ReadConcern("majority"), write_concern=MAJORITY)
         self._session = ProjectorSession(mongo, view.name)
         self._stuck: tuple[object, float] | None = None
@@ -72,7 +74,7 @@ class Follower:
         if error is not None:
             raise ViewStopped(self.name, events[good], error) from error
         took = time.monotonic() - began
-        more = min(self._batch, 2 * self._size)
+        more = min(self._batch_size, 2 * self._size)
         self._size = more if took <= SLOW_SECONDS else max(1, int(good * SLOW_SECONDS / took))
         if good:
             log.debug("view %s: %d events up to %s in %.0f ms", self.name, good, self.position, took * 1000)
@@ -88,11 +90,12 @@ class Follower:
             counted += more
         return counted
 
-    def run(self, stop: threading.Event, *, look: float = 0.5) -> None:
+    def run(self, stop: threading.Event, *, poll_interval: float = 0.5) -> None:
         """Follow the category until ``stop`` is set; a batch that has begun is finished.
 
-        News come at once; ``stop`` is looked at every ``look`` seconds. Of several, one is at work, and the others see
-        every ``look`` seconds whether it still is. While a server is away it waits. All this is logged.
+        News come at once; ``stop`` is looked at every ``poll_interval`` seconds. Of several, one is at work,
+        and the others see
+        every ``poll_interval`` seconds whether it still is. While a server is away it waits. All this is logged.
         """
         while not stop.is_set():
             try:
@@ -100,14 +103,14 @@ class Follower:
                 if self.position is not None:
                     self._say("at work")
                     if not counted:
-                        self.store.wait(after=self.position, seconds=look)
+                        self.store.wait(after=self.position, seconds=poll_interval)
                 elif self._stuck is None:
                     self._say("standing by")
-                    self._stand_by(stop, look)
+                    self._stand_by(stop, poll_interval)
             except OUTAGES as error:
                 self._say(f"waiting: a server does not answer ({type(error).__name__})")
                 self.position = None
-                stop.wait(look)
+                stop.wait(poll_interval)
 
     def close(self) -> None:
         """Leave in good order."""
@@ -241,10 +244,10 @@ class Follower:
             with contextlib.suppress(redis_errors.ResponseError):  # another one was faster; the next one shows it right
                 redis.xgroup_create(stream, self.name, position)
 
-    def _stand_by(self, stop: threading.Event, look: float) -> None:
+    def _stand_by(self, stop: threading.Event, poll_interval: float) -> None:
         """Return when nobody moves the position, although there is news."""
         seen = None
-        while not stop.wait(look):
+        while not stop.wait(poll_interval):
             position = str(self._state_now()["position"])
             if position == seen and order(position) < order(self.store.head()):
                 return

@@ -37,7 +37,7 @@ class ViewLag:
 class Projector(Follower):
     """Feeds one view from one category. Several may run, in threads, processes or on machines: the result is the same.
 
-    ``batch`` is how many events go into a transaction at most; where that takes too long, fewer.
+    ``batch_size`` is how many events go into a transaction at most; where that takes too long, fewer.
 
     >>> projector = Projector(store, lab.mongo, AccountView())
     >>> projector.run_once()
@@ -103,7 +103,7 @@ class Projector(Follower):
         >>> projector.rebuild()
         3
         """
-        with Rebuild(self, batch=self._batch) as rebuild:
+        with Rebuild(self, batch_size=self._batch_size) as rebuild:
             return rebuild.build(progress=progress)
 
     def reset(self) -> None:

@@ -33,7 +33,8 @@ class Keys:
         return self._tag + b":" + checked_name(id, "id")
 
     def once(self, id: str, key: str) -> bytes:
-        """What is kept for a ``once`` key of an aggregate; with the id's length, so that no two pairs are one key."""
+        """What is kept for a ``idempotency_key`` key of an aggregate; with the id's length, so that no two
+        pairs are one key."""
         name = checked_name(id, "id")
         return b"%b/once:%d:%b:%b" % (self._tag, len(name), name, checked_name(key, "once key"))
 

@@ -19,7 +19,7 @@ import msgspec
 from redis import Redis
 from redis.cluster import RedisCluster
 
-from eventlab.errors import InvalidName, KeyReused, NotAdopted, TokenReused, VersionConflict
+from eventlab.errors import IdempotencyKeyReused, InvalidName, NotAdopted, TokenReused, VersionConflict
 from eventlab.events import Batch, Event, Recorded, Row, decode_entry, decode_rows, encode_batch, encode_json
 from eventlab.store import adoption
 from eventlab.store.keys import START, Keys, checked_counts, checked_name, checked_position
@@ -46,7 +46,7 @@ Upcaster = Callable[[Recorded], Recorded]
 
 
 class Once(msgspec.Struct, array_like=True, frozen=True):
-    """What is kept under a ``once`` key: which request it stands for, and where its events are."""
+    """What is kept under a ``idempotency_key`` key: which request it stands for, and where its events are."""
 
     fingerprint: str
     after: int
@@ -59,7 +59,7 @@ class Append(msgspec.Struct, frozen=True):
     id: str
     batch: Batch
     token: str
-    once: str | None
+    idempotency_key: str | None
     fingerprint: str
 
 
@@ -105,7 +105,7 @@ class EventStore:
         *,
         expected: int | Expected,
         token: str | None = None,
-        once: str | None = None,
+        idempotency_key: str | None = None,
         fingerprint: str | None = None,
     ) -> list[Recorded]:
         """Store the events as the next versions of one aggregate, all or none, and return them as recorded.
@@ -113,21 +113,23 @@ class EventStore:
         ``expected`` is the version the writer has seen, NEW (it must not exist yet), EXISTS, or ANY. A ``token``
         makes a repeat of this call harmless: it returns what was recorded (without one, each call has its own, which
         covers the retries of redis-py). With ANY or EXISTS a given token is looked for in the whole own log.
-        ``once`` is a key for repeats by your client: for a day, the same key on the same aggregate returns the first
+        ``idempotency_key`` is a key for repeats by your client: for a day, the same key on the same aggregate
+        returns the first
         result and writes nothing. ``fingerprint`` says which request the key stands for (default: these events).
 
-        Raises VersionConflict, InvalidEvent, InvalidName, KeyReused, TokenReused, NotAdopted; each means that
+        Raises VersionConflict, InvalidEvent, InvalidName, IdempotencyKeyReused, TokenReused, NotAdopted; each
+        means that
         nothing was written.
 
         >>> store.append("JohnDoe", [Event("deposit", {"amount": 100})], expected=1)
         [Recorded(id='JohnDoe', version=2, type='deposit', data={'amount': 100}, position='1551312827949-0')]
         """
         batch = encode_batch(events)
-        if fingerprint is None and once is not None:
+        if fingerprint is None and idempotency_key is not None:
             fingerprint = _fingerprint(batch)
         if fingerprint:  # none is no text: so may a Repository say it
             checked_name(fingerprint, "fingerprint")
-        request = Append(id, batch, token or _random_token(), once, fingerprint or "")
+        request = Append(id, batch, token or _random_token(), idempotency_key, fingerprint or "")
         if token is not None:
             checked_name(token, "token")
         if isinstance(expected, Expected):
@@ -158,8 +160,8 @@ class EventStore:
         prefix = b'{"id":' + encode_json(id) + b',"version":'
         time = b"" if self._clock is None else _milliseconds(self._clock())
         args = [expected, encode_json(request.token), prefix, batch.width, time]
-        if request.once is not None:
-            keys.append(self.keys.once(id, request.once))
+        if request.idempotency_key is not None:
+            keys.append(self.keys.once(id, request.idempotency_key))
             args += (encode_json(Once(request.fingerprint, expected, len(batch.events))), ONCE_SECONDS)
         answer = self._append(self.redis, keys, args + batch.texts)
         if isinstance(answer, bytes):
@@ -173,8 +175,8 @@ class EventStore:
                     return self._repeated(request, expected)
                 raise VersionConflict(request.id, expected, actual)
             case [b"once", value]:
-                assert request.once is not None
-                return self._first_result(request.id, request.once, value, request.fingerprint)
+                assert request.idempotency_key is not None
+                return self._first_result(request.id, request.idempotency_key, value, request.fingerprint)
             case _:
                 raise NotAdopted(self.category)
 
@@ -193,10 +195,10 @@ class EventStore:
         return next((after + n for n, row in enumerate(rows) if row.token == request.token), None)
 
     def seen(self, id: str, key: str, *, fingerprint: str | None = None) -> list[Recorded] | None:
-        """The result of the append that was done under this ``once`` key, or None: ask before you decide.
+        """The result of the append that was done under this ``idempotency_key`` key, or None: ask before you decide.
 
         It is empty when the request took the key without an event, as a refusal does that is remembered.
-        Raises KeyReused if a ``fingerprint`` is given and the key stands for another request.
+        Raises IdempotencyKeyReused if a ``fingerprint`` is given and the key stands for another request.
 
         >>> store.seen("JohnDoe", "8e03978e-40d5") is None
         True
@@ -207,7 +209,7 @@ class EventStore:
     def _first_result(self, id: str, key: str, value: bytes, fingerprint: str | None) -> list[Recorded]:
         first = msgspec.json.decode(value, type=Once)
         if fingerprint is not None and first.fingerprint != fingerprint:
-            raise KeyReused(id, key)
+            raise IdempotencyKeyReused(id, key)
         return self.read(id, after=first.after, limit=first.count)
 
     # ------------------------------------------------------------------- read
@@ -245,9 +247,9 @@ class EventStore:
             Recorded(id, version, row.type, row.data, row.position, row.meta)
             for version, row in enumerate(rows, after + 1)
         ]
-        return [self.lift(event) for event in events] if self._upcasters else events
+        return [self.upcast(event) for event in events] if self._upcasters else events
 
-    def lift(self, event: Recorded) -> Recorded:
+    def upcast(self, event: Recorded) -> Recorded:
         """An event as the upcasters make it; for who reads the stream beside the store, as a subscription does."""
         for upcast in self._upcasters:
             event = upcast(event)
@@ -263,7 +265,7 @@ class EventStore:
         """
         checked_counts(limit=limit)
         entries = self._stream.entries(after=checked_position(after), limit=limit)
-        return (self.lift(decode_entry(position, fields)) for position, fields in entries)
+        return (self.upcast(decode_entry(position, fields)) for position, fields in entries)
 
     def wait(self, *, after: str, seconds: float) -> None:
         """Wait for news: return when there is an event after a position, or when the time is over.

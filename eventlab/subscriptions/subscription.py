@@ -53,7 +53,7 @@ class Lag:
     """
 
     new: int
-    in_work: int
+    pending: int
     waiting: int
     parked: int
     exact: bool
@@ -61,7 +61,7 @@ class Lag:
     @property
     def events(self) -> int:
         """The number of events that are not finished."""
-        return self.new + self.in_work + self.waiting
+        return self.new + self.pending + self.waiting
 
 
 class Subscription:
@@ -70,9 +70,11 @@ class Subscription:
     ``consumer`` names this one: the same after a restart, and no two at once. A subscription that is not there yet
     begins at the first event, or after ``start``, a position or ``$`` (from now on). An object serves one thread.
 
-    What was neither acked nor failed for ``idle`` seconds is taken for abandoned and given again, to any consumer; let
-    it be longer than the work on all that one ``receive`` gives. What failed is given again after ``pause`` seconds,
-    doubled with each failure. It is parked when it has failed ``limit`` times, or was handed out ``deliveries`` times
+    What was neither acked nor failed for ``claim_after`` seconds is taken for abandoned and given again, to
+    any consumer; let
+    it be longer than the work on all that one ``receive`` gives. What failed is given again after ``backoff`` seconds,
+    doubled with each failure. It is parked when it has failed ``max_failures`` times, or was handed out
+    ``max_deliveries`` times
     (3 or more) with no word from its consumer.
 
     Raises Trimmed when events after ``start`` are gone, InvalidName.
@@ -94,16 +96,23 @@ class Subscription:
         *,
         consumer: str,
         start: str = START,
-        idle: float = 30.0,
-        limit: int = 5,
-        deliveries: int = 20,
-        pause: float = 1.0,
+        claim_after: float = 30.0,
+        max_failures: int = 5,
+        max_deliveries: int = 20,
+        backoff: float = 1.0,
     ) -> None:
         # Three deliveries: two in a batch, one alone, or an event that kills would be given up with its neighbours.
-        if checked_name(consumer, "consumer") == WAITING.encode() or min(idle, pause, limit) <= 0 or deliveries < 3:
-            raise InvalidName(f"{consumer=}, {idle=}, {pause=}, {limit=}, {deliveries=}: see what each may be")
+        if (
+            checked_name(consumer, "consumer") == WAITING.encode()
+            or min(claim_after, backoff, max_failures) <= 0
+            or max_deliveries < 3
+        ):
+            raise InvalidName(
+                f"{consumer=}, {claim_after=}, {backoff=}, {max_failures=}, {max_deliveries=}: see what each may be"
+            )
         self.store, self.name, self.consumer = store, name, consumer
-        self._idle, self._limit, self._deliveries, self._pause = idle, limit, deliveries, pause
+        self._claim_after, self._max_failures = claim_after, max_failures
+        self._max_deliveries, self._backoff = max_deliveries, backoff
         self._redis, self._keys = store.redis, [store.keys.stream, *store.keys.subscription(name)]
         self._turn, self._held = 0, dict[str, float]()  # handed out by this object: positions, until when it counts
         # A read that blocks as long as the client waits for an answer would be taken for a dead server.
@@ -143,7 +152,7 @@ class Subscription:
             events = [event for row in rows if (event := self._open(*row)) is not None]
             left = end - time.monotonic()
             if events or (not rows and left <= 0):
-                self._held |= {event.position: time.monotonic() + self._idle for event in events}
+                self._held |= {event.position: time.monotonic() + self._claim_after for event in events}
                 return events
             ms = max(1, math.ceil(min(left, self._slice, pause / 1000) * 1000))  # 0 would be for ever
             self._redis.execute_command("XREAD", "COUNT", 1, "BLOCK", ms, "STREAMS", self._keys[0], news, **RAW)
@@ -167,7 +176,7 @@ class Subscription:
         False
         """
         self._held.pop(event.position, None)
-        return self._fail(event.position, event.id, event.version, error, 1, self._limit)
+        return self._fail(event.position, event.id, event.version, error, 1, self._max_failures)
 
     def close(self) -> bool:
         """Leave; True if this consumer is gone, False if it holds events, which are given again.
@@ -209,10 +218,10 @@ class Subscription:
         """How many events are not finished.
 
         >>> letters.lag()
-        Lag(new=2, in_work=1, waiting=0, parked=1, exact=True)
+        Lag(new=2, pending=1, waiting=0, parked=1, exact=True)
         """
-        new, in_work, waiting, parked, exact = self._run("lag", WAITING, COUNTED)
-        return Lag(new, in_work, waiting, parked, bool(exact))
+        new, pending, waiting, parked, exact = self._run("lag", WAITING, COUNTED)
+        return Lag(new, pending, waiting, parked, bool(exact))
 
     # -------------------------------------------------------------------------
 
@@ -220,7 +229,7 @@ class Subscription:
         return Script(f"subscriptions/{name}")(self._redis, self._keys, [self.name, *args])
 
     def _take(self, count: int) -> Any:
-        now, idle = time.monotonic(), math.ceil(self._idle * 1000)
+        now, idle = time.monotonic(), math.ceil(self._claim_after * 1000)
         self._held = {position: until for position, until in self._held.items() if until > now}
         turn, self._turn = (self._turn % 4 if count < 8 else 0), self._turn + 1  # too few for a share each: by turns
         return self._run("receive", self.consumer, WAITING, count, idle, turn, *self._held)
@@ -232,8 +241,8 @@ class Subscription:
         try:
             event = self._stored(at, dict(zip(fields[::2], fields[1::2], strict=True)), id, version)
             id, version = event.id, event.version
-            if in_vain < self._deliveries:
-                return self.store.lift(event)
+            if in_vain < self._max_deliveries:
+                return self.store.upcast(event)
         except RedisError:
             raise
         except Exception as raised:  # noqa: BLE001 - an upcaster is its author's code: whatever it raises is kept
@@ -256,7 +265,7 @@ class Subscription:
         text = f"{type(error).__name__}: {error}" if isinstance(error, Exception) else str(error)
         kept = encode_json([id, version, text[:2000].encode(errors="replace").decode()])
         jitter = random.uniform(0.75, 1.25)  # so that what failed together is not due together
-        return bool(self._run("fail", WAITING, at, failures, limit, self._pause * 1000 * jitter, kept))
+        return bool(self._run("fail", WAITING, at, failures, limit, self._backoff * 1000 * jitter, kept))
 
     def _parked(self, position: bytes, record: bytes) -> Parked:
         failures, deliveries, ms, kept = record.split(b" ", 3)
@@ -265,7 +274,7 @@ class Subscription:
         with contextlib.suppress(CorruptEvent):
             event = self._stored(at, found[0][1] if found else {}, id, version)
             with contextlib.suppress(Exception):  # what an upcaster chokes on is shown as it was stored
-                event = self.store.lift(event)
+                event = self.store.upcast(event)
         return Parked(at, event, error, int(failures), int(deliveries), datetime.fromtimestamp(int(ms) / 1000, UTC))
 
     def _named(self, position: str | None) -> list[Any]:

@@ -192,7 +192,7 @@ def _late(projector: Projector) -> Iterator[None]:
 
     def follow() -> None:
         stop.wait(0.4)
-        projector.run(stop, look=0.05)
+        projector.run(stop, poll_interval=0.05)
 
     thread = threading.Thread(target=follow)
     thread.start()

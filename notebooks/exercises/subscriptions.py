@@ -199,11 +199,11 @@ def _played(work: Callable[[Subscription, Callable[[Recorded], None]], object], 
         store.drop()
         store.append("a", [Event("withdraw", {"amount": 50_000})] * 4, expected=NEW)
         outside = _Outside(store, **faults)
-        letters = Subscription(store, "exercise", consumer="one", pause=3600)
+        letters = Subscription(store, "exercise", consumer="one", backoff=3600)
         try:
             with contextlib.suppress(_Killed):
                 work(letters, outside.send)
-            again = Subscription(store, "exercise", consumer="one", pause=3600)
+            again = Subscription(store, "exercise", consumer="one", backoff=3600)
             return outside.sent, letters.lag(), [event.version for event in again.receive()]
         except ConnectionError as error:
             raise Wrong(

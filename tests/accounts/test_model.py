@@ -90,7 +90,7 @@ class Services(RuleBasedStateMachine):
         amount = int(earlier[0]) if earlier else amount
         self.proxy.lose(lost, b"EVALSHA")
         try:
-            event = self.services[which].withdraw(id, amount, once=key)
+            event = self.services[which].withdraw(id, amount, idempotency_key=key)
         except InsufficientFunds:
             assert earlier[1] is None if earlier else self.funds[id] < amount
             self.answers[id, key] = (str(amount), None)  # the first answer stands, a refusal too
@@ -148,14 +148,14 @@ class Services(RuleBasedStateMachine):
         self.told.fetch(id)
         self.proxy.lose(1, b"EVALSHA")
         try:
-            self.told.deposit(id, amount, once=str(key))
+            self.told.deposit(id, amount, idempotency_key=str(key))
         except redis.ConnectionError:
             pass
         else:
             raise AssertionError("the connection was not cut")
         self.counted(id, amount)
         assert self.told.fetch(id).funds == self.funds[id]
-        assert self.told.deposit(id, amount, once=str(key)).version == self.versions[id]
+        assert self.told.deposit(id, amount, idempotency_key=str(key)).version == self.versions[id]
 
     @rule(id=ids, amount=amounts)
     def cut_before(self, id: str, amount: int) -> None:

@@ -12,7 +12,7 @@ import redis
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eventlab import Event, EventStore, KeyReused, VersionConflict
+from eventlab import Event, EventStore, IdempotencyKeyReused, VersionConflict
 from eventlab.accounts import (
     Account,
     AccountExists,
@@ -159,15 +159,15 @@ def test_many_processes_of_many_threads_each_with_a_service(service: AccountServ
 
 
 def test_a_repeated_withdrawal_of_the_last_is_not_refused(service: AccountService) -> None:
-    service.create("JohnDoe", once="k0")
-    service.deposit("JohnDoe", 100, once="k1")
-    first = service.withdraw("JohnDoe", 100, once="k2")
-    assert service.withdraw("JohnDoe", 100, once="k2") == first
-    assert service.create("JohnDoe", once="k0").version == 1
-    with pytest.raises(KeyReused):
-        service.withdraw("JohnDoe", 99, once="k2")
-    with pytest.raises(KeyReused):
-        service.deposit("JohnDoe", 100, once="k2")
+    service.create("JohnDoe", idempotency_key="k0")
+    service.deposit("JohnDoe", 100, idempotency_key="k1")
+    first = service.withdraw("JohnDoe", 100, idempotency_key="k2")
+    assert service.withdraw("JohnDoe", 100, idempotency_key="k2") == first
+    assert service.create("JohnDoe", idempotency_key="k0").version == 1
+    with pytest.raises(IdempotencyKeyReused):
+        service.withdraw("JohnDoe", 99, idempotency_key="k2")
+    with pytest.raises(IdempotencyKeyReused):
+        service.deposit("JohnDoe", 100, idempotency_key="k2")
     assert service.fetch("JohnDoe").version == 3
 
 
@@ -201,13 +201,13 @@ def test_of_a_refused_request_and_its_twin_the_first_outcome_is_that_of_both(ser
         found = plain(id, options)
         if next(asked, False):  # between its look and its decision the first is refused, and money comes in
             with pytest.raises(InsufficientFunds):
-                service.withdraw("a", 5, once="k")
+                service.withdraw("a", 5, idempotency_key="k")
             service.deposit("a", 5)
         return found
 
     twin.accounts._seen = too_early  # type: ignore[method-assign]
     with pytest.raises(InsufficientFunds, match="holds 0"):
-        twin.withdraw("a", 5, once="k")
+        twin.withdraw("a", 5, idempotency_key="k")
     assert service.fetch("a").funds == 5
 
 
@@ -219,9 +219,9 @@ def test_a_refusal_that_comes_second_gives_way_to_the_result(service: AccountSer
 
     def late(*args: Any) -> Any:
         service.deposit("a", 5)
-        service.withdraw("a", 5, once="k")
+        service.withdraw("a", 5, idempotency_key="k")
         return plain(*args)
 
     twin._refusals.keep = late  # type: ignore[method-assign]
-    assert twin.withdraw("a", 5, once="k") == store.read("a")[2]
+    assert twin.withdraw("a", 5, idempotency_key="k") == store.read("a")[2]
     assert service.fetch("a").funds == 0

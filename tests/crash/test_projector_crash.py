@@ -230,7 +230,7 @@ class Before(Outside):
 def project_wrongly(redis_url: str, mongo_url: str, kind: type[Projector]) -> None:
     store = EventStore(external.own_redis(redis_url), CATEGORY)
     mongo = external.own_mongodb(mongo_url)["eventlab"]
-    kind(store, mongo, AccountView(COLLECTION), batch=100).run(threading.Event())
+    kind(store, mongo, AccountView(COLLECTION), batch_size=100).run(threading.Event())
 
 
 @pytest.mark.parametrize(("kind", "wrong"), [(Outside, 1), (Before, -1)])

@@ -30,7 +30,13 @@ KILLS, REDIS_KILLS = 15, 2
 
 def subscribe(client: redis.Redis, consumer: str) -> Subscription:
     return Subscription(
-        EventStore(client, "s"), "letters", consumer=consumer, idle=1.0, limit=3, deliveries=6, pause=0.05
+        EventStore(client, "s"),
+        "letters",
+        consumer=consumer,
+        claim_after=1.0,
+        max_failures=3,
+        max_deliveries=6,
+        backoff=0.05,
     )
 
 
@@ -122,7 +128,7 @@ def test_each_event_is_handed_out_at_least_once_whoever_is_killed(redis_server: 
     print(f"\n{EVENTS} events, {CONSUMERS} consumers, {KILLS} kills of them and {REDIS_KILLS} of Redis:", end=" ")
     print(f"{recorded.total() - len(recorded)} repeats; events by repeats: {dict(sorted(repeats.items()))}")
     assert recorded.keys() == {f"{a} {v + 1}" for a in range(ACCOUNTS) for v in range(EVENTS // ACCOUNTS)}
-    assert lag == Lag(new=0, in_work=0, waiting=0, parked=0, exact=True)
+    assert lag == Lag(new=0, pending=0, waiting=0, parked=0, exact=True)
     assert recorded.total() > len(recorded), "no kill fell between the work and its ack"
 
 

@@ -19,7 +19,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from eventlab import EventStore, Projector
-from eventlab.errors import Refused
+from eventlab.errors import CommandRejected
 from eventlab.mailroom import sender
 from eventlab.mailroom.durability import Disk
 from eventlab.mailroom.errors import GmailFailed, NotOnDisk, TokenDead, WorkItemUnsent
@@ -367,7 +367,7 @@ def test_a_person_may_have_what_is_in_doubt_sent_again(here: Room) -> None:
     hub.run_once()
     assert hub.resend(id) == Summary(submitted=1)
     assert here.accepted() == {id: 1}
-    with pytest.raises(Refused, match="CXone has it"):
+    with pytest.raises(CommandRejected, match="CXone has it"):
         hub.resend(id)
 
 
@@ -376,7 +376,7 @@ def test_nothing_is_sent_again_before_the_deadline_of_another_router(here: Room)
     received_only(here)
     here.under_way(id)
     hub = here.router()
-    with pytest.raises(Refused, match="router another may still be sending it"):
+    with pytest.raises(CommandRejected, match="router another may still be sending it"):
         hub.resend(id)
     assert hub.run_once() == Summary()
     assert here.types(id) == ["received", "submitting"]

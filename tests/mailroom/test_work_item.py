@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eventlab.errors import Refused
+from eventlab.errors import CommandRejected
 from eventlab.events import Recorded
 from eventlab.mailroom.mail_view import MailView
 from eventlab.mailroom.mailbox import MAILBOX, Mailbox
@@ -180,7 +180,7 @@ def test_a_person_decides_only_what_is_open(make: Callable[[], WorkItem], senten
     for decide in (WorkItem.resend, WorkItem.confirm):
         with pytest.raises(WorkItemRule, match=sentence) as raised:
             decide(make(), AFTER)
-        assert isinstance(raised.value, Refused)
+        assert isinstance(raised.value, CommandRejected)
         assert ID in str(raised.value)
 
 

@@ -192,7 +192,7 @@ def test_a_view_ahead_of_its_log_says_so(store: EventStore, projector: Projector
 
 def _project(category: str) -> None:
     with connect() as lab:
-        Projector(EventStore(lab.redis, category), lab.mongo, AccountView(category), batch=4).catch_up()
+        Projector(EventStore(lab.redis, category), lab.mongo, AccountView(category), batch_size=4).catch_up()
 
 
 @pytest.mark.crash
@@ -242,7 +242,7 @@ def test_a_dead_one_s_open_transaction_blocks_nobody_for_long(
 
 def _follow(category: str) -> None:
     with connect() as lab:
-        projector = Projector(EventStore(lab.redis, category), lab.mongo, AccountView(category), batch=50)
+        projector = Projector(EventStore(lab.redis, category), lab.mongo, AccountView(category), batch_size=50)
         projector.catch_up()
 
 
@@ -314,7 +314,7 @@ def test_beyond_what_it_counts_the_lag_says_no_more_than(
 
 def test_a_writer_reads_what_he_wrote(store: EventStore, projector: Projector, documents: Any) -> None:
     stop = threading.Event()
-    thread = threading.Thread(target=projector.run, args=(stop,), kwargs={"look": 0.05})
+    thread = threading.Thread(target=projector.run, args=(stop,), kwargs={"poll_interval": 0.05})
     thread.start()
     with Projector(store, projector.mongo, projector.view) as reader:
         for version in range(1, 21):
@@ -368,7 +368,7 @@ def test_a_slow_batch_is_followed_by_a_smaller_one_until_it_is_fast_again(
     store: EventStore, mongo: Any, documents: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fill(store, 600)
-    with Projector(store, mongo, AccountView(store.category), batch=100) as projector:
+    with Projector(store, mongo, AccountView(store.category), batch_size=100) as projector:
         monkeypatch.setattr(follower, "SLOW_SECONDS", 0.0)
         sizes = [projector.run_once() for _ in range(3)]
         assert sizes == [100, 1, 1]
@@ -383,7 +383,7 @@ def test_of_several_one_is_at_work_and_the_others_take_over(
     first, second = threading.Event(), threading.Event()
     projectors = [Projector(store, mongo, AccountView(store.category)) for _ in range(2)]
     threads = [
-        threading.Thread(target=projector.run, args=(stop,), kwargs={"look": 0.1})
+        threading.Thread(target=projector.run, args=(stop,), kwargs={"poll_interval": 0.1})
         for projector, stop in zip(projectors, (first, second), strict=True)
     ]
     for thread in threads:

@@ -77,7 +77,7 @@ def test_of_nothing_comes_nothing(store: EventStore, projector: Projector, mongo
 @pytest.mark.parametrize("view", [AccountView, MoneyPerDay, EventsByType])
 @pytest.mark.parametrize("how", ["trimmed", "trimmed by another program", "with a hole"])
 def test_it_is_complete_after_a_trim(store: EventStore, mongo: Any, view: Any, how: str) -> None:
-    with Projector(store, mongo, view(store.category), batch=7) as projector:
+    with Projector(store, mongo, view(store.category), batch_size=7) as projector:
         fill(store, 40)
         projector.catch_up()
         before = list(mongo[store.category].find().sort("_id"))
@@ -317,7 +317,7 @@ def test_a_dead_fence_does_not_hold_up_a_skip_for_ever(
 def test_a_batch_that_failed_is_read_from_the_own_logs_again(
     store: EventStore, mongo: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with Projector(store, mongo, AccountView(store.category), batch=7) as projector:
+    with Projector(store, mongo, AccountView(store.category), batch_size=7) as projector:
         fill(store, 40)
         projector.catch_up()
         store.redis.xdel(store.category, [event.position for event in store.read_all()][20])

@@ -191,11 +191,11 @@ def test_the_twin_of_a_request_that_was_stored_meanwhile_gets_its_answer(store: 
 
     def load_late(id: str, **options: Any) -> Account:
         if not answers:
-            answers.append(twin.withdraw("a", 100, once="key"))
+            answers.append(twin.withdraw("a", 100, idempotency_key="key"))
         return load(id, **options)
 
     service.accounts.load = load_late  # type: ignore[method-assign]
-    assert service.withdraw("a", 100, once="key") == answers[0]
+    assert service.withdraw("a", 100, idempotency_key="key") == answers[0]
     assert store.version("a") == 102
 
 
@@ -350,19 +350,19 @@ def test_each_version_and_each_time_between(redis_client: redis.Redis, category:
 def test_a_token_is_not_for_retry_and_another_outcome_is_not_cached(store: EventStore) -> None:
     fill(store, 10)
     accounts = Repository(store, Account)
-    with pytest.raises(TypeError, match="once"):
+    with pytest.raises(TypeError, match="idempotency_key"):
         accounts.retry("a", lambda account: account.deposit(1), token="t")
     twin, mine = accounts.load("a"), accounts.load("a")
     twin.deposit(1)
     mine.deposit(2)  # the same request, decided otherwise
-    first = accounts.save(twin, once="k", fingerprint="request")
-    assert accounts.save(mine, once="k", fingerprint="request") == first
+    first = accounts.save(twin, idempotency_key="k", fingerprint="request")
+    assert accounts.save(mine, idempotency_key="k", fingerprint="request") == first
     assert accounts.load("a").funds == 11
 
 
 def test_a_repeat_with_another_correlation_id_is_still_a_repeat(store: EventStore) -> None:
-    first = store.append("a", [Event("x", {}, {"correlation_id": "1"})], expected=0, once="k")
-    assert store.append("a", [Event("x", {}, {"correlation_id": "2"})], expected=0, once="k") == first
+    first = store.append("a", [Event("x", {}, {"correlation_id": "1"})], expected=0, idempotency_key="k")
+    assert store.append("a", [Event("x", {}, {"correlation_id": "2"})], expected=0, idempotency_key="k") == first
 
 
 # ------------------------------------------------------------ what else it promises
@@ -418,9 +418,9 @@ def test_the_first_snapshot_is_kept_at_the_nth_event(store: EventStore, events: 
 def test_a_repeated_request_is_not_decided_again(store: EventStore) -> None:
     fill(store, 10)
     accounts = Repository(store, Account)
-    first = accounts.retry("a", lambda account: account.withdraw(10), once="k")
+    first = accounts.retry("a", lambda account: account.withdraw(10), idempotency_key="k")
     decisions: list[Account] = []
-    assert accounts.retry("a", decisions.append, once="k") == first
+    assert accounts.retry("a", decisions.append, idempotency_key="k") == first
     assert decisions == []
 
 
@@ -429,10 +429,10 @@ def test_a_request_refused_because_its_twin_was_stored_gets_the_twins_answer(sto
     accounts, other = Repository(store, Account), Repository(store, Account)
 
     def overtaken(account: Account) -> None:
-        other.retry("a", lambda twin: twin.withdraw(10), once="k")
+        other.retry("a", lambda twin: twin.withdraw(10), idempotency_key="k")
         raise InsufficientFunds("a", 0, 10)
 
-    [event] = accounts.retry("a", overtaken, once="k")
+    [event] = accounts.retry("a", overtaken, idempotency_key="k")
     assert (event.type, event.version) == ("withdraw", 12)
 
 
@@ -441,9 +441,9 @@ def test_a_twin_that_decided_otherwise_is_the_same_request(store: EventStore) ->
     accounts, other = Repository(store, Account), Repository(store, Account)
 
     def overtaken(account: Account) -> None:
-        other.retry("a", lambda twin: twin.deposit(6), once="k")
+        other.retry("a", lambda twin: twin.deposit(6), idempotency_key="k")
         account.deposit(5)
 
-    [event] = accounts.retry("a", overtaken, once="k")
+    [event] = accounts.retry("a", overtaken, idempotency_key="k")
     assert event.data == {"amount": 6}
     assert accounts.load("a").funds == 16

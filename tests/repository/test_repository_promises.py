@@ -14,12 +14,12 @@ import redis
 
 from eventlab import (
     Aggregate,
+    CommandRejected,
     Event,
     EventStore,
+    IdempotencyKeyReused,
     InvalidEvent,
-    KeyReused,
     Recorded,
-    Refused,
     Repository,
     VersionConflict,
 )
@@ -219,7 +219,7 @@ def test_a_request_that_was_done_is_not_decided_again(store: EventStore) -> None
         account.record("create")
 
     accounts = Repository(store, Account)
-    assert accounts.retry("a", create, once="k") == accounts.retry("a", create, once="k")
+    assert accounts.retry("a", create, idempotency_key="k") == accounts.retry("a", create, idempotency_key="k")
     assert decided == [0]
 
 
@@ -230,12 +230,12 @@ def test_a_twin_that_was_first_is_the_outcome_whatever_we_decide(store: EventSto
     first: list[Recorded] = []
 
     def late(account: Account) -> None:
-        first.extend(twin.retry("a", lambda account: account.deposit(1), once="k"))
+        first.extend(twin.retry("a", lambda account: account.deposit(1), idempotency_key="k"))
         if refuse:
-            raise Refused("no")
+            raise CommandRejected("no")
         account.deposit(2)  # decided otherwise than the twin
 
-    assert accounts.retry("a", late, once="k") == first
+    assert accounts.retry("a", late, idempotency_key="k") == first
     assert store.version("a") == 12
 
 
@@ -295,7 +295,7 @@ def in_cents(event: Recorded) -> Recorded:
 
 def test_upcasters_lift_wherever_an_event_is_read(store: EventStore) -> None:
     old = [Event("create"), Event("paid_in", {"euros": 1}), Event("paid_in", {"euros": 2})]
-    store.append("a", old, expected=0, token="t", once="k", fingerprint="f")
+    store.append("a", old, expected=0, token="t", idempotency_key="k", fingerprint="f")
     lifting = EventStore(store.redis, store.category, upcasters=[renamed, in_cents])
     lifted = lifting.read("a")
     assert [(event.type, event.data) for event in lifted[1:]] == [
@@ -305,7 +305,7 @@ def test_upcasters_lift_wherever_an_event_is_read(store: EventStore) -> None:
     assert lifting.read("a", reverse=True) == lifted[::-1]
     assert list(lifting.read_all()) == lifted
     assert lifting.seen("a", "k") == lifted
-    assert lifting.append("a", old, expected=0, once="k", fingerprint="f") == lifted
+    assert lifting.append("a", old, expected=0, idempotency_key="k", fingerprint="f") == lifted
     assert lifting.append("a", old, expected=0, token="t") == lifted  # known by its token
     accounts = Repository(lifting, Account, snapshot_every=2)
     assert accounts.load("a").funds == 300
@@ -317,8 +317,8 @@ def test_upcasters_lift_wherever_an_event_is_read(store: EventStore) -> None:
 # -------------------------------------------------------------------- refusals
 
 
-def refused_by(call: Callable[[], object]) -> Refused:
-    with pytest.raises(Refused) as refused:
+def refused_by(call: Callable[[], object]) -> CommandRejected:
+    with pytest.raises(CommandRejected) as refused:
         call()
     return refused.value
 
@@ -329,12 +329,14 @@ def test_each_refusal_is_repeated_to_the_letter(store: EventStore, kind: str) ->
     service.create("a")
     service.deposit("a", 2**53)
     calls: dict[str, Callable[[], object]] = {
-        "exists": lambda: service.create("a", once="k"),
-        "funds": lambda: service.withdraw("a", 2**53, once="k") and service.withdraw("a", 1, once="k2"),
-        "amount": lambda: service.deposit("a", -1, once="k"),
-        "money": lambda: service.deposit("a", 1, once="k"),
-        "unknown": lambda: service.deposit("b", 1, once="k"),
-        "versions": lambda: service.withdraw("a", 1, once="k", versions=[1]),
+        "exists": lambda: service.create("a", idempotency_key="k"),
+        "funds": lambda: (
+            service.withdraw("a", 2**53, idempotency_key="k") and service.withdraw("a", 1, idempotency_key="k2")
+        ),
+        "amount": lambda: service.deposit("a", -1, idempotency_key="k"),
+        "money": lambda: service.deposit("a", 1, idempotency_key="k"),
+        "unknown": lambda: service.deposit("b", 1, idempotency_key="k"),
+        "versions": lambda: service.withdraw("a", 1, idempotency_key="k", versions=[1]),
     }
     first = refused_by(calls[kind])
     service.withdraw("a", 1) if kind == "money" else service.create("b")  # now it might be decided otherwise
@@ -346,13 +348,13 @@ def test_each_refusal_is_repeated_to_the_letter(store: EventStore, kind: str) ->
 def test_a_key_is_of_one_amount_and_a_fingerprint_of_the_caller_s_own_stands(store: EventStore) -> None:
     service = AccountService(store)
     service.create("a")
-    service.deposit("a", 5, once="k")
-    with pytest.raises(KeyReused):
-        service.deposit("a", 6, once="k")
-    first = service.deposit("a", 5, once="own", fingerprint="mine")
-    assert service.deposit("a", 6, once="own", fingerprint="mine") == first
-    with pytest.raises(KeyReused):  # refused, and the key is of another request
-        Refusals(store).keep("a", "k", "withdraw 9", Refused("no"))
+    service.deposit("a", 5, idempotency_key="k")
+    with pytest.raises(IdempotencyKeyReused):
+        service.deposit("a", 6, idempotency_key="k")
+    first = service.deposit("a", 5, idempotency_key="own", fingerprint="mine")
+    assert service.deposit("a", 6, idempotency_key="own", fingerprint="mine") == first
+    with pytest.raises(IdempotencyKeyReused):  # refused, and the key is of another request
+        Refusals(store).keep("a", "k", "withdraw 9", CommandRejected("no"))
 
 
 def test_a_request_is_never_told_the_refusal_of_another(store: EventStore, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -369,19 +371,19 @@ def test_a_request_is_never_told_the_refusal_of_another(store: EventStore, monke
 
     monkeypatch.setattr(store.redis, "execute_command", cut)
     with pytest.raises(redis.ConnectionError):
-        service.withdraw("a", 100, once="k")
+        service.withdraw("a", 100, idempotency_key="k")
     try:
-        first = refused_by(lambda: service.withdraw("a", 50, once="k"))
-    except KeyReused:
+        first = refused_by(lambda: service.withdraw("a", 50, idempotency_key="k"))
+    except IdempotencyKeyReused:
         return  # the first request has taken the key, as a whole
-    assert str(refused_by(lambda: service.withdraw("a", 50, once="k"))) == str(first)
+    assert str(refused_by(lambda: service.withdraw("a", 50, idempotency_key="k"))) == str(first)
 
 
 def test_no_fingerprint_is_the_command(store: EventStore) -> None:
     service = AccountService(store)
     service.create("a")
-    first = refused_by(lambda: service.withdraw("a", 5, once="k", fingerprint=None))
-    assert str(refused_by(lambda: service.withdraw("a", 5, once="k", fingerprint=None))) == str(first)
+    first = refused_by(lambda: service.withdraw("a", 5, idempotency_key="k", fingerprint=None))
+    assert str(refused_by(lambda: service.withdraw("a", 5, idempotency_key="k", fingerprint=None))) == str(first)
 
 
 # ------------------------------------------------------------------- aggregate

@@ -16,7 +16,7 @@ from eventlab import (
     NEW,
     Event,
     EventStore,
-    KeyReused,
+    IdempotencyKeyReused,
     NotAdopted,
     Projector,
     Subscription,
@@ -55,10 +55,10 @@ def test_append_conflict_repeat_once_and_read(store: EventStore) -> None:
     assert store.append("a", deposits(1, 2), expected=NEW, token="t") == first
     with pytest.raises(VersionConflict):
         store.append("a", deposits(3), expected=1)
-    again = store.append("a", deposits(3), expected=EXISTS, once="key")
-    assert store.append("a", deposits(3), expected=ANY, once="key") == again == store.seen("a", "key")
-    with pytest.raises(KeyReused):
-        store.append("a", deposits(4), expected=ANY, once="key")
+    again = store.append("a", deposits(3), expected=EXISTS, idempotency_key="key")
+    assert store.append("a", deposits(3), expected=ANY, idempotency_key="key") == again == store.seen("a", "key")
+    with pytest.raises(IdempotencyKeyReused):
+        store.append("a", deposits(4), expected=ANY, idempotency_key="key")
     store.append("b", deposits(9), expected=ANY)
     assert store.read("a") == first + again
     assert store.read("a", limit=2, reverse=True) == (first + again)[:0:-1]
@@ -96,13 +96,13 @@ def test_a_refusal_is_remembered(store: EventStore) -> None:
     service.create("JohnDoe")
     for _ in range(2):
         with pytest.raises(InsufficientFunds):
-            service.withdraw("JohnDoe", 5, once="key")
+            service.withdraw("JohnDoe", 5, idempotency_key="key")
         service.deposit("JohnDoe", 5)
 
 
 def test_a_subscription_receives_fails_parks_and_replays(store: EventStore) -> None:
     events = store.append("a", deposits(1, 2, 3), expected=NEW)
-    letters = Subscription(store, "letters", consumer="letters-1", limit=1)
+    letters = Subscription(store, "letters", consumer="letters-1", max_failures=1)
     assert letters.receive(10) == events
     letters.ack(events[:2])
     assert letters.fail(events[2], "no such street")

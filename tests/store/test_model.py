@@ -14,9 +14,9 @@ from eventlab import (
     EXISTS,
     Event,
     EventStore,
+    IdempotencyKeyReused,
     InvalidEvent,
     InvalidName,
-    KeyReused,
     Recorded,
     Trimmed,
     VersionConflict,
@@ -95,8 +95,8 @@ class StoreModel(RuleBasedStateMachine):
         actual, earlier = len(self.logs.get(id, [])), self.once.get((id, key))
         expected = max(0, actual + offset) if form == "exact" else form
         try:
-            recorded = self.store.append(id, events(numbers), expected=expected, once=key)
-        except KeyReused:
+            recorded = self.store.append(id, events(numbers), expected=expected, idempotency_key=key)
+        except IdempotencyKeyReused:
             assert earlier
             assert earlier[0] != numbers
             return

@@ -19,9 +19,9 @@ from eventlab import (
     NEW,
     Event,
     EventStore,
+    IdempotencyKeyReused,
     InvalidEvent,
     InvalidName,
-    KeyReused,
     TokenReused,
     Trimmed,
     TrimRefused,
@@ -81,7 +81,7 @@ def test_the_wire_format_is_the_original_s(redis_client: redis.Redis, category: 
 
 
 def test_every_key_of_a_category_hashes_like_its_stream(store: EventStore) -> None:
-    store.append("a", deposits(1), expected=NEW, once="k")
+    store.append("a", deposits(1), expected=NEW, idempotency_key="k")
     keys = list(store.redis.scan_iter(match=f"*{store.category}*"))
     slots = {redis.cluster.key_slot(key) for key in keys}
     assert len(keys) == 4
@@ -187,23 +187,23 @@ def test_the_same_token_later_returns_what_was_recorded(store: EventStore, expec
 
 def test_once_returns_the_first_result_whatever_the_version_by_then(store: EventStore) -> None:
     fill(store, "a", 1)
-    first = store.append("a", deposits(5), expected=1, once="key")
+    first = store.append("a", deposits(5), expected=1, idempotency_key="key")
     fill(store, "a", 2)
     before = everything(store)
     for expected in (NEW, 1, 4, EXISTS, ANY):
-        assert store.append("a", deposits(5), expected=expected, once="key") == first
+        assert store.append("a", deposits(5), expected=expected, idempotency_key="key") == first
     assert store.seen("a", "key") == first
     assert store.seen("b", "key") is None
-    with pytest.raises(KeyReused):
-        store.append("a", deposits(6), expected=4, once="key")
-    with pytest.raises(KeyReused):
+    with pytest.raises(IdempotencyKeyReused):
+        store.append("a", deposits(6), expected=4, idempotency_key="key")
+    with pytest.raises(IdempotencyKeyReused):
         store.seen("a", "key", fingerprint="another")
     assert everything(store) == before
     assert 0 < store.redis.ttl(store.keys.once("a", "key")) <= 86_400
 
 
 def test_no_two_pairs_of_id_and_once_key_are_one(store: EventStore) -> None:
-    store.append("a", deposits(1), expected=NEW, once="b:c")
+    store.append("a", deposits(1), expected=NEW, idempotency_key="b:c")
     assert store.seen("a:b", "c") is None
 
 
@@ -263,7 +263,7 @@ def test_a_key_of_another_kind_stops_the_append_before_it_writes(store: EventSto
     name = store.keys.log("a") if key == "log" else getattr(store.keys, key)
     store.redis.set(name, "somebody's")
     with pytest.raises(redis.ResponseError, match="WRONGTYPE"):
-        store.append("a", deposits(1), expected=NEW, once="k")
+        store.append("a", deposits(1), expected=NEW, idempotency_key="k")
     assert list(everything(store)) == [name]
 
 
@@ -382,7 +382,7 @@ def test_drop_leaves_nothing_and_touches_nothing_else(store: EventStore, redis_c
     neighbour = EventStore(redis_client, store.category + "2")
     fill(neighbour, "a", 2)
     fill(store, "a", 2)
-    store.append("a", deposits(1), expected=2, once="k")
+    store.append("a", deposits(1), expected=2, idempotency_key="k")
     store.trim(before=store.head())
     store.drop()
     assert everything(store) == {}

@@ -16,9 +16,9 @@ from eventlab import (
     CorruptEvent,
     Event,
     EventStore,
+    IdempotencyKeyReused,
     InvalidEvent,
     InvalidName,
-    KeyReused,
     NotAdopted,
     TokenReused,
     TrimRefused,
@@ -87,7 +87,7 @@ def test_many_shallow_branches_are_not_deep(store: EventStore) -> None:
 @pytest.mark.parametrize("fingerprint", [5, [1], b"x", "\ud800", True])
 def test_a_fingerprint_that_is_no_text_is_refused(store: EventStore, fingerprint: Any) -> None:
     with pytest.raises(InvalidName, match="fingerprint"):
-        store.append("a", deposits(1), expected=NEW, once="k", fingerprint=fingerprint)
+        store.append("a", deposits(1), expected=NEW, idempotency_key="k", fingerprint=fingerprint)
     assert store.seen("a", "k") is None
     assert store.version("a") == 0
 
@@ -96,10 +96,10 @@ def test_a_fingerprint_that_is_no_text_is_refused(store: EventStore, fingerprint
 
 
 def test_the_same_request_with_its_keys_in_another_order_is_the_same(store: EventStore) -> None:
-    first = store.append("a", [Event("x", {"a": 1, "b": {"c": 2, "d": 3}})], expected=NEW, once="k")
-    assert store.append("a", [Event("x", {"b": {"d": 3, "c": 2}, "a": 1})], expected=NEW, once="k") == first
-    with pytest.raises(KeyReused):
-        store.append("a", [Event("x", {"b": {"d": 3, "c": 1}, "a": 2})], expected=NEW, once="k")
+    first = store.append("a", [Event("x", {"a": 1, "b": {"c": 2, "d": 3}})], expected=NEW, idempotency_key="k")
+    assert store.append("a", [Event("x", {"b": {"d": 3, "c": 2}, "a": 1})], expected=NEW, idempotency_key="k") == first
+    with pytest.raises(IdempotencyKeyReused):
+        store.append("a", [Event("x", {"b": {"d": 3, "c": 1}, "a": 2})], expected=NEW, idempotency_key="k")
 
 
 @pytest.mark.parametrize(("amounts", "expected"), [((1, 2), NEW), ((1, 2), ANY), ((2, 3), 1), ((2,), 1), ((3,), 2)])

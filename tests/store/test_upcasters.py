@@ -62,7 +62,7 @@ def store(plain: EventStore) -> EventStore:
 
 @pytest.fixture
 def projector(store: EventStore, mongo: Database[dict[str, Any]]) -> Iterator[Projector]:
-    with Projector(store, mongo, AccountView(store.category), batch=4) as projector:
+    with Projector(store, mongo, AccountView(store.category), batch_size=4) as projector:
         yield projector
     mongo.projections.delete_many({"_id": {"$regex": store.category}})
 
@@ -88,9 +88,9 @@ def test_nothing_is_rewritten(plain: EventStore, store: EventStore) -> None:
 
 def test_a_repeat_gets_its_answer_in_the_shape_of_today(plain: EventStore, store: EventStore) -> None:
     old = [Event("deposited", {"sum": "0.05"})]  # the last deed of the old program
-    plain.append("OldTimer", old, expected=6, token="t", once="key")
+    plain.append("OldTimer", old, expected=6, token="t", idempotency_key="key")
     assert shapes(store.append("OldTimer", old, expected=6, token="t")) == [("deposit", {"amount": 5})]
-    assert shapes(store.append("OldTimer", old, expected=6, once="key")) == [("deposit", {"amount": 5})]
+    assert shapes(store.append("OldTimer", old, expected=6, idempotency_key="key")) == [("deposit", {"amount": 5})]
     assert shapes(store.seen("OldTimer", "key") or []) == [("deposit", {"amount": 5})]
 
 
@@ -120,7 +120,7 @@ def test_a_view_and_its_rebuild_from_the_stream_and_from_the_own_logs(
 
 
 def test_a_subscription_also_what_it_has_parked(store: EventStore) -> None:
-    letters = Subscription(store, "letters", consumer="letters-1", limit=1)
+    letters = Subscription(store, "letters", consumer="letters-1", max_failures=1)
     events = letters.receive(10)
     assert shapes(events) == SHAPES
     letters.ack(events[1:])

@@ -81,7 +81,7 @@ def test_events_are_handed_out_in_commit_order_and_acked_away(store: EventStore)
     first, rest = letters.receive(2), letters.receive()
     assert first + rest == events
     letters.ack(first)
-    assert letters.lag() == Lag(new=0, in_work=3, waiting=0, parked=0, exact=True)
+    assert letters.lag() == Lag(new=0, pending=3, waiting=0, parked=0, exact=True)
     letters.ack(iter(rest))
     letters.ack(rest)  # once more does no harm
     letters.ack([])
@@ -124,7 +124,7 @@ def test_who_begins_before_the_trimmed_part_is_told(store: EventStore) -> None:
 
 def test_a_client_that_decodes_sees_the_same(lab: Lab, store: EventStore) -> None:
     recorded = store.append("é", [Event("ü🐍", {"n": 2**60}, {"by": "x"})], expected=ANY)
-    letters = subscribe(EventStore(lab.redis, store.category), limit=1)
+    letters = subscribe(EventStore(lab.redis, store.category), max_failures=1)
     assert letters.receive() == recorded
     assert letters.receive(block=SHORT) == []
     assert letters.fail(recorded[0], "né")
@@ -139,10 +139,10 @@ def test_a_client_that_decodes_sees_the_same(lab: Lab, store: EventStore) -> Non
         {"consumer": ""},
         {"consumer": WAITING},
         {"consumer": "x", "start": "now"},
-        {"consumer": "x", "idle": 0},
-        {"consumer": "x", "pause": -1},
-        {"consumer": "x", "limit": 0},
-        {"consumer": "x", "deliveries": 2},
+        {"consumer": "x", "claim_after": 0},
+        {"consumer": "x", "backoff": -1},
+        {"consumer": "x", "max_failures": 0},
+        {"consumer": "x", "max_deliveries": 2},
     ],
 )
 def test_what_cannot_be_is_refused(store: EventStore, wrong: dict[str, Any]) -> None:
@@ -171,7 +171,7 @@ def test_a_restarted_consumer_gets_its_own_unfinished_first_and_once(store: Even
 
 def test_what_is_in_work_is_given_to_nobody_else(store: EventStore) -> None:
     fill(store, 2)
-    one, two = subscribe(store, "one", idle=LONG), subscribe(store, "two", idle=LONG)
+    one, two = subscribe(store, "one", claim_after=LONG), subscribe(store, "two", claim_after=LONG)
     assert len(one.receive()) == 2
     assert (one.receive(), two.receive()) == ([], [])
     assert set(pending(store).values()) == {("one", 1)}
@@ -180,7 +180,7 @@ def test_what_is_in_work_is_given_to_nobody_else(store: EventStore) -> None:
 def test_a_dead_consumer_s_events_go_to_another(store: EventStore) -> None:
     events = fill(store, 3)
     subscribe(store, "dead").receive(2)
-    patient, quick = subscribe(store, "patient", idle=LONG), subscribe(store, "quick", idle=SHORT)
+    patient, quick = subscribe(store, "patient", claim_after=LONG), subscribe(store, "quick", claim_after=SHORT)
     assert patient.receive() == events[2:]
     patient.ack(events[2:])
     assert eventually(quick.receive) == events[:2]
@@ -189,13 +189,13 @@ def test_a_dead_consumer_s_events_go_to_another(store: EventStore) -> None:
 
 def test_what_one_abandons_comes_back_to_oneself(store: EventStore) -> None:
     events = fill(store, 1)
-    letters = subscribe(store, idle=SHORT)
+    letters = subscribe(store, claim_after=SHORT)
     assert letters.receive() == events
     assert eventually(letters.receive) == events  # neither acked nor failed
 
 
 def test_who_was_taken_for_dead_can_still_finish(store: EventStore) -> None:
-    slow, quick = subscribe(store, "slow"), subscribe(store, "quick", idle=SHORT, limit=1)
+    slow, quick = subscribe(store, "slow"), subscribe(store, "quick", claim_after=SHORT, max_failures=1)
     (event,) = fill(store, 1)
     slow.receive()
     eventually(quick.receive)
@@ -221,7 +221,7 @@ class LosesAnswers:
 def test_a_lost_answer_loses_no_event_and_counts_no_failure_twice(store: EventStore) -> None:
     events = fill(store, 3)
     client = LosesAnswers(store.redis)
-    letters = subscribe(EventStore(client, store.category), limit=2, pause=SHORT)  # type: ignore[arg-type]
+    letters = subscribe(EventStore(client, store.category), max_failures=2, backoff=SHORT)  # type: ignore[arg-type]
     client.losing = True
     assert letters.receive() == events
     for event in events:
@@ -239,7 +239,7 @@ def prepare_every_kind(store: EventStore, count: int) -> tuple[Subscription, dic
     kinds: dict[str, str] = {}
     for kind in ("own", "due", "dead"):
         kinds |= dict.fromkeys(positions(fill(store, count)), kind)
-        holder = subscribe(store, {"own": "one"}.get(kind, kind), pause=LONG)
+        holder = subscribe(store, {"own": "one"}.get(kind, kind), backoff=LONG)
         events = holder.receive(count)
         if kind == "due":
             failed = events
@@ -276,7 +276,7 @@ def test_a_share_that_is_not_needed_goes_to_the_others(store: EventStore) -> Non
 
 
 def test_events_that_always_fail_do_not_hold_up_new_ones(store: EventStore) -> None:
-    letters = subscribe(store, limit=1000, pause=0.0001)
+    letters = subscribe(store, max_failures=1000, backoff=0.0001)
     bad = set(positions(fill(store, 30, "bad")))
     good = set(positions(fill(store, 30, "good")))
     for _ in range(200):
@@ -304,7 +304,7 @@ def test_news_arrives_at_once(store: EventStore) -> None:
 
 def test_a_wait_ends_when_an_event_is_due_or_its_consumer_is_taken_for_dead(store: EventStore) -> None:
     events = fill(store, 2)
-    letters = subscribe(store, pause=0.1, idle=30)
+    letters = subscribe(store, backoff=0.1, claim_after=30)
     subscribe(store, "dying").receive(1)
     assert letters.receive() == events[1:]
     letters.fail(events[1], "no")
@@ -329,7 +329,7 @@ def test_it_may_block_longer_than_the_client_waits_for_an_answer(lab: Lab, categ
 
 def test_a_failed_event_is_given_again_after_a_growing_pause(store: EventStore) -> None:
     (event,) = fill(store, 1)
-    letters = subscribe(store, limit=20, pause=10_000)
+    letters = subscribe(store, max_failures=20, backoff=10_000)
     due = store.keys.subscription("letters")[0]
     pauses = []
     for _ in range(12):
@@ -346,7 +346,7 @@ def test_a_failed_event_is_given_again_after_a_growing_pause(store: EventStore) 
 
 def test_past_its_limit_it_is_parked_with_its_error_and_the_rest_flows_on(store: EventStore) -> None:
     bad, *rest = fill(store, 4)
-    letters = subscribe(store, limit=3, pause=SHORT)
+    letters = subscribe(store, max_failures=3, backoff=SHORT)
     tries, done = 0, []
     while letters.lag().events:
         for event in letters.receive(2, block=1):
@@ -367,17 +367,17 @@ def test_past_its_limit_it_is_parked_with_its_error_and_the_rest_flows_on(store:
 
 def test_a_waiting_event_is_nobody_s_and_any_consumer_takes_it(store: EventStore) -> None:
     (event,) = fill(store, 1)
-    one, two = subscribe(store, "one", pause=SHORT), subscribe(store, "two")
+    one, two = subscribe(store, "one", backoff=SHORT), subscribe(store, "two")
     one.fail(*one.receive(), "no")
     assert pending(store) == {event.position: (WAITING, 1)}
-    assert one.lag() == Lag(new=0, in_work=0, waiting=1, parked=0, exact=True)
+    assert one.lag() == Lag(new=0, pending=0, waiting=1, parked=0, exact=True)
     assert eventually(two.receive) == [event]
     assert pending(store) == {event.position: ("two", 2)}
 
 
 def test_what_waits_long_is_not_taken_for_a_dead_consumer_s(store: EventStore) -> None:
     (event,) = fill(store, 1)
-    one, two = subscribe(store, "one", pause=LONG), subscribe(store, "two")
+    one, two = subscribe(store, "one", backoff=LONG), subscribe(store, "two")
     one.fail(*one.receive(), "no")
     let_die(store, WAITING)
     assert two.receive() == []
@@ -387,12 +387,12 @@ def test_what_waits_long_is_not_taken_for_a_dead_consumer_s(store: EventStore) -
 
 def test_a_failure_forgets_nothing_when_it_is_repeated_or_late(store: EventStore) -> None:
     (event,) = fill(store, 1)
-    letters = subscribe(store, limit=2)
+    letters = subscribe(store, max_failures=2)
     letters.receive()
     assert not letters.fail(event, "first")
     assert not letters.fail(event, "again")  # it waits: counted once
     assert letters.parked() == []
-    once = subscribe(store, limit=1)
+    once = subscribe(store, max_failures=1)
     make_due(store, [event])
     assert once.receive() == [event]
     assert once.fail(event, "second")
@@ -427,7 +427,7 @@ def killed_by(store: EventStore, killer: Recorded, lives: int, **options: Any) -
 @pytest.mark.parametrize("deliveries", [3, 7, 20])
 def test_it_is_parked_after_its_deliveries_and_its_neighbours_are_not(store: EventStore, deliveries: int) -> None:
     before, killer, *rest = fill(store, 25)
-    done, letters = killed_by(store, killer, deliveries + 1, deliveries=deliveries)
+    done, letters = killed_by(store, killer, deliveries + 1, max_deliveries=deliveries)
     (parked,) = letters.parked()
     assert (parked.event, parked.failures, parked.deliveries) == (killer, 0, deliveries)
     assert f"handed out {deliveries} times" in parked.error
@@ -449,7 +449,7 @@ def test_an_outage_parks_nothing(store: EventStore) -> None:
 
 def test_deliveries_that_ended_in_a_failure_are_not_counted_as_deadly(store: EventStore) -> None:
     fill(store, 1)
-    letters = subscribe(store, limit=10, deliveries=3, pause=0.0001)
+    letters = subscribe(store, max_failures=10, max_deliveries=3, backoff=0.0001)
     fail_until_parked(letters)
     (parked,) = letters.parked()
     assert (parked.failures, parked.deliveries, parked.error) == (10, 10, "no")
@@ -470,12 +470,12 @@ def test_suspects_are_not_held_up_by_events_that_always_fail(store: EventStore) 
     suspects = fill(store, 3)
     for _ in range(2):
         subscribe(store, "dead").receive()
-    failing = subscribe(store, limit=1000)
+    failing = subscribe(store, max_failures=1000)
     bad = fill(store, 20, "bad")
     for event in failing.receive(20):
         failing.fail(event, "no")
     let_die(store, "dead")
-    letters = subscribe(store, "two", limit=1000)
+    letters = subscribe(store, "two", max_failures=1000)
     got: list[Recorded] = []
     for _ in range(10):
         make_due(store, bad)
@@ -496,7 +496,7 @@ def test_suspects_are_not_held_up_by_events_that_always_fail(store: EventStore) 
 @pytest.fixture
 def parking(store: EventStore) -> Iterator[tuple[Subscription, list[Recorded]]]:
     """A subscription with three events parked."""
-    letters = subscribe(store, limit=1, pause=0.0001)
+    letters = subscribe(store, max_failures=1, backoff=0.0001)
     events = fill(store, 3)
     for event in letters.receive():
         assert letters.fail(event, f"no {event.version}")
@@ -532,7 +532,7 @@ def test_parked_events_are_listed_replayed_one_or_all_and_discarded(
 
 def test_a_replayed_event_is_counted_anew(store: EventStore) -> None:
     (event,) = fill(store, 1)
-    letters = subscribe(store, limit=3, pause=0.0001)
+    letters = subscribe(store, max_failures=3, backoff=0.0001)
     fail_until_parked(letters)
     letters.replay()
     for last in (False, False, True):
@@ -544,7 +544,7 @@ def test_a_replayed_event_whose_entry_is_trimmed_is_as_safe_as_any(
     store: EventStore, parking: tuple[Subscription, list[Recorded]]
 ) -> None:
     _, events = parking
-    letters = subscribe(store, limit=2)
+    letters = subscribe(store, max_failures=2)
     store.redis.xtrim(store.category, maxlen=0, approximate=False)
     letters.replay()
     assert letters.receive() == events
@@ -558,7 +558,7 @@ def test_a_replayed_event_whose_entry_is_trimmed_is_as_safe_as_any(
         make_due(store, events[2:])
         assert subscribe(store, f"life {life}").receive() == events[2:]
     make_due(store, events[2:])
-    assert subscribe(store, "last life", deliveries=3).receive() == []
+    assert subscribe(store, "last life", max_deliveries=3).receive() == []
     parked = letters.parked()
     assert [(p.event, p.failures, p.deliveries) for p in parked] == [(events[1], 2, 2), (events[2], 0, 3)]
     assert letters.lag() == Lag(0, 0, 0, 2, exact=True)
@@ -566,7 +566,7 @@ def test_a_replayed_event_whose_entry_is_trimmed_is_as_safe_as_any(
 
 def test_trim_waits_for_what_is_in_work_or_waits_and_not_for_what_is_parked(store: EventStore) -> None:
     events = fill(store, 3)
-    letters = subscribe(store, limit=2, pause=SHORT)
+    letters = subscribe(store, max_failures=2, backoff=SHORT)
     letters.ack(letters.receive()[1:])
     for act in (lambda: None, lambda: letters.fail(events[0], "no")):
         act()
@@ -610,7 +610,7 @@ def test_an_entry_trimmed_while_pending_is_reported_and_never_handed_out_empty(
 
 def test_an_entry_trimmed_while_it_waits_is_found_in_the_own_log(store: EventStore) -> None:
     events = fill(store, 2)
-    letters = subscribe(store, pause=SHORT, limit=2)
+    letters = subscribe(store, backoff=SHORT, max_failures=2)
     for event in letters.receive():
         letters.fail(event, "no")
     store.redis.xtrim(store.category, maxlen=0, approximate=False)
@@ -618,7 +618,7 @@ def test_an_entry_trimmed_while_it_waits_is_found_in_the_own_log(store: EventSto
     while len(got) < 2:
         got += letters.receive(block=60)
     assert sorted(got, key=lambda event: event.version) == events
-    assert letters.lag() == Lag(new=0, in_work=0, waiting=2, parked=0, exact=True)
+    assert letters.lag() == Lag(new=0, pending=0, waiting=2, parked=0, exact=True)
     assert letters.fail(events[0], "no")  # its second failure
     letters.ack(events[1:])
     assert letters.lag() == Lag(0, 0, 0, 1, exact=True)
@@ -632,7 +632,7 @@ def test_an_entry_that_is_no_event_is_parked_and_the_rest_flows_on(store: EventS
     assert letters.receive() == [event, *more]
     assert [(p.position, p.event, p.error[:12]) for p in letters.parked()] == [(b, None, "CorruptEvent") for b in bad]
     assert letters.receive() == []
-    assert letters.lag().in_work == 2
+    assert letters.lag().pending == 2
 
 
 def rename(event: Recorded) -> Recorded:
@@ -642,7 +642,7 @@ def rename(event: Recorded) -> Recorded:
 def test_upcasters_are_applied_to_what_is_handed_out_and_to_what_is_parked(store: EventStore) -> None:
     lifting = EventStore(store.redis, store.category, upcasters=[rename])
     (event,) = fill(store, 1)
-    letters = subscribe(lifting, limit=1)
+    letters = subscribe(lifting, max_failures=1)
     assert letters.receive() == [rename(event)]
     letters.fail(event, "no")
     assert [p.event for p in letters.parked()] == [rename(event)]
@@ -667,7 +667,7 @@ def test_what_an_upcaster_cannot_lift_is_parked_until_it_is_mended(store: EventS
 
 def test_a_server_that_fails_in_between_parks_nothing(store: EventStore, monkeypatch: pytest.MonkeyPatch) -> None:
     events = fill(store, 2)
-    letters = subscribe(store, limit=1)
+    letters = subscribe(store, max_failures=1)
     for event in letters.receive():
         letters.fail(event, "no")
     letters.replay()
@@ -709,12 +709,12 @@ def test_a_consumer_leaves_once_it_holds_nothing(store: EventStore) -> None:
 
 def test_dead_consumers_are_swept_once_they_hold_nothing(store: EventStore) -> None:
     fill(store, 2)
-    holder, done, patient = (subscribe(store, name, idle=LONG) for name in ("holder", "done", "patient"))
+    holder, done, patient = (subscribe(store, name, claim_after=LONG) for name in ("holder", "done", "patient"))
     holder.receive(1)
     done.ack(done.receive(1))
     patient.receive()
     assert {"holder", "done"} <= consumers(store)  # neither is quiet for long
-    quick = subscribe(store, "quick", idle=0.01)
+    quick = subscribe(store, "quick", claim_after=0.01)
     eventually(lambda: quick.ack(quick.receive()) or consumers(store) == {"quick"})
     assert quick.lag().events == 0
     fill(store, 1)  # whoever comes back is welcome
@@ -741,7 +741,7 @@ def test_the_lag_is_right_where_redis_loses_count(store: EventStore) -> None:
     store.redis.xdel(store.category, events[4].position)
     (group,) = store.redis.xinfo_groups(store.category)
     assert group["lag"] is None
-    assert letters.lag() == Lag(new=3, in_work=2, waiting=0, parked=0, exact=True)
+    assert letters.lag() == Lag(new=3, pending=2, waiting=0, parked=0, exact=True)
     assert letters.lag().events == 5
 
 
@@ -750,12 +750,12 @@ def test_a_long_lag_is_said_to_be_an_estimate(store: EventStore, monkeypatch: py
     events = fill(store, 20)
     letters = subscribe(store)
     letters.receive(4)
-    assert letters.lag() == Lag(new=16, in_work=4, waiting=0, parked=0, exact=False)
+    assert letters.lag() == Lag(new=16, pending=4, waiting=0, parked=0, exact=False)
     store.redis.xdel(store.category, events[10].position)
     lag = letters.lag()
     assert (lag.exact, lag.new >= 15) == (False, True)
     letters.receive(11)
-    assert letters.lag() == Lag(new=4, in_work=15, waiting=0, parked=0, exact=True)
+    assert letters.lag() == Lag(new=4, pending=15, waiting=0, parked=0, exact=True)
 
 
 # ------------------------------------------------------------------------------- the house
@@ -763,10 +763,10 @@ def test_a_long_lag_is_said_to_be_an_estimate(store: EventStore, monkeypatch: py
 
 def test_every_key_is_in_the_category_s_slot_and_goes_with_it(store: EventStore) -> None:
     fill(store, 2)
-    letters = subscribe(store, limit=2)
+    letters = subscribe(store, max_failures=2)
     first, second = letters.receive()
     letters.fail(first, "no")
-    subscribe(store, limit=1).fail(second, "no")
+    subscribe(store, max_failures=1).fail(second, "no")
     keys = list(store.redis.scan_iter(match=f"*{store.category}*"))
     assert set(store.keys.subscription("letters")) < set(keys)
     assert {redis.cluster.key_slot(key) for key in keys} == {redis.cluster.key_slot(store.category.encode())}
@@ -793,7 +793,7 @@ class Whatever(RuleBasedStateMachine):
         self.done: set[str] = set()  # acked, or discarded by a person
 
     def born(self, name: str) -> Subscription:
-        return subscribe(self.store, name, limit=2, deliveries=3, pause=0.0005, idle=0.002)
+        return subscribe(self.store, name, max_failures=2, max_deliveries=3, backoff=0.0005, claim_after=0.002)
 
     @rule(count=st.integers(1, 8))
     def append(self, count: int) -> None:
@@ -846,7 +846,7 @@ class Whatever(RuleBasedStateMachine):
         assert all(parked.event == self.known[parked.position] for parked in self.lives["x"].parked())
 
     def teardown(self) -> None:
-        last = subscribe(self.store, "last", idle=0.001, deliveries=10_000)
+        last = subscribe(self.store, "last", claim_after=0.001, max_deliveries=10_000)
         last.replay()
         while last.lag().events:
             events = last.receive(100, block=1)

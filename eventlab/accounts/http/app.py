@@ -135,7 +135,7 @@ class Commands:
     def _options(self, request: Request, key: str | None, id: str, command: str) -> dict[str, Any]:
         if key is not None:
             self._claims.claim(key, id, command)
-        return {"once": key, "meta": {"correlation_id": request.state.correlation_id}}
+        return {"idempotency_key": key, "meta": {"correlation_id": request.state.correlation_id}}
 
 
 class Queries:

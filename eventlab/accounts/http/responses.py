@@ -18,7 +18,7 @@ from eventlab.accounts.account import AccountExists, InsufficientFunds, TooMuchM
 from eventlab.accounts.http.etag import etag
 from eventlab.accounts.http.schemas import Conflict, Error
 from eventlab.accounts.refusals import VersionChanged
-from eventlab.errors import InvalidName, KeyReused, NotAdopted, Refused, VersionConflict
+from eventlab.errors import CommandRejected, IdempotencyKeyReused, InvalidName, NotAdopted, VersionConflict
 
 Handler = Callable[[Request, Any], Awaitable[Response]]
 
@@ -54,10 +54,10 @@ def answer_errors(app: FastAPI) -> None:
     handlers: dict[type[Exception], Handler] = {
         UnknownAccount: _plainly(404),
         InvalidName: _plainly(400),
-        Refused: _refused,
+        CommandRejected: _refused,
         VersionConflict: _at_version(409),
         VersionChanged: _at_version(412),
-        KeyReused: _key_reused,
+        IdempotencyKeyReused: _key_reused,
         RequestValidationError: _invalid,
         HTTPException: _http,
         NotAdopted: _plainly(503),
@@ -77,7 +77,7 @@ def _plainly(code: int) -> Handler:
     return handle
 
 
-async def _refused(_request: Request, problem: Refused) -> Response:
+async def _refused(_request: Request, problem: CommandRejected) -> Response:
     field = FIELDS.get(type(problem))
     return error(400, f"{field}: {problem}" if field else str(problem))
 
@@ -89,7 +89,7 @@ def _at_version(code: int) -> Handler:
     return handle
 
 
-async def _key_reused(_request: Request, problem: KeyReused) -> Response:
+async def _key_reused(_request: Request, problem: IdempotencyKeyReused) -> Response:
     return error(422, f"Idempotency-Key {problem.key!r} stands for another request: take a new key for a new request")
 
 
