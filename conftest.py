@@ -24,7 +24,11 @@ NOT_RUN = pytest.StashKey[Counter[str]]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--all", action="store_true", help="also run the tests that need root, a browser, or minutes")
+    parser.addoption(
+        "--all",
+        action="store_true",
+        help="also run the tests that need root, a browser, or minutes",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -74,13 +78,19 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any) -> None:
     for name, count in getattr(node, "workeroutput", {}).get("not run", {}).items():
-        node.config.stash[NOT_RUN][name] = count  # each worker has collected all, and left out the same
+        node.config.stash[NOT_RUN][name] = (
+            count  # each worker has collected all, and left out the same
+        )
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
     for name, count in sorted(config.stash[NOT_RUN].items()):
         how = "make test-all" + (" as root" if name == "root" else "")
-        terminalreporter.write_line(f"not run here: {count} test{'s' * (count > 1)} that need {APART[name]} ({how})")
+        terminalreporter.write_line(
+            f"not run here: {count} test{'s' * (count > 1)} that need {APART[name]} ({how})"
+        )
 
 
 @pytest.fixture(scope="session")

@@ -19,7 +19,10 @@ def main() -> None:
     rows: list[Row] = []
     if not asked.json:
         # Two processes that answer each other suffer most from what else runs: the rows of one event sink first.
-        print(f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores before the start\n\n{HEADER}", flush=True)
+        print(
+            f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores before the start\n\n{HEADER}",
+            flush=True,
+        )
     with private_bench(QUICK if asked.quick else FULL) as bench:
         for name in asked.names or WORKS:
             if sys.stderr.isatty():
@@ -34,9 +37,12 @@ def main() -> None:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        "python -m benchmarks", description="eventlab beside the bare command and the original's way, in one run"
+        "python -m benchmarks",
+        description="eventlab beside the bare command and the original's way, in one run",
     )
-    parser.add_argument("--quick", action="store_true", help="smaller stores, fewer slices: under a minute")
+    parser.add_argument(
+        "--quick", action="store_true", help="smaller stores, fewer slices: under a minute"
+    )
     parser.add_argument("--json", action="store_true", help="for a machine")
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"one of {', '.join(WORKS)}")
     asked = parser.parse_args()

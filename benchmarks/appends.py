@@ -17,12 +17,24 @@ ACCOUNTS = 100
 
 def append_one(bench: Bench) -> list[Row]:
     """One event per call."""
-    return [_one(bench, "everysec", {LIMIT: Other("bare XADD", 0.65), ORIGINAL: Other("WATCH GET MULTI EXEC", 2.0)})]
+    return [
+        _one(
+            bench,
+            "everysec",
+            {LIMIT: Other("bare XADD", 0.65), ORIGINAL: Other("WATCH GET MULTI EXEC", 2.0)},
+        )
+    ]
 
 
 def append_one_always(bench: Bench) -> list[Row]:
     """One event per call, on the disk before it is answered."""
-    return [_one(bench, "always", {LIMIT: Other("bare XADD", 0.85), ORIGINAL: Other("WATCH GET MULTI EXEC")})]
+    return [
+        _one(
+            bench,
+            "always",
+            {LIMIT: Other("bare XADD", 0.85), ORIGINAL: Other("WATCH GET MULTI EXEC")},
+        )
+    ]
 
 
 def append_many(bench: Bench) -> list[Row]:
@@ -56,13 +68,18 @@ def _many(bench: Bench, count: int, required: float | None) -> Row:
                 ORIGINAL: _in_turn(_publisher(bench, f"{name}_original")),
             },
         )
-    others = {LIMIT: Other("bare XADD, pipelined", required), ORIGINAL: Other("WATCH … EXEC for each")}
+    others = {
+        LIMIT: Other("bare XADD, pipelined", required),
+        ORIGINAL: Other("WATCH … EXEC for each"),
+    }
     return row_of(f"append {count:,} events in one call", speeds, others)
 
 
 def _slices(bench: Bench, steps: dict[str, Step]) -> Speeds:
     seconds = bench.sizes.seconds
-    return interleave({name: timed(step, seconds) for name, step in steps.items()}, rounds=bench.sizes.rounds)
+    return interleave(
+        {name: timed(step, seconds) for name, step in steps.items()}, rounds=bench.sizes.rounds
+    )
 
 
 def _appender(bench: Bench, category: str, count: int) -> Callable[[str, int], int]:

@@ -17,7 +17,9 @@ def app() -> FastAPI:
 
     @bare.post("/accounts/{id}/deposits")
     def deposit(id: str, amount: Annotated[int, Body(embed=True)]) -> dict[str, str | int]:
-        client.xadd(stream, {"event": f'{{"id":"{id}","version":1,"type":"deposit","amount":{amount}}}'})
+        client.xadd(
+            stream, {"event": f'{{"id":"{id}","version":1,"type":"deposit","amount":{amount}}}'}
+        )
         return {"id": id, "amount": amount}
 
     return bare

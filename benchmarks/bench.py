@@ -32,7 +32,10 @@ class Bench:
         """What a process must know to work on the same servers."""
         host, _ = self.mongo.client.address or ("", None)
         mongo = f"mongodb://{quote(host, safe='')}/{self.mongo.name}?directConnection=true"
-        return os.environ | {external.REDIS_URL: f"unix://{self.socket}", external.MONGODB_URL: mongo}
+        return os.environ | {
+            external.REDIS_URL: f"unix://{self.socket}",
+            external.MONGODB_URL: mongo,
+        }
 
     @contextlib.contextmanager
     def name(self, work: str) -> Iterator[str]:
@@ -60,7 +63,11 @@ class Bench:
         """Wait until Redis does nothing in the background: no rewrite of its file, no freeing of what was removed."""
         while True:
             info = self.redis.info("all")
-            busy = info["aof_rewrite_in_progress"] or info["aof_rewrite_scheduled"] or info["lazyfree_pending_objects"]
+            busy = (
+                info["aof_rewrite_in_progress"]
+                or info["aof_rewrite_scheduled"]
+                or info["lazyfree_pending_objects"]
+            )
             if not busy:
                 return
             time.sleep(0.01)
@@ -85,7 +92,10 @@ def private_bench(sizes: Sizes) -> Iterator[Bench]:
     """A bench on servers of its own, which are gone with all their data at the end."""
     for variable in (external.REDIS_URL, external.MONGODB_URL):
         os.environ.pop(variable, None)
-    with tempfile.TemporaryDirectory(prefix="eventlab-bench-") as directory, contextlib.ExitStack() as closing:
+    with (
+        tempfile.TemporaryDirectory(prefix="eventlab-bench-") as directory,
+        contextlib.ExitStack() as closing,
+    ):
         data = Path(directory)
         lab = connect(data=data)
         closing.callback(starter.stop, data)

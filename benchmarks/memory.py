@@ -24,14 +24,23 @@ def _memory(bench: Bench, accounts: int, each: int) -> Row:
     redis, events = bench.redis, accounts * each
     with bench.name("memory") as name:
         ids = fill(EventStore(redis, f"{name}_ours"), accounts=accounts, each=each)
-        _add_all(redis, f"{name}_raw", [text(id, version) for version in range(1, each + 1) for id in ids])
+        _add_all(
+            redis,
+            f"{name}_raw",
+            [text(id, version) for version in range(1, each + 1) for id in ids],
+        )
         _count_versions(redis, f"{name}_versions", ids, each)
-        ours, stream, versions = (_bytes(redis, f"*{name}_{way}*") / events for way in ("ours", "raw", "versions"))
+        ours, stream, versions = (
+            _bytes(redis, f"*{name}_{way}*") / events for way in ("ours", "raw", "versions")
+        )
     others = {
         LIMIT: ("one stream, nothing else", stream),
         ORIGINAL: ("one stream, version keys, set of ids", stream + versions),
     }
-    compared = [Ratio(against, way, spread([ours / value]), value) for against, (way, value) in others.items()]
+    compared = [
+        Ratio(against, way, spread([ours / value]), value)
+        for against, (way, value) in others.items()
+    ]
     work = f"memory, {accounts:,} accounts of {each:,} events"
     return Row(work, "everysec", "bytes/event", ours, compared, at_most=MOST)
 

@@ -110,7 +110,12 @@ def _race(bench: Bench, racers: list[Connection], accounts: int, required: float
 
         return run
 
-    speeds = interleave({name: way(name) for name in (OURS, LIMIT, ORIGINAL)}, rounds=1 + bench.sizes.rounds // 2)
-    others = {LIMIT: Other("bare XADD, no check"), ORIGINAL: Other("WATCH GET MULTI EXEC", required)}
+    speeds = interleave(
+        {name: way(name) for name in (OURS, LIMIT, ORIGINAL)}, rounds=1 + bench.sizes.rounds // 2
+    )
+    others = {
+        LIMIT: Other("bare XADD, no check"),
+        ORIGINAL: Other("WATCH GET MULTI EXEC", required),
+    }
     where = "one account" if accounts == 1 else f"{accounts:,} accounts at random"
     return row_of(f"{len(racers)} processes on {where}", speeds, others, unit="accepted/s")

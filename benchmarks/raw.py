@@ -66,7 +66,9 @@ def _fold(view: View, events: list[Any]) -> Write:
     changes = Changes()
     for event in events:
         view.apply(event, changes)
-    updates = [UpdateOne({"_id": id}, change.update(), upsert=True) for id, change in changes.items()]
+    updates = [
+        UpdateOne({"_id": id}, change.update(), upsert=True) for id, change in changes.items()
+    ]
     return Write(updates, events[-1].position, len(events))
 
 

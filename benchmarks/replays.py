@@ -30,22 +30,33 @@ def replays(bench: Bench) -> list[Row]:
     """A whole own log, beside XRANGE of the same events and beside the original's reading of the category."""
     sizes = bench.sizes
     with bench.name("replay") as name:
-        store, large = EventStore(bench.redis, f"{name}_small"), EventStore(bench.redis, f"{name}_large")
+        store, large = (
+            EventStore(bench.redis, f"{name}_small"),
+            EventStore(bench.redis, f"{name}_large"),
+        )
         ids = fill(store, accounts=sizes.small_store // sizes.log, each=sizes.log)
         many = fill(large, accounts=sizes.large_store // sizes.log, each=sizes.log)
         for id in ids[:READ]:
-            raw.add_many(bench.redis, f"{name}_raw:{id}", [text(id, n) for n in range(1, sizes.log + 1)])
+            raw.add_many(
+                bench.redis, f"{name}_raw:{id}", [text(id, n) for n in range(1, sizes.log + 1)]
+            )
         bench.settle()
         steps = {
             OURS: _in_turn(_replay(store), ids[:READ]),
             LIMIT: _in_turn(lambda id: raw.read(bench.redis, f"{name}_raw:{id}"), ids[:READ]),
             "large": _in_turn(_replay(large), many[:: max(1, len(many) // READ)]),
         }
-        speeds = interleave({key: timed(step, sizes.seconds) for key, step in steps.items()}, rounds=sizes.rounds)
+        speeds = interleave(
+            {key: timed(step, sizes.seconds) for key, step in steps.items()}, rounds=sizes.rounds
+        )
         # In a process of its own: what it leaves of memory after 100,000 events makes whatever follows there slow.
         with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as other:
-            whole = {name: _whole(other, bench.socket, store.category, ids[0], name) for name in DECODERS}
-            beside = interleave({OURS: timed(steps[OURS], 5 * sizes.seconds), **whole}, rounds=sizes.long_rounds)
+            whole = {
+                name: _whole(other, bench.socket, store.category, ids[0], name) for name in DECODERS
+            }
+            beside = interleave(
+                {OURS: timed(steps[OURS], 5 * sizes.seconds), **whole}, rounds=sizes.long_rounds
+            )
     return [
         row_of(
             f"replay {sizes.log:,} of {sizes.small_store:,} events",
@@ -66,7 +77,8 @@ def replays(bench: Bench) -> list[Row]:
             # What the original's way costs grows with the store: in a smaller one, less is to be gained.
             {
                 ORIGINAL: Other(
-                    "XREAD of the whole category, orjson, filter", RATIO_AT_100_000 * sizes.small_store / 100_000
+                    "XREAD of the whole category, orjson, filter",
+                    RATIO_AT_100_000 * sizes.small_store / 100_000,
                 ),
                 "msgspec": Other("the same, with msgspec instead of orjson"),
             },
@@ -82,17 +94,26 @@ def snapshots(bench: Bench) -> list[Row]:
         kept = Repository(store, Account, cache=0, snapshot_every=sizes.log)
         for number in range(READ):
             _with_snapshot(kept, account(number), sizes.log)
-            raw.add_many(bench.redis, f"{name}_raw:{account(number)}", [text(account(number), n) for n in range(TAIL)])
+            raw.add_many(
+                bench.redis,
+                f"{name}_raw:{account(number)}",
+                [text(account(number), n) for n in range(TAIL)],
+            )
         ids = [account(number) for number in range(READ)]
         plain = _replay(store)
         steps = {
             OURS: _in_turn(lambda id: kept.load(id).version // (sizes.log + TAIL), ids),
             LIMIT: _in_turn(
-                lambda id: raw.snapshot_and_tail(bench.redis, store.keys.snapshot(id), f"{name}_raw:{id}"), ids
+                lambda id: raw.snapshot_and_tail(
+                    bench.redis, store.keys.snapshot(id), f"{name}_raw:{id}"
+                ),
+                ids,
             ),
             "whole": _in_turn(lambda id: plain(id) // (sizes.log + TAIL), ids),
         }
-        speeds = interleave({key: timed(step, sizes.seconds) for key, step in steps.items()}, rounds=sizes.rounds)
+        speeds = interleave(
+            {key: timed(step, sizes.seconds) for key, step in steps.items()}, rounds=sizes.rounds
+        )
     others = {
         LIMIT: Other(f"bare GET and XRANGE of {TAIL}, undecoded"),
         "whole": Other(f"this project without a snapshot, {sizes.log + TAIL:,} events"),
@@ -121,7 +142,9 @@ def _whole(other: ProcessPoolExecutor, socket: str, stream: str, id: str, decode
 def replay_whole(socket: str, stream: str, id: str, decoder: str) -> float:
     """The original's replay, once; how many events of the account a second that was."""
     with redis.Redis(unix_socket_path=socket) as client:
-        return timed(lambda: original.replay(client, stream, id, decode=DECODERS[decoder]).version)()
+        return timed(
+            lambda: original.replay(client, stream, id, decode=DECODERS[decoder]).version
+        )()
 
 
 def _in_turn(read: Callable[[str], int], ids: Iterable[str]) -> Step:

@@ -52,11 +52,22 @@ class Other:
 
 
 def row_of(
-    name: str, speeds: Speeds, others: dict[str, Other], *, fsync: str = "everysec", unit: str = "events/s"
+    name: str,
+    speeds: Speeds,
+    others: dict[str, Other],
+    *,
+    fsync: str = "everysec",
+    unit: str = "events/s",
 ) -> Row:
     """A row from the slices of its ways, ``ours`` and those named in ``others``."""
     compared = [
-        Ratio(against, other.way, ratios(speeds, OURS, against), median(speeds[against]), other.required)
+        Ratio(
+            against,
+            other.way,
+            ratios(speeds, OURS, against),
+            median(speeds[against]),
+            other.required,
+        )
         for against, other in others.items()
     ]
     return Row(name, fsync, unit, median(speeds[OURS]), compared)

@@ -36,7 +36,10 @@ class Client:
     took: list[float] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self._lines = [http.client.HTTPConnection("127.0.0.1", self.port, timeout=30) for _ in range(CONNECTIONS)]
+        self._lines = [
+            http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+            for _ in range(CONNECTIONS)
+        ]
         self._pool = ThreadPoolExecutor(CONNECTIONS)
 
     def close(self) -> None:
@@ -48,7 +51,9 @@ class Client:
     def slice(self, seconds: float, method: str, path: str) -> float:
         """Ask on all connections for so long; requests a second."""
         begin = time.perf_counter()
-        done = self._pool.map(lambda line: self._ask(line, begin + seconds, method, path), self._lines)
+        done = self._pool.map(
+            lambda line: self._ask(line, begin + seconds, method, path), self._lines
+        )
         return sum(done) / (time.perf_counter() - begin)
 
     def _ask(self, line: http.client.HTTPConnection, end: float, method: str, path: str) -> int:
@@ -60,7 +65,9 @@ class Client:
             answer = line.getresponse()
             text = answer.read()
             if answer.status != 200:
-                raise RuntimeError(f"{method} {place} was answered with {answer.status}: {text[:200]!r}")
+                raise RuntimeError(
+                    f"{method} {place} was answered with {answer.status}: {text[:200]!r}"
+                )
             self.took.append(time.perf_counter() - begin)
             count += 1
         return count
@@ -71,15 +78,31 @@ def serving(bench: Bench) -> list[Row]:
     sizes = bench.sizes
     with bench.name("serving") as name, contextlib.ExitStack() as closing:
         ports = {}
-        for which, events in (("small", min(SMALL_STORE, sizes.large_store)), ("large", sizes.large_store)):
+        for which, events in (
+            ("small", min(SMALL_STORE, sizes.large_store)),
+            ("large", sizes.large_store),
+        ):
             store = EventStore(bench.redis, f"{name}_{which}")
             each = max(1, min(20, events // ACCOUNTS))
             fill(store, accounts=max(ACCOUNTS, events // each), each=each)
             command = [sys.executable, "-m", "eventlab", "serve", "--category", store.category]
-            ports[which] = closing.enter_context(_process(bench, [*command, "--collection", f"{name}_view"], name))
-        bare = [sys.executable, "-m", "uvicorn", "--factory", "benchmarks.bare_api:app", "--log-level", "warning"]
+            ports[which] = closing.enter_context(
+                _process(bench, [*command, "--collection", f"{name}_view"], name)
+            )
+        bare = [
+            sys.executable,
+            "-m",
+            "uvicorn",
+            "--factory",
+            "benchmarks.bare_api:app",
+            "--log-level",
+            "warning",
+        ]
         ports["bare"] = closing.enter_context(_process(bench, [*bare, "--no-access-log"], name))
-        clients = {which: closing.enter_context(contextlib.closing(Client(port))) for which, port in ports.items()}
+        clients = {
+            which: closing.enter_context(contextlib.closing(Client(port)))
+            for which, port in ports.items()
+        }
         return [*_beside_the_bare_route(bench, clients), *_in_a_large_store(bench, clients)]
 
 
@@ -96,15 +119,21 @@ def _beside_the_bare_route(bench: Bench, clients: dict[str, Client]) -> Iterator
     ):
         for client in clients.values():
             client.took.clear()
-        speeds = interleave({OURS: _way(clients["small"], seconds, method, path), LIMIT: limit}, rounds=rounds)
+        speeds = interleave(
+            {OURS: _way(clients["small"], seconds, method, path), LIMIT: limit}, rounds=rounds
+        )
         others = {LIMIT: Other("a bare FastAPI route with one XADD", required)}
-        yield row_of(f"{what} over HTTP, {CONNECTIONS} connections", speeds, others, unit="requests/s")
+        yield row_of(
+            f"{what} over HTTP, {CONNECTIONS} connections", speeds, others, unit="requests/s"
+        )
         yield from _times(what, clients["small"].took, clients["bare"].took)
 
 
 def _times(what: str, ours: list[float], bare: list[float]) -> Iterator[Row]:
     for name, pick in (("p50", 49), ("p99", 98)):
-        mine, theirs = (quantiles(some, n=100, method="inclusive")[pick] * 1000 for some in (ours, bare))
+        mine, theirs = (
+            quantiles(some, n=100, method="inclusive")[pick] * 1000 for some in (ours, bare)
+        )
         compared = [Ratio(LIMIT, "the bare route", spread([mine / theirs]), theirs)]
         yield Row(f"{what} over HTTP, {name}", "everysec", "ms", mine, compared)
 
@@ -130,7 +159,9 @@ def _process(bench: Bench, command: list[str], name: str) -> Iterator[int]:
     """A server in a process of its own, on the bench's Redis and MongoDB; gives its port."""
     environment = bench.environment() | {"BENCH_STREAM": f"{name}_bare"}
     port = _free_port()
-    process = subprocess.Popen([*command, "--port", str(port)], env=environment, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        [*command, "--port", str(port)], env=environment, stderr=subprocess.DEVNULL
+    )
     try:
         _until(lambda: socket.create_connection(("127.0.0.1", port), 1).close(), process)
         yield port

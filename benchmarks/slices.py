@@ -68,7 +68,9 @@ def _own_garbage_only() -> Iterator[None]:
 
 def ratios(speeds: Speeds, name: str, against: str) -> Spread:
     """How many times as fast one way is as another, slice by slice of the same round."""
-    return spread([ours / theirs for ours, theirs in zip(speeds[name], speeds[against], strict=True)])
+    return spread(
+        [ours / theirs for ours, theirs in zip(speeds[name], speeds[against], strict=True)]
+    )
 
 
 def spread(values: Sequence[float]) -> Spread:
@@ -77,5 +79,7 @@ def spread(values: Sequence[float]) -> Spread:
     >>> spread([1.0, 2.0, 3.0, 4.0, 5.0])
     Spread(median=3.0, lower=2.0, upper=4.0, lowest=1.0, highest=5.0)
     """
-    lower, median, upper = statistics.quantiles(values, n=4, method="inclusive") if values[1:] else list(values) * 3
+    lower, median, upper = (
+        statistics.quantiles(values, n=4, method="inclusive") if values[1:] else list(values) * 3
+    )
     return Spread(median, lower, upper, min(values), max(values))

@@ -23,7 +23,9 @@ from eventlab.accounts import AccountView
 
 MOST_MS = 5.0
 IDLE = 0.03  # seconds between two appends, at most: any moment of the projector's waiting is met
-GLANCE = 0.0005  # seconds between two looks: a reader that never rests would slow down what it waits for
+GLANCE = (
+    0.0005  # seconds between two looks: a reader that never rests would slow down what it waits for
+)
 PATIENCE = 30.0
 RUN = 5  # events of one account in a row
 
@@ -57,9 +59,13 @@ def catch_up(bench: Bench) -> list[Row]:
         speeds = interleave(ways, rounds=sizes.long_rounds)
     others = {
         LIMIT: Other("the same folded writes, built before, in the same transactions", 0.5),
-        ORIGINAL: Other(f"a guarded upsert with timestamps per event ({sizes.sample:,} events)", 25),
+        ORIGINAL: Other(
+            f"a guarded upsert with timestamps per event ({sizes.sample:,} events)", 25
+        ),
     }
-    return [row_of(f"catch up, {sizes.view:,} events of {sizes.accounts:,} accounts", speeds, others)]
+    return [
+        row_of(f"catch up, {sizes.view:,} events of {sizes.accounts:,} accounts", speeds, others)
+    ]
 
 
 def rebuild(bench: Bench) -> list[Row]:
@@ -77,11 +83,16 @@ def rebuild(bench: Bench) -> list[Row]:
 
         ways = {OURS: timed(lambda: projector.rebuild(progress=False)), LIMIT: caught_up}
         speeds = interleave(ways, rounds=sizes.long_rounds)
-    return [row_of(f"rebuild, {count:,} events", speeds, {LIMIT: Other("catch-up from nothing", 0.9)})]
+    return [
+        row_of(f"rebuild, {count:,} events", speeds, {LIMIT: Other("catch-up from nothing", 0.9)})
+    ]
 
 
 def _built_before(bench: Bench, store: EventStore) -> Way:
-    documents, states = bench.mongo[f"{store.category}_raw"], bench.mongo[f"{store.category}_states"]
+    documents, states = (
+        bench.mongo[f"{store.category}_raw"],
+        bench.mongo[f"{store.category}_states"],
+    )
     writes = raw.folded(store, AccountView(documents.name))
 
     def way() -> float:
@@ -144,7 +155,10 @@ def latency(bench: Bench) -> list[Row]:
     with bench.name("latency") as name:
         store = EventStore(bench.redis, name)
         with _projecting(bench, store), _running(bench, store):
-            pairs = [(_wait(store, bench.mongo[name], n), _bare(bench, name, n)) for n in range(bench.sizes.seen + 1)]
+            pairs = [
+                (_wait(store, bench.mongo[name], n), _bare(bench, name, n))
+                for n in range(bench.sizes.seen + 1)
+            ]
     waits, bare = zip(*pairs[1:], strict=True)
     polling = original.POLLING_SECONDS / 2 * 1000
     compared = [
@@ -155,10 +169,15 @@ def latency(bench: Bench) -> list[Row]:
             median(bare),
         ),
         Ratio(
-            ORIGINAL, "polling every 10 s: half of it, computed", spread([wait / polling for wait in waits]), polling
+            ORIGINAL,
+            "polling every 10 s: half of it, computed",
+            spread([wait / polling for wait in waits]),
+            polling,
         ),
     ]
-    return [Row("append to visible, idle, median", "everysec", "ms", median(waits), compared, MOST_MS)]
+    return [
+        Row("append to visible, idle, median", "everysec", "ms", median(waits), compared, MOST_MS)
+    ]
 
 
 def _bare(bench: Bench, name: str, number: int) -> float:
@@ -176,7 +195,9 @@ def _running(bench: Bench, store: EventStore) -> Iterator[None]:
     # In a process of its own, as it is used: here it would share an interpreter with the one who waits for it.
     where = ["--category", store.category, "--collection", store.category, "--view", "accounts"]
     command = [sys.executable, "-m", "eventlab", "project", *where]
-    with subprocess.Popen(command, env=bench.environment(), stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command, env=bench.environment(), stderr=subprocess.PIPE, text=True
+    ) as process:
         assert process.stderr is not None
         process.stderr.readline()  # at work
         try:

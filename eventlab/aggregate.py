@@ -64,7 +64,9 @@ class Aggregate(abc.ABC):
     def copy(self) -> Self:
         """One that changes by itself: what is not plain is copied, down to its depth."""
         twin = copy.copy(self)
-        memo = {id(self): twin}  # one for all attributes: they may share a value, or hold a method of this one
+        memo = {
+            id(self): twin
+        }  # one for all attributes: they may share a value, or hold a method of this one
         for name, value in vars(self).items():
             if not isinstance(value, _PLAIN):
                 setattr(twin, name, copy.deepcopy(value, memo))

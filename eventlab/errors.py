@@ -24,7 +24,9 @@ class VersionConflict(EventLabError):
 
     def __init__(self, id: str, expected: object, actual: int) -> None:
         self.id, self.expected, self.actual = id, expected, actual
-        super().__init__(f"{id!r} is at version {actual}, not at {expected}: read it again, decide again, append again")
+        super().__init__(
+            f"{id!r} is at version {actual}, not at {expected}: read it again, decide again, append again"
+        )
 
 
 class InvalidEvent(EventLabError, ValueError):
@@ -50,7 +52,9 @@ class TokenReused(EventLabError):
 
     def __init__(self, id: str, version: int) -> None:
         self.id, self.version = id, version
-        super().__init__(f"the token was used for other events, at version {version} of {id!r}: take one per append")
+        super().__init__(
+            f"the token was used for other events, at version {version} of {id!r}: take one per append"
+        )
 
 
 class NotAdopted(EventLabError):
@@ -58,7 +62,9 @@ class NotAdopted(EventLabError):
 
     def __init__(self, category: str) -> None:
         self.category = category
-        super().__init__(f"{category!r} holds events but no own logs: stop other writers, then call EventStore.adopt()")
+        super().__init__(
+            f"{category!r} holds events but no own logs: stop other writers, then call EventStore.adopt()"
+        )
 
 
 class AdoptionRefused(EventLabError):

@@ -78,7 +78,9 @@ class Batch(msgspec.Struct, frozen=True):
 
 # gc=False: JSON has no cycles, so the collector need not look through a log of a million events.
 
-encode_json: Callable[[object], bytes] = msgspec.json.Encoder().encode  # for what is known to be plain
+encode_json: Callable[[object], bytes] = (
+    msgspec.json.Encoder().encode
+)  # for what is known to be plain
 UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 _decode = msgspec.json.Decoder().decode
 _decode_data = msgspec.json.Decoder(Data).decode
@@ -88,8 +90,12 @@ _decode_rows = msgspec.json.Decoder(list[Row]).decode
 def encode_batch(events: Sequence[Event]) -> Batch:
     """Check every event and encode it; raises InvalidEvent, naming the event by its place."""
     # A list first: to ask whether something is a Sequence takes as long as to encode an event.
-    if not isinstance(events, list) and (isinstance(events, Event) or not isinstance(events, Sequence)):
-        raise InvalidEvent(f"append takes a list of events, not {type(events).__name__}: write [Event(...)]")
+    if not isinstance(events, list) and (
+        isinstance(events, Event) or not isinstance(events, Sequence)
+    ):
+        raise InvalidEvent(
+            f"append takes a list of events, not {type(events).__name__}: write [Event(...)]"
+        )
     if not events:
         raise InvalidEvent("an empty batch: give at least one event")
     copies: list[Event] = []
@@ -129,14 +135,18 @@ def _encode_payload(data: object) -> tuple[bytes, Data]:
     if not isinstance(data, dict):
         raise InvalidEvent(f"data must be a dict, not {type(data).__name__}")
     if not RESERVED.isdisjoint(data):
-        raise InvalidEvent(f"data may not hold the keys {', '.join(sorted(RESERVED & data.keys()))}: rename them")
+        raise InvalidEvent(
+            f"data may not hold the keys {', '.join(sorted(RESERVED & data.keys()))}: rename them"
+        )
     return _encode_sized(data, "data")
 
 
 def _encode_sized(value: object, what: str) -> tuple[bytes, Any]:
     text, back = plain_json(value, what)
     if len(text) > MAX_EVENT_BYTES:
-        raise InvalidEvent(f"{what} has {len(text):,} bytes of JSON, over the limit of {MAX_EVENT_BYTES:,}")
+        raise InvalidEvent(
+            f"{what} has {len(text):,} bytes of JSON, over the limit of {MAX_EVENT_BYTES:,}"
+        )
     return text, back
 
 
@@ -160,7 +170,9 @@ def plain_json(value: object, what: str) -> tuple[bytes, Any]:
 
 
 def _depth(value: Any) -> int:
-    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else None
+    inner = (
+        value.values() if isinstance(value, dict) else value if isinstance(value, list) else None
+    )
     return 0 if inner is None else 1 + max(map(_depth, inner), default=0)
 
 

@@ -60,7 +60,9 @@ class Repository(Generic[A]):
         self._size = cache
         self._every = snapshot_every
         self._schema = schema
-        self._cache: OrderedDict[str, tuple[A, int]] = OrderedDict()  # and the version of its snapshot
+        self._cache: OrderedDict[str, tuple[A, int]] = (
+            OrderedDict()
+        )  # and the version of its snapshot
         self._lock = threading.Lock()
 
     def load(self, id: str, *, version: int | None = None, at: datetime | None = None) -> A:
@@ -75,7 +77,9 @@ class Repository(Generic[A]):
         if version is None and at is None:
             return self._latest(id)
         if at is not None and at.tzinfo is None:
-            raise ValueError(f"at={at!r} has no time zone: give it one, such as datetime(..., tzinfo=UTC)")
+            raise ValueError(
+                f"at={at!r} has no time zone: give it one, such as datetime(..., tzinfo=UTC)"
+            )
         events = self.store.read(id, limit=version)
         return self._new(id).replay(event for event in events if at is None or event.time <= at)
 
@@ -88,7 +92,9 @@ class Repository(Generic[A]):
         """
         if not (changes := aggregate.changes):
             return []
-        events = [msgspec.structs.replace(event, meta=meta) for event in changes] if meta else changes
+        events = (
+            [msgspec.structs.replace(event, meta=meta) for event in changes] if meta else changes
+        )
         expected = aggregate.version - len(changes)
         recorded = self.store.append(aggregate.id, events, expected=expected, **options)
         same = [(event.version, event.type, event.data) for event in recorded]
@@ -98,16 +104,22 @@ class Repository(Generic[A]):
             self._update(aggregate)
         return recorded
 
-    def retry(self, id: str, decide: Callable[[A], R], *, tries: int = 20, **options: Any) -> list[Recorded]:
+    def retry(
+        self, id: str, decide: Callable[[A], R], *, tries: int = 20, **options: Any
+    ) -> list[Recorded]:
         """Load, decide, save; on a conflict again, on fresh state, after a short random pause.
 
         With ``idempotency_key=`` the result of the first time is returned before anything is decided. Raises the last
         VersionConflict after ``tries``, and whatever ``decide`` raises, at once.
         """
         if "token" in options:
-            raise TypeError("a token is for one append, and retry may take several: give idempotency_key=")
+            raise TypeError(
+                "a token is for one append, and retry may take several: give idempotency_key="
+            )
         if options.get("idempotency_key") is not None:
-            options.setdefault("fingerprint", "")  # else the hash of events, which another try may decide otherwise
+            options.setdefault(
+                "fingerprint", ""
+            )  # else the hash of events, which another try may decide otherwise
         if first := self._seen(id, options):
             return first
         for attempt in range(tries):
@@ -127,7 +139,11 @@ class Repository(Generic[A]):
 
     def _seen(self, id: str, options: dict[str, Any]) -> list[Recorded] | None:
         key = options.get("idempotency_key")
-        return None if key is None else self.store.seen(id, key, fingerprint=options.get("fingerprint"))
+        return (
+            None
+            if key is None
+            else self.store.seen(id, key, fingerprint=options.get("fingerprint"))
+        )
 
     def drop_snapshots(self) -> None:
         """Throw all snapshots away: nothing changes but the time that the next loads take."""
@@ -153,7 +169,10 @@ class Repository(Generic[A]):
             kept = aggregate.version
         if aggregate.version:
             with self._lock:
-                self._cache[aggregate.id] = aggregate.copy(), kept  # a copy: no failed decision reaches it
+                self._cache[aggregate.id] = (
+                    aggregate.copy(),
+                    kept,
+                )  # a copy: no failed decision reaches it
                 while len(self._cache) > self._size:
                     self._cache.popitem(last=False)
         return aggregate
@@ -172,7 +191,11 @@ class Repository(Generic[A]):
 
     def _from_snapshot(self, id: str) -> tuple[A, int] | None:
         # A snapshot is a help, never the truth: whatever is odd about it, the log is read instead.
-        found = self.store.redis.execute_command("GET", self.store.keys.snapshot(id), **RAW) if self._every else None
+        found = (
+            self.store.redis.execute_command("GET", self.store.keys.snapshot(id), **RAW)
+            if self._every
+            else None
+        )
         if not found or zlib.crc32(found[4:]) != int.from_bytes(found[:4]):
             return None
         try:
@@ -189,7 +212,13 @@ class Repository(Generic[A]):
     def _keep(self, aggregate: A) -> None:
         state = aggregate.state()
         # Equal is not enough: a Counter would come back as a dict that counts nothing, an IntEnum as an int.
-        if repr(plain_json(state, f"the state of {aggregate.id!r}, for its snapshot,")[1]) != repr(state):
-            raise InvalidEvent(f"the state of {aggregate.id!r}, for its snapshot, holds a kind that is not plain JSON")
+        if repr(plain_json(state, f"the state of {aggregate.id!r}, for its snapshot,")[1]) != repr(
+            state
+        ):
+            raise InvalidEvent(
+                f"the state of {aggregate.id!r}, for its snapshot, holds a kind that is not plain JSON"
+            )
         text = encode_json(Snapshot(self._schema, aggregate.version, aggregate.position, state))
-        self.store.redis.set(self.store.keys.snapshot(aggregate.id), zlib.crc32(text).to_bytes(4) + text)
+        self.store.redis.set(
+            self.store.keys.snapshot(aggregate.id), zlib.crc32(text).to_bytes(4) + text
+        )

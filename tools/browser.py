@@ -32,20 +32,32 @@ from playwright.sync_api import Browser, Page, Route, sync_playwright
 from tools.notebooks import select
 
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
-FLAGS = ("--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-sync")
+FLAGS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-sync",
+)
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]", "::1", None)
 WIDTH, PATIENCE_S = 1100, 180
 
 #: All cells in the page (not only those in sight), no pop-up, and no saving behind our back.
 SETTINGS: dict[str, dict[str, object]] = {
     "notebook-extension/tracker": {"windowingMode": "none", "scrollPastEnd": False},
-    "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False, "doNotDisturbMode": True},
+    "apputils-extension/notification": {
+        "fetchNews": "false",
+        "checkForUpdates": False,
+        "doNotDisturbMode": True,
+    },
     "docmanager-extension/plugin": {"autosave": False},
 }
 
 IDLE = "() => window.jupyterapp?.shell?.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'"
 RUN_ALL = "async () => { await window.jupyterapp.commands.execute('notebook:run-all-cells'); }"
-FOLD_SIDEBAR = "async () => { await window.jupyterapp.commands.execute('application:toggle-left-area'); }"
+FOLD_SIDEBAR = (
+    "async () => { await window.jupyterapp.commands.execute('application:toggle-left-area'); }"
+)
 BUSY = """() => [...document.querySelectorAll('.jp-CodeCell .jp-InputPrompt')].some(e => e.textContent.includes('*'))"""
 HEIGHT = "() => document.querySelector('.jp-WindowedPanel-outer')?.scrollHeight ?? 2000"
 TO_THE_TOP = """() => { window.jupyterapp.shell.currentWidget.content.activeCellIndex = 0;
@@ -91,7 +103,13 @@ class Seen:
         nothing = [] if self.cells else ["no code cell"]
         unrun = [f"cell {i} was not run" for i in self.not_run]
         broken = [f"broken: {what}" for what in self.broken]
-        return nothing + self.errors + unrun + broken + [f"wants the internet: {url}" for url in self.refused]
+        return (
+            nothing
+            + self.errors
+            + unrun
+            + broken
+            + [f"wants the internet: {url}" for url in self.refused]
+        )
 
 
 @contextlib.contextmanager
@@ -124,9 +142,14 @@ def lab(scratch: Path) -> Iterator[str]:
 
 def _environment(scratch: Path, token: str) -> dict[str, str]:
     names = {"CONFIG": "config", "RUNTIME": "runtime"}
-    env = {k: v for k, v in os.environ.items() if not k.startswith(("JUPYTER", "PYTEST", "EVENTLAB"))}
+    env = {
+        k: v for k, v in os.environ.items() if not k.startswith(("JUPYTER", "PYTEST", "EVENTLAB"))
+    }
     env |= {f"JUPYTER_{name}_DIR": str(scratch / folder) for name, folder in names.items()}
-    env |= {"JUPYTERLAB_SETTINGS_DIR": str(scratch / "settings"), "JUPYTERLAB_WORKSPACES_DIR": str(scratch / "spaces")}
+    env |= {
+        "JUPYTERLAB_SETTINGS_DIR": str(scratch / "settings"),
+        "JUPYTERLAB_WORKSPACES_DIR": str(scratch / "spaces"),
+    }
     return env | {"JUPYTER_TOKEN": token, "IPYTHONDIR": str(scratch / "ipython")}
 
 
@@ -135,7 +158,10 @@ def _write_settings(scratch: Path) -> None:
         file = scratch / "settings" / "@jupyterlab" / f"{name}.jupyterlab-settings"
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps(values))
-    config = {"ServerApp": {"allow_root": True}, "LabApp": {"expose_app_in_browser": True, "news_url": ""}}
+    config = {
+        "ServerApp": {"allow_root": True},
+        "LabApp": {"expose_app_in_browser": True, "news_url": ""},
+    }
     (scratch / "config").mkdir()
     (scratch / "config" / "jupyter_server_config.json").write_text(json.dumps(config))
 
@@ -154,7 +180,9 @@ def _wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
                 return
         except OSError as error:
             if process.poll() is not None or time.monotonic() > end:
-                raise RuntimeError("JupyterLab did not start:\n" + log.read_text("utf-8")[-3000:]) from error
+                raise RuntimeError(
+                    "JupyterLab did not start:\n" + log.read_text("utf-8")[-3000:]
+                ) from error
             time.sleep(0.2)
 
 
@@ -201,7 +229,9 @@ def look(chromium: Browser, url: str, notebook: str, picture: Path | None) -> Se
 
 def _open_and_run(page: Page, url: str, notebook: str) -> None:
     page.set_default_timeout(PATIENCE_S * 1000)
-    page.goto(url.replace("/?", f"/lab/tree/{quote(notebook)}?reset&"), wait_until="domcontentloaded")
+    page.goto(
+        url.replace("/?", f"/lab/tree/{quote(notebook)}?reset&"), wait_until="domcontentloaded"
+    )
     page.wait_for_selector(".jp-NotebookPanel .jp-Cell")
     page.wait_for_function(IDLE)
     page.evaluate(RUN_ALL)
@@ -211,7 +241,9 @@ def _open_and_run(page: Page, url: str, notebook: str) -> None:
 
 def _photograph(page: Page, picture: Path) -> None:
     page.evaluate(FOLD_SIDEBAR)
-    page.set_viewport_size({"width": WIDTH, "height": min(int(page.evaluate(HEIGHT)) + 140, 15_000)})
+    page.set_viewport_size(
+        {"width": WIDTH, "height": min(int(page.evaluate(HEIGHT)) + 140, 15_000)}
+    )
     page.evaluate(TO_THE_TOP)
     page.wait_for_timeout(500)
     page.screenshot(path=picture)
@@ -219,10 +251,18 @@ def _photograph(page: Page, picture: Path) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Look at the notebooks named (all by default), and print what was seen; 1 if there is a fault."""
-    parser = argparse.ArgumentParser(prog="python -m tools.browser", description=__doc__.split("\n")[0])
-    parser.add_argument("names", nargs="*", metavar="NAME", help="part of a file's name (default: all notebooks)")
-    parser.add_argument("--pictures", type=Path, default=Path("pictures"), metavar="DIR", help="where pictures go")
-    parser.add_argument("--url", help="a Lab that runs already, with its token: http://127.0.0.1:8888/?token=…")
+    parser = argparse.ArgumentParser(
+        prog="python -m tools.browser", description=__doc__.split("\n")[0]
+    )
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help="part of a file's name (default: all notebooks)"
+    )
+    parser.add_argument(
+        "--pictures", type=Path, default=Path("pictures"), metavar="DIR", help="where pictures go"
+    )
+    parser.add_argument(
+        "--url", help="a Lab that runs already, with its token: http://127.0.0.1:8888/?token=…"
+    )
     arguments = parser.parse_args(argv)
     arguments.pictures.mkdir(parents=True, exist_ok=True)
     faults = 0
@@ -233,7 +273,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         for path in select(arguments.names):
             seen = look(chromium, url, path.name, arguments.pictures / f"{path.stem}.png")
             faults += len(seen.faults)
-            print(f"{seen.name:34} {seen.seconds:5.1f} s  {seen.faults or 'as it should be'}  {seen}", flush=True)
+            print(
+                f"{seen.name:34} {seen.seconds:5.1f} s  {seen.faults or 'as it should be'}  {seen}",
+                flush=True,
+            )
     return 1 if faults else 0
 
 

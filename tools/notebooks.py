@@ -41,7 +41,12 @@ CELL_TIMEOUT = 60
 FAILURES = (CellExecutionError, CellTimeoutError, DeadKernelError)
 
 KERNELSPEC = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
-LANGUAGE = {"file_extension": ".py", "mimetype": "text/x-python", "name": "python", "pygments_lexer": "ipython3"}
+LANGUAGE = {
+    "file_extension": ".py",
+    "mimetype": "text/x-python",
+    "name": "python",
+    "pygments_lexer": "ipython3",
+}
 KEPT_METADATA = ("jupyter", "tags")
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 PNG = "image/png"
@@ -65,7 +70,9 @@ def dumps(nb: NotebookNode) -> str:
     return str(nbformat.v4.writes(nb)).rstrip("\n") + "\n"  # type: ignore[no-untyped-call]
 
 
-async def run(nb: NotebookNode, cwd: Path = NOTEBOOKS, timeout: float = CELL_TIMEOUT) -> NotebookNode:
+async def run(
+    nb: NotebookNode, cwd: Path = NOTEBOOKS, timeout: float = CELL_TIMEOUT
+) -> NotebookNode:
     """Run a copy of a notebook in a new kernel of this environment, and give it back in the settled form."""
     fresh = copy.deepcopy(nb)
     client = NotebookClient(
@@ -82,7 +89,9 @@ async def run(nb: NotebookNode, cwd: Path = NOTEBOOKS, timeout: float = CELL_TIM
     return normalise(fresh)
 
 
-def run_together(nbs: Sequence[NotebookNode], cwd: Path = NOTEBOOKS) -> list[NotebookNode | Exception]:
+def run_together(
+    nbs: Sequence[NotebookNode], cwd: Path = NOTEBOOKS
+) -> list[NotebookNode | Exception]:
     """Run notebooks at the same time, each in a kernel of its own; give each one, or the error that ended it."""
 
     async def gathered() -> list[NotebookNode | BaseException]:
@@ -112,7 +121,9 @@ def normalise(nb: NotebookNode) -> NotebookNode:
         ran = bool(cell.source.strip())
         count += ran
         cell.execution_count = count if ran else None
-        cell.outputs = [_settle_output(o, cell.execution_count) for o in _merge_streams(cell.outputs)]
+        cell.outputs = [
+            _settle_output(o, cell.execution_count) for o in _merge_streams(cell.outputs)
+        ]
     return nb
 
 
@@ -188,7 +199,9 @@ def without_pictures(nb: NotebookNode) -> NotebookNode:
     return nb
 
 
-def keep_pictures(new: NotebookNode, old: NotebookNode, same: Callable[[str, str], bool]) -> NotebookNode:
+def keep_pictures(
+    new: NotebookNode, old: NotebookNode, same: Callable[[str, str], bool]
+) -> NotebookNode:
     """Put a picture's old bytes back where all else in its cell is equal, and `same` says so of the pictures."""
     new = copy.deepcopy(new)
     before = {cell.get("id"): cell for cell in old.cells if cell.cell_type == "code"}
@@ -237,7 +250,9 @@ def private_servers() -> Iterator[None]:
         for mine in ("EVENTLAB_REDIS_URL", "EVENTLAB_MONGODB_URL", "JUPYTER_PATH"):
             os.environ.pop(mine, None)
         os.environ["EVENTLAB_DATA"] = f"{scratch}/data"
-        os.environ["JUPYTER_DATA_DIR"] = f"{scratch}/jupyter"  # a kernel "python3" of the user's is not ours
+        os.environ["JUPYTER_DATA_DIR"] = (
+            f"{scratch}/jupyter"  # a kernel "python3" of the user's is not ours
+        )
         os.environ["IPYTHONDIR"] = f"{scratch}/ipython"
         try:
             with servers.connect():
@@ -252,7 +267,9 @@ def select(names: Sequence[str]) -> list[Path]:
     chosen = [p for p in every if not names or any(n in p.name for n in names)]
     for name in names:
         if not any(name in p.name for p in every):
-            raise SystemExit(f"no notebook has {name!r} in its name; there are: {', '.join(p.stem for p in every)}")
+            raise SystemExit(
+                f"no notebook has {name!r} in its name; there are: {', '.join(p.stem for p in every)}"
+            )
     return chosen
 
 
@@ -271,15 +288,23 @@ def refresh(path: Path, check: bool) -> str:
     if check:
         return "WOULD CHANGE: run `make notebooks` and look at the difference"
     path.write_text(after, "utf-8")
-    return "new pictures" if dumps(keep_pictures(new, settled, any_picture)) == before else "changed"
+    return (
+        "new pictures" if dumps(keep_pictures(new, settled, any_picture)) == before else "changed"
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; 0 if all is well."""
-    parser = argparse.ArgumentParser(prog="python -m tools.notebooks", description=__doc__.split("\n")[0])
-    parser.add_argument("names", nargs="*", metavar="NAME", help="part of a file's name (default: all notebooks)")
+    parser = argparse.ArgumentParser(
+        prog="python -m tools.notebooks", description=__doc__.split("\n")[0]
+    )
     parser.add_argument(
-        "--check", action="store_true", help="write nothing; exit 1 if more than a picture would change"
+        "names", nargs="*", metavar="NAME", help="part of a file's name (default: all notebooks)"
+    )
+    parser.add_argument(
+        "--check",
+        action="store_true",
+        help="write nothing; exit 1 if more than a picture would change",
     )
     arguments = parser.parse_args(argv)
     failed = 0

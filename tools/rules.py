@@ -23,7 +23,16 @@ from tools.notebooks import dumps, normalise, read, without_pictures
 ROOT = Path(__file__).resolve().parents[1]
 MAX_IGNORED = 2
 LIBRARIES = (
-    *("IPython", "bson", "fastapi", "google", "google_auth_oauthlib", "googleapiclient", "ipywidgets", "matplotlib"),
+    *(
+        "IPython",
+        "bson",
+        "fastapi",
+        "google",
+        "google_auth_oauthlib",
+        "googleapiclient",
+        "ipywidgets",
+        "matplotlib",
+    ),
     "exercises",  # notebooks/exercises: the judges of the exercises, in files of their own
     *("msgspec", "numpy", "pandas", "pymongo", "redis", "requests", "tqdm", "uvicorn"),
 )
@@ -34,10 +43,14 @@ OPENING = {
     "how long it takes": r"\b\d+ minutes",
 }
 
-_LINK = re.compile(r"""\]\(\s*<?([^)\s>]+)>?(?:\s+["'][^)]*)?\)|(?:href|src)\s*=\s*["']([^"']+)["']""")
+_LINK = re.compile(
+    r"""\]\(\s*<?([^)\s>]+)>?(?:\s+["'][^)]*)?\)|(?:href|src)\s*=\s*["']([^"']+)["']"""
+)
 _CODE = re.compile(r"^(```|~~~).*?^\1|`[^`\n]+`", re.MULTILINE | re.DOTALL)
 _ELSEWHERE = re.compile(r"[a-z][a-z0-9+.-]*:", re.IGNORECASE)
-_ABSOLUTE = re.compile(r"(?<![\w.}])/(?:home|root|work|tmp|usr|opt|var|srv|private|Users|mnt)/\w|\b[A-Z]:\\\\?\w")
+_ABSOLUTE = re.compile(
+    r"(?<![\w.}])/(?:home|root|work|tmp|usr|opt|var|srv|private|Users|mnt)/\w|\b[A-Z]:\\\\?\w"
+)
 _WIPES = re.compile(r"flush_?(?:all|db)|drop_?database", re.IGNORECASE)
 
 
@@ -88,19 +101,29 @@ def valid(page: Page) -> list[str]:
     """The file is a valid notebook of format 4.5."""
     errors = iter_validate(page.nb, version=4, version_minor=5)  # type: ignore[no-untyped-call]
     faults = [f"not a valid notebook: {error.message}" for error in errors]
-    return faults if (page.nb.nbformat, page.nb.nbformat_minor) == (4, 5) else [*faults, "not notebook format 4.5"]
+    return (
+        faults
+        if (page.nb.nbformat, page.nb.nbformat_minor) == (4, 5)
+        else [*faults, "not notebook format 4.5"]
+    )
 
 
 def settled(page: Page) -> list[str]:
     """The file is in the form that `make notebooks` gives: no widget state, no times, no version, no chance order."""
-    return [] if dumps(normalise(page.nb)) == page.text else ["not in the settled form: run `make notebooks`"]
+    return (
+        []
+        if dumps(normalise(page.nb)) == page.text
+        else ["not in the settled form: run `make notebooks`"]
+    )
 
 
 def unique_ids(page: Page) -> list[str]:
     """Every cell has an id of its own."""
     ids = [cell.get("id") for cell in page.nb.cells]
     return [
-        f"cell {i}: id {known!r} is missing or taken" for i, known in enumerate(ids) if not known or known in ids[:i]
+        f"cell {i}: id {known!r} is missing or taken"
+        for i, known in enumerate(ids)
+        if not known or known in ids[:i]
     ]
 
 
@@ -125,7 +148,9 @@ def errors_are_meant(page: Page) -> list[str]:
         if raised and not meant:
             faults.append(f"cell {i}: stored error {raised[0]} without the tag raises-exception")
         if meant and not raised:
-            faults.append(f"cell {i}: tagged raises-exception, but no error is stored, so nbval would not miss it")
+            faults.append(
+                f"cell {i}: tagged raises-exception, but no error is stored, so nbval would not miss it"
+            )
     return faults
 
 
@@ -142,7 +167,9 @@ def nothing_skipped(page: Page) -> list[str]:
             ignored += 1
             above = page.nb.cells[i - 1] if i else None
             if above is None or above.cell_type != "markdown" or "not compared" not in above.source:
-                faults.append(f"cell {i}: nbval-ignore-output, but the text above does not say why ('not compared …')")
+                faults.append(
+                    f"cell {i}: nbval-ignore-output, but the text above does not say why ('not compared …')"
+                )
     if ignored > MAX_IGNORED:
         faults.append(f"{ignored} outputs ignored, at most {MAX_IGNORED}")
     return faults
@@ -150,7 +177,11 @@ def nothing_skipped(page: Page) -> list[str]:
 
 def no_hushing(page: Page) -> list[str]:
     """No cell hides its value by a semicolon at the end: nbval runs cells so that it shows all the same."""
-    return [f"cell {i}: ends with a semicolon; assign the value to _" for i, c in page.code if _hushes(c.source)]
+    return [
+        f"cell {i}: ends with a semicolon; assign the value to _"
+        for i, c in page.code
+        if _hushes(c.source)
+    ]
 
 
 def _hushes(source: str) -> bool:
@@ -164,7 +195,9 @@ def no_absolute_path(page: Page) -> list[str]:
     for i, cell in enumerate(page.nb.cells):
         for text in (cell.source, *_shown(cell)):
             if found := _ABSOLUTE.search(text):
-                faults.append(f"cell {i}: absolute path {text[found.start() : found.start() + 30]!r}")
+                faults.append(
+                    f"cell {i}: absolute path {text[found.start() : found.start() + 30]!r}"
+                )
     return faults
 
 
@@ -173,7 +206,9 @@ def _shown(cell: NotebookNode) -> Iterator[str]:
         yield output.get("text", "")
         yield output.get("evalue", "")
         yield from output.get("traceback", [])
-        yield from (str(v) for mime, v in output.get("data", {}).items() if not mime.startswith("image/p"))
+        yield from (
+            str(v) for mime, v in output.get("data", {}).items() if not mime.startswith("image/p")
+        )
 
 
 # ------------------------------------------------------------------------------------------------ what it does
@@ -200,8 +235,14 @@ def _imported(tree: ast.Module) -> Iterator[str]:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            yield from (f"{'.' * node.level}{node.module or ''}.{alias.name}" for alias in node.names)
-        elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "eventlab":
+            yield from (
+                f"{'.' * node.level}{node.module or ''}.{alias.name}" for alias in node.names
+            )
+        elif (
+            isinstance(node, ast.Attribute)
+            and isinstance(node.value, ast.Name)
+            and node.value.id == "eventlab"
+        ):
             yield f"eventlab.{node.attr}"
 
 
@@ -225,7 +266,9 @@ def opening(page: Page) -> list[str]:
     if first.cell_type != "markdown" or not first.source.startswith("# "):
         return ["the first cell is not a title"]
     return [
-        f"the first cell does not say {what}" for what, how in OPENING.items() if not re.search(how, first.source, re.I)
+        f"the first cell does not say {what}"
+        for what, how in OPENING.items()
+        if not re.search(how, first.source, re.I)
     ]
 
 
@@ -240,7 +283,9 @@ def links(page: Page) -> list[str]:
     """Every link to a page, a heading or a picture leads somewhere, in the notebooks' folder: Lab shows no other."""
     where, folder = page.path, page.path.parent
     return [
-        f"cell {i}: {fault}" for i, cell in page.prose for fault in broken_links(where, cell.source, page.nb, folder)
+        f"cell {i}: {fault}"
+        for i, cell in page.prose
+        for fault in broken_links(where, cell.source, page.nb, folder)
     ]
 
 
@@ -256,13 +301,19 @@ RULES: Sequence[Callable[[Page], list[str]]] = (
 def one_setup_cell(pages: Sequence[Page]) -> list[str]:
     """The first code cell is the same on every page."""
     first = [page.code[0][1].source if page.code else "" for page in pages]
-    return [f"{p.path.name}: its first code cell differs" for p, s in zip(pages, first, strict=True) if s != first[0]]
+    return [
+        f"{p.path.name}: its first code cell differs"
+        for p, s in zip(pages, first, strict=True)
+        if s != first[0]
+    ]
 
 
 def order(pages: Sequence[Page]) -> list[str]:
     """The pages are numbered from 00 on without a hole, and each one's last cell leads to the following."""
     numbers = [page.path.name[:2] for page in pages]
-    faults = [f"{page.path.name}: no number" for page in pages if not re.match(r"\d\d_", page.path.name)]
+    faults = [
+        f"{page.path.name}: no number" for page in pages if not re.match(r"\d\d_", page.path.name)
+    ]
     if numbers != [f"{number:02d}" for number in range(len(pages))]:
         faults.append(f"the pages are numbered {numbers}: begin with 00, and leave out none")
     for page, following in itertools.pairwise(pages):
@@ -271,7 +322,9 @@ def order(pages: Sequence[Page]) -> list[str]:
     return faults
 
 
-def broken_links(path: Path, markdown: str, nb: NotebookNode | None = None, root: Path = ROOT) -> list[str]:
+def broken_links(
+    path: Path, markdown: str, nb: NotebookNode | None = None, root: Path = ROOT
+) -> list[str]:
     """Give the links in a piece of Markdown of the file `path` that lead nowhere; other sites are not tried."""
     faults = []
     for found in _LINK.finditer(_CODE.sub("", markdown)):
@@ -291,12 +344,17 @@ def _anchors(file: Path, nb: NotebookNode | None) -> set[str]:
     if file.suffix != ".ipynb":
         return {_github(h) for h in _headings(file.read_text("utf-8"))}
     cells = (nb or read(file)).cells
-    return {h.replace(" ", "-") for c in cells if c.cell_type == "markdown" for h in _headings(c.source)}
+    return {
+        h.replace(" ", "-") for c in cells if c.cell_type == "markdown" for h in _headings(c.source)
+    }
 
 
 def _headings(markdown: str) -> list[str]:
     fenced = re.compile(r"^(```|~~~).*?^\1", re.MULTILINE | re.DOTALL)
-    plain = (re.sub(r"[*`]", "", line) for line in re.findall(r"^#{1,6} +(.+?) *#*$", fenced.sub("", markdown), re.M))
+    plain = (
+        re.sub(r"[*`]", "", line)
+        for line in re.findall(r"^#{1,6} +(.+?) *#*$", fenced.sub("", markdown), re.M)
+    )
     return [re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", line) for line in plain]
 
 

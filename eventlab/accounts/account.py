@@ -9,12 +9,18 @@ from eventlab.aggregate import Aggregate
 from eventlab.errors import CommandRejected
 from eventlab.events import Event, Recorded
 
-LARGEST: Final = 2**53  # the last whole number that every reader of JSON, JavaScript among them, takes as it is
+LARGEST: Final = (
+    2**53
+)  # the last whole number that every reader of JSON, JavaScript among them, takes as it is
 
 
 def shown(amount: object) -> str:
     """An amount as a short text, whatever it is."""
-    return "of so many digits" if isinstance(amount, int) and amount.bit_length() > 256 else reprlib.repr(amount)
+    return (
+        "of so many digits"
+        if isinstance(amount, int) and amount.bit_length() > 256
+        else reprlib.repr(amount)
+    )
 
 
 class InvalidAmount(CommandRejected, ValueError):

@@ -6,7 +6,13 @@ from typing import Final, NoReturn
 
 import msgspec
 
-from eventlab.accounts.account import AccountExists, InsufficientFunds, InvalidAmount, TooMuchMoney, UnknownAccount
+from eventlab.accounts.account import (
+    AccountExists,
+    InsufficientFunds,
+    InvalidAmount,
+    TooMuchMoney,
+    UnknownAccount,
+)
 from eventlab.errors import CommandRejected
 from eventlab.events import Recorded, encode_json
 from eventlab.store.scripts import RAW
@@ -18,10 +24,19 @@ class VersionChanged(CommandRejected):
 
     def __init__(self, id: str, actual: int) -> None:
         self.id, self.actual = id, actual
-        super().__init__(f"account {id!r} is at version {actual}, which is not what you have seen: fetch it again")
+        super().__init__(
+            f"account {id!r} is at version {actual}, which is not what you have seen: fetch it again"
+        )
 
 
-KINDS: Final = (AccountExists, InsufficientFunds, InvalidAmount, TooMuchMoney, UnknownAccount, VersionChanged)
+KINDS: Final = (
+    AccountExists,
+    InsufficientFunds,
+    InvalidAmount,
+    TooMuchMoney,
+    UnknownAccount,
+    VersionChanged,
+)
 
 
 class Refusals:
@@ -41,11 +56,23 @@ class Refusals:
 
     def keep(self, id: str, key: str, request: str, refused: CommandRejected) -> list[Recorded]:
         """Raise the refusal as the outcome of the request, unless it has one: then that is returned, or raised."""
-        plain = {name: value for name, value in vars(refused).items() if isinstance(value, str | int)}
+        plain = {
+            name: value for name, value in vars(refused).items() if isinstance(value, str | int)
+        }
         # Behind the three of an Once, in the one key: no crash and no expiry can come between them.
-        kept = encode_json([*msgspec.structs.astuple(Once(request, 0, 0)), type(refused).__name__, str(refused), plain])
+        kept = encode_json(
+            [
+                *msgspec.structs.astuple(Once(request, 0, 0)),
+                type(refused).__name__,
+                str(refused),
+                plain,
+            ]
+        )
         name = self._store.keys.once(id, key)
-        if self._redis.execute_command("SET", name, kept, "NX", "GET", "EX", ONCE_SECONDS, **RAW) is None:
+        if (
+            self._redis.execute_command("SET", name, kept, "NX", "GET", "EX", ONCE_SECONDS, **RAW)
+            is None
+        ):
             raise refused
         return self._store.seen(id, key, fingerprint=request) or self.again(id, key)
 

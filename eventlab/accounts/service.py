@@ -50,11 +50,15 @@ class AccountService:
 
     def deposit(self, id: str, amount: int, **options: Any) -> Recorded:
         """Put money in; raises InvalidAmount, UnknownAccount, TooMuchMoney."""
-        return self._do(id, lambda account: account.deposit(amount), options, f"deposit {shown(amount)}")
+        return self._do(
+            id, lambda account: account.deposit(amount), options, f"deposit {shown(amount)}"
+        )
 
     def withdraw(self, id: str, amount: int, **options: Any) -> Recorded:
         """Take money out; raises InvalidAmount, UnknownAccount, InsufficientFunds."""
-        return self._do(id, lambda account: account.withdraw(amount), options, f"withdraw {shown(amount)}")
+        return self._do(
+            id, lambda account: account.withdraw(amount), options, f"withdraw {shown(amount)}"
+        )
 
     def fetch(self, id: str, *, version: int | None = None, at: datetime | None = None) -> Balance:
         """What the account holds now, at a version, or at a time; raises UnknownAccount."""
@@ -63,7 +67,9 @@ class AccountService:
             raise UnknownAccount(id)
         return Balance(id, account.version, account.position, account.funds)
 
-    def _do(self, id: str, decide: Callable[[Account], None], options: dict[str, Any], command: str) -> Recorded:
+    def _do(
+        self, id: str, decide: Callable[[Account], None], options: dict[str, Any], command: str
+    ) -> Recorded:
         versions: Container[int] | None = options.pop("versions", None)
 
         def decide_at(account: Account) -> None:
@@ -79,6 +85,8 @@ class AccountService:
             if key is None:
                 raise
             done = self._refusals.keep(id, key, options["fingerprint"], refused)
-        if not done and key is not None:  # a key that was taken without an event: the request was refused
+        if (
+            not done and key is not None
+        ):  # a key that was taken without an event: the request was refused
             self._refusals.again(id, key)
         return done[0]

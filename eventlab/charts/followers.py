@@ -32,21 +32,51 @@ def pending(states: pd.DataFrame, *, title: str) -> Figure:
     with style.figure(title, height=1.9 + 0.42 * len(events)) as (figure, axes):
         for holder, colour, marker in zip(holders, _COLOURS, _MARKERS, strict=False):
             held = states[states["state"] == holder]
-            at = ([column[moment] for moment in held["moment"]], [row[event] for event in held["event"]])
-            axes.scatter(*at, color=colour, marker=marker, s=330, label=f"held by {holder}", zorder=3)
+            at = (
+                [column[moment] for moment in held["moment"]],
+                [row[event] for event in held["event"]],
+            )
+            axes.scatter(
+                *at, color=colour, marker=marker, s=330, label=f"held by {holder}", zorder=3
+            )
             for x, y, deliveries in zip(*at, held["deliveries"], strict=True):
                 axes.text(
-                    x, y, f"{deliveries}×", color="white", ha="center", va="center", weight="bold", size=10, zorder=4
+                    x,
+                    y,
+                    f"{deliveries}×",
+                    color="white",
+                    ha="center",
+                    va="center",
+                    weight="bold",
+                    size=10,
+                    zorder=4,
                 )
         for state, marker, label in (("new", "_", "not handed out yet"), ("done", "$✓$", "acked")):
             some = states[states["state"] == state]
-            at = ([column[moment] for moment in some["moment"]], [row[event] for event in some["event"]])
-            axes.scatter(*at, color=GREY if state == "new" else GREEN, marker=marker, s=90, label=label, zorder=3)
+            at = (
+                [column[moment] for moment in some["moment"]],
+                [row[event] for event in some["event"]],
+            )
+            axes.scatter(
+                *at,
+                color=GREY if state == "new" else GREEN,
+                marker=marker,
+                s=90,
+                label=label,
+                zorder=3,
+            )
         axes.set_xticks(range(len(moments)), moments)
         axes.set_yticks(range(len(events)), events)
-        axes.set(xlim=(-0.5, len(moments) - 0.5), ylim=(len(events) - 0.4, -0.6), xlabel="Moment", ylabel="Event")
+        axes.set(
+            xlim=(-0.5, len(moments) - 0.5),
+            ylim=(len(events) - 0.4, -0.6),
+            xlabel="Moment",
+            ylabel="Event",
+        )
         axes.grid(axis="x", visible=False)
-        figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=4, markerscale=0.6)
+        figure.legend(
+            *axes.get_legend_handles_labels(), loc="outside lower center", ncols=4, markerscale=0.6
+        )
     return figure
 
 
@@ -66,9 +96,19 @@ def timeline(
     """
     table = frame(events)
     with style.figure(title, height=2.4 + 0.55 * len(followers)) as (figure, axes):
-        for kind, colour, marker in zip(table["type"].unique(), (BLUE, GREEN, PURPLE, YELLOW), "ovD^", strict=False):
+        for kind, colour, marker in zip(
+            table["type"].unique(), (BLUE, GREEN, PURPLE, YELLOW), "ovD^", strict=False
+        ):
             of = table["time"][table["type"] == kind]
-            axes.scatter(of, [0] * len(of), color=colour, marker=marker, s=50, label=f"{kind} ({len(of)})", zorder=3)
+            axes.scatter(
+                of,
+                [0] * len(of),
+                color=colour,
+                marker=marker,
+                s=50,
+                label=f"{kind} ({len(of)})",
+                zorder=3,
+            )
         for row, (name, position) in enumerate(followers.items(), start=1):
             open_ones = set((unfinished or {}).get(name, ()))
             way = pd.Series([table["time"].iloc[0], _time(position)])
@@ -77,7 +117,15 @@ def timeline(
             axes.scatter(way[1:], [row], color=GREY, marker="|", s=320, linewidth=3, zorder=3)
             held = table["time"][table["position"].isin(open_ones)]
             if len(held):
-                axes.scatter(held, [row] * len(held), color=ORANGE, marker="s", s=50, label="not finished", zorder=4)
+                axes.scatter(
+                    held,
+                    [row] * len(held),
+                    color=ORANGE,
+                    marker="s",
+                    s=50,
+                    label="not finished",
+                    zorder=4,
+                )
         names = [f"{name}: {_behind(table, position)} new" for name, position in followers.items()]
         axes.set_yticks(range(len(names) + 1), ["the stream", *names])
         axes.set(ylim=(len(names) + 0.5, -0.5), xlabel="Time of the event (UTC)", ylabel="Follower")
@@ -97,18 +145,35 @@ def shifts(work: pd.DataFrame, kills: Sequence[tuple[str, float]], *, title: str
     consumers = sorted(work["consumer"].unique())
     row = {name: at for at, name in enumerate(consumers, start=1)}
     with style.figure(title, height=2.2 + 0.6 * len(consumers)) as (figure, axes):
-        for again, colour, marker, label in ((False, BLUE, "o", "first time"), (True, ORANGE, "s", "again")):
+        for again, colour, marker, label in (
+            (False, BLUE, "o", "first time"),
+            (True, ORANGE, "s", "again"),
+        ):
             some = work[work["again"] == again]
             rows = [row[name] for name in some["consumer"]]
             axes.scatter(
-                some["s"], rows, color=colour, marker=marker, s=34, label=f"in hand, {label} ({len(some)})", zorder=3
+                some["s"],
+                rows,
+                color=colour,
+                marker=marker,
+                s=34,
+                label=f"in hand, {label} ({len(some)})",
+                zorder=3,
             )
         rows = [row[name] for name, _ in kills]
         axes.scatter(
-            [at for _, at in kills], rows, color="black", marker="x", s=130, label=f"killed ({len(kills)})", zorder=4
+            [at for _, at in kills],
+            rows,
+            color="black",
+            marker="x",
+            s=130,
+            label=f"killed ({len(kills)})",
+            zorder=4,
         )
         axes.set_yticks(range(1, len(consumers) + 1), consumers)
-        axes.set(xlabel="Time since the start (s)", ylabel="Consumer", ylim=(len(consumers) + 0.6, 0.4))
+        axes.set(
+            xlabel="Time since the start (s)", ylabel="Consumer", ylim=(len(consumers) + 0.6, 0.4)
+        )
         axes.grid(axis="y", visible=False)
         _legend_below(figure, axes)
     return figure

@@ -18,7 +18,8 @@ def frame(events: Iterable[Recorded]) -> pd.DataFrame:
     >>> frame(store.read("JohnDoe"))[["version", "type", "amount"]]
     """
     rows = [
-        {"position": e.position, "time": e.time, "id": e.id, "version": e.version, "type": e.type} | e.data
+        {"position": e.position, "time": e.time, "id": e.id, "version": e.version, "type": e.type}
+        | e.data
         for e in events
     ]
     columns = ["position", "time", "id", "version", "type"]

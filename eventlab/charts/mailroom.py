@@ -52,7 +52,9 @@ def funnel(states: Mapping[str, int], *, title: str) -> Figure:
             axes.barh(row, sum(lost.values()), left=left, color=ORANGE, height=0.62)
             words = [f"{many:,} {_words(state)}" for state, many in lost.items()]
             lines = [", ".join(words[at : at + 3]) for at in range(0, len(words), 3)]
-            axes.text(max(total, 1) * 0.012, row, f"{left:,}", color="white", va="center", weight="bold")
+            axes.text(
+                max(total, 1) * 0.012, row, f"{left:,}", color="white", va="center", weight="bold"
+            )
             axes.annotate(
                 ",\n".join(lines),
                 (left + sum(lost.values()), row),
@@ -78,11 +80,15 @@ def stays(events: Iterable[Recorded], *, title: str) -> Figure:
     seconds: dict[str, list[float]] = {}
     for event in events:
         state = STATES.get(event.type)
-        if state is None:  # the cursor of the mailbox, or an answer that came late: no mail's state changed
+        if (
+            state is None
+        ):  # the cursor of the mailbox, or an answer that came late: no mail's state changed
             continue
         if event.id in since:
             before, entered = since[event.id]
-            seconds.setdefault(before, []).append(max((event.time - entered.time).total_seconds(), 0.001))
+            seconds.setdefault(before, []).append(
+                max((event.time - entered.time).total_seconds(), 0.001)
+            )
         since[event.id] = state, event
     named = {_words(state): seconds[state] for state in ("received", *COLOURS) if state in seconds}
     figure = waits(named, title=title, ours="submitting")
@@ -108,10 +114,14 @@ def by_sender(mails: pd.DataFrame, *, title: str, most: int = 8) -> Figure:
         rows = range(len(table))
         for state in [state for state in COLOURS if state in table]:
             label = f"{_words(state)} ({table[state].sum():,})"
-            axes.barh(rows, table[state], left=floor, color=COLOURS[state], edgecolor="white", label=label)
+            axes.barh(
+                rows, table[state], left=floor, color=COLOURS[state], edgecolor="white", label=label
+            )
             floor = floor + table[state]
         for row, many in zip(rows, floor, strict=True):
-            axes.annotate(f"{many:,}", (many, row), xytext=(5, 0), textcoords="offset points", va="center")
+            axes.annotate(
+                f"{many:,}", (many, row), xytext=(5, 0), textcoords="offset points", va="center"
+            )
         axes.set_yticks(rows, list(table.index))
         axes.set(xlabel="Mails", ylim=(len(table) - 0.4, -0.6), xlim=(0, floor.max() * 1.12))
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))

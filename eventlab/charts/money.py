@@ -28,10 +28,22 @@ def balance(events: Iterable[Recorded], *, title: str, unit: str = "cents") -> F
         axes.step(table["time"], funds, where="post", color=GREY, zorder=2)
         axes.fill_between(table["time"], funds, step="post", color=GREY, alpha=0.12, linewidth=0)
         size = 60 if len(table) < 50 else 26
-        for kind, colour, marker in (("create", GREEN, "o"), ("deposit", BLUE, "^"), ("withdraw", ORANGE, "v")):
+        for kind, colour, marker in (
+            ("create", GREEN, "o"),
+            ("deposit", BLUE, "^"),
+            ("withdraw", ORANGE, "v"),
+        ):
             of = table["type"] == kind
             label = f"{kind} ({of.sum()})"
-            axes.scatter(table["time"][of], funds[of], color=colour, marker=marker, s=size, label=label, zorder=3)
+            axes.scatter(
+                table["time"][of],
+                funds[of],
+                color=colour,
+                marker=marker,
+                s=size,
+                label=label,
+                zorder=3,
+            )
         axes.set(xlabel="Time (UTC)", ylabel=f"Balance after the event ({unit})")
         axes.set_ylim(0, max(1, funds.max()) * 1.2)  # room for the legend
         axes.legend(ncols=3, loc="upper left")

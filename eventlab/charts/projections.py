@@ -27,7 +27,9 @@ def ladder(rungs: pd.DataFrame, *, title: str, unit: str = "cents") -> Figure:
         figure.suptitle(title, x=0.01, ha="left", size=whole.title.get_fontsize(), weight="bold")
         places = range(len(rungs), 0, -1)
         _off(off, list(places), rungs["off"], unit)
-        drawn = rate.barh(places, rungs["rate"], color=[GREY if money else BLUE for money in rungs["off"]])
+        drawn = rate.barh(
+            places, rungs["rate"], color=[GREY if money else BLUE for money in rungs["off"]]
+        )
         rate.bar_label(drawn, fmt="{:,.0f}", padding=5)
         rate.set(xlabel="Events per second", xlim=(0, rungs["rate"].max() * 1.3))
         rate.tick_params(axis="y", left=False)
@@ -71,7 +73,15 @@ def by_day(days: pd.DataFrame, *, title: str, unit: str = "Events") -> Figure:
         at, floor = pd.to_datetime(days.index), pd.Series(0, index=days.index)
         for name, colour in zip(days.columns, (GREEN, BLUE, ORANGE, PURPLE, YELLOW), strict=False):
             label = f"{name} ({days[name].sum():,.0f})"
-            axes.bar(at, days[name], bottom=floor, color=colour, edgecolor="white", linewidth=0.6, label=label)
+            axes.bar(
+                at,
+                days[name],
+                bottom=floor,
+                color=colour,
+                edgecolor="white",
+                linewidth=0.6,
+                label=label,
+            )
             floor = floor + days[name]
         axes.set(xlabel="Day (UTC)", ylabel=unit, ylim=(0, max(1, floor.max()) * 1.25))
         axes.yaxis.set_major_locator(MaxNLocator(integer=True))
@@ -90,11 +100,17 @@ def lag(samples: pd.DataFrame, marks: Mapping[str, float], *, title: str) -> Fig
     """
     began, top = samples["s"].iloc[0], max(1, samples["events"].max()) * 1.45
     with style.figure(title) as (figure, axes):
-        axes.fill_between(samples["s"] - began, samples["events"], color=BLUE, alpha=0.15, linewidth=0)
+        axes.fill_between(
+            samples["s"] - began, samples["events"], color=BLUE, alpha=0.15, linewidth=0
+        )
         axes.plot(samples["s"] - began, samples["events"], color=BLUE)
         if marks:
             axes.axvspan(
-                min(marks.values()) - began, max(marks.values()) - began, color=ORANGE, alpha=0.10, linewidth=0
+                min(marks.values()) - began,
+                max(marks.values()) - began,
+                color=ORANGE,
+                alpha=0.10,
+                linewidth=0,
             )
         for line, (name, at) in enumerate(marks.items(), 1):
             last = line == len(marks)

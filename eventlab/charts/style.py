@@ -28,7 +28,10 @@ def figure(title: str, *, height: float = 4.2) -> Iterator[tuple[Figure, Axes]]:
     >>> with style.figure("Deposits") as (figure, axes):
     ...     axes.plot(days, amounts)
     """
-    with resources.as_file(resources.files("eventlab.charts") / "eventlab.mplstyle") as look, plt.style.context(look):
+    with (
+        resources.as_file(resources.files("eventlab.charts") / "eventlab.mplstyle") as look,
+        plt.style.context(look),
+    ):
         drawn, axes = plt.subplots(figsize=(9, height))
         axes.set_title(title)
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))

@@ -20,7 +20,10 @@ def race(attempts: pd.DataFrame, *, title: str) -> Figure:
     >>> race(attempts, title="Eight writers, one account");
     """
     with style.figure(title) as (figure, axes):
-        for won, colour, marker, label in ((False, ORANGE, "x", "conflict"), (True, BLUE, "o", "stored")):
+        for won, colour, marker, label in (
+            (False, ORANGE, "x", "conflict"),
+            (True, BLUE, "o", "stored"),
+        ):
             some = attempts[attempts["won"] == won]
             axes.scatter(
                 some["ms"],
@@ -47,7 +50,9 @@ def bars(values: Mapping[str, float], *, title: str, unit: str, ours: str = "") 
     ways = sorted(values, key=lambda way: values[way])
     with style.figure(title, height=1.4 + 0.55 * len(ways)) as (figure, axes):
         drawn = axes.barh(
-            range(len(ways)), [values[way] for way in ways], color=[BLUE if way == ours else GREY for way in ways]
+            range(len(ways)),
+            [values[way] for way in ways],
+            color=[BLUE if way == ours else GREY for way in ways],
         )
         axes.bar_label(drawn, fmt="{:,.0f}", padding=5)
         axes.set_xlabel(unit)
@@ -67,7 +72,9 @@ def growth(table: pd.DataFrame, *, title: str, xlabel: str, ylabel: str, ours: s
     with style.figure(title) as (figure, axes):
         for name in table.columns:
             colour, marker = (BLUE, "o") if name == ours else styles.pop(0)
-            axes.plot(table.index, table[name], color=colour, marker=marker, markersize=8, label=name)
+            axes.plot(
+                table.index, table[name], color=colour, marker=marker, markersize=8, label=name
+            )
         axes.set_xscale("log")
         axes.set_yscale("log")
         number = FuncFormatter(lambda value, _: f"{value:,.0f}" if value >= 1 else f"{value:g}")
@@ -85,7 +92,9 @@ def shares(values: Mapping[str, Sequence[float]], *, title: str, unit: str) -> F
     >>> shares({"answer": [2.1, 2.3, 9.0]}, title="How long it took", unit="Time (ms)");
     """
     with style.figure(title) as (figure, axes):
-        for (name, some), colour in zip(values.items(), (BLUE, ORANGE, GREEN, PURPLE), strict=False):
+        for (name, some), colour in zip(
+            values.items(), (BLUE, ORANGE, GREEN, PURPLE), strict=False
+        ):
             axes.ecdf(some, color=colour, label=f"{name} (half: {pd.Series(some).median():,.1f})")
         axes.set_xscale("log")
         axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
@@ -104,12 +113,29 @@ def waits(values: Mapping[str, Sequence[float]], *, title: str, ours: str) -> Fi
     """
     with style.figure(title, height=1.8 + 0.75 * len(values)) as (figure, axes):
         for row, (name, some) in enumerate(values.items()):
-            height = [row + 0.22 * ((n * 0.618) % 1 - 0.5) * 2 for n in range(len(some))]  # spread, the same each time
-            axes.scatter(some, height, color=BLUE if name == ours else GREY, marker="o", s=26, alpha=0.6, zorder=3)
+            height = [
+                row + 0.22 * ((n * 0.618) % 1 - 0.5) * 2 for n in range(len(some))
+            ]  # spread, the same each time
+            axes.scatter(
+                some,
+                height,
+                color=BLUE if name == ours else GREY,
+                marker="o",
+                s=26,
+                alpha=0.6,
+                zorder=3,
+            )
             middle = float(pd.Series(some).median())
-            axes.plot([middle, middle], [row - 0.32, row + 0.32], color="black", linewidth=2.5, zorder=4)
+            axes.plot(
+                [middle, middle], [row - 0.32, row + 0.32], color="black", linewidth=2.5, zorder=4
+            )
             axes.text(
-                middle, row - 0.36, f"half: {_seconds(float(f'{middle:.2g}'))}", ha="center", va="bottom", size=11
+                middle,
+                row - 0.36,
+                f"half: {_seconds(float(f'{middle:.2g}'))}",
+                ha="center",
+                va="bottom",
+                size=11,
             )
         axes.set_xscale("log")
         axes.xaxis.set_major_formatter(FuncFormatter(_seconds))

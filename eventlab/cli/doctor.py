@@ -16,7 +16,15 @@ from pathlib import Path
 from pymongo.errors import PyMongoError
 from redis.exceptions import RedisError
 
-from eventlab.servers import BinaryMissing, BinaryUnusable, ServersError, binaries, connect, directories, external
+from eventlab.servers import (
+    BinaryMissing,
+    BinaryUnusable,
+    ServersError,
+    binaries,
+    connect,
+    directories,
+    external,
+)
 
 OLDEST_PYTHON = (3, 11)
 PACKAGES = ("redis", "hiredis", "pymongo", "jupyterlab", "pandas", "matplotlib")
@@ -71,7 +79,14 @@ def examine(data: Path | str | None = None) -> list[Check]:
     try:
         directory = directories.data_directory(data)
     except ServersError as error:
-        return [Check("data directory", False, str(error), f"set {directories.DATA_VARIABLE} to a new directory")]
+        return [
+            Check(
+                "data directory",
+                False,
+                str(error),
+                f"set {directories.DATA_VARIABLE} to a new directory",
+            )
+        ]
     return [
         _python(),
         *map(_package, PACKAGES),
@@ -85,7 +100,12 @@ def examine(data: Path | str | None = None) -> list[Check]:
 
 def _python() -> Check:
     ok = sys.version_info >= OLDEST_PYTHON
-    return Check("Python", ok, platform.python_version(), "install Python 3.11 or newer, and make the environment anew")
+    return Check(
+        "Python",
+        ok,
+        platform.python_version(),
+        "install Python 3.11 or newer, and make the environment anew",
+    )
 
 
 def _package(name: str) -> Check:
@@ -102,7 +122,12 @@ def _data_directory(directory: Path) -> Check:
     try:
         directories.prepare_data(directory)
     except (ServersError, OSError) as error:
-        return Check(name, False, str(error), f"set {directories.DATA_VARIABLE} to a new directory of your own")
+        return Check(
+            name,
+            False,
+            str(error),
+            f"set {directories.DATA_VARIABLE} to a new directory of your own",
+        )
     return Check(name, True, f"{directory} ({_size(directory) / 1e6:.1f} MB)")
 
 
@@ -114,7 +139,10 @@ def _runtime_directory(directory: Path) -> Check:
             directories.prepare_runtime(runtime)
     except (ServersError, OSError) as error:
         return Check(
-            name, False, str(error), f"set {directories.RUNTIME_VARIABLE} to a short new directory of your own"
+            name,
+            False,
+            str(error),
+            f"set {directories.RUNTIME_VARIABLE} to a short new directory of your own",
         )
     return Check(name, True, str(runtime))
 
@@ -144,7 +172,9 @@ def _servers(directory: Path) -> Iterable[Check]:
                 session.abort_transaction()  # nothing of it stays
             yield Check(names[2], True, "begun, written, taken back")
     except (ServersError, RedisError, PyMongoError, OSError) as error:
-        yield Check("servers", False, str(error), "mend the parts above first, then read the message")
+        yield Check(
+            "servers", False, str(error), "mend the parts above first, then read the message"
+        )
 
 
 def _size(directory: Path) -> int:

@@ -41,38 +41,82 @@ def main(argv: Sequence[str] | None = None) -> int:
     except EventLabError as error:
         print(f"eventlab: {error}", file=sys.stderr)
     except (RedisError, PyMongoError) as error:
-        print(f"eventlab: a server does not answer as it should: {type(error).__name__}: {error}", file=sys.stderr)
+        print(
+            f"eventlab: a server does not answer as it should: {type(error).__name__}: {error}",
+            file=sys.stderr,
+        )
     return 1
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser("eventlab", description="Event sourcing on a real Redis and a real MongoDB.")
-    commands = parser.add_subparsers(required=True, metavar="command")
-    lab = _add(commands, "lab", _lab, "open JupyterLab on the notebooks, with the servers up until it ends")
-    lab.add_argument("--no-browser", action="store_true", help="only print the address")
-    lab.add_argument("--port", type=_port, help="listen on this port of 127.0.0.1 (else 8888, or the next free one)")
-    serve = _add(commands, "serve", _serve, "serve the accounts over HTTP, until Ctrl-C or a SIGTERM")
-    serve.add_argument("--host", default="127.0.0.1", help="listen on this address (default: %(default)s)")
-    serve.add_argument("--port", type=int, default=8444, help="and on this port (default: %(default)s)")
-    serve.add_argument("--workers", type=int, default=1, metavar="N", help="in so many processes (default: 1)")
-    project = _add(
-        commands, "project", _project, "keep the views up to date, until Ctrl-C or a SIGTERM; several may run"
+    parser = argparse.ArgumentParser(
+        "eventlab", description="Event sourcing on a real Redis and a real MongoDB."
     )
-    project.add_argument("--view", action="append", metavar="NAME", help="only this one: accounts, per_day or by_type")
-    project.add_argument("--verbose", action="store_true", help="log each batch, not only each change of state")
+    commands = parser.add_subparsers(required=True, metavar="command")
+    lab = _add(
+        commands, "lab", _lab, "open JupyterLab on the notebooks, with the servers up until it ends"
+    )
+    lab.add_argument("--no-browser", action="store_true", help="only print the address")
+    lab.add_argument(
+        "--port",
+        type=_port,
+        help="listen on this port of 127.0.0.1 (else 8888, or the next free one)",
+    )
+    serve = _add(
+        commands, "serve", _serve, "serve the accounts over HTTP, until Ctrl-C or a SIGTERM"
+    )
+    serve.add_argument(
+        "--host", default="127.0.0.1", help="listen on this address (default: %(default)s)"
+    )
+    serve.add_argument(
+        "--port", type=int, default=8444, help="and on this port (default: %(default)s)"
+    )
+    serve.add_argument(
+        "--workers", type=int, default=1, metavar="N", help="in so many processes (default: 1)"
+    )
+    project = _add(
+        commands,
+        "project",
+        _project,
+        "keep the views up to date, until Ctrl-C or a SIGTERM; several may run",
+    )
+    project.add_argument(
+        "--view",
+        action="append",
+        metavar="NAME",
+        help="only this one: accounts, per_day or by_type",
+    )
+    project.add_argument(
+        "--verbose", action="store_true", help="log each batch, not only each change of state"
+    )
     instead = project.add_mutually_exclusive_group()
-    instead.add_argument("--status", action="store_true", help="instead, print the position and the lag of each view")
-    instead.add_argument("--rebuild", metavar="NAME", help="instead, build a view anew, while all go on reading it")
-    instead.add_argument("--skip", metavar="POSITION", help="instead, let a stopped view (--view) pass over this event")
+    instead.add_argument(
+        "--status", action="store_true", help="instead, print the position and the lag of each view"
+    )
+    instead.add_argument(
+        "--rebuild", metavar="NAME", help="instead, build a view anew, while all go on reading it"
+    )
+    instead.add_argument(
+        "--skip",
+        metavar="POSITION",
+        help="instead, let a stopped view (--view) pass over this event",
+    )
     for following in (serve, project):
-        following.add_argument("--category", default="accountStream", help="the events (default: %(default)s)")
+        following.add_argument(
+            "--category", default="accountStream", help="the events (default: %(default)s)"
+        )
         following.add_argument(
             "--collection",
             default="accountCollection",
             help="the view of the accounts; others are called after it (default: %(default)s)",
         )
     route.add_to(commands, _add)
-    _add(commands, "doctor", _doctor, "examine this machine: each part with its version, OK or FAIL and the remedy")
+    _add(
+        commands,
+        "doctor",
+        _doctor,
+        "examine this machine: each part with its version, OK or FAIL and the remedy",
+    )
     return parser
 
 
@@ -90,7 +134,11 @@ def _add(
     help: str,
 ) -> argparse.ArgumentParser:
     parser = commands.add_parser(name, help=help, description=help[0].upper() + help[1:] + ".")
-    parser.add_argument("--data", metavar="DIR", help="keep the data there (default: EVENTLAB_DATA, or the user's own)")
+    parser.add_argument(
+        "--data",
+        metavar="DIR",
+        help="keep the data there (default: EVENTLAB_DATA, or the user's own)",
+    )
     parser.set_defaults(command=command)
     return parser
 
@@ -109,7 +157,9 @@ def _doctor(_arguments: argparse.Namespace) -> int:
 
 def _serve(arguments: argparse.Namespace) -> int:
     if importlib.util.find_spec("fastapi") is None or importlib.util.find_spec("uvicorn") is None:
-        raise CommandFailed("FastAPI and uvicorn are not installed: python -m pip install fastapi uvicorn")
+        raise CommandFailed(
+            "FastAPI and uvicorn are not installed: python -m pip install fastapi uvicorn"
+        )
     from eventlab.accounts.http import server
 
     server.serve(
@@ -151,7 +201,9 @@ def _project(arguments: argparse.Namespace) -> int:
 def _lab(arguments: argparse.Namespace) -> int:
     notebooks = _find_notebooks()
     if importlib.util.find_spec("jupyterlab") is None:
-        raise CommandFailed("JupyterLab is not installed: python -m pip install -r requirements.txt")
+        raise CommandFailed(
+            "JupyterLab is not installed: python -m pip install -r requirements.txt"
+        )
     # The kernels start elsewhere: they must find the same directory.
     os.environ[directories.DATA_VARIABLE] = str(directories.data_directory())
     with connect():
@@ -163,7 +215,9 @@ def _find_notebooks() -> Path:
     for folder in (here / NOTEBOOKS, here, checkout / NOTEBOOKS):
         if (folder / FIRST_PAGE).is_file():
             return folder
-    raise CommandFailed(f"there is no {NOTEBOOKS}/{FIRST_PAGE} here: change to the directory of the checkout first")
+    raise CommandFailed(
+        f"there is no {NOTEBOOKS}/{FIRST_PAGE} here: change to the directory of the checkout first"
+    )
 
 
 def _jupyter(notebooks: Path, arguments: argparse.Namespace) -> list[str]:
@@ -173,7 +227,10 @@ def _jupyter(notebooks: Path, arguments: argparse.Namespace) -> list[str]:
     if arguments.no_browser:
         command.append("--no-browser")
     if arguments.port is not None:
-        command += [f"--ServerApp.port={arguments.port}", "--ServerApp.port_retries=0"]  # that one, or say so
+        command += [
+            f"--ServerApp.port={arguments.port}",
+            "--ServerApp.port_retries=0",
+        ]  # that one, or say so
     if os.geteuid() == 0:
         command.append("--allow-root")  # in a container there may be nobody else
     return command

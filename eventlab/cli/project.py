@@ -32,7 +32,9 @@ def views(collection: str) -> dict[str, View]:
 
 
 @contextmanager
-def projectors(category: str, collection: str, only: Collection[str]) -> Iterator[dict[str, Projector]]:
+def projectors(
+    category: str, collection: str, only: Collection[str]
+) -> Iterator[dict[str, Projector]]:
     """A projector for each view, or for those named; they share the connections.
 
     Raises InvalidName for a view that there is not.
@@ -47,7 +49,10 @@ def projectors(category: str, collection: str, only: Collection[str]) -> Iterato
         lab: Lab = closing.enter_context(connect())
         store = EventStore(lab.redis, category)
         chosen = {name: view for name, view in known.items() if not only or name in only}
-        yield {name: closing.enter_context(Projector(store, lab.mongo, view)) for name, view in chosen.items()}
+        yield {
+            name: closing.enter_context(Projector(store, lab.mongo, view))
+            for name, view in chosen.items()
+        }
 
 
 def follow(found: dict[str, Projector]) -> int:
@@ -85,11 +90,15 @@ def status(found: dict[str, Projector]) -> str:
 
     Example: ``print(status(found))``
     """
-    lines = [f"{'view':<10} {'collection':<32} {'position':<22} {'events behind':>13} {'seconds behind':>14}"]
+    lines = [
+        f"{'view':<10} {'collection':<32} {'position':<22} {'events behind':>13} {'seconds behind':>14}"
+    ]
     for name, projector in found.items():
         lag = projector.lag()
         events = f"{lag.events:,}" if lag.exact else f"up to {lag.events:,}"
-        lines.append(f"{name:<10} {projector.name:<32} {lag.position:<22} {events:>13} {lag.seconds:>14,.1f}")
+        lines.append(
+            f"{name:<10} {projector.name:<32} {lag.position:<22} {events:>13} {lag.seconds:>14,.1f}"
+        )
     return "\n".join(lines)
 
 

@@ -45,10 +45,14 @@ def add_to(commands: Any, add: Add) -> None:
 
     Example: ``add_to(commands, _add)``
     """
-    route = add(commands, "route", _route, "take each mail of a Gmail inbox to CXone as a work item, once")
+    route = add(
+        commands, "route", _route, "take each mail of a Gmail inbox to CXone as a work item, once"
+    )
     how = route.add_mutually_exclusive_group()
     how.add_argument(
-        "--once", action="store_true", help="one round, then its summary (what is done if nothing is said)"
+        "--once",
+        action="store_true",
+        help="one round, then its summary (what is done if nothing is said)",
     )
     how.add_argument(
         "--watch",
@@ -58,13 +62,23 @@ def add_to(commands: Any, add: Add) -> None:
         metavar="SECONDS",
         help="a round every so often (30), until Ctrl-C",
     )
-    how.add_argument("--held", action="store_true", help="list what is held, in doubt, refused, or before its deadline")
-    how.add_argument("--resend", metavar="ID", help="send this mail once more: CXone may have it already")
+    how.add_argument(
+        "--held",
+        action="store_true",
+        help="list what is held, in doubt, refused, or before its deadline",
+    )
+    how.add_argument(
+        "--resend", metavar="ID", help="send this mail once more: CXone may have it already"
+    )
     how.add_argument("--confirm", metavar="ID", help="CXone has this mail: nothing is sent")
-    route.add_argument("--contact", metavar="ID", help="with --confirm: the contact id that it has there")
+    route.add_argument(
+        "--contact", metavar="ID", help="with --confirm: the contact id that it has there"
+    )
     route.add_argument("--label", metavar="NAME", help="put this label on what was routed")
     route.add_argument(
-        "--sandbox", action="store_true", help="with stand-ins for both, and sample mail: needs no settings"
+        "--sandbox",
+        action="store_true",
+        help="with stand-ins for both, and sample mail: needs no settings",
     )
     route.add_argument(
         "--consent",
@@ -73,17 +87,30 @@ def add_to(commands: Any, add: Add) -> None:
         help="how to ask for consent, if there is no token file: open a browser (default), print a link for one on "
         "this machine, or for one elsewhere, and ask for the address that it ends at",
     )
-    route.add_argument("--category", help=f"the events (default: {REAL[0]}; {SANDBOX[0]} for stand-ins)")
-    route.add_argument("--collection", help=f"the view of the mailroom (default: {REAL[1]}; {SANDBOX[1]})")
+    route.add_argument(
+        "--category", help=f"the events (default: {REAL[0]}; {SANDBOX[0]} for stand-ins)"
+    )
+    route.add_argument(
+        "--collection", help=f"the view of the mailroom (default: {REAL[1]}; {SANDBOX[1]})"
+    )
     route.add_argument("--verbose", action="store_true", help="log more")
     route.formatter_class = argparse.RawDescriptionHelpFormatter
     width = max(map(len, VARIABLES))
     route.epilog = "environment variables:\n" + "\n".join(
         f"  {name:<{width}}  {text}" for name, text in VARIABLES.items()
     )
-    sandbox = add(commands, "sandbox", _sandbox, "serve the stand-ins for Gmail and CXone, until Ctrl-C or a SIGTERM")
-    sandbox.add_argument("--gmail-port", type=int, default=0, metavar="PORT", help="serve Gmail there (default: any)")
-    sandbox.add_argument("--cxone-port", type=int, default=0, metavar="PORT", help="serve CXone there (default: any)")
+    sandbox = add(
+        commands,
+        "sandbox",
+        _sandbox,
+        "serve the stand-ins for Gmail and CXone, until Ctrl-C or a SIGTERM",
+    )
+    sandbox.add_argument(
+        "--gmail-port", type=int, default=0, metavar="PORT", help="serve Gmail there (default: any)"
+    )
+    sandbox.add_argument(
+        "--cxone-port", type=int, default=0, metavar="PORT", help="serve CXone there (default: any)"
+    )
 
 
 # -------------------------------------------------------------------------------------------------------- route
@@ -97,7 +124,9 @@ def _route(arguments: argparse.Namespace) -> int:
     with ExitStack() as closing:
         if arguments.held or arguments.confirm:
             # Neither Gmail nor CXone is asked, so no settings are needed.
-            lab, store, collection = _open(arguments, SANDBOX if _is_sandbox(arguments) else REAL, closing)
+            lab, store, collection = _open(
+                arguments, SANDBOX if _is_sandbox(arguments) else REAL, closing
+            )
             if arguments.held:
                 print(held(store))
                 return 0
@@ -113,7 +142,9 @@ def _route(arguments: argparse.Namespace) -> int:
         stop = _stopped_by_signals()
         if arguments.watch is not None:
             return _watch(router, arguments.watch, stop, lambda: _show(lab, store, collection))
-        summary = _finishing(lambda: router.resend(arguments.resend) if arguments.resend else router.run_once(stop))
+        summary = _finishing(
+            lambda: router.resend(arguments.resend) if arguments.resend else router.run_once(stop)
+        )
         print(summary)
         _show(lab, store, collection)
         return 1 if summary.problem else 0
@@ -126,9 +157,15 @@ def _is_sandbox(arguments: argparse.Namespace) -> bool:
     return bool(arguments.sandbox) or is_loopback(os.environ.get(ENDPOINT, ""))
 
 
-def _open(arguments: argparse.Namespace, names: tuple[str, str], closing: ExitStack) -> tuple[Lab, EventStore, str]:
+def _open(
+    arguments: argparse.Namespace, names: tuple[str, str], closing: ExitStack
+) -> tuple[Lab, EventStore, str]:
     lab = closing.enter_context(connect())
-    return lab, EventStore(lab.redis, arguments.category or names[0]), arguments.collection or names[1]
+    return (
+        lab,
+        EventStore(lab.redis, arguments.category or names[0]),
+        arguments.collection or names[1],
+    )
 
 
 @contextmanager
@@ -147,7 +184,9 @@ def _settings(arguments: argparse.Namespace) -> Iterator[Settings]:
 
 
 @contextmanager
-def _router(arguments: argparse.Namespace, settings: Settings, store: EventStore) -> Iterator[Router]:
+def _router(
+    arguments: argparse.Namespace, settings: Settings, store: EventStore
+) -> Iterator[Router]:
     from eventlab.mailroom.cxone.client import CXone
     from eventlab.mailroom.gmail.client import Gmail
     from eventlab.mailroom.gmail.credentials import authorize
@@ -165,7 +204,9 @@ def _router(arguments: argparse.Namespace, settings: Settings, store: EventStore
         Gmail(credentials, endpoint=settings.gmail_endpoint) as gmail,
         CXone(settings.cxone) as cxone,
     ):
-        yield Router(store, gmail, cxone, label=arguments.label, automatic_type=settings.automatic_type)
+        yield Router(
+            store, gmail, cxone, label=arguments.label, automatic_type=settings.automatic_type
+        )
 
 
 def _watch(router: Router, every: float, stop: threading.Event, show: Callable[[], None]) -> int:
@@ -266,4 +307,6 @@ def _sandbox(arguments: argparse.Namespace) -> int:
 def _must_have(modules: tuple[str, ...]) -> None:
     missing = [name for name in modules if importlib.util.find_spec(name) is None]
     if missing:
-        raise CannotRoute(f"{', '.join(missing)} cannot be found: python -m pip install 'eventlab[mailroom,serve]'")
+        raise CannotRoute(
+            f"{', '.join(missing)} cannot be found: python -m pip install 'eventlab[mailroom,serve]'"
+        )

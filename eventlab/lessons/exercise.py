@@ -10,7 +10,12 @@ from dataclasses import dataclass, field
 from html import escape
 from typing import Any, Final
 
-COLOURS: Final = {"Not attempted": "#595959", "Not yet": "#D55E00", "Right": "#009E73", "Hint": "#0072B2"}
+COLOURS: Final = {
+    "Not attempted": "#595959",
+    "Not yet": "#D55E00",
+    "Right": "#009E73",
+    "Hint": "#0072B2",
+}
 
 
 class Wrong(Exception):
@@ -59,7 +64,9 @@ class Exercise:
     def check(self, answer: Any) -> Note:
         """Judge an answer: not attempted, not yet (and why), or right (and what it means)."""
         if _is_stub(answer):
-            return Note("Not attempted", "put your code in the place of the dots, and run the cell again.")
+            return Note(
+                "Not attempted", "put your code in the place of the dots, and run the cell again."
+            )
         try:
             self.judge(answer)
         except Wrong as wrong:
@@ -82,5 +89,12 @@ class Exercise:
 def _is_stub(answer: Any) -> bool:
     if not isinstance(answer, types.FunctionType):
         return answer is ...
-    steps = [step for step in dis.get_instructions(answer) if step.opname not in ("RESUME", "NOP", "RETURN_VALUE")]
-    return [step.argval for step in steps] in ([None], [...])  # it does nothing but return the dots, or nothing
+    steps = [
+        step
+        for step in dis.get_instructions(answer)
+        if step.opname not in ("RESUME", "NOP", "RETURN_VALUE")
+    ]
+    return [step.argval for step in steps] in (
+        [None],
+        [...],
+    )  # it does nothing but return the dots, or nothing

@@ -65,7 +65,10 @@ class Disk:
     def _always(self) -> bool:
         # A Redis before 7.2: it can only promise that it writes before it answers.
         try:
-            config = {_text(key): _text(value) for key, value in self._node().config_get("append*").items()}
+            config = {
+                _text(key): _text(value)
+                for key, value in self._node().config_get("append*").items()
+            }
         except ResponseError:
             raise NotOnDisk(f"this Redis does not say if it writes to the disk: {REMEDY}") from None
         if (config.get("appendonly"), config.get("appendfsync")) != ("yes", "always"):

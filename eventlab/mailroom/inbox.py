@@ -91,7 +91,9 @@ class Inbox:
         item = self._ledger.load(id)
         if item.status not in ("new", "skipped"):
             return  # another router was faster
-        if isinstance(message, GmailFailed):  # it is in the inbox: that it cannot be read now is no reason to forget it
+        if isinstance(
+            message, GmailFailed
+        ):  # it is in the inbox: that it cannot be read now is no reason to forget it
             item.receive({"date": self._ledger.disk.now()})
         elif message is not None and unwanted(message.label_ids) is None:
             item.receive(found_in(message))

@@ -83,7 +83,12 @@ class Router:
         self._expire()
         return self._ledger.summary(self._send_due(stop or threading.Event()))
 
-    def watch(self, stop: threading.Event, every: float = 30.0, tell: Callable[[Summary], object] = log.info) -> None:
+    def watch(
+        self,
+        stop: threading.Event,
+        every: float = 30.0,
+        tell: Callable[[Summary], object] = log.info,
+    ) -> None:
         """Do a round every so many seconds until ``stop`` is set, and ``tell`` each summary.
 
         While Gmail or Redis is away it waits. Raises ``TokenDead``, and ``NotOnDisk``: a person is needed.
@@ -109,7 +114,9 @@ class Router:
         Example: ``router.resend("18c2a0b1c2d3e4f5")``
         """
         self._ledger.begin()
-        self._ledger.load(id).resend(self._ledger.disk.now())  # asked first, so that no token is fetched in vain
+        self._ledger.load(id).resend(
+            self._ledger.disk.now()
+        )  # asked first, so that no token is fetched in vain
         self._outbox.cxone.sign_in()
         self._ledger.decide(id, lambda item: item.resend(self._ledger.disk.now()))
         log.info("mail %s: sent again by a person's decision", id)
@@ -158,8 +165,12 @@ class Router:
         return "it was told to stop" if stop.is_set() else ""
 
     def _send(self, ids: Sequence[str], stop: threading.Event) -> None:
-        fetched = dict(self._inbox.fetch(ids))  # here and not before: no body is kept, and few are in memory
-        intents = [intent for id in ids if (intent := self._outbox.intend(id, fetched[id])) is not None]
+        fetched = dict(
+            self._inbox.fetch(ids)
+        )  # here and not before: no body is kept, and few are in memory
+        intents = [
+            intent for id in ids if (intent := self._outbox.intend(id, fetched[id])) is not None
+        ]
         if not intents:
             return
         self._outbox.settle(intents)

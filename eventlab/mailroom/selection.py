@@ -42,7 +42,9 @@ def found_in(message: Message) -> Data:
         "domain": message.sender_domain if DOMAIN.fullmatch(message.sender_domain) else "",
         "size": message.size,
         # Of the address no hash: from a list of addresses it would be known. A Message-ID is as good as random.
-        "message_hash": hashlib.sha256(message.message_id.encode("utf-8", "replace")).hexdigest()[:16],
+        "message_hash": hashlib.sha256(message.message_id.encode("utf-8", "replace")).hexdigest()[
+            :16
+        ],
     }
     if message.automatic:
         found["automatic"] = message.automatic.kind

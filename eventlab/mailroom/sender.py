@@ -9,7 +9,13 @@ from typing import Final
 
 from eventlab.errors import CommandRejected, EventLabError
 from eventlab.mailroom.cxone.client import CXone
-from eventlab.mailroom.errors import GmailFailed, NotOnDisk, WorkItemInDoubt, WorkItemRefused, WorkItemUnsent
+from eventlab.mailroom.errors import (
+    GmailFailed,
+    NotOnDisk,
+    WorkItemInDoubt,
+    WorkItemRefused,
+    WorkItemUnsent,
+)
 from eventlab.mailroom.inbox import GONE, Fetched
 from eventlab.mailroom.mail.message import Message
 from eventlab.mailroom.payload import payload_of
@@ -46,7 +52,15 @@ class Outbox:
     """
 
     def __init__(
-        self, ledger: Ledger, cxone: CXone, *, name: str, margin: int, tries: int, pause: int, automatic_type: str
+        self,
+        ledger: Ledger,
+        cxone: CXone,
+        *,
+        name: str,
+        margin: int,
+        tries: int,
+        pause: int,
+        automatic_type: str,
     ) -> None:
         self.name, self.cxone = name, cxone
         self._ledger, self._disk = ledger, ledger.disk
@@ -66,7 +80,9 @@ class Outbox:
                 self._ledger.save(item, item.status if item.status in ("skipped", "held") else "")
                 return None
             latest = now + self._margin
-            attempt = item.submit(router=self.name, now=now, deadline=latest + int(self.cxone.longest_seconds * 1000))
+            attempt = item.submit(
+                router=self.name, now=now, deadline=latest + int(self.cxone.longest_seconds * 1000)
+            )
         except CommandRejected as error:
             log.debug("%s", error)
             return None
@@ -116,7 +132,10 @@ class Outbox:
             self._doubt(intent, f"{type(error).__name__} in {_place(error)}")
         else:
             self.not_let_in = 0
-            return self._ledger.close(id, lambda item: item.accepted(attempt, contact_id)) == "submitted"
+            return (
+                self._ledger.close(id, lambda item: item.accepted(attempt, contact_id))
+                == "submitted"
+            )
         self.not_let_in = 0
         return False
 
@@ -173,4 +192,6 @@ def _place(error: Exception) -> str:
     step = error.__traceback__
     while step is not None and step.tb_next is not None:
         step = step.tb_next
-    return "nowhere" if step is None else f"{step.tb_frame.f_code.co_qualname}, line {step.tb_lineno}"
+    return (
+        "nowhere" if step is None else f"{step.tb_frame.f_code.co_qualname}, line {step.tb_lineno}"
+    )

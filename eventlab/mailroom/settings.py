@@ -47,7 +47,9 @@ class Settings:
     def __post_init__(self) -> None:
         checked_url(self.gmail_endpoint, setting=ENDPOINT)
         if is_loopback(self.gmail_endpoint) and not is_loopback(self.cxone.url):
-            raise BadSetting(ENDPOINT, "it is this machine, and CXone is not: sample mail is not for agents")
+            raise BadSetting(
+                ENDPOINT, "it is this machine, and CXone is not: sample mail is not for agents"
+            )
 
     @property
     def names(self) -> tuple[str, str]:
@@ -68,7 +70,10 @@ class Settings:
         """
         given = {name: env.get(name, "").strip() for name in VARIABLES}
         if not given[TOKEN]:
-            raise BadSetting(TOKEN, f"it is missing: {VARIABLES[TOKEN]} (or try --sandbox, which needs no settings)")
+            raise BadSetting(
+                TOKEN,
+                f"it is missing: {VARIABLES[TOKEN]} (or try --sandbox, which needs no settings)",
+            )
         token, client = Path(given[TOKEN]).expanduser(), given[CLIENT]
         if not client and not token.exists():
             raise BadSetting(CLIENT, f"it is missing: {VARIABLES[CLIENT]}")

@@ -33,12 +33,16 @@ class Summary:
     @property
     def quiet(self) -> bool:
         """True if nothing was new and nothing was done."""
-        return not (self.new or self.submitted or self.held or self.refused or self.skipped or self.problem)
+        return not (
+            self.new or self.submitted or self.held or self.refused or self.skipped or self.problem
+        )
 
     def __str__(self) -> str:
         """One line."""
         done = f"submitted {self.submitted}, held {self.held}, refused {self.refused}, skipped {self.skipped}"
-        line = f"listed {self.listed}, " + (f"new {self.new}: {done}" if self.new else f"nothing new: {done}")
+        line = f"listed {self.listed}, " + (
+            f"new {self.new}: {done}" if self.new else f"nothing new: {done}"
+        )
         if self.twice:
             line += f"; TWICE {self.twice}: CXone holds two work items of the same mail"
         if self.waiting:

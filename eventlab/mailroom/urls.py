@@ -40,6 +40,7 @@ def checked_url(url: str, *, setting: str) -> str:
         raise BadSetting(setting, "it must be a plain URL, without user, query or fragment")
     if parts.scheme == "http" and not is_loopback(url):
         raise BadSetting(
-            setting, f"http is accepted for this machine (127.0.0.1) only: {host} must be spoken to by https"
+            setting,
+            f"http is accepted for this machine (127.0.0.1) only: {host} must be spoken to by https",
         )
     return url.rstrip("/")

@@ -8,7 +8,9 @@ from eventlab.aggregate import Aggregate
 from eventlab.errors import CommandRejected
 from eventlab.events import Data, Event, Recorded
 
-Status = Literal["new", "received", "submitting", "submitted", "refused", "in_doubt", "held", "skipped"]
+Status = Literal[
+    "new", "received", "submitting", "submitted", "refused", "in_doubt", "held", "skipped"
+]
 
 #: Nothing more happens to these by itself, and no person is asked.
 DONE: Final = frozenset({"submitted", "skipped"})
@@ -97,13 +99,17 @@ class WorkItem(Aggregate):
 
     def doubted(self, attempt: int, reason: str) -> None:
         """An attempt that may have arrived, or not."""
-        if self.status == "submitting" and attempt == self.attempt:  # else somebody already knows more, or as little
+        if (
+            self.status == "submitting" and attempt == self.attempt
+        ):  # else somebody already knows more, or as little
             self.record("in_doubt", {"attempt": attempt, "reason": reason})
 
     def expire(self, now: int) -> None:
         """Hold what another router was about to send, and of which it has not said what came before its deadline."""
         self._must_be_over(now)
-        reason = f"router {self.router} was to send it, and has not said by its deadline what came of it"
+        reason = (
+            f"router {self.router} was to send it, and has not said by its deadline what came of it"
+        )
         self.record("in_doubt", {"attempt": self.attempt, "reason": reason})
 
     def postpone(self, reason: str, *, again: int, limit: int) -> None:
@@ -131,7 +137,9 @@ class WorkItem(Aggregate):
         if self.status == "submitting":
             self.expire(now)
         if self.status not in ("in_doubt", "held"):
-            raise self._no("CXone refused it" if self.status == "refused" else _NOT_OPEN[self.status])
+            raise self._no(
+                "CXone refused it" if self.status == "refused" else _NOT_OPEN[self.status]
+            )
         self.record("confirmed", {"contact_id": contact_id})
 
     # ------------------------------------------------------------------------------------------------------- state
@@ -152,7 +160,11 @@ class WorkItem(Aggregate):
                 self.open.append(self.attempt)
             case "submitted":
                 self._known(data)
-                self.status, self.contact_id, self.reason = "submitted", data["contact_id"] or self.contact_id, ""
+                self.status, self.contact_id, self.reason = (
+                    "submitted",
+                    data["contact_id"] or self.contact_id,
+                    "",
+                )
                 self.taken += 1
             case "confirmed":
                 self._known(data)
@@ -160,7 +172,10 @@ class WorkItem(Aggregate):
             case "late":
                 self._known(data)
                 if data["outcome"] == "submitted":
-                    self.taken, self.contact_id = self.taken + 1, self.contact_id or data["contact_id"]
+                    self.taken, self.contact_id = (
+                        self.taken + 1,
+                        self.contact_id or data["contact_id"],
+                    )
             case "unsent":
                 self._known(data)
                 self.status, self.due = "received", data["again"]
@@ -188,7 +203,9 @@ class WorkItem(Aggregate):
         else:
             self.record(type, data)
 
-    def _nothing_came(self, reason: str, again: int, limit: int | None) -> tuple[str, dict[str, Any]]:
+    def _nothing_came(
+        self, reason: str, again: int, limit: int | None
+    ) -> tuple[str, dict[str, Any]]:
         if limit is None:
             return "unsent", {"reason": reason, "again": again, "counted": False}
         if self.tries + 1 < limit:
@@ -204,7 +221,9 @@ class WorkItem(Aggregate):
             raise self._no(f"it is {self.status}: no router is about to send it")
         if now <= self.deadline:
             left = _seconds(self.deadline - now)
-            raise self._no(f"router {self.router} may still be sending it: wait for its deadline, {left} from now")
+            raise self._no(
+                f"router {self.router} may still be sending it: wait for its deadline, {left} from now"
+            )
 
     def _no(self, reason: str) -> WorkItemRule:
         return WorkItemRule(self.id, self.status, reason)

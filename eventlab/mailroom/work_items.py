@@ -124,5 +124,11 @@ class Ledger:
         self.counts["refused"] += event.type == "refused"
         self.counts["held"] += event.type in ("held", "in_doubt")
         reason = f": {item.reason}" if item.reason else ""
-        log.log(logging.INFO if taken else logging.WARNING, "mail %s: %s%s", item.id, item.status, reason)
+        log.log(
+            logging.INFO if taken else logging.WARNING,
+            "mail %s: %s%s",
+            item.id,
+            item.status,
+            reason,
+        )
         return "submitted" if taken else event.type

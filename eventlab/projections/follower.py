@@ -42,12 +42,19 @@ class Follower:
     """What a Projector and a Rebuild have in common: read by position, fold, write it all in one transaction."""
 
     def __init__(
-        self, store: EventStore, mongo: Database[dict[str, Any]], view: View, *, batch_size: int = 5000
+        self,
+        store: EventStore,
+        mongo: Database[dict[str, Any]],
+        view: View,
+        *,
+        batch_size: int = 5000,
     ) -> None:
         self.store, self.mongo, self.view, self.name = store, mongo, view, view.name
         self.position: str | None = None  # unknown until it is read
         self._batch_size = self._size = batch_size
-        self._states = mongo.get_collection(STATES, read_concern=ReadConcern("majority"), write_concern=MAJORITY)
+        self._states = mongo.get_collection(
+            STATES, read_concern=ReadConcern("majority"), write_concern=MAJORITY
+        )
         self._session = ProjectorSession(mongo, view.name)
         self._stuck: tuple[object, float] | None = None
         self._said = ""
@@ -77,7 +84,13 @@ class Follower:
         more = min(self._batch_size, 2 * self._size)
         self._size = more if took <= SLOW_SECONDS else max(1, int(good * SLOW_SECONDS / took))
         if good:
-            log.debug("view %s: %d events up to %s in %.0f ms", self.name, good, self.position, took * 1000)
+            log.debug(
+                "view %s: %d events up to %s in %.0f ms",
+                self.name,
+                good,
+                self.position,
+                took * 1000,
+            )
         return good
 
     def catch_up(self) -> int:
@@ -140,7 +153,9 @@ class Follower:
             try:
                 self.view.apply(event, changes)
             except Exception as error:  # noqa: BLE001 - a view is its author's code: whatever it raises stops it here
-                changes, good, _ = self._fold(events[:number])  # anew, without what the failed one left behind
+                changes, good, _ = self._fold(
+                    events[:number]
+                )  # anew, without what the failed one left behind
                 return changes, good, error
         return changes, len(events), None
 
@@ -149,7 +164,9 @@ class Follower:
         folded = ((id, change.update()) for id, change in changes.items())
         updates = [UpdateOne({"_id": id}, update, upsert=True) for id, update in folded if update]
         moved = self._transact({"position": old, "fence": None}, {"position": new}, updates)
-        self.position = new if moved else None  # None: who moved it, this one perhaps, is written in MongoDB
+        self.position = (
+            new if moved else None
+        )  # None: who moved it, this one perhaps, is written in MongoDB
         if moved:
             self._show(new)
         return moved
@@ -158,7 +175,9 @@ class Follower:
         session = self._session.get()
         try:
             with session.start_transaction(write_concern=MAJORITY):
-                moved = self._states.update_one({"_id": self.name} | old, {"$set": new}, session=session).matched_count
+                moved = self._states.update_one(
+                    {"_id": self.name} | old, {"$set": new}, session=session
+                ).matched_count
                 if moved and updates:
                     self.mongo[self.name].bulk_write(updates, ordered=False, session=session)
         except PyMongoError as error:
@@ -166,7 +185,9 @@ class Follower:
             if code == NO_TRANSACTIONS:
                 raise NoReplicaSet from error
             self.position = None
-            if isinstance(error, OUTAGES) or not (code == INTERRUPTED or any(map(error.has_error_label, RETRYABLE))):
+            if isinstance(error, OUTAGES) or not (
+                code == INTERRUPTED or any(map(error.has_error_label, RETRYABLE))
+            ):
                 raise
             self._size = max(1, self._size // 2)
             self._yield_or_free(old)
@@ -175,7 +196,9 @@ class Follower:
         return bool(moved)
 
     def _yield_or_free(self, old: object) -> None:
-        if self._is_stuck(old, STUCK_SECONDS * random.uniform(1, 3)):  # two slow ones must not end each other in turn
+        if self._is_stuck(
+            old, STUCK_SECONDS * random.uniform(1, 3)
+        ):  # two slow ones must not end each other in turn
             self._session.end_others()
         time.sleep(random.uniform(0, RETRY_SECONDS))
 
@@ -194,7 +217,9 @@ class Follower:
     def _state_now(self) -> dict[str, Any]:
         found = self._states.find_one({"_id": self.name})
         if found is None:
-            self._states.update_one({"_id": self.name}, {"$setOnInsert": {"position": START}}, upsert=True)
+            self._states.update_one(
+                {"_id": self.name}, {"$setOnInsert": {"position": START}}, upsert=True
+            )
         return found or {"position": START}
 
     def _unfenced(self) -> dict[str, Any] | None:
@@ -207,7 +232,9 @@ class Follower:
             self._finish(fence, state["swap"])
         elif self._is_stuck(fence, FENCE_SECONDS):
             self._session.end_others()
-            self._states.update_one({"_id": self.name, "fence": fence, "swap": None}, {"$unset": {"fence": 1}})
+            self._states.update_one(
+                {"_id": self.name, "fence": fence, "swap": None}, {"$unset": {"fence": 1}}
+            )
         time.sleep(RETRY_SECONDS)
         return None
 
@@ -241,7 +268,9 @@ class Follower:
             if "NOGROUP" not in str(error):
                 log.warning("view %s: its position cannot be shown in Redis: %s", self.name, error)
                 return
-            with contextlib.suppress(redis_errors.ResponseError):  # another one was faster; the next one shows it right
+            with contextlib.suppress(
+                redis_errors.ResponseError
+            ):  # another one was faster; the next one shows it right
                 redis.xgroup_create(stream, self.name, position)
 
     def _stand_by(self, stop: threading.Event, poll_interval: float) -> None:

@@ -86,7 +86,9 @@ class Projector(Follower):
             entries = CategoryStream(self.store.redis, self.store.keys).entries(after=now, limit=1)
             following = next((at.decode() for at, _ in entries), "no event")
             if following != checked_position(position):
-                raise InvalidName(f"view {self.name!r} stands in front of {following}, not of {position}")
+                raise InvalidName(
+                    f"view {self.name!r} stands in front of {following}, not of {position}"
+                )
             if self._write(Changes(), now, position):
                 return
             while self._unfenced() is None:  # a rebuild stands before its swap

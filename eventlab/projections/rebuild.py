@@ -52,7 +52,9 @@ class Rebuild(Follower):
             if self.store.head() != START:
                 self._show(START)  # from here on no trim passes us
             total = self.store.redis.xlen(self.store.keys.stream)
-            with tqdm(total=total, desc=self._live.name, unit=" events", disable=not progress) as self._bar:
+            with tqdm(
+                total=total, desc=self._live.name, unit=" events", disable=not progress
+            ) as self._bar:
                 self.catch_up()
                 while not self._swap():
                     pass
@@ -71,7 +73,9 @@ class Rebuild(Follower):
     def _swap(self) -> bool:
         live = self._live
         while not live._transact({"fence": {"$in": [None, self.name]}}, {"fence": self.name}, []):
-            while live._unfenced() is None:  # nothing between: its patience is counted from look to look
+            while (
+                live._unfenced() is None
+            ):  # nothing between: its patience is counted from look to look
                 pass
         self.catch_up()
         if not self._decide():
@@ -82,7 +86,10 @@ class Rebuild(Follower):
 
     def _decide(self) -> bool:
         session = self._session.get()
-        swap, fenced = {"$set": {"swap": self.position}}, {"_id": self._live.name, "fence": self.name}
+        swap, fenced = (
+            {"$set": {"swap": self.position}},
+            {"_id": self._live.name, "fence": self.name},
+        )
         try:
             with session.start_transaction(write_concern=MAJORITY):
                 # Who clears this rebuild away deletes its state first: so either he does, or the swap is decided.
@@ -109,10 +116,16 @@ class Rebuild(Follower):
 
     def _copy_indexes(self) -> None:
         self.mongo.create_collection(self.name)
-        self._states.insert_one({"_id": self.name, "position": START})  # before the indexes: a clearing would lose them
+        self._states.insert_one(
+            {"_id": self.name, "position": START}
+        )  # before the indexes: a clearing would lose them
         for name, index in self.mongo[self._live.name].index_information().items():
             if name != "_id_":
-                options = {option: value for option, value in index.items() if option not in ("key", "v", "ns")}
+                options = {
+                    option: value
+                    for option, value in index.items()
+                    if option not in ("key", "v", "ns")
+                }
                 self.mongo[self.name].create_index(index["key"], name=name, **options)
 
     def _state_now(self) -> dict[str, Any]:
@@ -125,11 +138,16 @@ class Rebuild(Follower):
         if position == START:
             super()._show(position)
         else:
-            with contextlib.suppress(ResponseError):  # whoever clears this rebuild away takes the group, for good
+            with contextlib.suppress(
+                ResponseError
+            ):  # whoever clears this rebuild away takes the group, for good
                 self.store.redis.xgroup_setid(self.store.category, self.name, position)
 
     def _read(self, position: str) -> list[Recorded]:
-        if self._logs_at not in ("", position):  # a batch failed: what it took from the logs is needed again
+        if self._logs_at not in (
+            "",
+            position,
+        ):  # a batch failed: what it took from the logs is needed again
             self._logs, self._logs_at = self._own_logs(position), position
         if events := self._next_of_logs(position):
             return events
@@ -149,8 +167,12 @@ class Rebuild(Follower):
 
     def _own_logs(self, after: str) -> Iterator[Recorded]:
         """Every event after a position from the own logs, in commit order, up to the newest at this moment."""
-        head = order(self.store.head())  # first: of what comes later some logs would show more than others
-        logs = heapq.merge(*map(self._own_log, self.store.ids()), key=lambda event: order(event.position))
+        head = order(
+            self.store.head()
+        )  # first: of what comes later some logs would show more than others
+        logs = heapq.merge(
+            *map(self._own_log, self.store.ids()), key=lambda event: order(event.position)
+        )
         old = takewhile(lambda event: order(event.position) <= head, logs)
         return (event for event in old if order(event.position) > order(after))
 

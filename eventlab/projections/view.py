@@ -36,11 +36,16 @@ class Change:
     def _only(self, field: str, its: Mapping[str, Any]) -> None:
         for other in (self._inc, self._set, self._push):
             if other is not its and field in other:
-                raise ValueError(f"field {field!r}: MongoDB takes one of inc, set and push for a field, not two")
+                raise ValueError(
+                    f"field {field!r}: MongoDB takes one of inc, set and push for a field, not two"
+                )
 
     def update(self) -> dict[str, Any]:
         """The change as a MongoDB update."""
-        pushes = {field: {"$each": values[-keep:], "$slice": -keep} for field, (values, keep) in self._push.items()}
+        pushes = {
+            field: {"$each": values[-keep:], "$slice": -keep}
+            for field, (values, keep) in self._push.items()
+        }
         parts = {"$inc": self._inc, "$set": self._set, "$push": pushes}
         return {operator: fields for operator, fields in parts.items() if fields}
 

@@ -88,7 +88,11 @@ class FaultyApp:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request (ASGI)."""
-        fault = self._faults.take(f"{scope['method']} {scope['path']}") if scope["type"] == "http" else None
+        fault = (
+            self._faults.take(f"{scope['method']} {scope['path']}")
+            if scope["type"] == "http"
+            else None
+        )
         if fault is None:
             await self._app(scope, receive, send)
             return

@@ -43,7 +43,9 @@ class Sample:
 def _all() -> tuple[Sample, ...]:
     folder = files("eventlab.sandbox") / "sample_mails"
     stored = {
-        item.name.removesuffix(".eml"): item.read_bytes() for item in folder.iterdir() if item.name[-4:] == ".eml"
+        item.name.removesuffix(".eml"): item.read_bytes()
+        for item in folder.iterdir()
+        if item.name[-4:] == ".eml"
     }
     made = {name: make() for name, make in MADE.items()}
     return tuple(_sample(name, raw) for name, raw in sorted((stored | made).items()))
@@ -62,7 +64,12 @@ def _sample(name: str, raw: bytes) -> Sample:
     number = int(name.partition("-")[0])
     labels = LABELS.get(name, INBOX)
     return Sample(
-        name, raw, labels, FIRST_MOMENT + (number - 1) * SEVEN_MINUTES, _id(REPLIES.get(name, number)), _id(number)
+        name,
+        raw,
+        labels,
+        FIRST_MOMENT + (number - 1) * SEVEN_MINUTES,
+        _id(REPLIES.get(name, number)),
+        _id(number),
     )
 
 
@@ -80,37 +87,56 @@ def _mail(sender: str, subject: str, rest: str) -> bytes:
 
 def _long_text() -> bytes:
     lines = "".join(f"{n:05} äöü 漢字 this line is one of very many\n" for n in range(6000))
-    return _mail("Writer <writer@example.com>", "a long letter", f"Content-Type: text/plain; charset=utf-8\n\n{lines}")
+    return _mail(
+        "Writer <writer@example.com>",
+        "a long letter",
+        f"Content-Type: text/plain; charset=utf-8\n\n{lines}",
+    )
 
 
 def _deep_mails() -> bytes:
     """Make a mail in a mail in a mail, deeper than Python's stack."""
-    return _mail("Matryoshka <doll@example.org>", "deep", "Content-Type: message/rfc822\n\n" * 3000 + "the core\n")
+    return _mail(
+        "Matryoshka <doll@example.org>",
+        "deep",
+        "Content-Type: message/rfc822\n\n" * 3000 + "the core\n",
+    )
 
 
 def _many_parts() -> bytes:
     parts = "".join(f"--p\nContent-Type: text/plain\n\npart {n}\n" for n in range(3000))
     return _mail(
-        "Splitter <split@example.net>", "many parts", f"Content-Type: multipart/mixed; boundary=p\n\n{parts}--p--\n"
+        "Splitter <split@example.net>",
+        "many parts",
+        f"Content-Type: multipart/mixed; boundary=p\n\n{parts}--p--\n",
     )
 
 
 def _deep_html() -> bytes:
     nest = "<table><tr><td><div>" * 2000
     return _mail(
-        "Nest <nest@example.com>", "deep HTML", f"Content-Type: text/html\n\n{nest}words at the bottom of a nest\n"
+        "Nest <nest@example.com>",
+        "deep HTML",
+        f"Content-Type: text/html\n\n{nest}words at the bottom of a nest\n",
     )
 
 
 def _long_html() -> bytes:
-    rows = "".join(f"<tr><td>row {n}</td><td style='color:#123'>{n * 7} pieces</td></tr>\n" for n in range(4000))
+    rows = "".join(
+        f"<tr><td>row {n}</td><td style='color:#123'>{n * 7} pieces</td></tr>\n"
+        for n in range(4000)
+    )
     table = f"<table>{rows}</table>"
-    return _mail("List <list@example.org>", "long HTML", f"Content-Type: text/html; charset=utf-8\n\n{table}")
+    return _mail(
+        "List <list@example.org>", "long HTML", f"Content-Type: text/html; charset=utf-8\n\n{table}"
+    )
 
 
 def _many_recipients() -> bytes:
     to = ",\n ".join(f"person{n}@example.net" for n in range(5000))
-    return _mail("Organiser <organiser@example.net>", "all of you", f"Cc: {to}\n\nYou are all invited.\n")
+    return _mail(
+        "Organiser <organiser@example.net>", "all of you", f"Cc: {to}\n\nYou are all invited.\n"
+    )
 
 
 def _large_attachment() -> bytes:
@@ -124,7 +150,11 @@ def _large_attachment() -> bytes:
 
 def _many_lines() -> bytes:
     """Make what no one would read, and no parser should: a program ran wild."""
-    return _mail("Wild Program <wild@example.org>", "lines and lines", "\nIt goes on like this:\n" + "\n" * 160_000)
+    return _mail(
+        "Wild Program <wild@example.org>",
+        "lines and lines",
+        "\nIt goes on like this:\n" + "\n" * 160_000,
+    )
 
 
 MADE: Final[Mapping[str, Callable[[], bytes]]] = {

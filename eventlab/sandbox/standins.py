@@ -29,14 +29,18 @@ class StandIns:
     ...     router_settings = both.settings()
     """
 
-    def __init__(self, *, mails: Iterable[Sample] | None = None, gmail_port: int = 0, cxone_port: int = 0) -> None:
+    def __init__(
+        self, *, mails: Iterable[Sample] | None = None, gmail_port: int = 0, cxone_port: int = 0
+    ) -> None:
         self.gmail = gmail.create_app(mails, consent="allow")
         self.cxone = cxone.create_app(html_of=self._html_of)
         self._closing = ExitStack()
         with ExitStack() as undo:
             self.gmail_url = undo.enter_context(Serving(self.gmail.app, port=gmail_port)).url
             self.cxone_url = undo.enter_context(Serving(self.cxone.app, port=cxone_port)).url
-            folder = Path(undo.enter_context(tempfile.TemporaryDirectory(prefix="eventlab-sandbox-")))
+            folder = Path(
+                undo.enter_context(tempfile.TemporaryDirectory(prefix="eventlab-sandbox-"))
+            )
             self._client = self.gmail.write_client(folder / "client.json", self.gmail_url)
             self._token = self.gmail.write_token(folder / "token.json", self.gmail_url, modify=True)
             self._closing = undo.pop_all()
@@ -82,7 +86,12 @@ class StandIns:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
         self.close()
 
     def _html_of(self, work_item_id: str) -> str | None:

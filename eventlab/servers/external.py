@@ -29,7 +29,9 @@ def own_redis(url: str) -> redis.Redis:
     try:
         node = redis.Redis.from_url(url, decode_responses=True)
     except ValueError:  # its words may hold a part of the password
-        raise ServerUnreachable(REDIS_URL, "cannot be used: that is no URL; percent-encode the password") from None
+        raise ServerUnreachable(
+            REDIS_URL, "cannot be used: that is no URL; percent-encode the password"
+        ) from None
     try:
         info = _attempt(REDIS_URL, lambda: node.info("server") | node.info("cluster"))
         version = str(info["redis_version"])
@@ -53,13 +55,17 @@ def own_mongodb(url: str) -> Client:
     Example: ``own_mongodb("mongodb+srv://me:secret@example.mongodb.net")``
     """
     patience: dict[str, Any] = (
-        {} if "serverselectiontimeoutms" in url.lower() else {"serverSelectionTimeoutMS": PATIENCE_MS}
+        {}
+        if "serverselectiontimeoutms" in url.lower()
+        else {"serverSelectionTimeoutMS": PATIENCE_MS}
     )
     client: Client = _attempt(MONGODB_URL, lambda: pymongo.MongoClient(url, **patience))
     try:
         hello = _attempt(MONGODB_URL, lambda: client.admin.command("hello"))
         if "setName" not in hello and hello.get("msg") != "isdbgrid":
-            raise ServerUnreachable(MONGODB_URL, "is no replica set, and so knows no transactions: see rs.initiate()")
+            raise ServerUnreachable(
+                MONGODB_URL, "is no replica set, and so knows no transactions: see rs.initiate()"
+            )
     except ServerUnreachable:
         client.close()
         raise

@@ -60,7 +60,9 @@ def mongod_answers(path: str) -> bool:
     if not listens(path):
         return False  # a MongoClient would look again every half second
     client: replica_set.Client
-    with pymongo.MongoClient(replica_set.socket_url(path), serverSelectionTimeoutMS=int(PATIENCE * 1000)) as client:
+    with pymongo.MongoClient(
+        replica_set.socket_url(path), serverSelectionTimeoutMS=int(PATIENCE * 1000)
+    ) as client:
         try:
             return replica_set.is_primary(client)
         except PyMongoError:

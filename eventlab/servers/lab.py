@@ -32,7 +32,12 @@ class Lab:
     """
 
     def __init__(
-        self, redis: redis.Redis, mongo: Database[dict[str, Any]], *, sockets: Mapping[str, str], data: Path | None
+        self,
+        redis: redis.Redis,
+        mongo: Database[dict[str, Any]],
+        *,
+        sockets: Mapping[str, str],
+        data: Path | None,
     ) -> None:
         self.redis = redis
         self.mongo = mongo
@@ -51,7 +56,12 @@ class Lab:
         """Use the Lab for the length of a block."""
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
         """Close it."""
         self.close()
 
@@ -75,7 +85,11 @@ class Lab:
     def _condition(self, name: str, kind: str) -> str:
         if name not in self._sockets:
             return "your own"
-        return f"running ({kind})" if health.listens(self._sockets[name]) else "stopped: connect() again"
+        return (
+            f"running ({kind})"
+            if health.listens(self._sockets[name])
+            else "stopped: connect() again"
+        )
 
 
 def connect(data: Path | str | None = None) -> Lab:
@@ -107,7 +121,9 @@ def connect(data: Path | str | None = None) -> Lab:
 
 
 def _hang_up(client: replica_set.Client) -> None:
-    with pymongo.timeout(FAREWELL):  # it says goodbye to the server, and would wait for one that is gone
+    with pymongo.timeout(
+        FAREWELL
+    ):  # it says goodbye to the server, and would wait for one that is gone
         client.close()
 
 

@@ -13,7 +13,9 @@ from pathlib import Path
 
 LEASE = "lease"
 
-Key = tuple[int, Path]  # a forked child has another process id, so it finds no lease of its own and takes one
+Key = tuple[
+    int, Path
+]  # a forked child has another process id, so it finds no lease of its own and takes one
 _mutex = threading.Lock()
 _held: dict[Key, tuple[int, int]] = {}  # the open file, and how many Labs share it
 
@@ -61,7 +63,10 @@ class Watch:
         """Say whether some process holds the lease."""
         try:
             fcntl.lockf(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except (BlockingIOError, PermissionError):  # which of the two is left to the system by POSIX
+        except (
+            BlockingIOError,
+            PermissionError,
+        ):  # which of the two is left to the system by POSIX
             return True
         fcntl.lockf(self._fd, fcntl.LOCK_UN)
         return False

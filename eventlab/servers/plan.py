@@ -61,4 +61,6 @@ def _grace() -> float:
     try:
         return float(text)
     except ValueError as error:
-        raise ServersFailed(f"{GRACE_VARIABLE}={text!r}: give a number of seconds, such as {GRACE}") from error
+        raise ServersFailed(
+            f"{GRACE_VARIABLE}={text!r}: give a number of seconds, such as {GRACE}"
+        ) from error

@@ -76,7 +76,9 @@ def end_leftover(server: Server, data: Path) -> None:
     while lock.is_held(path) and (waited := time.monotonic() - start) < 2 * PATIENCE:
         # The lock is held, so the process id in the file is the holder's and nobody else's.
         overdue = waited > PATIENCE
-        with contextlib.suppress(ProcessLookupError, ValueError):  # it just died; or died before its id was written
+        with contextlib.suppress(
+            ProcessLookupError, ValueError
+        ):  # it just died; or died before its id was written
             os.kill(int(path.read_text("utf-8")), signal.SIGKILL if overdue else signal.SIGTERM)
         _wait(lambda: not lock.is_held(path), ASK_AGAIN)
 

@@ -63,7 +63,9 @@ def _running_or_started(data: Path, wanted: Collection[str]) -> Running:
             return _with_all(running, wanted, data)
         # It is about to stop, for no one's use or for a dead server; or it still starts, and its starter was killed.
         if time.monotonic() > end:
-            raise ServersFailed(f"the supervisor of {data} neither runs nor ends\n{_last_words(data)}")
+            raise ServersFailed(
+                f"the supervisor of {data} neither runs nor ends\n{_last_words(data)}"
+            )
         time.sleep(lock.PAUSE)
     state.clear(data)
     return _started(data, wanted)
@@ -94,7 +96,11 @@ def _started(data: Path, wanted: Collection[str]) -> Running:
         )
     running = state.read(data)
     if running is None:
-        said = json.loads(done.stdout) if done.stdout else {"error": "the supervisor ended before it could say why"}
+        said = (
+            json.loads(done.stdout)
+            if done.stdout
+            else {"error": "the supervisor ended before it could say why"}
+        )
         answer = said.get("error", "one of them ended at once")
         words = _last_words(data)
         raise ServersFailed(f"the servers did not start: {answer}\n{words}{_remedy(plan, words)}")

@@ -49,7 +49,9 @@ def main() -> None:
 
 
 def _stop(_signal: int, _frame: FrameType | None) -> None:
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough: stopping must not be interrupted
+    signal.signal(
+        signal.SIGTERM, signal.SIG_IGN
+    )  # once is enough: stopping must not be interrupted
     raise Stop
 
 
@@ -106,7 +108,9 @@ def _await(process: Process, is_ready: Callable[[], bool]) -> None:
 
 
 def _answer(answer: dict[str, object]) -> None:
-    with contextlib.suppress(BrokenPipeError):  # the starter was killed meanwhile; the next one finds the state
+    with contextlib.suppress(
+        BrokenPipeError
+    ):  # the starter was killed meanwhile; the next one finds the state
         os.write(sys.stdout.fileno(), json.dumps(answer).encode())
     # The starter waits for the end of the answer, and whoever holds this process's input and output.
     nothing = os.open(os.devnull, os.O_RDWR)
@@ -119,7 +123,9 @@ def _watch(plan: Plan, processes: list[Process]) -> None:
     watch = Watch(plan.data)
     wanted_at = time.monotonic()
     # A logout or a cleaner of /tmp may take the sockets away: nobody could come in any more, and nobody start anew.
-    while all(process.status() is None and Path(process.server.socket).exists() for process in processes):
+    while all(
+        process.status() is None and Path(process.server.socket).exists() for process in processes
+    ):
         time.sleep(LOOK)
         if watch.is_deleted():
             # There is nothing to keep, and an orderly stop would write into a new directory of the same name.

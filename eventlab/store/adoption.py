@@ -67,7 +67,9 @@ def _check_next(event: Recorded, versions: Counter[str]) -> None:
     expected = versions[event.id]
     if event.version != expected:
         fault = "is doubled" if event.version < expected else f"comes where {expected} is missing"
-        reason = f"version {event.version} {fault}; mend the stream, or adopt(renumber=True) counts anew"
+        reason = (
+            f"version {event.version} {fault}; mend the stream, or adopt(renumber=True) counts anew"
+        )
         raise AdoptionRefused(reason, event.position, event.id, event.version, expected)
 
 
@@ -76,7 +78,10 @@ def _write(redis: Any, write: Script, log: bytes, events: list[Recorded]) -> Non
     for event in events:
         row = Row(event.position, event.type, event.data, NO_TOKEN, event.meta)
         # meta is there only when the caller gave some
-        args += (event.position, encode_json(row if event.meta else [row.position, row.type, row.data, row.token]))
+        args += (
+            event.position,
+            encode_json(row if event.meta else [row.position, row.type, row.data, row.token]),
+        )
     wrong = write(redis, [log], args)
     if wrong:
         event = events[wrong - events[0].version]

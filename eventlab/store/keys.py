@@ -23,7 +23,9 @@ class Keys:
     def __init__(self, category: str) -> None:
         self.stream = checked_name(category, "category")
         if b"{" in self.stream or b"}" in self.stream:
-            raise InvalidName(f"category {category!r}: braces are how Redis Cluster finds a slot, leave them out")
+            raise InvalidName(
+                f"category {category!r}: braces are how Redis Cluster finds a slot, leave them out"
+            )
         self._tag = b"{%b}" % self.stream
         self.ids = self._tag + b"/ids"
         self.trimmed = self._tag + b"/trimmed"
@@ -44,7 +46,10 @@ class Keys:
 
     def subscription(self, name: str) -> list[bytes]:
         """What a subscription keeps beside its group: when events are due again, those that failed, those parked."""
-        return [b"%b/%b:%b" % (self._tag, what, checked_name(name, "name")) for what in (b"due", b"failed", b"parked")]
+        return [
+            b"%b/%b:%b" % (self._tag, what, checked_name(name, "name"))
+            for what in (b"due", b"failed", b"parked")
+        ]
 
     def beside(self, key: bytes) -> bytes:
         """Where the successor of a key is built, before it takes its place."""
@@ -62,9 +67,13 @@ def checked_name(name: str, what: str) -> bytes:
     try:
         text = name.encode()
     except UnicodeEncodeError as error:
-        raise InvalidName(f"{what} {name!r}: half a character (a lone surrogate) cannot be stored") from error
+        raise InvalidName(
+            f"{what} {name!r}: half a character (a lone surrogate) cannot be stored"
+        ) from error
     if len(text) > MAX_NAME_BYTES:
-        raise InvalidName(f"{what} {name[:20]!r}…: {len(text)} bytes are over the limit of {MAX_NAME_BYTES}")
+        raise InvalidName(
+            f"{what} {name[:20]!r}…: {len(text)} bytes are over the limit of {MAX_NAME_BYTES}"
+        )
     return text
 
 
@@ -79,7 +88,9 @@ def checked_position(position: str) -> str:
     """A position; raises InvalidName if it is none."""
     number = isinstance(position, str) and re.fullmatch(r"\d{1,20}(-\d{1,20})?", position, re.ASCII)
     if not number or max(order(position)) >= 2**64:
-        raise InvalidName(f"position {position!r}: expected milliseconds-sequence, such as 1551312621884-0")
+        raise InvalidName(
+            f"position {position!r}: expected milliseconds-sequence, such as 1551312621884-0"
+        )
     return position
 
 

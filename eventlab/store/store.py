@@ -19,8 +19,23 @@ import msgspec
 from redis import Redis
 from redis.cluster import RedisCluster
 
-from eventlab.errors import IdempotencyKeyReused, InvalidName, NotAdopted, TokenReused, VersionConflict
-from eventlab.events import Batch, Event, Recorded, Row, decode_entry, decode_rows, encode_batch, encode_json
+from eventlab.errors import (
+    IdempotencyKeyReused,
+    InvalidName,
+    NotAdopted,
+    TokenReused,
+    VersionConflict,
+)
+from eventlab.events import (
+    Batch,
+    Event,
+    Recorded,
+    Row,
+    decode_entry,
+    decode_rows,
+    encode_batch,
+    encode_json,
+)
 from eventlab.store import adoption
 from eventlab.store.keys import START, Keys, checked_counts, checked_name, checked_position
 from eventlab.store.scripts import RAW, Script
@@ -135,10 +150,14 @@ class EventStore:
         if isinstance(expected, Expected):
             return self._append_loosely(request, expected, given=token is not None)
         if isinstance(expected, bool) or not isinstance(expected, int) or not 0 <= expected < 2**53:
-            raise InvalidName(f"expected={expected!r}: give a version (0 or more), NEW, EXISTS or ANY")
+            raise InvalidName(
+                f"expected={expected!r}: give a version (0 or more), NEW, EXISTS or ANY"
+            )
         return self._append_at(request, expected)
 
-    def _append_loosely(self, request: Append, expected: Expected, *, given: bool) -> list[Recorded]:
+    def _append_loosely(
+        self, request: Append, expected: Expected, *, given: bool
+    ) -> list[Recorded]:
         # A loop over the exact form: so a repeat is known by its place, as there. A given token may be of an earlier
         # call, and stand anywhere below.
         version, searched = self.version(request.id), 0
@@ -162,7 +181,10 @@ class EventStore:
         args = [expected, encode_json(request.token), prefix, batch.width, time]
         if request.idempotency_key is not None:
             keys.append(self.keys.once(id, request.idempotency_key))
-            args += (encode_json(Once(request.fingerprint, expected, len(batch.events))), ONCE_SECONDS)
+            args += (
+                encode_json(Once(request.fingerprint, expected, len(batch.events))),
+                ONCE_SECONDS,
+            )
         answer = self._append(self.redis, keys, args + batch.texts)
         if isinstance(answer, bytes):
             return _recorded(id, batch.events, expected, answer)
@@ -176,16 +198,22 @@ class EventStore:
                 raise VersionConflict(request.id, expected, actual)
             case [b"once", value]:
                 assert request.idempotency_key is not None
-                return self._first_result(request.id, request.idempotency_key, value, request.fingerprint)
+                return self._first_result(
+                    request.id, request.idempotency_key, value, request.fingerprint
+                )
             case _:
                 raise NotAdopted(self.category)
 
     def _repeated(self, request: Append, after: int) -> list[Recorded]:
         count, before = len(request.batch.events), min(after, 1)
-        around = self._rows(request.id, after - before, before + count + 1)  # and its neighbours: it must be the whole
+        around = self._rows(
+            request.id, after - before, before + count + 1
+        )  # and its neighbours: it must be the whole
         rows = around[before : before + count]
         found = [(row.token, row.type, row.data, row.meta) for row in rows]
-        asked = [(request.token, event.type, event.data, event.meta) for event in request.batch.events]
+        asked = [
+            (request.token, event.type, event.data, event.meta) for event in request.batch.events
+        ]
         if found != asked or count != sum(row.token == request.token for row in around):
             raise TokenReused(request.id, after + 1)
         return self._lifted(request.id, rows, after)
@@ -206,7 +234,9 @@ class EventStore:
         value = self.redis.execute_command("GET", self.keys.once(id, key), **RAW)
         return None if value is None else self._first_result(id, key, value, fingerprint)
 
-    def _first_result(self, id: str, key: str, value: bytes, fingerprint: str | None) -> list[Recorded]:
+    def _first_result(
+        self, id: str, key: str, value: bytes, fingerprint: str | None
+    ) -> list[Recorded]:
         first = msgspec.json.decode(value, type=Once)
         if fingerprint is not None and first.fingerprint != fingerprint:
             raise IdempotencyKeyReused(id, key)
@@ -214,7 +244,9 @@ class EventStore:
 
     # ------------------------------------------------------------------- read
 
-    def read(self, id: str, *, after: int = 0, limit: int | None = None, reverse: bool = False) -> list[Recorded]:
+    def read(
+        self, id: str, *, after: int = 0, limit: int | None = None, reverse: bool = False
+    ) -> list[Recorded]:
         """The events of one aggregate with versions above ``after``, oldest first, or newest first with ``reverse``.
 
         An aggregate that is not there has no events. Raises InvalidName, NotAdopted, CorruptEvent.

@@ -25,7 +25,9 @@ class CategoryStream:
         self._key = keys.stream
         self._trim = Script("store/trim")
 
-    def entries(self, *, after: str = START, limit: int | None = None, others: bool = True) -> Iterator[Entry]:
+    def entries(
+        self, *, after: str = START, limit: int | None = None, others: bool = True
+    ) -> Iterator[Entry]:
         """The entries after a position, oldest first. Raises Trimmed when some of them are gone.
 
         Without ``others`` only what this library has trimmed counts, not what somebody else has deleted.
@@ -34,8 +36,12 @@ class CategoryStream:
         left = limit
         while left is None or left > 0:
             count = PAGE if left is None else min(PAGE, left)
-            page = self._redis.execute_command("XRANGE", self._key, f"({after}", "+", "COUNT", count, **RAW)
-            self._check_not_trimmed(after, others)  # after the read: what was there may be gone by now, not the reverse
+            page = self._redis.execute_command(
+                "XRANGE", self._key, f"({after}", "+", "COUNT", count, **RAW
+            )
+            self._check_not_trimmed(
+                after, others
+            )  # after the read: what was there may be gone by now, not the reverse
             yield from page
             if len(page) < count:
                 return
@@ -45,7 +51,9 @@ class CategoryStream:
     def wait(self, *, after: str, seconds: float) -> None:
         """Return when there is an entry after a position, or when the time is over, whatever comes first."""
         ms, after = max(1, int(seconds * 1000)), checked_position(after)
-        self._redis.execute_command("XREAD", "COUNT", 1, "BLOCK", ms, "STREAMS", self._key, after, **RAW)
+        self._redis.execute_command(
+            "XREAD", "COUNT", 1, "BLOCK", ms, "STREAMS", self._key, after, **RAW
+        )
 
     def head(self) -> str:
         """The newest position there ever was; ``0-0`` before the first event."""
@@ -53,18 +61,24 @@ class CategoryStream:
 
     def lacks(self, position: str) -> bool:
         """True if no entry stands at a position, and not because it was trimmed."""
-        if position == START or self._redis.execute_command("XRANGE", self._key, position, position, **RAW):
+        if position == START or self._redis.execute_command(
+            "XRANGE", self._key, position, position, **RAW
+        ):
             return False
         info = self._info()
         mark, by_others = self._mark(info)
         gone = _dropped(info) and order(position) <= order(_first(info) if by_others else mark)
-        return not gone and position != info.get("last-generated-id")  # the newest one was deleted, and none came since
+        return not gone and position != info.get(
+            "last-generated-id"
+        )  # the newest one was deleted, and none came since
 
     def trim(self, before: str) -> int:
         """Drop the entries before a position, unless a group needs one (TrimRefused)."""
         milliseconds, sequence = order(checked_position(before))
         # In full: to Redis a bare 5000 is 5000-0 as a bound of XTRIM, and the last of 5000 as the end of a range.
-        answer = self._trim(self._redis, [self._key, self._keys.trimmed], [f"{milliseconds}-{sequence}"])
+        answer = self._trim(
+            self._redis, [self._key, self._keys.trimmed], [f"{milliseconds}-{sequence}"]
+        )
         match answer:
             case [b"unfinished", group, position]:
                 raise TrimRefused(group.decode(), position.decode())
@@ -88,7 +102,9 @@ class CategoryStream:
             raise Trimmed(after, first)
 
     def _mark(self, info: dict[str, Any]) -> tuple[str, bool]:
-        by_us, known = self._redis.execute_command("HMGET", self._keys.trimmed, "position", "dropped", **RAW)
+        by_us, known = self._redis.execute_command(
+            "HMGET", self._keys.trimmed, "position", "dropped", **RAW
+        )
         return by_us.decode() if by_us else START, _dropped(info) != int(known or 0)
 
     def _info(self) -> dict[str, Any]:

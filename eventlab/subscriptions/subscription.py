@@ -114,7 +114,10 @@ class Subscription:
         self._claim_after, self._max_failures = claim_after, max_failures
         self._max_deliveries, self._backoff = max_deliveries, backoff
         self._redis, self._keys = store.redis, [store.keys.stream, *store.keys.subscription(name)]
-        self._turn, self._held = 0, dict[str, float]()  # handed out by this object: positions, until when it counts
+        self._turn, self._held = (
+            0,
+            dict[str, float](),
+        )  # handed out by this object: positions, until when it counts
         # A read that blocks as long as the client waits for an answer would be taken for a dead server.
         timeout = self._redis.get_connection_kwargs().get("socket_timeout")
         self._slice = min(1.0, (timeout or math.inf) / 2)
@@ -145,17 +148,25 @@ class Subscription:
         ['create', 'deposit']
         """
         if count < 1 or (block or 0) < 0:
-            raise InvalidName(f"{count=}, {block=}: at least one event, and seconds that are not negative")
+            raise InvalidName(
+                f"{count=}, {block=}: at least one event, and seconds that are not negative"
+            )
         end = time.monotonic() + (block or 0)
         while True:
             rows, news, pause = self._take(count)
             events = [event for row in rows if (event := self._open(*row)) is not None]
             left = end - time.monotonic()
             if events or (not rows and left <= 0):
-                self._held |= {event.position: time.monotonic() + self._claim_after for event in events}
+                self._held |= {
+                    event.position: time.monotonic() + self._claim_after for event in events
+                }
                 return events
-            ms = max(1, math.ceil(min(left, self._slice, pause / 1000) * 1000))  # 0 would be for ever
-            self._redis.execute_command("XREAD", "COUNT", 1, "BLOCK", ms, "STREAMS", self._keys[0], news, **RAW)
+            ms = max(
+                1, math.ceil(min(left, self._slice, pause / 1000) * 1000)
+            )  # 0 would be for ever
+            self._redis.execute_command(
+                "XREAD", "COUNT", 1, "BLOCK", ms, "STREAMS", self._keys[0], news, **RAW
+            )
 
     def ack(self, events: Iterable[Recorded]) -> None:
         """The events are done; once more does no harm.
@@ -195,7 +206,10 @@ class Subscription:
         [('JohnDoe', 'MailError: no such street')]
         """
         records = self._redis.execute_command("HGETALL", self._keys[3], **RAW)
-        return sorted((self._parked(*record) for record in records.items()), key=lambda parked: order(parked.position))
+        return sorted(
+            (self._parked(*record) for record in records.items()),
+            key=lambda parked: order(parked.position),
+        )
 
     def replay(self, position: str | None = None) -> int:
         """Give a parked event again, or all of them, their failures forgotten; returns how many.
@@ -212,7 +226,9 @@ class Subscription:
         1
         """
         positions = self._named(position)
-        return int(self._redis.execute_command("HDEL", self._keys[3], *positions)) if positions else 0
+        return (
+            int(self._redis.execute_command("HDEL", self._keys[3], *positions)) if positions else 0
+        )
 
     def lag(self) -> Lag:
         """How many events are not finished.
@@ -231,13 +247,20 @@ class Subscription:
     def _take(self, count: int) -> Any:
         now, idle = time.monotonic(), math.ceil(self._claim_after * 1000)
         self._held = {position: until for position, until in self._held.items() if until > now}
-        turn, self._turn = (self._turn % 4 if count < 8 else 0), self._turn + 1  # too few for a share each: by turns
+        turn, self._turn = (
+            (self._turn % 4 if count < 8 else 0),
+            self._turn + 1,
+        )  # too few for a share each: by turns
         return self._run("receive", self.consumer, WAITING, count, idle, turn, *self._held)
 
-    def _open(self, position: bytes, fields: list[bytes], in_vain: int, kept: bytes) -> Recorded | None:
+    def _open(
+        self, position: bytes, fields: list[bytes], in_vain: int, kept: bytes
+    ) -> Recorded | None:
         """An event to hand out; or None, and it is parked: it may kill its consumer, or cannot be read."""
         at, (id, version, _) = position.decode(), msgspec.json.decode(kept)
-        error: object = f"handed out {in_vain} times, and neither acked nor failed: it may kill its consumer"
+        error: object = (
+            f"handed out {in_vain} times, and neither acked nor failed: it may kill its consumer"
+        )
         try:
             event = self._stored(at, dict(zip(fields[::2], fields[1::2], strict=True)), id, version)
             id, version = event.id, event.version
@@ -250,22 +273,32 @@ class Subscription:
         self._fail(at, id, version, error, 0, 0)
         return None
 
-    def _stored(self, at: str, fields: Mapping[bytes, bytes], id: str | None, version: int) -> Recorded:
+    def _stored(
+        self, at: str, fields: Mapping[bytes, bytes], id: str | None, version: int
+    ) -> Recorded:
         """An event as it was stored: from its entry, or when that is trimmed, from the own log."""
         if fields:
             return decode_entry(at.encode(), fields)
         if id is not None:
-            element = self._redis.execute_command("LINDEX", self.store.keys.log(id), version - 1, **RAW)
+            element = self._redis.execute_command(
+                "LINDEX", self.store.keys.log(id), version - 1, **RAW
+            )
             for row in decode_rows([element] if element else [], at):
                 if row.position == at:
                     return Recorded(id, version, row.type, row.data, at, row.meta)
-        raise CorruptEvent(at, "it was lost: its entry was deleted from the stream before it was finished")
+        raise CorruptEvent(
+            at, "it was lost: its entry was deleted from the stream before it was finished"
+        )
 
-    def _fail(self, at: str, id: str | None, version: int, error: object, failures: int, limit: int) -> bool:
+    def _fail(
+        self, at: str, id: str | None, version: int, error: object, failures: int, limit: int
+    ) -> bool:
         text = f"{type(error).__name__}: {error}" if isinstance(error, Exception) else str(error)
         kept = encode_json([id, version, text[:2000].encode(errors="replace").decode()])
         jitter = random.uniform(0.75, 1.25)  # so that what failed together is not due together
-        return bool(self._run("fail", WAITING, at, failures, limit, self._backoff * 1000 * jitter, kept))
+        return bool(
+            self._run("fail", WAITING, at, failures, limit, self._backoff * 1000 * jitter, kept)
+        )
 
     def _parked(self, position: bytes, record: bytes) -> Parked:
         failures, deliveries, ms, kept = record.split(b" ", 3)
@@ -273,9 +306,18 @@ class Subscription:
         found = self._redis.execute_command("XRANGE", self._keys[0], at, at, **RAW)
         with contextlib.suppress(CorruptEvent):
             event = self._stored(at, found[0][1] if found else {}, id, version)
-            with contextlib.suppress(Exception):  # what an upcaster chokes on is shown as it was stored
+            with contextlib.suppress(
+                Exception
+            ):  # what an upcaster chokes on is shown as it was stored
                 event = self.store.upcast(event)
-        return Parked(at, event, error, int(failures), int(deliveries), datetime.fromtimestamp(int(ms) / 1000, UTC))
+        return Parked(
+            at,
+            event,
+            error,
+            int(failures),
+            int(deliveries),
+            datetime.fromtimestamp(int(ms) / 1000, UTC),
+        )
 
     def _named(self, position: str | None) -> list[Any]:
         return [position] if position is not None else list(self._redis.hkeys(self._keys[3]))

@@ -13,17 +13,23 @@ def _judge_steps(steps: dict[str, str]) -> None:
     if not set(steps.values()) <= {"again", "look", "stop"}:
         raise Wrong('each answer is one of "again", "look" and "stop".')
     if steps["a"] == "stop":
-        raise Wrong("a: nobody knows whether it was done. Whoever stops here has perhaps paid, perhaps not.")
+        raise Wrong(
+            "a: nobody knows whether it was done. Whoever stops here has perhaps paid, perhaps not."
+        )
     if steps["a"] == "look":
         raise Wrong("a: a look tells the funds, not whose deposit made them so. The key knows.")
     if steps["b"] == "again":
-        raise Wrong("b: the same request with the same stale version gets the same answer, for ever.")
+        raise Wrong(
+            "b: the same request with the same stale version gets the same answer, for ever."
+        )
     if steps["b"] != "look":
         raise Wrong("b: the wish may still be sensible, on what is there now.")
     if steps["c"] != "stop":
         raise Wrong("c: the request itself is wrong. The tenth time it is as wrong as the first.")
     if steps["d"] != "again":
-        raise Wrong("d: the service cannot right now; later it can. The key makes the repeat harmless.")
+        raise Wrong(
+            "d: the service cannot right now; later it can. The key makes the repeat harmless."
+        )
 
 
 what_to_do_next = Exercise(
@@ -60,7 +66,9 @@ class _Bank:
 
     def send(self, amount: int, key: str) -> int:
         if not isinstance(key, str) or not key:
-            raise Wrong("a deposit without a key cannot be told from another one: give a text that is yours alone.")
+            raise Wrong(
+                "a deposit without a key cannot be told from another one: give a text that is yours alone."
+            )
         broken = self.breaks.pop(0) if self.breaks else ""
         if broken != "before":
             self.keys.setdefault(key, amount)
@@ -84,13 +92,17 @@ def _judge_client(deposit: Callable[[Callable[[int, str], int], int], int]) -> N
         if funds > 5:
             raise Wrong(f"{funds} instead of 5: each try had a new key, so each was a new deposit.")
         if (code, funds) != (200, 5):
-            raise Wrong(f"after {breaks} there are {funds} in the account and you return {code}; expected 5 and 200.")
+            raise Wrong(
+                f"after {breaks} there are {funds} in the account and you return {code}; expected 5 and 200."
+            )
     first, second = _Bank([]), _Bank([])
     second.keys = first.keys
     deposit(first.send, 5)
     deposit(second.send, 5)
     if len(first.keys) != 2:
-        raise Wrong("two deposits of 5 are two wishes. With one and the same key for all, the second is lost.")
+        raise Wrong(
+            "two deposits of 5 are two wishes. With one and the same key for all, the second is lost."
+        )
 
 
 a_client_that_does_not_give_up = Exercise(

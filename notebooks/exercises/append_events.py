@@ -28,25 +28,35 @@ HISTORY = [
 def _judge_balance(balance_at: Callable[[list[Recorded], datetime], int]) -> None:
     nothing = balance_at([], NOON)
     if nothing is None:
-        raise Wrong("your function gives nothing back: end it with return, after the loop. (print only shows.)")
+        raise Wrong(
+            "your function gives nothing back: end it with return, after the loop. (print only shows.)"
+        )
     if nothing != 0:
         raise Wrong(f"without any event the balance is 0; yours is {nothing!r}.")
     try:
         found = balance_at(HISTORY, NOON)
     except KeyError as error:
-        raise Wrong(f"not every event has {error}: a 'create' moves no money. Look at the type first.") from error
+        raise Wrong(
+            f"not every event has {error}: a 'create' moves no money. Look at the type first."
+        ) from error
     if found == 75:
         raise Wrong(
             "you counted everything that ever happened. The question is about one moment: leave out what is later."
         )
     if found == 100:
-        raise Wrong("an event of exactly that moment has happened by then: compare with <=, not with <.")
+        raise Wrong(
+            "an event of exactly that moment has happened by then: compare with <=, not with <."
+        )
     if found in (130, 135):
         raise Wrong("a withdrawal takes money away: look at the type before you add.")
     if found != 70:
-        raise Wrong(f"a deposit of 100 before noon and a withdrawal of 30 at noon make 70; you have {found!r}.")
+        raise Wrong(
+            f"a deposit of 100 before noon and a withdrawal of 30 at noon make 70; you have {found!r}."
+        )
     if balance_at(HISTORY, NOON + timedelta(days=1)) != 75:
-        raise Wrong("70 at noon is right, but the 5 that came an hour later are missing the day after.")
+        raise Wrong(
+            "70 at noon is right, but the 5 that came an hour later are missing the day after."
+        )
 
 
 balance_at_a_moment = Exercise(
@@ -105,7 +115,9 @@ balance_at_a_moment = Exercise(
 def _judge_wire(entry: Callable[[str, int, int], str]) -> None:
     text = entry("JohnDoe", 4, 25)
     if not isinstance(text, str):
-        raise Wrong(f"an entry's field is text; you gave a {type(text).__name__}. json.dumps makes text of a dict.")
+        raise Wrong(
+            f"an entry's field is text; you gave a {type(text).__name__}. json.dumps makes text of a dict."
+        )
     try:
         event = json.loads(text)
     except ValueError as error:
@@ -115,9 +127,13 @@ def _judge_wire(entry: Callable[[str, int, int], str]) -> None:
     if not isinstance(event, dict):
         raise Wrong(f"an event is a JSON object, with four fields by their names; yours is {text}.")
     if "data" in event or "payload" in event:
-        raise Wrong("the payload is not nested on the wire: its fields stand beside id, version and type.")
+        raise Wrong(
+            "the payload is not nested on the wire: its fields stand beside id, version and type."
+        )
     if isinstance(event.get("amount"), str) or isinstance(event.get("version"), str):
-        raise Wrong("numbers are numbers in JSON: no quotes around amount and version. ('100' + '100' is '100100'.)")
+        raise Wrong(
+            "numbers are numbers in JSON: no quotes around amount and version. ('100' + '100' is '100100'.)"
+        )
     if event != {"id": "JohnDoe", "version": 4, "type": "deposit", "amount": 25}:
         raise Wrong(f"expected id, version, type and amount, and nothing else; yours is {event}.")
     _judge_any_id(entry)
@@ -133,7 +149,9 @@ def _judge_any_id(entry: Callable[[str, int, int], str]) -> None:
             f"right, until an id has a quotation mark in it: {text} is no JSON. json.dumps knows how."
         ) from error
     if event != {"id": id, "version": 7, "type": "deposit", "amount": 3}:
-        raise Wrong(f"right for JohnDoe's 25; for ({id!r}, 7, 3) it gives {text}. Use what you are given.")
+        raise Wrong(
+            f"right for JohnDoe's 25; for ({id!r}, 7, 3) it gives {text}. Use what you are given."
+        )
 
 
 the_wire_format = Exercise(

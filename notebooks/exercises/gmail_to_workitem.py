@@ -19,11 +19,17 @@ def _judge_fates(fates: dict[str, str]) -> None:
             "a: 202 says that it is taken. The id would be nice to have; that it is missing takes nothing back."
         )
     if fates["b"] == "doubt":
-        raise Wrong("b: without a connection not one byte of it has left. There is nothing to doubt.")
+        raise Wrong(
+            "b: without a connection not one byte of it has left. There is nothing to doubt."
+        )
     if fates["b"] != "again":
-        raise Wrong("b: nothing was sent, and nothing was refused: the next time there may be a connection.")
+        raise Wrong(
+            "b: nothing was sent, and nothing was refused: the next time there may be a connection."
+        )
     if fates["c"] == "again":
-        raise Wrong("c: a server may stumble after it has taken it, too. Send it again, and two agents may have it.")
+        raise Wrong(
+            "c: a server may stumble after it has taken it, too. Send it again, and two agents may have it."
+        )
     if fates["c"] != "doubt":
         raise Wrong("c: 500 says that something went wrong there. Does it say when?")
     if fates["d"] != "again":
@@ -33,7 +39,9 @@ def _judge_fates(fates: dict[str, str]) -> None:
     if fates["e"] != "refused":
         raise Wrong("e: it looked at the request, and said no. That is known.")
     if fates["f"] == "again":
-        raise Wrong("f: no answer in time may be a late answer. Perhaps an agent is reading it just now.")
+        raise Wrong(
+            "f: no answer in time may be a late answer. Perhaps an agent is reading it just now."
+        )
     if fates["f"] != "doubt":
         raise Wrong("f: neither yes nor no was said. Who would claim to know?")
 
@@ -86,8 +94,14 @@ _SENDERS = {
         "joe@example.com",
         "a comma in quotes divides nothing, and the first person counts.",
     ),
-    '"joe doe"@example.com': ('"joe doe"@example.com', "a quoted local part is part of the address."),
-    "ann@example.org (not joe@example.com)": ("ann@example.org", "what is in brackets is a remark."),
+    '"joe doe"@example.com': (
+        '"joe doe"@example.com',
+        "a quoted local part is part of the address.",
+    ),
+    "ann@example.org (not joe@example.com)": (
+        "ann@example.org",
+        "what is in brackets is a remark.",
+    ),
     "The Shop": ("", "no address is in it: then there is none to give."),
 }
 
@@ -97,7 +111,9 @@ def _judge_sender(sender: Callable[[str], str]) -> None:
         try:
             found = sender(header)
         except Exception as error:
-            raise Wrong(f"{header!r} raised {type(error).__name__}: one mail must not stop the others.") from error
+            raise Wrong(
+                f"{header!r} raised {type(error).__name__}: one mail must not stop the others."
+            ) from error
         if found != expected:
             raise Wrong(f"{header!r} gives {found!r}, expected {expected!r}: {why}")
 
@@ -172,7 +188,9 @@ class _World:
             raise _Killed
 
 
-def _judge_bridge(bridge: Callable[[list[str], list[object], Callable[[str], None]], list[str]]) -> None:
+def _judge_bridge(
+    bridge: Callable[[list[str], list[object], Callable[[str], None]], list[str]],
+) -> None:
     ids = ["a", "b", "c"]
     quiet, log = _World(0, after=False), list[object]()
     held = bridge(ids, log, quiet.post)
@@ -182,7 +200,9 @@ def _judge_bridge(bridge: Callable[[list[str], list[object], Callable[[str], Non
         raise Wrong(f"nothing went wrong, and a person is to look at {held}: give an empty list.")
     bridge(ids, log, quiet.post)
     if quiet.taken != ids:
-        raise Wrong(f"called again with the same log, without a fault, CXone has {quiet.taken}: no memory, no bridge.")
+        raise Wrong(
+            f"called again with the same log, without a fault, CXone has {quiet.taken}: no memory, no bridge."
+        )
     for after in (True, False):
         world, log = _World(2, after), list[object]()
         try:
@@ -191,16 +211,28 @@ def _judge_bridge(bridge: Callable[[list[str], list[object], Callable[[str], Non
         except _Killed:
             caught = False
         if caught:
-            raise Wrong("you caught the SIGKILL. In earnest nobody can: no line of yours runs after it.")
+            raise Wrong(
+                "you caught the SIGKILL. In earnest nobody can: no line of yours runs after it."
+            )
         held = list(bridge(ids, log, world.post) or ())
-        when = "after CXone had taken it, before you could note that" if after else "before CXone had taken it"
+        when = (
+            "after CXone had taken it, before you could note that"
+            if after
+            else "before CXone had taken it"
+        )
         doubled = [id for id in ids if world.taken.count(id) > 1]
         if doubled:
-            raise Wrong(f"killed {when}: {doubled} went out twice. What did your log say before the post?")
+            raise Wrong(
+                f"killed {when}: {doubled} went out twice. What did your log say before the post?"
+            )
         if not after and "b" in world.taken:
-            raise Wrong("killed before it was taken: you sent it again. How could you know that it was not there?")
+            raise Wrong(
+                "killed before it was taken: you sent it again. How could you know that it was not there?"
+            )
         if "b" not in held:
-            raise Wrong(f"killed {when}: no one is told of 'b'. Held are {held}; what is not known must be said.")
+            raise Wrong(
+                f"killed {when}: no one is told of 'b'. Held are {held}; what is not known must be said."
+            )
         if held != ["b"]:
             raise Wrong(f"killed {when}: a person is to look at {held}, and only 'b' is in doubt.")
         if "c" not in world.taken:

@@ -14,21 +14,31 @@ from eventlab.lessons.exercise import Exercise, Wrong
 
 def _judge_fates(answer: dict[str, Any]) -> None:
     if not isinstance(answer, dict) or set(answer) != set("abcde"):
-        raise Wrong('give a dict with the five letters: {"a": ..., "b": ..., "c": ..., "d": ..., "e": ...}.')
+        raise Wrong(
+            'give a dict with the five letters: {"a": ..., "b": ..., "c": ..., "d": ..., "e": ...}.'
+        )
     if not set(answer.values()) <= {"less", "right", "more"}:
         raise Wrong('each of them is "less", "right" or "more".')
     if answer["a"] != "less":
-        raise Wrong("a: what was acknowledged is never handed out again. Was it written before the kill?")
+        raise Wrong(
+            "a: what was acknowledged is never handed out again. Was it written before the kill?"
+        )
     if answer["b"] == "less":
         raise Wrong("b: += overtakes nothing: a sum does not ask in which order its parts came.")
     if answer["b"] == "more":
-        raise Wrong("b: two consumers of a group do not get the same events. And nobody died, so nothing was repeated.")
+        raise Wrong(
+            "b: two consumers of a group do not get the same events. And nobody died, so nothing was repeated."
+        )
     if answer["c"] != "less":
-        raise Wrong("c: nobody has to die. One of the two is a little faster, and what it overtook counts as older.")
+        raise Wrong(
+            "c: nobody has to die. One of the two is a little faster, and what it overtook counts as older."
+        )
     if answer["d"] != "right":
         raise Wrong("d: take the largest of 30, 70 and 50. Now take it of 50, 30, 70 and 70.")
     if answer["e"] != "more":
-        raise Wrong("e: the documents are in, the position is not. From where does the next one go on?")
+        raise Wrong(
+            "e: the documents are in, the position is not. From where does the next one go on?"
+        )
 
 
 how_much_is_there = Exercise(
@@ -75,12 +85,16 @@ BATCHES = (
 def _batches() -> Iterator[list[Recorded]]:
     for number, batch in enumerate(BATCHES, 1):
         yield [
-            Recorded("a", number, type, {} if amount is None else {"amount": amount}, f"{hour * HOUR}-0")
+            Recorded(
+                "a", number, type, {} if amount is None else {"amount": amount}, f"{hour * HOUR}-0"
+            )
             for type, hour, amount in batch
         ]
 
 
-def _written(apply: Callable[[Recorded, Changes], None], *, killed: bool) -> dict[Any, dict[str, Any]]:
+def _written(
+    apply: Callable[[Recorded, Changes], None], *, killed: bool
+) -> dict[Any, dict[str, Any]]:
     """The documents after all batches; if killed, each batch is folded once in vain, as by one that dies then."""
     documents: dict[Any, dict[str, Any]] = defaultdict(dict)
     for events in _batches():
@@ -103,11 +117,15 @@ def _judge_view(apply: Callable[[Recorded, Changes], None]) -> None:
         raise Wrong("a `create` has no amount. Ask for the type first.") from error
     wanted = {9: {"withdrawn": 75}, 23: {"withdrawn": 7}}
     if {9: {"withdrawn": 5}, 23: {"withdrawn": 7}}.items() <= found.items():
-        raise Wrong("`set` puts a value in the place of the old one: the last withdrawal is left. Add them up.")
+        raise Wrong(
+            "`set` puts a value in the place of the old one: the last withdrawal is left. Add them up."
+        )
     if any(document.get("withdrawn", 0) > 80 for document in found.values()):
         raise Wrong("there is too much in it: deposits are no withdrawals.")
     if any(not isinstance(id, int) for id in found):
-        raise Wrong(f"a document for each hour of the day, 0 to 23, as a number; yours are called {list(found)}.")
+        raise Wrong(
+            f"a document for each hour of the day, 0 to 23, as a number; yours are called {list(found)}."
+        )
     if found != wanted:
         raise Wrong(f"wanted {wanted}; you have {found}.")
     if _written(apply, killed=True) != wanted:
@@ -205,11 +223,19 @@ def _late(projector: Projector) -> Iterator[None]:
 
 def _judge_reader(pay_and_look: Callable[..., int]) -> None:
     with connect() as lab:
-        store, documents = EventStore(lab.redis, "exerciseReadYourWrite"), lab.mongo["exerciseReadYourWrite"]
+        store, documents = (
+            EventStore(lab.redis, "exerciseReadYourWrite"),
+            lab.mongo["exerciseReadYourWrite"],
+        )
         store.drop()
-        with _Watched(store, lab.mongo, _Gift()) as projector, Projector(store, lab.mongo, _Gift()) as follower:
+        with (
+            _Watched(store, lab.mongo, _Gift()) as projector,
+            Projector(store, lab.mongo, _Gift()) as follower,
+        ):
             projector.reset()
-            store.append("JohnDoe", [Event("create"), Event("deposit", {"amount": 100})], expected=NEW)
+            store.append(
+                "JohnDoe", [Event("create"), Event("deposit", {"amount": 100})], expected=NEW
+            )
             projector.catch_up()
             try:
                 with _late(follower):
@@ -221,11 +247,17 @@ def _judge_reader(pay_and_look: Callable[..., int]) -> None:
     if stored != [{"amount": 20}]:
         raise Wrong(f"one deposit of the amount is wanted in the log; there is {stored}.")
     if found == 120:
-        raise Wrong("that is what the log says (the view adds a gift of 5). The question was what the view shows.")
+        raise Wrong(
+            "that is what the log says (the view adds a gift of 5). The question was what the view shows."
+        )
     if found != 125 and not projector.waited:
-        raise Wrong("you looked, and the view was not there yet: it showed the funds of before. Wait for your event.")
+        raise Wrong(
+            "you looked, and the view was not there yet: it showed the funds of before. Wait for your event."
+        )
     if found != 125 and max(projector.waited) < 3:
-        raise Wrong("you waited for a version that was there before you wrote. Yours is the one that append gave back.")
+        raise Wrong(
+            "you waited for a version that was there before you wrote. Yours is the one that append gave back."
+        )
     if found != 125:
         raise Wrong(f"the view shows 125 in the end; you have {found!r}.")
 

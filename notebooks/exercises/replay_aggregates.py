@@ -19,19 +19,29 @@ def _judge_highest(highest: Callable[[list[Recorded]], int]) -> None:
     events = _events(("deposit", 60), ("deposit", 50), ("withdraw", 90), ("deposit", 70))
     found = highest(events)
     if len(events) != 5:
-        raise Wrong("you changed the list that you were given: whoever reads it next finds other events.")
+        raise Wrong(
+            "you changed the list that you were given: whoever reads it next finds other events."
+        )
     if found == 90:
-        raise Wrong("90 is what is there at the end (and the largest amount). The account once held more.")
+        raise Wrong(
+            "90 is what is there at the end (and the largest amount). The account once held more."
+        )
     if found == 70:
-        raise Wrong("that is the largest single deposit. A balance is what all events so far add up to.")
+        raise Wrong(
+            "that is the largest single deposit. A balance is what all events so far add up to."
+        )
     if found == 180:
-        raise Wrong("withdrawals take away: 60 + 50 - 90 + 70. And the highest is reached on the way.")
+        raise Wrong(
+            "withdrawals take away: 60 + 50 - 90 + 70. And the highest is reached on the way."
+        )
     if found != 110:
         raise Wrong(f"after 60 and 50 the account held 110, and never more; you have {found!r}.")
     if highest(_events()) != 0:
         raise Wrong("an account that was opened and never used held 0 at its best.")
     if (found := highest(_events(("deposit", 10), ("withdraw", 5), ("deposit", 50)))) != 55:
-        raise Wrong(f"right for the first account. The next held 10, then 5, then 55: at most 55; you have {found!r}.")
+        raise Wrong(
+            f"right for the first account. The next held 10, then 5, then 55: at most 55; you have {found!r}."
+        )
 
 
 the_highest_balance = Exercise(
@@ -104,9 +114,13 @@ def _judge_lift(lift: Callable[[Recorded], Recorded]) -> None:
     old = Recorded("a", 2, "deposit", {"sum": "1.15"}, "2-0", {"by": "x"})
     new = lift(old)
     if old.data != {"sum": "1.15"}:
-        raise Wrong("you changed the event that you were given. Others may hold it too: give back a changed copy.")
+        raise Wrong(
+            "you changed the event that you were given. Others may hold it too: give back a changed copy."
+        )
     if new is None:
-        raise Wrong("your function gives nothing back: what is to become of the event? End with return.")
+        raise Wrong(
+            "your function gives nothing back: what is to become of the event? End with return."
+        )
     if not isinstance(new, Recorded):
         raise Wrong("an upcaster gives back an event: the same one, or a changed copy.")
     if not isinstance(new.data, dict):
@@ -119,19 +133,34 @@ def _judge_lift(lift: Callable[[Recorded], Recorded]) -> None:
         raise Wrong("the amount is wanted in cents: 115.")
     if new.data != {"amount": 115}:
         raise Wrong(f"expected the data {{'amount': 115}} and nothing else; you have {new.data}.")
-    if (new.id, new.version, new.type, new.position, new.meta) != ("a", 2, "deposit", "2-0", {"by": "x"}):
-        raise Wrong("only the data change: id, version, type, position and meta stay what they are.")
-    for event in (Recorded("a", 1, "create", {}, "1-0"), Recorded("a", 3, "deposit", {"amount": 5}, "3-0")):
+    if (new.id, new.version, new.type, new.position, new.meta) != (
+        "a",
+        2,
+        "deposit",
+        "2-0",
+        {"by": "x"},
+    ):
+        raise Wrong(
+            "only the data change: id, version, type, position and meta stay what they are."
+        )
+    for event in (
+        Recorded("a", 1, "create", {}, "1-0"),
+        Recorded("a", 3, "deposit", {"amount": 5}, "3-0"),
+    ):
         try:
             same = lift(event)
         except KeyError as error:
-            raise Wrong("every event passes through an upcaster, those of the present shape as well.") from error
+            raise Wrong(
+                "every event passes through an upcaster, those of the present shape as well."
+            ) from error
         if same != event:
             raise Wrong(f"this one has the present shape and must come back as it is: {event}.")
     for text, cents in (("0.29", 29), ("7", 700), ("4.35", 435)):
         amount = lift(Recorded("a", 2, "deposit", {"sum": text}, "2-0")).data.get("amount")
         if amount != cents or type(amount) is not int:
-            raise Wrong(f"right for 1.15; a sum of {text!r} gives {amount!r}, expected {cents}, a whole number.")
+            raise Wrong(
+                f"right for 1.15; a sum of {text!r} gives {amount!r}, expected {cents}, a whole number."
+            )
 
 
 an_upcaster = Exercise(

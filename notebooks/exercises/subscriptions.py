@@ -16,9 +16,13 @@ def _judge_steps(steps: dict[str, str]) -> None:
     if not set(steps.values()) <= {"ack", "fail", "nothing"}:
         raise Wrong('each answer is one of "ack", "fail" and "nothing".')
     if steps["a"] == "nothing":
-        raise Wrong("a: what is never acked stays in the pending list, and comes back until it is parked as a killer.")
+        raise Wrong(
+            "a: what is never acked stays in the pending list, and comes back until it is parked as a killer."
+        )
     if steps["a"] == "fail":
-        raise Wrong("a: nothing went wrong. It would be tried again, and be parked in the end, with all small sums.")
+        raise Wrong(
+            "a: nothing went wrong. It would be tried again, and be parked in the end, with all small sums."
+        )
     if steps["b"] == "ack":
         raise Wrong("b: then the letter is lost: nobody sends it, and nobody knows.")
     if steps["b"] == "nothing":
@@ -32,7 +36,9 @@ def _judge_steps(steps: dict[str, str]) -> None:
     if steps["d"] == "ack":
         raise Wrong("d: nothing was done for it, and nothing will be.")
     if steps["d"] == "fail":
-        raise Wrong("d: no try, no failure. Too many restarts, and a letter without fault is parked.")
+        raise Wrong(
+            "d: no try, no failure. Too many restarts, and a letter without fault is parked."
+        )
 
 
 ack_fail_or_nothing = Exercise(
@@ -96,13 +102,24 @@ def _judge_send(send: Callable[[_Box, Recorded], object]) -> None:
             "the second call raised FileExistsError: the letter was sent, but the event would be failed, and parked."
         ) from error
     if len(box.letters) != 1:
-        raise Wrong("the same event a second time, and there are two letters: by its name the box must know a repeat.")
+        raise Wrong(
+            "the same event a second time, and there are two letters: by its name the box must know a repeat."
+        )
     for other, fault in (
-        (_withdrawal("JohnDoe", 3, 70_000, 2_000), "John's second withdrawal has the name of his first"),
+        (
+            _withdrawal("JohnDoe", 3, 70_000, 2_000),
+            "John's second withdrawal has the name of his first",
+        ),
         (_withdrawal("JaneDoe", 2, 50_000, 3_000), "Jane's withdrawal has the name of John's"),
-        (_withdrawal("JohnDoe", 4, 50_000, 4_000), "John withdrew the same sum again, on another day: the same name"),
+        (
+            _withdrawal("JohnDoe", 4, 50_000, 4_000),
+            "John withdrew the same sum again, on another day: the same name",
+        ),
         (_withdrawal("Doe1", 1, 50_000, 5_000), ""),
-        (_withdrawal("Doe", 11, 50_000, 6_000), "version 1 of 'Doe1' and version 11 of 'Doe' are one name"),
+        (
+            _withdrawal("Doe", 11, 50_000, 6_000),
+            "version 1 of 'Doe1' and version 11 of 'Doe' are one name",
+        ),
     ):
         before = len(box.letters)
         send(box, other)
@@ -182,9 +199,13 @@ class _Outside:
         self.sent: list[int] = []
 
     def send(self, event: Recorded) -> None:
-        group = self.store.redis.xpending_range(self.store.category, "exercise", event.position, event.position, 1)
+        group = self.store.redis.xpending_range(
+            self.store.category, "exercise", event.position, event.position, 1
+        )
         if not group:
-            raise Wrong("an event was acked before its letter was sent. Who dies between the two has lost a letter.")
+            raise Wrong(
+                "an event was acked before its letter was sent. Who dies between the two has lost a letter."
+            )
         if event.version == self.kills:
             raise _Killed
         if event.version == self.fails:
@@ -192,7 +213,9 @@ class _Outside:
         self.sent.append(event.version)
 
 
-def _played(work: Callable[[Subscription, Callable[[Recorded], None]], object], **faults: int) -> Any:
+def _played(
+    work: Callable[[Subscription, Callable[[Recorded], None]], object], **faults: int
+) -> Any:
     """What one call of an answer sent of four events, the lag that it left, and what a second consumer is given."""
     with connect() as lab:
         store = EventStore(lab.redis, "exerciseLetters")
@@ -218,14 +241,22 @@ def _judge_work(work: Callable[[Subscription, Callable[[Recorded], None]], objec
     if sent != [1, 2, 3, 4]:
         raise Wrong(f"four events, nothing goes wrong, and letters were sent for {sent}.")
     if lag.events:
-        raise Wrong("all four letters are sent, and they are still pending: they will be sent again. Ack what is done.")
+        raise Wrong(
+            "all four letters are sent, and they are still pending: they will be sent again. Ack what is done."
+        )
     sent, lag, _ = _played(work, fails=2)
     if sent != [1, 3, 4]:
-        raise Wrong(f"the post office did not answer for version 2; letters were sent for {sent}, expected [1, 3, 4].")
+        raise Wrong(
+            f"the post office did not answer for version 2; letters were sent for {sent}, expected [1, 3, 4]."
+        )
     if lag.events == 0:
-        raise Wrong("there was no answer for version 2, and you acked it: its letter is lost, and nobody knows.")
+        raise Wrong(
+            "there was no answer for version 2, and you acked it: its letter is lost, and nobody knows."
+        )
     if lag.waiting != 1:
-        raise Wrong("version 2 failed, and the subscription was not told: it has no pause, no limit, no error.")
+        raise Wrong(
+            "version 2 failed, and the subscription was not told: it has no pause, no limit, no error."
+        )
     sent, lag, again = _played(work, kills=3)
     if again != [3, 4]:
         raise Wrong(

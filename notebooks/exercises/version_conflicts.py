@@ -14,9 +14,13 @@ def _judge_expectations(answer: dict[str, Any]) -> None:
     if not isinstance(answer, dict) or set(answer) != set("abcd"):
         raise Wrong('give a dict with the four letters: {"a": ..., "b": ..., "c": ..., "d": ...}.')
     if odd := [value for value in answer.values() if isinstance(value, str | bool | float)]:
-        raise Wrong(f"{odd[0]!r} is none: NEW, EXISTS and ANY are imported names, a version is a whole number.")
+        raise Wrong(
+            f"{odd[0]!r} is none: NEW, EXISTS and ANY are imported names, a version is a whole number."
+        )
     if answer["a"] in (ANY, EXISTS):
-        raise Wrong("a: two customers could open the same account, and both would be told that it is theirs.")
+        raise Wrong(
+            "a: two customers could open the same account, and both would be told that it is theirs."
+        )
     if answer["a"] != NEW:
         raise Wrong("a: before it is opened an account has no events. There is a name for that.")
     if answer["b"] in (ANY, EXISTS):
@@ -125,11 +129,17 @@ def _played(
         try:
             said = withdraw(store, "a", amount)
         except _ForEver:
-            raise Wrong("you try again for ever, with a version that stays wrong: read the events again.") from None
+            raise Wrong(
+                "you try again for ever, with a version that stays wrong: read the events again."
+            ) from None
         except VersionConflict as error:
-            raise Wrong("somebody was faster, and you gave up: after a conflict, begin again.") from error
+            raise Wrong(
+                "somebody was faster, and you gave up: after a conflict, begin again."
+            ) from error
         except KeyError as error:
-            raise Wrong(f"not every event has {error}: a 'create' moves no money. Look at the type first.") from error
+            raise Wrong(
+                f"not every event has {error}: a 'create' moves no money. Look at the type first."
+            ) from error
         finally:
             sign = {"create": 0, "deposit": 1, "withdraw": -1}
             events = store.read("a")
@@ -172,7 +182,9 @@ def _judge_withdraw(withdraw: Callable[..., bool]) -> None:
         )
     said, funds, events = _played(withdraw, [Event("deposit", {"amount": 1})] * 3)
     if (said, funds) != (True, 23):
-        raise Wrong("three deposits came in between, one after the other: you may be overtaken more than once.")
+        raise Wrong(
+            "three deposits came in between, one after the other: you may be overtaken more than once."
+        )
 
 
 a_withdrawal_that_holds = Exercise(

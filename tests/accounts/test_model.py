@@ -38,7 +38,9 @@ class Services(RuleBasedStateMachine):
         self.raw = redis.Redis(unix_socket_path=path)  # bytes, as they are
         self.proxy = LossyProxy(Path(self.folder.name) / "p", path)
         self.far = redis.Redis(unix_socket_path=self.proxy.path)
-        self.impatient = redis.Redis(unix_socket_path=self.proxy.path, retry=None)  # it does not send anything again
+        self.impatient = redis.Redis(
+            unix_socket_path=self.proxy.path, retry=None
+        )  # it does not send anything again
         self.stores = [EventStore(self.far, category), EventStore(self.lab.redis, category)]
         self.services = [AccountService(store, snapshot_every=3, cache=1) for store in self.stores]
         self.told = AccountService(EventStore(self.impatient, category), snapshot_every=3)
@@ -82,7 +84,13 @@ class Services(RuleBasedStateMachine):
         self.counted(id, amount)
         assert event.version == self.versions[id]
 
-    @rule(which=which, id=ids, amount=amounts, key=st.sampled_from(["k1", "k2"]), lost=st.integers(0, 1))
+    @rule(
+        which=which,
+        id=ids,
+        amount=amounts,
+        key=st.sampled_from(["k1", "k2"]),
+        lost=st.integers(0, 1),
+    )
     def withdraw_with_a_key(self, which: int, id: str, amount: int, key: str, lost: int) -> None:
         if id not in self.funds:
             return
@@ -179,10 +187,15 @@ class Services(RuleBasedStateMachine):
         repository.save(account)
         self.counted(id, amount)
 
-    @rule(id=ids, damage=st.sampled_from([None, b"", b"junk", b"\0\0\0\0{}", "other", "turned", "emptied"]))
+    @rule(
+        id=ids,
+        damage=st.sampled_from([None, b"", b"junk", b"\0\0\0\0{}", "other", "turned", "emptied"]),
+    )
     def lose_a_snapshot(self, id: str, damage: bytes | str | None) -> None:
         key = self.stores[0].keys.snapshot(id)
-        kept = self.raw.get(self.stores[0].keys.snapshot("b" if id == "a" else "a") if damage == "other" else key)
+        kept = self.raw.get(
+            self.stores[0].keys.snapshot("b" if id == "a" else "a") if damage == "other" else key
+        )
         if isinstance(damage, bytes):
             self.raw.set(key, damage)
         elif damage == "other" and kept:  # whole, and of another account
@@ -197,7 +210,10 @@ class Services(RuleBasedStateMachine):
 
     @invariant()
     def all_agree(self) -> None:
-        without, fresh = AccountService(self.stores[1]), AccountService(self.stores[1], snapshot_every=3)
+        without, fresh = (
+            AccountService(self.stores[1]),
+            AccountService(self.stores[1], snapshot_every=3),
+        )
         for id, funds in self.funds.items():
             for service in (*self.services, self.told, without, fresh):
                 balance = service.fetch(id)

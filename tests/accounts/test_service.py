@@ -45,12 +45,32 @@ def service(redis_client: redis.Redis, category: str) -> AccountService:
 def test_decisions_are_events_and_events_are_the_state() -> None:
     account = opened(100)
     account.withdraw(30)
-    assert account.changes == [Event("create"), Event("deposit", {"amount": 100}), Event("withdraw", {"amount": 30})]
+    assert account.changes == [
+        Event("create"),
+        Event("deposit", {"amount": 100}),
+        Event("withdraw", {"amount": 30}),
+    ]
     assert (account.funds, account.version) == (70, 3)
 
 
 @pytest.mark.parametrize(
-    "amount", [True, False, 1.0, 0.5, "100", None, float("nan"), float("inf"), 0, -1, 2**53 + 1, 10**400, [1], b"1"]
+    "amount",
+    [
+        True,
+        False,
+        1.0,
+        0.5,
+        "100",
+        None,
+        float("nan"),
+        float("inf"),
+        0,
+        -1,
+        2**53 + 1,
+        10**400,
+        [1],
+        b"1",
+    ],
 )
 def test_an_amount_is_a_positive_whole_number(amount: int) -> None:
     account = opened(100)
@@ -109,7 +129,11 @@ def test_the_service_walks_like_the_original(service: AccountService) -> None:
         service.create("JohnDoe")
     with pytest.raises(InsufficientFunds):
         service.withdraw("JohnDoe", 1)
-    for call in (service.fetch, lambda id: service.deposit(id, 1), lambda id: service.withdraw(id, 1)):
+    for call in (
+        service.fetch,
+        lambda id: service.deposit(id, 1),
+        lambda id: service.withdraw(id, 1),
+    ):
         with pytest.raises(UnknownAccount):
             call("Nobody")
 
@@ -190,7 +214,9 @@ def test_funds_at_a_time(redis_client: redis.Redis, category: str) -> None:
         service.fetch("a", at=datetime(2026, 1, 1))
 
 
-def test_of_a_refused_request_and_its_twin_the_first_outcome_is_that_of_both(service: AccountService) -> None:
+def test_of_a_refused_request_and_its_twin_the_first_outcome_is_that_of_both(
+    service: AccountService,
+) -> None:
     store = service.accounts.store
     twin = AccountService(store)
     service.create("a")
@@ -199,7 +225,9 @@ def test_of_a_refused_request_and_its_twin_the_first_outcome_is_that_of_both(ser
 
     def too_early(id: str, options: Any) -> Any:
         found = plain(id, options)
-        if next(asked, False):  # between its look and its decision the first is refused, and money comes in
+        if next(
+            asked, False
+        ):  # between its look and its decision the first is refused, and money comes in
             with pytest.raises(InsufficientFunds):
                 service.withdraw("a", 5, idempotency_key="k")
             service.deposit("a", 5)

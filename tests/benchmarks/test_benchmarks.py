@@ -74,7 +74,13 @@ def test_a_work_gives_its_rows_and_leaves_nothing(bench: Bench, work: str) -> No
         assert row.fsync == ("always" if work.endswith("always") else "everysec")
         assert row.ratios
         for ratio in row.ratios:
-            assert 0 < ratio.spread.lowest <= ratio.spread.lower <= ratio.spread.median <= ratio.spread.upper
+            assert (
+                0
+                < ratio.spread.lowest
+                <= ratio.spread.lower
+                <= ratio.spread.median
+                <= ratio.spread.upper
+            )
             assert ratio.spread.upper <= ratio.spread.highest < math.inf
             assert ratio.value > 0
     assert bench.redis.config_get("appendfsync")["appendfsync"] == "everysec"
@@ -129,8 +135,15 @@ def test_the_report_says_what_is_met() -> None:
     assert line.index("bare XADD") == HEADER.index("against")
     assert at_most.split()[:3] == ["memory", "everysec", "above"]
     [first, second] = json.loads(as_json([below, above]))
-    assert (first["ours"], first["limit"], first["original"], first["unit"]) == (1.0, 2.0, None, "events/s")
-    assert first["ratios"][0] | {"median": 0.5, "required": 0.65, "met": False} == first["ratios"][0]
+    assert (first["ours"], first["limit"], first["original"], first["unit"]) == (
+        1.0,
+        2.0,
+        None,
+        "events/s",
+    )
+    assert (
+        first["ratios"][0] | {"median": 0.5, "required": 0.65, "met": False} == first["ratios"][0]
+    )
     assert (second["at_most"], second["met"]) == (230, False)
 
 
@@ -141,6 +154,8 @@ def test_the_whole_says_more_than_the_quick() -> None:
 
 def test_a_name_that_is_none_is_answered_with_the_names() -> None:
     command = [sys.executable, "-m", "benchmarks", "append"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=Path(__file__).parents[2])
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, cwd=Path(__file__).parents[2]
+    )
     assert done.returncode == 2
     assert "append-one" in done.stderr

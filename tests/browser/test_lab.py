@@ -45,7 +45,9 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
-def test_a_page_runs_in_the_browser(path: Path, url: str, chromium: Browser, pictures: Path) -> None:
+def test_a_page_runs_in_the_browser(
+    path: Path, url: str, chromium: Browser, pictures: Path
+) -> None:
     from tools import browser
 
     before = path.read_bytes()

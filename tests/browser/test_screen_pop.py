@@ -52,10 +52,35 @@ HOSTILE = """
 """
 #: What the same HTML does to who shows it as it is; or else this test would see nothing.
 WORKS = {
-    *("script", "script-src", "img", "onerror", "srcset", "source", "link", "import", "css", "style"),
-    *("table", "svg-image", "math", "iframe", "srcdoc", "object", "embed", "poster", "input", "toggle", "refresh"),
+    *(
+        "script",
+        "script-src",
+        "img",
+        "onerror",
+        "srcset",
+        "source",
+        "link",
+        "import",
+        "css",
+        "style",
+    ),
+    *(
+        "table",
+        "svg-image",
+        "math",
+        "iframe",
+        "srcdoc",
+        "object",
+        "embed",
+        "poster",
+        "input",
+        "toggle",
+        "refresh",
+    ),
 }
-NOTHING = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+NOTHING = (
+    b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+)
 
 
 @pytest.fixture(scope="module")
@@ -102,13 +127,19 @@ def watch(context: BrowserContext) -> Seen:
 
 
 def ran(page: Page) -> list[object]:
-    return [value for frame in page.frames if (value := frame.evaluate("() => window.ran ?? null")) is not None]
+    return [
+        value
+        for frame in page.frames
+        if (value := frame.evaluate("() => window.ran ?? null")) is not None
+    ]
 
 
 def wait_for_the_same_html_as_it_is(chromium: Browser, bait: ScriptedServer) -> None:
     """Show the HTML unprotected, until all that can work has worked: so long the page had time to do the same."""
     markup = HOSTILE.format(url=f"{bait.url}/bare")
-    body = f"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nConnection: close\r\n\r\n{markup}".encode()
+    body = (
+        f"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nConnection: close\r\n\r\n{markup}".encode()
+    )
     with ScriptedServer(lambda _: body) as server:
         context = chromium.new_context()
         try:
@@ -125,12 +156,16 @@ def wait_for_the_same_html_as_it_is(chromium: Browser, bait: ScriptedServer) -> 
             context.close()
 
 
-def show(chromium: Browser, bait: ScriptedServer, headers: bool, look: Callable[[Page, str], None]) -> Seen:
+def show(
+    chromium: Browser, bait: ScriptedServer, headers: bool, look: Callable[[Page, str], None]
+) -> Seen:
     """Post a hostile mail, open its screen pop, and look at it; with its headers, or the page alone."""
     markup = HOSTILE.format(url=f"{bait.url}/pop")
     stand_in = create_app(html_of=lambda _id: markup)
     with Serving(stand_in.app) as serving, CXone(stand_in.settings(serving.url)) as cxone:
-        cxone.post_work_item(work_item_id="gmail:1", payload=markup, sender='"<script>x()</script>"@example.com')
+        cxone.post_work_item(
+            work_item_id="gmail:1", payload=markup, sender='"<script>x()</script>"@example.com'
+        )
         url = stand_in.work_items[0].screen_pop
         context = chromium.new_context(viewport={"width": 1000, "height": 1400})
         try:
@@ -141,7 +176,10 @@ def show(chromium: Browser, bait: ScriptedServer, headers: bool, look: Callable[
                 page.goto(url)
             else:
                 body = screen_pop.screen_pop(stand_in.work_items[0], markup)
-                page.route(url, lambda route: route.fulfill(body=body, content_type="text/html; charset=utf-8"))
+                page.route(
+                    url,
+                    lambda route: route.fulfill(body=body, content_type="text/html; charset=utf-8"),
+                )
                 page.goto(url)
             look(page, markup)
             wait_for_the_same_html_as_it_is(chromium, bait)
@@ -155,12 +193,21 @@ def show(chromium: Browser, bait: ScriptedServer, headers: bool, look: Callable[
 
 def look_closely(page: Page, markup: str) -> None:
     [_, inner] = page.frames
-    assert page.locator("pre").inner_text() == markup.removeprefix("\n"), "the text is shown as it came"
+    assert page.locator("pre").inner_text() == markup.removeprefix("\n"), (
+        "the text is shown as it came"
+    )
     assert inner.get_by_text("A paragraph").is_visible()
-    assert inner.evaluate("() => [...document.querySelectorAll('*')].flatMap(e => e.getAttributeNames())") == []
+    assert (
+        inner.evaluate(
+            "() => [...document.querySelectorAll('*')].flatMap(e => e.getAttributeNames())"
+        )
+        == []
+    )
     kinds = "script,img,svg,math,iframe,object,embed,form,input,button,a,meta,base,link,style,video,audio"
     assert inner.evaluate(f"() => document.querySelectorAll('{kinds}').length") == 0
-    assert page.evaluate("() => document.elementFromPoint(500, 40).closest('h1') !== null"), "nothing lies over it"
+    assert page.evaluate("() => document.elementFromPoint(500, 40).closest('h1') !== null"), (
+        "nothing lies over it"
+    )
     for words in ("A link", "A script", "A button", "A paragraph", "Log in again"):
         inner.get_by_text(words).click()
     assert len(page.frames) == 2
@@ -171,14 +218,18 @@ def try_everything(page: Page, _markup: str) -> None:
     inner.evaluate("() => document.querySelector('form').submit()")
     for words in ("A paragraph", "A script", "A link"):
         inner.get_by_text(words, exact=True).dispatch_event("click")
-    assert page.evaluate("() => document.elementFromPoint(500, 40).closest('h1') !== null"), "nothing lies over it"
+    assert page.evaluate("() => document.elementFromPoint(500, 40).closest('h1') !== null"), (
+        "nothing lies over it"
+    )
 
 
 @pytest.mark.parametrize("headers", [True, False], ids=["served", "the page alone"])
 def test_a_hostile_mail_is_harmless(headers: bool, chromium: Browser, bait: ScriptedServer) -> None:
     seen = show(chromium, bait, headers, look_closely)
     assert seen.signs == []
-    assert ["/screen-pop/" in url for url in seen.requests] == [True], "the browser had nothing to refuse"
+    assert ["/screen-pop/" in url for url in seen.requests] == [True], (
+        "the browser had nothing to refuse"
+    )
 
 
 @pytest.mark.parametrize("headers", [True, False], ids=["served", "the page alone"])

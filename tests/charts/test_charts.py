@@ -32,7 +32,12 @@ def test_a_frame_has_typed_columns_and_utc_times() -> None:
 
 
 STATES = pd.DataFrame(
-    [("killed", "a 1", "x", 1), ("killed", "a 2", "new", 0), ("later", "a 1", "done", 1), ("later", "a 2", "y", 2)],
+    [
+        ("killed", "a 1", "x", 1),
+        ("killed", "a 2", "new", 0),
+        ("later", "a 1", "done", 1),
+        ("later", "a 2", "y", 2),
+    ],
     columns=["moment", "event", "state", "deliveries"],
 )
 
@@ -81,15 +86,27 @@ def texts(figure: Figure) -> list[str]:
 def test_the_pending_list_says_who_holds_what_and_how_often_it_was_handed_out() -> None:
     figure = charts.pending(STATES, title="T")
     (legend,) = figure.legends
-    assert [text.get_text() for text in legend.texts] == ["held by x", "held by y", "not handed out yet", "acked"]
-    assert [(text.get_position(), text.get_text()) for text in figure.axes[0].texts] == [((0, 0), "1×"), ((1, 1), "2×")]
+    assert [text.get_text() for text in legend.texts] == [
+        "held by x",
+        "held by y",
+        "not handed out yet",
+        "acked",
+    ]
+    assert [(text.get_position(), text.get_text()) for text in figure.axes[0].texts] == [
+        ((0, 0), "1×"),
+        ((1, 1), "2×"),
+    ]
     plt.close(figure)
 
 
 def test_a_timeline_says_how_far_each_follower_is_and_what_it_has_not_finished() -> None:
     figure = FIGURES["timeline"]()
     (axes,) = figure.axes
-    assert [label.get_text() for label in axes.get_yticklabels()] == ["the stream", "x: 0 new", "y: 2 new"]
+    assert [label.get_text() for label in axes.get_yticklabels()] == [
+        "the stream",
+        "x: 0 new",
+        "y: 2 new",
+    ]
     ends = [line.get_xydata().tolist()[1] for line in axes.lines]  # type: ignore[union-attr]
     assert ends == [[date2num(EVENTS[2].time), 1.0], [date2num(EVENTS[0].time), 2.0]]  # type: ignore[no-untyped-call]
     (legend,) = figure.legends

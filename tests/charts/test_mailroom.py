@@ -37,7 +37,11 @@ def test_the_funnel_shows_how_many_came_how_far_and_where_the_others_are() -> No
     figure.canvas.draw()
     [axes] = figure.axes
     assert (axes.get_title(loc="left"), axes.get_xlabel()) == ("T", "Mails")
-    assert [label.get_text() for label in axes.get_yticklabels()] == ["in the inbox", "for an agent", "taken by CXone"]
+    assert [label.get_text() for label in axes.get_yticklabels()] == [
+        "in the inbox",
+        "for an agent",
+        "taken by CXone",
+    ]
     went_on, stayed = axes.patches[0::2], axes.patches[1::2]
     assert [bar.get_width() for bar in went_on] == [46, 44, 40]
     assert [(bar.get_x(), bar.get_width()) for bar in stayed] == [(46, 0), (44, 2), (40, 4)]
@@ -46,7 +50,14 @@ def test_the_funnel_shows_how_many_came_how_far_and_where_the_others_are() -> No
 
 
 def test_no_word_of_the_funnel_leaves_its_picture() -> None:
-    states = {"submitted": 1000, "received": 11, "submitting": 10, "in_doubt": 10, "held": 10, "refused": 10}
+    states = {
+        "submitted": 1000,
+        "received": 11,
+        "submitting": 10,
+        "in_doubt": 10,
+        "held": 10,
+        "refused": 10,
+    }
     figure = charts.funnel(states, title="T")
     figure.canvas.draw()
     for text in figure.axes[0].texts:
@@ -69,7 +80,10 @@ def seconds_in(figure: Figure) -> dict[str, list[float]]:
     figure.canvas.draw()
     [axes] = figure.axes
     names = [label.get_text() for label in axes.get_yticklabels()]
-    return {name: [float(x) for x, _ in dots.get_offsets()] for name, dots in zip(names, axes.collections, strict=True)}
+    return {
+        name: [float(x) for x, _ in dots.get_offsets()]
+        for name, dots in zip(names, axes.collections, strict=True)
+    }
 
 
 def test_a_mail_stays_in_a_state_until_its_next_event() -> None:
@@ -83,7 +97,11 @@ def test_a_mail_stays_in_a_state_until_its_next_event() -> None:
         happened(9500, "b", "confirmed", 4),
     ]
     figure = charts.stays(events, title="T")
-    assert seconds_in(figure) == {"received": [1.0, 4.0], "submitting": [0.25, 2.0], "in doubt": [3.0]}
+    assert seconds_in(figure) == {
+        "received": [1.0, 4.0],
+        "submitting": [0.25, 2.0],
+        "in doubt": [3.0],
+    }
     assert figure.axes[0].get_xlabel() == "Time in the state"
 
 
@@ -94,7 +112,10 @@ def test_a_mail_that_waits_again_is_received_again() -> None:
         happened(3000, "a", "unsent", 3),
         happened(8000, "a", "submitting", 4),
     ]
-    assert seconds_in(charts.stays(events, title="T")) == {"received": [1.0, 5.0], "submitting": [2.0]}
+    assert seconds_in(charts.stays(events, title="T")) == {
+        "received": [1.0, 5.0],
+        "submitting": [2.0],
+    }
 
 
 def test_what_changes_no_mails_state_ends_no_stay() -> None:

@@ -37,8 +37,13 @@ def test_the_ladder_shows_for_each_way_the_money_off_and_the_rate() -> None:
     assert [bar.get_width() for bar in off.patches] == RUNGS["off"].tolist()
     assert [bar.get_width() for bar in rate.patches] == RUNGS["rate"].tolist()
     assert [text.get_text() for text in off.texts] == ["+20,000", "exact", "-80,000", "exact"]
-    heights = {label.get_text(): at for label, at in zip(off.get_yticklabels(), off.get_yticks(), strict=True)}
-    assert sorted(heights, key=heights.__getitem__, reverse=True) == RUNGS.index.tolist(), "from top to bottom"
+    heights = {
+        label.get_text(): at
+        for label, at in zip(off.get_yticklabels(), off.get_yticks(), strict=True)
+    }
+    assert sorted(heights, key=heights.__getitem__, reverse=True) == RUNGS.index.tolist(), (
+        "from top to bottom"
+    )
 
 
 def test_no_word_of_the_ladder_leaves_its_panel() -> None:
@@ -59,9 +64,21 @@ def test_a_day_is_a_bar_with_a_part_for_each_column() -> None:
     figure = charts.by_day(DAYS, title="T", unit="Events")
     figure.canvas.draw()
     [axes] = figure.axes
-    assert (axes.get_title(loc="left"), axes.get_xlabel(), axes.get_ylabel()) == ("T", "Day (UTC)", "Events")
-    assert [(bar.get_y(), bar.get_height()) for bar in axes.patches] == [(0, 3), (0, 4), (3, 1), (4, 0)]
-    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["deposit (7)", "withdraw (1)"]
+    assert (axes.get_title(loc="left"), axes.get_xlabel(), axes.get_ylabel()) == (
+        "T",
+        "Day (UTC)",
+        "Events",
+    )
+    assert [(bar.get_y(), bar.get_height()) for bar in axes.patches] == [
+        (0, 3),
+        (0, 4),
+        (3, 1),
+        (4, 0),
+    ]
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == [
+        "deposit (7)",
+        "withdraw (1)",
+    ]
 
 
 def test_the_lag_is_a_line_from_the_first_sample_on_with_what_happened() -> None:
@@ -74,7 +91,12 @@ def test_the_lag_is_a_line_from_the_first_sample_on_with_what_happened() -> None
         "Events that the view lacks",
     )
     curve, *marks = axes.lines
-    assert list(zip(curve.get_xdata(), curve.get_ydata(), strict=True)) == [(0, 0), (1, 0), (2, 50), (3, 0)]
+    assert list(zip(curve.get_xdata(), curve.get_ydata(), strict=True)) == [
+        (0, 0),
+        (1, 0),
+        (2, 50),
+        (3, 0),
+    ]
     assert [mark.get_xdata()[0] for mark in marks] == [1.0, 2.5]
     assert [text.get_text() for text in axes.texts] == ["killed", "caught up"]
 

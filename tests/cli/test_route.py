@@ -35,7 +35,9 @@ def environment(**settings: str) -> dict[str, str]:
 def eventlab(*words: str, **settings: str) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "eventlab", *words]
     pipe = subprocess.PIPE
-    return subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True, env=environment(**settings))
+    return subprocess.Popen(
+        command, stdin=pipe, stdout=pipe, stderr=pipe, text=True, env=environment(**settings)
+    )
 
 
 def answer(*words: str, **settings: str) -> tuple[int, str, str]:
@@ -76,7 +78,10 @@ def test_once_with_the_sandbox_needs_no_settings_and_a_second_time_nothing_is_ne
         0, f"listed {count}, new {count}: submitted {count}, held 0, refused 0, skipped 0\n"
     )  # fmt: skip
     assert "stand-ins for Gmail and CXone, with sample mail" in error
-    assert answer(*own)[:2] == (0, "listed 0, nothing new: submitted 0, held 0, refused 0, skipped 0\n")
+    assert answer(*own)[:2] == (
+        0,
+        "listed 0, nothing new: submitted 0, held 0, refused 0, skipped 0\n",
+    )
     assert mongo[category].count_documents({"state": "submitted"}) == count
     assert set(EventStore(redis_client, category).ids()) == {*INBOX, "mailbox"}
 
@@ -94,14 +99,22 @@ def test_the_sandbox_keeps_its_mails_apart_from_real_ones(both: StandIns) -> Non
     assert not set(REAL) & set(SANDBOX)
 
 
-def test_the_sandbox_is_served_until_a_signal_and_another_terminal_can_use_it(category: str) -> None:
+def test_the_sandbox_is_served_until_a_signal_and_another_terminal_can_use_it(
+    category: str,
+) -> None:
     with eventlab("sandbox") as process:
         assert process.stdout is not None
         lines = [line_of(process) for _ in range(13)]
-        exported = dict(line.removeprefix("export ").split("=", 1) for line in lines if line.startswith("export "))
+        exported = dict(
+            line.removeprefix("export ").split("=", 1)
+            for line in lines
+            if line.startswith("export ")
+        )
         assert re.fullmatch(r"# Gmail http://127\.0\.0\.1:\d+", lines[0])
         assert exported.keys() <= VARIABLES.keys()
-        status, out, _ = answer("route", "--once", "--category", category, "--collection", category, **exported)
+        status, out, _ = answer(
+            "route", "--once", "--category", category, "--collection", category, **exported
+        )
         assert (status, out.split(":")[0]) == (0, f"listed {len(INBOX)}, new {len(INBOX)}")
         token = Path(exported["EVENTLAB_GMAIL_TOKEN"])
         assert token.exists()
@@ -145,7 +158,9 @@ def test_a_round_that_is_told_to_stop_finishes_the_mail_that_is_under_way(
         "listed 5, new 5: submitted 1, held 0, refused 0, skipped 0; 4 to be sent later; "
         "stopped early: it was told to stop\n"
     )
-    assert route("--once")[1] == "listed 0, nothing new: submitted 4, held 0, refused 0, skipped 0\n"
+    assert (
+        route("--once")[1] == "listed 0, nothing new: submitted 4, held 0, refused 0, skipped 0\n"
+    )
     assert len(both.cxone.work_items) == 5
 
 
@@ -158,7 +173,11 @@ def test_what_is_held_is_listed_and_a_person_decides(
     ids = [both.gmail.deliver(mail(n)) for n in range(3)]
     both.cxone.faults.order(Fault(on=ITEMS, drop="before"), Fault(on=ITEMS, drop="after"))
     both.cxone.faults.order(
-        Fault(on=ITEMS, status=400, headers=(("icStatusDescription", "Point of contact is not valid"),))
+        Fault(
+            on=ITEMS,
+            status=400,
+            headers=(("icStatusDescription", "Point of contact is not valid"),),
+        )
     )
     status, out, _ = route()
     assert (status, out) == (
@@ -173,15 +192,22 @@ def test_what_is_held_is_listed_and_a_person_decides(
         0, f"listed 0, nothing new: submitted 1, held 0, refused 0, skipped 0; 1 {LEFT}"
     )  # fmt: skip
     taken = both.cxone.work_items[0].contact_id
-    assert route("--confirm", ids[1], "--contact", taken)[:2] == (0, f"mail {ids[1]}: confirmed, contact {taken}\n")
-    assert WorkItem(ids[1]).replay(EventStore(redis_client, category).read(ids[1])).contact_id == taken
+    assert route("--confirm", ids[1], "--contact", taken)[:2] == (
+        0,
+        f"mail {ids[1]}: confirmed, contact {taken}\n",
+    )
+    assert (
+        WorkItem(ids[1]).replay(EventStore(redis_client, category).read(ids[1])).contact_id == taken
+    )
     status, out, error = route("--confirm", ids[2])
     assert (status, out, error) == (1, "", f"eventlab: mail {ids[2]}: CXone refused it\n")
     status, _, error = route("--resend", "18f0")
     assert (status, error) == (1, "eventlab: mail 18f0: no such mail has been received\n")
     assert route("--resend", ids[2])[0] == 0
     assert route("--held")[1] == "nothing is held, in doubt, refused or before its deadline\n"
-    assert sorted(item.work_item_id for item in both.cxone.work_items) == [f"gmail:{id}" for id in ids]
+    assert sorted(item.work_item_id for item in both.cxone.work_items) == [
+        f"gmail:{id}" for id in ids
+    ]
 
 
 def test_before_its_deadline_a_mail_is_listed_and_left_alone(
@@ -192,7 +218,9 @@ def test_before_its_deadline_a_mail_is_listed_and_left_alone(
     item.submit(router="north", now=0, deadline=99_999_999_999_999)
     store.append(item.id, item.changes, expected=0)
     _, out, _ = route("--held")
-    assert re.search(r"^18f0000000000001 .* router north is sending it; its deadline is in \d+ s$", out)
+    assert re.search(
+        r"^18f0000000000001 .* router north is sending it; its deadline is in \d+ s$", out
+    )
     for command in ("--resend", "--confirm"):
         status, _, error = route(command, item.id)
         assert status == 1
@@ -216,7 +244,11 @@ def test_a_dead_token_is_one_sentence_and_an_exit_status(both: StandIns, route: 
     ("name", "value", "said"),
     [
         ("EVENTLAB_GMAIL_TOKEN", "", "it is missing"),
-        ("EVENTLAB_GMAIL_ENDPOINT", "http://gmail.example.com", "http is accepted for this machine"),
+        (
+            "EVENTLAB_GMAIL_ENDPOINT",
+            "http://gmail.example.com",
+            "http is accepted for this machine",
+        ),
         ("EVENTLAB_GMAIL_ENDPOINT", "nonsense", "it must be a URL"),
         ("EVENTLAB_CXONE_URL", "http://cxone.example.com", "http is accepted for this machine"),
         ("EVENTLAB_CXONE_AUTH", "basic", "it must be one of"),
@@ -225,7 +257,9 @@ def test_a_dead_token_is_one_sentence_and_an_exit_status(both: StandIns, route: 
         ("EVENTLAB_GMAIL_TOKEN", "missing/token.json", ""),
     ],
 )
-def test_a_bad_setting_is_named_in_one_sentence(route: Any, name: str, value: str, said: str) -> None:
+def test_a_bad_setting_is_named_in_one_sentence(
+    route: Any, name: str, value: str, said: str
+) -> None:
     more = {"EVENTLAB_GMAIL_CLIENT": ""} if value.startswith("missing") else {}
     status, out, error = route("--once", **{name: value}, **more)
     assert (status, out) == (1, "")
@@ -248,12 +282,18 @@ def test_a_key_that_cxone_does_not_know_is_said_in_the_summary_and_by_the_exit_s
     assert out.startswith(
         "listed 1, new 1: submitted 0, held 0, refused 0, skipped 0; 1 to be sent later; stopped early: "
     )
-    assert route("--once")[:2] == (0, "listed 0, nothing new: submitted 1, held 0, refused 0, skipped 0\n")
+    assert route("--once")[:2] == (
+        0,
+        "listed 0, nothing new: submitted 1, held 0, refused 0, skipped 0\n",
+    )
 
 
 def test_options_that_do_not_go_together_are_said(route: Any) -> None:
     assert route("--contact", "7")[0::2] == (1, "eventlab: --contact goes with --confirm\n")
-    assert route("--watch", "0")[0::2] == (1, "eventlab: --watch: give a number of seconds above 0\n")
+    assert route("--watch", "0")[0::2] == (
+        1,
+        "eventlab: --watch: give a number of seconds above 0\n",
+    )
     assert route("--once", "--held")[0] == 2
 
 
@@ -274,6 +314,13 @@ def test_nothing_secret_is_printed_or_logged(both: StandIns, route: Any) -> None
     said = out + error
     assert "mail 18f" in said
     known = both.cxone.credentials
-    hidden = [known.key, known.secret, known.client_secret, both.gmail.tokens.client_secret, "canary", "CanaryBody"]
+    hidden = [
+        known.key,
+        known.secret,
+        known.client_secret,
+        both.gmail.tokens.client_secret,
+        "canary",
+        "CanaryBody",
+    ]
     assert [text for text in hidden if text.casefold() in said.casefold()] == []
     assert "letter 0" not in said

@@ -72,9 +72,15 @@ class Client(threading.Thread):
             finally:
                 connection.close()
 
-    def _send(self, connection: http.client.HTTPConnection, key: str, account: str, amount: int) -> bool:
+    def _send(
+        self, connection: http.client.HTTPConnection, key: str, account: str, amount: int
+    ) -> bool:
         path = f"/accounts/{account}/{'deposits' if amount > 0 else 'withdrawals'}"
-        headers = {"Content-Type": "application/json", "Idempotency-Key": key, "X-Correlation-Id": key}
+        headers = {
+            "Content-Type": "application/json",
+            "Idempotency-Key": key,
+            "X-Correlation-Id": key,
+        }
         connection.request("POST", path, json.dumps({"amount": abs(amount)}), headers)
         if key not in self._hung_up and self._random.random() < HANGS_UP:
             self._hung_up.add(key)
@@ -84,7 +90,10 @@ class Client(threading.Thread):
         self.codes[response.status] += 1
         if response.status in AGAIN:
             return False
-        assert (response.status, body.get("amount")) == (DONE, abs(amount)) or response.status == REFUSED, body
+        assert (response.status, body.get("amount")) == (
+            DONE,
+            abs(amount),
+        ) or response.status == REFUSED, body
         if response.status == DONE:
             self.done.append((key, account, amount))
         self._answered()
@@ -103,7 +112,9 @@ class Killer:
         with self._lock:
             self._count += 1
             if self._count in KILLS:
-                pid = next(pid for pid in workers(self._served.process.pid) if pid not in self.killed)
+                pid = next(
+                    pid for pid in workers(self._served.process.pid) if pid not in self.killed
+                )
                 os.kill(pid, signal.SIGKILL)
                 self.killed.append(pid)
 
@@ -151,7 +162,9 @@ def test_workers_killed_under_load_lose_nothing_and_double_nothing(lab: Lab, cat
     assert_every_command_is_one_event(api, done)
     for id, funds in held.items():
         assert funds == sum(amount for _, account, amount in done if account == id) >= 0
-        assert [event.version for event in api.store.read(id)] == list(range(1, api.store.version(id) + 1))
+        assert [event.version for event in api.store.read(id)] == list(
+            range(1, api.store.version(id) + 1)
+        )
 
 
 def assert_every_command_is_one_event(api: Served, done: list[tuple[str, str, int]]) -> None:

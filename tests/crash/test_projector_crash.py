@@ -26,7 +26,14 @@ from eventlab.cli.project import views
 from eventlab.projections.view import View
 from eventlab.servers import external
 from eventlab.store.keys import order
-from tests.support.crash_servers import DOWN, MongoServer, RedisServer, mongod, redis_server, wait_for
+from tests.support.crash_servers import (
+    DOWN,
+    MongoServer,
+    RedisServer,
+    mongod,
+    redis_server,
+    wait_for,
+)
 
 pytestmark = pytest.mark.crash
 
@@ -42,9 +49,14 @@ PROJECT = [sys.executable, "-m", "eventlab", "project"]
 class Crew:
     """Processes that project; a dead one is started again."""
 
-    def __init__(self, redis_server: RedisServer, mongod: MongoServer, command: list[str], number: int) -> None:
+    def __init__(
+        self, redis_server: RedisServer, mongod: MongoServer, command: list[str], number: int
+    ) -> None:
         self._command = command
-        self._env = os.environ | {external.REDIS_URL: redis_server.url, external.MONGODB_URL: mongod.url}
+        self._env = os.environ | {
+            external.REDIS_URL: redis_server.url,
+            external.MONGODB_URL: mongod.url,
+        }
         self.said: list[str] = []
         self._readers: list[threading.Thread] = []
         self.processes = [self._start() for _ in range(number)]
@@ -92,7 +104,10 @@ def write(socket: str, record: str, events: int, accounts: int, pause: float) ->
             id = str(number if number < accounts else chance.randrange(accounts))
             kinds = ["create"] if id not in versions else []
             kinds += ["deposit"] * (AT_ONCE - 1) + ["withdraw"]
-            batch = [Event(kind, {} if kind == "create" else {"amount": chance.randint(1, 9)}) for kind in kinds]
+            batch = [
+                Event(kind, {} if kind == "create" else {"amount": chance.randint(1, 9)})
+                for kind in kinds
+            ]
             batch = batch[:AT_ONCE]
             for _ in range(200):
                 with contextlib.suppress(*DOWN):
@@ -145,7 +160,9 @@ def truth(store: EventStore) -> dict[str, list[dict[str, Any]]]:
             day = days.setdefault(event.time.date().isoformat(), Counter())
             day["events"] += 1
             day["deposited" if event.type == "deposit" else "withdrawn"] += amount
-    per_day = [{"_id": day, "deposited": 0, "withdrawn": 0} | dict(sums) for day, sums in days.items()]
+    per_day = [
+        {"_id": day, "deposited": 0, "withdrawn": 0} | dict(sums) for day, sums in days.items()
+    ]
     return {"accounts": [*accounts.values()], "per_day": per_day, "by_type": [*types.values()]}
 
 
@@ -154,7 +171,10 @@ def held(database: Any) -> dict[str, list[dict[str, Any]]]:
 
 
 def by_id(found: dict[str, list[dict[str, Any]]]) -> dict[str, dict[str, Any]]:
-    return {name: {document["_id"]: document for document in documents} for name, documents in found.items()}
+    return {
+        name: {document["_id"]: document for document in documents}
+        for name, documents in found.items()
+    }
 
 
 def all_caught_up(store: EventStore, database: Any) -> bool:
@@ -166,17 +186,25 @@ def all_caught_up(store: EventStore, database: Any) -> bool:
     return False
 
 
-def test_every_view_is_exact_whoever_is_killed(redis_server: RedisServer, mongod: MongoServer, tmp_path: Path) -> None:
+def test_every_view_is_exact_whoever_is_killed(
+    redis_server: RedisServer, mongod: MongoServer, tmp_path: Path
+) -> None:
     chance = random.Random(4)
     kills = 0
-    with redis_server.client() as client, mongod.client() as mongo, Crew(redis_server, mongod, PROJECT, 3) as crew:
+    with (
+        redis_server.client() as client,
+        mongod.client() as mongo,
+        Crew(redis_server, mongod, PROJECT, 3) as crew,
+    ):
         store, database = EventStore(client, CATEGORY), mongo["eventlab"]
         written = Written(redis_server, tmp_path, EVENTS, pause=0.004)
         whom = ["redis"] * SERVER_KILLS + ["mongod"] * SERVER_KILLS + ["projector"] * KILLS
         chance.shuffle(whom)
         for victim in whom:
             time.sleep(chance.uniform(0.1, 0.6))
-            assert written.process.is_alive(), "all was written before the last kill: the test shows less than it says"
+            assert written.process.is_alive(), (
+                "all was written before the last kill: the test shows less than it says"
+            )
             if victim == "redis":
                 redis_server.restart()
             elif victim == "mongod":
@@ -204,7 +232,10 @@ class Outside(Projector):
     """Wrong on purpose: the documents first, then the position; each by itself."""
 
     def _write(self, changes: Changes, old: str, new: str) -> bool:
-        steps: list[Callable[[], Any]] = [lambda: self._documents(changes), lambda: self._position(new)]
+        steps: list[Callable[[], Any]] = [
+            lambda: self._documents(changes),
+            lambda: self._position(new),
+        ]
         for step in steps[:: self.direction]:
             step()
             time.sleep(0.05)
@@ -235,7 +266,11 @@ def project_wrongly(redis_url: str, mongo_url: str, kind: type[Projector]) -> No
 
 @pytest.mark.parametrize(("kind", "wrong"), [(Outside, 1), (Before, -1)])
 def test_the_same_kills_find_a_position_written_apart(
-    redis_server: RedisServer, mongod: MongoServer, tmp_path: Path, kind: type[Projector], wrong: int
+    redis_server: RedisServer,
+    mongod: MongoServer,
+    tmp_path: Path,
+    kind: type[Projector],
+    wrong: int,
 ) -> None:
     with redis_server.client() as client, mongod.client() as mongo:
         store, database = EventStore(client, CATEGORY), mongo["eventlab"]
@@ -245,7 +280,11 @@ def test_the_same_kills_find_a_position_written_apart(
         for number in range(6):
             process = SPAWN.Process(target=project_wrongly, args=args, daemon=True)
             process.start()
-            wait_for(lambda number=number: database.projections.count_documents({"position": {"$ne": "0-0"}}) or number)
+            wait_for(
+                lambda number=number: (
+                    database.projections.count_documents({"position": {"$ne": "0-0"}}) or number
+                )
+            )
             time.sleep(random.uniform(1.0, 1.3))
             process.kill()
             process.join()
@@ -259,7 +298,9 @@ def test_the_same_kills_find_a_position_written_apart(
         right = {d["_id"]: d["funds"] for d in truth(store)["accounts"]}
         assert counted != right
         more = sum(counted.values()) - sum(right.values())
-        assert more * wrong > 0, "money appears if the position comes late, and is lost if it comes early"
+        assert more * wrong > 0, (
+            "money appears if the position comes late, and is lost if it comes early"
+        )
 
 
 def _position(database: Any) -> str:
@@ -270,7 +311,11 @@ def test_one_that_was_stopped_is_replaced_within_five_seconds_and_changes_nothin
     redis_server: RedisServer, mongod: MongoServer, tmp_path: Path
 ) -> None:
     only = [*PROJECT, "--view", "accounts", "--verbose"]
-    with redis_server.client() as client, mongod.client() as mongo, Crew(redis_server, mongod, only, 2) as crew:
+    with (
+        redis_server.client() as client,
+        mongod.client() as mongo,
+        Crew(redis_server, mongod, only, 2) as crew,
+    ):
         store, database = EventStore(client, CATEGORY), mongo["eventlab"]
         written = Written(redis_server, tmp_path, 60_000, pause=0.002)
         wait_for(lambda: sum(" events up to " in line for line in crew.said) > 20)
@@ -319,7 +364,11 @@ def test_while_a_server_is_away_it_waits_says_so_once_and_goes_on(
 ) -> None:
     only = [*PROJECT, "--view", "accounts"]
     server: RedisServer | MongoServer = redis_server if which == "redis" else mongod
-    with redis_server.client() as client, mongod.client() as mongo, Crew(redis_server, mongod, only, 1) as crew:
+    with (
+        redis_server.client() as client,
+        mongod.client() as mongo,
+        Crew(redis_server, mongod, only, 1) as crew,
+    ):
         store, database = EventStore(client, CATEGORY), mongo["eventlab"]
         store.append("a", [Event("create")], expected=0)
         wait_for(lambda: _position(database) == store.head() and crew.said)
@@ -391,11 +440,21 @@ def read_all_the_time(url: str, path: str, stop: Any) -> None:
 def quiet_and_busy(redis_server: RedisServer, mongod: MongoServer, tmp_path: Path) -> Iterator[Any]:
     """Accounts of which half fall quiet, three projectors, a writer and a reader."""
     stop = SPAWN.Event()
-    with redis_server.client() as client, mongod.client() as mongo, Crew(redis_server, mongod, PROJECT, 3) as crew:
+    with (
+        redis_server.client() as client,
+        mongod.client() as mongo,
+        Crew(redis_server, mongod, PROJECT, 3) as crew,
+    ):
         store, database = EventStore(client, CATEGORY), mongo["eventlab"]
         written = Written(redis_server, tmp_path, 30_000, pause=0.003)
-        wait_for(lambda: written.so_far() > 4_000 and database[COLLECTION].count_documents({}) == ACCOUNTS)
-        reader = SPAWN.Process(target=read_all_the_time, args=(mongod.url, str(tmp_path / "seen"), stop))
+        wait_for(
+            lambda: (
+                written.so_far() > 4_000 and database[COLLECTION].count_documents({}) == ACCOUNTS
+            )
+        )
+        reader = SPAWN.Process(
+            target=read_all_the_time, args=(mongod.url, str(tmp_path / "seen"), stop)
+        )
         reader.start()
         yield store, database, crew, written
         stop.set()
@@ -407,7 +466,9 @@ def quiet_and_busy(redis_server: RedisServer, mongod: MongoServer, tmp_path: Pat
 
 
 @pytest.mark.parametrize("trimmed", [False, True], ids=["whole", "trimmed"])
-def test_a_rebuild_under_load_is_exact_and_no_reader_sees_a_hole(quiet_and_busy: Any, trimmed: bool) -> None:
+def test_a_rebuild_under_load_is_exact_and_no_reader_sees_a_hole(
+    quiet_and_busy: Any, trimmed: bool
+) -> None:
     store, database, crew, written = quiet_and_busy
     if trimmed:
         wait_for(lambda: _trim(store, written.so_far() // 2) > 1_000)
@@ -444,6 +505,8 @@ def _trim(store: EventStore, number: int) -> int:
 
 
 def _truth_from_own_logs(store: EventStore) -> dict[str, list[dict[str, Any]]]:
-    events = sorted((e for id in store.ids() for e in store.read(id)), key=lambda event: order(event.position))
+    events = sorted(
+        (e for id in store.ids() for e in store.read(id)), key=lambda event: order(event.position)
+    )
     whole = type("Whole", (), {"read_all": lambda _self: events})()
     return truth(whole)

@@ -83,7 +83,9 @@ def here(redis_server: RedisServer) -> Any:
         yield made
 
 
-def test_none_of_500_mails_is_lost_and_none_is_sent_twice(redis_server: RedisServer, here: Room) -> None:
+def test_none_of_500_mails_is_lost_and_none_is_sent_twice(
+    redis_server: RedisServer, here: Room
+) -> None:
     ids = [here.both.gmail.deliver(mail(n)) for n in range(MAILS)]
     gmail, cxone = here.both.gmail, here.both.cxone
     gmail.faults.order(*GMAILS_FAULTS)
@@ -91,15 +93,22 @@ def test_none_of_500_mails_is_lost_and_none_is_sent_twice(redis_server: RedisSer
     with ExitStack() as closing:
         routers = Routers(redis_server, here, closing)
         for target in range(EACH, MAILS - EACH, EACH):
-            wait_until(lambda target=target: len(cxone.work_items) >= target or not routers.all_run(), 300)
+            wait_until(
+                lambda target=target: len(cxone.work_items) >= target or not routers.all_run(), 300
+            )
             routers.kill_one()
             if target in (100, 300):
                 gmail.expire_tokens()
                 cxone.expire_tokens()
         wait_until(lambda: not routers.all_run() or settled(here, ids), 300)
         assert routers.all_run()
-    pages = [request for request in gmail.seen if "/messages?" in request and "pageToken" in request]
-    assert len({request.partition("pageToken=")[2].partition("&")[0] for request in pages}) == MAILS // PAGE - 1
+    pages = [
+        request for request in gmail.seen if "/messages?" in request and "pageToken" in request
+    ]
+    assert (
+        len({request.partition("pageToken=")[2].partition("&")[0] for request in pages})
+        == MAILS // PAGE - 1
+    )
     accepted = here.accepted()
     in_doubt = [id for id in ids if here.status(id) == "in_doubt"]
     # None lost, none twice, and what is not known is said with its reason: each of them counted at the stand-in.
@@ -110,7 +119,9 @@ def test_none_of_500_mails_is_lost_and_none_is_sent_twice(redis_server: RedisSer
         assert (item.status, accepted[id], item.taken) == ("submitted", 1, 1), (id, here.types(id))
     for id in in_doubt:
         assert any(reason in here.item(id).reason for reason in REASONS), here.item(id).reason
-    assert sum(here.item(id).reason == REASONS[1] for id in in_doubt) >= 3  # those that were cut off, before and after
+    assert (
+        sum(here.item(id).reason == REASONS[1] for id in in_doubt) >= 3
+    )  # those that were cut off, before and after
     assert {accepted[id] for id in in_doubt} == {0, 1}  # nobody here could have known which
     assert len({item.contact_id for item in cxone.work_items}) == len(cxone.work_items)
     # A person looks into CXone and decides.

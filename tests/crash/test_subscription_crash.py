@@ -70,7 +70,9 @@ class Crew:
         self._processes = {name: self._start(name) for name in names}
 
     def _start(self, name: str) -> Any:
-        process = SPAWN.Process(target=consume, args=(self._server.socket, str(self._folder), name), daemon=True)
+        process = SPAWN.Process(
+            target=consume, args=(self._server.socket, str(self._folder), name), daemon=True
+        )
         process.start()
         return process
 
@@ -98,7 +100,9 @@ class Crew:
             process.join()
 
 
-def test_each_event_is_handed_out_at_least_once_whoever_is_killed(redis_server: RedisServer, tmp_path: Path) -> None:
+def test_each_event_is_handed_out_at_least_once_whoever_is_killed(
+    redis_server: RedisServer, tmp_path: Path
+) -> None:
     chance = random.Random(4)
     with redis_server.client() as client:
         store = EventStore(client, "s")
@@ -118,16 +122,25 @@ def test_each_event_is_handed_out_at_least_once_whoever_is_killed(redis_server: 
                 if number in when_redis_dies:
                     redis_server.restart()
             letters = subscribe(client, "looks on")
-            assert letters.lag().events > 0, "they were done before the last was killed: the test shows nothing"
+            assert letters.lag().events > 0, (
+                "they were done before the last was killed: the test shows nothing"
+            )
             wait_for(lambda: letters.lag().events == 0)
             recorded = crew.all_recorded()
         finally:
             crew.stop()
         lag = letters.lag()
     repeats = Counter(count - 1 for count in recorded.values())
-    print(f"\n{EVENTS} events, {CONSUMERS} consumers, {KILLS} kills of them and {REDIS_KILLS} of Redis:", end=" ")
-    print(f"{recorded.total() - len(recorded)} repeats; events by repeats: {dict(sorted(repeats.items()))}")
-    assert recorded.keys() == {f"{a} {v + 1}" for a in range(ACCOUNTS) for v in range(EVENTS // ACCOUNTS)}
+    print(
+        f"\n{EVENTS} events, {CONSUMERS} consumers, {KILLS} kills of them and {REDIS_KILLS} of Redis:",
+        end=" ",
+    )
+    print(
+        f"{recorded.total() - len(recorded)} repeats; events by repeats: {dict(sorted(repeats.items()))}"
+    )
+    assert recorded.keys() == {
+        f"{a} {v + 1}" for a in range(ACCOUNTS) for v in range(EVENTS // ACCOUNTS)
+    }
     assert lag == Lag(new=0, pending=0, waiting=0, parked=0, exact=True)
     assert recorded.total() > len(recorded), "no kill fell between the work and its ack"
 
@@ -151,9 +164,13 @@ def test_what_fails_and_what_kills_is_parked_and_the_rest_is_not_held_up(
         finally:
             crew.stop()
         parked = letters.parked()
-    print(f"\nparked, after {deaths} deaths: {[(p.failures, p.deliveries, p.error) for p in parked]}")
+    print(
+        f"\nparked, after {deaths} deaths: {[(p.failures, p.deliveries, p.error) for p in parked]}"
+    )
     assert [p.event for p in parked] == [events[40], events[41], events[90]]
     poison, deadly, poison_too = parked
-    assert {(p.error, p.failures) for p in (poison, poison_too)} == {("ValueError: no such street", 3)}
+    assert {(p.error, p.failures) for p in (poison, poison_too)} == {
+        ("ValueError: no such street", 3)
+    }
     assert (deadly.failures, deadly.deliveries, deaths) == (0, 6, 6)
     assert recorded.keys() == {f"a {event.version}" for event in events if event.type == "withdraw"}

@@ -37,7 +37,11 @@ ASIDE = {"charts", "lessons", "sandbox"}  # for the reader: only the command lin
 
 def name_of(path: Path) -> str:
     """Give a module's name in the package: '' for the front door, 'servers.binaries', 'store'."""
-    return ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix("__init__").rstrip(".")
+    return (
+        ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
+        .removesuffix("__init__")
+        .rstrip(".")
+    )
 
 
 def level(module: str) -> int:
@@ -45,7 +49,11 @@ def level(module: str) -> int:
     return LEVELS[module.partition(".")[0]]
 
 
-CORE = [path for path in SOURCES if level(name_of(path)) < LEVELS[""] and not name_of(path).startswith("servers")]
+CORE = [
+    path
+    for path in SOURCES
+    if level(name_of(path)) < LEVELS[""] and not name_of(path).startswith("servers")
+]
 
 
 # ----------------------------------------------------------------------------------------------------- how much
@@ -66,7 +74,10 @@ def lines_of_code(source: str) -> int:
 def _docstring_lines(tree: ast.Module) -> set[int]:
     lines: set[int] = set()
     for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and node.body:
+        if (
+            isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+            and node.body
+        ):
             first = node.body[0]
             if (
                 isinstance(first, ast.Expr)
@@ -78,12 +89,20 @@ def _docstring_lines(tree: ast.Module) -> set[int]:
 
 
 def lines_of_lua(source: str) -> int:
-    return sum(1 for line in source.splitlines() if line.strip() and not line.strip().startswith("--"))
+    return sum(
+        1 for line in source.splitlines() if line.strip() and not line.strip().startswith("--")
+    )
 
 
 def test_the_core_is_small_enough_to_teach_from() -> None:
     sizes = {name_of(path): lines_of_code(path.read_text("utf-8")) for path in CORE}
-    assert sizes.keys() >= {"errors", "events", "store.store", "store.adoption", "projections.rebuild"}
+    assert sizes.keys() >= {
+        "errors",
+        "events",
+        "store.store",
+        "store.adoption",
+        "projections.rebuild",
+    }
     assert sum(sizes.values()) < CORE_LIMIT, sizes
 
 
@@ -124,14 +143,18 @@ def imports(module: str, source: str, is_package: bool) -> Iterator[str]:
         home = home[:-1]
     for node in _outside_type_checking(ast.parse(source)):
         if isinstance(node, ast.Import):
-            yield from (a.name.partition(".")[2] for a in node.names if a.name.split(".")[0] == "eventlab")
+            yield from (
+                a.name.partition(".")[2] for a in node.names if a.name.split(".")[0] == "eventlab"
+            )
         elif isinstance(node, ast.ImportFrom):
             yield from _imported_from(node, home)
 
 
 def _imported_from(node: ast.ImportFrom, home: list[str]) -> Iterator[str]:
     if node.level:
-        base = home[: len(home) - (node.level - 1)] + (node.module.split(".") if node.module else [])
+        base = home[: len(home) - (node.level - 1)] + (
+            node.module.split(".") if node.module else []
+        )
     elif (node.module or "").split(".")[0] == "eventlab":
         base = (node.module or "").split(".")[1:]
     else:
@@ -172,7 +195,10 @@ def test_imports_point_one_way(path: Path) -> None:
 
 
 def test_no_two_modules_import_each_other() -> None:
-    graph = {name_of(p): set(imports(name_of(p), p.read_text("utf-8"), p.name == "__init__.py")) for p in SOURCES}
+    graph = {
+        name_of(p): set(imports(name_of(p), p.read_text("utf-8"), p.name == "__init__.py"))
+        for p in SOURCES
+    }
     graph.pop("", None)  # everything below the front door is loaded through it
     while leaves := {m for m, targets in graph.items() if not (targets - {m}) & graph.keys()}:
         for leaf in leaves:
@@ -193,11 +219,22 @@ def test_no_two_modules_import_each_other() -> None:
     ],
 )
 def test_an_import_upwards_is_found(module: str, source: str) -> None:
-    assert [fault for target in imports(module, source, False) if (fault := wrong_way(module, target))]
+    assert [
+        fault for target in imports(module, source, False) if (fault := wrong_way(module, target))
+    ]
 
 
 def test_an_import_for_types_only_is_none() -> None:
-    assert list(imports("errors", "if TYPE_CHECKING:\n    from eventlab.store.store import EventStore", False)) == []
+    assert (
+        list(
+            imports(
+                "errors",
+                "if TYPE_CHECKING:\n    from eventlab.store.store import EventStore",
+                False,
+            )
+        )
+        == []
+    )
 
 
 # ------------------------------------------------------------------------------------------------ quiet on import
@@ -235,8 +272,19 @@ def import_quietly(
     modules: Sequence[str], already: Sequence[str] = (), path: Path = ROOT
 ) -> tuple[int, list[str], str]:
     """Import modules in a fresh interpreter that refuses all else; give its status, what it tried, its complaint."""
-    command = [sys.executable, "-B", "-W", "error", "-c", WATCH, ",".join(modules), ",".join(already)]
-    done = subprocess.run(command, cwd=path, capture_output=True, text=True, timeout=60, check=False)
+    command = [
+        sys.executable,
+        "-B",
+        "-W",
+        "error",
+        "-c",
+        WATCH,
+        ",".join(modules),
+        ",".join(already),
+    ]
+    done = subprocess.run(
+        command, cwd=path, capture_output=True, text=True, timeout=60, check=False
+    )
     return done.returncode, done.stdout.split(), done.stderr
 
 
@@ -246,7 +294,9 @@ def modules(aside: bool) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("names", "already"), [(modules(aside=False), ASKS_FOR_IPV6), (modules(aside=True), THEIRS)], ids=["all", "aside"]
+    ("names", "already"),
+    [(modules(aside=False), ASKS_FOR_IPV6), (modules(aside=True), THEIRS)],
+    ids=["all", "aside"],
 )
 def test_importing_does_nothing_else(names: list[str], already: list[str]) -> None:
     assert names, "no module was found"
@@ -281,11 +331,17 @@ def undocumented(source: str) -> list[str]:
     return missing + [name for name, node in _public(tree, "") if not ast.get_docstring(node)]
 
 
-def _public(parent: ast.Module | ast.ClassDef, prefix: str) -> Iterator[tuple[str, ast.FunctionDef | ast.ClassDef]]:
+def _public(
+    parent: ast.Module | ast.ClassDef, prefix: str
+) -> Iterator[tuple[str, ast.FunctionDef | ast.ClassDef]]:
     for node in parent.body:
-        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) or node.name.startswith("_"):
+        if not isinstance(
+            node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+        ) or node.name.startswith("_"):
             continue
-        if any("overload" in ast.unparse(d) or ".setter" in ast.unparse(d) for d in node.decorator_list):
+        if any(
+            "overload" in ast.unparse(d) or ".setter" in ast.unparse(d) for d in node.decorator_list
+        ):
             continue
         yield f"{prefix}{node.name}", node
         if isinstance(node, ast.ClassDef):
@@ -315,7 +371,22 @@ FOREIGN = re.compile(
     + r"hosted|npm"
     + r"js\."
 )
-TEXT = {".py", ".lua", ".md", ".toml", ".txt", ".cfg", ".ipynb", ".sh", ".svg", ".html", ".json", ".yml", ".yaml", ""}
+TEXT = {
+    ".py",
+    ".lua",
+    ".md",
+    ".toml",
+    ".txt",
+    ".cfg",
+    ".ipynb",
+    ".sh",
+    ".svg",
+    ".html",
+    ".json",
+    ".yml",
+    ".yaml",
+    "",
+}
 NOT_OURS = {"__pycache__", "build", "dist"}
 
 
@@ -323,7 +394,10 @@ def files_of_ours() -> Iterator[Path]:
     for path in sorted(ROOT.rglob("*")):
         parts = path.relative_to(ROOT).parts
         if any(
-            (part.startswith(".") and part != ".ci") or part in NOT_OURS or part.endswith(".egg-info") for part in parts
+            (part.startswith(".") and part != ".ci")
+            or part in NOT_OURS
+            or part.endswith(".egg-info")
+            for part in parts
         ):
             continue
         if path.is_file() and path.suffix in TEXT:
@@ -336,13 +410,20 @@ def test_nothing_is_wiped(path: Path) -> None:
 
 
 def test_no_file_names_a_folder_of_one_machine_or_a_registry() -> None:
-    found = {str(p.relative_to(ROOT)): m[0] for p in files_of_ours() if (m := FOREIGN.search(p.read_text("utf-8")))}
-    found = {name: text for name, text in found.items() if name != "tests/notebooks/test_rules.py"}  # its bad samples
+    found = {
+        str(p.relative_to(ROOT)): m[0]
+        for p in files_of_ours()
+        if (m := FOREIGN.search(p.read_text("utf-8")))
+    }
+    found = {
+        name: text for name, text in found.items() if name != "tests/notebooks/test_rules.py"
+    }  # its bad samples
     assert found == {}
 
 
 @pytest.mark.parametrize(
-    "text", ["redis.flush" + "all()", "FLUSH" + "DB", "drop_" + "database('x')", "drop" + "Database"]
+    "text",
+    ["redis.flush" + "all()", "FLUSH" + "DB", "drop_" + "database('x')", "drop" + "Database"],
 )
 def test_a_wipe_is_found(text: str) -> None:
     assert WIPES.search(text)

@@ -32,7 +32,9 @@ def test_it_says_who_wrote_what_when_and_where_to_read_on() -> None:
 
 
 def test_it_says_that_a_mail_is_automatic_and_why() -> None:
-    assert "\nAutomatic: reply (Auto-Submitted: auto-replied)\n" in payload_of(read_sample("18-out-of-office"))
+    assert "\nAutomatic: reply (Auto-Submitted: auto-replied)\n" in payload_of(
+        read_sample("18-out-of-office")
+    )
 
 
 def test_it_says_why_a_mail_could_not_be_read() -> None:
@@ -57,7 +59,9 @@ def test_a_long_text_is_cut_and_says_how_much_is_left_out() -> None:
     payload = payload_of(LONG)
     assert LIMIT - 4 < len(payload.encode()) <= LIMIT
     kept, missing = re.fullmatch(
-        rf"(.*)\n\n\[truncated, ([\d,]+) bytes, open in Gmail: {LINK}{LONG.gmail_id}\]\n", payload, re.DOTALL
+        rf"(.*)\n\n\[truncated, ([\d,]+) bytes, open in Gmail: {LINK}{LONG.gmail_id}\]\n",
+        payload,
+        re.DOTALL,
     ).groups()  # type: ignore[union-attr]
     body = kept.partition("\n\n")[2]
     assert LONG.text.startswith(body)
@@ -89,10 +93,11 @@ def test_a_payload_has_no_control_characters(name: str) -> None:
 
 
 def test_no_header_can_add_a_line() -> None:
-    raw = (
-        b"From: =?utf-8?q?a=0AGmail:_x?= <joe@example.com>\r\nSubject: =?utf-8?q?b=0D=0AFrom:_ceo=E2=80=A8c?=\r\n\r\nhi"
-    )
-    assert payload_of(read(raw)).splitlines()[:2] == ["From: a Gmail: x <joe@example.com>", "Subject: b From: ceo c"]
+    raw = b"From: =?utf-8?q?a=0AGmail:_x?= <joe@example.com>\r\nSubject: =?utf-8?q?b=0D=0AFrom:_ceo=E2=80=A8c?=\r\n\r\nhi"
+    assert payload_of(read(raw)).splitlines()[:2] == [
+        "From: a Gmail: x <joe@example.com>",
+        "Subject: b From: ceo c",
+    ]
     odd = Message.from_gmail({"id": "1\n2", "threadId": "3\r4", "snippet": "hello"})
     assert payload_of(odd).splitlines()[-3:] == [f"Gmail: {LINK}1 2", "", "hello"]
 

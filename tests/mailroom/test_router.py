@@ -38,7 +38,17 @@ from eventlab.sandbox.samples import samples
 from eventlab.servers.binaries import find_redis
 from tests.support.cluster import cluster
 from tests.support.crash_servers import RedisServer, answers
-from tests.support.mailroom import BATCH, ITEMS, Room, Where, is_stopped, mail, room, routing, wait_until
+from tests.support.mailroom import (
+    BATCH,
+    ITEMS,
+    Room,
+    Where,
+    is_stopped,
+    mail,
+    room,
+    routing,
+    wait_until,
+)
 
 LIST = "GET /gmail/v1/users/me/messages"
 
@@ -68,7 +78,9 @@ def test_each_mail_becomes_one_work_item_and_a_second_round_finds_nothing_new(he
     ids = here.deliver(3)
     hub = here.router()
     assert hub.run_once() == Summary(listed=3, new=3, submitted=3)
-    assert [item.work_item_id for item in here.both.cxone.work_items] == [f"gmail:{id}" for id in ids]
+    assert [item.work_item_id for item in here.both.cxone.work_items] == [
+        f"gmail:{id}" for id in ids
+    ]
     assert {here.types(id) == ["received", "submitting", "submitted"] for id in ids} == {True}
     assert here.item(ids[0]).contact_id == here.both.cxone.work_items[0].contact_id
     assert hub.run_once() == here.router("another").run_once() == Summary()
@@ -94,14 +106,18 @@ def test_all_the_samples_are_routed_the_odd_ones_too(here: Room) -> None:
     for sample in samples():
         here.both.gmail.deliver(sample.raw, labels=sample.label_ids, id=sample.gmail_id)
     inbox = [sample.gmail_id for sample in samples() if "INBOX" in sample.label_ids]
-    assert here.router().run_once() == Summary(listed=len(inbox), new=len(inbox), submitted=len(inbox))
+    assert here.router().run_once() == Summary(
+        listed=len(inbox), new=len(inbox), submitted=len(inbox)
+    )
     assert here.accepted() == dict.fromkeys(inbox, 1)
 
 
 def test_mail_that_no_person_wrote_is_routed_too_and_may_get_a_type_of_its_own(here: Room) -> None:
     for _ in range(2):
         id = here.both.gmail.deliver(b"Auto-Submitted: auto-replied\r\n" + mail())
-        here.router(automatic_type="email-auto" if here.both.cxone.work_items else "email").run_once()
+        here.router(
+            automatic_type="email-auto" if here.both.cxone.work_items else "email"
+        ).run_once()
         assert here.store.read(id)[0].data["automatic"] == "reply"
     here.deliver()
     here.router(automatic_type="email-auto").run_once()
@@ -147,7 +163,9 @@ def test_a_mail_that_is_gone_before_it_is_read_is_skipped(here: Room) -> None:
     assert here.item(id).reason == "it was gone before it could be read"
 
 
-def test_a_mail_that_leaves_the_inbox_while_it_waits_is_skipped_and_routed_when_it_comes_back(here: Room) -> None:
+def test_a_mail_that_leaves_the_inbox_while_it_waits_is_skipped_and_routed_when_it_comes_back(
+    here: Room,
+) -> None:
     [id] = here.deliver()
     here.order(Fault(on=ITEMS, status=429, times=9))
     hub = here.router()
@@ -166,7 +184,9 @@ def test_the_label_is_put_on_what_was_routed_and_its_failure_harms_nothing(
 ) -> None:
     [id] = here.deliver()
     here.router(label="routed").run_once()
-    [label] = [label["id"] for label in here.both.gmail.mailbox.labels() if label["name"] == "routed"]
+    [label] = [
+        label["id"] for label in here.both.gmail.mailbox.labels() if label["name"] == "routed"
+    ]
     assert label in here.both.gmail.mailbox.get(id).label_ids
     [other] = here.deliver()
     here.both.gmail.faults.order(Fault(on="batchModify", status=403, body={"error": {"code": 403}}))
@@ -178,7 +198,9 @@ def test_the_label_is_put_on_what_was_routed_and_its_failure_harms_nothing(
 # --------------------------------------------------------------------------------------------------------- the cursor
 
 
-def test_the_cursor_moves_only_when_all_before_it_are_recorded(here: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_cursor_moves_only_when_all_before_it_are_recorded(
+    here: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
     ids = here.deliver(3)
     plain, seen = Inbox._receive, list[str]()
 
@@ -220,7 +242,9 @@ def test_a_mail_that_gmail_never_gives_is_held_in_the_end(here: Room) -> None:
     assert here.item(id).reason.startswith("tried 2 times; ")
 
 
-def test_after_a_history_that_is_too_old_the_whole_inbox_is_listed_and_nothing_is_sent_twice(here: Room) -> None:
+def test_after_a_history_that_is_too_old_the_whole_inbox_is_listed_and_nothing_is_sent_twice(
+    here: Room,
+) -> None:
     ids = here.deliver(2)
     hub = here.router()
     hub.run_once()
@@ -233,11 +257,22 @@ def test_after_a_history_that_is_too_old_the_whole_inbox_is_listed_and_nothing_i
 # --------------------------------------------------------------------------------- what CXone says, and does not say
 
 
-def test_a_mail_that_cxone_refuses_is_refused_for_its_reason_and_the_others_go_on(here: Room) -> None:
+def test_a_mail_that_cxone_refuses_is_refused_for_its_reason_and_the_others_go_on(
+    here: Room,
+) -> None:
     bad, good = here.deliver(2)
-    here.order(Fault(on=ITEMS, status=400, headers=(("icStatusDescription", "Point of contact is not valid"),)))
+    here.order(
+        Fault(
+            on=ITEMS,
+            status=400,
+            headers=(("icStatusDescription", "Point of contact is not valid"),),
+        )
+    )
     assert here.router().run_once() == Summary(listed=2, new=2, submitted=1, refused=1)
-    assert (here.item(bad).status, here.item(bad).reason) == ("refused", "Point of contact is not valid")
+    assert (here.item(bad).status, here.item(bad).reason) == (
+        "refused",
+        "Point of contact is not valid",
+    )
     assert here.router().run_once() == Summary()
     assert here.router().resend(bad) == Summary(submitted=1)
     assert here.accepted() == {good: 1, bad: 1}
@@ -266,14 +301,18 @@ def test_what_cannot_be_known_is_in_doubt_and_never_sent_again_by_itself(
     assert here.both.cxone.faults.seen(ITEMS) == 1
 
 
-def test_what_was_not_taken_is_tried_again_after_a_growing_pause_and_held_at_last(here: Room) -> None:
+def test_what_was_not_taken_is_tried_again_after_a_growing_pause_and_held_at_last(
+    here: Room,
+) -> None:
     [id] = here.deliver()
     here.order(Fault(on=ITEMS, status=429, times=1000))
     hub = here.router(pause=1_000.0, tries=3)
     assert hub.run_once() == Summary(listed=1, new=1, waiting=1)
     unsent = here.store.read(id)[-1]
     assert unsent.type == "unsent"
-    assert 0 <= unsent.data["again"] - int(unsent.time.timestamp() * 1000) - 1_000_000 + 1_000 <= 2_000
+    assert (
+        0 <= unsent.data["again"] - int(unsent.time.timestamp() * 1000) - 1_000_000 + 1_000 <= 2_000
+    )
     assert hub.run_once() == Summary(waiting=1)
     assert here.types(id)[-1] == "unsent"  # its time has not come
     hub = here.router(tries=3, pause=0.0)
@@ -340,7 +379,9 @@ def test_one_mail_that_the_code_stumbles_over_is_held_and_harms_no_other(
     assert here.router().resend(bad) == Summary(submitted=1)
 
 
-def test_what_the_client_stumbles_over_while_it_sends_is_in_doubt(here: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_the_client_stumbles_over_while_it_sends_is_in_doubt(
+    here: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
     bad, _good = here.deliver(2)
     hub = here.router()
     plain = hub._outbox.cxone.post_work_item
@@ -429,11 +470,15 @@ def test_two_routers_at_once_send_nothing_twice(here: Room) -> None:
     for thread in threads:
         thread.join()
     assert here.accepted() == dict.fromkeys(ids, 1)
-    assert [sum(getattr(summary, of) for summary in summaries) for of in ("new", "submitted", "held")] == [60, 60, 0]
+    assert [
+        sum(getattr(summary, of) for summary in summaries) for of in ("new", "submitted", "held")
+    ] == [60, 60, 0]
     assert here.router().run_once() == Summary()
 
 
-def test_a_mail_that_another_router_took_meanwhile_is_left_to_it(here: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_mail_that_another_router_took_meanwhile_is_left_to_it(
+    here: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
     [id] = here.deliver()
     received_only(here)
     hub = here.router()
@@ -461,7 +506,9 @@ def overtaken(here: Room, id: str) -> None:
     assert here.status(id) == "in_doubt"
 
 
-def test_a_router_stopped_before_it_looked_at_the_clock_does_not_send_late(server: RedisServer, here: Room) -> None:
+def test_a_router_stopped_before_it_looked_at_the_clock_does_not_send_late(
+    server: RedisServer, here: Room
+) -> None:
     [id] = here.deliver()
     with routing(where(server, here, "north", stop_at="settled", rounds=1)) as (process, told):
         wait_until(lambda: is_stopped(process.pid))
@@ -478,12 +525,16 @@ def test_a_router_stopped_before_it_looked_at_the_clock_does_not_send_late(serve
     assert here.accepted() == {id: 1}
 
 
-def test_a_router_stopped_behind_its_look_at_the_clock_closes_the_doubt_itself(server: RedisServer, here: Room) -> None:
+def test_a_router_stopped_behind_its_look_at_the_clock_closes_the_doubt_itself(
+    server: RedisServer, here: Room
+) -> None:
     [id] = here.deliver()
     with routing(where(server, here, "north", stop_at="posting", rounds=1)) as (process, told):
         wait_until(lambda: is_stopped(process.pid))
         overtaken(here, id)
-        assert here.router("south").run_once() == Summary(open=1)  # held, and not sent again by itself
+        assert here.router("south").run_once() == Summary(
+            open=1
+        )  # held, and not sent again by itself
         continue_(process.pid)
         summary = told.get(timeout=40)
     assert (summary.submitted, summary.twice, summary.open) == (1, 0, 0)
@@ -506,7 +557,11 @@ def test_if_a_person_had_it_sent_meanwhile_the_second_work_item_is_reported(
     first, second = (item.contact_id for item in here.both.cxone.work_items)
     item = here.item(id)
     assert (item.status, item.contact_id, item.taken) == ("submitted", first, 2)
-    assert here.store.read(id)[-1].data == {"outcome": "submitted", "attempt": 1, "contact_id": second}
+    assert here.store.read(id)[-1].data == {
+        "outcome": "submitted",
+        "attempt": 1,
+        "contact_id": second,
+    }
     with Projector(here.store, mongo, MailView(here.store.category)) as projector:
         projector.run_once()
     assert mongo[here.store.category].find_one({"_id": id})["contact_ids"] == [first, second]
@@ -537,13 +592,20 @@ def test_the_labs_redis_takes_the_intent_to_the_disk_before_the_post(
         assert seen == [("submitting", 0)]
 
 
-def test_the_disk_is_waited_for_by_the_connection_that_wrote_last(redis_client: redis.Redis, category: str) -> None:
+def test_the_disk_is_waited_for_by_the_connection_that_wrote_last(
+    redis_client: redis.Redis, category: str
+) -> None:
     store = EventStore(redis_client, category)
     sent = list[str]()
     with redis_client.monitor() as monitor:
         Disk(store).settle()
         for command in monitor.listen():
-            sent.append(command["command"].split()[0] + " " + command["client_port"] + command["client_address"])
+            sent.append(
+                command["command"].split()[0]
+                + " "
+                + command["client_port"]
+                + command["client_address"]
+            )
             if "WAITAOF" in sent[-1]:
                 break
     assert [line.split()[0] for line in sent[-2:]] == ["SET", "WAITAOF"]
@@ -582,8 +644,14 @@ OLD = ("--rename-command", "WAITAOF", "")  # as before Redis 7.2
     ("options", "remedy"),
     [
         (("--appendonly", "no"), "keeps no append-only file: CONFIG SET appendonly yes"),
-        ((*OLD, "--appendonly", "yes", "--appendfsync", "everysec"), "does not say when it has written"),
-        ((*OLD, "--appendonly", "no", "--appendfsync", "always"), "does not say when it has written"),
+        (
+            (*OLD, "--appendonly", "yes", "--appendfsync", "everysec"),
+            "does not say when it has written",
+        ),
+        (
+            (*OLD, "--appendonly", "no", "--appendfsync", "always"),
+            "does not say when it has written",
+        ),
         ((*OLD, "--rename-command", "CONFIG", ""), "does not say if it writes"),
     ],
 )
@@ -598,7 +666,9 @@ def test_a_redis_that_promises_nothing_is_told_what_to_do_and_nothing_is_sent(
         assert here.types(id)[-1] == "unsent"  # and not in doubt: it is certain
 
 
-def test_an_older_redis_that_writes_before_it_answers_is_good_enough(tmp_path: Path, category: str) -> None:
+def test_an_older_redis_that_writes_before_it_answers_is_good_enough(
+    tmp_path: Path, category: str
+) -> None:
     options = (*OLD, "--appendonly", "yes", "--appendfsync", "always")
     with redis_with(tmp_path, *options) as client, room(client, category) as here:
         here.deliver()
@@ -612,7 +682,9 @@ def test_on_a_cluster_the_disk_of_the_categorys_own_master_is_waited_for(tmp_pat
                 here.deliver()
                 with pytest.raises(NotOnDisk, match="keeps no append-only file"):
                     here.router().run_once()
-                client.config_set("appendonly", "yes", target_nodes=client.get_node_from_key(category))
+                client.config_set(
+                    "appendonly", "yes", target_nodes=client.get_node_from_key(category)
+                )
                 assert here.router().run_once().submitted == 1
 
 
@@ -654,7 +726,9 @@ def test_an_outcome_waits_for_a_redis_that_is_away(
 # ------------------------------------------------------------------------------------------------------ Gmail is away
 
 
-def test_when_gmail_is_away_or_its_token_dead_the_round_says_so_and_nothing_is_lost(here: Room) -> None:
+def test_when_gmail_is_away_or_its_token_dead_the_round_says_so_and_nothing_is_lost(
+    here: Room,
+) -> None:
     ids = here.deliver(2)
     hub = here.router()
     here.both.gmail.faults.order(Fault(on=LIST, status=503, times=50))
@@ -734,7 +808,11 @@ def everything_in(client: redis.Redis, category: str) -> str:
 
 FAULTS = (
     None,
-    Fault(on=ITEMS, status=400, headers=(("icStatusDescription", f"cannot take work from {CANARIES['address']}"),)),
+    Fault(
+        on=ITEMS,
+        status=400,
+        headers=(("icStatusDescription", f"cannot take work from {CANARIES['address']}"),),
+    ),
     Fault(on=ITEMS, drop="after"),
     Fault(on=ITEMS, status=429, times=4),
     Fault(on=BATCH, status=503),
@@ -742,11 +820,20 @@ FAULTS = (
 
 
 def test_no_secret_no_address_and_no_word_of_a_mail_is_kept_or_logged(
-    server: RedisServer, category: str, mongo: Any, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    server: RedisServer,
+    category: str,
+    mongo: Any,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     caplog.set_level(logging.DEBUG)  # of every logger
-    plain, secrets = standins.gmail.create_app, {"client_secret": CANARIES["secret"], "token_word": CANARIES["token"]}
-    monkeypatch.setattr(standins.gmail, "create_app", lambda mails, **options: plain(mails, **secrets, **options))
+    plain, secrets = (
+        standins.gmail.create_app,
+        {"client_secret": CANARIES["secret"], "token_word": CANARIES["token"]},
+    )
+    monkeypatch.setattr(
+        standins.gmail, "create_app", lambda mails, **options: plain(mails, **secrets, **options)
+    )
     with server.client() as client, room(client, category) as here:
         cxone, bearers = here.both.cxone, set[str]()
         issue = cxone.issuer.issue
@@ -764,7 +851,11 @@ def test_no_secret_no_address_and_no_word_of_a_mail_is_kept_or_logged(
             if fault is not None:
                 (here.both.gmail.faults if fault.on == BATCH else cxone.faults).order(fault)
             here.router(label="routed").run_once()
-        assert {here.status(id) for id in here.store.ids() if id != MAILBOX} == {"submitted", "refused", "in_doubt"}
+        assert {here.status(id) for id in here.store.ids() if id != MAILBOX} == {
+            "submitted",
+            "refused",
+            "in_doubt",
+        }
         assert CANARIES["body"] in cxone.work_items[0].payload  # the canaries did fly
         assert len(bearers) >= len(FAULTS)
         with Projector(here.store, mongo, MailView(category)) as projector:
@@ -779,10 +870,19 @@ def test_no_secret_no_address_and_no_word_of_a_mail_is_kept_or_logged(
 
 
 def test_of_a_mail_sizes_a_domain_and_a_hash_are_kept() -> None:
-    resource = {"id": "1", "threadId": "2", "internalDate": "1700000000123", "raw": encoded(canary_mail())}
+    resource = {
+        "id": "1",
+        "threadId": "2",
+        "internalDate": "1700000000123",
+        "raw": encoded(canary_mail()),
+    }
     found = found_in(Message.from_gmail(resource))
     assert found["date"] == 1_700_000_000_123
-    assert (found["thread_id"], found["domain"], found["size"]) == ("2", "example.com", len(canary_mail()))
+    assert (found["thread_id"], found["domain"], found["size"]) == (
+        "2",
+        "example.com",
+        len(canary_mail()),
+    )
     assert len(found["message_hash"]) == 16
     odd = found_in(Message.from_gmail({"id": "1", "raw": encoded(b'From: <"a b"@"c d">\r\n\r\nx')}))
     assert odd["domain"] == ""
@@ -833,7 +933,16 @@ def test_the_worklist_reads_only_what_is_new_and_after_a_trim_the_own_logs(here:
 def test_the_summary_says_in_one_line_what_was_done() -> None:
     assert str(Summary()) == "listed 0, nothing new: submitted 0, held 0, refused 0, skipped 0"
     full = Summary(
-        listed=9, new=8, submitted=3, held=1, refused=1, skipped=1, twice=1, waiting=2, open=4, problem="busy"
+        listed=9,
+        new=8,
+        submitted=3,
+        held=1,
+        refused=1,
+        skipped=1,
+        twice=1,
+        waiting=2,
+        open=4,
+        problem="busy",
     )
     assert str(full) == (
         "listed 9, new 8: submitted 3, held 1, refused 1, skipped 1; TWICE 1: CXone holds two work items of the same "

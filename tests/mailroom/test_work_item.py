@@ -142,7 +142,10 @@ def test_a_mail_that_cannot_even_be_tried_is_put_off_and_then_held() -> None:
 def test_before_the_deadline_nobody_takes_a_mail_from_a_router() -> None:
     for decide in (WorkItem.expire, WorkItem.resend, WorkItem.confirm):
         item = submitting("north")
-        with pytest.raises(WorkItemRule, match=r"router north may still be sending it: wait for its deadline, 100 s"):
+        with pytest.raises(
+            WorkItemRule,
+            match=r"router north may still be sending it: wait for its deadline, 100 s",
+        ):
             decide(item, NOW)
         with pytest.raises(WorkItemRule):
             decide(item, DEADLINE)
@@ -152,7 +155,9 @@ def test_before_the_deadline_nobody_takes_a_mail_from_a_router() -> None:
 def test_after_the_deadline_it_is_in_doubt_and_says_why() -> None:
     item = in_doubt()
     assert item.status == "in_doubt"
-    assert item.reason == "router hub was to send it, and has not said by its deadline what came of it"
+    assert (
+        item.reason == "router hub was to send it, and has not said by its deadline what came of it"
+    )
     with pytest.raises(WorkItemRule, match="no router is about to send it"):
         item.expire(AFTER)
 
@@ -245,7 +250,12 @@ def test_the_second_work_item_of_a_mail_is_known_as_such() -> None:
 def test_an_attempt_that_was_overtaken_and_failed_changes_nothing() -> None:
     item = resent_and_taken()
     item.refused(1, 400, "no")
-    assert (item.status, item.taken, item.contact_id, types(item)[-1]) == ("submitted", 1, "8", "late")
+    assert (item.status, item.taken, item.contact_id, types(item)[-1]) == (
+        "submitted",
+        1,
+        "8",
+        "late",
+    )
 
 
 def test_a_mail_that_an_older_attempt_brought_is_not_sent_again_when_the_newer_one_fails() -> None:
@@ -276,8 +286,25 @@ COMMANDS: list[Callable[[WorkItem, int, int], object]] = [
 ]
 
 
-LIKELY = [0, 2, 2, 2, 3, 3, 5, 7, 7, 10, 10, *range(len(COMMANDS))]  # else few walks come as far as a second attempt
-STEPS = st.tuples(st.sampled_from([COMMANDS[n] for n in LIKELY]), st.integers(0, 9), st.sampled_from([0, 0, 0, 1, 2]))
+LIKELY = [
+    0,
+    2,
+    2,
+    2,
+    3,
+    3,
+    5,
+    7,
+    7,
+    10,
+    10,
+    *range(len(COMMANDS)),
+]  # else few walks come as far as a second attempt
+STEPS = st.tuples(
+    st.sampled_from([COMMANDS[n] for n in LIKELY]),
+    st.integers(0, 9),
+    st.sampled_from([0, 0, 0, 1, 2]),
+)
 
 
 @settings(max_examples=500, derandomize=True, deadline=None)
@@ -333,5 +360,7 @@ def test_the_view_names_what_it_does_not_know() -> None:
     with pytest.raises(ValueError, match="'deposit'"):
         MailView().apply(Recorded(ID, 1, "deposit", {}, "1-0"), Changes())
     changes = Changes()
-    MailView().apply(Recorded(MAILBOX, 1, "listed", {"history_id": "1", "found": 1}, "1-0"), changes)
+    MailView().apply(
+        Recorded(MAILBOX, 1, "listed", {"history_id": "1", "found": 1}, "1-0"), changes
+    )
     assert not changes

@@ -37,7 +37,9 @@ def answer(code: str) -> Any:
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_the_reference_solution_is_right_and_every_foreseen_mistake_is_told(name: str, lab: Any) -> None:
+def test_the_reference_solution_is_right_and_every_foreseen_mistake_is_told(
+    name: str, lab: Any
+) -> None:
     exercise = ALL[name]
     assert exercise.check(answer(exercise.answer)) == Note("Right", exercise.right)
     notes = [exercise.check(answer(mistake)) for mistake in exercise.mistakes]
@@ -56,10 +58,22 @@ def test_the_three_outcomes_are_told_apart() -> None:
         return ...
 
     exercise = Exercise(
-        judge=lambda f: f(1), right="yes", hints=["a", "b"], answer="x = 1", explanation="", mistakes=[]
+        judge=lambda f: f(1),
+        right="yes",
+        hints=["a", "b"],
+        answer="x = 1",
+        explanation="",
+        mistakes=[],
     )
-    assert exercise.check(stub).kind == exercise.check(dots).kind == exercise.check(...).kind == "Not attempted"
-    assert exercise.check(lambda x: 1 / 0) == Note("Not yet", "your code raised ZeroDivisionError: division by zero")
+    assert (
+        exercise.check(stub).kind
+        == exercise.check(dots).kind
+        == exercise.check(...).kind
+        == "Not attempted"
+    )
+    assert exercise.check(lambda x: 1 / 0) == Note(
+        "Not yet", "your code raised ZeroDivisionError: division by zero"
+    )
     assert exercise.check(lambda x: x).kind == "Right"
     assert [exercise.hint().text for _ in range(3)] == ["1 of 2: a", "2 of 2: b", "2 of 2: b"]
     assert exercise.solution().code == "x = 1"
@@ -77,9 +91,15 @@ def filled(path: Path, number: int | None) -> tuple[Any, list[str]]:
         if "exercise" in cell.metadata.get("tags", []):
             page, name = re.search(r"from exercises\.(\w+) import (\w+)", cell.source).groups()
             exercise = exercises(page)[name]
-            code = exercise.answer if number is None else exercise.mistakes[number % len(exercise.mistakes)]
+            code = (
+                exercise.answer
+                if number is None
+                else exercise.mistakes[number % len(exercise.mistakes)]
+            )
             head, tail = cell.source.split("\n")[0], cell.source.split("\n")[-1]
-            assert tail.startswith(f"{name}.check("), f"{path.name}: an exercise cell ends with its check"
+            assert tail.startswith(f"{name}.check("), (
+                f"{path.name}: an exercise cell ends with its check"
+            )
             cell.source = "\n".join([head, textwrap.dedent(code), tail])
             kinds.append("Right" if number is None else "Not yet")
     return notebook, kinds
@@ -92,7 +112,9 @@ NOTEBOOKS_WITH_EXERCISES = [
 
 @pytest.mark.parametrize("path", NOTEBOOKS_WITH_EXERCISES, ids=lambda path: path.stem)
 @pytest.mark.parametrize("number", [None, 0], ids=["solved", "failed"])
-def test_a_copy_of_the_notebook_can_be_solved_and_failed_in_place(path: Path, number: int | None) -> None:
+def test_a_copy_of_the_notebook_can_be_solved_and_failed_in_place(
+    path: Path, number: int | None
+) -> None:
     notebook, kinds = filled(path, number)
     [notebook] = run_together([notebook])
     told = [

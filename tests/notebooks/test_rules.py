@@ -21,7 +21,11 @@ from tools.rules import Page
 ROOT = Path(__file__).resolve().parents[2]
 PATHS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 PAGES = [Page.load(path) for path in PATHS]
-MARKDOWN = [p for p in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "notebooks").glob("*.md")) if p.exists()]
+MARKDOWN = [
+    p
+    for p in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "notebooks").glob("*.md"))
+    if p.exists()
+]
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.path.stem)
 
 # ------------------------------------------------------------------------------------------------- the real pages
@@ -33,7 +37,9 @@ def test_page(page: Page, rule: Callable[[Page], list[str]]) -> None:
     assert rule(page) == [], rule.__doc__
 
 
-@pytest.mark.parametrize("rule", [rules.order, rules.one_setup_cell], ids=lambda rule: rule.__name__)
+@pytest.mark.parametrize(
+    "rule", [rules.order, rules.one_setup_cell], ids=lambda rule: rule.__name__
+)
 def test_pages_together(rule: Callable[[Sequence[Page]], list[str]]) -> None:
     assert PAGES, "there is no notebook"
     assert rule(PAGES) == [], rule.__doc__
@@ -64,7 +70,9 @@ def run_in_pairs(pages: Sequence[Page]) -> dict[Path, NotebookNode | Exception]:
     ran: dict[Path, NotebookNode | Exception] = {}
     for at in range(0, len(pages), 2):
         pair = (pages[at], pages[(at + 1) % len(pages)])
-        ran |= zip((p.path for p in pair), notebooks.run_together([p.nb for p in pair]), strict=True)
+        ran |= zip(
+            (p.path for p in pair), notebooks.run_together([p.nb for p in pair]), strict=True
+        )
     return ran
 
 
@@ -75,7 +83,9 @@ def test_a_page_shows_the_same_again_and_beside_another(
 ) -> None:
     ran = rounds[turn][page.path]
     assert not isinstance(ran, Exception), str(ran)
-    assert notebooks.dumps(rules.without_ignored(ran)) == notebooks.dumps(rules.without_ignored(page.nb))
+    assert notebooks.dumps(rules.without_ignored(ran)) == notebooks.dumps(
+        rules.without_ignored(page.nb)
+    )
 
 
 # --------------------------------------------------------------------------------- the rules, shown a bad page
@@ -83,12 +93,19 @@ def test_a_page_shows_the_same_again_and_beside_another(
 
 def toy() -> NotebookNode:
     """A small page that keeps every rule."""
-    opening = "# Toy\n\n**You will be able to** add.\n\n**You need** nothing.\n\n**Time:** 5 minutes."
+    opening = (
+        "# Toy\n\n**You will be able to** add.\n\n**You need** nothing.\n\n**Time:** 5 minutes."
+    )
     setup, adding, failing = (new_code_cell(s) for s in ("import json", "print(1 + 1)", "1 / 0"))
     adding.outputs = [new_output("stream", name="stdout", text="2\n")]
     failing.metadata["tags"] = ["raises-exception"]
     failing.outputs = [
-        new_output("error", ename="ZeroDivisionError", evalue="division by zero", traceback=["division by zero"])
+        new_output(
+            "error",
+            ename="ZeroDivisionError",
+            evalue="division by zero",
+            traceback=["division by zero"],
+        )
     ]
     cells = [new_markdown_cell(opening), setup, adding, new_markdown_cell("## A heading"), failing]
     end = new_markdown_cell("**Next:** [up](#A-heading), [the file](README.md#some-where)")
@@ -159,7 +176,12 @@ BAD: list[tuple[Callable[[Page], list[str]], Callable[[NotebookNode], object]]] 
     (rules.settled, put(1, metadata=TIMES)),
     (
         rules.settled,
-        output(2, new_output("display_data", {"text/plain": "x", notebooks.WIDGET_VIEW: {"model_id": "1"}})),
+        output(
+            2,
+            new_output(
+                "display_data", {"text/plain": "x", notebooks.WIDGET_VIEW: {"model_id": "1"}}
+            ),
+        ),
     ),
     (rules.settled, output(2, *(new_output("stream", name="stdout", text=t) for t in "ab"))),
     (rules.unique_ids, lambda nb: [c.update(id="same") for c in nb.cells]),
@@ -176,9 +198,18 @@ BAD: list[tuple[Callable[[Page], list[str]], Callable[[NotebookNode], object]]] 
     (rules.no_hushing, source(2, "x = 1\nredis.delete('x');")),
     (rules.no_absolute_path, source(2, "open('/tmp/x')")),
     (rules.no_absolute_path, source(0, r"# See C:\Users")),
-    (rules.no_absolute_path, output(2, new_output("stream", name="stdout", text="in /home/me/lab\n"))),
-    (rules.no_absolute_path, output(2, new_output("display_data", {"text/html": "<td>/work/main</td>"}))),
-    (rules.no_absolute_path, output(4, new_output("error", ename="E", evalue="no /usr/bin", traceback=[]))),
+    (
+        rules.no_absolute_path,
+        output(2, new_output("stream", name="stdout", text="in /home/me/lab\n")),
+    ),
+    (
+        rules.no_absolute_path,
+        output(2, new_output("display_data", {"text/html": "<td>/work/main</td>"})),
+    ),
+    (
+        rules.no_absolute_path,
+        output(4, new_output("error", ename="E", evalue="no /usr/bin", traceback=[])),
+    ),
     (rules.public_imports, source(2, "from eventlab.store.store import _keys")),
     (rules.public_imports, source(2, "import eventlab._hidden")),
     (rules.public_imports, source(2, "from eventlab import *")),
@@ -204,7 +235,9 @@ BAD: list[tuple[Callable[[Page], list[str]], Callable[[NotebookNode], object]]] 
 ]
 
 
-@pytest.mark.parametrize(("rule", "spoil"), BAD, ids=[f"{n}-{rule.__name__}" for n, (rule, _) in enumerate(BAD)])
+@pytest.mark.parametrize(
+    ("rule", "spoil"), BAD, ids=[f"{n}-{rule.__name__}" for n, (rule, _) in enumerate(BAD)]
+)
 def test_a_bad_page_is_found(
     rule: Callable[[Page], list[str]], spoil: Callable[[NotebookNode], object], here: Path
 ) -> None:
@@ -220,7 +253,10 @@ def test_every_rule_has_been_shown_a_bad_page() -> None:
 def test_code_is_no_link(here: Path) -> None:
     file = here / "a.md"
     assert rules.broken_links(file, "`[x](none)` and\n```\n[y](none)\n```\n", root=here) == []
-    assert len(rules.broken_links(file, "[x](none) [y](/none) [z](https://example.org/)", root=here)) == 2
+    assert (
+        len(rules.broken_links(file, "[x](none) [y](/none) [z](https://example.org/)", root=here))
+        == 2
+    )
 
 
 def test_pages_out_of_order_are_found(here: Path) -> None:
@@ -245,18 +281,25 @@ def test_another_setup_cell_is_found(here: Path) -> None:
 def png(colour: str, software: str) -> str:
     about, file = PngInfo(), io.BytesIO()
     about.add_text("Software", software)
-    Image.new("RGB", (4, 4), colour).save(file, "png", pnginfo=about, compress_level=len(software) % 10)
+    Image.new("RGB", (4, 4), colour).save(
+        file, "png", pnginfo=about, compress_level=len(software) % 10
+    )
     return base64.b64encode(file.getvalue()).decode()
 
 
 def drawn(colour: str, software: str = "one", text: str = "<Figure>") -> NotebookNode:
     cell = new_code_cell("plot()", id="plot")
-    cell.outputs = [new_output("display_data", {"image/png": png(colour, software), "text/plain": text})]
+    cell.outputs = [
+        new_output("display_data", {"image/png": png(colour, software), "text/plain": text})
+    ]
     return notebooks.normalise(new_notebook(cells=[cell]))
 
 
 def test_a_picture_loses_its_makers_name_and_nothing_else() -> None:
-    raw, settled = png("red", "maker 1.0"), drawn("red", "maker 1.0").cells[0].outputs[0].data["image/png"]
+    raw, settled = (
+        png("red", "maker 1.0"),
+        drawn("red", "maker 1.0").cells[0].outputs[0].data["image/png"],
+    )
     assert b"maker" in base64.b64decode(raw)
     assert b"maker" not in base64.b64decode(settled)
     assert notebooks.same_pixels(raw, settled)
@@ -269,7 +312,9 @@ def test_an_equal_picture_keeps_its_bytes() -> None:
     assert notebooks.dumps(kept) == notebooks.dumps(old)
 
 
-@pytest.mark.parametrize("other", [drawn("blue"), drawn("red", "four", text="<Other>")], ids=["pixels", "text"])
+@pytest.mark.parametrize(
+    "other", [drawn("blue"), drawn("red", "four", text="<Other>")], ids=["pixels", "text"]
+)
 def test_another_picture_is_taken(other: NotebookNode) -> None:
     kept = notebooks.keep_pictures(other, drawn("red"), notebooks.same_pixels)
     assert notebooks.dumps(kept) == notebooks.dumps(other)
@@ -286,8 +331,12 @@ def test_the_settled_form_keeps_what_a_reader_sees() -> None:
     noisy.metadata.language_info.version = "3.12.1"
     noisy.cells[1].metadata = {"execution": {}, "collapsed": False}
     noisy.cells[2].execution_count = 12
-    noisy.cells[2].outputs = [new_output("stream", name="stdout", text=t) for t in ("99\r", "2", "\n")]
-    noisy.cells[4].outputs[0].traceback.insert(0, "\x1b[32mFile ~/here/store.py:12\x1b[0m in append()")
+    noisy.cells[2].outputs = [
+        new_output("stream", name="stdout", text=t) for t in ("99\r", "2", "\n")
+    ]
+    noisy.cells[4].outputs[0].traceback.insert(
+        0, "\x1b[32mFile ~/here/store.py:12\x1b[0m in append()"
+    )
     assert notebooks.dumps(notebooks.normalise(noisy)) == notebooks.dumps(nb)
 
 

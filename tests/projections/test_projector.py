@@ -57,7 +57,9 @@ def projector(store: EventStore, mongo: Database[dict[str, Any]], documents: Any
         yield projector
 
 
-def test_the_state_of_the_original_post(redis_client: redis.Redis, category: str, mongo: Any, documents: Any) -> None:
+def test_the_state_of_the_original_post(
+    redis_client: redis.Redis, category: str, mongo: Any, documents: Any
+) -> None:
     times = iter([1551312621884, 1551312827949, 1551312847014])
     store = EventStore(redis_client, category, clock=times.__next__)
     service = AccountService(store)
@@ -67,7 +69,9 @@ def test_the_state_of_the_original_post(redis_client: redis.Redis, category: str
     with Projector(store, mongo, AccountView(category)) as projector:
         assert projector.run_once() == 3
     timestamps = ["1551312621884-0", "1551312827949-0", "1551312847014-0"]
-    assert list(documents.find()) == [{"_id": "JohnDoe", "funds": 0, "version": 3, "timestamps": timestamps}]
+    assert list(documents.find()) == [
+        {"_id": "JohnDoe", "funds": 0, "version": 3, "timestamps": timestamps}
+    ]
 
 
 def test_the_fold_is_pure_and_bounded() -> None:
@@ -126,12 +130,17 @@ def funds(documents: Any) -> int:
     return sum(document["funds"] for document in documents.find())
 
 
-def test_the_position_is_shown_as_a_group_so_trim_waits(store: EventStore, projector: Projector) -> None:
+def test_the_position_is_shown_as_a_group_so_trim_waits(
+    store: EventStore, projector: Projector
+) -> None:
     fill(store, 4)
     projector.run_once()
     position = store.head()
     [group] = store.redis.xinfo_groups(store.category)
-    assert (group["name"].decode(), group["last-delivered-id"].decode()) == (store.category, position)
+    assert (group["name"].decode(), group["last-delivered-id"].decode()) == (
+        store.category,
+        position,
+    )
     fill(store, 4)
     with pytest.raises(TrimRefused):
         store.trim(before=store.head())
@@ -145,7 +154,9 @@ def test_it_stops_in_front_of_what_it_cannot_apply_and_goes_on_after_the_mend(
     store: EventStore, projector: Projector, documents: Any
 ) -> None:
     fill(store, 6)
-    bad = store.append("account-0", [Event("bonus", {"amount": 5})], expected=store.version("account-0"))[0]
+    bad = store.append(
+        "account-0", [Event("bonus", {"amount": 5})], expected=store.version("account-0")
+    )[0]
     fill(store, 6)
     for _ in range(2):
         with pytest.raises(ViewStopped) as stopped:
@@ -181,7 +192,9 @@ def test_what_a_failing_view_left_half_done_is_not_written(
     assert funds(documents) == 9
 
 
-def test_a_view_ahead_of_its_log_says_so(store: EventStore, projector: Projector, mongo: Any) -> None:
+def test_a_view_ahead_of_its_log_says_so(
+    store: EventStore, projector: Projector, mongo: Any
+) -> None:
     fill(store, 6)
     projector.catch_up()
     store.drop()
@@ -192,11 +205,15 @@ def test_a_view_ahead_of_its_log_says_so(store: EventStore, projector: Projector
 
 def _project(category: str) -> None:
     with connect() as lab:
-        Projector(EventStore(lab.redis, category), lab.mongo, AccountView(category), batch_size=4).catch_up()
+        Projector(
+            EventStore(lab.redis, category), lab.mongo, AccountView(category), batch_size=4
+        ).catch_up()
 
 
 @pytest.mark.crash
-def test_killed_between_any_two_steps_each_event_counts_once(store: EventStore, mongo: Any, documents: Any) -> None:
+def test_killed_between_any_two_steps_each_event_counts_once(
+    store: EventStore, mongo: Any, documents: Any
+) -> None:
     total, kills = 0, 0
     for step in itertools.count(1):
         fill(store, 6)
@@ -204,19 +221,26 @@ def test_killed_between_any_two_steps_each_event_counts_once(store: EventStore, 
         if not killed_at(step, _project, store.category):
             break
         kills += 1
-        if kills % 5 == 0:  # now and then let it through, so that each step is met at a new position
+        if (
+            kills % 5 == 0
+        ):  # now and then let it through, so that each step is met at a new position
             _project(store.category)
             assert funds(documents) == total
     _project(store.category)
     assert kills > 20
     assert funds(documents) == total
-    assert {d["_id"]: d["version"] for d in documents.find()} == {id: store.version(id) for id in store.ids()}
+    assert {d["_id"]: d["version"] for d in documents.find()} == {
+        id: store.version(id) for id in store.ids()
+    }
 
 
 def _open_and_hang(category: str, ready: Any) -> None:
     with connect() as lab:
         projector = Projector(EventStore(lab.redis, category), lab.mongo, AccountView(category))
-        Collection.bulk_write = lambda *_, **__: (ready.set(), time.sleep(600))  # inside its transaction
+        Collection.bulk_write = lambda *_, **__: (
+            ready.set(),
+            time.sleep(600),
+        )  # inside its transaction
         projector.run_once()
 
 
@@ -242,7 +266,9 @@ def test_a_dead_one_s_open_transaction_blocks_nobody_for_long(
 
 def _follow(category: str) -> None:
     with connect() as lab:
-        projector = Projector(EventStore(lab.redis, category), lab.mongo, AccountView(category), batch_size=50)
+        projector = Projector(
+            EventStore(lab.redis, category), lab.mongo, AccountView(category), batch_size=50
+        )
         projector.catch_up()
 
 
@@ -257,7 +283,9 @@ def test_three_at_once_count_each_event_once(store: EventStore, documents: Any) 
     assert funds(documents) == 600
 
 
-def test_a_running_projector_counts_nothing_on_top_of_lost_events(store: EventStore, projector: Projector) -> None:
+def test_a_running_projector_counts_nothing_on_top_of_lost_events(
+    store: EventStore, projector: Projector
+) -> None:
     fill(store, 6)
     projector.catch_up()
     store.redis.xdel(store.category, store.head())  # what a crash at everysec does to the tail
@@ -286,7 +314,9 @@ def test_a_field_takes_one_kind_of_change() -> None:
         change.set("x", 1)
 
 
-def test_the_newest_event_deleted_by_hand_ends_a_catch_up(store: EventStore, projector: Projector) -> None:
+def test_the_newest_event_deleted_by_hand_ends_a_catch_up(
+    store: EventStore, projector: Projector
+) -> None:
     fill(store, 3)
     projector.catch_up()
     fill(store, 1)
@@ -312,7 +342,9 @@ def test_beyond_what_it_counts_the_lag_says_no_more_than(
     assert (projector.lag().events, projector.lag().exact) == (8, False)
 
 
-def test_a_writer_reads_what_he_wrote(store: EventStore, projector: Projector, documents: Any) -> None:
+def test_a_writer_reads_what_he_wrote(
+    store: EventStore, projector: Projector, documents: Any
+) -> None:
     stop = threading.Event()
     thread = threading.Thread(target=projector.run, args=(stop,), kwargs={"poll_interval": 0.05})
     thread.start()
@@ -326,7 +358,9 @@ def test_a_writer_reads_what_he_wrote(store: EventStore, projector: Projector, d
     thread.join()
 
 
-def test_a_wait_for_what_does_not_come_ends_with_a_sentence(store: EventStore, projector: Projector) -> None:
+def test_a_wait_for_what_does_not_come_ends_with_a_sentence(
+    store: EventStore, projector: Projector
+) -> None:
     fill(store, 1)
     with pytest.raises(ViewLate, match="eventlab project"):
         projector.wait_until("account-0", 2, seconds=0.05)
@@ -334,7 +368,9 @@ def test_a_wait_for_what_does_not_come_ends_with_a_sentence(store: EventStore, p
         projector.wait_until("account-0", 3)
 
 
-def test_a_person_skips_the_event_by_its_name(store: EventStore, projector: Projector, documents: Any) -> None:
+def test_a_person_skips_the_event_by_its_name(
+    store: EventStore, projector: Projector, documents: Any
+) -> None:
     fill(store, 3)
     bad = store.append("account-0", [Event("bonus", {"amount": 5})], expected=2)[0]
     fill(store, 3)
@@ -396,14 +432,18 @@ def test_of_several_one_is_at_work_and_the_others_take_over(
     first.set()
     threads[0].join()
     fill(store, 3)
-    assert eventually(lambda: funds(documents) == sum(e.data.get("amount", 0) for e in store.read_all()))
+    assert eventually(
+        lambda: funds(documents) == sum(e.data.get("amount", 0) for e in store.read_all())
+    )
     second.set()
     threads[1].join()
     for projector in projectors:
         projector.close()
 
 
-def test_lost_events_are_noticed_although_all_before_them_was_trimmed(store: EventStore, projector: Projector) -> None:
+def test_lost_events_are_noticed_although_all_before_them_was_trimmed(
+    store: EventStore, projector: Projector
+) -> None:
     fill(store, 6)
     store.redis.xgroup_create(store.category, store.category, "$")
     before = store.head()
@@ -413,9 +453,13 @@ def test_lost_events_are_noticed_although_all_before_them_was_trimmed(store: Eve
     store.redis.xtrim(store.category, minid=lost[0], approximate=False)
     dropped = store.redis.xinfo_stream(store.category)
     count = dropped["entries-added"] - dropped["length"]
-    store.redis.hset(store.keys.trimmed, mapping={"position": before, "dropped": count})  # as store.trim leaves it
+    store.redis.hset(
+        store.keys.trimmed, mapping={"position": before, "dropped": count}
+    )  # as store.trim leaves it
     store.redis.xdel(store.category, *lost)
-    store.redis.hincrby(store.keys.trimmed, "dropped", len(lost))  # a tail that never was is not counted as dropped
+    store.redis.hincrby(
+        store.keys.trimmed, "dropped", len(lost)
+    )  # a tail that never was is not counted as dropped
     fill(store, 3)
     with pytest.raises(ViewAhead):
         projector.run_once()
@@ -434,7 +478,9 @@ def test_a_redis_that_refuses_to_show_the_position_stops_no_view(
     assert "cannot be shown" in caplog.text
 
 
-def test_a_session_that_another_one_has_ended_is_still_known(store: EventStore, mongo: Any, documents: Any) -> None:
+def test_a_session_that_another_one_has_ended_is_still_known(
+    store: EventStore, mongo: Any, documents: Any
+) -> None:
     fill(store, 3)
     with (
         Projector(store, mongo, AccountView(store.category)) as first,
@@ -449,7 +495,9 @@ def test_a_session_that_another_one_has_ended_is_still_known(store: EventStore, 
     assert mongo.projectors.count_documents({"view": store.category}) == 0
 
 
-def test_a_reset_waits_for_no_dead_one(store: EventStore, projector: Projector, documents: Any) -> None:
+def test_a_reset_waits_for_no_dead_one(
+    store: EventStore, projector: Projector, documents: Any
+) -> None:
     fill(store, 3)
     kill_one_in_its_transaction(store.category)
     began = time.monotonic()
@@ -458,7 +506,9 @@ def test_a_reset_waits_for_no_dead_one(store: EventStore, projector: Projector, 
     assert projector.catch_up() == 6
 
 
-def test_the_newest_event_deleted_by_hand_is_no_lost_tail(store: EventStore, mongo: Any, documents: Any) -> None:
+def test_the_newest_event_deleted_by_hand_is_no_lost_tail(
+    store: EventStore, mongo: Any, documents: Any
+) -> None:
     fill(store, 3)
     with Projector(store, mongo, AccountView(store.category)) as first:
         first.catch_up()

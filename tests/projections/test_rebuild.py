@@ -49,14 +49,20 @@ def funds(mongo: Any, name: str) -> int:
 def left_over(mongo: Any, store: EventStore) -> list[str]:
     groups = [group["name"].decode() for group in store.redis.xinfo_groups(store.category)]
     states = [state["_id"] for state in mongo.projections.find({"_id": {"$regex": store.category}})]
-    return [name for name in [*mongo.list_collection_names(), *groups, *states] if ".rebuild-" in name]
+    return [
+        name for name in [*mongo.list_collection_names(), *groups, *states] if ".rebuild-" in name
+    ]
 
 
-def test_it_is_what_a_catch_up_from_the_start_makes(store: EventStore, projector: Projector, mongo: Any) -> None:
+def test_it_is_what_a_catch_up_from_the_start_makes(
+    store: EventStore, projector: Projector, mongo: Any
+) -> None:
     fill(store, 30)
     projector.catch_up()
     before = list(mongo[store.category].find().sort("_id"))
-    mongo[store.category].update_many({}, {"$inc": {"funds": 7}})  # what a mended fault of a view left behind
+    mongo[store.category].update_many(
+        {}, {"$inc": {"funds": 7}}
+    )  # what a mended fault of a view left behind
     mongo[store.category].create_index("funds", name="by funds")
     assert projector.rebuild(progress=False) == 33
     assert list(mongo[store.category].find().sort("_id")) == before
@@ -216,7 +222,10 @@ def test_what_it_cannot_apply_leaves_the_live_view_as_it_was(
                 raise KeyError("currency")
             super().apply(event, changes)
 
-    with Projector(store, mongo, Changed(store.category)) as changed, pytest.raises(ViewStopped, match="currency"):
+    with (
+        Projector(store, mongo, Changed(store.category)) as changed,
+        pytest.raises(ViewStopped, match="currency"),
+    ):
         changed.rebuild(progress=False)
     assert funds(mongo, store.category) == 6
     assert left_over(mongo, store) == []
@@ -239,7 +248,10 @@ def test_events_that_no_log_holds_any_more_are_not_passed_over(
 
 def _rebuild(category: str) -> None:
     follower.FENCE_SECONDS = 0.05
-    with connect() as lab, Projector(EventStore(lab.redis, category), lab.mongo, AccountView(category)) as projector:
+    with (
+        connect() as lab,
+        Projector(EventStore(lab.redis, category), lab.mongo, AccountView(category)) as projector,
+    ):
         projector.rebuild(progress=False)
 
 
@@ -297,7 +309,9 @@ def test_a_fence_in_its_way_does_not_hold_it_up_for_ever(
     if whose == "its own":
         monkeypatch.setattr(Rebuild, "_decide", failing_at_first)
     else:
-        mongo.projections.update_one({"_id": store.category}, {"$set": {"fence": f"{store.category}.rebuild-00000000"}})
+        mongo.projections.update_one(
+            {"_id": store.category}, {"$set": {"fence": f"{store.category}.rebuild-00000000"}}
+        )
     assert projector.rebuild(progress=False) == 6
     assert projector.catch_up() == 0
 
@@ -309,7 +323,9 @@ def test_a_dead_fence_does_not_hold_up_a_skip_for_ever(
     fill(store, 3)
     projector.catch_up()
     bad = store.append("account-0", [Event("bonus")], expected=2)[0]
-    mongo.projections.update_one({"_id": store.category}, {"$set": {"fence": f"{store.category}.rebuild-00000000"}})
+    mongo.projections.update_one(
+        {"_id": store.category}, {"$set": {"fence": f"{store.category}.rebuild-00000000"}}
+    )
     projector.skip(bad.position)
     assert projector.catch_up() == 0
 
@@ -356,7 +372,9 @@ def test_a_rebuild_that_was_cleared_away_makes_no_group_again(
             with Projector(store, mongo, AccountView(store.category)) as other:
                 other.rebuild(progress=False)
             plain(rebuild, position)
-            assert left_over(mongo, store) == []  # if it is killed here, nobody else knows of the group
+            assert (
+                left_over(mongo, store) == []
+            )  # if it is killed here, nobody else knows of the group
         else:
             plain(rebuild, position)
 

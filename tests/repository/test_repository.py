@@ -14,7 +14,15 @@ import redis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from eventlab import Aggregate, Event, EventStore, InvalidEvent, Recorded, Repository, VersionConflict
+from eventlab import (
+    Aggregate,
+    Event,
+    EventStore,
+    InvalidEvent,
+    Recorded,
+    Repository,
+    VersionConflict,
+)
 from eventlab.accounts import Account, AccountService, InsufficientFunds
 from eventlab.lessons import lossy
 from eventlab.servers import connect
@@ -58,9 +66,17 @@ def failing(error: Exception) -> Callable[..., Any]:
 
 
 @pytest.mark.parametrize(
-    "error", [redis.ConnectionError("cut"), redis.TimeoutError("late"), VersionConflict("a", 11, 12), OSError("disk")]
+    "error",
+    [
+        redis.ConnectionError("cut"),
+        redis.TimeoutError("late"),
+        VersionConflict("a", 11, 12),
+        OSError("disk"),
+    ],
 )
-def test_a_failed_save_leaves_cache_and_aggregate_as_they_were(store: EventStore, error: Exception) -> None:
+def test_a_failed_save_leaves_cache_and_aggregate_as_they_were(
+    store: EventStore, error: Exception
+) -> None:
     fill(store, 10)
     accounts = Repository(store, Account)
     account = accounts.load("a")
@@ -91,7 +107,9 @@ def test_after_a_failed_save_the_next_load_reads_the_tail_only(store: EventStore
     assert counted.events == 1
 
 
-def test_what_is_done_to_an_aggregate_afterwards_does_not_reach_the_cache(store: EventStore) -> None:
+def test_what_is_done_to_an_aggregate_afterwards_does_not_reach_the_cache(
+    store: EventStore,
+) -> None:
     fill(store, 10)
     accounts = Repository(store, Account)
     loaded = accounts.load("a")
@@ -148,7 +166,9 @@ def test_two_services_in_two_processes_decide_again_on_fresh_state(store: EventS
     assert service.fetch("a").version == 401
 
 
-def test_a_conflict_is_raised_after_the_last_try_and_each_try_sees_fresh_state(store: EventStore) -> None:
+def test_a_conflict_is_raised_after_the_last_try_and_each_try_sees_fresh_state(
+    store: EventStore,
+) -> None:
     fill(store, 10)
     accounts = Repository(store, Account)
     seen = []
@@ -233,7 +253,9 @@ def test_what_is_known_of_a_dropped_category_is_forgotten(store: EventStore) -> 
     store.drop()
     assert accounts.load("a").version == 0
     fill(store, 20)
-    store.redis.set(store.keys.snapshot("a"), snapshot)  # of another log, at a version that there is
+    store.redis.set(
+        store.keys.snapshot("a"), snapshot
+    )  # of another log, at a version that there is
     assert accounts.load("a").funds == 20
     assert Repository(store, Account, snapshot_every=5).load("a").funds == 20
 
@@ -254,7 +276,9 @@ def test_snapshots_are_kept_every_n_events(store: EventStore) -> None:
     accounts = Repository(store, Account, snapshot_every=10)
     kept = []
     for _ in range(35):
-        accounts.retry("a", lambda account: account.deposit(1) if account.version else account.create())
+        accounts.retry(
+            "a", lambda account: account.deposit(1) if account.version else account.create()
+        )
         kept.append(store.redis.get(store.keys.snapshot("a")))
     accounts.load("a")
     assert len({snapshot for snapshot in kept if snapshot}) == 3
@@ -273,7 +297,9 @@ def test_a_snapshot_of_an_old_schema_is_passed_over(store: EventStore) -> None:
             super().apply(event)
             self.deposits += event.type == "deposit"
 
-    assert Repository(store, Richer, snapshot_every=10).load("a").deposits == 100  # another shape is seen
+    assert (
+        Repository(store, Richer, snapshot_every=10).load("a").deposits == 100
+    )  # another shape is seen
     assert Repository(store, Account, snapshot_every=10, schema=2).load("a").funds == 100
     store.append("a", [Event("deposit", {"amount": 1})], expected=101)
     assert Repository(store, Richer, snapshot_every=10).load("a").deposits == 101
@@ -296,9 +322,13 @@ def test_a_raised_schema_passes_over_snapshots_of_the_same_shape(store: EventSto
     assert counted.events == 2  # from its own snapshot, and the event by which that is known
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(place=st.integers(0, 200), byte=st.integers(0, 255), cut=st.booleans())
-def test_a_corrupted_snapshot_changes_no_state(store: EventStore, place: int, byte: int, cut: bool) -> None:
+def test_a_corrupted_snapshot_changes_no_state(
+    store: EventStore, place: int, byte: int, cut: bool
+) -> None:
     if not store.version("a"):
         fill(store, 100)
         Repository(store, Account, snapshot_every=10).load("a")
@@ -361,8 +391,15 @@ def test_a_token_is_not_for_retry_and_another_outcome_is_not_cached(store: Event
 
 
 def test_a_repeat_with_another_correlation_id_is_still_a_repeat(store: EventStore) -> None:
-    first = store.append("a", [Event("x", {}, {"correlation_id": "1"})], expected=0, idempotency_key="k")
-    assert store.append("a", [Event("x", {}, {"correlation_id": "2"})], expected=0, idempotency_key="k") == first
+    first = store.append(
+        "a", [Event("x", {}, {"correlation_id": "1"})], expected=0, idempotency_key="k"
+    )
+    assert (
+        store.append(
+            "a", [Event("x", {}, {"correlation_id": "2"})], expected=0, idempotency_key="k"
+        )
+        == first
+    )
 
 
 # ------------------------------------------------------------ what else it promises
@@ -395,7 +432,9 @@ def test_what_was_saved_is_known(store: EventStore) -> None:
 
 
 @pytest.mark.parametrize("every", [None, 5])
-def test_a_log_that_was_written_anew_is_not_taken_for_the_old_one(store: EventStore, every: int | None) -> None:
+def test_a_log_that_was_written_anew_is_not_taken_for_the_old_one(
+    store: EventStore, every: int | None
+) -> None:
     fill(store, 10)
     accounts = Repository(store, Account, snapshot_every=every)
     assert accounts.load("a").funds == 10
@@ -409,7 +448,9 @@ def test_a_log_that_was_written_anew_is_not_taken_for_the_old_one(store: EventSt
 
 
 @pytest.mark.parametrize(("events", "kept"), [(9, 0), (10, 1)])
-def test_the_first_snapshot_is_kept_at_the_nth_event(store: EventStore, events: int, kept: int) -> None:
+def test_the_first_snapshot_is_kept_at_the_nth_event(
+    store: EventStore, events: int, kept: int
+) -> None:
     fill(store, events - 1)
     Repository(store, Account, snapshot_every=10).load("a")
     assert store.redis.exists(store.keys.snapshot("a")) == kept
@@ -424,7 +465,9 @@ def test_a_repeated_request_is_not_decided_again(store: EventStore) -> None:
     assert decisions == []
 
 
-def test_a_request_refused_because_its_twin_was_stored_gets_the_twins_answer(store: EventStore) -> None:
+def test_a_request_refused_because_its_twin_was_stored_gets_the_twins_answer(
+    store: EventStore,
+) -> None:
     fill(store, 10)
     accounts, other = Repository(store, Account), Repository(store, Account)
 

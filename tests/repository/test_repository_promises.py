@@ -34,7 +34,9 @@ def store(redis_client: redis.Redis, category: str) -> EventStore:
 
 def fill(store: EventStore, count: int, amount: int = 1) -> None:
     """An account with so many deposits."""
-    store.append("a", [Event("create")] + [Event("deposit", {"amount": amount})] * count, expected=0)
+    store.append(
+        "a", [Event("create")] + [Event("deposit", {"amount": amount})] * count, expected=0
+    )
 
 
 def counted(store: EventStore) -> list[int]:
@@ -65,7 +67,9 @@ def test_what_is_decided_on_a_loaded_aggregate_stays_its_own(store: EventStore) 
     assert accounts.load("a").funds == 15
 
 
-def test_a_failed_save_costs_the_next_load_nothing_and_a_good_one_is_known(store: EventStore) -> None:
+def test_a_failed_save_costs_the_next_load_nothing_and_a_good_one_is_known(
+    store: EventStore,
+) -> None:
     fill(store, 10)
     accounts = Repository(store, Account)
     account = accounts.load("a")
@@ -105,7 +109,9 @@ def test_what_is_known_of_another_log_is_passed_over(store: EventStore, cached: 
     store.drop()
     fill(store, 20, amount=100)
     store.redis.set(store.keys.snapshot("a"), snapshot)
-    assert (accounts if cached else Repository(store, Account, snapshot_every=5)).load("a").funds == 2000
+    assert (accounts if cached else Repository(store, Account, snapshot_every=5)).load(
+        "a"
+    ).funds == 2000
 
 
 class Lines(Aggregate):
@@ -167,7 +173,9 @@ def test_another_schema_of_the_same_shape_is_passed_over(store: EventStore) -> N
 
 
 @pytest.mark.parametrize("text", [b"", b"{}", b"[]", b"[1,2]", b'[1,11,"1-1",[]]', b"\xff"])
-def test_what_is_no_snapshot_is_passed_over_though_its_sum_is_right(store: EventStore, text: bytes) -> None:
+def test_what_is_no_snapshot_is_passed_over_though_its_sum_is_right(
+    store: EventStore, text: bytes
+) -> None:
     fill(store, 10)
     store.redis.set(store.keys.snapshot("a"), zlib.crc32(text).to_bytes(4) + text)
     assert Repository(store, Account, snapshot_every=5).load("a").funds == 10
@@ -219,12 +227,16 @@ def test_a_request_that_was_done_is_not_decided_again(store: EventStore) -> None
         account.record("create")
 
     accounts = Repository(store, Account)
-    assert accounts.retry("a", create, idempotency_key="k") == accounts.retry("a", create, idempotency_key="k")
+    assert accounts.retry("a", create, idempotency_key="k") == accounts.retry(
+        "a", create, idempotency_key="k"
+    )
     assert decided == [0]
 
 
 @pytest.mark.parametrize("refuse", [True, False])
-def test_a_twin_that_was_first_is_the_outcome_whatever_we_decide(store: EventStore, refuse: bool) -> None:
+def test_a_twin_that_was_first_is_the_outcome_whatever_we_decide(
+    store: EventStore, refuse: bool
+) -> None:
     fill(store, 10)
     accounts, twin = Repository(store, Account), Repository(store, Account)
     first: list[Recorded] = []
@@ -311,7 +323,9 @@ def test_upcasters_lift_wherever_an_event_is_read(store: EventStore) -> None:
     assert accounts.load("a").funds == 300
     store.append("a", [Event("paid_in", {"euros": 3})], expected=3)
     assert accounts.load("a").funds == 600  # cache and tail
-    assert Repository(lifting, Account, snapshot_every=2).load("a").funds == 600  # snapshot and tail
+    assert (
+        Repository(lifting, Account, snapshot_every=2).load("a").funds == 600
+    )  # snapshot and tail
 
 
 # -------------------------------------------------------------------- refusals
@@ -331,7 +345,8 @@ def test_each_refusal_is_repeated_to_the_letter(store: EventStore, kind: str) ->
     calls: dict[str, Callable[[], object]] = {
         "exists": lambda: service.create("a", idempotency_key="k"),
         "funds": lambda: (
-            service.withdraw("a", 2**53, idempotency_key="k") and service.withdraw("a", 1, idempotency_key="k2")
+            service.withdraw("a", 2**53, idempotency_key="k")
+            and service.withdraw("a", 1, idempotency_key="k2")
         ),
         "amount": lambda: service.deposit("a", -1, idempotency_key="k"),
         "money": lambda: service.deposit("a", 1, idempotency_key="k"),
@@ -339,13 +354,17 @@ def test_each_refusal_is_repeated_to_the_letter(store: EventStore, kind: str) ->
         "versions": lambda: service.withdraw("a", 1, idempotency_key="k", versions=[1]),
     }
     first = refused_by(calls[kind])
-    service.withdraw("a", 1) if kind == "money" else service.create("b")  # now it might be decided otherwise
+    service.withdraw("a", 1) if kind == "money" else service.create(
+        "b"
+    )  # now it might be decided otherwise
     again = refused_by(calls[kind])
     assert (type(again), str(again), vars(again)) == (type(first), str(first), vars(first))
     assert AccountService(store).fetch("a").version >= 2
 
 
-def test_a_key_is_of_one_amount_and_a_fingerprint_of_the_caller_s_own_stands(store: EventStore) -> None:
+def test_a_key_is_of_one_amount_and_a_fingerprint_of_the_caller_s_own_stands(
+    store: EventStore,
+) -> None:
     service = AccountService(store)
     service.create("a")
     service.deposit("a", 5, idempotency_key="k")
@@ -357,7 +376,9 @@ def test_a_key_is_of_one_amount_and_a_fingerprint_of_the_caller_s_own_stands(sto
         Refusals(store).keep("a", "k", "withdraw 9", CommandRejected("no"))
 
 
-def test_a_request_is_never_told_the_refusal_of_another(store: EventStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_request_is_never_told_the_refusal_of_another(
+    store: EventStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
     service = AccountService(store)
     service.create("a")
     plain = store.redis.execute_command
@@ -383,7 +404,9 @@ def test_no_fingerprint_is_the_command(store: EventStore) -> None:
     service = AccountService(store)
     service.create("a")
     first = refused_by(lambda: service.withdraw("a", 5, idempotency_key="k", fingerprint=None))
-    assert str(refused_by(lambda: service.withdraw("a", 5, idempotency_key="k", fingerprint=None))) == str(first)
+    assert str(
+        refused_by(lambda: service.withdraw("a", 5, idempotency_key="k", fingerprint=None))
+    ) == str(first)
 
 
 # ------------------------------------------------------------------- aggregate

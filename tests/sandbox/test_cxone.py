@@ -14,7 +14,14 @@ import requests
 from eventlab.mailroom.cxone.client import CXone
 from eventlab.sandbox.cxone.agent_client import Agent, AgentRefused
 from eventlab.sandbox.cxone.app import CXoneStandIn, create_app
-from eventlab.sandbox.cxone.routing import STRATEGY, PointOfContact, Routing, Step, WorkItem, WrongState
+from eventlab.sandbox.cxone.routing import (
+    STRATEGY,
+    PointOfContact,
+    Routing,
+    Step,
+    WorkItem,
+    WrongState,
+)
 from eventlab.sandbox.cxone.screen_pop import HEADERS, LONGEST_HTML, harmless, screen_pop
 from eventlab.sandbox.faults import Fault
 from eventlab.sandbox.serving import Serving
@@ -40,7 +47,9 @@ def url(stand_in: CXoneStandIn) -> Iterator[str]:
 def bearer(stand_in: CXoneStandIn, url: str) -> dict[str, str]:
     known = stand_in.credentials
     body = {"accessKeyId": known.key, "accessKeySecret": known.secret}
-    answer = requests.post(f"{url}/authentication/v1/token/access-key", json=body, timeout=20).json()
+    answer = requests.post(
+        f"{url}/authentication/v1/token/access-key", json=body, timeout=20
+    ).json()
     return {"Authorization": f"Bearer {answer['access_token']}", **JSON}
 
 
@@ -56,7 +65,9 @@ def reason(answer: requests.Response) -> str:
 # ------------------------------------------------------------------------------------------------------- tokens
 
 
-def test_the_legacy_token_names_its_server_and_is_good_for_work_items_only(stand_in: CXoneStandIn, url: str) -> None:
+def test_the_legacy_token_names_its_server_and_is_good_for_work_items_only(
+    stand_in: CXoneStandIn, url: str
+) -> None:
     known = stand_in.credentials
     answer = requests.post(
         f"{url}/InContactAuthorizationServer/Token",
@@ -65,37 +76,66 @@ def test_the_legacy_token_names_its_server_and_is_good_for_work_items_only(stand
         timeout=20,
     )
     token = answer.json()
-    assert (token["resource_server_base_uri"], token["expires_in"]) == (f"{url}/InContactAPI/", 3600)
+    assert (token["resource_server_base_uri"], token["expires_in"]) == (
+        f"{url}/InContactAPI/",
+        3600,
+    )
     headers = {"Authorization": f"Bearer {token['access_token']}", **JSON}
     assert post(url, headers).status_code == 202
-    refused = requests.post(f"{url}/InContactAPI/services/v30.0/agent-sessions", headers=headers, timeout=20)
+    refused = requests.post(
+        f"{url}/InContactAPI/services/v30.0/agent-sessions", headers=headers, timeout=20
+    )
     assert (refused.status_code, reason(refused)) == (403, "The token has no scope AgentApi")
 
 
-def test_openid_connect_is_found_by_discovery_and_its_token_names_the_tenant(stand_in: CXoneStandIn, url: str) -> None:
+def test_openid_connect_is_found_by_discovery_and_its_token_names_the_tenant(
+    stand_in: CXoneStandIn, url: str
+) -> None:
     known = stand_in.credentials
     found = requests.get(f"{url}/.well-known/openid-configuration", timeout=20).json()
     assert found["token_endpoint_auth_methods_supported"] == ["client_secret_basic"]
     form = {"grant_type": "password", "username": known.key, "password": known.secret}
-    answer = requests.post(found["token_endpoint"], form, auth=(known.client, known.client_secret), timeout=20)
+    answer = requests.post(
+        found["token_endpoint"], form, auth=(known.client, known.client_secret), timeout=20
+    )
     claims = answer.json()["access_token"].split(".")[1]
     tenant = json.loads(base64.urlsafe_b64decode(claims + "=="))["tenantId"]
-    where = requests.get(f"{url}/.well-known/cxone-configuration", {"tenantId": tenant}, timeout=20).json()
+    where = requests.get(
+        f"{url}/.well-known/cxone-configuration", {"tenantId": tenant}, timeout=20
+    ).json()
     assert where["api_endpoint"] == url
-    wrong = requests.get(f"{url}/.well-known/cxone-configuration", {"tenantId": "other"}, timeout=20)
+    wrong = requests.get(
+        f"{url}/.well-known/cxone-configuration", {"tenantId": "other"}, timeout=20
+    )
     assert wrong.status_code == 404
 
 
 @pytest.mark.parametrize(
     ("path", "how", "status"),
     [
-        ("/InContactAuthorizationServer/Token", {"json": {"grant_type": "client_credentials"}}, 401),
-        ("/InContactAuthorizationServer/Token", {"json": {"grant_type": "password"}, "auth": "application"}, 400),
+        (
+            "/InContactAuthorizationServer/Token",
+            {"json": {"grant_type": "client_credentials"}},
+            401,
+        ),
+        (
+            "/InContactAuthorizationServer/Token",
+            {"json": {"grant_type": "password"}, "auth": "application"},
+            400,
+        ),
         ("/InContactAuthorizationServer/Token", {"data": b"[", "auth": "application"}, 400),
-        ("/authentication/v1/token/access-key", {"json": {"accessKeyId": "x", "accessKeySecret": "y"}}, 401),
+        (
+            "/authentication/v1/token/access-key",
+            {"json": {"accessKeyId": "x", "accessKeySecret": "y"}},
+            401,
+        ),
         ("/authentication/v1/token/access-key", {"data": b"\xff"}, 401),
         ("/auth/token", {"data": {"grant_type": "password"}}, 401),
-        ("/auth/token", {"data": {"grant_type": "password", "username": "x"}, "auth": "client"}, 400),
+        (
+            "/auth/token",
+            {"data": {"grant_type": "password", "username": "x"}, "auth": "client"},
+            400,
+        ),
         ("/auth/token", {"data": {"grant_type": "client_credentials"}, "auth": "client"}, 400),
         ("/auth/token", {"json": {"grant_type": "password"}, "auth": "client"}, 400),
     ],
@@ -114,7 +154,9 @@ def test_who_is_unknown_gets_no_token(
     assert stand_in.issuer.issued == 0
 
 
-def test_a_stale_an_unknown_and_no_token_are_refused(stand_in: CXoneStandIn, url: str, bearer: dict[str, str]) -> None:
+def test_a_stale_an_unknown_and_no_token_are_refused(
+    stand_in: CXoneStandIn, url: str, bearer: dict[str, str]
+) -> None:
     assert post(url, bearer).status_code == 202
     stand_in.expire_tokens()
     for headers in (bearer, {"Authorization": "Bearer x"}, {"Authorization": "Basic x"}, {}):
@@ -156,23 +198,37 @@ def test_an_answer_may_be_empty(stand_in: CXoneStandIn, url: str, bearer: dict[s
     assert (answer.status_code, answer.content) == (202, b"")
 
 
-def test_the_same_work_item_twice_is_two(stand_in: CXoneStandIn, url: str, bearer: dict[str, str]) -> None:
+def test_the_same_work_item_twice_is_two(
+    stand_in: CXoneStandIn, url: str, bearer: dict[str, str]
+) -> None:
     assert post(url, bearer).json() != post(url, bearer).json()
     assert [item.work_item_id for item in stand_in.work_items] == ["gmail:1", "gmail:1"]
 
 
 @pytest.mark.parametrize("name", ["inContactAPI", "InContactAPI", "incontactapi"])
 def test_the_path_is_of_any_case(name: str, url: str, bearer: dict[str, str]) -> None:
-    assert post(url, bearer, ITEMS.replace("inContactAPI", name).replace("work-items", "Work-Items")).status_code == 202
+    assert (
+        post(
+            url, bearer, ITEMS.replace("inContactAPI", name).replace("work-items", "Work-Items")
+        ).status_code
+        == 202
+    )
 
 
 def test_the_fields_may_be_in_the_query_and_the_id_spelt_in_two_ways(
     stand_in: CXoneStandIn, url: str, bearer: dict[str, str]
 ) -> None:
-    query = {"pointOfContact": "mail", "workItemID": "gmail:2", "workItemPayload": "日本", "from": "joe@example.com"}
+    query = {
+        "pointOfContact": "mail",
+        "workItemID": "gmail:2",
+        "workItemPayload": "日本",
+        "from": "joe@example.com",
+    }
     assert requests.post(url + ITEMS, params=query, headers=bearer, timeout=20).status_code == 202
     body = {"workItemID": "gmail:3", "workItemPayload": "Hi"}
-    both = requests.post(url + ITEMS, params={"pointOfContact": "mail"}, json=body, headers=bearer, timeout=20)
+    both = requests.post(
+        url + ITEMS, params={"pointOfContact": "mail"}, json=body, headers=bearer, timeout=20
+    )
     assert both.status_code == 202
     seen = [(item.work_item_id, item.payload) for item in stand_in.work_items]
     assert seen == [("gmail:2", "日本"), ("gmail:3", "Hi")]
@@ -203,20 +259,28 @@ def test_what_is_no_json_or_of_no_version_is_refused(url: str, bearer: dict[str,
     assert post(url, bearer, ITEMS.replace("v30.0", "latest")).status_code == 404
 
 
-def test_a_payload_of_just_50_kb_is_taken(stand_in: CXoneStandIn, url: str, bearer: dict[str, str]) -> None:
+def test_a_payload_of_just_50_kb_is_taken(
+    stand_in: CXoneStandIn, url: str, bearer: dict[str, str]
+) -> None:
     assert post(url, bearer, workItemPayload="é" * (LIMIT // 2)).status_code == 202
     assert stand_in.work_items[0].payload == "é" * (LIMIT // 2)
 
 
-def test_a_larger_payload_may_be_cut(stand_in: CXoneStandIn, url: str, bearer: dict[str, str]) -> None:
+def test_a_larger_payload_may_be_cut(
+    stand_in: CXoneStandIn, url: str, bearer: dict[str, str]
+) -> None:
     stand_in.oversize = "truncate"
     assert post(url, bearer, workItemPayload="a" + "é" * LIMIT).status_code == 202
     assert stand_in.work_items[0].payload == "a" + "é" * (LIMIT // 2 - 1)  # half a letter is none
 
 
-def test_a_fault_may_come_before_or_after_it_is_taken(stand_in: CXoneStandIn, url: str, bearer: dict[str, str]) -> None:
+def test_a_fault_may_come_before_or_after_it_is_taken(
+    stand_in: CXoneStandIn, url: str, bearer: dict[str, str]
+) -> None:
     for when, taken in (("before", 0), ("after", 1)):
-        stand_in.faults.order(Fault(on="work-items", drop="before" if when == "before" else "after"))
+        stand_in.faults.order(
+            Fault(on="work-items", drop="before" if when == "before" else "after")
+        )
         with pytest.raises(requests.ConnectionError):
             post(url, bearer)
         assert len(stand_in.work_items) == taken
@@ -250,12 +314,21 @@ def test_a_work_item_goes_through_the_strategy_step_by_step() -> None:
     assert (contact.state, contact.passed[-1]) == ("Active", "OnAnswer")
     routing.end("1", session)
     assert (contact.state, contact.passed) == ("Disconnected", [step.action for step in STRATEGY])
-    told = [(event["Status"], event["ScreenPopUrl"] != "", event["FinalState"]) for event in session.events]
-    assert told == [("Incoming", False, "False"), ("Active", True, "False"), ("Disconnected", True, "True")]
+    told = [
+        (event["Status"], event["ScreenPopUrl"] != "", event["FinalState"])
+        for event in session.events
+    ]
+    assert told == [
+        ("Incoming", False, "False"),
+        ("Active", True, "False"),
+        ("Disconnected", True, "True"),
+    ]
 
 
 def test_without_wait_a_work_item_is_abandoned_at_once() -> None:
-    routing = Routing([PointOfContact("mail", strategy=[step for step in STRATEGY if step.action != "Wait"])])
+    routing = Routing(
+        [PointOfContact("mail", strategy=[step for step in STRATEGY if step.action != "Wait"])]
+    )
     contact = routing.arrive(item())
     assert (contact.state, contact.abandoned) == ("Disconnected", True)
     assert routing.log_in().events == []
@@ -316,7 +389,10 @@ def test_an_action_out_of_turn_is_refused() -> None:
     routing = Routing([PointOfContact("mail")])
     session, other = routing.log_in(), routing.log_in()
     routing.arrive(item())
-    actions: list[Callable[[], None]] = [lambda: routing.accept(other, "1"), lambda: routing.end("1", session)]
+    actions: list[Callable[[], None]] = [
+        lambda: routing.accept(other, "1"),
+        lambda: routing.end("1", session),
+    ]
     for action in actions:
         with pytest.raises(WrongState):
             action()
@@ -329,13 +405,21 @@ def test_an_action_out_of_turn_is_refused() -> None:
 # ------------------------------------------------------------------------------------------------ agent sessions
 
 
-def test_a_mail_comes_to_an_agent_who_accepts_sees_it_and_ends_it(stand_in: CXoneStandIn, url: str) -> None:
+def test_a_mail_comes_to_an_agent_who_accepts_sees_it_and_ends_it(
+    stand_in: CXoneStandIn, url: str
+) -> None:
     settings = stand_in.settings(url, auth="oidc")
     with CXone(settings) as cxone, Agent(settings) as agent:
-        id = cxone.post_work_item(work_item_id="gmail:1", payload="Hello <b>", sender="joe@example.com")
+        id = cxone.post_work_item(
+            work_item_id="gmail:1", payload="Hello <b>", sender="joe@example.com"
+        )
         assert id is not None
         [offer] = agent.next_events(20)
-        assert (offer["Type"], offer["ContactID"], offer["Status"]) == ("WorkItemContactEvent", id, "Incoming")
+        assert (offer["Type"], offer["ContactID"], offer["Status"]) == (
+            "WorkItemContactEvent",
+            id,
+            "Incoming",
+        )
         assert {type(value) for value in offer.values()} == {str}
         agent.accept(id)
         [answered] = agent.next_events(20)
@@ -355,19 +439,28 @@ def test_a_session_s_id_is_another_one_with_each_answer(url: str, bearer: dict[s
     first = requests.post(base, headers=bearer, timeout=20).json()["sessionId"]
 
     def poll(id: str, timeout: str = "0") -> requests.Response:
-        return requests.get(f"{base}/{id}/get-next-event", {"timeout": timeout}, headers=bearer, timeout=20)
+        return requests.get(
+            f"{base}/{id}/get-next-event", {"timeout": timeout}, headers=bearer, timeout=20
+        )
 
     answer = poll(first).json()
     assert answer["events"] == []
     assert answer["sessionId"] != first
     assert poll(first).status_code == 409
     assert poll("unknown").status_code == 404
-    assert [poll(answer["sessionId"], odd).status_code for odd in ("x", "nan", "-1", "inf")] == [400] * 4
-    assert requests.delete(f"{base}/{answer['sessionId']}", headers=bearer, timeout=20).status_code == 202
+    assert [poll(answer["sessionId"], odd).status_code for odd in ("x", "nan", "-1", "inf")] == [
+        400
+    ] * 4
+    assert (
+        requests.delete(f"{base}/{answer['sessionId']}", headers=bearer, timeout=20).status_code
+        == 202
+    )
     assert poll(answer["sessionId"]).status_code == 409
 
 
-def test_a_long_poll_ends_with_the_news(stand_in: CXoneStandIn, url: str, bearer: dict[str, str]) -> None:
+def test_a_long_poll_ends_with_the_news(
+    stand_in: CXoneStandIn, url: str, bearer: dict[str, str]
+) -> None:
     told: list[Any] = []
     with Agent(stand_in.settings(url)) as agent:
         poll = threading.Thread(target=lambda: told.extend(agent.next_events(60)))
@@ -378,13 +471,17 @@ def test_a_long_poll_ends_with_the_news(stand_in: CXoneStandIn, url: str, bearer
         assert [event["Status"] for event in told] == ["Incoming"]
 
 
-def test_a_long_poll_ends_with_the_session(stand_in: CXoneStandIn, url: str, bearer: dict[str, str]) -> None:
+def test_a_long_poll_ends_with_the_session(
+    stand_in: CXoneStandIn, url: str, bearer: dict[str, str]
+) -> None:
     base = f"{url}/inContactAPI/services/v30.0/agent-sessions"
     id = requests.post(base, headers=bearer, timeout=20).json()["sessionId"]
     statuses: list[int] = []
 
     def poll() -> None:
-        answer = requests.get(f"{base}/{id}/get-next-event", {"timeout": "60"}, headers=bearer, timeout=80)
+        answer = requests.get(
+            f"{base}/{id}/get-next-event", {"timeout": "60"}, headers=bearer, timeout=80
+        )
         statuses.append(answer.status_code)
 
     thread = threading.Thread(target=poll)
@@ -395,9 +492,13 @@ def test_a_long_poll_ends_with_the_session(stand_in: CXoneStandIn, url: str, bea
     assert statuses == [409]
 
 
-def test_what_an_agent_may_not_do_is_said(stand_in: CXoneStandIn, url: str, bearer: dict[str, str]) -> None:
+def test_what_an_agent_may_not_do_is_said(
+    stand_in: CXoneStandIn, url: str, bearer: dict[str, str]
+) -> None:
     with Agent(stand_in.settings(url, auth="accesskey")) as agent:
-        with pytest.raises(AgentRefused, match=r"CXone refused \(400\): Contact is not Incoming at this agent"):
+        with pytest.raises(
+            AgentRefused, match=r"CXone refused \(400\): Contact is not Incoming at this agent"
+        ):
             agent.accept("412345678900000001")
         post(url, bearer)
         [offer] = agent.next_events(20)
@@ -405,11 +506,17 @@ def test_what_an_agent_may_not_do_is_said(stand_in: CXoneStandIn, url: str, bear
         assert [event["Status"] for event in agent.next_events(20)] == ["Disconnected", "Incoming"]
 
 
-def test_a_contact_can_be_looked_up_but_not_by_its_work_item(url: str, bearer: dict[str, str]) -> None:
+def test_a_contact_can_be_looked_up_but_not_by_its_work_item(
+    url: str, bearer: dict[str, str]
+) -> None:
     id = post(url, bearer, **{"from": "joe@example.com"}).json()["contactId"]
     contacts = f"{url}/inContactAPI/services/v30.0/contacts"
     found = requests.get(f"{contacts}/{id}", headers=bearer, timeout=20).json()
-    assert (found["contactId"], found["stateName"], found["fromAddress"]) == (id, "InQueue", "joe@example.com")
+    assert (found["contactId"], found["stateName"], found["fromAddress"]) == (
+        id,
+        "InQueue",
+        "joe@example.com",
+    )
     assert "gmail:1" not in json.dumps(found)
     assert requests.post(f"{contacts}/{id}/end", headers=bearer, timeout=20).status_code == 202
     assert requests.post(f"{contacts}/{id}/end", headers=bearer, timeout=20).status_code == 400
@@ -454,7 +561,10 @@ def test_an_unknown_contact_has_no_page(url: str) -> None:
         ("<script>x()</script><style>@import 'x';</style><title>t</title>Hi", "Hi"),
         ("<img src=http://example.com/a onerror=x()>Hi", "Hi"),
         ("<a href='javascript:x()'>Hi</a>", "Hi"),
-        ("<meta http-equiv=refresh content='0;url=http://example.com'><base href=//example.com><link rel=x>Hi", "Hi"),
+        (
+            "<meta http-equiv=refresh content='0;url=http://example.com'><base href=//example.com><link rel=x>Hi",
+            "Hi",
+        ),
         ("<svg><script>x()</script><image href=x /></svg><math><mtext></math>Hi", "Hi"),
         ("<form action=x><input value=y><button>Hi</button></form>", "Hi"),
         ("<iframe srcdoc='<p>x'></iframe><object data=x>y</object><embed src=x>Hi", "Hi"),

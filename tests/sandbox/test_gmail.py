@@ -54,7 +54,9 @@ def reason(answer: requests.Response) -> tuple[int, str]:
 # -------------------------------------------------------------------------------------------------------- tokens
 
 
-@pytest.mark.parametrize("path", ["profile", "labels", "messages", "messages/x", "history?startHistoryId=1000"])
+@pytest.mark.parametrize(
+    "path", ["profile", "labels", "messages", "messages/x", "history?startHistoryId=1000"]
+)
 def test_without_a_good_token_there_is_nothing(google: Served, token: str, path: str) -> None:
     assert reason(google.get(f"{ME}/{path}")) == (401, "authError")
     assert reason(google.get(f"{ME}/{path}", "ya29.unknown")) == (401, "authError")
@@ -64,7 +66,10 @@ def test_without_a_good_token_there_is_nothing(google: Served, token: str, path:
 
 @pytest.mark.parametrize("path", ["labels", "messages/batchModify", "messages/x/modify"])
 def test_to_change_something_takes_another_scope(google: Served, token: str, path: str) -> None:
-    assert reason(google.send("POST", f"{ME}/{path}", token, json={})) == (403, "insufficientPermissions")
+    assert reason(google.send("POST", f"{ME}/{path}", token, json={})) == (
+        403,
+        "insufficientPermissions",
+    )
     assert reason(google.send("POST", f"{ME}/{path}", json={})) == (401, "authError")
 
 
@@ -75,7 +80,10 @@ def test_a_token_for_something_else_is_not_good_for_mail(google: Served) -> None
 
 def test_a_token_ends_by_itself(tmp_path: Path) -> None:
     with served(tmp_path, token_seconds=0) as google:
-        assert reason(google.get(f"{ME}/profile", token_for(google, READONLY))) == (401, "authError")
+        assert reason(google.get(f"{ME}/profile", token_for(google, READONLY))) == (
+            401,
+            "authError",
+        )
 
 
 @pytest.mark.parametrize("status", [403, 429, 503])
@@ -94,12 +102,16 @@ def test_an_empty_mailbox_has_no_messages_at_all_in_its_answer(google: Served, t
     assert google.get(f"{ME}/messages", token).json() == {"resultSizeEstimate": 0}
 
 
-def test_mails_are_listed_newest_first_by_pages_of_100_and_500_at_most(google: Served, token: str) -> None:
+def test_mails_are_listed_newest_first_by_pages_of_100_and_500_at_most(
+    google: Served, token: str
+) -> None:
     ids = google.deliver(501)[::-1]
     first = google.get(f"{ME}/messages", token).json()
     assert [message["id"] for message in first["messages"]] == ids[:100]
     assert set(first["messages"][0]) == {"id", "threadId"}
-    second = google.get(f"{ME}/messages", token, pageToken=first["nextPageToken"], maxResults=1000).json()
+    second = google.get(
+        f"{ME}/messages", token, pageToken=first["nextPageToken"], maxResults=1000
+    ).json()
     assert [message["id"] for message in second["messages"]] == ids[100:]
     assert len(second["messages"]) == 401
     most = google.get(f"{ME}/messages", token, maxResults=1000).json()
@@ -107,13 +119,18 @@ def test_mails_are_listed_newest_first_by_pages_of_100_and_500_at_most(google: S
     assert "nextPageToken" in most
 
 
-def test_labels_are_a_conjunction_and_spam_and_trash_are_shown_to_who_asks_only(google: Served, token: str) -> None:
+def test_labels_are_a_conjunction_and_spam_and_trash_are_shown_to_who_asks_only(
+    google: Served, token: str
+) -> None:
     both = google.stand_in.deliver(plain("a"), labels=["INBOX", "STARRED"])
     google.stand_in.deliver(plain("b"), labels=["INBOX"])
     spam = google.stand_in.deliver(plain("c"), labels=["SPAM", "INBOX"])
 
     def listed(**params: Any) -> list[str]:
-        return [message["id"] for message in google.get(f"{ME}/messages", token, **params).json().get("messages", [])]
+        return [
+            message["id"]
+            for message in google.get(f"{ME}/messages", token, **params).json().get("messages", [])
+        ]
 
     assert listed(labelIds=["INBOX", "STARRED"]) == [both]
     assert listed(labelIds="SPAM") == [spam]
@@ -131,11 +148,20 @@ def test_of_searches_it_knows_the_size_and_refuses_the_others(google: Served, to
 
 @pytest.mark.parametrize(
     "path",
-    ["messages?maxResults=x", "messages?pageToken=x", "history?startHistoryId=x", "history", "messages/x?format=eml"],
+    [
+        "messages?maxResults=x",
+        "messages?pageToken=x",
+        "history?startHistoryId=x",
+        "history",
+        "messages/x?format=eml",
+    ],
 )
 def test_what_makes_no_sense_is_refused(google: Served, token: str, path: str) -> None:
     id = google.deliver()[0]
-    assert reason(google.get(f"{ME}/{path.replace('/x', f'/{id}')}", token)) == (400, "invalidArgument")
+    assert reason(google.get(f"{ME}/{path.replace('/x', f'/{id}')}", token)) == (
+        400,
+        "invalidArgument",
+    )
 
 
 # --------------------------------------------------------------------------------------------------------- mails
@@ -164,7 +190,9 @@ MAIL = b"\r\n".join(
 
 
 def test_a_mail_is_shown_in_four_forms(google: Served, token: str) -> None:
-    id = google.stand_in.deliver(MAIL, thread_id="18e0000000000001", internal_date_ms=1_700_000_000_123)
+    id = google.stand_in.deliver(
+        MAIL, thread_id="18e0000000000001", internal_date_ms=1_700_000_000_123
+    )
 
     def shown(**params: Any) -> dict[str, Any]:
         answer = google.get(f"{ME}/messages/{id}", token, **params)
@@ -201,10 +229,15 @@ def test_fields_cut_an_answer(google: Served, token: str) -> None:
         "id": id,
         "payload": {
             "mimeType": "multipart/mixed",
-            "parts": [{"filename": "", "body": {"size": 16}}, {"filename": "a.png", "body": {"size": 8}}],
+            "parts": [
+                {"filename": "", "body": {"size": 16}},
+                {"filename": "a.png", "body": {"size": 8}},
+            ],
         },
     }
-    assert google.get(f"{ME}/messages", token, fields="messages/id").json() == {"messages": [{"id": id}]}
+    assert google.get(f"{ME}/messages", token, fields="messages/id").json() == {
+        "messages": [{"id": id}]
+    }
     assert cut({"a": 1}, None) == cut({"a": 1}, "*") == {"a": 1}
 
 
@@ -246,7 +279,10 @@ def test_ids_are_the_same_each_time_and_safe_from_several_threads() -> None:
     assert create_app(()).deliver(b"") == create_app(()).deliver(b"") == "18f0000000000001"
     stand_in = create_app(())
     ids: list[str] = []
-    threads = [threading.Thread(target=lambda: ids.extend(stand_in.deliver(b"") for _ in range(200))) for _ in range(4)]
+    threads = [
+        threading.Thread(target=lambda: ids.extend(stand_in.deliver(b"") for _ in range(200)))
+        for _ in range(4)
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -271,7 +307,13 @@ def test_the_history_tells_what_happened_after_an_id(google: Served, token: str)
     told = google.get(f"{ME}/history", token, startHistoryId=start).json()
     kinds = [next(kind for kind in record if kind.startswith(("messages", "labels")) and kind != "messages")
              for record in told["history"]]  # fmt: skip
-    assert kinds == ["messagesAdded", "messagesAdded", "labelsAdded", "labelsRemoved", "messagesDeleted"]
+    assert kinds == [
+        "messagesAdded",
+        "messagesAdded",
+        "labelsAdded",
+        "labelsRemoved",
+        "messagesDeleted",
+    ]
     assert told["history"][0]["messagesAdded"][0]["message"]["id"] == kept
     assert told["history"][2]["labelsAdded"][0]["labelIds"] == ["STARRED"]
     assert int(told["historyId"]) >= int(told["history"][-1]["id"])
@@ -284,7 +326,9 @@ def test_the_history_comes_in_pages(google: Served, token: str) -> None:
     google.deliver(5)
     seen, page = [], {}
     while not seen or page:
-        answer = google.get(f"{ME}/history", token, startHistoryId=start, maxResults=2, **page).json()
+        answer = google.get(
+            f"{ME}/history", token, startHistoryId=start, maxResults=2, **page
+        ).json()
         seen.append(len(answer["history"]))
         page = {"pageToken": answer["nextPageToken"]} if "nextPageToken" in answer else {}
     assert seen == [2, 2, 1]
@@ -302,9 +346,14 @@ def test_labels_are_made_once_and_put_on_mails(google: Served) -> None:
     ids = google.deliver(2)
     made = google.send("POST", f"{ME}/labels", token, json={"name": "routed"}).json()
     assert (made["id"], made["name"], made["type"]) == ("Label_1", "routed", "user")
-    assert reason(google.send("POST", f"{ME}/labels", token, json={"name": "Routed"})) == (409, "aborted")
+    assert reason(google.send("POST", f"{ME}/labels", token, json={"name": "Routed"})) == (
+        409,
+        "aborted",
+    )
     assert made in google.get(f"{ME}/labels", token).json()["labels"]
-    one = google.send("POST", f"{ME}/messages/{ids[0]}/modify", token, json={"removeLabelIds": ["UNREAD"]})
+    one = google.send(
+        "POST", f"{ME}/messages/{ids[0]}/modify", token, json={"removeLabelIds": ["UNREAD"]}
+    )
     assert one.json()["labelIds"] == ["INBOX"]
     change = {"ids": [*ids, "18f0ffffffffffff"], "addLabelIds": ["Label_1"]}
     done = google.send("POST", f"{ME}/messages/batchModify", token, json=change)
@@ -327,13 +376,18 @@ def test_changes_that_make_no_sense_are_refused(
     google: Served, path: str, body: Any, expected: tuple[int, str]
 ) -> None:
     path = path.replace("ID", google.deliver()[0])
-    assert reason(google.send("POST", f"{ME}/{path}", token_for(google, MODIFY), json=body)) == expected
+    assert (
+        reason(google.send("POST", f"{ME}/{path}", token_for(google, MODIFY), json=body))
+        == expected
+    )
 
 
 # ------------------------------------------------------------------------------------------------------- batches
 
 
-def batch(google: Served, token: str | None, *targets: str, headers: tuple[str, ...] = ()) -> requests.Response:
+def batch(
+    google: Served, token: str | None, *targets: str, headers: tuple[str, ...] = ()
+) -> requests.Response:
     """Send a batch as Google's client writes it: with LF line ends."""
     parts = [
         f"--b\nContent-Type: application/http\nContent-ID: <u + {n}>\n\nGET {target} HTTP/1.1\n"
@@ -356,12 +410,16 @@ def answers(answer: requests.Response) -> dict[str, int]:
     for part in answer.text.split(f"--{boundary}")[1:-1]:
         outer, inner, body = part.strip("\r\n").split("\r\n\r\n", 2)
         assert isinstance(json.loads(body), dict)
-        [id] = [line.partition(": ")[2] for line in outer.split("\r\n") if line.startswith("Content-ID")]
+        [id] = [
+            line.partition(": ")[2] for line in outer.split("\r\n") if line.startswith("Content-ID")
+        ]
         found[id] = int(inner.split()[1])
     return found
 
 
-def test_a_batch_answers_each_part_by_its_id_in_an_order_of_its_own(google: Served, token: str) -> None:
+def test_a_batch_answers_each_part_by_its_id_in_an_order_of_its_own(
+    google: Served, token: str
+) -> None:
     ids = google.deliver(3)
     google.stand_in.delete(ids[1])
     google.stand_in.faults.order(gmail_fault(f"GET {ME}/messages/{ids[2]}", 429))
@@ -374,11 +432,15 @@ def test_a_batch_answers_each_part_by_its_id_in_an_order_of_its_own(google: Serv
 def test_a_parts_own_token_goes_before_the_batchs(google: Served, token: str) -> None:
     id = google.deliver()[0]
     path = f"{ME}/messages/{id}"
-    assert answers(batch(google, token, path, headers=("Authorization: Bearer stale",))) == {"<response-u + 0>": 401}
+    assert answers(batch(google, token, path, headers=("Authorization: Bearer stale",))) == {
+        "<response-u + 0>": 401
+    }
     assert reason(batch(google, "stale", path)) == (401, "authError")
     google.stand_in.switches.checks_batch = False
     assert answers(batch(google, "stale", path)) == {"<response-u + 0>": 401}
-    assert answers(batch(google, None, path, headers=(f"Authorization: Bearer {token}",))) == {"<response-u + 0>": 200}
+    assert answers(batch(google, None, path, headers=(f"Authorization: Bearer {token}",))) == {
+        "<response-u + 0>": 200
+    }
 
 
 def test_a_batch_has_100_parts_at_most_and_is_one(google: Served, token: str) -> None:
@@ -394,7 +456,9 @@ def test_a_batch_has_100_parts_at_most_and_is_one(google: Served, token: str) ->
 
 
 def asked(google: Served, **changes: str) -> dict[str, str]:
-    challenge = base64.urlsafe_b64encode(hashlib.sha256(VERIFIER.encode()).digest()).decode().rstrip("=")
+    challenge = (
+        base64.urlsafe_b64encode(hashlib.sha256(VERIFIER.encode()).digest()).decode().rstrip("=")
+    )
     return {
         "response_type": "code",
         "client_id": google.stand_in.tokens.client_id,
@@ -410,7 +474,9 @@ def asked(google: Served, **changes: str) -> dict[str, str]:
 
 def code_of(google: Served, **changes: str) -> str:
     google.stand_in.switches.consent = "allow"
-    answer = google.send("GET", "/o/oauth2/auth", params=asked(google, **changes), allow_redirects=False)
+    answer = google.send(
+        "GET", "/o/oauth2/auth", params=asked(google, **changes), allow_redirects=False
+    )
     return parse_qs(urlsplit(answer.headers["Location"]).query)["code"][0]
 
 
@@ -438,7 +504,9 @@ def test_a_person_is_asked_by_a_form_and_sent_back(google: Served, answer: str) 
     assert back.headers["Location"].startswith(BACK)
     found = parse_qs(urlsplit(back.headers["Location"]).query)
     assert found["state"] == ["s<1>&"]
-    assert ("code" in found, found.get("error")) == ((True, None) if answer == "allow" else (False, ["access_denied"]))
+    assert ("code" in found, found.get("error")) == (
+        (True, None) if answer == "allow" else (False, ["access_denied"])
+    )
 
 
 @pytest.mark.parametrize("consent", ["allow", "deny"])
@@ -463,10 +531,14 @@ def test_what_it_cannot_ask_for_it_says_and_sends_nobody_anywhere(
     google: Served, changes: dict[str, str], told: str
 ) -> None:
     google.stand_in.switches.consent = "allow"
-    answer = google.send("GET", "/o/oauth2/auth", params=asked(google, **changes), allow_redirects=False)
+    answer = google.send(
+        "GET", "/o/oauth2/auth", params=asked(google, **changes), allow_redirects=False
+    )
     assert (answer.status_code, told in answer.text) == (400, True)
     form = {"request": urlencode(asked(google, **changes)), "answer": "allow", "scope": READONLY}
-    assert google.send("POST", "/o/oauth2/auth", data=form, allow_redirects=False).status_code == 400
+    assert (
+        google.send("POST", "/o/oauth2/auth", data=form, allow_redirects=False).status_code == 400
+    )
 
 
 def test_a_code_becomes_tokens_once(google: Served) -> None:

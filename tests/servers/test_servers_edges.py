@@ -48,7 +48,9 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 # ------------------------------------------------------------------------------------------------- directories
 
 
-def test_of_two_first_starts_the_second_is_not_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_two_first_starts_the_second_is_not_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The other one makes the directory, and its locks, between two looks of this one."""
     data = tmp_path / "data"
     plain = Path.exists
@@ -92,7 +94,15 @@ def test_a_user_without_a_home_is_told_what_to_set(
 
 def test_the_command_line_names_a_directory_that_is_a_file(tmp_path: Path, data: Path) -> None:
     (tmp_path / "letter.txt").touch()
-    command = [sys.executable, "-m", "eventlab", "project", "--status", "--data", str(tmp_path / "letter.txt")]
+    command = [
+        sys.executable,
+        "-m",
+        "eventlab",
+        "project",
+        "--status",
+        "--data",
+        str(tmp_path / "letter.txt"),
+    ]
     done = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False)
     assert done.returncode == 1
     assert done.stderr.startswith("eventlab: ")
@@ -112,13 +122,20 @@ def test_a_socket_path_that_mongod_would_split_is_refused(
 def test_an_empty_lab_is_small_and_has_two_sockets(data: Path) -> None:
     """mongod alone would begin with a journal of 300 MB, and put a second socket into the temp directory."""
     with connect():
-        assert sum(path.stat().st_size for path in (data / "mongod" / "journal").iterdir()) < 10_000_000
+        assert (
+            sum(path.stat().st_size for path in (data / "mongod" / "journal").iterdir())
+            < 10_000_000
+        )
         assert not list(Path(tempfile.gettempdir()).glob("mongodb-*.sock"))
         homes = {Path(path).parent for path in running(data).sockets.values()}
-        assert [sorted(path.name for path in home.glob("*.sock")) for home in homes] == [["mongod.sock", "redis.sock"]]
+        assert [sorted(path.name for path in home.glob("*.sock")) for home in homes] == [
+            ["mongod.sock", "redis.sock"]
+        ]
 
 
-def test_a_grace_time_that_is_no_number_is_named(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_grace_time_that_is_no_number_is_named(
+    data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv(GRACE_VARIABLE, "soon")
     with pytest.raises(ServersFailed, match=f"{GRACE_VARIABLE}='soon'"):
         connect()
@@ -127,12 +144,14 @@ def test_a_grace_time_that_is_no_number_is_named(data: Path, monkeypatch: pytest
 # ---------------------------------------------------------------------------------------------- lives and deaths
 
 
-def test_a_server_that_hears_no_sigterm_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    deaf = (
-        "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); time.sleep(600)"
-    )
+def test_a_server_that_hears_no_sigterm_is_killed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deaf = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); time.sleep(600)"
     log = tmp_path / "deaf.log"
-    server = config.Server("deaf", [sys.executable, "-c", deaf], {}, str(tmp_path / "deaf.sock"), str(log))
+    server = config.Server(
+        "deaf", [sys.executable, "-c", deaf], {}, str(tmp_path / "deaf.sock"), str(log)
+    )
     started = process.Process(server, tmp_path)
     assert eventually(lambda: "deaf" in log.read_text())
     monkeypatch.setattr(process, "PATIENCE", 0.5)
@@ -166,7 +185,9 @@ def test_a_broken_end_of_the_log_is_mended_as_the_error_says(data: Path, tmp_pat
     with pytest.raises(ServersFailed, match="To get that program: ") as refused:
         connect()
     remedy = str(refused.value).rpartition("To get that program: ")[2].replace("then ", "")
-    subprocess.run(remedy, shell=True, cwd=tmp_path, input=b"y\n", check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(
+        remedy, shell=True, cwd=tmp_path, input=b"y\n", check=True, stdout=subprocess.DEVNULL
+    )
     with connect() as lab:
         assert lab.redis.get("kept") == "1"
 
@@ -186,13 +207,19 @@ def test_an_own_redis_that_is_too_old_is_refused(lab: Lab, monkeypatch: pytest.M
         connect()
 
 
-def test_beside_private_ones_an_own_server_is_called_one_s_own(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_beside_private_ones_an_own_server_is_called_one_s_own(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv(external.REDIS_URL, url_of(lab))
     with connect() as mixed:
-        assert repr(mixed) == "Lab(Redis: your own, MongoDB: running (private, a replica set of one))"
+        assert (
+            repr(mixed) == "Lab(Redis: your own, MongoDB: running (private, a replica set of one))"
+        )
 
 
-@pytest.mark.parametrize("url", ["redis://:pass/word@127.0.0.1:1", "redis://me:pass#word@127.0.0.1:1"])
+@pytest.mark.parametrize(
+    "url", ["redis://:pass/word@127.0.0.1:1", "redis://me:pass#word@127.0.0.1:1"]
+)
 def test_no_part_of_a_password_is_in_the_error(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
     monkeypatch.setenv(external.REDIS_URL, url)
     with pytest.raises(ServerUnreachable, match=external.REDIS_URL) as refused:
@@ -201,16 +228,32 @@ def test_no_part_of_a_password_is_in_the_error(monkeypatch: pytest.MonkeyPatch, 
     assert refused.value.__cause__ is None
 
 
-def test_a_certificate_that_is_not_there_is_named(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_certificate_that_is_not_there_is_named(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv(external.REDIS_URL, url_of(lab))
-    monkeypatch.setenv(external.MONGODB_URL, "mongodb://127.0.0.1:1/?tls=true&tlsCAFile=/nowhere/ca.pem")
+    monkeypatch.setenv(
+        external.MONGODB_URL, "mongodb://127.0.0.1:1/?tls=true&tlsCAFile=/nowhere/ca.pem"
+    )
     with pytest.raises(ServerUnreachable, match=external.MONGODB_URL):
         connect()
 
 
-def test_a_redis_with_a_password_is_used(tmp_path: Path, lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_redis_with_a_password_is_used(
+    tmp_path: Path, lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
     home = Path(url_of(lab).removeprefix("unix://")).parent / "other.sock"
-    command = [binaries.find_redis().path, "--port", "0", "--unixsocket", home, "--save", "", "--requirepass", "secret"]
+    command = [
+        binaries.find_redis().path,
+        "--port",
+        "0",
+        "--unixsocket",
+        home,
+        "--save",
+        "",
+        "--requirepass",
+        "secret",
+    ]
     with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL) as process:
         try:
             with redis.Redis(unix_socket_path=str(home), password="secret") as client:
@@ -228,7 +271,9 @@ def test_a_redis_with_a_password_is_used(tmp_path: Path, lab: Lab, monkeypatch: 
 # ------------------------------------------------------------------------------------------------ command line
 
 
-@pytest.mark.parametrize("error", ["ValueError('numpy.dtype size changed')", "OSError('libX.so')", "ImportError('no')"])
+@pytest.mark.parametrize(
+    "error", ["ValueError('numpy.dtype size changed')", "OSError('libX.so')", "ImportError('no')"]
+)
 def test_a_package_that_does_not_import_fails_and_the_rest_is_examined(
     lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: str
 ) -> None:
@@ -243,7 +288,9 @@ def test_a_package_that_does_not_import_fails_and_the_rest_is_examined(
 
 
 @pytest.mark.parametrize("port", ["99999", "-1", "0", "x"])
-def test_a_port_that_is_none_is_refused_at_once(port: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_port_that_is_none_is_refused_at_once(
+    port: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit, match="2"):
         cli.main(["lab", "--port", port])
     assert "--port" in capsys.readouterr().err
@@ -255,7 +302,9 @@ def test_lab_does_not_take_another_port_than_the_one_asked_for(tmp_path: Path, l
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         command = [sys.executable, "-m", "eventlab", "lab", "--no-browser", "--port", str(port)]
-        with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, env=os.environ) as process:
+        with subprocess.Popen(
+            command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, env=os.environ
+        ) as process:
             try:
                 _, said = process.communicate(timeout=PATIENCE)
             finally:

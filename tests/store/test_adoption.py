@@ -22,7 +22,11 @@ def store(redis_client: redis.Redis, category: str) -> EventStore:
 def write(store: EventStore, *events: tuple[str, int, str, dict[str, Any]]) -> None:
     """What the original writes: XADD of one JSON field, at times of its own."""
     for place, (id, version, type, data) in enumerate(events):
-        entry = {"event": json.dumps({"id": id, "version": version, "type": type} | data, separators=(",", ":"))}
+        entry = {
+            "event": json.dumps(
+                {"id": id, "version": version, "type": type} | data, separators=(",", ":")
+            )
+        }
         store.redis.xadd(store.category, entry, id=f"{1551312621884 + place}-0")
 
 
@@ -44,7 +48,9 @@ def test_a_good_stream_is_read_adopted_and_continued(store: EventStore) -> None:
     service = AccountService(store)
     assert (service.fetch("JohnDoe").funds, service.fetch("Jane").funds) == (60, 7)
     assert service.deposit("JohnDoe", 1).version == 4
-    assert sorted([*store.read("JohnDoe"), *store.read("Jane")], key=lambda e: e.position) == list(store.read_all())
+    assert sorted([*store.read("JohnDoe"), *store.read("Jane")], key=lambda e: e.position) == list(
+        store.read_all()
+    )
     assert store.ids() == ["Jane", "JohnDoe"]
 
 
@@ -66,7 +72,9 @@ def test_it_can_be_repeated_and_takes_what_came_since(store: EventStore) -> None
     write(store, *GOOD[:3])
     assert store.adopt() == 3
     assert store.adopt() == 3
-    store.redis.xadd(store.category, {"event": '{"id":"Jane","version":2,"type":"deposit","amount":7}'})
+    store.redis.xadd(
+        store.category, {"event": '{"id":"Jane","version":2,"type":"deposit","amount":7}'}
+    )
     store.redis.xadd(store.category, {"event": '{"id":"Jim","version":1,"type":"create"}'})
     assert store.adopt() == 5
     assert (store.version("Jane"), store.ids()) == (2, ["Jane", "Jim", "JohnDoe"])
@@ -78,7 +86,11 @@ def test_our_own_category_can_be_adopted_as_well(store: EventStore) -> None:
     assert store.read("a") == recorded
 
 
-DOUBLED = [*GOOD[:3], ("JohnDoe", 2, "deposit", {"amount": 5}), ("JohnDoe", 3, "withdraw", {"amount": 1})]
+DOUBLED = [
+    *GOOD[:3],
+    ("JohnDoe", 2, "deposit", {"amount": 5}),
+    ("JohnDoe", 3, "withdraw", {"amount": 1}),
+]
 GAP = [*GOOD[:2], ("JohnDoe", 3, "withdraw", {"amount": 1})]
 LATE = [("JohnDoe", 2, "deposit", {"amount": 1})]
 
@@ -110,9 +122,14 @@ def test_renumbering_counts_anew_in_the_stream_too(store: EventStore, events: li
     assert [event.version for event in own] == list(range(1, len(own) + 1))
     assert [event for event in store.read_all() if event.id == "JohnDoe"] == own
     assert [event.data for event in own] == [data for id, _, _, data in events if id == "JohnDoe"]
-    assert [event.position for event in store.read_all()] == [f"{1551312621884 + n}-0" for n in range(len(events))]
+    assert [event.position for event in store.read_all()] == [
+        f"{1551312621884 + n}-0" for n in range(len(events))
+    ]
     [group] = store.redis.xinfo_groups(store.category)
-    assert (group["name"], group["last-delivered-id"]) == (b"accountStreamGroup", b"1551312621884-0")
+    assert (group["name"], group["last-delivered-id"]) == (
+        b"accountStreamGroup",
+        b"1551312621884-0",
+    )
 
 
 def test_renumbering_does_not_take_work_from_a_group(store: EventStore) -> None:
@@ -144,7 +161,9 @@ def _adopt(category: str, renumber: bool) -> None:
 
 
 @pytest.mark.parametrize("renumber", [False, True])
-def test_killed_at_any_step_and_run_again_it_ends_the_same(store: EventStore, renumber: bool) -> None:
+def test_killed_at_any_step_and_run_again_it_ends_the_same(
+    store: EventStore, renumber: bool
+) -> None:
     write(store, *(DOUBLED if renumber else GOOD))
     step = 0
     while True:
@@ -156,12 +175,18 @@ def test_killed_at_any_step_and_run_again_it_ends_the_same(store: EventStore, re
             with pytest.raises(NotAdopted):
                 store.append("JohnDoe", [Event("create")], expected=NEW)
     assert step > 15
-    assert sorted([*store.read("JohnDoe"), *store.read("Jane")], key=lambda e: e.position) == list(store.read_all())
+    assert sorted([*store.read("JohnDoe"), *store.read("Jane")], key=lambda e: e.position) == list(
+        store.read_all()
+    )
     assert store.ids() == ["Jane", "JohnDoe"]
-    assert not [key for key in store.redis.scan_iter(match=store.keys.pattern()) if b"adopting" in key]
+    assert not [
+        key for key in store.redis.scan_iter(match=store.keys.pattern()) if b"adopting" in key
+    ]
 
 
-def test_the_first_append_of_another_one_is_not_taken_for_a_foreign_event(store: EventStore) -> None:
+def test_the_first_append_of_another_one_is_not_taken_for_a_foreign_event(
+    store: EventStore,
+) -> None:
     first = EventStore(store.redis, store.category)
 
     class Overtaken:

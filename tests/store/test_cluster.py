@@ -56,14 +56,27 @@ def test_append_conflict_repeat_once_and_read(store: EventStore) -> None:
     with pytest.raises(VersionConflict):
         store.append("a", deposits(3), expected=1)
     again = store.append("a", deposits(3), expected=EXISTS, idempotency_key="key")
-    assert store.append("a", deposits(3), expected=ANY, idempotency_key="key") == again == store.seen("a", "key")
+    assert (
+        store.append("a", deposits(3), expected=ANY, idempotency_key="key")
+        == again
+        == store.seen("a", "key")
+    )
     with pytest.raises(IdempotencyKeyReused):
         store.append("a", deposits(4), expected=ANY, idempotency_key="key")
     store.append("b", deposits(9), expected=ANY)
     assert store.read("a") == first + again
     assert store.read("a", limit=2, reverse=True) == (first + again)[:0:-1]
-    assert [(event.id, event.version) for event in store.read_all()] == [("a", 1), ("a", 2), ("a", 3), ("b", 1)]
-    assert (store.ids(), store.version("a"), store.head()) == (["a", "b"], 3, store.read("b")[0].position)
+    assert [(event.id, event.version) for event in store.read_all()] == [
+        ("a", 1),
+        ("a", 2),
+        ("a", 3),
+        ("b", 1),
+    ]
+    assert (store.ids(), store.version("a"), store.head()) == (
+        ["a", "b"],
+        3,
+        store.read("b")[0].position,
+    )
 
 
 def test_trim_drop_and_adopt(store: EventStore) -> None:
@@ -114,7 +127,9 @@ def test_a_subscription_receives_fails_parks_and_replays(store: EventStore) -> N
     assert letters.close()
 
 
-def test_a_view_follows_and_is_built_anew_after_a_trim(store: EventStore, mongo: Database[dict[str, Any]]) -> None:
+def test_a_view_follows_and_is_built_anew_after_a_trim(
+    store: EventStore, mongo: Database[dict[str, Any]]
+) -> None:
     view = AccountView(f"cluster_{store.category}_{os.urandom(4).hex()}")
     with Projector(store, mongo, view) as projector:
         service = AccountService(store)

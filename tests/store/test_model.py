@@ -64,8 +64,16 @@ class StoreModel(RuleBasedStateMachine):
         log += recorded
         self.all += recorded
 
-    @rule(id=ids, numbers=batches, form=st.sampled_from(["exact", EXISTS, ANY]), offset=offsets, token=st.none() | keys)
-    def append(self, id: str, numbers: list[int], form: Any, offset: int, token: str | None) -> None:
+    @rule(
+        id=ids,
+        numbers=batches,
+        form=st.sampled_from(["exact", EXISTS, ANY]),
+        offset=offsets,
+        token=st.none() | keys,
+    )
+    def append(
+        self, id: str, numbers: list[int], form: Any, offset: int, token: str | None
+    ) -> None:
         actual = len(self.logs.get(id, []))
         expected = max(0, actual + offset) if form == "exact" else form
         if token and (id, token) in self.tokens:
@@ -90,12 +98,20 @@ class StoreModel(RuleBasedStateMachine):
         numbers, expected, recorded = self.tokens[id, token]
         assert self.store.append(id, events(numbers), expected=expected, token=token) == recorded
 
-    @rule(id=ids, numbers=batches, key=keys, form=st.sampled_from(["exact", EXISTS, ANY]), offset=offsets)
+    @rule(
+        id=ids,
+        numbers=batches,
+        key=keys,
+        form=st.sampled_from(["exact", EXISTS, ANY]),
+        offset=offsets,
+    )
     def append_once(self, id: str, numbers: list[int], key: str, form: Any, offset: int) -> None:
         actual, earlier = len(self.logs.get(id, [])), self.once.get((id, key))
         expected = max(0, actual + offset) if form == "exact" else form
         try:
-            recorded = self.store.append(id, events(numbers), expected=expected, idempotency_key=key)
+            recorded = self.store.append(
+                id, events(numbers), expected=expected, idempotency_key=key
+            )
         except IdempotencyKeyReused:
             assert earlier
             assert earlier[0] != numbers
@@ -115,7 +131,9 @@ class StoreModel(RuleBasedStateMachine):
 
     @rule(
         id=ids | st.sampled_from(["", "x" * 600]),
-        bad=st.sampled_from([[], [Event("x", {"id": 1})], [Event("y"), Event("x", {"n": float("nan")})], [None]]),
+        bad=st.sampled_from(
+            [[], [Event("x", {"id": 1})], [Event("y"), Event("x", {"n": float("nan")})], [None]]
+        ),
     )
     def refuse(self, id: str, bad: list[Any]) -> None:
         try:
@@ -124,10 +142,18 @@ class StoreModel(RuleBasedStateMachine):
             return
         raise AssertionError("bad input was stored")
 
-    @rule(id=ids, after=st.integers(0, 30), limit=st.none() | st.integers(0, 30), reverse=st.booleans())
+    @rule(
+        id=ids,
+        after=st.integers(0, 30),
+        limit=st.none() | st.integers(0, 30),
+        reverse=st.booleans(),
+    )
     def read(self, id: str, after: int, limit: int | None, reverse: bool) -> None:
         log = self.logs.get(id, [])[after:]
-        assert self.store.read(id, after=after, limit=limit, reverse=reverse) == (log[::-1] if reverse else log)[:limit]
+        assert (
+            self.store.read(id, after=after, limit=limit, reverse=reverse)
+            == (log[::-1] if reverse else log)[:limit]
+        )
 
     @precondition(lambda self: len(self.all) > self.trimmed)
     @rule(data=st.data())
@@ -156,7 +182,9 @@ class StoreModel(RuleBasedStateMachine):
     @invariant()
     def the_versions_and_ids_are_the_model_s(self) -> None:
         assert self.store.ids() == sorted(self.logs)
-        assert {id: self.store.version(id) for id in self.logs} == {id: len(log) for id, log in self.logs.items()}
+        assert {id: self.store.version(id) for id in self.logs} == {
+            id: len(log) for id, log in self.logs.items()
+        }
         assert self.store.head() == (self.all[-1].position if self.all else "0-0")
 
 

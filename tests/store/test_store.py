@@ -45,7 +45,9 @@ def deposits(*amounts: int) -> list[Event]:
 
 def fill(store: EventStore, id: str, count: int) -> list[str]:
     """Positions of that many deposits."""
-    return [event.position for event in store.append(id, deposits(*range(1, count + 1)), expected=ANY)]
+    return [
+        event.position for event in store.append(id, deposits(*range(1, count + 1)), expected=ANY)
+    ]
 
 
 def everything(store: EventStore) -> dict[str, object]:
@@ -63,10 +65,18 @@ def test_the_wire_format_is_the_original_s(redis_client: redis.Redis, category: 
     store = EventStore(redis_client, category, clock=times.__next__)
     store.append("JohnDoe", [Event("create")], expected=NEW)
     store.append("JohnDoe", deposits(100), expected=1)
-    store.append("JohnDoe", [Event("withdraw", {"amount": 100}, {"correlation_id": "c1"})], expected=2, token="t")
+    store.append(
+        "JohnDoe",
+        [Event("withdraw", {"amount": 100}, {"correlation_id": "c1"})],
+        expected=2,
+        token="t",
+    )
     assert redis_client.xrange(category) == [
         (b"1551312621884-0", {b"event": b'{"id":"JohnDoe","version":1,"type":"create"}'}),
-        (b"1551312827949-0", {b"event": b'{"id":"JohnDoe","version":2,"type":"deposit","amount":100}'}),
+        (
+            b"1551312827949-0",
+            {b"event": b'{"id":"JohnDoe","version":2,"type":"deposit","amount":100}'},
+        ),
         (
             b"1551312847014-0",
             {
@@ -88,14 +98,20 @@ def test_every_key_of_a_category_hashes_like_its_stream(store: EventStore) -> No
     assert slots == {redis.cluster.key_slot(store.category.encode())}
 
 
-@pytest.mark.parametrize("id", ["accountStream", "ids", "/ids", "{x}", "a:b", "../x", "🐍", "\x00", "مرحبا", "x" * 512])
+@pytest.mark.parametrize(
+    "id", ["accountStream", "ids", "/ids", "{x}", "a:b", "../x", "🐍", "\x00", "مرحبا", "x" * 512]
+)
 def test_any_id_is_only_an_id(store: EventStore, id: str) -> None:
     store.append("other", deposits(7), expected=NEW)
     before = store.read("other")
     assert store.append(id, deposits(1, 2), expected=NEW) == store.read(id)
     assert store.read("other") == before
     assert sorted(store.ids()) == sorted(["other", id])
-    assert [(event.id, event.version) for event in store.read_all()] == [("other", 1), (id, 1), (id, 2)]
+    assert [(event.id, event.version) for event in store.read_all()] == [
+        ("other", 1),
+        (id, 1),
+        (id, 2),
+    ]
 
 
 def test_a_client_that_decodes_sees_the_same(lab: Lab, store: EventStore) -> None:
@@ -115,7 +131,11 @@ def test_a_conflict_says_what_is_there_and_writes_nothing(store: EventStore) -> 
     for expected in (NEW, 2, 4, 99):
         with pytest.raises(VersionConflict) as conflict:
             store.append("a", deposits(1), expected=expected)
-        assert (conflict.value.id, conflict.value.expected, conflict.value.actual) == ("a", expected, 3)
+        assert (conflict.value.id, conflict.value.expected, conflict.value.actual) == (
+            "a",
+            expected,
+            3,
+        )
     with pytest.raises(VersionConflict) as conflict:
         store.append("b", deposits(1), expected=EXISTS)
     assert (conflict.value.expected, conflict.value.actual) == (EXISTS, 0)
@@ -135,7 +155,9 @@ def _append_500(category: str, number: int) -> None:
             while True:
                 version = store.version("shared")
                 with contextlib.suppress(VersionConflict):
-                    store.append("shared", [Event("deposit", {"amount": 1, "by": number})], expected=version)
+                    store.append(
+                        "shared", [Event("deposit", {"amount": 1, "by": number})], expected=version
+                    )
                     break
 
 
@@ -157,7 +179,9 @@ def test_eight_processes_on_one_account_leave_no_gap_and_no_double(store: EventS
 
 
 @pytest.mark.parametrize("expected", [NEW, 3, EXISTS, ANY])
-def test_a_lost_answer_is_stored_once(lab: Lab, store: EventStore, tmp_path: Path, expected: int) -> None:
+def test_a_lost_answer_is_stored_once(
+    lab: Lab, store: EventStore, tmp_path: Path, expected: int
+) -> None:
     if expected != NEW:
         fill(store, "a", 3)
     before = store.version("a")
@@ -223,7 +247,9 @@ NOT_JSON = [
 ]
 
 
-@pytest.mark.parametrize("data", [*NOT_JSON, {"id": "x"}, {"version": 1}, {"type": "t"}, {"x": "a" * 1_048_577}])
+@pytest.mark.parametrize(
+    "data", [*NOT_JSON, {"id": "x"}, {"version": 1}, {"type": "t"}, {"x": "a" * 1_048_577}]
+)
 def test_what_json_cannot_say_is_refused_and_named(store: EventStore, data: dict) -> None:
     before = everything(store)
     with pytest.raises(InvalidEvent, match="event 1"):
@@ -231,7 +257,9 @@ def test_what_json_cannot_say_is_refused_and_named(store: EventStore, data: dict
     assert everything(store) == before
 
 
-@pytest.mark.parametrize("events", [[], Event("x"), "text", [1], [Event("")], [Event(5)], [Event("x" * 300)], None])
+@pytest.mark.parametrize(
+    "events", [[], Event("x"), "text", [1], [Event("")], [Event(5)], [Event("x" * 300)], None]
+)
 def test_a_batch_that_is_none_is_refused(store: EventStore, events: list[Event]) -> None:
     with pytest.raises(InvalidEvent):
         store.append("a", events, expected=ANY)
@@ -259,7 +287,9 @@ def test_a_category_that_is_none_is_refused(redis_client: redis.Redis, category:
 
 
 @pytest.mark.parametrize("key", ["stream", "log", "ids"])
-def test_a_key_of_another_kind_stops_the_append_before_it_writes(store: EventStore, key: str) -> None:
+def test_a_key_of_another_kind_stops_the_append_before_it_writes(
+    store: EventStore, key: str
+) -> None:
     name = store.keys.log("a") if key == "log" else getattr(store.keys, key)
     store.redis.set(name, "somebody's")
     with pytest.raises(redis.ResponseError, match="WRONGTYPE"):
@@ -270,7 +300,9 @@ def test_a_key_of_another_kind_stops_the_append_before_it_writes(store: EventSto
 # ------------------------------------------------------------------ the clock
 
 
-def test_a_clock_may_stand_still_or_go_back_and_positions_still_grow(redis_client: redis.Redis, category: str) -> None:
+def test_a_clock_may_stand_still_or_go_back_and_positions_still_grow(
+    redis_client: redis.Redis, category: str
+) -> None:
     times = iter([5000, 5000, 3000, 6000, 0])
     store = EventStore(redis_client, category, clock=times.__next__)
     for version in range(5):
@@ -281,9 +313,13 @@ def test_a_clock_may_stand_still_or_go_back_and_positions_still_grow(redis_clien
 
 
 @pytest.mark.parametrize("time", [-1, 1.5, True, None, 2**63])
-def test_a_clock_that_tells_no_time_is_refused(redis_client: redis.Redis, category: str, time: int) -> None:
+def test_a_clock_that_tells_no_time_is_refused(
+    redis_client: redis.Redis, category: str, time: int
+) -> None:
     with pytest.raises(InvalidName, match="clock"):
-        EventStore(redis_client, category, clock=lambda: time).append("a", deposits(1), expected=NEW)
+        EventStore(redis_client, category, clock=lambda: time).append(
+            "a", deposits(1), expected=NEW
+        )
 
 
 # -------------------------------------------------------------------- reading
@@ -298,7 +334,13 @@ def test_read_goes_both_ways(store: EventStore) -> None:
     assert versions(after=3, limit=4) == [4, 5, 6, 7]
     assert versions(after=3, limit=4, reverse=True) == [12, 11, 10, 9]
     assert versions(after=10, limit=4, reverse=True) == [12, 11]
-    assert versions(after=12) == versions(after=99) == versions(limit=0) == versions(limit=0, reverse=True) == []
+    assert (
+        versions(after=12)
+        == versions(after=99)
+        == versions(limit=0)
+        == versions(limit=0, reverse=True)
+        == []
+    )
 
 
 def test_read_all_goes_on_from_a_position(store: EventStore) -> None:
@@ -314,13 +356,25 @@ def test_upcasters_lift_own_log_and_stream_alike(redis_client: redis.Redis, cate
     EventStore(redis_client, category).append("a", [Event("deposit", {"sum": "5"})], expected=NEW)
 
     def renamed(event):
-        return type(event)(event.id, event.version, event.type, {"amount": event.data["sum"]}, event.position)
+        return type(event)(
+            event.id, event.version, event.type, {"amount": event.data["sum"]}, event.position
+        )
 
     def numbered(event):
-        return type(event)(event.id, event.version, event.type, {"amount": int(event.data["amount"])}, event.position)
+        return type(event)(
+            event.id,
+            event.version,
+            event.type,
+            {"amount": int(event.data["amount"])},
+            event.position,
+        )
 
     store = EventStore(redis_client, category, upcasters=[renamed, numbered])
-    assert [event.data for event in store.read("a")] == [event.data for event in store.read_all()] == [{"amount": 5}]
+    assert (
+        [event.data for event in store.read("a")]
+        == [event.data for event in store.read_all()]
+        == [{"amount": 5}]
+    )
 
 
 # ------------------------------------------------------------------- trimming
@@ -378,7 +432,9 @@ def test_trim_waits_for_every_group(store: EventStore) -> None:
     assert store.trim(before=positions[5]) == 2
 
 
-def test_drop_leaves_nothing_and_touches_nothing_else(store: EventStore, redis_client: redis.Redis) -> None:
+def test_drop_leaves_nothing_and_touches_nothing_else(
+    store: EventStore, redis_client: redis.Redis
+) -> None:
     neighbour = EventStore(redis_client, store.category + "2")
     fill(neighbour, "a", 2)
     fill(store, "a", 2)
@@ -403,12 +459,17 @@ plain = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
     max_leaves=10,
 )
-payloads = st.dictionaries(st.text().filter(lambda key: key not in ("id", "version", "type")), plain, max_size=5)
+payloads = st.dictionaries(
+    st.text().filter(lambda key: key not in ("id", "version", "type")), plain, max_size=5
+)
 
 
 @settings(max_examples=150, deadline=None)
 @given(
-    id=st.text(min_size=1, max_size=50), type=st.text(min_size=1, max_size=20), data=payloads, meta=st.none() | payloads
+    id=st.text(min_size=1, max_size=50),
+    type=st.text(min_size=1, max_size=20),
+    data=payloads,
+    meta=st.none() | payloads,
 )
 def test_what_json_can_say_comes_back_as_it_went_in(
     lab: Lab, id: str, type: str, data: dict, meta: dict | None
@@ -418,5 +479,7 @@ def test_what_json_can_say_comes_back_as_it_went_in(
     recorded = store.append(id, [Event(type, data, meta)], expected=NEW)
     assert (recorded[0].type, recorded[0].data, recorded[0].meta) == (type, data, meta)
     assert store.read(id) == list(store.read_all()) == recorded
-    assert all(json.loads(entry["event"])["id"] == id for _, entry in lab.redis.xrange("test-any-event"))
+    assert all(
+        json.loads(entry["event"])["id"] == id for _, entry in lab.redis.xrange("test-any-event")
+    )
     store.drop()

@@ -51,7 +51,9 @@ def from_deep_inside(call: Callable[[], Any], calls: int) -> Any:
 
 
 @pytest.mark.parametrize("count", [1, 2, 1001])
-def test_a_batch_at_the_beginning_of_time_goes_in_whole(redis_client: redis.Redis, category: str, count: int) -> None:
+def test_a_batch_at_the_beginning_of_time_goes_in_whole(
+    redis_client: redis.Redis, category: str, count: int
+) -> None:
     store = EventStore(redis_client, category, clock=lambda: 0)
     first = store.append("a", deposits(*range(count)), expected=NEW)
     second = store.append("a", deposits(*range(count)), expected=count)
@@ -67,11 +69,17 @@ def test_a_meta_that_is_no_dict_is_refused(store: EventStore, meta: Any) -> None
     with pytest.raises(InvalidEvent, match=r"event 1.*meta"):
         store.append("a", [Event("x"), Event("y", {}, meta)], expected=NEW)
     assert store.version("a") == 0
-    assert store.append("a", [Event("x", {}, {})], expected=NEW) == store.read("a") == list(store.read_all())
+    assert (
+        store.append("a", [Event("x", {}, {})], expected=NEW)
+        == store.read("a")
+        == list(store.read_all())
+    )
 
 
 @pytest.mark.parametrize("place", ["data", "meta"])
-def test_what_is_stored_can_be_read_however_deep_the_reader_stands(store: EventStore, place: str) -> None:
+def test_what_is_stored_can_be_read_however_deep_the_reader_stands(
+    store: EventStore, place: str
+) -> None:
     deep, deepest = nested(101), nested(100)
     with pytest.raises(InvalidEvent, match="deep"):
         store.append("a", [Event("x", **{place: deep})], expected=NEW)
@@ -96,14 +104,27 @@ def test_a_fingerprint_that_is_no_text_is_refused(store: EventStore, fingerprint
 
 
 def test_the_same_request_with_its_keys_in_another_order_is_the_same(store: EventStore) -> None:
-    first = store.append("a", [Event("x", {"a": 1, "b": {"c": 2, "d": 3}})], expected=NEW, idempotency_key="k")
-    assert store.append("a", [Event("x", {"b": {"d": 3, "c": 2}, "a": 1})], expected=NEW, idempotency_key="k") == first
+    first = store.append(
+        "a", [Event("x", {"a": 1, "b": {"c": 2, "d": 3}})], expected=NEW, idempotency_key="k"
+    )
+    assert (
+        store.append(
+            "a", [Event("x", {"b": {"d": 3, "c": 2}, "a": 1})], expected=NEW, idempotency_key="k"
+        )
+        == first
+    )
     with pytest.raises(IdempotencyKeyReused):
-        store.append("a", [Event("x", {"b": {"d": 3, "c": 1}, "a": 2})], expected=NEW, idempotency_key="k")
+        store.append(
+            "a", [Event("x", {"b": {"d": 3, "c": 1}, "a": 2})], expected=NEW, idempotency_key="k"
+        )
 
 
-@pytest.mark.parametrize(("amounts", "expected"), [((1, 2), NEW), ((1, 2), ANY), ((2, 3), 1), ((2,), 1), ((3,), 2)])
-def test_a_part_of_an_append_is_not_its_repeat(store: EventStore, amounts: tuple[int, ...], expected: int) -> None:
+@pytest.mark.parametrize(
+    ("amounts", "expected"), [((1, 2), NEW), ((1, 2), ANY), ((2, 3), 1), ((2,), 1), ((3,), 2)]
+)
+def test_a_part_of_an_append_is_not_its_repeat(
+    store: EventStore, amounts: tuple[int, ...], expected: int
+) -> None:
     whole = store.append("a", deposits(1, 2, 3), expected=NEW, token="t")
     with pytest.raises(TokenReused):
         store.append("a", deposits(*amounts), expected=expected, token="t")
@@ -129,7 +150,10 @@ def test_a_count_that_is_none_is_refused(store: EventStore, number: Any, reverse
 def test_a_position_or_a_version_that_redis_cannot_hold_is_refused(store: EventStore) -> None:
     store.append("a", deposits(1), expected=NEW)
     for position in ("99999999999999999999-0", "1-18446744073709551616"):
-        for call in (lambda p=position: store.trim(before=p), lambda p=position: store.read_all(after=p)):
+        for call in (
+            lambda p=position: store.trim(before=p),
+            lambda p=position: store.read_all(after=p),
+        ):
             with pytest.raises(InvalidName, match="position"):
                 call()
     with pytest.raises(InvalidName, match="expected"):
@@ -153,7 +177,9 @@ def test_an_amount_of_5000_digits_is_refused_by_the_service_too(store: EventStor
 # -------------------------------------------------------------------- trimming
 
 
-def test_a_position_in_short_means_its_first_event_to_trim_as_well(redis_client: redis.Redis, category: str) -> None:
+def test_a_position_in_short_means_its_first_event_to_trim_as_well(
+    redis_client: redis.Redis, category: str
+) -> None:
     store = EventStore(redis_client, category, clock=itertools.count(4999).__next__)
     store.append("a", deposits(1), expected=NEW)
     store.append("a", deposits(1, 2, 3), expected=1)
@@ -170,7 +196,9 @@ def test_a_position_in_short_means_its_first_event_to_trim_as_well(redis_client:
 def write(store: EventStore, *events: tuple[str, int, str, dict[str, Any]]) -> list[bytes]:
     return [
         store.redis.xadd(
-            store.category, {"event": json.dumps({"id": id, "version": version, "type": type} | data)}, id=f"{n + 1}-0"
+            store.category,
+            {"event": json.dumps({"id": id, "version": version, "type": type} | data)},
+            id=f"{n + 1}-0",
         )
         for n, (id, version, type, data) in enumerate(events)
     ]
@@ -185,7 +213,9 @@ DOUBLED = [
 
 
 @pytest.mark.parametrize("renumber", [False, True])
-def test_a_stream_that_was_mended_by_hand_is_adopted_and_read(store: EventStore, renumber: bool) -> None:
+def test_a_stream_that_was_mended_by_hand_is_adopted_and_read(
+    store: EventStore, renumber: bool
+) -> None:
     """As AdoptionRefused advises: one of the doubled events is deleted."""
     positions = write(store, *DOUBLED)
     store.redis.xdel(store.category, positions[2])
@@ -212,7 +242,9 @@ UNREADABLE = [
 
 @pytest.mark.parametrize("event", UNREADABLE)
 @pytest.mark.parametrize("decodes", [False, True])
-def test_an_entry_that_cannot_be_decoded_is_named(lab: Lab, store: EventStore, event: bytes, decodes: bool) -> None:
+def test_an_entry_that_cannot_be_decoded_is_named(
+    lab: Lab, store: EventStore, event: bytes, decodes: bool
+) -> None:
     position = store.redis.xadd(store.category, {"event": event}).decode()
     read_by = EventStore(lab.redis if decodes else store.redis, store.category)
     assert read_by.head() == position
@@ -223,7 +255,9 @@ def test_an_entry_that_cannot_be_decoded_is_named(lab: Lab, store: EventStore, e
 
 
 @pytest.mark.parametrize("decodes", [False, True])
-def test_a_field_of_somebody_else_s_may_hold_any_bytes(lab: Lab, store: EventStore, decodes: bool) -> None:
+def test_a_field_of_somebody_else_s_may_hold_any_bytes(
+    lab: Lab, store: EventStore, decodes: bool
+) -> None:
     entry = {"event": '{"id":"a","version":1,"type":"x"}', "picture": b"\xff\xd8"}
     position = store.redis.xadd(store.category, entry).decode()
     read_by = EventStore(lab.redis if decodes else store.redis, store.category)

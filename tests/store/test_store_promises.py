@@ -7,7 +7,16 @@ from typing import Any
 import pytest
 import redis
 
-from eventlab import NEW, AdoptionRefused, Event, EventStore, InvalidEvent, NotAdopted, TokenReused, Trimmed
+from eventlab import (
+    NEW,
+    AdoptionRefused,
+    Event,
+    EventStore,
+    InvalidEvent,
+    NotAdopted,
+    TokenReused,
+    Trimmed,
+)
 from eventlab.store.scripts import Script
 
 
@@ -26,7 +35,9 @@ def write(store: EventStore, aggregates: int, versions: int) -> None:
 
 
 @pytest.mark.parametrize(("aggregates", "versions"), [(1, 2500), (1300, 2)])
-def test_a_stream_of_many_pages_is_adopted_whole(store: EventStore, aggregates: int, versions: int) -> None:
+def test_a_stream_of_many_pages_is_adopted_whole(
+    store: EventStore, aggregates: int, versions: int
+) -> None:
     write(store, aggregates, versions)
     assert store.adopt() == aggregates * versions
     assert store.ids() == sorted(f"a{n}" for n in range(aggregates))
@@ -34,7 +45,9 @@ def test_a_stream_of_many_pages_is_adopted_whole(store: EventStore, aggregates: 
     assert sorted(own, key=lambda event: int(event.position[:-2])) == list(store.read_all())
 
 
-def test_the_ids_of_an_adopted_stream_are_there_all_at_once(store: EventStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_ids_of_an_adopted_stream_are_there_all_at_once(
+    store: EventStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
     write(store, 1300, 1)
     plain, calls = redis.Redis.sadd, iter([True, False])
 
@@ -105,7 +118,9 @@ def test_a_trim_between_a_reader_s_two_looks_is_told(store: EventStore) -> None:
         list(reader.read_all())
 
 
-def test_all_ids_are_given_and_dropped_however_many(store: EventStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_ids_are_given_and_dropped_however_many(
+    store: EventStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
     ids = [f"a{n:04}" for n in range(1500)]
     for id in ids:
         store.append(id, [Event("x")], expected=NEW)

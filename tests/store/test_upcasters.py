@@ -86,11 +86,17 @@ def test_nothing_is_rewritten(plain: EventStore, store: EventStore) -> None:
     assert plain.read("OldTimer", limit=6) == before
 
 
-def test_a_repeat_gets_its_answer_in_the_shape_of_today(plain: EventStore, store: EventStore) -> None:
+def test_a_repeat_gets_its_answer_in_the_shape_of_today(
+    plain: EventStore, store: EventStore
+) -> None:
     old = [Event("deposited", {"sum": "0.05"})]  # the last deed of the old program
     plain.append("OldTimer", old, expected=6, token="t", idempotency_key="key")
-    assert shapes(store.append("OldTimer", old, expected=6, token="t")) == [("deposit", {"amount": 5})]
-    assert shapes(store.append("OldTimer", old, expected=6, idempotency_key="key")) == [("deposit", {"amount": 5})]
+    assert shapes(store.append("OldTimer", old, expected=6, token="t")) == [
+        ("deposit", {"amount": 5})
+    ]
+    assert shapes(store.append("OldTimer", old, expected=6, idempotency_key="key")) == [
+        ("deposit", {"amount": 5})
+    ]
     assert shapes(store.seen("OldTimer", "key") or []) == [("deposit", {"amount": 5})]
 
 
@@ -100,8 +106,12 @@ def test_an_account_at_each_version_at_a_time_and_from_a_snapshot(store: EventSt
     assert accounts.load("OldTimer", at=datetime(2017, 6, 1, tzinfo=UTC)).funds == 2086
     Repository(store, Account, snapshot_every=1).load("OldTimer")
     old = EventStore(store.redis, store.category)
-    old.append("OldTimer", [Event("deposited", {"sum": "0.05"})], expected=6)  # an old program that still runs
-    assert Repository(store, Account, snapshot_every=1).load("OldTimer").funds == 2505  # snapshot and lifted tail
+    old.append(
+        "OldTimer", [Event("deposited", {"sum": "0.05"})], expected=6
+    )  # an old program that still runs
+    assert (
+        Repository(store, Account, snapshot_every=1).load("OldTimer").funds == 2505
+    )  # snapshot and lifted tail
     assert accounts.load("OldTimer").funds == 2505
     last = store.read("OldTimer")[-1]
     assert AccountService(store).fetch("OldTimer") == Balance("OldTimer", 7, last.position, 2505)
@@ -111,7 +121,9 @@ def test_a_view_and_its_rebuild_from_the_stream_and_from_the_own_logs(
     store: EventStore, projector: Projector, mongo: Database[dict[str, Any]]
 ) -> None:
     assert projector.catch_up() == 6
-    assert [(document["funds"], document["version"]) for document in mongo[store.category].find()] == [(2500, 6)]
+    assert [
+        (document["funds"], document["version"]) for document in mongo[store.category].find()
+    ] == [(2500, 6)]
     assert projector.rebuild(progress=False) == 6
     assert mongo[store.category].find_one("OldTimer")["funds"] == 2500  # type: ignore[index]
     store.redis.xtrim(store.category, maxlen=1, approximate=False)

@@ -13,7 +13,13 @@ import pytest
 import redis
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    invariant,
+    rule,
+    run_state_machine_as_test,
+)
 
 from eventlab import ANY, Event, EventStore, InvalidName, Recorded, Trimmed, TrimRefused
 from eventlab.servers import Lab
@@ -30,7 +36,9 @@ def store(redis_client: redis.Redis, category: str) -> EventStore:
 
 
 def fill(store: EventStore, count: int, id: str = "a") -> list[Recorded]:
-    return store.append(id, [Event("withdraw", {"amount": n}) for n in range(1, count + 1)], expected=ANY)
+    return store.append(
+        id, [Event("withdraw", {"amount": n}) for n in range(1, count + 1)], expected=ANY
+    )
 
 
 def subscribe(store: EventStore, consumer: str = "one", **options: Any) -> Subscription:
@@ -59,7 +67,9 @@ def positions(events: list[Recorded] | list[Parked]) -> list[str]:
 def let_die(store: EventStore, consumer: str, seconds: float = 3600) -> None:
     """What a consumer holds was given to it so long ago."""
     held = [position for position, (name, _) in pending(store).items() if name == consumer]
-    store.redis.xclaim(store.category, "letters", consumer, 0, held, idle=int(seconds * 1000), justid=True)
+    store.redis.xclaim(
+        store.category, "letters", consumer, 0, held, idle=int(seconds * 1000), justid=True
+    )
 
 
 def make_due(store: EventStore, events: list[Recorded]) -> None:
@@ -68,7 +78,9 @@ def make_due(store: EventStore, events: list[Recorded]) -> None:
 
 
 def fail_until_parked(subscription: Subscription, error: str = "no") -> None:
-    while not subscription.fail(*eventually(subscription.receive), error):  # one event, and its error
+    while not subscription.fail(
+        *eventually(subscription.receive), error
+    ):  # one event, and its error
         pass
 
 
@@ -95,15 +107,23 @@ def test_consumers_compete(store: EventStore) -> None:
     assert got == events
 
 
-def test_the_group_has_the_subscription_s_name_and_begins_where_it_is_told(store: EventStore) -> None:
+def test_the_group_has_the_subscription_s_name_and_begins_where_it_is_told(
+    store: EventStore,
+) -> None:
     events = fill(store, 3)
     assert Subscription(store, "all", consumer="x").receive() == events
-    assert Subscription(store, "rest", consumer="x", start=events[0].position).receive() == events[1:]
+    assert (
+        Subscription(store, "rest", consumer="x", start=events[0].position).receive() == events[1:]
+    )
     news = Subscription(store, "news", consumer="x", start="$")
     later = fill(store, 1)
     assert news.receive() == later
     assert Subscription(store, "news", consumer="x", start="0").receive() == later  # begun is begun
-    assert {g["name"] for g in store.redis.xinfo_groups(store.category)} == {b"all", b"rest", b"news"}
+    assert {g["name"] for g in store.redis.xinfo_groups(store.category)} == {
+        b"all",
+        b"rest",
+        b"news",
+    }
 
 
 def test_it_may_be_there_before_the_first_event(store: EventStore) -> None:
@@ -180,7 +200,10 @@ def test_what_is_in_work_is_given_to_nobody_else(store: EventStore) -> None:
 def test_a_dead_consumer_s_events_go_to_another(store: EventStore) -> None:
     events = fill(store, 3)
     subscribe(store, "dead").receive(2)
-    patient, quick = subscribe(store, "patient", claim_after=LONG), subscribe(store, "quick", claim_after=SHORT)
+    patient, quick = (
+        subscribe(store, "patient", claim_after=LONG),
+        subscribe(store, "quick", claim_after=SHORT),
+    )
     assert patient.receive() == events[2:]
     patient.ack(events[2:])
     assert eventually(quick.receive) == events[:2]
@@ -195,7 +218,10 @@ def test_what_one_abandons_comes_back_to_oneself(store: EventStore) -> None:
 
 
 def test_who_was_taken_for_dead_can_still_finish(store: EventStore) -> None:
-    slow, quick = subscribe(store, "slow"), subscribe(store, "quick", claim_after=SHORT, max_failures=1)
+    slow, quick = (
+        subscribe(store, "slow"),
+        subscribe(store, "quick", claim_after=SHORT, max_failures=1),
+    )
     (event,) = fill(store, 1)
     slow.receive()
     eventually(quick.receive)
@@ -227,7 +253,9 @@ def test_a_lost_answer_loses_no_event_and_counts_no_failure_twice(store: EventSt
     for event in events:
         assert not letters.fail(event, "no")
     client.losing = False
-    assert positions(eventually(lambda: letters.receive() if letters.lag().waiting == 3 else 0)) != []
+    assert (
+        positions(eventually(lambda: letters.receive() if letters.lag().waiting == 3 else 0)) != []
+    )
     assert letters.parked() == []
 
 
@@ -263,14 +291,21 @@ def test_every_kind_has_a_share_of_what_is_received(store: EventStore, count: in
 @pytest.mark.parametrize("count", [1, 2, 3, 7])
 def test_who_takes_few_takes_each_kind_by_turns(store: EventStore, count: int) -> None:
     letters, kinds = prepare_every_kind(store, 20)
-    received = [[kinds[position] for position in positions(letters.receive(count))] for _ in range(4)]
+    received = [
+        [kinds[position] for position in positions(letters.receive(count))] for _ in range(4)
+    ]
     assert received[0][0] == "own"
     assert {kind for got in received for kind in got} == {"own", "due", "dead", "new"}
 
 
 def test_a_share_that_is_not_needed_goes_to_the_others(store: EventStore) -> None:
     letters, kinds = prepare_every_kind(store, 3)
-    assert Counter(kinds[p] for p in positions(letters.receive(12))) == {"own": 3, "due": 3, "dead": 3, "new": 3}
+    assert Counter(kinds[p] for p in positions(letters.receive(12))) == {
+        "own": 3,
+        "due": 3,
+        "dead": 3,
+        "new": 3,
+    }
     fill(store, 10)
     assert len(letters.receive(10)) == 10
 
@@ -302,7 +337,9 @@ def test_news_arrives_at_once(store: EventStore) -> None:
     timer.join()
 
 
-def test_a_wait_ends_when_an_event_is_due_or_its_consumer_is_taken_for_dead(store: EventStore) -> None:
+def test_a_wait_ends_when_an_event_is_due_or_its_consumer_is_taken_for_dead(
+    store: EventStore,
+) -> None:
     events = fill(store, 2)
     letters = subscribe(store, backoff=0.1, claim_after=30)
     subscribe(store, "dying").receive(1)
@@ -314,12 +351,16 @@ def test_a_wait_ends_when_an_event_is_due_or_its_consumer_is_taken_for_dead(stor
 
 
 @pytest.mark.parametrize("decode", [True, False])
-def test_it_may_block_longer_than_the_client_waits_for_an_answer(lab: Lab, category: str, decode: bool) -> None:
+def test_it_may_block_longer_than_the_client_waits_for_an_answer(
+    lab: Lab, category: str, decode: bool
+) -> None:
     path = lab.redis.connection_pool.connection_kwargs["path"]
     with redis.Redis(unix_socket_path=path, socket_timeout=0.2, decode_responses=decode) as client:
         letters = subscribe(EventStore(client, category))
         assert letters.receive(block=0.7) == []
-        client.xadd(category, {b"event": b"\xff"})  # what no client can decode ends the wait like any other
+        client.xadd(
+            category, {b"event": b"\xff"}
+        )  # what no client can decode ends the wait like any other
         assert letters.receive(block=0.1) == []
         assert len(letters.parked()) == 1
 
@@ -344,7 +385,9 @@ def test_a_failed_event_is_given_again_after_a_growing_pause(store: EventStore) 
     assert len({round(pause % 1000) for pause in pauses}) > 1  # jittered
 
 
-def test_past_its_limit_it_is_parked_with_its_error_and_the_rest_flows_on(store: EventStore) -> None:
+def test_past_its_limit_it_is_parked_with_its_error_and_the_rest_flows_on(
+    store: EventStore,
+) -> None:
     bad, *rest = fill(store, 4)
     letters = subscribe(store, max_failures=3, backoff=SHORT)
     tries, done = 0, []
@@ -405,7 +448,9 @@ def test_a_failure_forgets_nothing_when_it_is_repeated_or_late(store: EventStore
 # ------------------------------------------------------- the event that kills its consumer
 
 
-def killed_by(store: EventStore, killer: Recorded, lives: int, **options: Any) -> tuple[list[Recorded], Subscription]:
+def killed_by(
+    store: EventStore, killer: Recorded, lives: int, **options: Any
+) -> tuple[list[Recorded], Subscription]:
     """Consume until done, in so many lives at most; each ends, without a word, when it gets to the killer."""
     done: list[Recorded] = []
     for _ in range(lives):
@@ -425,7 +470,9 @@ def killed_by(store: EventStore, killer: Recorded, lives: int, **options: Any) -
 
 
 @pytest.mark.parametrize("deliveries", [3, 7, 20])
-def test_it_is_parked_after_its_deliveries_and_its_neighbours_are_not(store: EventStore, deliveries: int) -> None:
+def test_it_is_parked_after_its_deliveries_and_its_neighbours_are_not(
+    store: EventStore, deliveries: int
+) -> None:
     before, killer, *rest = fill(store, 25)
     done, letters = killed_by(store, killer, deliveries + 1, max_deliveries=deliveries)
     (parked,) = letters.parked()
@@ -512,7 +559,9 @@ def test_parked_events_are_listed_replayed_one_or_all_and_discarded(
         (last,) = fill(store, 1)
         letters.ack(letters.receive())
         assert store.trim(before=last.position) == 3
-    assert [(p.event, p.error) for p in letters.parked()] == [(e, f"no {e.version}") for e in events]
+    assert [(p.event, p.error) for p in letters.parked()] == [
+        (e, f"no {e.version}") for e in events
+    ]
     assert letters.replay("1-1") == letters.discard("1-1") == 0
     assert letters.replay(events[1].position) == 1
     assert letters.replay(events[1].position) == 0
@@ -554,17 +603,24 @@ def test_a_replayed_event_whose_entry_is_trimmed_is_as_safe_as_any(
     make_due(store, events[1:2])
     assert letters.receive() == events[1:2]
     assert letters.fail(events[1], "no")
-    for life in range(2):  # the third is never answered for: it comes again, and in the end it is parked
+    for life in range(
+        2
+    ):  # the third is never answered for: it comes again, and in the end it is parked
         make_due(store, events[2:])
         assert subscribe(store, f"life {life}").receive() == events[2:]
     make_due(store, events[2:])
     assert subscribe(store, "last life", max_deliveries=3).receive() == []
     parked = letters.parked()
-    assert [(p.event, p.failures, p.deliveries) for p in parked] == [(events[1], 2, 2), (events[2], 0, 3)]
+    assert [(p.event, p.failures, p.deliveries) for p in parked] == [
+        (events[1], 2, 2),
+        (events[2], 0, 3),
+    ]
     assert letters.lag() == Lag(0, 0, 0, 2, exact=True)
 
 
-def test_trim_waits_for_what_is_in_work_or_waits_and_not_for_what_is_parked(store: EventStore) -> None:
+def test_trim_waits_for_what_is_in_work_or_waits_and_not_for_what_is_parked(
+    store: EventStore,
+) -> None:
     events = fill(store, 3)
     letters = subscribe(store, max_failures=2, backoff=SHORT)
     letters.ack(letters.receive()[1:])
@@ -578,7 +634,9 @@ def test_trim_waits_for_what_is_in_work_or_waits_and_not_for_what_is_parked(stor
     assert letters.receive() == events[:1]
 
 
-def test_trim_waits_for_a_replayed_event_again(store: EventStore, parking: tuple[Subscription, list[Recorded]]) -> None:
+def test_trim_waits_for_a_replayed_event_again(
+    store: EventStore, parking: tuple[Subscription, list[Recorded]]
+) -> None:
     letters, events = parking
     letters.replay(events[0].position)
     with pytest.raises(TrimRefused):
@@ -600,7 +658,9 @@ def test_an_entry_trimmed_while_pending_is_reported_and_never_handed_out_empty(
     letters = subscribe(store, "two" if reclaimed else "one")
     assert letters.receive() == events[2:]
     letters.ack(events[2:])
-    assert [(p.position, p.event) for p in letters.parked()] == [(e.position, None) for e in events[:2]]
+    assert [(p.position, p.event) for p in letters.parked()] == [
+        (e.position, None) for e in events[:2]
+    ]
     assert all("lost" in p.error for p in letters.parked())
     assert letters.lag() == Lag(0, 0, 0, 2, exact=True)
     assert letters.replay() == 2  # in vain
@@ -626,11 +686,15 @@ def test_an_entry_trimmed_while_it_waits_is_found_in_the_own_log(store: EventSto
 
 def test_an_entry_that_is_no_event_is_parked_and_the_rest_flows_on(store: EventStore) -> None:
     (event,) = fill(store, 1)
-    bad = [store.redis.xadd(store.category, fields).decode() for fields in ({"event": "{"}, {"x": "y"})]
+    bad = [
+        store.redis.xadd(store.category, fields).decode() for fields in ({"event": "{"}, {"x": "y"})
+    ]
     more = fill(store, 1)
     letters = subscribe(store)
     assert letters.receive() == [event, *more]
-    assert [(p.position, p.event, p.error[:12]) for p in letters.parked()] == [(b, None, "CorruptEvent") for b in bad]
+    assert [(p.position, p.event, p.error[:12]) for p in letters.parked()] == [
+        (b, None, "CorruptEvent") for b in bad
+    ]
     assert letters.receive() == []
     assert letters.lag().pending == 2
 
@@ -639,7 +703,9 @@ def rename(event: Recorded) -> Recorded:
     return Recorded(event.id, event.version, "withdrawn", event.data, event.position, event.meta)
 
 
-def test_upcasters_are_applied_to_what_is_handed_out_and_to_what_is_parked(store: EventStore) -> None:
+def test_upcasters_are_applied_to_what_is_handed_out_and_to_what_is_parked(
+    store: EventStore,
+) -> None:
     lifting = EventStore(store.redis, store.category, upcasters=[rename])
     (event,) = fill(store, 1)
     letters = subscribe(lifting, max_failures=1)
@@ -665,7 +731,9 @@ def test_what_an_upcaster_cannot_lift_is_parked_until_it_is_mended(store: EventS
     assert mended.receive() == [events[1]]
 
 
-def test_a_server_that_fails_in_between_parks_nothing(store: EventStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_fails_in_between_parks_nothing(
+    store: EventStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
     events = fill(store, 2)
     letters = subscribe(store, max_failures=1)
     for event in letters.receive():
@@ -709,7 +777,9 @@ def test_a_consumer_leaves_once_it_holds_nothing(store: EventStore) -> None:
 
 def test_dead_consumers_are_swept_once_they_hold_nothing(store: EventStore) -> None:
     fill(store, 2)
-    holder, done, patient = (subscribe(store, name, claim_after=LONG) for name in ("holder", "done", "patient"))
+    holder, done, patient = (
+        subscribe(store, name, claim_after=LONG) for name in ("holder", "done", "patient")
+    )
     holder.receive(1)
     done.ack(done.receive(1))
     patient.receive()
@@ -745,7 +815,9 @@ def test_the_lag_is_right_where_redis_loses_count(store: EventStore) -> None:
     assert letters.lag().events == 5
 
 
-def test_a_long_lag_is_said_to_be_an_estimate(store: EventStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_long_lag_is_said_to_be_an_estimate(
+    store: EventStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(module, "COUNTED", 5)
     events = fill(store, 20)
     letters = subscribe(store)
@@ -769,7 +841,9 @@ def test_every_key_is_in_the_category_s_slot_and_goes_with_it(store: EventStore)
     subscribe(store, max_failures=1).fail(second, "no")
     keys = list(store.redis.scan_iter(match=f"*{store.category}*"))
     assert set(store.keys.subscription("letters")) < set(keys)
-    assert {redis.cluster.key_slot(key) for key in keys} == {redis.cluster.key_slot(store.category.encode())}
+    assert {redis.cluster.key_slot(key) for key in keys} == {
+        redis.cluster.key_slot(store.category.encode())
+    }
     store.drop()
     assert list(store.redis.scan_iter(match=f"*{store.category}*")) == []
 
@@ -793,7 +867,9 @@ class Whatever(RuleBasedStateMachine):
         self.done: set[str] = set()  # acked, or discarded by a person
 
     def born(self, name: str) -> Subscription:
-        return subscribe(self.store, name, max_failures=2, max_deliveries=3, backoff=0.0005, claim_after=0.002)
+        return subscribe(
+            self.store, name, max_failures=2, max_deliveries=3, backoff=0.0005, claim_after=0.002
+        )
 
     @rule(count=st.integers(1, 8))
     def append(self, count: int) -> None:
@@ -826,7 +902,10 @@ class Whatever(RuleBasedStateMachine):
     @rule(one=st.booleans())
     def replay(self, one: bool) -> None:
         parked = self.lives["x"].parked()
-        assert self.lives["x"].replay(parked[0].position if one and parked else None) in (1, len(parked))
+        assert self.lives["x"].replay(parked[0].position if one and parked else None) in (
+            1,
+            len(parked),
+        )
 
     @rule()
     def discard(self) -> None:
@@ -843,7 +922,9 @@ class Whatever(RuleBasedStateMachine):
     def nothing_is_lost(self) -> None:
         lag = self.lives["x"].lag()
         assert (lag.events + lag.parked, lag.exact) == (len(self.known) - len(self.done), True)
-        assert all(parked.event == self.known[parked.position] for parked in self.lives["x"].parked())
+        assert all(
+            parked.event == self.known[parked.position] for parked in self.lives["x"].parked()
+        )
 
     def teardown(self) -> None:
         last = subscribe(self.store, "last", claim_after=0.001, max_deliveries=10_000)
@@ -859,5 +940,6 @@ class Whatever(RuleBasedStateMachine):
 def test_whatever_happens_no_event_is_lost(redis_client: redis.Redis, category: str) -> None:
     Whatever.client, Whatever.category = redis_client, category
     run_state_machine_as_test(
-        Whatever, settings=settings(max_examples=60, stateful_step_count=40, deadline=None, derandomize=True)
+        Whatever,
+        settings=settings(max_examples=60, stateful_step_count=40, deadline=None, derandomize=True),
     )

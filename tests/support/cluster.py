@@ -50,9 +50,28 @@ def cluster(path: Path) -> Iterator[RedisCluster]:
         for port in ports:
             folder = path / str(port)
             folder.mkdir()
-            command = [str(binary.path), "--port", str(port), "--bind", "127.0.0.1", "--cluster-enabled", "yes"]
-            command += ["--save", "", "--appendonly", "no", "--dir", str(folder), "--logfile", "log"]
-            process = subprocess.Popen(command, env=os.environ | dict(binary.env), stdout=subprocess.DEVNULL)
+            command = [
+                str(binary.path),
+                "--port",
+                str(port),
+                "--bind",
+                "127.0.0.1",
+                "--cluster-enabled",
+                "yes",
+            ]
+            command += [
+                "--save",
+                "",
+                "--appendonly",
+                "no",
+                "--dir",
+                str(folder),
+                "--logfile",
+                "log",
+            ]
+            process = subprocess.Popen(
+                command, env=os.environ | dict(binary.env), stdout=subprocess.DEVNULL
+            )
             stack.callback(process.wait)
             stack.callback(process.kill)
             # By number: a minimal machine knows no localhost.
@@ -67,8 +86,11 @@ def cluster(path: Path) -> Iterator[RedisCluster]:
         for node in nodes:
             _until(
                 lambda node=node: (
-                    b"cluster_state:ok" in node.execute_command("CLUSTER", "INFO", NEVER_DECODE=True)
-                    and node.execute_command("CLUSTER", "INFO", NEVER_DECODE=True).count(b"cluster_known_nodes:3")
+                    b"cluster_state:ok"
+                    in node.execute_command("CLUSTER", "INFO", NEVER_DECODE=True)
+                    and node.execute_command("CLUSTER", "INFO", NEVER_DECODE=True).count(
+                        b"cluster_known_nodes:3"
+                    )
                 )
             )
         startup = [ClusterNode("127.0.0.1", port) for port in ports]

@@ -44,9 +44,19 @@ class RedisServer:
 
     def start(self) -> None:
         binary = find_redis()
-        command = [str(binary.path), "--port", "0", "--unixsocket", self.socket, "--dir", str(self._folder)]
+        command = [
+            str(binary.path),
+            "--port",
+            "0",
+            "--unixsocket",
+            self.socket,
+            "--dir",
+            str(self._folder),
+        ]
         command += ["--save", "", "--appendonly", "yes", "--appendfsync", "always"]
-        self._process = subprocess.Popen(command, env=os.environ | dict(binary.env), stdout=subprocess.DEVNULL)
+        self._process = subprocess.Popen(
+            command, env=os.environ | dict(binary.env), stdout=subprocess.DEVNULL
+        )
         with self.client() as client:
             wait_for(lambda: answers(client))
 
@@ -77,7 +87,9 @@ class MongoServer:
 
     def start(self) -> None:
         env = os.environ | dict(self._server.env)
-        self._process = subprocess.Popen(self._argv, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self._process = subprocess.Popen(
+            self._argv, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
         with self.client(serverSelectionTimeoutMS=40_000) as client:
             if self._replica_set:
                 initiate(client, self._server.socket)

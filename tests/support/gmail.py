@@ -54,7 +54,9 @@ class Served:
         """Ask the API for something, with nothing in between."""
         return self.send("GET", path, token, params=params)
 
-    def send(self, method: str, path: str, token: str | None = None, **options: Any) -> requests.Response:
+    def send(
+        self, method: str, path: str, token: str | None = None, **options: Any
+    ) -> requests.Response:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         with plain_session() as session:
             address = f"{self.url}{path}"
@@ -94,7 +96,9 @@ class Person:
     First he calls on what ``strays`` names, under the address that the browser comes back to.
     """
 
-    def __init__(self, answer: str = "allow", *, untick: bool = False, strays: Sequence[str] = ()) -> None:
+    def __init__(
+        self, answer: str = "allow", *, untick: bool = False, strays: Sequence[str] = ()
+    ) -> None:
         self.answer, self.untick, self.strays = answer, untick, strays
         self.links: list[str] = []
         self.pages: list[Page] = []

@@ -15,7 +15,12 @@ BY_NAME = {sample.name: sample for sample in samples()}
 def resource(raw: bytes, **more: Any) -> dict[str, Any]:
     """Give what users.messages.get answers for format raw."""
     encoded = base64.urlsafe_b64encode(raw).decode()
-    return {"id": "18c2a0b1c2d3e4f5", "threadId": "18c2a0b1c2d3e4f0", "raw": encoded, "snippet": SNIPPET} | more
+    return {
+        "id": "18c2a0b1c2d3e4f5",
+        "threadId": "18c2a0b1c2d3e4f0",
+        "raw": encoded,
+        "snippet": SNIPPET,
+    } | more
 
 
 def read(raw: bytes, **more: Any) -> Message:
@@ -42,5 +47,7 @@ def multipart(kind: str, *parts: bytes) -> bytes:
     """Make a mail of several parts; each has its own headers."""
     inner = b"".join(b"--b\r\n" + part + b"\r\n" for part in parts)
     return (
-        f"From: joe@example.com\r\nContent-Type: multipart/{kind}; boundary=b\r\n\r\n".encode() + inner + b"--b--\r\n"
+        f"From: joe@example.com\r\nContent-Type: multipart/{kind}; boundary=b\r\n\r\n".encode()
+        + inner
+        + b"--b--\r\n"
     )

@@ -43,11 +43,18 @@ class Room:
     pauses: list[float] = field(default_factory=list)
 
     def router(
-        self, name: str = "hub", *, timeout: tuple[float, float] = (5, 30), patience: float = 90, **options: Any
+        self,
+        name: str = "hub",
+        *,
+        timeout: tuple[float, float] = (5, 30),
+        patience: float = 90,
+        **options: Any,
     ) -> Router:
         """A router that waits for nothing between its tries, and tries again at once in its next round."""
         settings = self.both.settings()
-        gmail = Gmail(load(settings.gmail_token), endpoint=settings.gmail_endpoint, pause=self.pauses.append)
+        gmail = Gmail(
+            load(settings.gmail_token), endpoint=settings.gmail_endpoint, pause=self.pauses.append
+        )
         cxone = CXone(settings.cxone, timeout=timeout, patience=patience, pause=self.pauses.append)
         self.closing.enter_context(gmail)
         self.closing.enter_context(cxone)
@@ -67,7 +74,9 @@ class Room:
 
     def accepted(self) -> Counter[str]:
         """How many work items CXone took, by Gmail id."""
-        return Counter(item.work_item_id.removeprefix("gmail:") for item in self.both.cxone.work_items)
+        return Counter(
+            item.work_item_id.removeprefix("gmail:") for item in self.both.cxone.work_items
+        )
 
     def order(self, *faults: Any) -> None:
         self.both.cxone.faults.order(*faults)
@@ -76,7 +85,9 @@ class Room:
         """Let another router have recorded its intent, and say no more."""
         item = self.item(id)
         now = Disk(self.store).now()
-        attempt = item.submit(router=router, now=now, deadline=now + 60_000 if deadline is None else deadline)
+        attempt = item.submit(
+            router=router, now=now, deadline=now + 60_000 if deadline is None else deadline
+        )
         self.store.append(id, item.changes, expected=item.version - 1)
         return attempt
 
@@ -99,7 +110,9 @@ class Where:
     category: str
     settings: Any
     name: str
-    stop_at: str | None = None  # "settled": between intent and POST; "posting": behind the look at the clock
+    stop_at: str | None = (
+        None  # "settled": between intent and POST; "posting": behind the look at the clock
+    )
     rounds: int | None = None
     page_size: int = 500
     options: dict[str, Any] = field(default_factory=dict)
@@ -136,10 +149,14 @@ def run(where: Where, told: Any) -> None:
     options = {"margin": 2.0, "pause": 0.2, **where.options}
     with (
         redis.Redis(unix_socket_path=where.socket) as client,
-        Gmail(load(settings.gmail_token), endpoint=settings.gmail_endpoint, page_size=where.page_size) as gmail,
+        Gmail(
+            load(settings.gmail_token), endpoint=settings.gmail_endpoint, page_size=where.page_size
+        ) as gmail,
         kind(settings.cxone, timeout=(1, 2), patience=4) as cxone,
     ):
-        router = Router(EventStore(client, where.category), gmail, cxone, name=where.name, **options)
+        router = Router(
+            EventStore(client, where.category), gmail, cxone, name=where.name, **options
+        )
         if where.stop_at == "settled":
             stop_once_settled(router)
         rounds = 0

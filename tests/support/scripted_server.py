@@ -26,7 +26,12 @@ class ScriptedServer:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         self._thread.join()
@@ -40,7 +45,10 @@ class ScriptedServer:
             threading.Thread(target=self._serve, args=(client,), daemon=True).start()
 
     def _serve(self, client: socket.socket) -> None:
-        with client, contextlib.suppress(OSError):  # each in a thread: a browser opens some that it does not use
+        with (
+            client,
+            contextlib.suppress(OSError),
+        ):  # each in a thread: a browser opens some that it does not use
             client.settimeout(20)
             if request := _read(client):
                 self.requests.append(request)
@@ -56,7 +64,14 @@ def _read(client: socket.socket) -> bytes:
             return b""
         data += piece
     head, _, body = data.partition(b"\r\n\r\n")
-    length = next((int(line[15:]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")), 0)
+    length = next(
+        (
+            int(line[15:])
+            for line in head.lower().split(b"\r\n")
+            if line.startswith(b"content-length:")
+        ),
+        0,
+    )
     while len(body) < length and (piece := client.recv(65536)):
         body += piece
     return head + b"\r\n\r\n" + body

@@ -63,7 +63,9 @@ def pids(found: Running) -> list[int]:
 def is_gone(found: Running) -> bool:
     """Say whether no process and no socket is left."""
     sockets = [Path(path) for path in found.sockets.values()]
-    return not any(map(is_alive, pids(found))) and not any(path.exists() or path.parent.exists() for path in sockets)
+    return not any(map(is_alive, pids(found))) and not any(
+        path.exists() or path.parent.exists() for path in sockets
+    )
 
 
 def kill(pid: int) -> None:
@@ -74,7 +76,12 @@ def kill(pid: int) -> None:
 
 def listening_ports(processes: Iterable[int]) -> list[str]:
     """Give the addresses of the TCP ports that the processes listen on, as /proc writes them."""
-    inodes = {str(fd.readlink()) for pid in processes for fd in Path(f"/proc/{pid}/fd").iterdir() if fd.is_symlink()}
+    inodes = {
+        str(fd.readlink())
+        for pid in processes
+        for fd in Path(f"/proc/{pid}/fd").iterdir()
+        if fd.is_symlink()
+    }
     found = []
     for table in ("tcp", "tcp6"):
         for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
@@ -88,7 +95,9 @@ def listening_ports(processes: Iterable[int]) -> list[str]:
 def python(code: str, *arguments: object) -> Iterator[subprocess.Popen[str]]:
     """Run Python code in a process of its own, that is killed at the end."""
     command = [sys.executable, "-c", code, *map(str, arguments)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
         try:
             yield process
         finally:
@@ -166,5 +175,10 @@ class Kernel:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
         self.close()

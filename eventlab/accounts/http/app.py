@@ -16,7 +16,14 @@ from eventlab.accounts.http import listing
 from eventlab.accounts.http.claims import Claims
 from eventlab.accounts.http.correlation import Correlation
 from eventlab.accounts.http.etag import wanted
-from eventlab.accounts.http.openapi import ETAG, ID_SCHEMA, IF_MATCH, describe, request_body, responses
+from eventlab.accounts.http.openapi import (
+    ETAG,
+    ID_SCHEMA,
+    IF_MATCH,
+    describe,
+    request_body,
+    responses,
+)
 from eventlab.accounts.http.responses import answer, answer_errors
 from eventlab.accounts.http.schemas import (
     Accounts,
@@ -51,7 +58,9 @@ Key = Annotated[
         "nothing, whatever has happened by then, a refusal too: for another try take a new key.",
     ),
 ]
-Version = Annotated[int | None, Query(ge=1, le=2**53, description="The account as it was at this version")]
+Version = Annotated[
+    int | None, Query(ge=1, le=2**53, description="The account as it was at this version")
+]
 At = Annotated[
     str | None,
     Query(
@@ -59,10 +68,17 @@ At = Annotated[
         json_schema_extra={"format": "date-time"},
     ),
 ]
-After = Annotated[int, Query(ge=0, le=2**53, description="The version behind which the page begins")]
+After = Annotated[
+    int, Query(ge=0, le=2**53, description="The version behind which the page begins")
+]
 Limit = Annotated[int, Query(ge=1, le=PAGE, description="How many there are on a page, at most")]
-Sort = Annotated[listing.Sort, Query(description="What the accounts are sorted by; with - from the highest down")]
-Place = Annotated[str | None, Query(min_length=1, description="The `next` of the page before, with the same `sort`")]
+Sort = Annotated[
+    listing.Sort, Query(description="What the accounts are sorted by; with - from the highest down")
+]
+Place = Annotated[
+    str | None,
+    Query(min_length=1, description="The `next` of the page before, with the same `sort`"),
+]
 
 
 def create_app(
@@ -127,7 +143,10 @@ class Commands:
         body: bytes,
         key: str | None,
     ) -> Response:
-        amount, versions = whole(parsed(body, Money).amount), wanted(request.headers.getlist("If-Match"))
+        amount, versions = (
+            whole(parsed(body, Money).amount),
+            wanted(request.headers.getlist("If-Match")),
+        )
         options = self._options(request, key, usable(id), f"{command.__name__} {amount}")
         event = command(id, amount, versions=versions, **options)
         return answer(200, Moved(id, event.data["amount"]), version=event.version)
@@ -148,9 +167,13 @@ class Queries:
         """What an account holds: now, at a version, or at a time"""
         if version is not None and at is not None:
             raise HTTPException(400, "version, at: give one of the two")
-        balance = self._service.fetch(usable(id), version=version, at=None if at is None else _moment(at))
+        balance = self._service.fetch(
+            usable(id), version=version, at=None if at is None else _moment(at)
+        )
         if version is not None and balance.version < version:
-            raise HTTPException(404, f"version: account {id!r} is at {balance.version}, {version} is yet to come")
+            raise HTTPException(
+                404, f"version: account {id!r} is at {balance.version}, {version} is yet to come"
+            )
         return answer(200, balance, version=balance.version)
 
     def events(self, id: AccountId, after: After = 0, limit: Limit = 100) -> Response:
@@ -160,7 +183,10 @@ class Queries:
         if not found and not store.version(id):
             raise UnknownAccount(id)
         page = found[:limit]
-        return answer(200, Events(id, [stored(one) for one in page], page[-1].version if found[limit:] else None))
+        return answer(
+            200,
+            Events(id, [stored(one) for one in page], page[-1].version if found[limit:] else None),
+        )
 
 
 class Listing:
@@ -229,7 +255,9 @@ def _read_routes(app: FastAPI, queries: Queries) -> None:
 
 
 def _view_routes(app: FastAPI, all: Listing) -> None:
-    app.get("/accounts", response_class=Response, responses=responses(200, Accounts, 400))(all.accounts)
+    app.get("/accounts", response_class=Response, responses=responses(200, Accounts, 400))(
+        all.accounts
+    )
 
 
 def _health_routes(app: FastAPI, probes: Probes) -> None:

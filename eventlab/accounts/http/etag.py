@@ -34,5 +34,7 @@ def wanted(lines: Sequence[str]) -> frozenset[int] | None:
     if text.strip(" \t") == "*":
         return None
     if not LIST.fullmatch(text):
-        raise HTTPException(400, 'If-Match: give the ETag of an answer, quotes included, such as "3", or *')
+        raise HTTPException(
+            400, 'If-Match: give the ETag of an answer, quotes included, such as "3", or *'
+        )
     return frozenset(map(int, STRONG.findall(text)))

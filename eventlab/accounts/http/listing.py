@@ -34,11 +34,18 @@ def page(view: Documents, *, sort: Sort, after: str | None, limit: int) -> Accou
     """
     direction = -1 if sort.startswith("-") else 1
     fields = ["funds", "_id"] if sort.endswith("funds") else ["_id"]
-    found = view.find({} if after is None else _behind(_place(after, sort), fields, direction), SHOWN)
+    found = view.find(
+        {} if after is None else _behind(_place(after, sort), fields, direction), SHOWN
+    )
     documents = list(found.sort([(field, direction) for field in fields]).limit(limit + 1))
-    accounts = [Balance(one["_id"], one["version"], one["timestamps"][-1], one["funds"]) for one in documents[:limit]]
+    accounts = [
+        Balance(one["_id"], one["version"], one["timestamps"][-1], one["funds"])
+        for one in documents[:limit]
+    ]
     more = len(documents) > limit
-    return Accounts(accounts, _text(Place(sort, accounts[-1].id, accounts[-1].funds)) if more else None)
+    return Accounts(
+        accounts, _text(Place(sort, accounts[-1].id, accounts[-1].funds)) if more else None
+    )
 
 
 def _behind(place: Place, fields: list[str], direction: int) -> dict[str, Any]:
@@ -59,5 +66,7 @@ def _place(text: str, sort: Sort) -> Place:
     except ValueError as error:
         raise HTTPException(400, "after: give the `next` of the page before") from error
     if place.sort != sort:
-        raise HTTPException(400, f"after: it belongs to pages sorted by {place.sort}, not by {sort}")
+        raise HTTPException(
+            400, f"after: it belongs to pages sorted by {place.sort}, not by {sort}"
+        )
     return place

@@ -33,7 +33,10 @@ MEANINGS: Final = {
     500: "A fault of the service",
     503: "Redis or MongoDB does not answer",
 }
-ID: Final = {"description": "The correlation id of the request, or a new one", "schema": {"type": "string"}}
+ID: Final = {
+    "description": "The correlation id of the request, or a new one",
+    "schema": {"type": "string"},
+}
 ID_SCHEMA: Final[dict[str, Any]] = {"minLength": 1, "maxLength": 512, "pattern": "^[^/]+$"}
 IF_MATCH: Final = {
     "name": "If-Match",
@@ -42,10 +45,15 @@ IF_MATCH: Final = {
     "description": "Do it only if the account is at one of these versions: ETags, or *",
     "schema": {"type": "string", "pattern": r'^(\*|(W/)?"[!#-~]*"(, (W/)?"[!#-~]*")*)$'},
 }
-ETAG: Final = {"description": "The version of the account", "schema": {"type": "string", "pattern": '^"[0-9]+"$'}}
+ETAG: Final = {
+    "description": "The version of the account",
+    "schema": {"type": "string", "pattern": '^"[0-9]+"$'},
+}
 
 
-def responses(code: int, body: type, *errors: int, **headers: Any) -> dict[int | str, dict[str, Any]]:
+def responses(
+    code: int, body: type, *errors: int, **headers: Any
+) -> dict[int | str, dict[str, Any]]:
     """The answers of a route: the good one with its headers, and the errors.
 
     Example: ``responses(200, Balance, 404, ETag=ETAG)``
@@ -59,7 +67,10 @@ def request_body(body: type, *parameters: dict[str, Any]) -> dict[str, Any]:
 
     Example: ``app.post("/accounts", openapi_extra=request_body(NewAccount))``
     """
-    return {"requestBody": {"required": True, "content": _json(body)}, "parameters": list(parameters)}
+    return {
+        "requestBody": {"required": True, "content": _json(body)},
+        "parameters": list(parameters),
+    }
 
 
 def describe(app: FastAPI) -> None:
@@ -71,7 +82,12 @@ def describe(app: FastAPI) -> None:
     def document() -> dict[str, Any]:
         if app.openapi_schema is None:
             app.openapi_schema = _completed(
-                get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+                get_openapi(
+                    title=app.title,
+                    version=app.version,
+                    description=app.description,
+                    routes=app.routes,
+                )
             )
         return app.openapi_schema
 
@@ -80,7 +96,12 @@ def describe(app: FastAPI) -> None:
 
 def _completed(document: dict[str, Any]) -> dict[str, Any]:
     document["components"] = {"schemas": schemas.schemas(*BODIES)}
-    given = {"name": HEADER, "in": "header", "required": False, "schema": {"type": "string", "pattern": PATTERN}}
+    given = {
+        "name": HEADER,
+        "in": "header",
+        "required": False,
+        "schema": {"type": "string", "pattern": PATTERN},
+    }
     for operations in document["paths"].values():
         for operation in operations.values():
             answers = operation["responses"]

@@ -18,11 +18,21 @@ from eventlab.accounts.account import AccountExists, InsufficientFunds, TooMuchM
 from eventlab.accounts.http.etag import etag
 from eventlab.accounts.http.schemas import Conflict, Error
 from eventlab.accounts.refusals import VersionChanged
-from eventlab.errors import CommandRejected, IdempotencyKeyReused, InvalidName, NotAdopted, VersionConflict
+from eventlab.errors import (
+    CommandRejected,
+    IdempotencyKeyReused,
+    InvalidName,
+    NotAdopted,
+    VersionConflict,
+)
 
 Handler = Callable[[Request, Any], Awaitable[Response]]
 
-FIELDS: Final[Mapping[type, str]] = {AccountExists: "id", InsufficientFunds: "amount", TooMuchMoney: "amount"}
+FIELDS: Final[Mapping[type, str]] = {
+    AccountExists: "id",
+    InsufficientFunds: "amount",
+    TooMuchMoney: "amount",
+}
 
 
 def answer(
@@ -90,7 +100,10 @@ def _at_version(code: int) -> Handler:
 
 
 async def _key_reused(_request: Request, problem: IdempotencyKeyReused) -> Response:
-    return error(422, f"Idempotency-Key {problem.key!r} stands for another request: take a new key for a new request")
+    return error(
+        422,
+        f"Idempotency-Key {problem.key!r} stands for another request: take a new key for a new request",
+    )
 
 
 async def _invalid(_request: Request, problem: RequestValidationError) -> Response:
@@ -106,13 +119,19 @@ async def _http(request: Request, problem: HTTPException) -> Response:
 
 def _methods(request: Request) -> set[str]:
     # Starlette names those of the first route only, and two routes may share a path.
-    routes = [route for route in request.app.routes if route.matches(request.scope)[0] is not Match.NONE]
+    routes = [
+        route for route in request.app.routes if route.matches(request.scope)[0] is not Match.NONE
+    ]
     return {method for route in routes for method in route.methods}
 
 
 async def _unavailable(_request: Request, problem: Exception) -> Response:
     server = "MongoDB" if isinstance(problem, ConnectionFailure) else "Redis"
-    return error(503, f"{server} does not answer: try again, with the same Idempotency-Key", {"Retry-After": "1"})
+    return error(
+        503,
+        f"{server} does not answer: try again, with the same Idempotency-Key",
+        {"Retry-After": "1"},
+    )
 
 
 async def _failed(request: Request, _problem: Exception) -> Response:

@@ -29,9 +29,14 @@ def serve(*, host: str, port: int, workers: int, category: str, collection: str)
 
     Example: ``serve(host="127.0.0.1", port=8444, workers=1, category="accountStream", collection="accountCollection")``
     """
-    os.environ[CATEGORY], os.environ[COLLECTION] = category, collection  # what a worker knows, it knows from here
+    os.environ[CATEGORY], os.environ[COLLECTION] = (
+        category,
+        collection,
+    )  # what a worker knows, it knows from here
     signal.signal(signal.SIGTERM, _end)
-    with connect() as lab:  # the servers stay up between the death of a worker and the start of the next
+    with (
+        connect() as lab
+    ):  # the servers stay up between the death of a worker and the start of the next
         EventStore(lab.redis, category)
         uvicorn.run(
             f"{__name__}:app",

@@ -20,7 +20,9 @@ __all__ = ["VARIABLES", "CXone", "CXoneSettings"]
 
 TAKEN: Final = (200, 201, 202)
 ELSEWHERE: Final = (301, 307, 308)  # "not here", while 302 and 303 may come after the work is done
-NOT_WHOLE: Final = 408  # the server did not wait for the end of the request; nobody says what it did with the rest
+NOT_WHOLE: Final = (
+    408  # the server did not wait for the end of the request; nobody says what it did with the rest
+)
 
 
 class Accepted(msgspec.Struct):
@@ -66,7 +68,12 @@ class CXone:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
         self.close()
 
     @property
@@ -102,7 +109,11 @@ class CXone:
         Example: ``cxone.post_work_item(work_item_id="gmail:18f1", payload="Hello", sender="joe@example.com")``
         """
         until = time.monotonic() + self._patience
-        fields = {"workItemId": work_item_id, "workItemPayload": payload, "workItemType": work_item_type}
+        fields = {
+            "workItemId": work_item_id,
+            "workItemPayload": payload,
+            "workItemType": work_item_type,
+        }
         fields |= {"from": sender} if sender else {}
         answer, token = self._send(fields, until)
         if answer.status in TAKEN:
@@ -122,7 +133,9 @@ class CXone:
 
     def _call(self, token: Token, fields: dict[str, str]) -> Call:
         point = {"pointOfContact": self.settings.point_of_contact}
-        body, params = ({**point, **fields}, {}) if self.settings.where == "body" else (fields, point)
+        body, params = (
+            ({**point, **fields}, {}) if self.settings.where == "body" else (fields, point)
+        )
         return Call(
             method="POST",
             url=f"{token.services}/{self.settings.version}/interactions/work-items",
@@ -142,7 +155,9 @@ class CXone:
         if status == 401:
             return WorkItemUnsent(f"CXone took neither of two tokens (401){because}")
         if status in ELSEWHERE:
-            return WorkItemUnsent(f"CXone points elsewhere ({status}), and is not followed: check EVENTLAB_CXONE_URL")
+            return WorkItemUnsent(
+                f"CXone points elsewhere ({status}), and is not followed: check EVENTLAB_CXONE_URL"
+            )
         if 400 <= status < 500 and status != NOT_WHOLE:
             return WorkItemRefused(status, told or "it gave no reason")
         return WorkItemInDoubt(f"CXone answered {status}{because}")

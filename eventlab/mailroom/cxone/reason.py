@@ -16,7 +16,9 @@ FIELDS: Final = ("error_description", "errorDescription", "error", "message")
 LONGEST, LOOKED_AT = 200, 2000
 PIECE: Final = 10  # so many characters in a row that were sent too are no chance
 _JWT = re.compile(r"eyJ[\w-]+(?:\.[\w-]*)*")  # any token, also one that is not known here
-_LOWER = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcdefghijklmnopqrstuvwxyz")  # one to one, unlike str.lower
+_LOWER = str.maketrans(
+    "ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcdefghijklmnopqrstuvwxyz"
+)  # one to one, unlike str.lower
 
 
 def reason_in(headers: Mapping[str, str], body: bytes, *, sent: Iterable[str] = ()) -> str:

@@ -23,7 +23,9 @@ from eventlab.mailroom.urls import checked_url, is_loopback
 log = logging.getLogger(__name__)
 
 LIFE: Final = 3600.0  # seconds, if the answer does not say
-EARLY: Final = 60.0  # seconds before its end that a token is not used any more, or a tenth of its life
+EARLY: Final = (
+    60.0  # seconds before its end that a token is not used any more, or a tenth of its life
+)
 JSON_BODY: Final = {"Content-Type": "application/json; charset=utf-8"}
 
 
@@ -113,15 +115,27 @@ class Tokens:
         Example: ``reason_in(headers, body, sent=tokens.secrets())``
         """
         mine, token = self._settings, self._token
-        return (mine.key, mine.secret, mine.client, mine.client_secret, *([token.value] if token else []))
+        return (
+            mine.key,
+            mine.secret,
+            mine.client,
+            mine.client_secret,
+            *([token.value] if token else []),
+        )
 
     def _fetch(self, until: float) -> Token:
-        asked = time.monotonic()  # its life began at the latest when it was given, so count from before
+        asked = (
+            time.monotonic()
+        )  # its life began at the latest when it was given, so count from before
         granted = self._ask(self._grant(until), Granted, until)
         if not re.fullmatch(r"[\x21-\x7e]+", granted.access_token):
             raise WorkItemUnsent("CXone gave a token that no header can hold")
         life = LIFE if granted.expires_in is None else granted.expires_in
-        return Token(granted.access_token, self._services(granted, until), asked + life - max(EARLY, life / 10))
+        return Token(
+            granted.access_token,
+            self._services(granted, until),
+            asked + life - max(EARLY, life / 10),
+        )
 
     def _grant(self, until: float) -> Call:
         mine = self._settings
@@ -145,7 +159,11 @@ class Tokens:
             method="POST",
             url=self._address(found.token_endpoint),
             auth=_basic("Basic", mine.client, mine.client_secret),
-            data={"grant_type": "password", "username": mine.key, "password": mine.secret},  # a form, encoded
+            data={
+                "grant_type": "password",
+                "username": mine.key,
+                "password": mine.secret,
+            },  # a form, encoded
         )
 
     def _services(self, granted: Granted, until: float) -> str:
@@ -164,9 +182,13 @@ class Tokens:
         try:
             address = checked_url(url, setting="CXone")
         except BadSetting:
-            raise WorkItemUnsent("CXone named an address that is no https URL, so nothing was sent there") from None
+            raise WorkItemUnsent(
+                "CXone named an address that is no https URL, so nothing was sent there"
+            ) from None
         if is_loopback(address) and not is_loopback(self._settings.url):
-            raise WorkItemUnsent("CXone named an address on this machine, so nothing was sent there")
+            raise WorkItemUnsent(
+                "CXone named an address on this machine, so nothing was sent there"
+            )
         return address
 
     def _ask(self, call: Call, kind: type[Kind], until: float) -> Kind:
@@ -177,14 +199,22 @@ class Tokens:
         if answer.status == 200 and answer.whole:
             try:
                 return msgspec.json.decode(answer.body, type=kind, strict=False)
-            except (msgspec.DecodeError, UnicodeError, RecursionError):  # from None: its context holds the answer
+            except (
+                msgspec.DecodeError,
+                UnicodeError,
+                RecursionError,
+            ):  # from None: its context holds the answer
                 raise WorkItemUnsent("no token: CXone's answer cannot be read") from None
         raise WorkItemUnsent(self._refusal(answer))
 
     def _refusal(self, answer: Answer) -> str:
         reason = reason_in(answer.headers, answer.body, sent=self.secrets())
         said = f"{answer.status}: {reason}" if reason else str(answer.status)
-        check = f"; check the EVENTLAB_CXONE_ settings ({self._settings.auth})" if 300 <= answer.status < 429 else ""
+        check = (
+            f"; check the EVENTLAB_CXONE_ settings ({self._settings.auth})"
+            if 300 <= answer.status < 429
+            else ""
+        )
         return f"no token: CXone answered {said}{check}"
 
 

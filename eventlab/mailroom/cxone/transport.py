@@ -87,7 +87,9 @@ class Line:
     200
     """
 
-    def __init__(self, *, timeout: tuple[float, float], pause: Callable[[float], None] = time.sleep) -> None:
+    def __init__(
+        self, *, timeout: tuple[float, float], pause: Callable[[float], None] = time.sleep
+    ) -> None:
         self._timeout, self._pause = timeout, pause
         self._outside, self._inside = requests.Session(), requests.Session()
         self._inside.trust_env = False  # no proxy between us and this machine
@@ -105,7 +107,12 @@ class Line:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
         self.close()
 
     def send(self, call: Call, *, until: float, safe: bool = False) -> Answer:
@@ -122,7 +129,9 @@ class Line:
             answer = None
             try:
                 answer = self._once(call)
-                if not (answer.turned_away or (safe and (answer.status >= 500 or not answer.whole))):
+                if not (
+                    answer.turned_away or (safe and (answer.status >= 500 or not answer.whole))
+                ):
                     return answer
             except WorkItemUnsent as error:
                 problem = error
@@ -135,7 +144,9 @@ class Line:
                 if answer is not None:
                     return answer
                 break
-            log.info("CXone: %s, again in %.1f s", answer.status if answer else problem.reason, wait)
+            log.info(
+                "CXone: %s, again in %.1f s", answer.status if answer else problem.reason, wait
+            )
             self._pause(wait)
         raise problem
 
@@ -155,7 +166,9 @@ class Line:
             )
             how: Any = session.merge_environment_settings(call.url, {}, True, None, None)
             # Not session.send: a redirect is neither followed nor prepared; the token goes where it was sent.
-            with session.get_adapter(call.url).send(request, timeout=self._timeout, **how) as response:
+            with session.get_adapter(call.url).send(
+                request, timeout=self._timeout, **how
+            ) as response:
                 body, whole = _body(response, end)
                 return Answer(response.status_code, response.headers, body, whole)
         except (requests.RequestException, Urllib3Error) as error:
@@ -194,9 +207,13 @@ def _retry_after(text: str) -> float | None:
 def _fate(error: Exception) -> WorkItemUnsent | WorkItemInDoubt:
     """What is known of a request that got no answer."""
     causes = [type(cause) for cause in _causes(error)]
-    if isinstance(error, requests.exceptions.ProxyError):  # raised only until the proxy has let us through
+    if isinstance(
+        error, requests.exceptions.ProxyError
+    ):  # raised only until the proxy has let us through
         return WorkItemUnsent("the proxy did not let us through")
-    if any(issubclass(cause, ConnectTimeoutError) for cause in causes):  # refused, unknown or unreachable host too
+    if any(
+        issubclass(cause, ConnectTimeoutError) for cause in causes
+    ):  # refused, unknown or unreachable host too
         return WorkItemUnsent("CXone could not be reached")
     if any(issubclass(cause, ssl.SSLCertVerificationError) for cause in causes):
         return WorkItemUnsent("CXone's certificate is not to be trusted")
@@ -215,5 +232,10 @@ def _causes(error: BaseException) -> list[BaseException]:
         one = open_.pop()
         if isinstance(one, BaseException) and one not in found:
             found.append(one)
-            open_ += [*one.args, one.__cause__, getattr(one, "reason", None), getattr(one, "original_error", None)]
+            open_ += [
+                *one.args,
+                one.__cause__,
+                getattr(one, "reason", None),
+                getattr(one, "original_error", None),
+            ]
     return found

@@ -9,7 +9,12 @@ from typing import Any, Final
 
 from eventlab.mailroom.errors import GmailFailed, TokenDead
 
-RATE: Final = {"rateLimitExceeded", "userRateLimitExceeded", "RESOURCE_EXHAUSTED", "RATE_LIMIT_EXCEEDED"}
+RATE: Final = {
+    "rateLimitExceeded",
+    "userRateLimitExceeded",
+    "RESOURCE_EXHAUSTED",
+    "RATE_LIMIT_EXCEEDED",
+}
 NOT_ENABLED: Final = {"accessNotConfigured", "SERVICE_DISABLED"}
 NOT_GRANTED: Final = {"insufficientPermissions", "ACCESS_TOKEN_SCOPE_INSUFFICIENT"}
 DAILY: Final = {"dailyLimitExceeded", "quotaExceeded"}
@@ -55,7 +60,12 @@ def refusal(status: int, body: bytes, retry_after: str | None = None) -> Refusal
         text = f"Gmail wants fewer requests in a time ({status}), even after a long wait: {LATER}"
         return Refusal(status, text, transient=True, wait=wait)
     if status >= 500 or status == 408:
-        return Refusal(status, f"Gmail has a fault of its own at the moment ({status}): {LATER}", True, wait=wait)
+        return Refusal(
+            status,
+            f"Gmail has a fault of its own at the moment ({status}): {LATER}",
+            True,
+            wait=wait,
+        )
     if status == 404:
         return Refusal(status, "Gmail has no such thing (404)", gone=True)
     if status == 401:
@@ -74,7 +84,9 @@ def _sentence(status: int, reasons: set[str]) -> str:
         )
     if reasons & DAILY:
         return f"the project's quota of Gmail requests is used up ({status}): {LATER}, or have it raised"
-    known = ", ".join(sorted(reason for reason in reasons if re.fullmatch(r"[A-Za-z_]{1,40}", reason)))
+    known = ", ".join(
+        sorted(reason for reason in reasons if re.fullmatch(r"[A-Za-z_]{1,40}", reason))
+    )
     return f"Gmail refused a request ({status}{', ' + known if known else ''}): it will not do better if repeated"
 
 
@@ -89,7 +101,13 @@ def _reasons(body: bytes) -> set[str]:
         return set()
     entries = [error.get("errors"), error.get("details")]
     found = [error.get("status")]
-    found += [one.get("reason") for many in entries if isinstance(many, list) for one in many if isinstance(one, dict)]
+    found += [
+        one.get("reason")
+        for many in entries
+        if isinstance(many, list)
+        for one in many
+        if isinstance(one, dict)
+    ]
     return {word for word in found if isinstance(word, str)}
 
 

@@ -100,7 +100,8 @@ class Gmail:
         if failed:
             first = next(iter(failed.values()))
             raise GmailFailed(
-                f"{len(failed)} of {len(ids)} mails could not be fetched: {first.sentence}", first.status or None
+                f"{len(failed)} of {len(ids)} mails could not be fetched: {first.sentence}",
+                first.status or None,
             )
 
     def label(self, ids: Iterable[str], name: str) -> None:
@@ -123,14 +124,21 @@ class Gmail:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
         self.close()
 
     # ------------------------------------------------------------------------------------------------------- pages
 
     def _inbox(self) -> Iterator[Page]:
         # Taken before the list: what comes in while it is read is after this point, and is news next time.
-        baseline = str(_granted(self._line.ask(self._line.users.getProfile(userId="me")))["historyId"])
+        baseline = str(
+            _granted(self._line.ask(self._line.users.getProfile(userId="me")))["historyId"]
+        )
         for answer in self._list():
             ids = tuple(message["id"] for message in answer.get("messages", ()))
             yield Page(ids, None if "nextPageToken" in answer else baseline)
@@ -177,9 +185,15 @@ class Gmail:
         """Find the mails of the inbox that are too large to be downloaded with all that is attached to them."""
         # A search costs 5 units of quota for all of them; to ask each mail its size first would cost 20 for each, as
         # much as to fetch it. Should the search not know a mail yet, it is downloaded: 50 MB is Gmail's limit.
-        return {message["id"] for answer in self._list(f"larger:{HUGE}") for message in answer.get("messages", ())}
+        return {
+            message["id"]
+            for answer in self._list(f"larger:{HUGE}")
+            for message in answer.get("messages", ())
+        }
 
-    def _fetch(self, ids: tuple[str, ...], huge: set[str]) -> tuple[dict[str, Message | None], dict[str, Refusal]]:
+    def _fetch(
+        self, ids: tuple[str, ...], huge: set[str]
+    ) -> tuple[dict[str, Message | None], dict[str, Refusal]]:
         """Fetch some as one batch, and what failed of them again; give what came, and what did not."""
         got: dict[str, Message | None] = {}
         refused: dict[str, Refusal] = {}
@@ -197,12 +211,16 @@ class Gmail:
                     raise answer.error()
                 else:
                     (again if answer.transient else refused)[id] = answer
-            tries = tries + 1 if len(again) == len(pending) else 1  # what came through shows that waiting helps
+            tries = (
+                tries + 1 if len(again) == len(pending) else 1
+            )  # what came through shows that waiting helps
             pending = tuple(again)
             if tries == TRIES:
                 return got, refused | again
             if pending:
-                self._line.wait(tries, max((refusal.wait or 0.0 for refusal in again.values()), default=None))
+                self._line.wait(
+                    tries, max((refusal.wait or 0.0 for refusal in again.values()), default=None)
+                )
         return got, refused
 
     def _request(self, id: str, huge: set[str]) -> Any:
@@ -215,7 +233,11 @@ class Gmail:
     def _label_id(self, name: str) -> str:
         found = self._labels().get(name.casefold())
         if found is None:
-            body = {"name": name, "labelListVisibility": "labelShow", "messageListVisibility": "show"}
+            body = {
+                "name": name,
+                "labelListVisibility": "labelShow",
+                "messageListVisibility": "show",
+            }
             answer = self._line.ask(self._line.users.labels().create(userId="me", body=body))
             if isinstance(answer, Refusal) and answer.status == 409:  # another one was faster
                 found = self._labels().get(name.casefold())
@@ -240,7 +262,11 @@ def _of(id: str, answer: Answer | None) -> Answer:
     if isinstance(answer, Refusal):
         return answer
     if answer is None or answer.get("id") != id:
-        return Refusal(0, "Gmail answered with another mail than was asked for: try again later", transient=True)
+        return Refusal(
+            0,
+            "Gmail answered with another mail than was asked for: try again later",
+            transient=True,
+        )
     return answer
 
 

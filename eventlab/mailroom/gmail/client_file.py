@@ -11,7 +11,9 @@ from eventlab.mailroom.errors import BadSetting
 from eventlab.mailroom.urls import checked_url
 
 SETTING: Final = "EVENTLAB_GMAIL_CLIENT"
-HOW: Final = "download the JSON of an OAuth client of type 'Desktop app' from the Google Cloud console"
+HOW: Final = (
+    "download the JSON of an OAuth client of type 'Desktop app' from the Google Cloud console"
+)
 
 
 @dataclass(frozen=True)
@@ -33,16 +35,27 @@ class Client:
         """
         kinds = read_json(path, setting=SETTING, how=HOW)
         if "installed" not in kinds:
-            web = "is for a web application, whose redirects are fixed" if "web" in kinds else "is no OAuth client"
+            web = (
+                "is for a web application, whose redirects are fixed"
+                if "web" in kinds
+                else "is no OAuth client"
+            )
             raise BadSetting(SETTING, f"{path} {web}: {HOW}")
         found = kinds["installed"]
         names = ("client_id", "client_secret", "auth_uri", "token_uri")
-        values = [found.get(name) for name in names] if isinstance(found, dict) else [None] * len(names)
+        values = (
+            [found.get(name) for name in names] if isinstance(found, dict) else [None] * len(names)
+        )
         for name, value in zip(names, values, strict=True):
             if not isinstance(value, str) or not value:
                 raise BadSetting(SETTING, f"{path} has no {name}: {HOW}")
         id, secret, auth_uri, token_uri = map(str, values)
-        return cls(id, secret, checked_url(auth_uri, setting=SETTING), checked_url(token_uri, setting=SETTING))
+        return cls(
+            id,
+            secret,
+            checked_url(auth_uri, setting=SETTING),
+            checked_url(token_uri, setting=SETTING),
+        )
 
 
 def read_json(path: str | Path, *, setting: str, how: str) -> dict[str, Any]:

@@ -77,19 +77,27 @@ def ask_for_consent(
     with _oauthlib_as_needed(client), _nothing_logged():
         if browser == "paste-back":
             return _paste_back(client, scope, say, ask)
-        return _over_loopback(client, scope, timeout_seconds, port, open_url if browser else None, say)
+        return _over_loopback(
+            client, scope, timeout_seconds, port, open_url if browser else None, say
+        )
 
 
 def _paste_back(client: Client, scope: str, say: Say, ask: Ask) -> Answer:
     flow, url = _begin(client, scope, NOWHERE)
     say(f"Open this link in your browser and give consent:\n{url}")
-    say(f"The page it ends at cannot be shown; that is right. Its address begins with {NOWHERE} and holds the answer.")
+    say(
+        f"The page it ends at cannot be shown; that is right. Its address begins with {NOWHERE} and holds the answer."
+    )
     try:
         came_back = ask("Paste the whole address here: ")
     except EOFError:
-        raise GmailFailed("there is nobody here to ask: give consent on a terminal, and bring the token file") from None
+        raise GmailFailed(
+            "there is nobody here to ask: give consent on a terminal, and bring the token file"
+        ) from None
     if not _is_answer(_asked(came_back.strip())):
-        raise GmailFailed(f"that holds no answer: paste the whole address, which begins with {NOWHERE}")
+        raise GmailFailed(
+            f"that holds no answer: paste the whole address, which begins with {NOWHERE}"
+        )
     return _exchange(flow, came_back.strip())
 
 
@@ -101,7 +109,9 @@ def _over_loopback(
     except OSError as error:
         if error.errno != errno.EADDRINUSE:
             raise
-        raise GmailFailed(f"port {port} is busy: name another one, or none, for the browser to come back to") from None
+        raise GmailFailed(
+            f"port {port} is busy: name another one, or none, for the browser to come back to"
+        ) from None
     with server:
         flow, url = _begin(client, scope, f"http://127.0.0.1:{server.server_address[1]}/")
         server.state = parse_qs(urlsplit(url).query)["state"][0]
@@ -135,7 +145,9 @@ class _Catcher(socketserver.TCPServer):
         while self.answer is None:
             self.timeout = end - time.monotonic()
             if self.timeout <= 0:
-                raise GmailFailed(f"no consent came within {seconds:g} seconds: ask again, and answer in the browser")
+                raise GmailFailed(
+                    f"no consent came within {seconds:g} seconds: ask again, and answer in the browser"
+                )
             self.handle_request()
         return self.answer
 
@@ -179,7 +191,9 @@ def _begin(client: Client, scope: str, redirect_uri: str) -> tuple[Any, str]:
         "auth_uri": client.auth_uri,
         "token_uri": client.token_uri,
     }
-    flow = InstalledAppFlow.from_client_config({"installed": config}, [scope], redirect_uri=redirect_uri)
+    flow = InstalledAppFlow.from_client_config(
+        {"installed": config}, [scope], redirect_uri=redirect_uri
+    )
     # without prompt=consent a second consent brings no refresh token
     url, _state = flow.authorization_url(access_type="offline", prompt="consent")
     return flow, url
@@ -207,7 +221,12 @@ def _answer(token: Any) -> Answer:
         )
     scopes = token.get("scope") or []
     given = tuple(scopes.split() if isinstance(scopes, str) else scopes)
-    return Answer(token["access_token"], token["refresh_token"], given, float(token.get("expires_at") or time.time()))
+    return Answer(
+        token["access_token"],
+        token["refresh_token"],
+        given,
+        float(token.get("expires_at") or time.time()),
+    )
 
 
 def _sentence(error: Exception) -> str:
@@ -222,7 +241,9 @@ def _sentence(error: Exception) -> str:
         return f"Google does not know the client of the client file, or not its secret: download it again, then {again}"
     if isinstance(error, requests.RequestException):
         return f"Google could not be asked for the token ({type(error).__name__}): {again} later"
-    return f"Google gave no token ({getattr(error, 'error', None) or type(error).__name__}): {again}"
+    return (
+        f"Google gave no token ({getattr(error, 'error', None) or type(error).__name__}): {again}"
+    )
 
 
 @contextlib.contextmanager

@@ -25,7 +25,10 @@ from eventlab.mailroom.urls import checked_url, is_loopback
 SETTING: Final = "EVENTLAB_GMAIL_TOKEN"
 READONLY: Final = "https://www.googleapis.com/auth/gmail.readonly"
 MODIFY: Final = "https://www.googleapis.com/auth/gmail.modify"
-ENOUGH: Final = {READONLY: {READONLY, MODIFY, "https://mail.google.com/"}, MODIFY: {MODIFY, "https://mail.google.com/"}}
+ENOUGH: Final = {
+    READONLY: {READONLY, MODIFY, "https://mail.google.com/"},
+    MODIFY: {MODIFY, "https://mail.google.com/"},
+}
 REFRESH_SECONDS: Final = 30.0
 AGAIN: Final = "remove the token file and give consent again"
 
@@ -90,7 +93,9 @@ class StoredCredentials(Credentials):
             try:
                 save(self, self.path)
             except OSError as error:
-                log.warning("Gmail's renewed token is used, but could not be saved: %s", error.strerror)
+                log.warning(
+                    "Gmail's renewed token is used, but could not be saved: %s", error.strerror
+                )
 
 
 def direct(url: str) -> dict[str, Any]:
@@ -111,7 +116,9 @@ def refresh_failed(error: Exception) -> GmailFailed:
     if isinstance(error, GmailFailed):
         return error
     if not isinstance(error, RefreshError):
-        return GmailFailed(f"Google could not be asked for a new token ({type(error).__name__}): try again later")
+        return GmailFailed(
+            f"Google could not be asked for a new token ({type(error).__name__}): try again later"
+        )
     answer = next((one for one in error.args if isinstance(one, dict)), {})
     code, kind = answer.get("error"), answer.get("error_subtype")
     for word in (kind, code):
@@ -123,7 +130,9 @@ def refresh_failed(error: Exception) -> GmailFailed:
         return TokenDead(NO_REFRESH)
     if error.retryable:
         return GmailFailed("Google gives no new token at the moment: try again later")
-    return GmailFailed("Google gave no new token, for a reason that is not known here: try again later")
+    return GmailFailed(
+        "Google gave no new token, for a reason that is not known here: try again later"
+    )
 
 
 def load(path: str | Path) -> StoredCredentials:
@@ -163,7 +172,9 @@ def save(credentials: Credentials, path: str | Path) -> None:
     """
     path = Path(path).resolve()
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # mkstemp's mode is 0600
+    handle, name = tempfile.mkstemp(
+        prefix=f".{path.name}.", dir=path.parent
+    )  # mkstemp's mode is 0600
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             file.write(credentials.to_json())
@@ -218,7 +229,9 @@ def authorize(
         ask=ask,
     )
     if not ENOUGH[scope] & set(answer.scopes):
-        raise GmailFailed("consent was given for less than was asked: ask again, and leave every box ticked")
+        raise GmailFailed(
+            "consent was given for less than was asked: ask again, and leave every box ticked"
+        )
     # Google says how long; naive UTC is what its library compares with
     credentials = StoredCredentials(
         answer.token,

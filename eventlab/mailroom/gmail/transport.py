@@ -42,17 +42,28 @@ class Line:
     """
 
     def __init__(
-        self, credentials: Credentials, endpoint: str, *, timeout: float, pause: Callable[[float], object]
+        self,
+        credentials: Credentials,
+        endpoint: str,
+        *,
+        timeout: float,
+        pause: Callable[[float], object],
     ) -> None:
         self._base = checked_url(endpoint, setting=SETTING)
         self._pause = pause
         self._bare = httplib2.Http(timeout=timeout, **direct(self._base))
-        self._bare.follow_redirects = False  # the API does not redirect; whoever does is not to get the token
+        self._bare.follow_redirects = (
+            False  # the API does not redirect; whoever does is not to get the token
+        )
         self._authorized = google_auth_httplib2.AuthorizedHttp(credentials, http=self._bare)
         # Built on the bare one, requests carry no token into a batch's parts: the batch carries it for all of them, and
         # when it is renewed half way, for all of them too.
         self._api = build(
-            "gmail", "v1", http=self._bare, static_discovery=True, client_options={"api_endpoint": self._base}
+            "gmail",
+            "v1",
+            http=self._bare,
+            static_discovery=True,
+            client_options={"api_endpoint": self._base},
         )
 
     @property
@@ -135,7 +146,9 @@ class Line:
         """Send, and give the answer, or what it means that none came; causes hold addresses and are not chained."""
         try:
             return send()
-        except BatchError:  # is an HttpError too, with the status of the answer that it could not read
+        except (
+            BatchError
+        ):  # is an HttpError too, with the status of the answer that it could not read
             return Refusal(0, NONSENSE, transient=True)
         except HttpError as error:
             return _refusal_of(error)
@@ -145,7 +158,11 @@ class Line:
             raise
         except UNREADABLE as error:
             self._bare.close()  # after a timeout the connection may still bring the old answer
-            return Refusal(0, f"Gmail could not be reached ({type(error).__name__}): try again later", transient=True)
+            return Refusal(
+                0,
+                f"Gmail could not be reached ({type(error).__name__}): try again later",
+                transient=True,
+            )
 
 
 def _readable(answer: Any) -> Answer:

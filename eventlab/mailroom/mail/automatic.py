@@ -65,9 +65,13 @@ def automatic(
     )
 
 
-def _report(content_type: str, report_type: str, headers: Mapping[str, Sequence[str]]) -> Automatic | None:
+def _report(
+    content_type: str, report_type: str, headers: Mapping[str, Sequence[str]]
+) -> Automatic | None:
     if content_type == "multipart/report":
-        return Automatic(REPORTS.get(report_type, "notice"), f"multipart/report: {_token(report_type)}")
+        return Automatic(
+            REPORTS.get(report_type, "notice"), f"multipart/report: {_token(report_type)}"
+        )
     if "x-failed-recipients" in headers:
         return Automatic("bounce", "X-Failed-Recipients")
     return None
@@ -77,11 +81,17 @@ def _submitted(headers: Mapping[str, Sequence[str]]) -> Automatic | None:
     said = _token(headers.get("auto-submitted", ["no"])[0])
     if said == "no":
         return None
-    return Automatic("reply" if said == "auto-replied" else "notice", f"Auto-Submitted: {said or 'unknown'}")
+    return Automatic(
+        "reply" if said == "auto-replied" else "notice", f"Auto-Submitted: {said or 'unknown'}"
+    )
 
 
-def _by_name(headers: Mapping[str, Sequence[str]], names: Sequence[str], kind: Kind) -> Automatic | None:
-    found = next((name for name in names if name in headers and _token(headers[name][0]) != "no"), None)
+def _by_name(
+    headers: Mapping[str, Sequence[str]], names: Sequence[str], kind: Kind
+) -> Automatic | None:
+    found = next(
+        (name for name in names if name in headers and _token(headers[name][0]) != "no"), None
+    )
     return Automatic(kind, found.title()) if found else None
 
 

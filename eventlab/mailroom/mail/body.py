@@ -163,7 +163,9 @@ class _Reader:
             if leaf.is_html:
                 self.html = self.html or leaf.decoded
             return [leaf]
-        if part.get_content_maintype() == "multipart":  # its boundary is nowhere: its parts are one text
+        if (
+            part.get_content_maintype() == "multipart"
+        ):  # its boundary is nowhere: its parts are one text
             self.spares.append(part)
         elif name or _content(part):
             self._attach(_file(part), part)
@@ -186,7 +188,9 @@ def _plainest(forms: Iterable[list[_Leaf]]) -> list[_Leaf]:
 
 
 def _inner(part: Part) -> list[Part]:
-    return [one for one in part.get_payload() if isinstance(one, Part)] if part.is_multipart() else []
+    return (
+        [one for one in part.get_payload() if isinstance(one, Part)] if part.is_multipart() else []
+    )
 
 
 def _disposition(part: Part) -> str:
@@ -194,7 +198,9 @@ def _disposition(part: Part) -> str:
 
 
 def _name(part: Part) -> str:
-    return (parameter(part, "filename", "content-disposition") or parameter(part, "name"))[:LONGEST_NAME]
+    return (parameter(part, "filename", "content-disposition") or parameter(part, "name"))[
+        :LONGEST_NAME
+    ]
 
 
 def _content(part: Part) -> bytes:
@@ -206,7 +212,9 @@ def _content(part: Part) -> bytes:
 
 
 def _file(part: Part) -> Attachment:
-    return Attachment(_name(part) or NO_NAME, one_line(part.get_content_type()), len(_content(part)))
+    return Attachment(
+        _name(part) or NO_NAME, one_line(part.get_content_type()), len(_content(part))
+    )
 
 
 def _mail(part: Part) -> Attachment:

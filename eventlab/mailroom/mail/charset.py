@@ -45,7 +45,17 @@ SINGLE_BYTE: Final = frozenset(
 )
 #: Charsets whose text looks like ASCII and is not.
 SHIFTED: Final = frozenset(
-    {"utf_7", "utf_16", "utf_16_le", "utf_16_be", "utf_32", "utf_32_le", "utf_32_be", "hz", "iso2022_kr"}
+    {
+        "utf_7",
+        "utf_16",
+        "utf_16_le",
+        "utf_16_be",
+        "utf_32",
+        "utf_32_le",
+        "utf_32_be",
+        "hz",
+        "iso2022_kr",
+    }
     | {"iso2022_jp", "iso2022_jp_1", "iso2022_jp_2", "iso2022_jp_3", "iso2022_jp_ext"}
 )
 MANY_BYTES: Final = SHIFTED | frozenset(
@@ -71,7 +81,9 @@ def codec_of(name: str | None) -> str | None:
     ('gb18030', 'cp1252', None)
     """
     # Looked up in tables: codecs.lookup would also find hex, idna, punycode or unicode_escape, none of them for mails.
-    key = re.sub(r"[^a-z0-9]+", "_", (name or "")[:LONGEST_NAME].lower().removeprefix("charset=")).strip("_")
+    key = re.sub(
+        r"[^a-z0-9]+", "_", (name or "")[:LONGEST_NAME].lower().removeprefix("charset=")
+    ).strip("_")
     known = aliases.get(key, key)
     meant = MEANT.get(known, known)
     return meant if meant in SINGLE_BYTE or meant in MANY_BYTES else None

@@ -14,12 +14,15 @@ from eventlab.mailroom.mail.charset import decode, one_line
 LONGEST: Final = 32 * 1024
 LONGEST_ADDRESS: Final = 320
 #: RFC 2047: charset, B or Q, and the text. A gap between two of them is not part of it.
-WORD: Final = re.compile(rb"=\?([^?\s]{1,60})\?([bBqQ])\?([^?]*)\?=(?:\s+(?==\?[^?\s]{1,60}\?[bBqQ]\?[^?]*\?=))?")
+WORD: Final = re.compile(
+    rb"=\?([^?\s]{1,60})\?([bBqQ])\?([^?]*)\?=(?:\s+(?==\?[^?\s]{1,60}\?[bBqQ]\?[^?]*\?=))?"
+)
 NOT_BASE64: Final = re.compile(rb"[^A-Za-z0-9+/=]+")
 #: What an address list is made of; a quote or bracket that is not closed is taken as it is. Encoded words come whole:
 #: some programs leave a comma or a colon in them.
 TOKEN: Final = re.compile(
-    r'"(?:[^"\\]|\\.)*"|\\.|\[[^\[\]]*\]|=\?[^?\s]{1,60}\?[bBqQ]\?[^?]*\?=|[()<>,;:]|[^"\\()<>,;:\[=]+|.', re.DOTALL
+    r'"(?:[^"\\]|\\.)*"|\\.|\[[^\[\]]*\]|=\?[^?\s]{1,60}\?[bBqQ]\?[^?]*\?=|[()<>,;:]|[^"\\()<>,;:\[=]+|.',
+    re.DOTALL,
 )
 GAP_AT_DOT: Final = re.compile(r"\s*\.\s*")
 ROUTE: Final = re.compile(r"^(?:@[^:,@]*,?)+:")
@@ -134,7 +137,9 @@ def _mailboxes(value: bytes, hint: str | None) -> Iterator[Address]:
         yield from _mailbox(name, inside if bracket or closed else None, comment[:-1], hint)
 
 
-def _mailbox(name: list[str], inside: list[str] | None, comment: list[str], hint: str | None) -> Iterator[Address]:
+def _mailbox(
+    name: list[str], inside: list[str] | None, comment: list[str], hint: str | None
+) -> Iterator[Address]:
     if inside is None:  # no brackets: all of it is the address
         said = _text(comment, hint).removeprefix("(").removesuffix(")")
         address = _address("".join(name))

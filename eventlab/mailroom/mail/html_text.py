@@ -39,7 +39,9 @@ PLAINER: Final = {
     "td": "span",
     "th": "span",
 }
-BLOCK: Final = re.compile(r"<(?:p|br|div|tr|li|h[1-6]|hr|table|ul|ol|dt|dd|pre|blockquote)>", re.IGNORECASE)
+BLOCK: Final = re.compile(
+    r"<(?:p|br|div|tr|li|h[1-6]|hr|table|ul|ol|dt|dd|pre|blockquote)>", re.IGNORECASE
+)
 CELL: Final = re.compile(r"<t[dh]>", re.IGNORECASE)
 TAG: Final = re.compile(r"<[^<>]*>")
 BLANK_LINES: Final = re.compile(r"\n(?:[^\S\n]*\n){2,}")
@@ -62,7 +64,11 @@ def text_of(markup: str) -> str:
         text = _bare(short)
     text = INDENT.sub(" " * DEEPEST_INDENT, GAP.sub("", clean(text)))
     text = BLANK_LINES.sub("\n\n", text).strip("\n").rstrip()
-    return f"{text}\n\n{LEFT_OUT}".lstrip() if len(markup) > LONGEST or len(slim) > LONGEST_SLIM else text
+    return (
+        f"{text}\n\n{LEFT_OUT}".lstrip()
+        if len(markup) > LONGEST or len(slim) > LONGEST_SLIM
+        else text
+    )
 
 
 def _slim(token: re.Match[str]) -> str:

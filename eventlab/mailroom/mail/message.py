@@ -130,13 +130,21 @@ def _of_parts(resource: Mapping[str, Any]) -> dict[str, Any]:
         told = _told(_headers(_pairs(payload)), part)
     except FAULTS:
         told = _told({}, Part())
-    return {**known, **told, **_snippet(resource), "attachments": tuple(_named(payload)), "problem": problem}
+    return {
+        **known,
+        **told,
+        **_snippet(resource),
+        "attachments": tuple(_named(payload)),
+        "problem": problem,
+    }
 
 
 def _pairs(payload: Mapping[str, Any]) -> list[tuple[str, str]]:
     found = payload.get("headers")
     listed = found if isinstance(found, list) else []
-    return [(str(one.get("name")), str(one.get("value"))) for one in listed if isinstance(one, Mapping)]
+    return [
+        (str(one.get("name")), str(one.get("value"))) for one in listed if isinstance(one, Mapping)
+    ]
 
 
 def _named(payload: Mapping[str, Any]) -> Iterable[Attachment]:
@@ -145,11 +153,17 @@ def _named(payload: Mapping[str, Any]) -> Iterable[Attachment]:
         part = stack.pop()
         seen += 1
         inner, body = part.get("parts"), part.get("body")
-        stack.extend(one for one in reversed(inner if isinstance(inner, list) else []) if isinstance(one, Mapping))
+        stack.extend(
+            one
+            for one in reversed(inner if isinstance(inner, list) else [])
+            if isinstance(one, Mapping)
+        )
         name = one_line(str(part.get("filename") or ""))[:LONGEST_NAME]
         if name or (isinstance(body, Mapping) and body.get("attachmentId") and not inner):
             size = _number(body.get("size") if isinstance(body, Mapping) else 0)
-            yield Attachment(name or NO_NAME, one_line(str(part.get("mimeType") or ""))[:LONGEST_NAME], size)
+            yield Attachment(
+                name or NO_NAME, one_line(str(part.get("mimeType") or ""))[:LONGEST_NAME], size
+            )
 
 
 # -------------------------------------------------------------------------------------------------------- its pieces
@@ -174,7 +188,9 @@ def _known(resource: Mapping[str, Any], size: int) -> dict[str, Any]:
         "gmail_id": id,
         "thread_id": one_line(str(resource.get("threadId") or id)),
         "date": _moment(resource.get("internalDate")),
-        "label_ids": tuple(str(label) for label in labels) if isinstance(labels, list | tuple) else (),
+        "label_ids": tuple(str(label) for label in labels)
+        if isinstance(labels, list | tuple)
+        else (),
         "size": size or _number(resource.get("sizeEstimate")),
     }
 
@@ -201,8 +217,14 @@ def _told(headers: Headers, mail: Part) -> dict[str, Any]:
     hint = parameter(mail, "charset")
     sender = _sender(headers, hint)
     ids = REFERENCE.findall(_first(headers, "message-id"))
-    listed = REFERENCE.findall(" ".join(_first(headers, name) for name in ("references", "in-reply-to")))
-    plain = {name: [words(value) for value in values] for name, values in headers.items() if name not in SENDERS[:3]}
+    listed = REFERENCE.findall(
+        " ".join(_first(headers, name) for name in ("references", "in-reply-to"))
+    )
+    plain = {
+        name: [words(value) for value in values]
+        for name, values in headers.items()
+        if name not in SENDERS[:3]
+    }
     return {
         "sender_name": sender.name,
         "sender_address": sender.address,
@@ -226,13 +248,17 @@ def _first(headers: Headers, name: str, hint: str | None = None) -> str:
 def _sender(headers: Headers, hint: str | None) -> Address:
     """Find who wrote: the first with an address, and From before all others; a name is better than nothing."""
     values = {name: [value[:LONGEST_FROM] for value in headers.get(name, ())] for name in SENDERS}
-    found = {name: [one for value in values[name] for one in addresses(value, hint)] for name in SENDERS}
+    found = {
+        name: [one for value in values[name] for one in addresses(value, hint)] for name in SENDERS
+    }
     with_address = (one for name in SENDERS for one in found[name] if one.address)
     return next(with_address, (found["from"] or [Address("", "")])[0])
 
 
 def _number(value: object) -> int:
-    return int(value) if isinstance(value, int | str) and re.fullmatch(r"\d{1,18}", str(value)) else 0
+    return (
+        int(value) if isinstance(value, int | str) and re.fullmatch(r"\d{1,18}", str(value)) else 0
+    )
 
 
 def _moment(value: object) -> datetime:

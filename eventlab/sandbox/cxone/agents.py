@@ -57,7 +57,9 @@ class AgentSessions:
         routes = APIRouter()
         routes.add_api_route("/agent-sessions", self._start, methods=["POST"])
         routes.add_api_route("/agent-sessions/{session_id}", self._stop, methods=["DELETE"])
-        routes.add_api_route("/agent-sessions/{session_id}/get-next-event", self._next, methods=["GET"])
+        routes.add_api_route(
+            "/agent-sessions/{session_id}/get-next-event", self._next, methods=["GET"]
+        )
         path = "/agent-sessions/{session_id}/interactions/{contact_id}/{action}"
         routes.add_api_route(path, self._act, methods=["POST"])
         routes.add_api_route("/contacts/{contact_id}", self._contact, methods=["GET"])
@@ -96,7 +98,9 @@ class AgentSessions:
         events, found.events = found.events, []
         return JSONResponse({"sessionId": self._named(found), "events": events})
 
-    async def _act(self, request: Request, session_id: str, contact_id: str, action: str) -> Response:
+    async def _act(
+        self, request: Request, session_id: str, contact_id: str, action: str
+    ) -> Response:
         found = self._found(request, session_id)
         if isinstance(found, Response):
             return found
@@ -111,7 +115,9 @@ class AgentSessions:
 
     async def _end(self, request: Request, contact_id: str) -> Response:
         refusal = self._check(request, AGENT)
-        return await self._done(lambda: self._routing.end(contact_id)) if refusal is None else refusal
+        return (
+            await self._done(lambda: self._routing.end(contact_id)) if refusal is None else refusal
+        )
 
     async def _contact(self, request: Request, contact_id: str) -> Response:
         if (refusal := self._check(request, AGENT)) is not None:
@@ -120,9 +126,15 @@ class AgentSessions:
         if contact is None:
             return refuse(404, "No such contact")
         # As in CXone, the work item's own id is not among it: nobody finds a duplicate from here.
-        told: dict[str, Any] = {"contactId": int(contact_id), "stateName": contact.state, "mediaTypeId": 6}
+        told: dict[str, Any] = {
+            "contactId": int(contact_id),
+            "stateName": contact.state,
+            "mediaTypeId": 6,
+        }
         told |= {"pointOfContactName": contact.point.name, "skillName": contact.point.skill}
-        return JSONResponse(told | {"fromAddress": contact.item.sender, "abandoned": contact.abandoned})
+        return JSONResponse(
+            told | {"fromAddress": contact.item.sender, "abandoned": contact.abandoned}
+        )
 
     async def _done(self, action: Callable[[], None]) -> Response:
         try:

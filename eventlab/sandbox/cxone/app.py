@@ -68,7 +68,9 @@ class CXoneStandIn:
         elif auth == "oidc":
             mine |= {"client": known.client, "client_secret": known.client_secret}
         point = next(iter(self.routing.points))
-        return CXoneSettings(**{"auth": auth, "url": url, "point_of_contact": point, **mine, **changed})
+        return CXoneSettings(
+            **{"auth": auth, "url": url, "point_of_contact": point, **mine, **changed}
+        )
 
     def _routes(self) -> FastAPI:
         app = FastAPI(openapi_url=None)
@@ -88,7 +90,9 @@ class CXoneStandIn:
             return refuse(400, "The request is not valid")
         if fields["pointOfContact"] not in self.routing.points:
             return refuse(400, "Point of contact is not valid")
-        payload = fields["workItemPayload"].encode("utf-8", "replace")  # JSON can spell what is no character
+        payload = fields["workItemPayload"].encode(
+            "utf-8", "replace"
+        )  # JSON can spell what is no character
         if len(payload) > LARGEST_PAYLOAD and self.oversize == "reject":
             return refuse(400, "workItemPayload is larger than 50 KB")
         contact_id = str(next(self._contacts))
@@ -101,7 +105,9 @@ class CXoneStandIn:
             sender=fields["from"],
             screen_pop=f"{request.base_url}screen-pop/{contact_id}",
         )
-        self.work_items.append(item)  # whatever its workItemId: CXone does not look if it had that before
+        self.work_items.append(
+            item
+        )  # whatever its workItemId: CXone does not look if it had that before
         self.routing.arrive(item)
         await self._sessions.changed()
         if self.empty_answers:

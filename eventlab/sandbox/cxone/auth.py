@@ -50,7 +50,11 @@ class Issuer:
     def __init__(self, *, seconds: float) -> None:
         self.seconds = seconds
         self.issued = 0
-        self._key, self._numbers, self._lock = secrets.token_bytes(32), itertools.count(1), threading.Lock()
+        self._key, self._numbers, self._lock = (
+            secrets.token_bytes(32),
+            itertools.count(1),
+            threading.Lock(),
+        )
         self._good: dict[str, tuple[float, tuple[str, ...]]] = {}
 
     def issue(self, *scopes: str) -> str:
@@ -59,8 +63,18 @@ class Issuer:
         Example: ``issuer.issue(PATRON, AGENT)``
         """
         now = int(time.time())
-        claims = {"tenantId": TENANT, "icBUId": "4100001", "icClusterId": "C0", "area": "na0", "iat": now}
-        claims |= {"exp": now + int(self.seconds), "jti": str(next(self._numbers)), "scope": " ".join(scopes)}
+        claims = {
+            "tenantId": TENANT,
+            "icBUId": "4100001",
+            "icClusterId": "C0",
+            "area": "na0",
+            "iat": now,
+        }
+        claims |= {
+            "exp": now + int(self.seconds),
+            "jti": str(next(self._numbers)),
+            "scope": " ".join(scopes),
+        }
         token = self._signed(claims)
         with self._lock:
             self.issued += 1
@@ -85,7 +99,9 @@ class Issuer:
             self._good.clear()
 
     def _signed(self, claims: Mapping[str, Any]) -> str:
-        parts = [_encoded(json.dumps(part).encode()) for part in ({"alg": "HS256", "typ": "JWT"}, claims)]
+        parts = [
+            _encoded(json.dumps(part).encode()) for part in ({"alg": "HS256", "typ": "JWT"}, claims)
+        ]
         mark = hmac.new(self._key, ".".join(parts).encode(), hashlib.sha256).digest()
         return ".".join([*parts, _encoded(mark)])
 
@@ -99,7 +115,14 @@ def token_routes(issuer: Issuer, known: Credentials) -> APIRouter:
 
     def granted(*scopes: str, **more: str) -> Response:
         token = issuer.issue(*scopes)
-        return JSONResponse({"access_token": token, "token_type": "bearer", "expires_in": int(issuer.seconds), **more})
+        return JSONResponse(
+            {
+                "access_token": token,
+                "token_type": "bearer",
+                "expires_in": int(issuer.seconds),
+                **more,
+            }
+        )
 
     @routes.post("/incontactauthorizationserver/token")
     async def legacy(request: Request) -> Response:
@@ -108,7 +131,9 @@ def token_routes(issuer: Issuer, known: Credentials) -> APIRouter:
         if _object(await request.body()).get("grant_type") != "client_credentials":
             return _no("unsupported_grant_type", "The stand-in knows client_credentials only")
         # No agent is behind these credentials: the token is good for a patron's calls only.
-        return granted(PATRON, resource_server_base_uri=f"{request.base_url}InContactAPI/", scope=PATRON)
+        return granted(
+            PATRON, resource_server_base_uri=f"{request.base_url}InContactAPI/", scope=PATRON
+        )
 
     @routes.post("/authentication/v1/token/access-key")
     async def access_key(request: Request) -> Response:
@@ -121,7 +146,10 @@ def token_routes(issuer: Issuer, known: Credentials) -> APIRouter:
     async def oidc(request: Request) -> Response:
         if not _is_basic(request, known.client, known.client_secret):
             return _no("invalid_client", "Client authentication failed", 401)
-        form = {name: values[0] for name, values in parse_qs((await request.body()).decode("utf-8", "replace")).items()}
+        form = {
+            name: values[0]
+            for name, values in parse_qs((await request.body()).decode("utf-8", "replace")).items()
+        }
         if form.get("grant_type") != "password":
             return _no("unsupported_grant_type", "The stand-in knows the password grant only")
         if (form.get("username"), form.get("password")) != (known.key, known.secret):
@@ -139,8 +167,15 @@ def token_routes(issuer: Issuer, known: Credentials) -> APIRouter:
         if tenantId != TENANT:
             return _no("not_found", "There is no such tenant", 404)
         base = str(request.base_url).rstrip("/")
-        where = {"api_endpoint": base, "auth_endpoint": base, "ui_endpoint": base, "tenantId": tenantId}
-        return JSONResponse({"private": False, "area": "na0", "cluster": "c0", "domain": "example.com", **where})
+        where = {
+            "api_endpoint": base,
+            "auth_endpoint": base,
+            "ui_endpoint": base,
+            "tenantId": tenantId,
+        }
+        return JSONResponse(
+            {"private": False, "area": "na0", "cluster": "c0", "domain": "example.com", **where}
+        )
 
     return routes
 

@@ -23,7 +23,10 @@ class Step:
 #: The strategy of the original's picture. It is data, that a page can show and a test can change.
 STRATEGY: Final = (
     Step("Begin", "the work item comes in at its point of contact"),
-    Step("Reqagent", "an agent with the skill is requested; until there is one, it stands in the skill's queue"),
+    Step(
+        "Reqagent",
+        "an agent with the skill is requested; until there is one, it stands in the skill's queue",
+    ),
     Step("Wait", "it waits there; without this step it would be abandoned at once"),
     Step("OnAnswer", "an agent accepts: the screen pop opens the mail's page"),
     Step("End", "the agent is done with it"),
@@ -158,7 +161,9 @@ class Routing:
         self._tell(session, contact, status="Disconnected")
         session.contact = None
         self._queue.append(contact)
-        self.sessions.append(self.sessions.pop(self.sessions.index(session)))  # the others are asked first
+        self.sessions.append(
+            self.sessions.pop(self.sessions.index(session))
+        )  # the others are asked first
         self._offer()
 
     def end(self, contact_id: str, session: Session | None = None) -> None:
@@ -215,7 +220,9 @@ class Routing:
                 "WorkItemType": item.type,
                 "AgentId": session.agent,
                 "SkillId": contact.point.skill,
-                "StartTimeUTC": contact.start.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+                "StartTimeUTC": contact.start.isoformat(timespec="milliseconds").replace(
+                    "+00:00", "Z"
+                ),
                 "LastStateChangeTimeUTC": now,
                 # Popped by OnAnswer: until an agent has accepted, there is none.
                 "ScreenPopUrl": item.screen_pop if "OnAnswer" in contact.passed else "",

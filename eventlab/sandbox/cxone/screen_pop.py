@@ -35,7 +35,24 @@ HEADERS: Final[Mapping[str, str]] = {
 LONGEST_HTML: Final = 64 * 1024  # characters; nests of tags take a time that grows with its square
 TAGS: Final = {
     *("p", "br", "hr", "div", "span", "pre", "blockquote", "h1", "h2", "h3", "h4", "h5", "h6"),
-    *("ul", "ol", "li", "dl", "dt", "dd", "b", "strong", "i", "em", "u", "s", "small", "sub", "sup", "code"),
+    *(
+        "ul",
+        "ol",
+        "li",
+        "dl",
+        "dt",
+        "dd",
+        "b",
+        "strong",
+        "i",
+        "em",
+        "u",
+        "s",
+        "small",
+        "sub",
+        "sup",
+        "code",
+    ),
     *("table", "caption", "thead", "tbody", "tfoot", "tr", "th", "td"),
 }
 #: Gone with all that is in them; of any other tag the words are kept.
@@ -65,7 +82,9 @@ def screen_pop(item: WorkItem, markup: str | None = None) -> str:
     """
     facts = {"From": item.sender, "Type": item.type, "Point of contact": item.point_of_contact}
     facts |= {"Work item": item.work_item_id, "Contact": item.contact_id}
-    rows = "".join(f"<tr><th>{name}</th><td>{_escaped(value)}</td></tr>" for name, value in facts.items())
+    rows = "".join(
+        f"<tr><th>{name}</th><td>{_escaped(value)}</td></tr>" for name, value in facts.items()
+    )
     return (
         "<!doctype html><html lang=en><head><meta charset=utf-8>"
         f'<meta http-equiv="Content-Security-Policy" content="{html.escape(POLICY)}">'

@@ -58,7 +58,9 @@ class GmailSandbox:
         add_batch(app, self.faults, check)
         self.app = FaultyApp(app, self.faults)
 
-    def deliver(self, raw: bytes, *, labels: Iterable[str] = ("INBOX", "UNREAD"), **more: Any) -> str:
+    def deliver(
+        self, raw: bytes, *, labels: Iterable[str] = ("INBOX", "UNREAD"), **more: Any
+    ) -> str:
         """Let a mail come in, and give its id; ``more`` as in ``Mailbox.deliver``.
 
         Example: ``stand_in.deliver(b"Subject: hello\\r\\n\\r\\nhello")``

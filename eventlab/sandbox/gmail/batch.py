@@ -59,7 +59,10 @@ def add_batch(app: FastAPI, faults: Faults, check: Callable[[Request], None]) ->
         answers = [(part, await _served(app, faults, part, outer)) for part in reversed(parts)]
         boundary = f"batch_{secrets.token_urlsafe(16)}"
         body = b"".join(_written(boundary, part, answer) for part, answer in answers)
-        return Response(body + f"--{boundary}--\r\n".encode(), media_type=f"multipart/mixed; boundary={boundary}")
+        return Response(
+            body + f"--{boundary}--\r\n".encode(),
+            media_type=f"multipart/mixed; boundary={boundary}",
+        )
 
     app.post("/batch", response_class=Response)(batch)
     app.post("/batch/gmail/v1", response_class=Response)(batch)
@@ -71,13 +74,24 @@ def read_parts(content_type: str, body: bytes) -> list[Part]:
     >>> read_parts("multipart/mixed; boundary=x", b"--x--")
     []
     """
-    whole = message_from_bytes(f"Content-Type: {content_type}\r\n\r\n".encode() + body, policy=policy.compat32)
+    whole = message_from_bytes(
+        f"Content-Type: {content_type}\r\n\r\n".encode() + body, policy=policy.compat32
+    )
     if whole.get_content_maintype() != "multipart":
-        raise GoogleError(400, message="Failed to parse batch request, error: 0 items. Received batch body: (0) bytes")
+        raise GoogleError(
+            400,
+            message="Failed to parse batch request, error: 0 items. Received batch body: (0) bytes",
+        )
     found = whole.get_payload()
-    parts = [_read(part) for part in found if isinstance(part, Message)] if isinstance(found, list) else []
+    parts = (
+        [_read(part) for part in found if isinstance(part, Message)]
+        if isinstance(found, list)
+        else []
+    )
     if len(parts) > MAX_PARTS:
-        raise GoogleError(429, message=f"The batch request has {len(parts)} calls: the limit is {MAX_PARTS}")
+        raise GoogleError(
+            429, message=f"The batch request has {len(parts)} calls: the limit is {MAX_PARTS}"
+        )
     return parts
 
 
@@ -86,12 +100,18 @@ def _read(part: Message) -> Part:
     line, _, rest = (text if isinstance(text, str) else "").partition("\n")
     words = line.split()
     content_id = str(part["Content-ID"] or "")
-    if part.get_content_type() != "application/http" or len(words) < 2 or not content_id.startswith("<"):
+    if (
+        part.get_content_type() != "application/http"
+        or len(words) < 2
+        or not content_id.startswith("<")
+    ):
         raise GoogleError(400, message="Failed to parse a part of the batch request")
     inner = message_from_bytes(rest.encode("utf-8", "surrogateescape"), policy=policy.compat32)
     body = inner.get_payload(decode=False)
     headers = tuple((name.lower(), str(value)) for name, value in inner.items())
-    return Part(content_id, words[0], words[1], headers, body.encode() if isinstance(body, str) else b"")
+    return Part(
+        content_id, words[0], words[1], headers, body.encode() if isinstance(body, str) else b""
+    )
 
 
 def _written(boundary: str, part: Part, answer: PartAnswer) -> bytes:
@@ -123,7 +143,9 @@ def _faulty(fault: Fault) -> PartAnswer:
     """Answer with a fault; a part has no connection of its own that could be cut: 503 stands for that."""
     status = fault.status or 503
     body = JSONResponse(error_body(status) if fault.body is None else fault.body).body
-    return PartAnswer(status, (("Content-Type", "application/json; charset=UTF-8"), *fault.headers), bytes(body))
+    return PartAnswer(
+        status, (("Content-Type", "application/json; charset=UTF-8"), *fault.headers), bytes(body)
+    )
 
 
 async def _called(app: App, part: Part, outer: str | None) -> PartAnswer:
@@ -142,7 +164,9 @@ async def _called(app: App, part: Part, outer: str | None) -> PartAnswer:
         "raw_path": parts.path.encode(),
         "query_string": parts.query.encode(),
         "root_path": "",
-        "headers": [(name.encode("latin-1"), value.encode("latin-1")) for name, value in given.items()],
+        "headers": [
+            (name.encode("latin-1"), value.encode("latin-1")) for name, value in given.items()
+        ],
         "client": None,
         "server": ("gmail.googleapis.com", 443),
     }
@@ -155,5 +179,9 @@ async def _called(app: App, part: Part, outer: str | None) -> PartAnswer:
         sent.append(message)
 
     await app(scope, receive, send)
-    headers = tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in sent[0]["headers"])
-    return PartAnswer(sent[0]["status"], headers, b"".join(message.get("body", b"") for message in sent[1:]))
+    headers = tuple(
+        (name.decode("latin-1"), value.decode("latin-1")) for name, value in sent[0]["headers"]
+    )
+    return PartAnswer(
+        sent[0]["status"], headers, b"".join(message.get("body", b"") for message in sent[1:])
+    )

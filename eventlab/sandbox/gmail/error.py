@@ -51,7 +51,11 @@ def error_body(code: int, reason: str | None = None, message: str | None = None)
     usual, status = STATUSES.get(code, ("backendError", "UNKNOWN"))
     reason = reason or usual
     message = message or MESSAGES.get(reason, "Error")
-    one = {"message": message, "domain": "usageLimits" if code in (403, 429) else "global", "reason": reason}
+    one = {
+        "message": message,
+        "domain": "usageLimits" if code in (403, 429) else "global",
+        "reason": reason,
+    }
     return {"error": {"code": code, "message": message, "errors": [one], "status": status}}
 
 
@@ -69,7 +73,14 @@ def gmail_fault(
     >>> stand_in.faults.order(gmail_fault("GET /gmail/v1/users/me/messages/", 429, times=5, retry_after=1))
     """
     headers = () if retry_after is None else (("Retry-After", str(retry_after)),)
-    return Fault(on=on, times=times, skip=skip, status=status, body=error_body(status, reason), headers=headers)
+    return Fault(
+        on=on,
+        times=times,
+        skip=skip,
+        status=status,
+        body=error_body(status, reason),
+        headers=headers,
+    )
 
 
 def answer_error(_request: Request, error: Exception) -> Response:
@@ -78,5 +89,9 @@ def answer_error(_request: Request, error: Exception) -> Response:
     Example: ``app.add_exception_handler(GoogleError, answer_error)``
     """
     assert isinstance(error, GoogleError)
-    headers = {"WWW-Authenticate": 'Bearer realm="https://accounts.google.com/"'} if error.code == 401 else None
+    headers = (
+        {"WWW-Authenticate": 'Bearer realm="https://accounts.google.com/"'}
+        if error.code == 401
+        else None
+    )
     return JSONResponse(error.body, error.code, headers)

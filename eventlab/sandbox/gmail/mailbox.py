@@ -10,7 +10,17 @@ from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
 from eventlab.sandbox.gmail.error import GoogleError
 
-SYSTEM_LABELS: Final = ("INBOX", "SENT", "DRAFT", "SPAM", "TRASH", "UNREAD", "STARRED", "IMPORTANT", "CHAT")
+SYSTEM_LABELS: Final = (
+    "INBOX",
+    "SENT",
+    "DRAFT",
+    "SPAM",
+    "TRASH",
+    "UNREAD",
+    "STARRED",
+    "IMPORTANT",
+    "CHAT",
+)
 HIDDEN: Final = {"SPAM", "TRASH"}
 FIRST_ID: Final = 0x18F0000000000000
 FIRST_MOMENT: Final = 1_767_225_600_000  # 2026-01-01, in milliseconds
@@ -82,7 +92,9 @@ class Mailbox:
         id = id or f"{FIRST_ID + self._count:016x}"
         if id in self._mails:
             raise ValueError(f"there is a mail {id} already")
-        moment = FIRST_MOMENT + self._count * A_MINUTE if internal_date_ms is None else internal_date_ms
+        moment = (
+            FIRST_MOMENT + self._count * A_MINUTE if internal_date_ms is None else internal_date_ms
+        )
         mail = Stored(id, thread_id or id, raw, self._known(labels), moment, self._next())
         self._mails[id] = mail
         self._changes.append(Change(mail.history_id, "messageAdded", mail))
@@ -119,12 +131,16 @@ class Mailbox:
         found = [
             mail
             for mail in self._mails.values()
-            if wanted <= set(mail.label_ids) and not hidden & set(mail.label_ids) and len(mail.raw) > larger
+            if wanted <= set(mail.label_ids)
+            and not hidden & set(mail.label_ids)
+            and len(mail.raw) > larger
         ]
         return sorted(found, key=lambda mail: (mail.internal_date_ms, mail.id), reverse=True)
 
     @_locked
-    def modify(self, ids: Iterable[str], add: Iterable[str] = (), remove: Iterable[str] = ()) -> list[Stored]:
+    def modify(
+        self, ids: Iterable[str], add: Iterable[str] = (), remove: Iterable[str] = ()
+    ) -> list[Stored]:
         """Change the labels of mails; 400 for an unknown label, 404 for an unknown mail.
 
         Example: ``mailbox.modify(["18f0000000000001"], remove=["UNREAD"])``
@@ -144,7 +160,9 @@ class Mailbox:
         return changed
 
     @_locked
-    def history(self, since: int, kinds: Iterable[str] = (), label: str | None = None) -> list[Change]:
+    def history(
+        self, since: int, kinds: Iterable[str] = (), label: str | None = None
+    ) -> list[Change]:
         """Give what happened after a history id, oldest first; 404 if that is too long ago.
 
         Example: ``mailbox.history(1000, ["messageAdded"], "INBOX")``
@@ -157,7 +175,10 @@ class Mailbox:
             for change in self._changes
             if change.history_id > since
             and (not wanted or change.kind in wanted)
-            and (label is None or label in self._mails.get(change.message.id, change.message).label_ids)
+            and (
+                label is None
+                or label in self._mails.get(change.message.id, change.message).label_ids
+            )
         ]
 
     @_locked
@@ -203,8 +224,17 @@ class Mailbox:
         }
 
     def _label(self, id: str) -> dict[str, Any]:
-        shown = {} if id in SYSTEM_LABELS else {"messageListVisibility": "show", "labelListVisibility": "labelShow"}
-        return {"id": id, "name": self._labels[id], "type": "system" if id in SYSTEM_LABELS else "user", **shown}
+        shown = (
+            {}
+            if id in SYSTEM_LABELS
+            else {"messageListVisibility": "show", "labelListVisibility": "labelShow"}
+        )
+        return {
+            "id": id,
+            "name": self._labels[id],
+            "type": "system" if id in SYSTEM_LABELS else "user",
+            **shown,
+        }
 
     def _known(self, labels: Iterable[str]) -> tuple[str, ...]:
         given = tuple(dict.fromkeys(labels))

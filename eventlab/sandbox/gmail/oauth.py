@@ -59,7 +59,12 @@ class Tokens:
     """
 
     def __init__(self, client_id: str, client_secret: str, *, seconds: float, word: str) -> None:
-        self.client_id, self.client_secret, self.seconds, self.word = client_id, client_secret, seconds, word
+        self.client_id, self.client_secret, self.seconds, self.word = (
+            client_id,
+            client_secret,
+            seconds,
+            word,
+        )
         self.refreshed = 0
         self._lock = threading.Lock()
         self._codes: dict[str, Code] = {}
@@ -67,7 +72,9 @@ class Tokens:
         self._refresh: dict[str, Grant] = {}
         self._grants = 0
 
-    def code(self, scopes: tuple[str, ...], redirect_uri: str, challenge: str | None, *, offline: bool) -> str:
+    def code(
+        self, scopes: tuple[str, ...], redirect_uri: str, challenge: str | None, *, offline: bool
+    ) -> str:
         """Give a code for what a person agreed to.
 
         Example: ``tokens.code((READONLY,), "http://127.0.0.1:8080/", None, offline=True)``
@@ -118,7 +125,9 @@ class Tokens:
         """
         with self._lock:
             found = self._access.get(access_token)
-            return found.grant.scopes if found is not None and found.ends > time.monotonic() else None
+            return (
+                found.grant.scopes if found is not None and found.ends > time.monotonic() else None
+            )
 
     def expire(self) -> None:
         """Let all access tokens end now; refresh tokens stay good.
@@ -126,7 +135,9 @@ class Tokens:
         Example: ``tokens.expire()``
         """
         with self._lock:
-            self._access = {token: replace(access, ends=0) for token, access in self._access.items()}
+            self._access = {
+                token: replace(access, ends=0) for token, access in self._access.items()
+            }
 
     def revoke(self) -> None:
         """Take back all consent.
@@ -202,7 +213,9 @@ class Pages:
 
     async def token(self, request: Request) -> Response:
         """Give tokens for a code or for a refresh token."""
-        form = {name: values[0] for name, values in parse_qs((await request.body()).decode()).items()}
+        form = {
+            name: values[0] for name, values in parse_qs((await request.body()).decode()).items()
+        }
         if not self._is_client(request.headers.get("authorization", ""), form):
             return _refused(401, "invalid_client", "The OAuth client was not found.")
         kind = form.get("grant_type")
@@ -240,7 +253,9 @@ class Pages:
             found = {"code": code, "scope": " ".join(scopes)}
         else:
             found = {"error": "access_denied"}
-        return RedirectResponse(f"{uri}?{urlencode({'state': asked.get('state', ''), **found})}", 302)
+        return RedirectResponse(
+            f"{uri}?{urlencode({'state': asked.get('state', ''), **found})}", 302
+        )
 
     def _is_client(self, authorization: str, form: dict[str, str]) -> bool:
         id, secret = form.get("client_id", ""), form.get("client_secret", "")

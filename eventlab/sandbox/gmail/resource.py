@@ -29,12 +29,21 @@ def resource(mail: Stored, format: str, metadata_headers: Sequence[str] = ()) ->
     if format not in FORMATS:
         raise GoogleError(400, message=f"Invalid value for format: {format}")
     try:
-        return _shown(mail, message_from_bytes(mail.raw, policy=policy.compat32), format, metadata_headers)
+        return _shown(
+            mail, message_from_bytes(mail.raw, policy=policy.compat32), format, metadata_headers
+        )
     except RecursionError:  # mails in mails, a thousand deep: shown without what is in them
-        return _shown(mail, BytesHeaderParser(policy=policy.compat32).parsebytes(mail.raw), format, metadata_headers)
+        return _shown(
+            mail,
+            BytesHeaderParser(policy=policy.compat32).parsebytes(mail.raw),
+            format,
+            metadata_headers,
+        )
 
 
-def _shown(mail: Stored, parsed: Message, format: str, metadata_headers: Sequence[str]) -> dict[str, Any]:
+def _shown(
+    mail: Stored, parsed: Message, format: str, metadata_headers: Sequence[str]
+) -> dict[str, Any]:
     answer = {
         "id": mail.id,
         "threadId": mail.thread_id,

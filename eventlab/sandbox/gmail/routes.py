@@ -89,14 +89,18 @@ class Routes:
         """users.messages.get"""
         self.allow(request)
         query = request.query_params
-        shown = resource(self._mailbox.get(id), query.get("format", "full"), query.getlist("metadataHeaders"))
+        shown = resource(
+            self._mailbox.get(id), query.get("format", "full"), query.getlist("metadataHeaders")
+        )
         return cut(shown, query.get("fields"))
 
     async def modify(self, request: Request, id: str) -> Any:
         """users.messages.modify"""
         self.allow(request, modify=True)
         body = await _body(request)
-        [mail] = self._mailbox.modify([id], body.get("addLabelIds", ()), body.get("removeLabelIds", ()))
+        [mail] = self._mailbox.modify(
+            [id], body.get("addLabelIds", ()), body.get("removeLabelIds", ())
+        )
         return {**_short(mail), "labelIds": list(mail.label_ids)}
 
     async def batch_modify(self, request: Request) -> Response:
@@ -121,7 +125,9 @@ class Routes:
         after = query.get("pageToken")
         with self._mailbox.lock:
             newest = self._mailbox.profile()["historyId"]
-            changes = self._mailbox.history(int(since), query.getlist("historyTypes"), query.get("labelId"))
+            changes = self._mailbox.history(
+                int(since), query.getlist("historyTypes"), query.get("labelId")
+            )
         if after is not None:
             changes = [change for change in changes if change.history_id > int(after)]
         page = changes[: _page_size(request)]
@@ -184,7 +190,13 @@ def _short(mail: Stored) -> dict[str, Any]:
 
 
 def _record(change: Change) -> dict[str, Any]:
-    shown: dict[str, Any] = {"message": {**_short(change.message), "labelIds": list(change.message.label_ids)}}
+    shown: dict[str, Any] = {
+        "message": {**_short(change.message), "labelIds": list(change.message.label_ids)}
+    }
     if change.label_ids:
         shown["labelIds"] = list(change.label_ids)
-    return {"id": str(change.history_id), "messages": [_short(change.message)], RECORDED[change.kind]: [shown]}
+    return {
+        "id": str(change.history_id),
+        "messages": [_short(change.message)],
+        RECORDED[change.kind]: [shown],
+    }

@@ -63,9 +63,13 @@ class Served:
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         return requests.get(self.url + path, headers=named, timeout=30)
 
-    def raw(self, method: str, path: str, body: bytes | None = None, **headers: str) -> tuple[int, dict[str, Any]]:
+    def raw(
+        self, method: str, path: str, body: bytes | None = None, **headers: str
+    ) -> tuple[int, dict[str, Any]]:
         """A path and a body that no client library has touched."""
-        with contextlib.closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)) as connection:
+        with contextlib.closing(
+            http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        ) as connection:
             connection.request(method, path, body, JSON | headers)
             response = connection.getresponse()
             return response.status, json.loads(response.read())
@@ -158,7 +162,11 @@ def service(redis_client: redis.Redis, category: str) -> AccountService:
 
 def everything(store: EventStore) -> dict[object, object]:
     """What Redis holds, to the byte, but for the claims: they are no event, and end by themselves."""
-    keys = [key for key in store.redis.scan_iter(count=1000) if "/claim:" not in key and "/once:" not in key]
+    keys = [
+        key
+        for key in store.redis.scan_iter(count=1000)
+        if "/claim:" not in key and "/once:" not in key
+    ]
     with redis.Redis(connection_pool=redis.ConnectionPool(**raw_connection(store))) as client:
         return {key: client.dump(key) for key in keys}
 
@@ -207,24 +215,39 @@ def test_what_the_bank_refuses(api: Served) -> None:
     again = api.post("/accounts", {"id": id})
     assert (again.status_code, message(again)) == (400, f"id: account '{id}' exists already")
     less = api.post(f"/accounts/{id}/withdrawals", {"amount": 6})
-    assert (less.status_code, message(less)) == (400, f"amount: account '{id}' holds 5, which is less than 6")
+    assert (less.status_code, message(less)) == (
+        400,
+        f"amount: account '{id}' holds 5, which is less than 6",
+    )
     more = api.post(f"/accounts/{id}/deposits", {"amount": 2**53})
     assert more.status_code == 400
     assert message(more).startswith("amount: ")
     assert api.store.version(id) == 2
 
 
-@pytest.mark.parametrize("path", ["", "/deposits", "/withdrawals", "/events", "?version=1", "?at=2030-01-01T00:00:00Z"])
+@pytest.mark.parametrize(
+    "path", ["", "/deposits", "/withdrawals", "/events", "?version=1", "?at=2030-01-01T00:00:00Z"]
+)
 def test_an_unknown_account_is_404_on_every_route(api: Served, path: str) -> None:
     url = f"/accounts/nobody{path}"
-    answer = api.post(url, {"amount": 1}, If_Match='"1"') if path[1:] in ("deposits", "withdrawals") else api.get(url)
-    assert (answer.status_code, message(answer)) == (404, "account 'nobody' does not exist: create it first")
+    answer = (
+        api.post(url, {"amount": 1}, If_Match='"1"')
+        if path[1:] in ("deposits", "withdrawals")
+        else api.get(url)
+    )
+    assert (answer.status_code, message(answer)) == (
+        404,
+        "account 'nobody' does not exist: create it first",
+    )
 
 
 @pytest.mark.parametrize(
-    ("method", "path", "code"), [("GET", "/", 404), ("GET", "/accounts/", 404), ("PUT", "/accounts", 405)]
+    ("method", "path", "code"),
+    [("GET", "/", 404), ("GET", "/accounts/", 404), ("PUT", "/accounts", 405)],
 )
-def test_what_is_not_there_is_said_in_the_same_form(api: Served, method: str, path: str, code: int) -> None:
+def test_what_is_not_there_is_said_in_the_same_form(
+    api: Served, method: str, path: str, code: int
+) -> None:
     answer = requests.request(method, api.url + path, timeout=30, allow_redirects=False)
     assert answer.status_code == code
     assert message(answer)
@@ -240,7 +263,9 @@ class OriginalProjector:
 
     def run(self) -> None:
         """Read, update, acknowledge, until nothing is left."""
-        while batch := self._client.xreadgroup("accountStreamGroup", "accountProjector", {self._stream: ">"}, count=7):
+        while batch := self._client.xreadgroup(
+            "accountStreamGroup", "accountProjector", {self._stream: ">"}, count=7
+        ):
             for position, fields in batch[0][1]:
                 name, text = next(iter(fields.items()))
                 assert name == b"event"
@@ -250,8 +275,14 @@ class OriginalProjector:
 
     def _update(self, event: dict[str, Any]) -> None:
         sign = {"create": 0, "deposit": 1, "withdraw": -1}[event["type"]]
-        known = {"_id": event["id"], "timestamps": {"$not": {"$elemMatch": {"$eq": event["timestamp"]}}}}
-        change = {"$inc": {"funds": sign * event.get("amount", 0)}, "$addToSet": {"timestamps": event["timestamp"]}}
+        known = {
+            "_id": event["id"],
+            "timestamps": {"$not": {"$elemMatch": {"$eq": event["timestamp"]}}},
+        }
+        change = {
+            "$inc": {"funds": sign * event.get("amount", 0)},
+            "$addToSet": {"timestamps": event["timestamp"]},
+        }
         try:
             self._documents.update_one(known, change, upsert=True)
         except DuplicateKeyError:
@@ -271,7 +302,11 @@ def test_the_original_s_projector_builds_the_same_funds(
         OriginalProjector(redis_client, category, documents).run()
         found = {one["_id"]: (one["funds"], len(one["timestamps"])) for one in documents.find()}
         assert found == {"JohnDoe": (0, 3), "Jane": (9, 4), "Jo": (0, 1)}
-        assert {id: api.get(f"/accounts/{id}").json()["funds"] for id in found} == {"JohnDoe": 0, "Jane": 9, "Jo": 0}
+        assert {id: api.get(f"/accounts/{id}").json()["funds"] for id in found} == {
+            "JohnDoe": 0,
+            "Jane": 9,
+            "Jo": 0,
+        }
 
 
 # ----------------------------------------------------------------- in the past
@@ -282,15 +317,24 @@ def test_an_account_as_it_was(api: Served) -> None:
     time.sleep(0.002)  # a position counts in milliseconds
     api.post(f"/accounts/{id}/withdrawals", {"amount": 30})
     created, deposited, withdrawn = api.store.read(id)
-    assert [api.get(f"/accounts/{id}?version={version}").json()["funds"] for version in (1, 2, 3)] == [0, 100, 70]
+    assert [
+        api.get(f"/accounts/{id}?version={version}").json()["funds"] for version in (1, 2, 3)
+    ] == [0, 100, 70]
     assert api.get(f"/accounts/{id}?version=2").headers["ETag"] == '"2"'
-    for moment, funds in ((deposited.time, 100), (withdrawn.time, 70), (withdrawn.time + timedelta(days=1), 70)):
+    for moment, funds in (
+        (deposited.time, 100),
+        (withdrawn.time, 70),
+        (withdrawn.time + timedelta(days=1), 70),
+    ):
         at = quote(moment.isoformat())
         assert api.get(f"/accounts/{id}?at={at}").json()["funds"] == funds
     early = api.get(f"/accounts/{id}?at={quote((created.time - timedelta(seconds=1)).isoformat())}")
     assert early.status_code == 404
     late = api.get(f"/accounts/{id}?version=4")
-    assert (late.status_code, message(late)) == (404, f"version: account '{id}' is at 3, 4 is yet to come")
+    assert (late.status_code, message(late)) == (
+        404,
+        f"version: account '{id}' is at 3, 4 is yet to come",
+    )
 
 
 @pytest.mark.parametrize(
@@ -315,7 +359,9 @@ def test_a_time_that_is_none_is_refused_by_name(api: Served, query: str, field: 
     assert message(answer).startswith(f"{field}: ")
 
 
-@pytest.mark.parametrize("at", ["0001-01-01T00:00:00%2B14:00", "9999-12-31T23:59:59-14:00", "2026-W01-1T00Z"])
+@pytest.mark.parametrize(
+    "at", ["0001-01-01T00:00:00%2B14:00", "9999-12-31T23:59:59-14:00", "2026-W01-1T00Z"]
+)
 def test_a_time_at_the_edge_is_no_fault(api: Served, at: str) -> None:
     assert api.get(f"/accounts/{api.opened()}?at={at}").status_code in (200, 404)
 
@@ -341,8 +387,17 @@ def test_the_events_of_an_account_page_by_page(api: Served) -> None:
         "data": {"amount": 6},
         "meta": {"correlation_id": "c6"},
     }
-    assert api.get(f"/accounts/{id}/events?after=7").json() == {"id": id, "events": [], "next": None}
-    for query, field in (("limit=0", "limit"), ("limit=1001", "limit"), ("after=-1", "after"), ("after=a", "after")):
+    assert api.get(f"/accounts/{id}/events?after=7").json() == {
+        "id": id,
+        "events": [],
+        "next": None,
+    }
+    for query, field in (
+        ("limit=0", "limit"),
+        ("limit=1001", "limit"),
+        ("after=-1", "after"),
+        ("after=a", "after"),
+    ):
         refused = api.get(f"/accounts/{id}/events?{query}")
         assert refused.status_code == 400
         assert message(refused).startswith(f"{field}: ")
@@ -360,14 +415,18 @@ def all_pages(url: str, sort: str) -> list[dict[str, Any]]:
         query["after"] = page["next"]
 
 
-def test_all_accounts_come_from_the_view_sorted_and_paged(lab: Lab, service: AccountService, category: str) -> None:
+def test_all_accounts_come_from_the_view_sorted_and_paged(
+    lab: Lab, service: AccountService, category: str
+) -> None:
     for number, funds in enumerate([30, 10, 20, 10, 10, 0, 30]):
         service.create(f"a{number}")
         if funds:
             service.deposit(f"a{number}", funds)
     with in_a_thread(create_app(service, lab.mongo[category])) as url:
         assert all_pages(url, "id") == []
-        with Projector(EventStore(lab.redis, category), lab.mongo, AccountView(category)) as projector:
+        with Projector(
+            EventStore(lab.redis, category), lab.mongo, AccountView(category)
+        ) as projector:
             projector.catch_up()
         by_id = [vars(service.fetch(f"a{number}")) for number in range(7)]
         by_funds = sorted(by_id, key=lambda account: (account["funds"], account["id"]))
@@ -378,7 +437,9 @@ def test_all_accounts_come_from_the_view_sorted_and_paged(lab: Lab, service: Acc
         assert (other.status_code, message(other)[:7]) == (400, "after: ")
 
 
-@pytest.mark.parametrize("query", ["sort=name", "after=x", "after=%FF", "after=W10", "limit=0", "after="])
+@pytest.mark.parametrize(
+    "query", ["sort=name", "after=x", "after=%FF", "after=W10", "limit=0", "after="]
+)
 def test_a_page_that_is_none_is_refused_by_name(api: Served, query: str) -> None:
     answer = api.get(f"/accounts?{query}")
     assert answer.status_code == 400
@@ -389,7 +450,10 @@ def test_without_a_view_there_is_no_list(service: AccountService) -> None:
     with in_a_thread(create_app(service)) as url:
         assert requests.get(f"{url}/accounts", timeout=30).status_code == 405
         assert requests.get(f"{url}/readyz", timeout=30).status_code == 200
-        assert "get" not in requests.get(f"{url}/openapi.json", timeout=30).json()["paths"]["/accounts"]
+        assert (
+            "get"
+            not in requests.get(f"{url}/openapi.json", timeout=30).json()["paths"]["/accounts"]
+        )
 
 
 # ------------------------------------------------------------- ETag, If-Match
@@ -403,14 +467,22 @@ def test_if_match_lets_through_what_the_client_has_seen(api: Served) -> None:
     assert (done.status_code, done.headers["ETag"]) == (200, '"3"')
     for stale in (etag, '"1", "2"', '"4"', 'W/"3"', '"x"', '"03"', '""'):
         refused = api.post(f"/accounts/{id}/withdrawals", {"amount": 1}, If_Match=stale)
-        assert (refused.status_code, refused.headers["ETag"], refused.json()["version"]) == (412, '"3"', 3), stale
+        assert (refused.status_code, refused.headers["ETag"], refused.json()["version"]) == (
+            412,
+            '"3"',
+            3,
+        ), stale
         assert "version 3" in message(refused)
     assert api.store.version(id) == 3
     for fresh in ('"3"', '"1", "4"', "*", '"9" ,,W/"1", "6"'):
-        assert api.post(f"/accounts/{id}/deposits", {"amount": 1}, If_Match=fresh).status_code == 200, fresh
+        assert (
+            api.post(f"/accounts/{id}/deposits", {"amount": 1}, If_Match=fresh).status_code == 200
+        ), fresh
 
 
-@pytest.mark.parametrize("tag", ["3", "", '"3', '"3" "4"', "*, *", '*, "3"', "W/3", '"a"b"', 'w/"3"'])
+@pytest.mark.parametrize(
+    "tag", ["3", "", '"3', '"3" "4"', "*, *", '*, "3"', "W/3", '"a"b"', 'w/"3"']
+)
 def test_an_if_match_that_is_none_is_refused(api: Served, tag: str) -> None:
     answer = api.post(f"/accounts/{api.opened()}/deposits", {"amount": 1}, If_Match=tag)
     assert answer.status_code == 400
@@ -425,7 +497,9 @@ def test_if_match_may_come_in_several_lines() -> None:
 def test_of_two_writers_with_one_etag_one_wins(api: Served) -> None:
     id = api.opened(10)
     with ThreadPoolExecutor(8) as pool:
-        send = lambda _: api.post(f"/accounts/{id}/deposits", {"amount": 1}, If_Match='"2"').status_code  # noqa: E731
+        send = lambda _: (
+            api.post(f"/accounts/{id}/deposits", {"amount": 1}, If_Match='"2"').status_code
+        )  # noqa: E731
         codes = sorted(pool.map(send, range(8)))
     assert codes == [200, *[412] * 7]
     assert api.store.version(id) == 3
@@ -438,7 +512,9 @@ class Contended(EventStore):
         raise VersionConflict(id, options["expected"], 7)
 
 
-def test_a_conflict_that_outlasts_the_retries_is_409_with_the_version(service: AccountService, category: str) -> None:
+def test_a_conflict_that_outlasts_the_retries_is_409_with_the_version(
+    service: AccountService, category: str
+) -> None:
     service.create("a")
     contended = AccountService(Contended(service.accounts.store.redis, category))
     with in_a_thread(create_app(contended)) as url:
@@ -465,8 +541,15 @@ def test_a_repeat_gets_the_first_answer_when_it_would_be_refused_by_now(api: Ser
     def walk() -> list[requests.Response]:
         return [
             api.post("/accounts", {"id": id}, Idempotency_Key=keys[0]),
-            api.post(f"/accounts/{id}/deposits", {"amount": 100}, Idempotency_Key=keys[1], If_Match='"1"'),
-            api.post(f"/accounts/{id}/withdrawals", {"amount": 100}, Idempotency_Key=keys[2], If_Match='"2"'),
+            api.post(
+                f"/accounts/{id}/deposits", {"amount": 100}, Idempotency_Key=keys[1], If_Match='"1"'
+            ),
+            api.post(
+                f"/accounts/{id}/withdrawals",
+                {"amount": 100},
+                Idempotency_Key=keys[2],
+                If_Match='"2"',
+            ),
         ]
 
     first = walk()
@@ -477,16 +560,25 @@ def test_a_repeat_gets_the_first_answer_when_it_would_be_refused_by_now(api: Ser
     assert api.store.version(id) == 3
 
 
-def test_a_repeat_gets_the_first_answer_from_another_instance_and_after_a_restart(lab: Lab, category: str) -> None:
+def test_a_repeat_gets_the_first_answer_from_another_instance_and_after_a_restart(
+    lab: Lab, category: str
+) -> None:
     with serving(lab, category, workers=2) as api:
         id = api.opened(100)
         first = api.post(f"/accounts/{id}/withdrawals", {"amount": 100}, Idempotency_Key="k")
         with serving(lab, category) as other:
-            assert same(first, other.post(f"/accounts/{id}/withdrawals", {"amount": 100}, Idempotency_Key="k"))
+            assert same(
+                first,
+                other.post(f"/accounts/{id}/withdrawals", {"amount": 100}, Idempotency_Key="k"),
+            )
         for _ in range(10):
-            assert same(first, api.post(f"/accounts/{id}/withdrawals", {"amount": 100}, Idempotency_Key="k"))
+            assert same(
+                first, api.post(f"/accounts/{id}/withdrawals", {"amount": 100}, Idempotency_Key="k")
+            )
     with serving(lab, category) as again:
-        assert same(first, again.post(f"/accounts/{id}/withdrawals", {"amount": 100}, Idempotency_Key="k"))
+        assert same(
+            first, again.post(f"/accounts/{id}/withdrawals", {"amount": 100}, Idempotency_Key="k")
+        )
         assert again.store.version(id) == 3
 
 
@@ -498,7 +590,9 @@ def test_twins_that_arrive_together_are_one(api: Served) -> None:
                 f"/accounts/{id}/withdrawals", {"amount": 100}, Idempotency_Key=key, If_Match='"2"'
             )
             answers = list(pool.map(send, range(8)))
-        assert {(answer.status_code, answer.content) for answer in answers} == {(200, answers[0].content)}
+        assert {(answer.status_code, answer.content) for answer in answers} == {
+            (200, answers[0].content)
+        }
         assert api.store.version(id) == 3
 
 
@@ -527,7 +621,12 @@ def test_a_refusal_is_the_first_answer_too(api: Served) -> None:
     nobody = uuid.uuid4().hex
     requests = [
         (400, f"/accounts/{id}/withdrawals", {"amount": 5}, {"Idempotency_Key": key}),
-        (412, f"/accounts/{id}/deposits", {"amount": 5}, {"Idempotency_Key": stale, "If_Match": '"7"'}),
+        (
+            412,
+            f"/accounts/{id}/deposits",
+            {"amount": 5},
+            {"Idempotency_Key": stale, "If_Match": '"7"'},
+        ),
         (404, f"/accounts/{nobody}/deposits", {"amount": 5}, {"Idempotency_Key": unknown}),
         (400, "/accounts", {"id": id}, {"Idempotency_Key": twice}),
     ]
@@ -541,13 +640,20 @@ def test_a_refusal_is_the_first_answer_too(api: Served) -> None:
         (one.status_code, one.content, one.headers.get("ETag")) for one in first
     ]
     assert everything(api.store) == before
-    assert api.post(f"/accounts/{id}/withdrawals", {"amount": 6}, Idempotency_Key=key).status_code == 422
-    assert api.post(f"/accounts/{id}/withdrawals", {"amount": 5}, Idempotency_Key=uuid.uuid4().hex).ok
+    assert (
+        api.post(f"/accounts/{id}/withdrawals", {"amount": 6}, Idempotency_Key=key).status_code
+        == 422
+    )
+    assert api.post(
+        f"/accounts/{id}/withdrawals", {"amount": 5}, Idempotency_Key=uuid.uuid4().hex
+    ).ok
 
 
 @pytest.mark.parametrize("key", ["", "a b", "k" * 256, "é"])
 def test_a_key_that_is_none_is_refused(api: Served, key: str) -> None:
-    answer = api.raw("POST", f"/accounts/{api.opened()}/deposits", b'{"amount":1}', **{"Idempotency-Key": key})
+    answer = api.raw(
+        "POST", f"/accounts/{api.opened()}/deposits", b'{"amount":1}', **{"Idempotency-Key": key}
+    )
     assert answer[0] == 400
     assert answer[1]["errorMessage"].startswith("Idempotency-Key: ")
 
@@ -607,8 +713,15 @@ def test_an_id_that_cannot_be_one_is_a_clear_4xx(api: Served, id: str) -> None:
     status, body = api.raw("POST", "/accounts", json.dumps({"id": id}).encode())
     assert status == 400
     assert body["errorMessage"].startswith("id")
-    for method, path in (("GET", ""), ("POST", "/deposits"), ("POST", "/withdrawals"), ("GET", "/events")):
-        status, body = api.raw(method, f"/accounts/{quote(id, safe='').replace('.', '%2E')}{path}", b'{"amount":1}')
+    for method, path in (
+        ("GET", ""),
+        ("POST", "/deposits"),
+        ("POST", "/withdrawals"),
+        ("GET", "/events"),
+    ):
+        status, body = api.raw(
+            method, f"/accounts/{quote(id, safe='').replace('.', '%2E')}{path}", b'{"amount":1}'
+        )
         assert status in (400, 404, 405)
         assert body["errorMessage"]
     assert everything(api.store) == before
@@ -639,7 +752,10 @@ def test_an_amount_that_is_none_is_a_clear_400(api: Served, amount: str) -> None
 
 def test_the_largest_amount_is_2_to_the_53(api: Served) -> None:
     id = api.opened()
-    assert api.post(f"/accounts/{id}/deposits", {"amount": 2**53}).json() == {"id": id, "amount": 2**53}
+    assert api.post(f"/accounts/{id}/deposits", {"amount": 2**53}).json() == {
+        "id": id,
+        "amount": 2**53,
+    }
     assert api.get(f"/accounts/{id}").json()["funds"] == 2**53
 
 
@@ -658,7 +774,9 @@ def test_a_body_that_does_not_parse_is_a_400_that_names_the_field(api: Served, b
     assert everything(api.store) == before
 
 
-@pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "", "json", "application/jsonx"])
+@pytest.mark.parametrize(
+    "kind", ["text/plain", "application/x-www-form-urlencoded", "", "json", "application/jsonx"]
+)
 def test_a_body_must_say_that_it_is_json(api: Served, kind: str) -> None:
     status, body = api.raw("POST", "/accounts", b'{"id":"x"}', **{"Content-Type": kind})
     assert (status, body["errorMessage"]) == (400, "Content-Type: send application/json")
@@ -688,14 +806,22 @@ def test_health_and_readiness(api: Served) -> None:
         assert (api.get(path).status_code, api.get(path).text) == (200, '{"status":"ok"}')
 
 
-def test_a_server_that_does_not_answer_is_503_and_no_500(service: AccountService, category: str) -> None:
+def test_a_server_that_does_not_answer_is_503_and_no_500(
+    service: AccountService, category: str
+) -> None:
     nobody = redis.Redis(unix_socket_path="/nowhere", retry=Retry(NoBackoff(), 0))
     mongo = pymongo.MongoClient("mongodb://127.0.0.1:9", serverSelectionTimeoutMS=100)
     lost = AccountService(EventStore(nobody, category))
-    with mongo, in_a_thread(create_app(lost)) as url, in_a_thread(create_app(service, mongo.x[category])) as half:
+    with (
+        mongo,
+        in_a_thread(create_app(lost)) as url,
+        in_a_thread(create_app(service, mongo.x[category])) as half,
+    ):
         answers = [
             requests.get(f"{url}/accounts/a", timeout=30),
-            requests.post(f"{url}/accounts", json={"id": "a"}, headers={"Idempotency-Key": "k"}, timeout=30),
+            requests.post(
+                f"{url}/accounts", json={"id": "a"}, headers={"Idempotency-Key": "k"}, timeout=30
+            ),
             requests.get(f"{url}/readyz", timeout=30),
             requests.get(f"{half}/readyz", timeout=30),
             requests.get(f"{half}/accounts", timeout=30),
@@ -732,8 +858,12 @@ def test_sigterm_finishes_what_runs(lab: Lab, category: str, workers: int) -> No
 
 def test_serve_says_what_is_wrong_with_its_arguments(api: Served) -> None:
     command = [sys.executable, "-m", "eventlab", "serve"]
-    refused = subprocess.run([*command, "--category=a{b}"], capture_output=True, text=True, timeout=60, check=False)
+    refused = subprocess.run(
+        [*command, "--category=a{b}"], capture_output=True, text=True, timeout=60, check=False
+    )
     assert (refused.returncode, refused.stderr[:10]) == (1, "eventlab: ")
-    taken = subprocess.run([*command, f"--port={api.port}"], capture_output=True, text=True, timeout=60, check=False)
+    taken = subprocess.run(
+        [*command, f"--port={api.port}"], capture_output=True, text=True, timeout=60, check=False
+    )
     assert taken.returncode != 0
     assert "address already in use" in taken.stderr

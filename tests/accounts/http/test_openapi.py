@@ -22,9 +22,18 @@ CHECKS = ["--checks=all", "--exclude-checks=positive_data_acceptance"]
 def run(document: str, folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
     """One run of schemathesis, with what it saw in ``folder/report.ndjson``."""
     script = Path(sys.executable).parent / "schemathesis"
-    command = [str(script), "run", document, *CHECKS, "--generation-deterministic", "--max-examples=25"]
+    command = [
+        str(script),
+        "run",
+        document,
+        *CHECKS,
+        "--generation-deterministic",
+        "--max-examples=25",
+    ]
     command += ["--suppress-health-check=all", f"--report-ndjson-path={folder}/report.ndjson"]
-    return subprocess.run([*command, *options], cwd=folder, capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run(
+        [*command, *options], cwd=folder, capture_output=True, text=True, timeout=120, check=False
+    )
 
 
 def answers(folder: Path) -> set[int]:
@@ -46,7 +55,9 @@ def answers(folder: Path) -> set[int]:
     return codes
 
 
-def test_schemathesis_finds_no_5xx_and_no_answer_outside_the_document(lab: Lab, category: str, tmp_path: Path) -> None:
+def test_schemathesis_finds_no_5xx_and_no_answer_outside_the_document(
+    lab: Lab, category: str, tmp_path: Path
+) -> None:
     with serving(lab, category) as api:
         for number in range(3):
             api.post("/accounts", {"id": f"a{number}"})

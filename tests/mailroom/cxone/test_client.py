@@ -105,16 +105,34 @@ OUTCOMES: dict[str, tuple[Fault | None, object, int, int]] = {
     "429 for ever": (Fault(on=ITEMS, status=429, times=99), UNSENT, ATTEMPTS, 0),
     "503 once, saying when": (Fault(on=ITEMS, status=503, headers=after(1)), TAKEN, 2, 1),
     "503 once, saying it badly": (Fault(on=ITEMS, status=503, headers=after("soon")), TAKEN, 2, 1),
-    "503 for ever, saying when": (Fault(on=ITEMS, status=503, headers=after(1), times=99), UNSENT, ATTEMPTS, 0),
+    "503 for ever, saying when": (
+        Fault(on=ITEMS, status=503, headers=after(1), times=99),
+        UNSENT,
+        ATTEMPTS,
+        0,
+    ),
     "503 and no more": (Fault(on=ITEMS, status=503), IN_DOUBT, 1, 0),
-    **{f"{status}": (Fault(on=ITEMS, status=status), IN_DOUBT, 1, 0) for status in (500, 501, 502, 504, 507)},
+    **{
+        f"{status}": (Fault(on=ITEMS, status=status), IN_DOUBT, 1, 0)
+        for status in (500, 501, 502, 504, 507)
+    },
     "500 that says when": (Fault(on=ITEMS, status=500, headers=after(1)), IN_DOUBT, 1, 0),
     **{
-        f"{status} elsewhere": (Fault(on=ITEMS, status=status, headers=(("Location", "/x"),)), UNSENT, 1, 0)
+        f"{status} elsewhere": (
+            Fault(on=ITEMS, status=status, headers=(("Location", "/x"),)),
+            UNSENT,
+            1,
+            0,
+        )
         for status in (301, 307, 308)
     },
     **{
-        f"{status} elsewhere": (Fault(on=ITEMS, status=status, headers=(("Location", "http://["),)), IN_DOUBT, 1, 0)
+        f"{status} elsewhere": (
+            Fault(on=ITEMS, status=status, headers=(("Location", "http://["),)),
+            IN_DOUBT,
+            1,
+            0,
+        )
         for status in (302, 303)
     },
     "hung up before": (Fault(on=ITEMS, drop="before"), IN_DOUBT, 1, 0),
@@ -140,17 +158,25 @@ def test_what_became_of_a_work_item_is_told_truly(
     assert (posts(stand_in), len(stand_in.work_items)) == (seen, taken)
 
 
-def test_a_refusal_has_its_status_and_reason(stand_in: CXoneStandIn, client: Callable[..., CXone]) -> None:
+def test_a_refusal_has_its_status_and_reason(
+    stand_in: CXoneStandIn, client: Callable[..., CXone]
+) -> None:
     with pytest.raises(WorkItemRefused) as raised:
         client(settings={"point_of_contact": "unknown"}).post_work_item(**MAIL)
     assert (raised.value.status, raised.value.reason) == (400, "Point of contact is not valid")
 
 
-def test_the_contact_id_is_a_text_with_all_its_digits(stand_in: CXoneStandIn, client: Callable[..., CXone]) -> None:
-    assert client().post_work_item(**MAIL) == "412345678900000001" == stand_in.work_items[0].contact_id
+def test_the_contact_id_is_a_text_with_all_its_digits(
+    stand_in: CXoneStandIn, client: Callable[..., CXone]
+) -> None:
+    assert (
+        client().post_work_item(**MAIL) == "412345678900000001" == stand_in.work_items[0].contact_id
+    )
 
 
-def test_a_work_item_may_be_taken_without_a_contact_id(stand_in: CXoneStandIn, client: Callable[..., CXone]) -> None:
+def test_a_work_item_may_be_taken_without_a_contact_id(
+    stand_in: CXoneStandIn, client: Callable[..., CXone]
+) -> None:
     stand_in.empty_answers = True
     assert client().post_work_item(**MAIL) is None
     assert len(stand_in.work_items) == 1
@@ -167,7 +193,12 @@ def scripted(answer: Callable[[], bytes | Iterator[bytes]]) -> ScriptedServer:
 
     def script(request: bytes) -> bytes | Iterator[bytes]:
         if b"AuthorizationServer" in request:
-            return TOKEN + json.dumps({"access_token": "t", "resource_server_base_uri": f"{server.url}/api/"}).encode()
+            return (
+                TOKEN
+                + json.dumps(
+                    {"access_token": "t", "resource_server_base_uri": f"{server.url}/api/"}
+                ).encode()
+            )
         return answer()
 
     server = ScriptedServer(script)
@@ -175,7 +206,9 @@ def scripted(answer: Callable[[], bytes | Iterator[bytes]]) -> ScriptedServer:
 
 
 def legacy(url: str) -> CXoneSettings:
-    return CXoneSettings(auth="legacy", url=url, key="app@vendor", secret="canary-key", point_of_contact="mail")
+    return CXoneSettings(
+        auth="legacy", url=url, key="app@vendor", secret="canary-key", point_of_contact="mail"
+    )
 
 
 def flood() -> Iterator[bytes]:
@@ -227,7 +260,9 @@ def test_an_answer_that_breaks_off_leaves_a_doubt(answer: bytes) -> None:
 # ------------------------------------------------------------------------------------------------ not reached
 
 
-def test_what_finds_no_connection_is_tried_again_and_unsent(stand_in: CXoneStandIn, pauses: list[float]) -> None:
+def test_what_finds_no_connection_is_tried_again_and_unsent(
+    stand_in: CXoneStandIn, pauses: list[float]
+) -> None:
     with Serving(stand_in.app) as serving:
         cxone = CXone(stand_in.settings(serving.url), pause=pauses.append)
         cxone.sign_in()
@@ -253,10 +288,15 @@ def test_who_does_not_pick_up_in_time_was_not_reached(pauses: list[float]) -> No
 def test_who_cannot_prove_who_he_is_gets_nothing(tmp_path: Path, pauses: list[float]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         heard: list[bytes] = []
-        thread = threading.Thread(target=_impostor, args=(listener, _certificate(tmp_path), heard), daemon=True)
+        thread = threading.Thread(
+            target=_impostor, args=(listener, _certificate(tmp_path), heard), daemon=True
+        )
         thread.start()
         url = f"https://127.0.0.1:{listener.getsockname()[1]}"
-        with CXone(legacy(url), pause=pauses.append) as cxone, pytest.raises(WorkItemUnsent, match="certificate"):
+        with (
+            CXone(legacy(url), pause=pauses.append) as cxone,
+            pytest.raises(WorkItemUnsent, match="certificate"),
+        ):
             cxone.post_work_item(**MAIL)
         listener.shutdown(socket.SHUT_RDWR)
         thread.join()
@@ -282,9 +322,17 @@ def _certificate(folder: Path) -> ssl.SSLContext:
 
     key, now = ec.generate_private_key(ec.SECP256R1()), datetime.now(UTC)
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
-    built = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
-    built = built.serial_number(1).not_valid_before(now - SOON).not_valid_after(now + timedelta(days=1))
-    form = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    built = (
+        x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
+    )
+    built = (
+        built.serial_number(1).not_valid_before(now - SOON).not_valid_after(now + timedelta(days=1))
+    )
+    form = (
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
     file = folder / "impostor.pem"
     signed = built.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
     file.write_bytes(key.private_bytes(*form) + signed)
@@ -327,7 +375,9 @@ def test_without_a_retry_after_it_waits_longer_each_time(
     assert [0.5 * 2**n <= pause <= 2**n for n, pause in enumerate(pauses)] == [True] * 3
 
 
-def test_nothing_is_sent_when_patience_is_over(stand_in: CXoneStandIn, client: Callable[..., CXone]) -> None:
+def test_nothing_is_sent_when_patience_is_over(
+    stand_in: CXoneStandIn, client: Callable[..., CXone]
+) -> None:
     with pytest.raises(WorkItemUnsent):
         client(patience=0).post_work_item(**MAIL)
     assert stand_in.faults.seen("") == 0
@@ -342,7 +392,9 @@ def test_a_wait_that_patience_does_not_allow_is_not_begun(
     assert (posts(stand_in), pauses) == (1, [])
 
 
-def test_a_pause_that_took_too_long_is_not_followed_by_a_post(stand_in: CXoneStandIn, url: str) -> None:
+def test_a_pause_that_took_too_long_is_not_followed_by_a_post(
+    stand_in: CXoneStandIn, url: str
+) -> None:
     with CXone(stand_in.settings(url), patience=2, pause=lambda _: time.sleep(2.1)) as cxone:
         cxone.sign_in()
         stand_in.faults.order(Fault(on=ITEMS, status=429, headers=after(1), times=9))
@@ -361,15 +413,28 @@ def test_the_longest_call_outlasts_patience_and_timeouts(client: Callable[..., C
 @pytest.mark.parametrize("auth", STYLES)
 def test_each_way_to_sign_in_works_with_any_secret(auth: Style) -> None:
     odd = "S&e=c+r%e/t é ===="
-    known = Credentials(application="app@vendor", application_key=odd, key="k+&%é====", secret=odd, client_secret=odd)
+    known = Credentials(
+        application="app@vendor",
+        application_key=odd,
+        key="k+&%é====",
+        secret=odd,
+        client_secret=odd,
+    )
     stand_in = create_app(credentials=known)
-    with Serving(stand_in.app) as serving, CXone(stand_in.settings(serving.url, auth=auth)) as cxone:
+    with (
+        Serving(stand_in.app) as serving,
+        CXone(stand_in.settings(serving.url, auth=auth)) as cxone,
+    ):
         assert cxone.post_work_item(**MAIL)
 
 
 @pytest.mark.parametrize("auth", STYLES)
-def test_a_wrong_secret_is_one_sentence(auth: Style, stand_in: CXoneStandIn, client: Callable[..., CXone]) -> None:
-    with pytest.raises(WorkItemUnsent, match=r"no token: CXone answered 40[01]: .*EVENTLAB_CXONE_") as raised:
+def test_a_wrong_secret_is_one_sentence(
+    auth: Style, stand_in: CXoneStandIn, client: Callable[..., CXone]
+) -> None:
+    with pytest.raises(
+        WorkItemUnsent, match=r"no token: CXone answered 40[01]: .*EVENTLAB_CXONE_"
+    ) as raised:
         client(settings={"auth": auth, "secret": "canary-wrong"}).post_work_item(**MAIL)
     assert "canary" not in str(raised.value)
     assert posts(stand_in) == 0
@@ -401,7 +466,9 @@ def test_a_token_that_died_early_is_replaced_once(
     assert (stand_in.issuer.issued, len(stand_in.work_items)) == (2, 2)
 
 
-def test_two_refused_tokens_are_not_used_again(stand_in: CXoneStandIn, client: Callable[..., CXone]) -> None:
+def test_two_refused_tokens_are_not_used_again(
+    stand_in: CXoneStandIn, client: Callable[..., CXone]
+) -> None:
     cxone = client()
     stand_in.faults.order(Fault(on=ITEMS, status=401, times=2))
     with pytest.raises(WorkItemUnsent, match="401"):
@@ -411,7 +478,9 @@ def test_two_refused_tokens_are_not_used_again(stand_in: CXoneStandIn, client: C
 
 
 @pytest.mark.parametrize(("life", "used"), [(3600, 3240), (600, 540), (300, 240), (70, 10)])
-def test_a_token_is_put_aside_before_its_end(life: int, used: int, stand_in: CXoneStandIn, url: str) -> None:
+def test_a_token_is_put_aside_before_its_end(
+    life: int, used: int, stand_in: CXoneStandIn, url: str
+) -> None:
     stand_in.issuer.seconds = life
     with Line(timeout=(5, 30)) as line:
         before = time.monotonic()
@@ -419,7 +488,9 @@ def test_a_token_is_put_aside_before_its_end(life: int, used: int, stand_in: CXo
         assert before + used <= token.until <= time.monotonic() + used
 
 
-def test_a_token_at_its_end_is_fetched_anew(stand_in: CXoneStandIn, client: Callable[..., CXone]) -> None:
+def test_a_token_at_its_end_is_fetched_anew(
+    stand_in: CXoneStandIn, client: Callable[..., CXone]
+) -> None:
     cxone = client()
     stand_in.issuer.seconds = 60  # within its last minute from the beginning
     cxone.post_work_item(**MAIL)
@@ -427,7 +498,9 @@ def test_a_token_at_its_end_is_fetched_anew(stand_in: CXoneStandIn, client: Call
     assert stand_in.issuer.issued == 2
 
 
-def test_a_token_that_another_thread_has_fetched_is_not_dropped(stand_in: CXoneStandIn, url: str) -> None:
+def test_a_token_that_another_thread_has_fetched_is_not_dropped(
+    stand_in: CXoneStandIn, url: str
+) -> None:
     with Line(timeout=(5, 30)) as line:
         tokens, until = Tokens(stand_in.settings(url), line), time.monotonic() + 60
         first = tokens.get(until=until)
@@ -437,7 +510,9 @@ def test_a_token_that_another_thread_has_fetched_is_not_dropped(stand_in: CXoneS
         assert tokens.get(until=until) is second is not first
 
 
-@pytest.mark.parametrize("fault", [{"status": 500}, {"status": 503}, {"status": 429}, {"drop": "before"}])
+@pytest.mark.parametrize(
+    "fault", [{"status": 500}, {"status": 503}, {"status": 429}, {"drop": "before"}]
+)
 @pytest.mark.parametrize("on", ["/auth/token", "openid-configuration", "cxone-configuration"])
 def test_a_token_is_asked_for_again_after_anything(
     on: str, fault: dict[str, Any], stand_in: CXoneStandIn, client: Callable[..., CXone]
@@ -482,10 +557,14 @@ def test_an_authority_out_there_cannot_send_us_to_this_machine() -> None:
         Tokens(settings, line)._address("http://127.0.0.1:8080/")
 
 
-def test_a_token_and_its_client_say_nothing_of_their_secrets(stand_in: CXoneStandIn, url: str) -> None:
+def test_a_token_and_its_client_say_nothing_of_their_secrets(
+    stand_in: CXoneStandIn, url: str
+) -> None:
     with Line(timeout=(5, 30)) as line:
         token = Tokens(stand_in.settings(url), line).get(until=time.monotonic() + 60)
-    call = Call(method="POST", url="https://example.com", auth=Authorization("Bearer x"), data=b"canary")
+    call = Call(
+        method="POST", url="https://example.com", auth=Authorization("Bearer x"), data=b"canary"
+    )
     assert token.value not in repr(token) + repr(token.auth)
     assert "canary" not in repr(call)
 
@@ -496,12 +575,22 @@ def test_a_token_and_its_client_say_nothing_of_their_secrets(stand_in: CXoneStan
 def heard(settings: dict[str, Any], **mail: Any) -> tuple[str, dict[str, str], bytes]:
     """The request of a work item: its first line, its headers in lower case, its body."""
     with scripted(lambda: OK % (2, b"{}")) as server:
-        known = {"auth": "legacy", "url": server.url, "key": "k", "secret": "s", "point_of_contact": "mail"}
+        known = {
+            "auth": "legacy",
+            "url": server.url,
+            "key": "k",
+            "secret": "s",
+            "point_of_contact": "mail",
+        }
         with CXone(CXoneSettings(**{**known, **settings})) as cxone:
             cxone.post_work_item(**{**MAIL, **mail})
     head, _, body = server.requests[1].partition(b"\r\n\r\n")
     first, *lines = head.decode().split("\r\n")
-    return first, {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}, body
+    return (
+        first,
+        {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)},
+        body,
+    )
 
 
 def test_a_work_item_goes_out_as_the_original_sends_it() -> None:
@@ -525,13 +614,18 @@ def test_the_original_s_way_to_sign_in_is_the_same_on_the_wire() -> None:
         cxone.sign_in()
     [request] = server.requests
     assert request.startswith(b"POST /InContactAuthorizationServer/Token HTTP/1.1\r\n")
-    assert b"Authorization: basic " + base64.b64encode(b"app@vendor:canary-key") + b"\r\n" in request
+    assert (
+        b"Authorization: basic " + base64.b64encode(b"app@vendor:canary-key") + b"\r\n" in request
+    )
     assert json.loads(request.partition(b"\r\n\r\n")[2]) == {"grant_type": "client_credentials"}
 
 
 def test_the_point_of_contact_may_go_into_the_query_and_nothing_else() -> None:
     first, _, body = heard({"where": "query", "point_of_contact": "mail & more"}, payload="canary")
-    assert first == "POST /api/services/v30.0/interactions/work-items?pointOfContact=mail+%26+more HTTP/1.1"
+    assert (
+        first
+        == "POST /api/services/v30.0/interactions/work-items?pointOfContact=mail+%26+more HTTP/1.1"
+    )
     assert "pointOfContact" not in json.loads(body)
     assert json.loads(body)["workItemPayload"] == "canary"
 
@@ -577,9 +671,14 @@ def proxy(monkeypatch: pytest.MonkeyPatch) -> Iterator[ScriptedServer]:
         yield server
 
 
-def test_a_proxy_that_lets_nobody_through_gets_nothing(proxy: ScriptedServer, pauses: list[float]) -> None:
+def test_a_proxy_that_lets_nobody_through_gets_nothing(
+    proxy: ScriptedServer, pauses: list[float]
+) -> None:
     settings = legacy("https://api.example.com")
-    with CXone(settings, pause=pauses.append) as cxone, pytest.raises(WorkItemUnsent, match="proxy"):
+    with (
+        CXone(settings, pause=pauses.append) as cxone,
+        pytest.raises(WorkItemUnsent, match="proxy"),
+    ):
         cxone.post_work_item(**MAIL)
     assert proxy.requests
     for request in proxy.requests:
@@ -594,19 +693,26 @@ def test_out_there_netrc_does_not_replace_what_is_said(
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
     until = time.monotonic() + 60
     with Line(timeout=(5, 30)) as line:  # http, so that the proxy can look inside
-        line.send(Call(method="GET", url="http://api.example.com/", auth=Authorization("Bearer mine")), until=until)
+        line.send(
+            Call(method="GET", url="http://api.example.com/", auth=Authorization("Bearer mine")),
+            until=until,
+        )
         line.send(Call(method="GET", url="http://api.example.com/"), until=until)
     assert b"\r\nAuthorization: Bearer mine\r\n" in proxy.requests[0]
     assert b"uthorization" not in proxy.requests[1]
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-def test_a_token_goes_nowhere_else(status: int, stand_in: CXoneStandIn, client: Callable[..., CXone]) -> None:
+def test_a_token_goes_nowhere_else(
+    status: int, stand_in: CXoneStandIn, client: Callable[..., CXone]
+) -> None:
     with ScriptedServer(lambda _: OK % (2, b"{}")) as elsewhere:
         cxone = client()
         cxone.sign_in()
         for on in (ITEMS, "/auth/token"):
-            stand_in.faults.order(Fault(on=on, status=status, headers=(("Location", elsewhere.url),)))
+            stand_in.faults.order(
+                Fault(on=on, status=status, headers=(("Location", elsewhere.url),))
+            )
             with pytest.raises(MailroomError):
                 cxone.post_work_item(**MAIL)
             stand_in.expire_tokens()
@@ -620,7 +726,11 @@ def test_a_token_goes_nowhere_else(status: int, stand_in: CXoneStandIn, client: 
     ("headers", "body", "reason"),
     [
         ({"icStatusDescription": "No such skill"}, b'{"error": "other"}', "No such skill"),
-        ({"icStatusDescription": " "}, b'{"error": "invalid_grant", "error_description": "The key"}', "The key"),
+        (
+            {"icStatusDescription": " "},
+            b'{"error": "invalid_grant", "error_description": "The key"}',
+            "The key",
+        ),
         ({}, b'{"errorDescription": "So it is"}', "So it is"),
         ({}, b'{"error": {"code": 1}, "message": "Too late"}', "Too late"),
         ({}, b'{"error_description": "", "error": "invalid_grant"}', "invalid_grant"),
@@ -634,7 +744,9 @@ def test_a_token_goes_nowhere_else(status: int, stand_in: CXoneStandIn, client: 
         ({"icStatusDescription": "x" * 500}, b"", "x" * 199 + "…"),
     ],
 )
-def test_a_reason_is_short_and_on_one_line(headers: dict[str, str], body: bytes, reason: str) -> None:
+def test_a_reason_is_short_and_on_one_line(
+    headers: dict[str, str], body: bytes, reason: str
+) -> None:
     assert reason_in(headers, body) == reason
 
 
@@ -654,7 +766,10 @@ def test_a_reason_is_short_and_on_one_line(headers: dict[str, str], body: bytes,
 )
 def test_what_was_sent_is_cut_out_of_a_reason(text: str, shown: str) -> None:
     payload = "Dear all,\nthe word is canary\nGrüße aus der Ferne"
-    assert reason_in({"icStatusDescription": text}, b"", sent=[payload, "joe@example.com", ""]) == shown
+    assert (
+        reason_in({"icStatusDescription": text}, b"", sent=[payload, "joe@example.com", ""])
+        == shown
+    )
 
 
 def test_no_secret_no_token_and_nothing_of_a_mail_is_ever_said(
@@ -664,14 +779,20 @@ def test_no_secret_no_token_and_nothing_of_a_mail_is_ever_said(
     canaries = dict.fromkeys(("key", "secret", "client", "client_secret", "application_key"), "")
     known = Credentials(**{name: f"canary-{name}-{number}" for number, name in enumerate(canaries)})
     stand_in = create_app(credentials=known)
-    mail = {"work_item_id": "gmail:1", "payload": "canary-payload\nof a mail", "sender": "canary-sender@example.com"}
+    mail = {
+        "work_item_id": "gmail:1",
+        "payload": "canary-payload\nof a mail",
+        "sender": "canary-sender@example.com",
+    }
     said: list[str] = []
     with Serving(stand_in.app) as serving:
         for auth in STYLES:
             settings = stand_in.settings(serving.url, auth=auth)
             with CXone(settings, timeout=(5, 1), pause=pauses.append) as cxone:
                 cxone.sign_in()
-                secrets = " ".join([*stand_in.issuer._good, settings.key, settings.secret, settings.client_secret])
+                secrets = " ".join(
+                    [*stand_in.issuer._good, settings.key, settings.secret, settings.client_secret]
+                )
                 mine, echoed = (
                     {"body": {"error": f"no: {secrets}"}},
                     _echo(f"{secrets} {mail['payload']} {mail['sender']}"),
@@ -704,7 +825,10 @@ def test_no_secret_no_token_and_nothing_of_a_mail_is_ever_said(
 
 def _echo(text: str) -> dict[str, Any]:
     """An answer that repeats what it got, in a header and in its body."""
-    return {"headers": (("icStatusDescription", text.replace("\n", " ")),), "body": {"message": text}}
+    return {
+        "headers": (("icStatusDescription", text.replace("\n", " ")),),
+        "body": {"message": text},
+    }
 
 
 # ---------------------------------------------------------------------------------------------------- settings
@@ -719,7 +843,9 @@ OIDC = {
 
 
 def test_settings_come_from_the_environment() -> None:
-    settings = CXoneSettings.from_environment({**OIDC, "EVENTLAB_CXONE_POC": " mail\n", "OTHER": "x"})
+    settings = CXoneSettings.from_environment(
+        {**OIDC, "EVENTLAB_CXONE_POC": " mail\n", "OTHER": "x"}
+    )
     assert settings == CXoneSettings(
         auth="oidc",
         url="https://cxone.niceincontact.com",
@@ -734,11 +860,23 @@ def test_settings_come_from_the_environment() -> None:
 
 
 def test_all_settings_can_be_set() -> None:
-    given = {"AUTH": "legacy", "URL": "http://127.0.0.1:8080/", "KEY": "app@vendor", "SECRET": "s", "POC": "mail"}
+    given = {
+        "AUTH": "legacy",
+        "URL": "http://127.0.0.1:8080/",
+        "KEY": "app@vendor",
+        "SECRET": "s",
+        "POC": "mail",
+    }
     given |= {"CLIENT": "c", "CLIENT_SECRET": "d", "VERSION": "13.0", "WHERE": "query"}
     assert {f"EVENTLAB_CXONE_{name}" for name in given} == set(VARIABLES)
-    settings = CXoneSettings.from_environment({f"EVENTLAB_CXONE_{name}": value for name, value in given.items()})
-    assert (settings.auth, settings.url, settings.version) == ("legacy", "http://127.0.0.1:8080", "v13.0")
+    settings = CXoneSettings.from_environment(
+        {f"EVENTLAB_CXONE_{name}": value for name, value in given.items()}
+    )
+    assert (settings.auth, settings.url, settings.version) == (
+        "legacy",
+        "http://127.0.0.1:8080",
+        "v13.0",
+    )
     assert (settings.key, settings.client, settings.where) == ("app@vendor", "c", "query")
 
 
@@ -777,5 +915,7 @@ def test_the_older_ways_need_no_client() -> None:
     env = {name: value for name, value in OIDC.items() if "CLIENT" not in name}
     for auth in ("legacy", "accesskey"):
         url = "https://na1.nice-incontact.com"
-        settings = CXoneSettings.from_environment({**env, "EVENTLAB_CXONE_AUTH": auth, "EVENTLAB_CXONE_URL": url})
+        settings = CXoneSettings.from_environment(
+            {**env, "EVENTLAB_CXONE_AUTH": auth, "EVENTLAB_CXONE_URL": url}
+        )
         assert settings.auth == auth

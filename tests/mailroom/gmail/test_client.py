@@ -95,7 +95,9 @@ def test_what_comes_in_after_the_cursor_is_news_and_nothing_else_is(google: Serv
         assert ids_of(gmail, cursor) == []
 
 
-def test_a_mail_that_is_moved_into_the_inbox_is_news_one_that_is_read_is_not(google: Served) -> None:
+def test_a_mail_that_is_moved_into_the_inbox_is_news_one_that_is_read_is_not(
+    google: Served,
+) -> None:
     spam = google.stand_in.deliver(plain("no spam after all"), labels=["SPAM"])
     [old] = google.deliver()
     with google.gmail() as gmail:
@@ -112,12 +114,16 @@ def test_a_mail_that_is_delivered_while_the_list_is_read_is_not_lost(google: Ser
         listed = [next(pages)]
         late = google.deliver(1)
         listed += pages
-        assert late[0] not in {id for page in listed for id in page.ids}  # the pages to come do not hold it
+        assert late[0] not in {
+            id for page in listed for id in page.ids
+        }  # the pages to come do not hold it
         assert listed[-1].cursor is not None
         assert ids_of(gmail, listed[-1].cursor) == late
 
 
-def test_a_mail_that_is_delivered_between_two_pages_of_the_history_is_not_lost(google: Served) -> None:
+def test_a_mail_that_is_delivered_between_two_pages_of_the_history_is_not_lost(
+    google: Served,
+) -> None:
     with google.gmail(page_size=2) as gmail:
         cursor = last_cursor(gmail)
         ids = google.deliver(4)
@@ -180,17 +186,25 @@ def test_a_mail_that_is_gone_is_none(google: Served) -> None:
     ids = google.deliver(3)
     google.stand_in.delete(ids[1])
     with google.gmail() as gmail:
-        assert [(id, mail is None) for id, mail in gmail.get(ids)] == [(ids[0], False), (ids[1], True), (ids[2], False)]
+        assert [(id, mail is None) for id, mail in gmail.get(ids)] == [
+            (ids[0], False),
+            (ids[1], True),
+            (ids[2], False),
+        ]
         assert list(gmail.get([ids[1]])) == [(ids[1], None)]
 
 
 def test_an_answer_about_another_mail_is_no_answer(google: Served) -> None:
     ids = google.deliver(3)
-    other = Fault(on=f"{A_MESSAGE}{ids[0]}", status=200, body={"id": ids[1], "threadId": ids[1], "raw": ""})
+    other = Fault(
+        on=f"{A_MESSAGE}{ids[0]}", status=200, body={"id": ids[1], "threadId": ids[1], "raw": ""}
+    )
     google.stand_in.faults.order(other)
     with google.gmail() as gmail:
         mails = dict(gmail.get(ids))
-    assert {id: mail.gmail_id for id, mail in mails.items() if mail is not None} == {id: id for id in ids}
+    assert {id: mail.gmail_id for id, mail in mails.items() if mail is not None} == {
+        id: id for id in ids
+    }
     assert len(google.pauses) == 1
 
 
@@ -226,13 +240,20 @@ TRANSIENT = {
 
 def at(place: str, fault: Fault) -> Fault:
     return Fault(
-        on=place, times=fault.times, status=fault.status, body=fault.body, headers=fault.headers, drop=fault.drop
+        on=place,
+        times=fault.times,
+        status=fault.status,
+        body=fault.body,
+        headers=fault.headers,
+        drop=fault.drop,
     )
 
 
 @pytest.mark.parametrize("fault", TRANSIENT.values(), ids=TRANSIENT.keys())
 @pytest.mark.parametrize("place", [f"GET {ME}/profile", f"GET {ME}/messages", f"GET {ME}/history"])
-def test_a_call_is_repeated_until_the_trouble_is_over(google: Served, place: str, fault: Fault) -> None:
+def test_a_call_is_repeated_until_the_trouble_is_over(
+    google: Served, place: str, fault: Fault
+) -> None:
     ids = google.deliver(3)
     with google.gmail() as gmail:
         cursor = last_cursor(gmail)
@@ -244,13 +265,19 @@ def test_a_call_is_repeated_until_the_trouble_is_over(google: Served, place: str
 
 @pytest.mark.parametrize("fault", TRANSIENT.values(), ids=TRANSIENT.keys())
 @pytest.mark.parametrize("place", ["POST /batch", A_MESSAGE], ids=["whole", "parts"])
-def test_what_failed_of_a_batch_is_asked_for_again_and_nothing_else(google: Served, place: str, fault: Fault) -> None:
+def test_what_failed_of_a_batch_is_asked_for_again_and_nothing_else(
+    google: Served, place: str, fault: Fault
+) -> None:
     ids = google.deliver(30)
     google.stand_in.faults.order(at(place, fault))
     with google.gmail() as gmail:
         mails = list(gmail.get(ids))
-    assert [(id, mail.gmail_id) for id, mail in mails if mail is not None] == [(id, id) for id in ids]
-    if place == A_MESSAGE:  # three parts failed, and only these came again, unless their work was done by then
+    assert [(id, mail.gmail_id) for id, mail in mails if mail is not None] == [
+        (id, id) for id in ids
+    ]
+    if (
+        place == A_MESSAGE
+    ):  # three parts failed, and only these came again, unless their work was done by then
         assert google.stand_in.seen.count("POST /batch") == 3
 
 
@@ -266,7 +293,8 @@ def test_an_answer_that_comes_too_late_is_not_taken_for_another(google: Served) 
 def test_who_names_a_time_is_given_it(google: Served) -> None:
     ids = google.deliver(3)
     google.stand_in.faults.order(
-        gmail_fault(f"GET {ME}/profile", 429, retry_after=17), gmail_fault(A_MESSAGE, 503, retry_after=23)
+        gmail_fault(f"GET {ME}/profile", 429, retry_after=17),
+        gmail_fault(A_MESSAGE, 503, retry_after=23),
     )
     with google.gmail() as gmail:
         ids_of(gmail)
@@ -291,14 +319,19 @@ def test_a_storm_ends_the_same_way_inside_a_batch(google: Served) -> None:
     with google.gmail() as gmail, pytest.raises(GmailFailed, match="wants fewer requests") as error:
         list(gmail.get(ids))
     assert error.value.status == 429
-    assert len(google.pauses) == 6  # for the first 20; the others are not tried when none came through
+    assert (
+        len(google.pauses) == 6
+    )  # for the first 20; the others are not tried when none came through
 
 
 def test_one_mail_that_always_fails_stops_no_other(google: Served) -> None:
     ids = google.deliver(50)
     google.stand_in.faults.order(gmail_fault(f"{A_MESSAGE}{ids[3]}", 500, times=1000))
     got: list[str] = []
-    with google.gmail() as gmail, pytest.raises(GmailFailed, match="1 of 50 mails could not be fetched") as error:
+    with (
+        google.gmail() as gmail,
+        pytest.raises(GmailFailed, match="1 of 50 mails could not be fetched") as error,
+    ):
         got.extend(id for id, _mail in gmail.get(ids))
     assert got == ids[:3] + ids[4:]
     assert error.value.status == 500
@@ -308,7 +341,11 @@ def test_nobody_there_is_a_sentence(google: Served) -> None:
     ids = google.deliver()
     with google.gmail() as gmail:
         google.stand_in.faults.order(Fault(on="/", drop="before", times=1000))
-        for call in (lambda: ids_of(gmail), lambda: list(gmail.get(ids)), lambda: gmail.label(ids, "x")):
+        for call in (
+            lambda: ids_of(gmail),
+            lambda: list(gmail.get(ids)),
+            lambda: gmail.label(ids, "x"),
+        ):
             with pytest.raises(GmailFailed, match="could not be reached") as error:
                 call()
             assert error.value.status is None
@@ -339,7 +376,9 @@ def test_what_is_refused_for_good_is_told_apart_at_once(
 
 
 def test_a_redirect_is_not_followed_with_the_token(google: Served) -> None:
-    moved = Fault(on=f"GET {ME}/profile", status=302, headers=(("Location", f"{google.url}{ME}/labels"),))
+    moved = Fault(
+        on=f"GET {ME}/profile", status=302, headers=(("Location", f"{google.url}{ME}/labels"),)
+    )
     google.stand_in.faults.order(moved)
     with google.gmail() as gmail, pytest.raises(GmailFailed, match="302"):
         ids_of(gmail)
@@ -421,23 +460,37 @@ def test_a_proxy_of_the_environment_is_not_asked_about_this_machine(
     with google.gmail() as gmail:
         ids_of(gmail)
         google.stand_in.expire_tokens()
-        assert len(list(gmail.get(ids))) == 2  # the batch client would renew the token by a line of its own
+        assert (
+            len(list(gmail.get(ids))) == 2
+        )  # the batch client would renew the token by a line of its own
 
 
 @pytest.mark.parametrize(
     "endpoint",
-    ["http://gmail.example.com", "gmail.example.com", "", "http://127.0.0.1.example.com", "https://u@x.example"],
+    [
+        "http://gmail.example.com",
+        "gmail.example.com",
+        "",
+        "http://127.0.0.1.example.com",
+        "https://u@x.example",
+    ],
 )
-def test_an_endpoint_that_secrets_may_not_travel_to_is_refused(google: Served, endpoint: str) -> None:
+def test_an_endpoint_that_secrets_may_not_travel_to_is_refused(
+    google: Served, endpoint: str
+) -> None:
     token = load(google.stand_in.write_token(google.token_file, google.url))
     with pytest.raises(BadSetting) as error:
         Gmail(token, endpoint=endpoint)
     assert error.value.name == "EVENTLAB_GMAIL_ENDPOINT"
 
 
-@pytest.mark.parametrize("endpoint", ["https://gmail.googleapis.com", "http://localhost:1/", "http://[::1]:1"])
+@pytest.mark.parametrize(
+    "endpoint", ["https://gmail.googleapis.com", "http://localhost:1/", "http://[::1]:1"]
+)
 def test_https_and_this_machine_are_fine(google: Served, endpoint: str) -> None:
-    Gmail(load(google.stand_in.write_token(google.token_file, google.url)), endpoint=endpoint).close()
+    Gmail(
+        load(google.stand_in.write_token(google.token_file, google.url)), endpoint=endpoint
+    ).close()
 
 
 # --------------------------------------------------------------------------------------------------------- labels
@@ -445,7 +498,10 @@ def test_https_and_this_machine_are_fine(google: Served, endpoint: str) -> None:
 
 def labels_of(google: Served, id: str) -> set[str]:
     names = {label["id"]: label["name"] for label in google.stand_in.mailbox.labels()}
-    return {names[label] for label in google.stand_in.mailbox.get(id).label_ids} - {"INBOX", "UNREAD"}
+    return {names[label] for label in google.stand_in.mailbox.get(id).label_ids} - {
+        "INBOX",
+        "UNREAD",
+    }
 
 
 def test_a_label_is_made_when_first_used_and_found_by_its_name(google: Served) -> None:
@@ -486,7 +542,15 @@ def test_no_secret_address_or_body_is_in_any_log_or_error(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    for name in ("google", "google.auth", "googleapiclient", "urllib3", "httplib2", "oauthlib", "requests_oauthlib"):
+    for name in (
+        "google",
+        "google.auth",
+        "googleapiclient",
+        "urllib3",
+        "httplib2",
+        "oauthlib",
+        "requests_oauthlib",
+    ):
         caplog.set_level(logging.DEBUG, logger=name)
     told: list[str] = []
     with served(
@@ -499,7 +563,9 @@ def test_no_secret_address_or_body_is_in_any_log_or_error(
         through_everything(google, told)
     assert len(told) >= 5
     records = "\n".join(f"{record.getMessage()} {record.__dict__}" for record in caplog.records)
-    assert {"urllib3.connectionpool", "googleapiclient.discovery"} <= {record.name for record in caplog.records}
+    assert {"urllib3.connectionpool", "googleapiclient.discovery"} <= {
+        record.name for record in caplog.records
+    }
     found = capfd.readouterr()
     for text in (records, caplog.text, *told, found.out, found.err):
         assert "canary" not in text
@@ -511,7 +577,10 @@ def through_everything(google: Served, told: list[str]) -> None:
     def fails(call: Any) -> None:
         with pytest.raises(GmailFailed) as error:
             call()
-        told.append("".join(traceback.format_exception(error.value)).rpartition("GmailFailed: ")[2] + repr(error.value))
+        told.append(
+            "".join(traceback.format_exception(error.value)).rpartition("GmailFailed: ")[2]
+            + repr(error.value)
+        )
 
     options: dict[str, Any] = {"modify": True, "timeout_seconds": 40}
     for answer in ("deny", "allow"):
@@ -531,11 +600,18 @@ def through_everything(google: Served, told: list[str]) -> None:
         ask=lambda _: Person().consent(said[0].splitlines()[-1]),
         **options,
     )
-    ids = [google.stand_in.deliver(plain("canary-subject", "canary-body", "canary@example.org")) for _ in range(3)]
+    ids = [
+        google.stand_in.deliver(plain("canary-subject", "canary-body", "canary@example.org"))
+        for _ in range(3)
+    ]
     with Gmail(credentials, endpoint=google.url, pause=google.pauses.append) as gmail:
         named = error_body(403, "forbidden", "Delegation denied for canary-account@example.com")
         order = google.stand_in.faults.order
-        order(gmail_fault(A_MESSAGE, 429), gmail_fault("POST /batch", 503), Fault(on=f"GET {ME}/profile", drop="after"))
+        order(
+            gmail_fault(A_MESSAGE, 429),
+            gmail_fault("POST /batch", 503),
+            Fault(on=f"GET {ME}/profile", drop="after"),
+        )
         assert len(dict(gmail.get(ids_of(gmail)))) == len(ids)
         google.stand_in.expire_tokens()
         gmail.label(ids, "routed")
@@ -546,5 +622,11 @@ def through_everything(google: Served, told: list[str]) -> None:
         fails(lambda: ids_of(gmail))
         google.stand_in.revoke()
         fails(lambda: ids_of(gmail))
-        order(Fault(on="POST /token", status=400, body={"error": "canary-token", "error_description": "canary-token"}))
+        order(
+            Fault(
+                on="POST /token",
+                status=400,
+                body={"error": "canary-token", "error_description": "canary-token"},
+            )
+        )
         fails(lambda: list(gmail.get(ids)))

@@ -34,7 +34,13 @@ def never(_text: str) -> bool:
 
 def ask(google: Served, person: Person, **options: Any) -> Any:
     try:
-        return authorize(google.client_file, google.token_file, open_url=person.open, timeout_seconds=40, **options)
+        return authorize(
+            google.client_file,
+            google.token_file,
+            open_url=person.open,
+            timeout_seconds=40,
+            **options,
+        )
     finally:
         person.done()
 
@@ -74,8 +80,12 @@ def test_consent_is_given_once_in_a_browser_and_kept_in_a_file_of_ones_own(googl
 def test_reading_is_all_that_is_asked_for_unless_labels_are_to_be_set(google: Served) -> None:
     assert ask(google, Person()).scopes == [READONLY]
     person = Person()
-    assert ask(google, person, modify=True).scopes == [MODIFY]  # the file's token is not good for that
-    assert authorize(google.client_file, google.token_file, open_url=never).scopes == [MODIFY]  # but this one for both
+    assert ask(google, person, modify=True).scopes == [
+        MODIFY
+    ]  # the file's token is not good for that
+    assert authorize(google.client_file, google.token_file, open_url=never).scopes == [
+        MODIFY
+    ]  # but this one for both
 
 
 def test_strangers_who_call_at_the_port_do_not_end_the_wait(google: Served) -> None:
@@ -93,7 +103,9 @@ def test_one_who_calls_and_says_nothing_does_not_end_the_wait(google: Served) ->
         silent.append(socket.create_connection(("127.0.0.1", port)))
         return person.open(link)
 
-    assert authorize(google.client_file, google.token_file, open_url=open_url, timeout_seconds=40).token
+    assert authorize(
+        google.client_file, google.token_file, open_url=open_url, timeout_seconds=40
+    ).token
     person.done()
     silent[0].close()
 
@@ -105,7 +117,14 @@ def test_without_a_browser_to_open_the_link_is_shown(google: Served) -> None:
         said.append(text)
         person.open(text.splitlines()[-1])
 
-    authorize(google.client_file, google.token_file, browser=False, open_url=never, say=say, timeout_seconds=40)
+    authorize(
+        google.client_file,
+        google.token_file,
+        browser=False,
+        open_url=never,
+        say=say,
+        timeout_seconds=40,
+    )
     person.done()
     assert len(said) == 1
     assert google.token_file.exists()
@@ -124,23 +143,35 @@ def test_who_unticks_a_box_is_told_so_and_nothing_is_kept(google: Served) -> Non
     scopes = "https://www.googleapis.com/auth/userinfo.email"
 
     def ask_for_less(_text: str) -> str:  # what Google does when one of several boxes is left empty
-        return Person().consent(re.sub(r"scope=[^&]*", f"scope={quote(scopes)}", said[0].splitlines()[-1]))
+        return Person().consent(
+            re.sub(r"scope=[^&]*", f"scope={quote(scopes)}", said[0].splitlines()[-1])
+        )
 
     said: list[str] = []
     with pytest.raises(GmailFailed, match="leave every box ticked") as error:
-        authorize(google.client_file, google.token_file, browser="paste-back", say=said.append, ask=ask_for_less)
+        authorize(
+            google.client_file,
+            google.token_file,
+            browser="paste-back",
+            say=said.append,
+            ask=ask_for_less,
+        )
     assert sentence(error)
     assert not google.token_file.exists()
 
 
 def test_who_does_not_answer_is_not_waited_for_for_ever(google: Served) -> None:
     with pytest.raises(GmailFailed, match=r"no consent came within 0\.2 seconds") as error:
-        authorize(google.client_file, google.token_file, open_url=lambda _: True, timeout_seconds=0.2)
+        authorize(
+            google.client_file, google.token_file, open_url=lambda _: True, timeout_seconds=0.2
+        )
     assert sentence(error)
 
 
 @pytest.mark.parametrize("answer", [False, webbrowser.Error("no")], ids=["none", "fails"])
-def test_where_no_browser_can_be_opened_one_is_told_how_else(google: Served, answer: object) -> None:
+def test_where_no_browser_can_be_opened_one_is_told_how_else(
+    google: Served, answer: object
+) -> None:
     def open_url(_link: str) -> object:
         if isinstance(answer, Exception):
             raise answer
@@ -178,11 +209,15 @@ def test_a_client_that_google_does_not_know_is_named(google: Served) -> None:
 
 
 @pytest.mark.parametrize(
-    "fault", [Fault(on="POST /token", drop="before"), Fault(on="POST /token", status=503, body={})], ids=["drop", "503"]
+    "fault",
+    [Fault(on="POST /token", drop="before"), Fault(on="POST /token", status=503, body={})],
+    ids=["drop", "503"],
 )
 def test_a_token_endpoint_that_fails_is_one_sentence(google: Served, fault: Fault) -> None:
     google.stand_in.faults.order(fault)
-    with pytest.raises(GmailFailed, match=r"Google (could not be asked for the|gave no) token") as error:
+    with pytest.raises(
+        GmailFailed, match=r"Google (could not be asked for the|gave no) token"
+    ) as error:
         ask(google, Person())
     assert sentence(error)
 
@@ -215,15 +250,29 @@ def test_from_a_browser_elsewhere_the_address_is_brought_back_by_hand(google: Se
     ("change", "answer", "told"),
     [
         (lambda address: address, "deny", "consent was denied"),
-        (lambda address: re.sub(r"state=\w+", "state=older", address), "allow", "belongs to another request"),
+        (
+            lambda address: re.sub(r"state=\w+", "state=older", address),
+            "allow",
+            "belongs to another request",
+        ),
         (lambda address: "http://localhost:1/", "allow", "paste the whole address"),
-        (lambda address: re.findall(r"code=([^&]*)", address)[0], "allow", "paste the whole address"),
+        (
+            lambda address: re.findall(r"code=([^&]*)", address)[0],
+            "allow",
+            "paste the whole address",
+        ),
         (lambda address: "", "allow", "paste the whole address"),
-        (lambda address: re.sub(r"code=[^&]*", "code=4/used", address), "allow", "used before, or came too late"),
+        (
+            lambda address: re.sub(r"code=[^&]*", "code=4/used", address),
+            "allow",
+            "used before, or came too late",
+        ),
     ],
     ids=["denied", "older", "no answer", "the code only", "nothing", "used"],
 )
-def test_what_is_pasted_is_looked_at(google: Served, change: Callable[[str], str], answer: str, told: str) -> None:
+def test_what_is_pasted_is_looked_at(
+    google: Served, change: Callable[[str], str], answer: str, told: str
+) -> None:
     with pytest.raises(GmailFailed, match=told) as error:
         pasted(google, change, answer)
     assert sentence(error)
@@ -235,7 +284,13 @@ def test_where_nobody_can_be_asked_one_is_told_so(google: Served) -> None:
         raise EOFError
 
     with pytest.raises(GmailFailed, match="nobody here to ask") as error:
-        authorize(google.client_file, google.token_file, browser="paste-back", say=lambda _: None, ask=nobody)
+        authorize(
+            google.client_file,
+            google.token_file,
+            browser="paste-back",
+            say=lambda _: None,
+            ask=nobody,
+        )
     assert sentence(error)
 
 
@@ -245,12 +300,19 @@ def test_where_nobody_can_be_asked_one_is_told_so(google: Served) -> None:
 def oauthlib_switches(url: str, folder: Path) -> dict[str, str]:
     """Give oauthlib's switches as they are while consent is asked for at an address."""
     path = folder / "client.json"
-    config = {"client_id": "x", "client_secret": "y", "auth_uri": f"{url}/auth", "token_uri": f"{url}/token"}
+    config = {
+        "client_id": "x",
+        "client_secret": "y",
+        "auth_uri": f"{url}/auth",
+        "token_uri": f"{url}/token",
+    }
     path.write_text(json.dumps({"installed": config}))
     seen: dict[str, str] = {}
 
     def look(_text: str) -> str:
-        seen.update({name: value for name, value in os.environ.items() if name.startswith("OAUTHLIB_")})
+        seen.update(
+            {name: value for name, value in os.environ.items() if name.startswith("OAUTHLIB_")}
+        )
         return ""
 
     with pytest.raises(GmailFailed):
@@ -260,7 +322,9 @@ def oauthlib_switches(url: str, folder: Path) -> dict[str, str]:
 
 def test_the_check_for_https_is_off_for_this_machine_only_and_not_for_long(tmp_path: Path) -> None:
     assert "OAUTHLIB_INSECURE_TRANSPORT" in oauthlib_switches("http://127.0.0.1:9", tmp_path)
-    assert oauthlib_switches("https://accounts.example.com", tmp_path) == {"OAUTHLIB_RELAX_TOKEN_SCOPE": "1"}
+    assert oauthlib_switches("https://accounts.example.com", tmp_path) == {
+        "OAUTHLIB_RELAX_TOKEN_SCOPE": "1"
+    }
     assert [name for name in os.environ if name.startswith("OAUTHLIB_")] == []
 
 
@@ -288,8 +352,14 @@ DESKTOP = {
             json.dumps({"installed": {**DESKTOP, "token_uri": "http://t.example/x"}}),
             "http is accepted for this machine",
         ),
-        (json.dumps({"installed": {**DESKTOP, "auth_uri": "http://localhost.t.example"}}), "http is accepted for"),
-        (json.dumps({"installed": {**DESKTOP, "auth_uri": "ftp://t.example"}}), "begins with https://"),
+        (
+            json.dumps({"installed": {**DESKTOP, "auth_uri": "http://localhost.t.example"}}),
+            "http is accepted for",
+        ),
+        (
+            json.dumps({"installed": {**DESKTOP, "auth_uri": "ftp://t.example"}}),
+            "begins with https://",
+        ),
     ],
 )
 def test_a_client_file_that_is_of_no_use_is_named_with_what_is_wrong(
@@ -318,9 +388,13 @@ def test_a_client_file_that_is_of_no_use_is_named_with_what_is_wrong(
         ({"expiry": 7}, "is no token file"),
     ],
 )
-def test_a_token_file_that_is_of_no_use_is_named_with_what_is_wrong(google: Served, change: Any, told: str) -> None:
+def test_a_token_file_that_is_of_no_use_is_named_with_what_is_wrong(
+    google: Served, change: Any, told: str
+) -> None:
     path = stored(google)
-    path.write_text(change if isinstance(change, str) else json.dumps(json.loads(path.read_text()) | change))
+    path.write_text(
+        change if isinstance(change, str) else json.dumps(json.loads(path.read_text()) | change)
+    )
     if told is None:
         assert load(path).refresh_token is None  # it is good until it ends
         return
@@ -344,7 +418,9 @@ def test_a_token_file_without_its_fields_or_that_is_not_there_is_named(tmp_path:
 def test_a_token_file_that_others_can_open_is_refused(google: Served, mode: int) -> None:
     path = stored(google)
     path.chmod(mode)
-    with pytest.raises(BadSetting, match=rf"can be read by others \(mode {mode:04o}\): chmod 600") as error:
+    with pytest.raises(
+        BadSetting, match=rf"can be read by others \(mode {mode:04o}\): chmod 600"
+    ) as error:
         load(path)
     assert sentence(error)
 
@@ -357,8 +433,12 @@ def test_a_token_that_has_ended_is_renewed_where_it_came_from_and_saved(google: 
     assert google.stand_in.tokens.refreshed == 1
     assert after["token"] == credentials.token != before["token"]
     assert after["expiry"] > "2026-01-02"
-    assert {name: after[name] for name in ("refresh_token", "token_uri", "client_id", "client_secret", "scopes")} == {
-        name: before[name] for name in ("refresh_token", "token_uri", "client_id", "client_secret", "scopes")
+    assert {
+        name: after[name]
+        for name in ("refresh_token", "token_uri", "client_id", "client_secret", "scopes")
+    } == {
+        name: before[name]
+        for name in ("refresh_token", "token_uri", "client_id", "client_secret", "scopes")
     }
     assert load(path).valid
 
@@ -394,7 +474,9 @@ def test_a_renewed_token_that_cannot_be_saved_is_used_and_that_is_said(
     assert [record.getMessage() for record in caplog.records] == [
         "Gmail's renewed token is used, but could not be saved: Is a directory"
     ]
-    assert [file.name for file in path.parent.iterdir()] == [path.name]  # nothing half-written is left
+    assert [file.name for file in path.parent.iterdir()] == [
+        path.name
+    ]  # nothing half-written is left
 
 
 def test_a_folder_for_the_file_is_made_for_oneself_only(google: Served) -> None:
@@ -403,7 +485,9 @@ def test_a_folder_for_the_file_is_made_for_oneself_only(google: Served) -> None:
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
 
 
-def test_a_proxy_is_not_asked_about_this_machine(google: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_proxy_is_not_asked_about_this_machine(
+    google: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     ask(google, Person())
@@ -422,7 +506,12 @@ def test_a_revoked_token_is_dead_and_one_sentence_says_what_to_do(google: Served
     with pytest.raises(TokenDead, match="give consent again") as error:
         authorize(google.client_file, path, open_url=never)
     text = sentence(error)
-    for way in ("revoked", "password was changed", "six months", "seven days"):  # Google does not say which it was
+    for way in (
+        "revoked",
+        "password was changed",
+        "six months",
+        "seven days",
+    ):  # Google does not say which it was
         assert way in text
     assert path.read_text() == before
 
@@ -432,7 +521,11 @@ def test_a_revoked_token_is_dead_and_one_sentence_says_what_to_do(google: Served
     [
         ({"error": "invalid_grant", "error_description": "Bad Request"}, True, "seven days"),
         ({"error": "invalid_grant", "error_subtype": "invalid_rapt"}, True, "sign in again"),
-        ({"error": "invalid_client", "error_description": "CANARY"}, True, "does not know the client"),
+        (
+            {"error": "invalid_client", "error_description": "CANARY"},
+            True,
+            "does not know the client",
+        ),
         ({"error": "deleted_client"}, True, "was deleted"),
         ({"error": "disabled_client"}, True, "is disabled"),
         ({"error": "unauthorized_client"}, True, "another client"),
@@ -447,7 +540,9 @@ def test_a_revoked_token_is_dead_and_one_sentence_says_what_to_do(google: Served
         ("CANARY", False, "for a reason that is not known here"),
     ],
 )
-def test_each_way_to_be_refused_a_new_token_has_its_sentence(google: Served, body: Any, dead: bool, told: str) -> None:
+def test_each_way_to_be_refused_a_new_token_has_its_sentence(
+    google: Served, body: Any, dead: bool, told: str
+) -> None:
     path = stored(google, expired=True)
     google.stand_in.faults.order(Fault(on="POST /token", status=400, body=body))
     with pytest.raises(GmailFailed, match=told) as error:

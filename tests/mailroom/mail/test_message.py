@@ -23,8 +23,16 @@ JOHN, AGENT = ("John Doe", "john.doe@example.com"), ("", "agent@example.com")
 #: Each sample with its sender's name and address, its subject, and words that stand in it.
 EXPECTED: dict[str, tuple[tuple[str, str], str, str]] = {
     "01-plain": (JOHN, "Where is my order?", "number 4711, and it has not come"),
-    "02-alternative": (("Jane Roe", "jane.roe@example.org"), "Change of address", "to Königsallee 12 from now on."),
-    "03-mixed-attachment": (("Accounts", "billing@example.net"), "Invoice 2025-118", "our invoice attached."),
+    "02-alternative": (
+        ("Jane Roe", "jane.roe@example.org"),
+        "Change of address",
+        "to Königsallee 12 from now on.",
+    ),
+    "03-mixed-attachment": (
+        ("Accounts", "billing@example.net"),
+        "Invoice 2025-118",
+        "our invoice attached.",
+    ),
     "04-html-only": (
         ("Shop", "orders@example.com"),
         "A return",
@@ -39,37 +47,89 @@ EXPECTED: dict[str, tuple[tuple[str, str], str, str]] = {
     "07-shift-jis": (("田中", "tanaka@example.org"), "お問い合わせ", "①商品が届きません。"),
     "08-koi8-r": (("Иван", "ivan@example.net"), "Вопрос о счёте", "Почему счёт выставлен дважды?"),
     "09-ks-c-5601": (("김민수", "kim@example.com"), "배송 문의", "언제 배송되나요? 똠방각하"),
-    "10-windows-1252": (("Chloe", "chloe@example.org"), "Rechnung", "100 € ist “falsch” – bitte prüfen."),
+    "10-windows-1252": (
+        ("Chloe", "chloe@example.org"),
+        "Rechnung",
+        "100 € ist “falsch” – bitte prüfen.",
+    ),
     "11-utf-7": (("Old Program", "old@example.net"), "utf-7", "Grüße aus dem Jahr 1998"),
-    "12-unknown-8bit": (("Rene", "rene@example.com"), "no charset that exists", "Le café est déjà fermé."),
-    "13-wrong-charset": (("Ana", "ana@example.org"), "it says latin-1 and is UTF-8", "Señor, mañana será tarde."),
-    "14-codec-no-charset": (("Test", "test@example.net"), "a codec that is no charset", "are not in hexadecimal."),
+    "12-unknown-8bit": (
+        ("Rene", "rene@example.com"),
+        "no charset that exists",
+        "Le café est déjà fermé.",
+    ),
+    "13-wrong-charset": (
+        ("Ana", "ana@example.org"),
+        "it says latin-1 and is UTF-8",
+        "Señor, mañana será tarde.",
+    ),
+    "14-codec-no-charset": (
+        ("Test", "test@example.net"),
+        "a codec that is no charset",
+        "are not in hexadecimal.",
+    ),
     "15-qp-url": (
         ("Newsletter", "news@example.com"),
         "Your link: a=1",
         "https://example.com/confirm?id=42&token=3D3D41&next=%2Fhome\n",
     ),
-    "16-inline-image": (("Photographer", "photo@example.org"), "The broken part", "looks like: Broken, as you see."),
-    "17-attachment-names": (("Clerk", "clerk@example.net"), "Three files with odd names", "The names are odd."),
-    "18-out-of-office": (("Away", "away@example.com"), "Out of office: Your question", "I am away until Monday."),
-    "19-vacation-precedence": (("Holiday", "holiday@example.org"), "On holiday", "Back in two weeks."),
+    "16-inline-image": (
+        ("Photographer", "photo@example.org"),
+        "The broken part",
+        "looks like: Broken, as you see.",
+    ),
+    "17-attachment-names": (
+        ("Clerk", "clerk@example.net"),
+        "Three files with odd names",
+        "The names are odd.",
+    ),
+    "18-out-of-office": (
+        ("Away", "away@example.com"),
+        "Out of office: Your question",
+        "I am away until Monday.",
+    ),
+    "19-vacation-precedence": (
+        ("Holiday", "holiday@example.org"),
+        "On holiday",
+        "Back in two weeks.",
+    ),
     "20-x-autoreply": (("Robot", "robot@example.net"), "We got your mail", "Your mail has come in"),
-    "21-auto-generated": (("Monitor", "monitor@example.com"), "Disk almost full", "The disk is 91 % full."),
+    "21-auto-generated": (
+        ("Monitor", "monitor@example.com"),
+        "Disk almost full",
+        "The disk is 91 % full.",
+    ),
     "22-human-auto-no": (("Human", "human@example.org"), "I am a person", "My program says so"),
     "23-bounce": (
         ("Mail Delivery System", "MAILER-DAEMON@example.net"),
         "Undelivered Mail Returned to Sender",
         "could not be delivered: no such mailbox.",
     ),
-    "24-read-receipt": (("Reader", "reader@example.com"), "Read: your offer", "Your mail was shown on a screen."),
-    "25-mailing-list": (("Member", "member@example.org"), "[talk] Meeting on Friday", "Who comes on Friday?"),
+    "24-read-receipt": (
+        ("Reader", "reader@example.com"),
+        "Read: your offer",
+        "Your mail was shown on a screen.",
+    ),
+    "25-mailing-list": (
+        ("Member", "member@example.org"),
+        "[talk] Meeting on Friday",
+        "Who comes on Friday?",
+    ),
     "26-newsletter": (
         ("Offers", "no-reply@example.com"),
         "Ten percent off",
         "Ten percent off everything until Sunday.",
     ),
-    "27-plus-quotes": (('Doe, Joe "JD"', "joe+tag@example.com"), "plus and quotes", "My address has a plus in it."),
-    "28-quoted-local": (("Jörg Müller", '"j. mueller"@example.org'), "Grüße aus Köln", "My address is in quotes."),
+    "27-plus-quotes": (
+        ('Doe, Joe "JD"', "joe+tag@example.com"),
+        "plus and quotes",
+        "My address has a plus in it.",
+    ),
+    "28-quoted-local": (
+        ("Jörg Müller", '"j. mueller"@example.org'),
+        "Grüße aus Köln",
+        "My address is in quotes.",
+    ),
     "29-group": (("Ann Example", "ann@example.net"), "from a group", "We are several people."),
     "30-raw-8bit-headers": (
         ("José Pérez", "jose@example.com"),
@@ -86,19 +146,51 @@ EXPECTED: dict[str, tuple[tuple[str, str], str, str]] = {
         "the boundary is another",
         "The text between wrong boundaries.",
     ),
-    "37-unclosed": (("Cut", "cut@example.org"), "cut off in base64", "before the line broke: naïve, was it not? And"),
-    "38-forwarded": (("Forwarder", "forward@example.net"), "Fwd: see below", "Only the inner mail has words."),
-    "39-nul-and-controls": (("Binary", "binary@example.com"), "bell and escape [31m", "and a lone \n return."),
-    "40-emoji-rtl": (("שרה 🌻", "sara@example.org"), "שלום 👩‍👩‍👧 gpj.exe", "ההזמנה שלי לא הגיעה 😢\nمرحبا، أين طلبي؟"),
+    "37-unclosed": (
+        ("Cut", "cut@example.org"),
+        "cut off in base64",
+        "before the line broke: naïve, was it not? And",
+    ),
+    "38-forwarded": (
+        ("Forwarder", "forward@example.net"),
+        "Fwd: see below",
+        "Only the inner mail has words.",
+    ),
+    "39-nul-and-controls": (
+        ("Binary", "binary@example.com"),
+        "bell and escape [31m",
+        "and a lone \n return.",
+    ),
+    "40-emoji-rtl": (
+        ("שרה 🌻", "sara@example.org"),
+        "שלום 👩‍👩‍👧 gpj.exe",
+        "ההזמנה שלי לא הגיעה 😢\nمرحبا، أين طلبي؟",
+    ),
     "41-long-subject": (
         ("Talker", "talker@example.net"),
         " ".join(["It begins here and goes on and on and on and on and on and on"] * 60)[:2000],
         "The subject is longer than the mail.",
     ),
-    "42-reply": (JOHN, "Re: Where is my order?", "It has come now. Thank you!\n\n> Can you tell me where it is?"),
-    "43-encoded-from": (("Zoë", "zoe@example.com"), "all of the header is encoded", "Even my address."),
-    "44-calendar": (("Planner", "planner@example.org"), "Invitation: a call", "Let us talk on Tuesday at ten."),
-    "45-html-meta-charset": (("Page", "page@example.net"), "the charset is in the HTML", "где мой заказ?"),
+    "42-reply": (
+        JOHN,
+        "Re: Where is my order?",
+        "It has come now. Thank you!\n\n> Can you tell me where it is?",
+    ),
+    "43-encoded-from": (
+        ("Zoë", "zoe@example.com"),
+        "all of the header is encoded",
+        "Even my address.",
+    ),
+    "44-calendar": (
+        ("Planner", "planner@example.org"),
+        "Invitation: a call",
+        "Let us talk on Tuesday at ten.",
+    ),
+    "45-html-meta-charset": (
+        ("Page", "page@example.net"),
+        "the charset is in the HTML",
+        "где мой заказ?",
+    ),
     "46-draft": (AGENT, "Re: Where is my order?", "Dear John, let me"),
     "47-sent": (AGENT, "Re: Where is my order?", "Dear John, it is on its way."),
     "48-spam": (("Pills", "pills@example.net"), "Cheap!!!", "Buy now."),
@@ -112,7 +204,11 @@ EXPECTED: dict[str, tuple[tuple[str, str], str, str]] = {
     ),
     "53-deep-html": (("Nest", "nest@example.com"), "deep HTML", "words at the bottom of a nest"),
     "54-long-html": (("List", "list@example.org"), "long HTML", "row 3999 27993 pieces"),
-    "55-many-recipients": (("Organiser", "organiser@example.net"), "all of you", "You are all invited."),
+    "55-many-recipients": (
+        ("Organiser", "organiser@example.net"),
+        "all of you",
+        "You are all invited.",
+    ),
     "56-large-attachment": (("Filmer", "filmer@example.com"), "a large attachment", FIRST_WORDS),
     "57-many-lines": (("Wild Program", "wild@example.org"), "lines and lines", FIRST_WORDS),
 }
@@ -126,7 +222,11 @@ AUTOMATIC = {
     "25-mailing-list": ("list", "List-Id"),
     "26-newsletter": ("bulk", "List-Unsubscribe"),
 }
-PROBLEMS = {"51-deep-mails": "RecursionError", "56-large-attachment": "5616304 bytes", "57-many-lines": "160006 lines"}
+PROBLEMS = {
+    "51-deep-mails": "RecursionError",
+    "56-large-attachment": "5616304 bytes",
+    "57-many-lines": "160006 lines",
+}
 ATTACHMENTS = {
     "03-mixed-attachment": [("invoice-118.pdf", "application/pdf", 816)],
     "16-inline-image": [("part.png", "image/png", 70)],
@@ -167,13 +267,17 @@ def test_a_text_has_no_replacement_characters_and_no_controls(name: str) -> None
     mail = read_sample(name)
     shown = [mail.text, mail.subject, mail.sender_name, *(a.name for a in mail.attachments)]
     assert not any(
-        (ord(c) < 32 and c not in "\n\t") or c == "\ufffd" or 0xD800 <= ord(c) < 0xE000 for c in "".join(shown)
+        (ord(c) < 32 and c not in "\n\t") or c == "\ufffd" or 0xD800 <= ord(c) < 0xE000
+        for c in "".join(shown)
     )
 
 
 def test_nothing_of_hostile_html_is_left_in_the_text() -> None:
     text = read_sample("05-html-hostile").text
-    assert not any(word in text for word in ("tracker", "document", "font", "http", "javascript", "<", "\n\n\n"))
+    assert not any(
+        word in text
+        for word in ("tracker", "document", "font", "http", "javascript", "<", "\n\n\n")
+    )
 
 
 def test_what_gmail_says_is_taken_from_gmail() -> None:
@@ -205,7 +309,10 @@ def test_the_senders_domain_is_in_small_letters() -> None:
 
 def test_a_message_shows_nothing_of_the_mail_in_its_repr() -> None:
     mail = read_sample("23-bounce")
-    assert repr(mail) == f"Message(gmail_id='{mail.gmail_id}', thread_id='{mail.thread_id}', size={mail.size})"
+    assert (
+        repr(mail)
+        == f"Message(gmail_id='{mail.gmail_id}', thread_id='{mail.thread_id}', size={mail.size})"
+    )
 
 
 # -------------------------------------------------------------------------------------------------- what cannot be read
@@ -218,8 +325,15 @@ def deep(levels: int) -> bytes:
 
 def test_mails_in_mails_without_end_are_a_message_with_a_problem() -> None:
     mail = read(deep(3000))
-    assert (mail.sender_address, mail.subject, mail.text) == ("doll@example.org", "deep", FIRST_WORDS)
-    assert mail.problem == "the mail could not be read (RecursionError): its text is Gmail's first words of it"
+    assert (mail.sender_address, mail.subject, mail.text) == (
+        "doll@example.org",
+        "deep",
+        FIRST_WORDS,
+    )
+    assert (
+        mail.problem
+        == "the mail could not be read (RecursionError): its text is Gmail's first words of it"
+    )
 
 
 def test_mails_in_mails_are_read_to_the_core() -> None:
@@ -230,25 +344,38 @@ def test_mails_in_mails_are_read_to_the_core() -> None:
 
 def test_a_mail_that_is_too_large_is_not_read_beyond_its_headers() -> None:
     mail = read(b"From: joe@example.com\r\nSubject: large\r\n\r\n" + b"x" * LARGEST)
-    assert (mail.sender_address, mail.subject, mail.text) == ("joe@example.com", "large", FIRST_WORDS)
+    assert (mail.sender_address, mail.subject, mail.text) == (
+        "joe@example.com",
+        "large",
+        FIRST_WORDS,
+    )
     assert "up to 5242880 are read" in str(mail.problem)
 
 
 def test_a_labyrinth_of_parts_is_not_entered() -> None:
-    nest = b"".join(b"Content-Type: multipart/mixed; boundary=b%d\r\n\r\n--b%d\r\n" % (n, n) for n in range(1500))
+    nest = b"".join(
+        b"Content-Type: multipart/mixed; boundary=b%d\r\n\r\n--b%d\r\n" % (n, n)
+        for n in range(1500)
+    )
     mail = read(b"Subject: maze\r\n" + nest)
     assert (mail.subject, mail.text) == ("maze", FIRST_WORDS)
     assert "1500 boundaries" in str(mail.problem)
 
 
 def test_long_headers_are_cut_before_they_are_read() -> None:
-    part = parse(b"Content-Type: text/plain" + b";a" * 5000 + b"\r\nSubject: " + b"x" * 100_000 + b"\r\n\r\n")
+    part = parse(
+        b"Content-Type: text/plain" + b";a" * 5000 + b"\r\nSubject: " + b"x" * 100_000 + b"\r\n\r\n"
+    )
     assert str(part["content-type"]).count(";") < 50
     assert len(str(part["subject"])) == 32 * 1024
 
 
-@pytest.mark.parametrize("fault", [LookupError, UnicodeError, AttributeError, TypeError, RecursionError, OverflowError])
-def test_a_fault_of_the_parser_is_said_and_not_raised(fault: type[Exception], monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "fault", [LookupError, UnicodeError, AttributeError, TypeError, RecursionError, OverflowError]
+)
+def test_a_fault_of_the_parser_is_said_and_not_raised(
+    fault: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
     def body_of(_mail: object) -> None:
         raise fault("joe@example.com")
 
@@ -278,13 +405,33 @@ def test_a_fault_in_the_headers_leaves_the_snippet(monkeypatch: pytest.MonkeyPat
     [
         {},
         {"id": None, "raw": None, "payload": None, "labelIds": None, "internalDate": None},
-        {"id": 7, "raw": "%%%%", "labelIds": "INBOX", "internalDate": "soon", "sizeEstimate": "many"},
+        {
+            "id": 7,
+            "raw": "%%%%",
+            "labelIds": "INBOX",
+            "internalDate": "soon",
+            "sizeEstimate": "many",
+        },
         {"id": "1", "raw": "A", "internalDate": "9" * 18},
         {"id": "1", "raw": "ü\ud800"},
         {"id": "1", "payload": {"headers": {"a": 1}, "parts": {"b": 2}}},
-        {"id": "1", "payload": {"headers": [None, {}, {"name": "From"}, {"value": 1}], "parts": [None, {"body": 1}]}},
-        {"id": "1", "payload": {"headers": [{"name": "From", "value": "\ud800 <a@example.com>"}]}, "snippet": "\udfff"},
-        {"id": "1", "payload": {"headers": [{"name": "Content-Type", "value": ";=\x00\r\n;"}]}, "snippet": 5},
+        {
+            "id": "1",
+            "payload": {
+                "headers": [None, {}, {"name": "From"}, {"value": 1}],
+                "parts": [None, {"body": 1}],
+            },
+        },
+        {
+            "id": "1",
+            "payload": {"headers": [{"name": "From", "value": "\ud800 <a@example.com>"}]},
+            "snippet": "\udfff",
+        },
+        {
+            "id": "1",
+            "payload": {"headers": [{"name": "Content-Type", "value": ";=\x00\r\n;"}]},
+            "snippet": 5,
+        },
     ],
 )
 def test_no_answer_is_too_odd(odd: dict[str, Any]) -> None:
@@ -300,7 +447,11 @@ def parsed_payload() -> dict[str, Any]:
         "Content-Type": 'multipart/report; report-type="delivery-status"; boundary=b',
         "Message-ID": "<1@example.com>",
     }
-    film = {"filename": "film.mp4", "mimeType": "video/mp4", "body": {"size": 9_000_000, "attachmentId": "ANGj"}}
+    film = {
+        "filename": "film.mp4",
+        "mimeType": "video/mp4",
+        "body": {"size": 9_000_000, "attachmentId": "ANGj"},
+    }
     text = {"filename": "", "mimeType": "text/plain", "body": {"size": 20}}
     return {
         "headers": [{"name": name, "value": value} for name, value in headers.items()],
@@ -310,9 +461,19 @@ def parsed_payload() -> dict[str, Any]:
 
 def test_a_huge_mail_is_read_from_what_gmail_says_of_it() -> None:
     mail = Message.from_gmail(
-        {"id": "1", "sizeEstimate": 9_100_000, "snippet": SNIPPET, "payload": parsed_payload(), "internalDate": "1000"}
+        {
+            "id": "1",
+            "sizeEstimate": 9_100_000,
+            "snippet": SNIPPET,
+            "payload": parsed_payload(),
+            "internalDate": "1000",
+        }
     )
-    assert (mail.sender_name, mail.sender_address, mail.subject) == ("Zoë", "zoe+x@example.com", "groß")
+    assert (mail.sender_name, mail.sender_address, mail.subject) == (
+        "Zoë",
+        "zoe+x@example.com",
+        "groß",
+    )
     assert mail.attachments == (Attachment("film.mp4", "video/mp4", 9_000_000),)
     assert (mail.text, mail.size, mail.message_id) == (FIRST_WORDS, 9_100_000, "<1@example.com>")
     assert mail.automatic is not None
@@ -335,7 +496,10 @@ def test_raw_may_come_without_its_padding() -> None:
 # ------------------------------------------------------------------------------------------------------------ its parts
 
 
-PLAIN, PAGE = b"Content-Type: text/plain\r\n\r\nplain words", b"Content-Type: text/html\r\n\r\n<p>words of a page"
+PLAIN, PAGE = (
+    b"Content-Type: text/plain\r\n\r\nplain words",
+    b"Content-Type: text/html\r\n\r\n<p>words of a page",
+)
 
 
 def test_the_plain_form_of_a_text_is_taken() -> None:
@@ -343,7 +507,10 @@ def test_the_plain_form_of_a_text_is_taken() -> None:
 
 
 def test_an_empty_plain_form_is_not_taken() -> None:
-    assert read(multipart("alternative", b"Content-Type: text/plain\r\n\r\n \r\n", PAGE)).text == "words of a page"
+    assert (
+        read(multipart("alternative", b"Content-Type: text/plain\r\n\r\n \r\n", PAGE)).text
+        == "words of a page"
+    )
 
 
 def test_several_texts_follow_each_other() -> None:
@@ -353,7 +520,10 @@ def test_several_texts_follow_each_other() -> None:
 def test_a_text_file_is_an_attachment_and_read_if_nothing_else_is_there() -> None:
     file = b"Content-Type: text/plain; name=a.txt\r\nContent-Disposition: attachment\r\n\r\nin the file"
     mail = read(multipart("mixed", file, PLAIN))
-    assert (mail.text, mail.attachments) == ("plain words", (Attachment("a.txt", "text/plain", 11),))
+    assert (mail.text, mail.attachments) == (
+        "plain words",
+        (Attachment("a.txt", "text/plain", 11),),
+    )
     assert read(multipart("mixed", file)).text == "in the file"
 
 
@@ -364,7 +534,9 @@ def test_a_mail_in_a_mail_is_read_if_nothing_else_is_there() -> None:
 
 
 def test_deep_parts_are_left_out_and_it_is_said() -> None:
-    nest = b"".join(b"Content-Type: multipart/mixed; boundary=b%d\r\n\r\n--b%d\r\n" % (n, n) for n in range(60))
+    nest = b"".join(
+        b"Content-Type: multipart/mixed; boundary=b%d\r\n\r\n--b%d\r\n" % (n, n) for n in range(60)
+    )
     assert "left out" in read(nest + PLAIN).text
 
 
@@ -378,7 +550,9 @@ def test_much_html_is_left_out_and_it_is_said() -> None:
 @pytest.mark.parametrize("name", ["B", "b", "BASE64"])
 def test_base64_is_read_whatever_is_in_it(name: str) -> None:
     coding = "base64" if len(name) == 1 else name
-    raw = single(b"aGVs!bG8g\r\n*d29y bGQ=YW5k IG1vcmU=\r\n", f"Content-Transfer-Encoding: {coding}")
+    raw = single(
+        b"aGVs!bG8g\r\n*d29y bGQ=YW5k IG1vcmU=\r\n", f"Content-Transfer-Encoding: {coding}"
+    )
     assert read(raw).text == "hello worldand more"
 
 
@@ -417,7 +591,10 @@ def test_the_name_of_an_attachment_is_read(name: bytes, found: str) -> None:
         ("a@example.com, Bob <b@example.org>", [("", "a@example.com"), ("Bob", "b@example.org")]),
         ("team: a@example.com, b@example.com;", [("", "a@example.com"), ("", "b@example.com")]),
         ("undisclosed-recipients:;", []),
-        ("team: Ann <a@example.com>;, c@example.com", [("Ann", "a@example.com"), ("", "c@example.com")]),
+        (
+            "team: Ann <a@example.com>;, c@example.com",
+            [("Ann", "a@example.com"), ("", "c@example.com")],
+        ),
         ('"joe doe"@example.com', [("", '"joe doe"@example.com')]),
         ('"joe@home"@example.com', [("", '"joe@home"@example.com')]),
         ("<@relay.example.net,@b.example.net:joe@example.com>", [("", "joe@example.com")]),
@@ -448,7 +625,9 @@ def test_addresses_are_read(value: str, found: list[tuple[str, str]]) -> None:
     assert [(one.name, one.address) for one in addresses(value.encode())] == found
 
 
-@pytest.mark.parametrize("piece", ["(", "<", '"', ",", ":", ";", "\\", "[", "@", "a@b,", "<@a,", "()", '"" '])
+@pytest.mark.parametrize(
+    "piece", ["(", "<", '"', ",", ":", ";", "\\", "[", "@", "a@b,", "<@a,", "()", '"" ']
+)
 def test_addresses_of_any_shape_come_to_an_end(piece: str) -> None:
     for one in addresses((piece * 8000)[:8000].encode()):
         assert len(one.address) <= 320
@@ -481,7 +660,11 @@ def test_words_are_read(value: bytes, text: str) -> None:
 
 
 def test_raw_bytes_of_a_header_are_in_the_mails_charset() -> None:
-    raw = b"Subject: " + "Вопрос".encode("koi8_r") + b"\r\nContent-Type: text/plain; charset=koi8-r\r\n\r\n"
+    raw = (
+        b"Subject: "
+        + "Вопрос".encode("koi8_r")
+        + b"\r\nContent-Type: text/plain; charset=koi8-r\r\n\r\n"
+    )
     assert read(raw).subject == "Вопрос"
 
 
@@ -496,8 +679,13 @@ def test_base64_that_was_cut_off_is_read_as_far_as_it_goes() -> None:
 
 
 def test_the_sender_is_found_elsewhere_if_from_has_no_address() -> None:
-    assert read(b"From: Joe\r\nReply-To: joe@example.com\r\n\r\n").sender_address == "joe@example.com"
-    assert read(b"Sender: ann@example.com\r\nReply-To: joe@example.com\r\n\r\n").sender_address == "ann@example.com"
+    assert (
+        read(b"From: Joe\r\nReply-To: joe@example.com\r\n\r\n").sender_address == "joe@example.com"
+    )
+    assert (
+        read(b"Sender: ann@example.com\r\nReply-To: joe@example.com\r\n\r\n").sender_address
+        == "ann@example.com"
+    )
     assert read(b"From: \r\nFrom: Ann <ann@example.com>\r\n\r\n").sender_name == "Ann"
 
 
@@ -530,11 +718,29 @@ def test_only_a_few_headers_of_a_name_are_read() -> None:
         ("big5", "big5"),
         *(
             (name, None)
-            for name in ("", "unknown-8bit", "x-unknown", "hex", "zlib", "rot13", "base64", "idna", "punycode")
+            for name in (
+                "",
+                "unknown-8bit",
+                "x-unknown",
+                "hex",
+                "zlib",
+                "rot13",
+                "base64",
+                "idna",
+                "punycode",
+            )
         ),
         *(
             (name, None)
-            for name in ("unicode_escape", "raw_unicode_escape", "undefined", "mbcs", "a" * 500, "a\x00b", "..")
+            for name in (
+                "unicode_escape",
+                "raw_unicode_escape",
+                "undefined",
+                "mbcs",
+                "a" * 500,
+                "a\x00b",
+                "..",
+            )
         ),
     ],
 )
@@ -557,7 +763,11 @@ def test_charsets_have_many_names(name: str, codec: str | None) -> None:
         ("日本".encode("iso2022_jp"), "iso-2022-jp", "日本"),
         ("日本".encode("utf-16"), "utf-16", "日本"),
         (b"\x81", "windows-1252", "\ufffd"),
-        ("日本".encode("iso2022_jp")[:-4], "iso-2022-jp", "日\ufffd"),  # all of it ASCII, and cut in a character
+        (
+            "日本".encode("iso2022_jp")[:-4],
+            "iso-2022-jp",
+            "日\ufffd",
+        ),  # all of it ASCII, and cut in a character
         (b"ab\xff\xff", "iso-2022-jp", "ab\ufffd\ufffd"),
     ],
 )
@@ -566,7 +776,10 @@ def test_bytes_become_text(data: bytes, charset: str | None, text: str) -> None:
 
 
 def test_text_is_clean() -> None:
-    assert clean("a\r\nb\rc\u2028d\x85e\x0bf\x00\x1b\x9f\ufeff\ud800\tg") == "a\nb\nc\nd\ne\nf\ufffd\tg"
+    assert (
+        clean("a\r\nb\rc\u2028d\x85e\x0bf\x00\x1b\x9f\ufeff\ud800\tg")
+        == "a\nb\nc\nd\ne\nf\ufffd\tg"
+    )
 
 
 # ------------------------------------------------------------------------------------------------------------ automatic
@@ -629,7 +842,8 @@ def test_programs_are_known_by_their_addresses(sender: str, kind: str | None) ->
 
 
 @pytest.mark.parametrize(
-    ("report", "kind"), [("delivery-status", "bounce"), ("feedback-report", "complaint"), ("odd", "notice")]
+    ("report", "kind"),
+    [("delivery-status", "bounce"), ("feedback-report", "complaint"), ("odd", "notice")],
 )
 def test_reports_are_classified(report: str, kind: str) -> None:
     found = automatic({}, content_type="multipart/report", report_type=report, sender="")

@@ -87,7 +87,15 @@ def nest(raw: bytearray, dice: random.Random) -> bytearray:
     return raw
 
 
-WAYS: list[Callable[[bytearray, random.Random], bytearray]] = [flip, cut, splice, inject, inject, repeat, nest]
+WAYS: list[Callable[[bytearray, random.Random], bytearray]] = [
+    flip,
+    cut,
+    splice,
+    inject,
+    inject,
+    repeat,
+    nest,
+]
 
 
 def spoilt(raw: bytes, dice: random.Random) -> bytes:
@@ -105,7 +113,14 @@ def check(raw: bytes) -> Message:
     assert time.thread_time() - start < WITHIN_SECONDS
     assert len(payload.encode("utf-8")) <= LIMIT  # a lone surrogate is no UTF-8, and raises here
     assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f]", payload)
-    for line in (mail.sender_name, mail.sender_address, mail.raw_from, mail.subject, mail.message_id, *mail.references):
+    for line in (
+        mail.sender_name,
+        mail.sender_address,
+        mail.raw_from,
+        mail.subject,
+        mail.message_id,
+        *mail.references,
+    ):
         assert "\n" not in line
         assert line.encode("utf-8") is not None
     for attachment in mail.attachments:
@@ -149,10 +164,14 @@ def test_the_mutations_reach_the_odd_ways_too() -> None:
     assert sum(bool(mail.attachments) for mail in mails) > 10
 
 
-@settings(max_examples=300, derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(
+    max_examples=300, derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
 @given(st.data())
 def test_any_patchwork_of_samples_is_read(data: st.DataObject) -> None:
-    pieces = st.one_of(st.sampled_from(sorted(SMALL.values())), st.sampled_from(EVIL), st.binary(max_size=40))
+    pieces = st.one_of(
+        st.sampled_from(sorted(SMALL.values())), st.sampled_from(EVIL), st.binary(max_size=40)
+    )
     raw = b"".join(data.draw(st.lists(pieces, max_size=8)))
     start = data.draw(st.integers(0, len(raw)))
     check(raw[start:])
