@@ -497,9 +497,10 @@ def test_if_match_may_come_in_several_lines() -> None:
 def test_of_two_writers_with_one_etag_one_wins(api: Served) -> None:
     id = api.opened(10)
     with ThreadPoolExecutor(8) as pool:
-        send = lambda _: (
-            api.post(f"/accounts/{id}/deposits", {"amount": 1}, If_Match='"2"').status_code
-        )  # noqa: E731
+
+        def send(_: int) -> int:
+            return api.post(f"/accounts/{id}/deposits", {"amount": 1}, If_Match='"2"').status_code
+
         codes = sorted(pool.map(send, range(8)))
     assert codes == [200, *[412] * 7]
     assert api.store.version(id) == 3
