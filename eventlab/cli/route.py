@@ -173,13 +173,13 @@ def _settings(arguments: argparse.Namespace) -> Iterator[Settings]:
     if not arguments.sandbox:
         yield Settings.from_environment(os.environ)
         return
-    from eventlab.sandbox.standins import StandIns
+    from eventlab.sandbox.fakes import Fakes
 
     print(
         f"stand-ins for Gmail and CXone, with sample mail; events in {arguments.category or SANDBOX[0]}",
         file=sys.stderr,
     )
-    with StandIns() as both:
+    with Fakes() as both:
         yield both.settings()
 
 
@@ -187,8 +187,8 @@ def _settings(arguments: argparse.Namespace) -> Iterator[Settings]:
 def _router(
     arguments: argparse.Namespace, settings: Settings, store: EventStore
 ) -> Iterator[Router]:
-    from eventlab.mailroom.cxone.client import CXone
-    from eventlab.mailroom.gmail.client import Gmail
+    from eventlab.mailroom.cxone.client import CXoneClient
+    from eventlab.mailroom.gmail.client import GmailClient
     from eventlab.mailroom.gmail.credentials import authorize
     from eventlab.mailroom.router import Router
 
@@ -201,8 +201,8 @@ def _router(
         say=lambda text: print(text, file=sys.stderr),
     )
     with (
-        Gmail(credentials, endpoint=settings.gmail_endpoint) as gmail,
-        CXone(settings.cxone) as cxone,
+        GmailClient(credentials, endpoint=settings.gmail_endpoint) as gmail,
+        CXoneClient(settings.cxone) as cxone,
     ):
         yield Router(
             store, gmail, cxone, label=arguments.label, automatic_type=settings.automatic_type
@@ -290,10 +290,10 @@ def _line(item: WorkItem, now: int) -> str:
 
 def _sandbox(arguments: argparse.Namespace) -> int:
     _must_have(NEEDED + NEEDED_BY_THE_SANDBOX)
-    from eventlab.sandbox.standins import StandIns
+    from eventlab.sandbox.fakes import Fakes
 
     stop = _stopped_by_signals()
-    with StandIns(gmail_port=arguments.gmail_port, cxone_port=arguments.cxone_port) as both:
+    with Fakes(gmail_port=arguments.gmail_port, cxone_port=arguments.cxone_port) as both:
         print(
             f"# Gmail {both.gmail_url}\n# CXone {both.cxone_url}\n# for another terminal, then eventlab route --once:"
         )

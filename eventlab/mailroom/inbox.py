@@ -8,7 +8,7 @@ from typing import Final
 
 from eventlab.errors import VersionConflict
 from eventlab.mailroom.errors import GmailFailed, TokenDead
-from eventlab.mailroom.gmail.client import Gmail
+from eventlab.mailroom.gmail.client import GmailClient
 from eventlab.mailroom.mail.message import Message
 from eventlab.mailroom.mailbox import MAILBOX, Mailbox
 from eventlab.mailroom.selection import found_in, unwanted
@@ -28,7 +28,7 @@ class Inbox:
     >>> Inbox(ledger, gmail).receive()
     """
 
-    def __init__(self, ledger: Ledger, gmail: Gmail) -> None:
+    def __init__(self, ledger: Ledger, gmail: GmailClient) -> None:
         self._ledger, self._gmail = ledger, gmail
         self._mailboxes = Repository(ledger.store, Mailbox)
 

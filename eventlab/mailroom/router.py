@@ -10,9 +10,9 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from eventlab.errors import CommandRejected
-from eventlab.mailroom.cxone.client import CXone
+from eventlab.mailroom.cxone.client import CXoneClient
 from eventlab.mailroom.errors import GmailFailed, TokenDead, WorkItemUnsent
-from eventlab.mailroom.gmail.client import Gmail
+from eventlab.mailroom.gmail.client import GmailClient
 from eventlab.mailroom.inbox import Inbox
 from eventlab.mailroom.sender import Outbox
 from eventlab.mailroom.summary import Summary
@@ -35,7 +35,7 @@ class Router:
     again after ``pause`` seconds, then after twice as long, and is held after ``tries``. ``label`` is put on what was
     routed (Gmail's consent must cover it). ``automatic_type`` is the work item type of mail that no person wrote.
 
-    >>> with Gmail(load("token.json")) as gmail, CXone(settings) as cxone:
+    >>> with GmailClient(load("token.json")) as gmail, CXoneClient(settings) as cxone:
     ...     print(Router(EventStore(lab.redis, "mailStream"), gmail, cxone).run_once())
     listed 3, new 3: submitted 3, held 0, refused 0, skipped 0
     """
@@ -43,8 +43,8 @@ class Router:
     def __init__(
         self,
         store: EventStore,
-        gmail: Gmail,
-        cxone: CXone,
+        gmail: GmailClient,
+        cxone: CXoneClient,
         *,
         name: str | None = None,
         together: int = 10,

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from eventlab.errors import CommandRejected, EventLabError
-from eventlab.mailroom.cxone.client import CXone
+from eventlab.mailroom.cxone.client import CXoneClient
 from eventlab.mailroom.errors import (
     GmailFailed,
     NotOnDisk,
@@ -54,7 +54,7 @@ class Outbox:
     def __init__(
         self,
         ledger: Ledger,
-        cxone: CXone,
+        cxone: CXoneClient,
         *,
         name: str,
         margin: int,
@@ -81,7 +81,7 @@ class Outbox:
                 return None
             latest = now + self._margin
             attempt = item.submit(
-                router=self.name, now=now, deadline=latest + int(self.cxone.longest_seconds * 1000)
+                router=self.name, now=now, deadline=latest + int(self.cxone.max_call_seconds * 1000)
             )
         except CommandRejected as error:
             log.debug("%s", error)

@@ -16,8 +16,8 @@ START_SECONDS = 20
 class Serving:
     """An app that is served on 127.0.0.1 until ``close``; ``url`` has no slash at its end.
 
-    >>> with Serving(create_app()) as stand_in:
-    ...     requests.get(f"{stand_in.url}/token", timeout=5)
+    >>> with Serving(create_app()) as fake:
+    ...     requests.get(f"{fake.url}/token", timeout=5)
     """
 
     def __init__(self, app: Any, *, port: int = 0) -> None:

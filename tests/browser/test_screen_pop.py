@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from eventlab.mailroom.cxone.client import CXone
+from eventlab.mailroom.cxone.client import CXoneClient
 from eventlab.sandbox.cxone import screen_pop
-from eventlab.sandbox.cxone.app import create_app
+from eventlab.sandbox.cxone.app import create_fake_cxone
 from eventlab.sandbox.serving import Serving
 from tests.support.scripted_server import ScriptedServer
 from tests.support.servers import eventually
@@ -161,12 +161,12 @@ def show(
 ) -> Seen:
     """Post a hostile mail, open its screen pop, and look at it; with its headers, or the page alone."""
     markup = HOSTILE.format(url=f"{bait.url}/pop")
-    stand_in = create_app(html_of=lambda _id: markup)
-    with Serving(stand_in.app) as serving, CXone(stand_in.settings(serving.url)) as cxone:
+    fake = create_fake_cxone(html_of=lambda _id: markup)
+    with Serving(fake.app) as serving, CXoneClient(fake.settings(serving.url)) as cxone:
         cxone.post_work_item(
             work_item_id="gmail:1", payload=markup, sender='"<script>x()</script>"@example.com'
         )
-        url = stand_in.work_items[0].screen_pop
+        url = fake.work_items[0].screen_pop
         context = chromium.new_context(viewport={"width": 1000, "height": 1400})
         try:
             page = context.new_page()
@@ -175,7 +175,7 @@ def show(
             if headers:
                 page.goto(url)
             else:
-                body = screen_pop.screen_pop(stand_in.work_items[0], markup)
+                body = screen_pop.screen_pop(fake.work_items[0], markup)
                 page.route(
                     url,
                     lambda route: route.fulfill(body=body, content_type="text/html; charset=utf-8"),

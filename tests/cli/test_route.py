@@ -17,9 +17,9 @@ import redis
 from eventlab import EventStore
 from eventlab.mailroom.settings import REAL, SANDBOX, VARIABLES, Settings
 from eventlab.mailroom.work_item import WorkItem
+from eventlab.sandbox.fakes import Fakes
 from eventlab.sandbox.faults import Fault
 from eventlab.sandbox.samples import samples
-from eventlab.sandbox.standins import StandIns
 from tests.support.mailroom import ITEMS, mail, wait_until
 from tests.support.servers import line_of
 
@@ -48,14 +48,14 @@ def answer(*words: str, **settings: str) -> tuple[int, str, str]:
 
 
 @pytest.fixture
-def both() -> Iterator[StandIns]:
+def both() -> Iterator[Fakes]:
     """Stand-ins with an empty inbox."""
-    with StandIns(mails=()) as both:
+    with Fakes(mails=()) as both:
         yield both
 
 
 @pytest.fixture
-def route(both: StandIns, category: str) -> Any:
+def route(both: Fakes, category: str) -> Any:
     """``eventlab route`` between the stand-ins, with events and a view of the test's own."""
 
     def run(*words: str, **settings: str) -> tuple[int, str, str]:
@@ -86,7 +86,7 @@ def test_once_with_the_sandbox_needs_no_settings_and_a_second_time_nothing_is_ne
     assert set(EventStore(redis_client, category).ids()) == {*INBOX, "mailbox"}
 
 
-def test_the_sandbox_keeps_its_mails_apart_from_real_ones(both: StandIns) -> None:
+def test_the_sandbox_keeps_its_mails_apart_from_real_ones(both: Fakes) -> None:
     assert both.settings().names == SANDBOX
     real = Settings.from_environment(
         {
@@ -127,7 +127,7 @@ def test_the_sandbox_is_served_until_a_signal_and_another_terminal_can_use_it(
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_it_watches_until_a_signal(both: StandIns, category: str, number: signal.Signals) -> None:
+def test_it_watches_until_a_signal(both: Fakes, category: str, number: signal.Signals) -> None:
     own = ("route", "--watch", "0.05", "--category", category, "--collection", category)
     both.gmail.deliver(mail())
     with eventlab(*own, **both.environment()) as process:
@@ -143,7 +143,7 @@ def test_it_watches_until_a_signal(both: StandIns, category: str, number: signal
 
 
 def test_a_round_that_is_told_to_stop_finishes_the_mail_that_is_under_way(
-    both: StandIns, route: Any, category: str
+    both: Fakes, route: Any, category: str
 ) -> None:
     for n in range(5):
         both.gmail.deliver(mail(n))
@@ -168,7 +168,7 @@ def test_a_round_that_is_told_to_stop_finishes_the_mail_that_is_under_way(
 
 
 def test_what_is_held_is_listed_and_a_person_decides(
-    both: StandIns, route: Any, category: str, redis_client: Any
+    both: Fakes, route: Any, category: str, redis_client: Any
 ) -> None:
     ids = [both.gmail.deliver(mail(n)) for n in range(3)]
     both.cxone.faults.order(Fault(on=ITEMS, drop="before"), Fault(on=ITEMS, drop="after"))
@@ -231,7 +231,7 @@ def test_before_its_deadline_a_mail_is_listed_and_left_alone(
 # ------------------------------------------------------------------------------------------------ what can be wrong
 
 
-def test_a_dead_token_is_one_sentence_and_an_exit_status(both: StandIns, route: Any) -> None:
+def test_a_dead_token_is_one_sentence_and_an_exit_status(both: Fakes, route: Any) -> None:
     both.gmail.revoke()
     both.gmail.expire_tokens()
     status, out, error = route("--once")
@@ -274,7 +274,7 @@ def test_sample_mail_never_goes_to_the_real_cxone(route: Any) -> None:
 
 
 def test_a_key_that_cxone_does_not_know_is_said_in_the_summary_and_by_the_exit_status(
-    both: StandIns, route: Any
+    both: Fakes, route: Any
 ) -> None:
     both.gmail.deliver(mail())
     status, out, _ = route("--once", EVENTLAB_CXONE_SECRET="wrong")
@@ -308,7 +308,7 @@ def test_help_lists_every_environment_variable() -> None:
     assert VARIABLES.keys() >= {f"EVENTLAB_{word}" for word in asked}
 
 
-def test_nothing_secret_is_printed_or_logged(both: StandIns, route: Any) -> None:
+def test_nothing_secret_is_printed_or_logged(both: Fakes, route: Any) -> None:
     both.gmail.deliver(mail(sender="canary@example.com", body="CanaryBody"))
     _, out, error = route("--once", "--verbose", "--label", "routed")
     said = out + error

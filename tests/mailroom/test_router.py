@@ -32,7 +32,7 @@ from eventlab.mailroom.selection import found_in, unwanted
 from eventlab.mailroom.summary import Summary
 from eventlab.mailroom.work_item import WorkItem
 from eventlab.mailroom.worklist import Worklist
-from eventlab.sandbox import standins
+from eventlab.sandbox import fakes
 from eventlab.sandbox.faults import Fault
 from eventlab.sandbox.samples import samples
 from eventlab.servers.binaries import find_redis
@@ -828,11 +828,13 @@ def test_no_secret_no_address_and_no_word_of_a_mail_is_kept_or_logged(
 ) -> None:
     caplog.set_level(logging.DEBUG)  # of every logger
     plain, secrets = (
-        standins.gmail.create_app,
+        fakes.gmail.create_fake_gmail,
         {"client_secret": CANARIES["secret"], "token_word": CANARIES["token"]},
     )
     monkeypatch.setattr(
-        standins.gmail, "create_app", lambda mails, **options: plain(mails, **secrets, **options)
+        fakes.gmail,
+        "create_fake_gmail",
+        lambda mails, **options: plain(mails, **secrets, **options),
     )
     with server.client() as client, room(client, category) as here:
         cxone, bearers = here.both.cxone, set[str]()

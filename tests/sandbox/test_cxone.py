@@ -11,15 +11,15 @@ from typing import Any
 import pytest
 import requests
 
-from eventlab.mailroom.cxone.client import CXone
-from eventlab.sandbox.cxone.agent_client import Agent, AgentRefused
-from eventlab.sandbox.cxone.app import CXoneStandIn, create_app
+from eventlab.mailroom.cxone.client import CXoneClient
+from eventlab.sandbox.cxone.agent_client import AgentClient, AgentRequestFailed
+from eventlab.sandbox.cxone.app import FakeCXone, create_fake_cxone
 from eventlab.sandbox.cxone.routing import (
     STRATEGY,
     PointOfContact,
+    ReceivedWorkItem,
     Routing,
-    Step,
-    WorkItem,
+    StrategyStep,
     WrongState,
 )
 from eventlab.sandbox.cxone.screen_pop import HEADERS, LONGEST_HTML, harmless, screen_pop
@@ -33,19 +33,19 @@ LIMIT = 50 * 1024
 
 
 @pytest.fixture
-def stand_in() -> CXoneStandIn:
-    return create_app(html_of={"gmail:1": "<p onclick='x()'>Hi</p>"}.get)
+def fake() -> FakeCXone:
+    return create_fake_cxone(html_of={"gmail:1": "<p onclick='x()'>Hi</p>"}.get)
 
 
 @pytest.fixture
-def url(stand_in: CXoneStandIn) -> Iterator[str]:
-    with Serving(stand_in.app) as serving:
+def url(fake: FakeCXone) -> Iterator[str]:
+    with Serving(fake.app) as serving:
         yield serving.url
 
 
 @pytest.fixture
-def bearer(stand_in: CXoneStandIn, url: str) -> dict[str, str]:
-    known = stand_in.credentials
+def bearer(fake: FakeCXone, url: str) -> dict[str, str]:
+    known = fake.credentials
     body = {"accessKeyId": known.key, "accessKeySecret": known.secret}
     answer = requests.post(
         f"{url}/authentication/v1/token/access-key", json=body, timeout=20
@@ -66,9 +66,9 @@ def reason(answer: requests.Response) -> str:
 
 
 def test_the_legacy_token_names_its_server_and_is_good_for_work_items_only(
-    stand_in: CXoneStandIn, url: str
+    fake: FakeCXone, url: str
 ) -> None:
-    known = stand_in.credentials
+    known = fake.credentials
     answer = requests.post(
         f"{url}/InContactAuthorizationServer/Token",
         json={"grant_type": "client_credentials"},
@@ -89,9 +89,9 @@ def test_the_legacy_token_names_its_server_and_is_good_for_work_items_only(
 
 
 def test_openid_connect_is_found_by_discovery_and_its_token_names_the_tenant(
-    stand_in: CXoneStandIn, url: str
+    fake: FakeCXone, url: str
 ) -> None:
-    known = stand_in.credentials
+    known = fake.credentials
     found = requests.get(f"{url}/.well-known/openid-configuration", timeout=20).json()
     assert found["token_endpoint_auth_methods_supported"] == ["client_secret_basic"]
     form = {"grant_type": "password", "username": known.key, "password": known.secret}
@@ -141,9 +141,9 @@ def test_openid_connect_is_found_by_discovery_and_its_token_names_the_tenant(
     ],
 )
 def test_who_is_unknown_gets_no_token(
-    path: str, how: dict[str, Any], status: int, stand_in: CXoneStandIn, url: str
+    path: str, how: dict[str, Any], status: int, fake: FakeCXone, url: str
 ) -> None:
-    known = stand_in.credentials
+    known = fake.credentials
     pairs = {
         "application": (known.application, known.application_key),
         "client": (known.client, known.client_secret),
@@ -151,58 +151,56 @@ def test_who_is_unknown_gets_no_token(
     }
     answer = requests.post(url + path, timeout=20, **{**how, "auth": pairs[how.get("auth")]})
     assert (answer.status_code, set(answer.json())) == (status, {"error", "error_description"})
-    assert stand_in.issuer.issued == 0
+    assert fake.issuer.issued == 0
 
 
 def test_a_stale_an_unknown_and_no_token_are_refused(
-    stand_in: CXoneStandIn, url: str, bearer: dict[str, str]
+    fake: FakeCXone, url: str, bearer: dict[str, str]
 ) -> None:
     assert post(url, bearer).status_code == 202
-    stand_in.expire_tokens()
+    fake.expire_tokens()
     for headers in (bearer, {"Authorization": "Bearer x"}, {"Authorization": "Basic x"}, {}):
         answer = post(url, headers)
         assert (answer.status_code, reason(answer)) == (401, "The token is invalid or has expired")
-    assert len(stand_in.work_items) == 1
+    assert len(fake.work_items) == 1
 
 
-def test_a_token_ends_by_itself(stand_in: CXoneStandIn, url: str) -> None:
-    stand_in.issuer.seconds = 0.05
-    token = stand_in.issuer.issue("PatronApi")
-    assert eventually(lambda: stand_in.issuer.scopes(token) is None)
+def test_a_token_ends_by_itself(fake: FakeCXone, url: str) -> None:
+    fake.issuer.seconds = 0.05
+    token = fake.issuer.issue("PatronApi")
+    assert eventually(lambda: fake.issuer.scopes(token) is None)
 
 
 # --------------------------------------------------------------------------------------------------- work items
 
 
 def test_a_work_item_is_taken_with_a_contact_id_of_18_digits(
-    stand_in: CXoneStandIn, url: str, bearer: dict[str, str]
+    fake: FakeCXone, url: str, bearer: dict[str, str]
 ) -> None:
     answer = post(url, bearer, workItemType="email", **{"from": "joe@example.com"})
-    [item] = stand_in.work_items
+    [item] = fake.work_items
     assert (answer.status_code, answer.json()) == (202, {"contactId": int(item.contact_id)})
     assert (len(item.contact_id), item.payload, item.type) == (18, "Hello", "email")
     assert (item.work_item_id, item.sender) == ("gmail:1", "joe@example.com")
 
 
 def test_who_accepts_no_json_gets_a_text_and_yet_it_is_taken(
-    stand_in: CXoneStandIn, url: str, bearer: dict[str, str]
+    fake: FakeCXone, url: str, bearer: dict[str, str]
 ) -> None:
     answer = post(url, {**bearer, "Accept": "*/*"})
     assert (answer.status_code, answer.text) == (202, "No known way to render data")
-    assert len(stand_in.work_items) == 1
+    assert len(fake.work_items) == 1
 
 
-def test_an_answer_may_be_empty(stand_in: CXoneStandIn, url: str, bearer: dict[str, str]) -> None:
-    stand_in.empty_answers = True
+def test_an_answer_may_be_empty(fake: FakeCXone, url: str, bearer: dict[str, str]) -> None:
+    fake.empty_answers = True
     answer = post(url, bearer)
     assert (answer.status_code, answer.content) == (202, b"")
 
 
-def test_the_same_work_item_twice_is_two(
-    stand_in: CXoneStandIn, url: str, bearer: dict[str, str]
-) -> None:
+def test_the_same_work_item_twice_is_two(fake: FakeCXone, url: str, bearer: dict[str, str]) -> None:
     assert post(url, bearer).json() != post(url, bearer).json()
-    assert [item.work_item_id for item in stand_in.work_items] == ["gmail:1", "gmail:1"]
+    assert [item.work_item_id for item in fake.work_items] == ["gmail:1", "gmail:1"]
 
 
 @pytest.mark.parametrize("name", ["inContactAPI", "InContactAPI", "incontactapi"])
@@ -216,7 +214,7 @@ def test_the_path_is_of_any_case(name: str, url: str, bearer: dict[str, str]) ->
 
 
 def test_the_fields_may_be_in_the_query_and_the_id_spelt_in_two_ways(
-    stand_in: CXoneStandIn, url: str, bearer: dict[str, str]
+    fake: FakeCXone, url: str, bearer: dict[str, str]
 ) -> None:
     query = {
         "pointOfContact": "mail",
@@ -230,7 +228,7 @@ def test_the_fields_may_be_in_the_query_and_the_id_spelt_in_two_ways(
         url + ITEMS, params={"pointOfContact": "mail"}, json=body, headers=bearer, timeout=20
     )
     assert both.status_code == 202
-    seen = [(item.work_item_id, item.payload) for item in stand_in.work_items]
+    seen = [(item.work_item_id, item.payload) for item in fake.work_items]
     assert seen == [("gmail:2", "日本"), ("gmail:3", "Hi")]
 
 
@@ -246,11 +244,11 @@ def test_the_fields_may_be_in_the_query_and_the_id_spelt_in_two_ways(
     ],
 )
 def test_what_is_not_valid_is_refused_with_its_reason_in_a_header(
-    fields: dict[str, Any], why: str, stand_in: CXoneStandIn, url: str, bearer: dict[str, str]
+    fields: dict[str, Any], why: str, fake: FakeCXone, url: str, bearer: dict[str, str]
 ) -> None:
     answer = post(url, bearer, **fields)
     assert (answer.status_code, reason(answer), answer.content) == (400, why, b"")
-    assert stand_in.work_items == []
+    assert fake.work_items == []
 
 
 def test_what_is_no_json_or_of_no_version_is_refused(url: str, bearer: dict[str, str]) -> None:
@@ -260,40 +258,36 @@ def test_what_is_no_json_or_of_no_version_is_refused(url: str, bearer: dict[str,
 
 
 def test_a_payload_of_just_50_kb_is_taken(
-    stand_in: CXoneStandIn, url: str, bearer: dict[str, str]
+    fake: FakeCXone, url: str, bearer: dict[str, str]
 ) -> None:
     assert post(url, bearer, workItemPayload="é" * (LIMIT // 2)).status_code == 202
-    assert stand_in.work_items[0].payload == "é" * (LIMIT // 2)
+    assert fake.work_items[0].payload == "é" * (LIMIT // 2)
 
 
-def test_a_larger_payload_may_be_cut(
-    stand_in: CXoneStandIn, url: str, bearer: dict[str, str]
-) -> None:
-    stand_in.oversize = "truncate"
+def test_a_larger_payload_may_be_cut(fake: FakeCXone, url: str, bearer: dict[str, str]) -> None:
+    fake.oversize = "truncate"
     assert post(url, bearer, workItemPayload="a" + "é" * LIMIT).status_code == 202
-    assert stand_in.work_items[0].payload == "a" + "é" * (LIMIT // 2 - 1)  # half a letter is none
+    assert fake.work_items[0].payload == "a" + "é" * (LIMIT // 2 - 1)  # half a letter is none
 
 
 def test_a_fault_may_come_before_or_after_it_is_taken(
-    stand_in: CXoneStandIn, url: str, bearer: dict[str, str]
+    fake: FakeCXone, url: str, bearer: dict[str, str]
 ) -> None:
     for when, taken in (("before", 0), ("after", 1)):
-        stand_in.faults.order(
-            Fault(on="work-items", drop="before" if when == "before" else "after")
-        )
+        fake.faults.order(Fault(on="work-items", drop="before" if when == "before" else "after"))
         with pytest.raises(requests.ConnectionError):
             post(url, bearer)
-        assert len(stand_in.work_items) == taken
-    stand_in.faults.order(Fault(on="work-items", status=429, headers=(("Retry-After", "2"),)))
+        assert len(fake.work_items) == taken
+    fake.faults.order(Fault(on="work-items", status=429, headers=(("Retry-After", "2"),)))
     assert post(url, bearer).headers["Retry-After"] == "2"
-    assert stand_in.faults.seen("work-items") == 3
+    assert fake.faults.seen("work-items") == 3
 
 
 # ------------------------------------------------------------------------------------------------------ routing
 
 
-def item(number: int = 1, point: str = "mail") -> WorkItem:
-    return WorkItem(
+def item(number: int = 1, point: str = "mail") -> ReceivedWorkItem:
+    return ReceivedWorkItem(
         contact_id=str(number),
         point_of_contact=point,
         work_item_id=f"gmail:{number}",
@@ -335,7 +329,9 @@ def test_without_wait_a_work_item_is_abandoned_at_once() -> None:
 
 
 def test_without_a_screen_pop_in_the_strategy_there_is_none() -> None:
-    routing = Routing([PointOfContact("mail", strategy=[Step("Begin", ""), Step("Wait", "")])])
+    routing = Routing(
+        [PointOfContact("mail", strategy=[StrategyStep("Begin", ""), StrategyStep("Wait", "")])]
+    )
     session = routing.log_in()
     routing.arrive(item())
     routing.accept(session, "1")
@@ -406,10 +402,10 @@ def test_an_action_out_of_turn_is_refused() -> None:
 
 
 def test_a_mail_comes_to_an_agent_who_accepts_sees_it_and_ends_it(
-    stand_in: CXoneStandIn, url: str
+    fake: FakeCXone, url: str
 ) -> None:
-    settings = stand_in.settings(url, auth="oidc")
-    with CXone(settings) as cxone, Agent(settings) as agent:
+    settings = fake.settings(url, auth="oidc")
+    with CXoneClient(settings) as cxone, AgentClient(settings) as agent:
         id = cxone.post_work_item(
             work_item_id="gmail:1", payload="Hello <b>", sender="joe@example.com"
         )
@@ -430,8 +426,8 @@ def test_a_mail_comes_to_an_agent_who_accepts_sees_it_and_ends_it(
         agent.end(id)
         assert [event["FinalState"] for event in agent.next_events(20)] == ["True"]
         assert agent.next_events() == []
-    assert stand_in.routing.contacts[id].state == "Disconnected"
-    assert stand_in.routing.sessions == []
+    assert fake.routing.contacts[id].state == "Disconnected"
+    assert fake.routing.sessions == []
 
 
 def test_a_session_s_id_is_another_one_with_each_answer(url: str, bearer: dict[str, str]) -> None:
@@ -458,21 +454,19 @@ def test_a_session_s_id_is_another_one_with_each_answer(url: str, bearer: dict[s
     assert poll(answer["sessionId"]).status_code == 409
 
 
-def test_a_long_poll_ends_with_the_news(
-    stand_in: CXoneStandIn, url: str, bearer: dict[str, str]
-) -> None:
+def test_a_long_poll_ends_with_the_news(fake: FakeCXone, url: str, bearer: dict[str, str]) -> None:
     told: list[Any] = []
-    with Agent(stand_in.settings(url)) as agent:
+    with AgentClient(fake.settings(url)) as agent:
         poll = threading.Thread(target=lambda: told.extend(agent.next_events(60)))
         poll.start()
-        assert eventually(lambda: stand_in.faults.seen("get-next-event"))
+        assert eventually(lambda: fake.faults.seen("get-next-event"))
         post(url, bearer)
         poll.join(40)
         assert [event["Status"] for event in told] == ["Incoming"]
 
 
 def test_a_long_poll_ends_with_the_session(
-    stand_in: CXoneStandIn, url: str, bearer: dict[str, str]
+    fake: FakeCXone, url: str, bearer: dict[str, str]
 ) -> None:
     base = f"{url}/inContactAPI/services/v30.0/agent-sessions"
     id = requests.post(base, headers=bearer, timeout=20).json()["sessionId"]
@@ -486,18 +480,19 @@ def test_a_long_poll_ends_with_the_session(
 
     thread = threading.Thread(target=poll)
     thread.start()
-    assert eventually(lambda: stand_in.faults.seen("get-next-event"))
+    assert eventually(lambda: fake.faults.seen("get-next-event"))
     requests.delete(f"{base}/{id}", headers=bearer, timeout=20)
     thread.join(40)
     assert statuses == [409]
 
 
 def test_what_an_agent_may_not_do_is_said(
-    stand_in: CXoneStandIn, url: str, bearer: dict[str, str]
+    fake: FakeCXone, url: str, bearer: dict[str, str]
 ) -> None:
-    with Agent(stand_in.settings(url, auth="accesskey")) as agent:
+    with AgentClient(fake.settings(url, auth="accesskey")) as agent:
         with pytest.raises(
-            AgentRefused, match=r"CXone refused \(400\): Contact is not Incoming at this agent"
+            AgentRequestFailed,
+            match=r"CXone refused \(400\): Contact is not Incoming at this agent",
         ):
             agent.accept("412345678900000001")
         post(url, bearer)
@@ -527,10 +522,10 @@ def test_a_contact_can_be_looked_up_but_not_by_its_work_item(
 # --------------------------------------------------------------------------------------------------- screen pop
 
 
-def test_everything_on_the_page_is_escaped(stand_in: CXoneStandIn) -> None:
+def test_everything_on_the_page_is_escaped(fake: FakeCXone) -> None:
     evil = "<script>x()</script>\"'&"
     page = screen_pop(
-        WorkItem(
+        ReceivedWorkItem(
             contact_id=evil,
             point_of_contact=evil,
             work_item_id=evil,

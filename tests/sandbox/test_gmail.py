@@ -14,7 +14,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 import pytest
 import requests
 
-from eventlab.sandbox.gmail.app import create_app
+from eventlab.sandbox.gmail.app import create_fake_gmail
 from eventlab.sandbox.gmail.batch import read_parts
 from eventlab.sandbox.gmail.error import GoogleError, gmail_fault
 from eventlab.sandbox.gmail.oauth import MODIFY, READONLY
@@ -39,7 +39,7 @@ def token(google: Served) -> str:
 
 
 def token_for(google: Served, *scopes: str) -> str:
-    return str(google.stand_in.tokens.grant(scopes)["access_token"])
+    return str(google.fake.tokens.grant(scopes)["access_token"])
 
 
 def reason(answer: requests.Response) -> tuple[int, str]:
@@ -60,7 +60,7 @@ def reason(answer: requests.Response) -> tuple[int, str]:
 def test_without_a_good_token_there_is_nothing(google: Served, token: str, path: str) -> None:
     assert reason(google.get(f"{ME}/{path}")) == (401, "authError")
     assert reason(google.get(f"{ME}/{path}", "ya29.unknown")) == (401, "authError")
-    google.stand_in.expire_tokens()
+    google.fake.expire_tokens()
     assert reason(google.get(f"{ME}/{path}", token)) == (401, "authError")
 
 
@@ -88,7 +88,7 @@ def test_a_token_ends_by_itself(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("status", [403, 429, 503])
 def test_faults_have_googles_form(google: Served, token: str, status: int) -> None:
-    google.stand_in.faults.order(gmail_fault(f"GET {ME}/profile", status, retry_after=3))
+    google.fake.faults.order(gmail_fault(f"GET {ME}/profile", status, retry_after=3))
     answer = google.get(f"{ME}/profile", token)
     assert reason(answer)[0] == status
     assert answer.headers["Retry-After"] == "3"
@@ -122,9 +122,9 @@ def test_mails_are_listed_newest_first_by_pages_of_100_and_500_at_most(
 def test_labels_are_a_conjunction_and_spam_and_trash_are_shown_to_who_asks_only(
     google: Served, token: str
 ) -> None:
-    both = google.stand_in.deliver(plain("a"), labels=["INBOX", "STARRED"])
-    google.stand_in.deliver(plain("b"), labels=["INBOX"])
-    spam = google.stand_in.deliver(plain("c"), labels=["SPAM", "INBOX"])
+    both = google.fake.deliver(plain("a"), labels=["INBOX", "STARRED"])
+    google.fake.deliver(plain("b"), labels=["INBOX"])
+    spam = google.fake.deliver(plain("c"), labels=["SPAM", "INBOX"])
 
     def listed(**params: Any) -> list[str]:
         return [
@@ -140,7 +140,7 @@ def test_labels_are_a_conjunction_and_spam_and_trash_are_shown_to_who_asks_only(
 
 def test_of_searches_it_knows_the_size_and_refuses_the_others(google: Served, token: str) -> None:
     google.deliver()
-    large = google.stand_in.deliver(plain("large", "x" * 1000))
+    large = google.fake.deliver(plain("large", "x" * 1000))
     found = google.get(f"{ME}/messages", token, q="larger:1000").json()
     assert [message["id"] for message in found["messages"]] == [large]
     assert reason(google.get(f"{ME}/messages", token, q="from:joe"))[0] == 400
@@ -190,9 +190,7 @@ MAIL = b"\r\n".join(
 
 
 def test_a_mail_is_shown_in_four_forms(google: Served, token: str) -> None:
-    id = google.stand_in.deliver(
-        MAIL, thread_id="18e0000000000001", internal_date_ms=1_700_000_000_123
-    )
+    id = google.fake.deliver(MAIL, thread_id="18e0000000000001", internal_date_ms=1_700_000_000_123)
 
     def shown(**params: Any) -> dict[str, Any]:
         answer = google.get(f"{ME}/messages/{id}", token, **params)
@@ -223,7 +221,7 @@ def test_a_mail_is_shown_in_four_forms(google: Served, token: str) -> None:
 
 
 def test_fields_cut_an_answer(google: Served, token: str) -> None:
-    id = google.stand_in.deliver(MAIL)
+    id = google.fake.deliver(MAIL)
     fields = "id,payload(mimeType,parts(filename,body/size))"
     assert google.get(f"{ME}/messages/{id}", token, fields=fields).json() == {
         "id": id,
@@ -244,7 +242,7 @@ def test_fields_cut_an_answer(google: Served, token: str) -> None:
 def test_a_mail_that_is_not_there_is_404(google: Served, token: str) -> None:
     assert reason(google.get(f"{ME}/messages/18f0ffffffffffff", token)) == (404, "notFound")
     id = google.deliver()[0]
-    google.stand_in.delete(id)
+    google.fake.delete(id)
     assert reason(google.get(f"{ME}/messages/{id}", token)) == (404, "notFound")
 
 
@@ -261,14 +259,14 @@ def test_a_mail_that_is_not_there_is_404(google: Served, token: str) -> None:
 )
 @pytest.mark.parametrize("format", ["full", "metadata", "minimal", "raw"])
 def test_no_mail_is_too_broken_to_be_shown(raw: bytes, format: str) -> None:
-    stand_in = create_app(())
-    shown = resource(stand_in.mailbox.get(stand_in.deliver(raw)), format)
+    fake = create_fake_gmail(())
+    shown = resource(fake.mailbox.get(fake.deliver(raw)), format)
     assert json.dumps(shown).encode("utf-8")
 
 
 @pytest.mark.parametrize("format", ["full", "metadata", "minimal", "raw"])
 def test_the_samples_are_there_unless_others_are_named(format: str) -> None:
-    mailbox = create_app().mailbox
+    mailbox = create_fake_gmail().mailbox
     found = mailbox.find() + mailbox.find(["SPAM"]) + mailbox.find(["TRASH"])
     assert {mail.id for mail in found} == {sample.gmail_id for sample in samples()}
     for mail in found:
@@ -276,11 +274,15 @@ def test_the_samples_are_there_unless_others_are_named(format: str) -> None:
 
 
 def test_ids_are_the_same_each_time_and_safe_from_several_threads() -> None:
-    assert create_app(()).deliver(b"") == create_app(()).deliver(b"") == "18f0000000000001"
-    stand_in = create_app(())
+    assert (
+        create_fake_gmail(()).deliver(b"")
+        == create_fake_gmail(()).deliver(b"")
+        == "18f0000000000001"
+    )
+    fake = create_fake_gmail(())
     ids: list[str] = []
     threads = [
-        threading.Thread(target=lambda: ids.extend(stand_in.deliver(b"") for _ in range(200)))
+        threading.Thread(target=lambda: ids.extend(fake.deliver(b"") for _ in range(200)))
         for _ in range(4)
     ]
     for thread in threads:
@@ -288,10 +290,10 @@ def test_ids_are_the_same_each_time_and_safe_from_several_threads() -> None:
     for thread in threads:
         thread.join()
     assert len(set(ids)) == 800
-    changes = [change.history_id for change in stand_in.mailbox.history(1000)]
+    changes = [change.history_id for change in fake.mailbox.history(1000)]
     assert changes == sorted(set(changes))
     with pytest.raises(ValueError, match="there is a mail"):
-        stand_in.deliver(b"", id=ids[0])
+        fake.deliver(b"", id=ids[0])
 
 
 # ------------------------------------------------------------------------------------------------ history, labels
@@ -302,8 +304,8 @@ def test_the_history_tells_what_happened_after_an_id(google: Served, token: str)
     nothing = google.get(f"{ME}/history", token, startHistoryId=start).json()
     assert nothing == {"historyId": start}  # no history at all, when there is none
     kept, gone = google.deliver(2)
-    google.stand_in.mailbox.modify([kept], add=["STARRED"], remove=["UNREAD"])
-    google.stand_in.delete(gone)
+    google.fake.mailbox.modify([kept], add=["STARRED"], remove=["UNREAD"])
+    google.fake.delete(gone)
     told = google.get(f"{ME}/history", token, startHistoryId=start).json()
     kinds = [next(kind for kind in record if kind.startswith(("messages", "labels")) and kind != "messages")
              for record in told["history"]]  # fmt: skip
@@ -336,7 +338,7 @@ def test_the_history_comes_in_pages(google: Served, token: str) -> None:
 
 def test_a_history_too_old_or_from_elsewhere_is_404(google: Served, token: str) -> None:
     start = google.get(f"{ME}/profile", token).json()["historyId"]
-    google.stand_in.mailbox.forget_history()
+    google.fake.mailbox.forget_history()
     assert reason(google.get(f"{ME}/history", token, startHistoryId=start)) == (404, "notFound")
     assert reason(google.get(f"{ME}/history", token, startHistoryId=10**9)) == (404, "notFound")
 
@@ -358,7 +360,7 @@ def test_labels_are_made_once_and_put_on_mails(google: Served) -> None:
     change = {"ids": [*ids, "18f0ffffffffffff"], "addLabelIds": ["Label_1"]}
     done = google.send("POST", f"{ME}/messages/batchModify", token, json=change)
     assert (done.status_code, done.content) == (204, b"")
-    assert all("Label_1" in google.stand_in.mailbox.get(id).label_ids for id in ids)
+    assert all("Label_1" in google.fake.mailbox.get(id).label_ids for id in ids)
 
 
 @pytest.mark.parametrize(
@@ -421,8 +423,8 @@ def test_a_batch_answers_each_part_by_its_id_in_an_order_of_its_own(
     google: Served, token: str
 ) -> None:
     ids = google.deliver(3)
-    google.stand_in.delete(ids[1])
-    google.stand_in.faults.order(gmail_fault(f"GET {ME}/messages/{ids[2]}", 429))
+    google.fake.delete(ids[1])
+    google.fake.faults.order(gmail_fault(f"GET {ME}/messages/{ids[2]}", 429))
     answer = batch(google, token, *(f"{ME}/messages/{id}?format=raw" for id in ids))
     found = answers(answer)
     assert found == {"<response-u + 0>": 200, "<response-u + 1>": 404, "<response-u + 2>": 429}
@@ -436,7 +438,7 @@ def test_a_parts_own_token_goes_before_the_batchs(google: Served, token: str) ->
         "<response-u + 0>": 401
     }
     assert reason(batch(google, "stale", path)) == (401, "authError")
-    google.stand_in.switches.checks_batch = False
+    google.fake.options.checks_batch = False
     assert answers(batch(google, "stale", path)) == {"<response-u + 0>": 401}
     assert answers(batch(google, None, path, headers=(f"Authorization: Bearer {token}",))) == {
         "<response-u + 0>": 200
@@ -461,7 +463,7 @@ def asked(google: Served, **changes: str) -> dict[str, str]:
     )
     return {
         "response_type": "code",
-        "client_id": google.stand_in.tokens.client_id,
+        "client_id": google.fake.tokens.client_id,
         "redirect_uri": BACK,
         "scope": READONLY,
         "state": "s<1>&",
@@ -473,7 +475,7 @@ def asked(google: Served, **changes: str) -> dict[str, str]:
 
 
 def code_of(google: Served, **changes: str) -> str:
-    google.stand_in.switches.consent = "allow"
+    google.fake.options.consent = "allow"
     answer = google.send(
         "GET", "/o/oauth2/auth", params=asked(google, **changes), allow_redirects=False
     )
@@ -481,7 +483,7 @@ def code_of(google: Served, **changes: str) -> str:
 
 
 def redeemed(google: Served, code: str, **changes: str) -> requests.Response:
-    tokens = google.stand_in.tokens
+    tokens = google.fake.tokens
     form = {
         "grant_type": "authorization_code",
         "code": code,
@@ -511,7 +513,7 @@ def test_a_person_is_asked_by_a_form_and_sent_back(google: Served, answer: str) 
 
 @pytest.mark.parametrize("consent", ["allow", "deny"])
 def test_it_can_be_told_to_answer_for_the_person(google: Served, consent: Any) -> None:
-    google.stand_in.switches.consent = consent
+    google.fake.options.consent = consent
     back = google.send("GET", "/o/oauth2/auth", params=asked(google), allow_redirects=False)
     assert ("code=" if consent == "allow" else "error=access_denied") in back.headers["Location"]
 
@@ -530,7 +532,7 @@ def test_it_can_be_told_to_answer_for_the_person(google: Served, consent: Any) -
 def test_what_it_cannot_ask_for_it_says_and_sends_nobody_anywhere(
     google: Served, changes: dict[str, str], told: str
 ) -> None:
-    google.stand_in.switches.consent = "allow"
+    google.fake.options.consent = "allow"
     answer = google.send(
         "GET", "/o/oauth2/auth", params=asked(google, **changes), allow_redirects=False
     )
@@ -581,7 +583,7 @@ def test_a_refresh_token_is_good_until_it_is_revoked(google: Served) -> None:
         "grant_type": "refresh_token",
         "refresh_token": redeemed(google, code_of(google)).json()["refresh_token"],
     }
-    google.stand_in.expire_tokens()
+    google.fake.expire_tokens()
     given = redeemed(google, "", **refresh).json()
     assert google.get(f"{ME}/profile", given["access_token"]).status_code == 200
     assert "refresh_token" not in given

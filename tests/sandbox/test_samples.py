@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from eventlab.sandbox.gmail.app import create_app
+from eventlab.sandbox.gmail.app import create_fake_gmail
 from eventlab.sandbox.samples import samples
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -109,10 +109,10 @@ def test_no_two_samples_are_the_same() -> None:
 
 
 def test_the_stand_in_can_hold_them_all() -> None:
-    stand_in = create_app()
-    assert stand_in.mailbox.profile()["messagesTotal"] == len(samples())
-    assert len(stand_in.mailbox.find(["INBOX"])) == len(samples()) - 4
-    assert [mail.raw for mail in stand_in.mailbox.find(["DRAFT"])] == [
+    fake = create_fake_gmail()
+    assert fake.mailbox.profile()["messagesTotal"] == len(samples())
+    assert len(fake.mailbox.find(["INBOX"])) == len(samples()) - 4
+    assert [mail.raw for mail in fake.mailbox.find(["DRAFT"])] == [
         s.raw for s in samples() if s.name == "46-draft"
     ]
 

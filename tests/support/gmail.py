@@ -16,9 +16,9 @@ from urllib.parse import urlencode, urljoin
 
 import requests
 
-from eventlab.mailroom.gmail.client import Gmail
+from eventlab.mailroom.gmail.client import GmailClient
 from eventlab.mailroom.gmail.credentials import load
-from eventlab.sandbox.gmail.app import GmailSandbox, create_app
+from eventlab.sandbox.gmail.app import FakeGmail, create_fake_gmail
 from eventlab.sandbox.serving import Serving
 
 PATIENCE = 40.0
@@ -28,14 +28,14 @@ PATIENCE = 40.0
 class Served:
     """A stand-in, its address, and a folder for its files."""
 
-    stand_in: GmailSandbox
+    fake: FakeGmail
     url: str
     folder: Path
     pauses: list[float] = field(default_factory=list)
 
     @property
     def client_file(self) -> Path:
-        return self.stand_in.write_client(self.folder / "client.json", self.url)
+        return self.fake.write_client(self.folder / "client.json", self.url)
 
     @property
     def token_file(self) -> Path:
@@ -43,12 +43,12 @@ class Served:
 
     def deliver(self, count: int = 1) -> list[str]:
         """Let some plain mails come in."""
-        return [self.stand_in.deliver(plain(f"mail {n}")) for n in range(count)]
+        return [self.fake.deliver(plain(f"mail {n}")) for n in range(count)]
 
-    def gmail(self, *, modify: bool = False, **options: Any) -> Gmail:
+    def gmail(self, *, modify: bool = False, **options: Any) -> GmailClient:
         """Open the mailbox; pauses are noted, not waited for."""
-        token = self.stand_in.write_token(self.token_file, self.url, modify=modify)
-        return Gmail(load(token), endpoint=self.url, pause=self.pauses.append, **options)
+        token = self.fake.write_token(self.token_file, self.url, modify=modify)
+        return GmailClient(load(token), endpoint=self.url, sleep=self.pauses.append, **options)
 
     def get(self, path: str, token: str | None = None, **params: Any) -> requests.Response:
         """Ask the API for something, with nothing in between."""
@@ -66,9 +66,9 @@ class Served:
 @contextmanager
 def served(folder: Path, **options: Any) -> Iterator[Served]:
     """Serve a stand-in whose mailbox is empty."""
-    stand_in = create_app(options.pop("mails", ()), **options)
-    with Serving(stand_in.app) as serving:
-        yield Served(stand_in, serving.url, folder)
+    fake = create_fake_gmail(options.pop("mails", ()), **options)
+    with Serving(fake.app) as serving:
+        yield Served(fake, serving.url, folder)
 
 
 def plain(subject: str, body: str = "hello", sender: str = "joe+tag@example.com") -> bytes:

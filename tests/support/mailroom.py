@@ -15,13 +15,13 @@ from typing import Any
 import redis
 
 from eventlab import EventStore
-from eventlab.mailroom.cxone.client import CXone
+from eventlab.mailroom.cxone.client import CXoneClient
 from eventlab.mailroom.durability import Disk
-from eventlab.mailroom.gmail.client import Gmail
+from eventlab.mailroom.gmail.client import GmailClient
 from eventlab.mailroom.gmail.credentials import load
 from eventlab.mailroom.router import Router
 from eventlab.mailroom.work_item import WorkItem
-from eventlab.sandbox.standins import StandIns
+from eventlab.sandbox.fakes import Fakes
 from tests.support.servers import PATIENCE, eventually
 
 SPAWN = multiprocessing.get_context("spawn")
@@ -37,7 +37,7 @@ def mail(n: int = 0, sender: str = "joe@example.com", body: str = "hello") -> by
 class Room:
     """Where the routers of a test work."""
 
-    both: StandIns
+    both: Fakes
     store: EventStore
     closing: ExitStack
     pauses: list[float] = field(default_factory=list)
@@ -47,15 +47,17 @@ class Room:
         name: str = "hub",
         *,
         timeout: tuple[float, float] = (5, 30),
-        patience: float = 90,
+        total_timeout: float = 90,
         **options: Any,
     ) -> Router:
         """A router that waits for nothing between its tries, and tries again at once in its next round."""
         settings = self.both.settings()
-        gmail = Gmail(
-            load(settings.gmail_token), endpoint=settings.gmail_endpoint, pause=self.pauses.append
+        gmail = GmailClient(
+            load(settings.gmail_token), endpoint=settings.gmail_endpoint, sleep=self.pauses.append
         )
-        cxone = CXone(settings.cxone, timeout=timeout, patience=patience, pause=self.pauses.append)
+        cxone = CXoneClient(
+            settings.cxone, timeout=timeout, total_timeout=total_timeout, sleep=self.pauses.append
+        )
         self.closing.enter_context(gmail)
         self.closing.enter_context(cxone)
         return Router(self.store, gmail, cxone, name=name, **{"pause": 0.0, **options})
@@ -95,7 +97,7 @@ class Room:
 @contextmanager
 def room(client: redis.Redis, category: str) -> Iterator[Room]:
     with ExitStack() as closing:
-        both = closing.enter_context(StandIns(mails=()))
+        both = closing.enter_context(Fakes(mails=()))
         yield Room(both, EventStore(client, category), closing)
 
 
@@ -118,7 +120,7 @@ class Where:
     options: dict[str, Any] = field(default_factory=dict)
 
 
-class StoppingCXone(CXone):
+class StoppingCXone(CXoneClient):
     """Stops its whole process in front of its first POST, as a machine that is suspended does."""
 
     stopped = False
@@ -145,14 +147,14 @@ def stop_once_settled(router: Router) -> None:
 def run(where: Where, told: Any) -> None:
     """A router, round after round; it tells its summaries."""
     settings = where.settings
-    kind = StoppingCXone if where.stop_at == "posting" else CXone
+    kind = StoppingCXone if where.stop_at == "posting" else CXoneClient
     options = {"margin": 2.0, "pause": 0.2, **where.options}
     with (
         redis.Redis(unix_socket_path=where.socket) as client,
-        Gmail(
+        GmailClient(
             load(settings.gmail_token), endpoint=settings.gmail_endpoint, page_size=where.page_size
         ) as gmail,
-        kind(settings.cxone, timeout=(1, 2), patience=4) as cxone,
+        kind(settings.cxone, timeout=(1, 2), total_timeout=4) as cxone,
     ):
         router = Router(
             EventStore(client, where.category), gmail, cxone, name=where.name, **options

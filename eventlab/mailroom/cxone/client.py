@@ -12,11 +12,11 @@ import msgspec
 
 from eventlab.mailroom.cxone.reason import reason_in
 from eventlab.mailroom.cxone.settings import VARIABLES, CXoneSettings
-from eventlab.mailroom.cxone.token import JSON_BODY, Token, Tokens
-from eventlab.mailroom.cxone.transport import Answer, Call, Line
+from eventlab.mailroom.cxone.token import JSON_BODY, CXoneToken, CXoneTokens
+from eventlab.mailroom.cxone.transport import CXoneRequest, CXoneResponse, CXoneTransport
 from eventlab.mailroom.errors import MailroomError, WorkItemInDoubt, WorkItemRefused, WorkItemUnsent
 
-__all__ = ["VARIABLES", "CXone", "CXoneSettings"]
+__all__ = ["VARIABLES", "CXoneClient", "CXoneSettings"]
 
 TAKEN: Final = (200, 201, 202)
 ELSEWHERE: Final = (301, 307, 308)  # "not here", while 302 and 303 may come after the work is done
@@ -35,12 +35,12 @@ class Accepted(msgspec.Struct):
     contact_id: int | str | None = msgspec.field(default=None, name="contactId")
 
 
-class CXone:
+class CXoneClient:
     """A client of CXone's work items, that fetches its tokens itself. Sent again is only what is certainly unsent.
 
-    ``timeout`` is for connecting and for reading, in seconds; after ``patience`` seconds nothing is sent any more.
+    ``timeout`` is for connecting and for reading, in seconds; after ``total_timeout`` seconds nothing is sent any more.
 
-    >>> with CXone(settings) as cxone:
+    >>> with CXoneClient(settings) as cxone:
     ...     cxone.post_work_item(work_item_id="gmail:18f1", payload="Hello", sender="joe@example.com")
     '123456789012345678'
     """
@@ -50,20 +50,20 @@ class CXone:
         settings: CXoneSettings,
         *,
         timeout: tuple[float, float] = (5, 30),
-        patience: float = 90,
-        pause: Callable[[float], None] = time.sleep,
+        total_timeout: float = 90,
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self.settings = settings
-        self._timeout, self._patience = timeout, patience
-        self._line = Line(timeout=timeout, pause=pause)
-        self._tokens = Tokens(settings, self._line)
+        self._timeout, self._total_timeout = timeout, total_timeout
+        self._transport = CXoneTransport(timeout=timeout, sleep=sleep)
+        self._tokens = CXoneTokens(settings, self._transport)
 
     def close(self) -> None:
         """Close the connections.
 
         Example: ``cxone.close()``
         """
-        self._line.close()
+        self._transport.close()
 
     def __enter__(self) -> Self:
         return self
@@ -77,15 +77,15 @@ class CXone:
         self.close()
 
     @property
-    def longest_seconds(self) -> float:
+    def max_call_seconds(self) -> float:
         """Seconds after which nothing of a call to ``post_work_item`` can arrive at CXone any more.
 
-        No attempt begins after ``patience``; an attempt takes its timeouts, twice for a host with two addresses.
+        No attempt begins after ``total_timeout``; an attempt takes its timeouts, twice for a host with two addresses.
 
-        >>> CXone(settings, timeout=(1, 5), patience=10).longest_seconds
+        >>> CXoneClient(settings, timeout=(1, 5), total_timeout=10).max_call_seconds
         22
         """
-        return self._patience + 2 * sum(self._timeout)
+        return self._total_timeout + 2 * sum(self._timeout)
 
     def sign_in(self) -> str:
         """Get a token now rather than with the first mail; give the address of the services that it opens.
@@ -95,7 +95,7 @@ class CXone:
         >>> cxone.sign_in()
         'https://api-na1.niceincontact.com/inContactAPI/services'
         """
-        return self._tokens.get(until=time.monotonic() + self._patience).services
+        return self._tokens.get(until=time.monotonic() + self._total_timeout).services
 
     def post_work_item(
         self, *, work_item_id: str, payload: str, sender: str, work_item_type: str = "email"
@@ -108,7 +108,7 @@ class CXone:
 
         Example: ``cxone.post_work_item(work_item_id="gmail:18f1", payload="Hello", sender="joe@example.com")``
         """
-        until = time.monotonic() + self._patience
+        until = time.monotonic() + self._total_timeout
         fields = {
             "workItemId": work_item_id,
             "workItemPayload": payload,
@@ -120,23 +120,23 @@ class CXone:
             return _contact_id(answer.body)
         raise self._problem(answer, (token, payload, sender))
 
-    def _send(self, fields: dict[str, str], until: float) -> tuple[Answer, str]:
+    def _send(self, fields: dict[str, str], until: float) -> tuple[CXoneResponse, str]:
         token = self._tokens.get(until=until)
-        answer = self._line.send(self._call(token, fields), until=until)
+        answer = self._transport.send(self._call(token, fields), until=until)
         if answer.status == 401:  # refused unread: a token may end early, or be revoked
             self._tokens.drop(token)
             token = self._tokens.get(until=until)
-            answer = self._line.send(self._call(token, fields), until=until)
+            answer = self._transport.send(self._call(token, fields), until=until)
         if answer.status == 401:
             self._tokens.drop(token)
         return answer, token.value
 
-    def _call(self, token: Token, fields: dict[str, str]) -> Call:
+    def _call(self, token: CXoneToken, fields: dict[str, str]) -> CXoneRequest:
         point = {"pointOfContact": self.settings.point_of_contact}
         body, params = (
             ({**point, **fields}, {}) if self.settings.where == "body" else (fields, point)
         )
-        return Call(
+        return CXoneRequest(
             method="POST",
             url=f"{token.services}/{self.settings.version}/interactions/work-items",
             auth=token.auth,
@@ -146,7 +146,7 @@ class CXone:
             data=json.dumps(body, ensure_ascii=False).encode("utf-8", "replace"),
         )
 
-    def _problem(self, answer: Answer, sent: tuple[str, ...]) -> MailroomError:
+    def _problem(self, answer: CXoneResponse, sent: tuple[str, ...]) -> MailroomError:
         status = answer.status
         told = reason_in(answer.headers, answer.body, sent=(*sent, *self._tokens.secrets()))
         because = f": {told}" if told else ""

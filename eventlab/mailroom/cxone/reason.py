@@ -30,15 +30,17 @@ def reason_in(headers: Mapping[str, str], body: bytes, *, sent: Iterable[str] = 
     >>> reason_in({"icStatusDescription": "Not valid: joe@example.com"}, b"", sent=["joe@example.com"])
     'Not valid: …'
     """
-    text = (clean(_utf8(headers.get(HEADER, ""))) or clean(_field(body)))[:LOOKED_AT]
+    text = (printable_line(_utf8(headers.get(HEADER, ""))) or printable_line(_field(body)))[
+        :LOOKED_AT
+    ]
     shown = _hide(text, sent)
     return shown if len(shown) <= LONGEST else shown[: LONGEST - 1] + "…"
 
 
-def clean(text: str) -> str:
+def printable_line(text: str) -> str:
     """Put a text on one line: whatever is no printable character is a space, and spaces are one.
 
-    >>> clean("no" + chr(13) + chr(10) + "way" + chr(27) + "[31m")
+    >>> printable_line("no" + chr(13) + chr(10) + "way" + chr(27) + "[31m")
     'no way [31m'
     """
     return " ".join("".join(" " if unicodedata.category(c)[0] in "CZ" else c for c in text).split())
@@ -64,7 +66,11 @@ def _field(body: bytes) -> str:
 def _hide(text: str, sent: Iterable[str]) -> str:
     low, hidden = text.translate(_LOWER), bytearray(len(text))
     for one in sent:
-        for form in {clean(one), clean(json.dumps(one)), quote(one.encode("utf-8", "replace"))}:
+        for form in {
+            printable_line(one),
+            printable_line(json.dumps(one)),
+            quote(one.encode("utf-8", "replace")),
+        }:
             needle = form.translate(_LOWER)
             size = min(PIECE, len(needle))
             for at in range(len(low) - size + 1 if size else 0):

@@ -16,7 +16,12 @@ import msgspec
 
 from eventlab.mailroom.cxone.reason import reason_in
 from eventlab.mailroom.cxone.settings import CXoneSettings
-from eventlab.mailroom.cxone.transport import Answer, Authorization, Call, Line
+from eventlab.mailroom.cxone.transport import (
+    AuthorizationHeader,
+    CXoneRequest,
+    CXoneResponse,
+    CXoneTransport,
+)
 from eventlab.mailroom.errors import BadSetting, WorkItemInDoubt, WorkItemUnsent
 from eventlab.mailroom.urls import checked_url, is_loopback
 
@@ -29,10 +34,10 @@ EARLY: Final = (
 JSON_BODY: Final = {"Content-Type": "application/json; charset=utf-8"}
 
 
-class Granted(msgspec.Struct):
+class TokenGrant(msgspec.Struct):
     """An answer of a token endpoint, as far as it is of use.
 
-    >>> msgspec.json.decode(b'{"access_token": "…", "expires_in": "3600"}', type=Granted, strict=False).expires_in
+    >>> msgspec.json.decode(b'{"access_token": "…", "expires_in": "3600"}', type=TokenGrant, strict=False).expires_in
     3600.0
     """
 
@@ -42,10 +47,10 @@ class Granted(msgspec.Struct):
     resource_server_base_uri: str | None = None
 
 
-class Discovered(msgspec.Struct):
+class DiscoveryDocument(msgspec.Struct):
     """An answer of a discovery document, of OpenID's or of CXone's own.
 
-    >>> Discovered(token_endpoint="https://cxone.niceincontact.com/auth/token").api_endpoint
+    >>> DiscoveryDocument(token_endpoint="https://cxone.niceincontact.com/auth/token").api_endpoint
     ''
     """
 
@@ -53,11 +58,11 @@ class Discovered(msgspec.Struct):
     api_endpoint: str = ""
 
 
-Kind = TypeVar("Kind", Granted, Discovered)
+Kind = TypeVar("Kind", TokenGrant, DiscoveryDocument)
 
 
 @dataclass(frozen=True)
-class Token:
+class CXoneToken:
     """A bearer token, the address of the services that it opens, and until when (``time.monotonic()``) it is used."""
 
     value: str = field(repr=False)
@@ -65,25 +70,26 @@ class Token:
     until: float
 
     @property
-    def auth(self) -> Authorization:
+    def auth(self) -> AuthorizationHeader:
         """The token as an Authorization header."""
-        return Authorization(f"Bearer {self.value}")
+        return AuthorizationHeader(f"Bearer {self.value}")
 
 
-class Tokens:
+class CXoneTokens:
     """The token of one application, shared by all threads.
 
-    >>> tokens = Tokens(settings, line)
+    >>> tokens = CXoneTokens(settings, line)
     >>> token = tokens.get(until=time.monotonic() + 60)
     >>> tokens.drop(token)  # CXone did not take it: the next ``get`` fetches another
     """
 
-    def __init__(self, settings: CXoneSettings, line: Line) -> None:
-        self._settings, self._line = settings, line
-        self._token: Token | None = None
+    def __init__(self, settings: CXoneSettings, transport: CXoneTransport) -> None:
+        self._settings = settings
+        self._transport = transport
+        self._token: CXoneToken | None = None
         self._lock = threading.Lock()
 
-    def get(self, *, until: float) -> Token:
+    def get(self, *, until: float) -> CXoneToken:
         """Give the token that is kept, or a new one.
 
         Raises ``WorkItemUnsent`` if there is none to be had before ``until``, a time of ``time.monotonic()``.
@@ -100,7 +106,7 @@ class Tokens:
         finally:
             self._lock.release()
 
-    def drop(self, token: Token) -> None:
+    def drop(self, token: CXoneToken) -> None:
         """Use a token no more; one that another thread has fetched since is kept.
 
         Example: ``tokens.drop(token)``
@@ -123,24 +129,24 @@ class Tokens:
             *([token.value] if token else []),
         )
 
-    def _fetch(self, until: float) -> Token:
+    def _fetch(self, until: float) -> CXoneToken:
         asked = (
             time.monotonic()
         )  # its life began at the latest when it was given, so count from before
-        granted = self._ask(self._grant(until), Granted, until)
+        granted = self._ask(self._grant(until), TokenGrant, until)
         if not re.fullmatch(r"[\x21-\x7e]+", granted.access_token):
             raise WorkItemUnsent("CXone gave a token that no header can hold")
         life = LIFE if granted.expires_in is None else granted.expires_in
-        return Token(
+        return CXoneToken(
             granted.access_token,
             self._services(granted, until),
             asked + life - max(EARLY, life / 10),
         )
 
-    def _grant(self, until: float) -> Call:
+    def _grant(self, until: float) -> CXoneRequest:
         mine = self._settings
         if mine.auth == "legacy":
-            return Call(
+            return CXoneRequest(
                 method="POST",
                 url=f"{_slashless(mine.url)}/InContactAuthorizationServer/Token",
                 auth=_basic("basic", mine.key, mine.secret),
@@ -148,14 +154,14 @@ class Tokens:
                 data=_json({"grant_type": "client_credentials"}),
             )
         if mine.auth == "accesskey":
-            return Call(
+            return CXoneRequest(
                 method="POST",
                 url=f"{_slashless(mine.url)}/authentication/v1/token/access-key",
                 headers=JSON_BODY,
                 data=_json({"accessKeyId": mine.key, "accessKeySecret": mine.secret}),
             )
-        found = self._ask(self._discovery("openid-configuration"), Discovered, until)
-        return Call(
+        found = self._ask(self._discovery("openid-configuration"), DiscoveryDocument, until)
+        return CXoneRequest(
             method="POST",
             url=self._address(found.token_endpoint),
             auth=_basic("Basic", mine.client, mine.client_secret),
@@ -166,16 +172,16 @@ class Tokens:
             },  # a form, encoded
         )
 
-    def _services(self, granted: Granted, until: float) -> str:
+    def _services(self, granted: TokenGrant, until: float) -> str:
         if granted.resource_server_base_uri:
             return f"{self._address(granted.resource_server_base_uri)}/services"
         tenant = _claim(granted.id_token, "tenantId") or _claim(granted.access_token, "tenantId")
-        found = self._ask(self._discovery("cxone-configuration", tenant), Discovered, until)
+        found = self._ask(self._discovery("cxone-configuration", tenant), DiscoveryDocument, until)
         return f"{self._address(found.api_endpoint)}/inContactAPI/services"
 
-    def _discovery(self, name: str, tenant: str = "") -> Call:
+    def _discovery(self, name: str, tenant: str = "") -> CXoneRequest:
         url = f"{_slashless(self._settings.url)}/.well-known/{name}"
-        return Call(method="GET", url=url, params={"tenantId": tenant} if tenant else {})
+        return CXoneRequest(method="GET", url=url, params={"tenantId": tenant} if tenant else {})
 
     def _address(self, url: str) -> str:
         """An address that CXone has named, and that the token or the secret is sent to next."""
@@ -191,9 +197,11 @@ class Tokens:
             )
         return address
 
-    def _ask(self, call: Call, kind: type[Kind], until: float) -> Kind:
+    def _ask(self, call: CXoneRequest, kind: type[Kind], until: float) -> Kind:
         try:
-            answer = self._line.send(call, until=until, safe=True)  # a second token harms nobody
+            answer = self._transport.send(
+                call, until=until, safe=True
+            )  # a second token harms nobody
         except (WorkItemUnsent, WorkItemInDoubt) as error:
             raise WorkItemUnsent(f"no token: {error.reason}") from None
         if answer.status == 200 and answer.whole:
@@ -207,7 +215,7 @@ class Tokens:
                 raise WorkItemUnsent("no token: CXone's answer cannot be read") from None
         raise WorkItemUnsent(self._refusal(answer))
 
-    def _refusal(self, answer: Answer) -> str:
+    def _refusal(self, answer: CXoneResponse) -> str:
         reason = reason_in(answer.headers, answer.body, sent=self.secrets())
         said = f"{answer.status}: {reason}" if reason else str(answer.status)
         check = (
@@ -226,8 +234,10 @@ def _json(value: Mapping[str, str]) -> bytes:
     return json.dumps(value, ensure_ascii=False).encode()
 
 
-def _basic(scheme: str, user: str, password: str) -> Authorization:
-    return Authorization(f"{scheme} {base64.b64encode(f'{user}:{password}'.encode()).decode()}")
+def _basic(scheme: str, user: str, password: str) -> AuthorizationHeader:
+    return AuthorizationHeader(
+        f"{scheme} {base64.b64encode(f'{user}:{password}'.encode()).decode()}"
+    )
 
 
 def _claim(jwt: str | None, name: str) -> str:

@@ -22,13 +22,13 @@ from eventlab.mailroom.urls import is_loopback
 
 log = logging.getLogger(__name__)
 
-ATTEMPTS: Final = 4
+MAX_ATTEMPTS: Final = 4
 LONGEST_WAIT: Final = 30.0  # whatever a Retry-After asks for
 LARGEST_ANSWER: Final = 64 * 1024
 JSON: Final = {"Accept": "application/json"}  # without it CXone says "No known way to render data"
 
 
-class Nobody(AuthBase):
+class NoAuth(AuthBase):
     """No Authorization at all: told so that requests does not look one up in ``~/.netrc``."""
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
@@ -37,7 +37,7 @@ class Nobody(AuthBase):
 
 
 @dataclass(frozen=True)
-class Authorization(AuthBase):
+class AuthorizationHeader(AuthBase):
     """An Authorization header, set last: one that is set by hand gives way to what ``~/.netrc`` says."""
 
     value: str = field(repr=False)
@@ -49,19 +49,19 @@ class Authorization(AuthBase):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Call:
+class CXoneRequest:
     """A request as it goes out; what it holds is not shown."""
 
     method: str
     url: str
-    auth: AuthBase = field(default_factory=Nobody, repr=False)
+    auth: AuthBase = field(default_factory=NoAuth, repr=False)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     params: Mapping[str, str] = field(default_factory=dict, repr=False)
     data: bytes | Mapping[str, str] | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
-class Answer:
+class CXoneResponse:
     """What came back: status, headers without regard to case, at most 64 KB of the body, and if that was all of it."""
 
     status: int
@@ -75,22 +75,22 @@ class Answer:
         return self.status == 429 or (self.status == 503 and "Retry-After" in self.headers)
 
 
-class Line:
+class CXoneTransport:
     """HTTP with patience: how long a request may take, when it is sent again, and what is known when it fails.
 
     Sent again is what was turned away (429, 503 with Retry-After) and what found no connection, at most three times,
     and none after ``until``, a time of ``time.monotonic()``. A request that is ``safe`` is sent again after anything.
     urllib3's own Retry is not used: it also repeats a 413, and has no end that one could promise.
 
-    >>> with Line(timeout=(5, 30)) as line:
-    ...     line.send(Call(method="GET", url=url), until=time.monotonic() + 60, safe=True).status
+    >>> with CXoneTransport(timeout=(5, 30)) as line:
+    ...     transport.send(CXoneRequest(method="GET", url=url), until=time.monotonic() + 60, safe=True).status
     200
     """
 
     def __init__(
-        self, *, timeout: tuple[float, float], pause: Callable[[float], None] = time.sleep
+        self, *, timeout: tuple[float, float], sleep: Callable[[float], None] = time.sleep
     ) -> None:
-        self._timeout, self._pause = timeout, pause
+        self._timeout, self._sleep = timeout, sleep
         self._outside, self._inside = requests.Session(), requests.Session()
         self._inside.trust_env = False  # no proxy between us and this machine
         for session in (self._outside, self._inside):
@@ -115,15 +115,15 @@ class Line:
     ) -> None:
         self.close()
 
-    def send(self, call: Call, *, until: float, safe: bool = False) -> Answer:
+    def send(self, call: CXoneRequest, *, until: float, safe: bool = False) -> CXoneResponse:
         """Send a request and give the answer, whatever its status.
 
         Raises ``WorkItemUnsent`` when it has certainly not arrived, ``WorkItemInDoubt`` when it may have.
 
-        Example: ``line.send(Call(method="POST", url=url, data=b"{}"), until=time.monotonic() + 60)``
+        Example: ``transport.send(CXoneRequest(method="POST", url=url, data=b"{}"), until=time.monotonic() + 60)``
         """
         problem: WorkItemUnsent | WorkItemInDoubt = WorkItemUnsent("there was no time left for it")
-        for attempt in range(1, ATTEMPTS + 1):
+        for attempt in range(1, MAX_ATTEMPTS + 1):
             if time.monotonic() >= until:
                 break
             answer = None
@@ -140,17 +140,17 @@ class Line:
                     raise
                 problem = error
             wait = _wait(answer, attempt)
-            if attempt == ATTEMPTS or time.monotonic() + wait >= until:
+            if attempt == MAX_ATTEMPTS or time.monotonic() + wait >= until:
                 if answer is not None:
                     return answer
                 break
             log.info(
                 "CXone: %s, again in %.1f s", answer.status if answer else problem.reason, wait
             )
-            self._pause(wait)
+            self._sleep(wait)
         raise problem
 
-    def _once(self, call: Call) -> Answer:
+    def _once(self, call: CXoneRequest) -> CXoneResponse:
         session = self._inside if is_loopback(call.url) else self._outside
         end = time.monotonic() + sum(self._timeout)
         try:
@@ -170,7 +170,7 @@ class Line:
                 request, timeout=self._timeout, **how
             ) as response:
                 body, whole = _body(response, end)
-                return Answer(response.status_code, response.headers, body, whole)
+                return CXoneResponse(response.status_code, response.headers, body, whole)
         except (requests.RequestException, Urllib3Error) as error:
             raise _fate(error) from None  # its text holds the URL and the host
 
@@ -188,7 +188,7 @@ def _body(response: requests.Response, end: float) -> tuple[bytes, bool]:
     return bytes(body), True
 
 
-def _wait(answer: Answer | None, attempt: int) -> float:
+def _wait(answer: CXoneResponse | None, attempt: int) -> float:
     asked = _retry_after(answer.headers.get("Retry-After", "")) if answer else None
     if asked is None:
         asked = 2.0 ** (attempt - 1) * random.uniform(0.5, 1)

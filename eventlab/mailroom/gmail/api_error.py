@@ -23,7 +23,7 @@ LATER: Final = "try again later"
 
 
 @dataclass(frozen=True)
-class Refusal:
+class GmailApiError:
     """An error that Gmail answered with, for one message or for all.
 
     ``status`` is 0 if there was no answer. ``transient``: the same request may do better later, after ``wait`` seconds
@@ -41,37 +41,37 @@ class Refusal:
     def error(self) -> GmailFailed:
         """Give it as an error to raise.
 
-        >>> refusal(429, b"").error()
+        >>> classify_error(429, b"").error()
         GmailFailed('Gmail wants fewer requests in a time (429), even after a long wait: try again later')
         """
         kind = TokenDead if self.dead else GmailFailed
         return kind(self.sentence, self.status or None)
 
 
-def refusal(status: int, body: bytes, retry_after: str | None = None) -> Refusal:
+def classify_error(status: int, body: bytes, retry_after: str | None = None) -> GmailApiError:
     """Tell what an answer with an error means; the body is Google's JSON, or whatever a host in between made of it.
 
-    >>> refusal(404, b"").gone, refusal(503, b"<html>", "7").wait
+    >>> classify_error(404, b"").gone, classify_error(503, b"<html>", "7").wait
     (True, 7.0)
     """
     reasons = _reasons(body)
     wait = _seconds(retry_after)
     if status == 429 or (status == 403 and reasons & RATE):
         text = f"Gmail wants fewer requests in a time ({status}), even after a long wait: {LATER}"
-        return Refusal(status, text, transient=True, wait=wait)
+        return GmailApiError(status, text, transient=True, wait=wait)
     if status >= 500 or status == 408:
-        return Refusal(
+        return GmailApiError(
             status,
             f"Gmail has a fault of its own at the moment ({status}): {LATER}",
             True,
             wait=wait,
         )
     if status == 404:
-        return Refusal(status, "Gmail has no such thing (404)", gone=True)
+        return GmailApiError(status, "Gmail has no such thing (404)", gone=True)
     if status == 401:
         text = "Gmail does not accept the token, not even a new one (401): remove the token file and give consent again"
-        return Refusal(status, text, dead=True)
-    return Refusal(status, _sentence(status, reasons))
+        return GmailApiError(status, text, dead=True)
+    return GmailApiError(status, _sentence(status, reasons))
 
 
 def _sentence(status: int, reasons: set[str]) -> str:

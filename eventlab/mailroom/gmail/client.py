@@ -11,11 +11,11 @@ from typing import Any, Final, Self
 from google.auth.credentials import Credentials
 
 from eventlab.mailroom.errors import GmailFailed
-from eventlab.mailroom.gmail.api_error import Refusal
-from eventlab.mailroom.gmail.transport import TRIES, Answer, Line
+from eventlab.mailroom.gmail.api_error import GmailApiError
+from eventlab.mailroom.gmail.transport import MAX_ATTEMPTS, GmailResponse, GmailTransport
 from eventlab.mailroom.mail.message import Message
+from eventlab.mailroom.settings import GMAIL
 
-ENDPOINT: Final = "https://gmail.googleapis.com"
 INBOX: Final = "INBOX"
 PAGE: Final = 500
 BATCH: Final = 20
@@ -45,29 +45,29 @@ class Page:
     cursor: str | None
 
 
-class Gmail:
+class GmailClient:
     """A Gmail mailbox, for one thread at a time.
 
-    ``timeout`` is in seconds, for each request; ``page_size`` is 500 at most; ``pause`` is what waits between tries. A
+    ``timeout`` is in seconds, for each request; ``page_size`` is 500 at most; ``sleep`` is what waits between tries. A
     ``with`` block hangs up at its end. Every call raises ``TokenDead`` when only a new consent helps, and
     ``GmailFailed`` for what Gmail refuses, or does not do after a minute of tries; ``BadSetting`` comes at once, for an
     endpoint that is not https.
 
-    Example: ``with Gmail(load("token.json")) as gmail: ids = next(gmail.pages(since=None)).ids``
+    Example: ``with GmailClient(load("token.json")) as gmail: ids = next(gmail.pages(since=None)).ids``
     """
 
     def __init__(
         self,
         credentials: Credentials,
         *,
-        endpoint: str = ENDPOINT,
+        endpoint: str = GMAIL,
         timeout: float = 30.0,
         page_size: int = PAGE,
-        pause: Callable[[float], object] = time.sleep,
+        sleep: Callable[[float], object] = time.sleep,
     ) -> None:
-        self._line = Line(credentials, endpoint, timeout=timeout, pause=pause)
+        self._transport = GmailTransport(credentials, endpoint, timeout=timeout, sleep=sleep)
         self._page_size = page_size
-        self._messages = self._line.users.messages()
+        self._messages = self._transport.users.messages()
 
     def pages(self, since: str | None) -> Iterator[Page]:
         """Give the mails that came into the inbox after a cursor; all of them if there is none, or it is too old.
@@ -90,7 +90,7 @@ class Gmail:
         """
         ids = tuple(dict.fromkeys(ids))
         huge = self._huge() if ids else set()
-        failed: dict[str, Refusal] = {}
+        failed: dict[str, GmailApiError] = {}
         for chunk in _chunks(ids, BATCH):
             got, refused = self._fetch(chunk, huge)
             if not got:
@@ -115,11 +115,11 @@ class Gmail:
         label = self._label_id(name)
         for chunk in _chunks(ids, MODIFIED_AT_ONCE):
             change = {"ids": list(chunk), "addLabelIds": [label]}
-            _granted(self._line.ask(self._messages.batchModify(userId="me", body=change)))
+            _granted(self._transport.ask(self._messages.batchModify(userId="me", body=change)))
 
     def close(self) -> None:
         """Hang up."""
-        self._line.close()
+        self._transport.close()
 
     def __enter__(self) -> Self:
         return self
@@ -137,7 +137,9 @@ class Gmail:
     def _inbox(self) -> Iterator[Page]:
         # Taken before the list: what comes in while it is read is after this point, and is news next time.
         baseline = str(
-            _granted(self._line.ask(self._line.users.getProfile(userId="me")))["historyId"]
+            _granted(self._transport.ask(self._transport.users.getProfile(userId="me")))[
+                "historyId"
+            ]
         )
         for answer in self._list():
             ids = tuple(message["id"] for message in answer.get("messages", ()))
@@ -152,7 +154,7 @@ class Gmail:
                 "fields": "messages/id,nextPageToken",
             }
             request = self._messages.list(userId="me", pageToken=token, q=query, **asked)
-            answer = _granted(self._line.ask(request))
+            answer = _granted(self._transport.ask(request))
             yield answer
             token = answer.get("nextPageToken")
             if token is None:
@@ -162,7 +164,7 @@ class Gmail:
         """Give the pages of the history, and whether it reaches back far enough."""
         token: str | None = None
         while True:
-            request = self._line.users.history().list(
+            request = self._transport.users.history().list(
                 userId="me",
                 startHistoryId=since,
                 historyTypes=["messageAdded", "labelAdded"],
@@ -170,8 +172,8 @@ class Gmail:
                 maxResults=self._page_size,
                 pageToken=token,
             )
-            answer = self._line.ask(request)
-            if isinstance(answer, Refusal) and answer.gone:
+            answer = self._transport.ask(request)
+            if isinstance(answer, GmailApiError) and answer.gone:
                 return False
             answer = _granted(answer)
             token = answer.get("nextPageToken")
@@ -193,17 +195,17 @@ class Gmail:
 
     def _fetch(
         self, ids: tuple[str, ...], huge: set[str]
-    ) -> tuple[dict[str, Message | None], dict[str, Refusal]]:
+    ) -> tuple[dict[str, Message | None], dict[str, GmailApiError]]:
         """Fetch some as one batch, and what failed of them again; give what came, and what did not."""
         got: dict[str, Message | None] = {}
-        refused: dict[str, Refusal] = {}
+        refused: dict[str, GmailApiError] = {}
         pending, tries = ids, 0
         while pending:
-            answers = self._line.batch({id: self._request(id, huge) for id in pending})
-            again: dict[str, Refusal] = {}
+            answers = self._transport.batch({id: self._request(id, huge) for id in pending})
+            again: dict[str, GmailApiError] = {}
             for id in pending:
                 answer = _of(id, answers.get(id))
-                if not isinstance(answer, Refusal):
+                if not isinstance(answer, GmailApiError):
                     got[id] = Message.from_gmail(answer)
                 elif answer.gone:
                     got[id] = None
@@ -215,10 +217,10 @@ class Gmail:
                 tries + 1 if len(again) == len(pending) else 1
             )  # what came through shows that waiting helps
             pending = tuple(again)
-            if tries == TRIES:
+            if tries == MAX_ATTEMPTS:
                 return got, refused | again
             if pending:
-                self._line.wait(
+                self._transport.wait(
                     tries, max((refusal.wait or 0.0 for refusal in again.values()), default=None)
                 )
         return got, refused
@@ -238,8 +240,10 @@ class Gmail:
                 "labelListVisibility": "labelShow",
                 "messageListVisibility": "show",
             }
-            answer = self._line.ask(self._line.users.labels().create(userId="me", body=body))
-            if isinstance(answer, Refusal) and answer.status == 409:  # another one was faster
+            answer = self._transport.ask(
+                self._transport.users.labels().create(userId="me", body=body)
+            )
+            if isinstance(answer, GmailApiError) and answer.status == 409:  # another one was faster
                 found = self._labels().get(name.casefold())
             if found is None:
                 found = str(_granted(answer)["id"])
@@ -247,22 +251,22 @@ class Gmail:
 
     def _labels(self) -> dict[str, str]:
         """Give the labels' ids by their names, which Gmail takes for the same in capitals and in small letters."""
-        answer = _granted(self._line.ask(self._line.users.labels().list(userId="me")))
+        answer = _granted(self._transport.ask(self._transport.users.labels().list(userId="me")))
         return {label["name"].casefold(): label["id"] for label in answer.get("labels", ())}
 
 
-def _granted(answer: Answer) -> dict[str, Any]:
-    if isinstance(answer, Refusal):
+def _granted(answer: GmailResponse) -> dict[str, Any]:
+    if isinstance(answer, GmailApiError):
         raise answer.error()
     return answer
 
 
-def _of(id: str, answer: Answer | None) -> Answer:
+def _of(id: str, answer: GmailResponse | None) -> GmailResponse:
     """Give the answer if it is about this mail; if it is not, it is no answer."""
-    if isinstance(answer, Refusal):
+    if isinstance(answer, GmailApiError):
         return answer
     if answer is None or answer.get("id") != id:
-        return Refusal(
+        return GmailApiError(
             0,
             "Gmail answered with another mail than was asked for: try again later",
             transient=True,

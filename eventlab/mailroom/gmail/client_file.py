@@ -17,7 +17,7 @@ HOW: Final = (
 
 
 @dataclass(frozen=True)
-class Client:
+class OAuthClient:
     """An OAuth client of type "Desktop app"; its secret is not shown."""
 
     id: str
@@ -26,12 +26,12 @@ class Client:
     token_uri: str
 
     @classmethod
-    def load(cls, path: str | Path) -> Client:
+    def load(cls, path: str | Path) -> OAuthClient:
         """Read a client file as Google's console gives it.
 
         Raises ``BadSetting`` with a sentence for each way that such a file is of no use.
 
-        Example: ``Client.load("client_secret.json").auth_uri``
+        Example: ``OAuthClient.load("client_secret.json").auth_uri``
         """
         kinds = read_json(path, setting=SETTING, how=HOW)
         if "installed" not in kinds:

@@ -26,7 +26,7 @@ from oauthlib.oauth2.rfc6749.errors import (
 )
 
 from eventlab.mailroom.errors import GmailFailed
-from eventlab.mailroom.gmail.client_file import Client
+from eventlab.mailroom.gmail.client_file import OAuthClient
 from eventlab.mailroom.urls import is_loopback
 
 Asking = bool | Literal["paste-back"]
@@ -48,7 +48,7 @@ show: Show = webbrowser.open
 
 
 @dataclass(frozen=True)
-class Answer:
+class Consent:
     """What consent gave; ``ends`` is the access token's end, in seconds since 1970."""
 
     token: str = field(repr=False)
@@ -58,7 +58,7 @@ class Answer:
 
 
 def ask_for_consent(
-    client: Client,
+    client: OAuthClient,
     scope: str,
     *,
     timeout_seconds: float,
@@ -67,12 +67,12 @@ def ask_for_consent(
     open_url: Show = show,
     say: Say = print,
     ask: Ask = input,
-) -> Answer:
+) -> Consent:
     """Ask a person for consent; the options are those of ``authorize``.
 
     Raises ``GmailFailed`` with a sentence for each way in which it does not come to a token.
 
-    Example: ``ask_for_consent(Client.load("client_secret.json"), READONLY, timeout_seconds=180, browser=True)``
+    Example: ``ask_for_consent(OAuthClient.load("client_secret.json"), READONLY, timeout_seconds=180, browser=True)``
     """
     with _oauthlib_as_needed(client), _nothing_logged():
         if browser == "paste-back":
@@ -82,7 +82,7 @@ def ask_for_consent(
         )
 
 
-def _paste_back(client: Client, scope: str, say: Say, ask: Ask) -> Answer:
+def _paste_back(client: OAuthClient, scope: str, say: Say, ask: Ask) -> Consent:
     flow, url = _begin(client, scope, NOWHERE)
     say(f"Open this link in your browser and give consent:\n{url}")
     say(
@@ -102,8 +102,13 @@ def _paste_back(client: Client, scope: str, say: Say, ask: Ask) -> Answer:
 
 
 def _over_loopback(
-    client: Client, scope: str, timeout_seconds: float, port: int, open_url: Show | None, say: Say
-) -> Answer:
+    client: OAuthClient,
+    scope: str,
+    timeout_seconds: float,
+    port: int,
+    open_url: Show | None,
+    say: Say,
+) -> Consent:
     try:
         server = _Catcher(("127.0.0.1", port), _Visitor)
     except OSError as error:
@@ -184,7 +189,7 @@ def _is_answer(asked: dict[str, list[str]]) -> bool:
     return "state" in asked and ("code" in asked or "error" in asked)
 
 
-def _begin(client: Client, scope: str, redirect_uri: str) -> tuple[Any, str]:
+def _begin(client: OAuthClient, scope: str, redirect_uri: str) -> tuple[Any, str]:
     config = {
         "client_id": client.id,
         "client_secret": client.secret,
@@ -199,7 +204,7 @@ def _begin(client: Client, scope: str, redirect_uri: str) -> tuple[Any, str]:
     return flow, url
 
 
-def _exchange(flow: Any, came_back: str) -> Answer:
+def _exchange(flow: Any, came_back: str) -> Consent:
     """Turn the address that the browser came back to into tokens."""
     session = flow.oauth2session
     if is_loopback(flow.client_config["token_uri"]):
@@ -214,14 +219,14 @@ def _exchange(flow: Any, came_back: str) -> Answer:
         raise GmailFailed(_sentence(error)) from None  # from None: the cause may quote the code
 
 
-def _answer(token: Any) -> Answer:
+def _answer(token: Any) -> Consent:
     if not token.get("refresh_token"):
         raise GmailFailed(
             "Google gave no refresh token: remove this app's access in the account's settings, then ask again"
         )
     scopes = token.get("scope") or []
     given = tuple(scopes.split() if isinstance(scopes, str) else scopes)
-    return Answer(
+    return Consent(
         token["access_token"],
         token["refresh_token"],
         given,
@@ -247,7 +252,7 @@ def _sentence(error: Exception) -> str:
 
 
 @contextlib.contextmanager
-def _oauthlib_as_needed(client: Client) -> Iterator[None]:
+def _oauthlib_as_needed(client: OAuthClient) -> Iterator[None]:
     """Switch oauthlib's two checks by its environment variables, for as long as the block lasts."""
     # A narrower consent would raise a bare Warning; who calls us looks at the scopes instead.
     switches = {"OAUTHLIB_RELAX_TOKEN_SCOPE": "1"}

@@ -18,7 +18,7 @@ from google.auth.exceptions import GoogleAuthError, RefreshError
 from google.oauth2.credentials import Credentials
 
 from eventlab.mailroom.errors import BadSetting, GmailFailed, TokenDead
-from eventlab.mailroom.gmail.client_file import Client, read_json
+from eventlab.mailroom.gmail.client_file import OAuthClient, read_json
 from eventlab.mailroom.gmail.consent import Ask, Asking, Say, Show, ask_for_consent, show
 from eventlab.mailroom.urls import checked_url, is_loopback
 
@@ -217,7 +217,7 @@ def authorize(
             if not stored.valid:
                 stored.refresh(None)
             return stored
-    client = Client.load(client_file)
+    client = OAuthClient.load(client_file)
     answer = ask_for_consent(
         client,
         scope,

@@ -16,12 +16,12 @@ from googleapiclient.errors import BatchError, HttpError
 from googleapiclient.http import BatchHttpRequest
 
 from eventlab.mailroom.errors import GmailFailed
-from eventlab.mailroom.gmail.api_error import Refusal, refusal
+from eventlab.mailroom.gmail.api_error import GmailApiError, classify_error
 from eventlab.mailroom.gmail.credentials import direct, refresh_failed
 from eventlab.mailroom.urls import checked_url
 
 SETTING: Final = "EVENTLAB_GMAIL_ENDPOINT"
-TRIES: Final = 7  # with their pauses a minute in all: Gmail counts its quota by the minute
+MAX_ATTEMPTS: Final = 7  # with their pauses a minute in all: Gmail counts its quota by the minute
 LONGEST_PAUSE: Final = 32.0
 #: No answer, or one that the batch client stumbles over: it takes for granted that no part is missing or misshapen.
 UNREADABLE: Final = (
@@ -30,15 +30,15 @@ UNREADABLE: Final = (
 )
 NONSENSE: Final = "Gmail answered with what cannot be read: try again later"
 
-Answer = dict[str, Any] | Refusal
+GmailResponse = dict[str, Any] | GmailApiError
 
 
-class Line:
+class GmailTransport:
     """Gmail's API at an endpoint, for one thread: httplib2 gives answers to the wrong caller when threads share it.
 
     Raises ``BadSetting`` for an endpoint that is neither https nor this machine.
 
-    Example: ``Line(load("token.json"), "https://gmail.googleapis.com", timeout=30, pause=time.sleep)``
+    Example: ``GmailTransport(load("token.json"), "https://gmail.googleapis.com", timeout=30, sleep=time.sleep)``
     """
 
     def __init__(
@@ -47,10 +47,10 @@ class Line:
         endpoint: str,
         *,
         timeout: float,
-        pause: Callable[[float], object],
+        sleep: Callable[[float], object],
     ) -> None:
         self._base = checked_url(endpoint, setting=SETTING)
-        self._pause = pause
+        self._sleep = sleep
         self._bare = httplib2.Http(timeout=timeout, **direct(self._base))
         self._bare.follow_redirects = (
             False  # the API does not redirect; whoever does is not to get the token
@@ -75,7 +75,7 @@ class Line:
         """Hang up."""
         self._bare.close()
 
-    def ask(self, request: Any) -> Answer:
+    def ask(self, request: Any) -> GmailResponse:
         """Send one request; transient faults are repeated, what is refused for good is given back.
 
         Raises ``GmailFailed`` or ``TokenDead`` when all tries are used up.
@@ -84,7 +84,7 @@ class Line:
         """
         return self._patiently(lambda: self._once(request))
 
-    def batch(self, requests: Mapping[str, Any]) -> dict[str, Answer]:
+    def batch(self, requests: Mapping[str, Any]) -> dict[str, GmailResponse]:
         """Send requests as one batch, once; give the answer of each by its name. Nothing is repeated here.
 
         When the batch as a whole is refused, each of them is. Raises ``TokenDead`` or ``GmailFailed`` if the token
@@ -92,22 +92,22 @@ class Line:
 
         Example: ``line.batch({id: line.users.messages().get(userId="me", id=id)})``
         """
-        answers: dict[str, Answer] = {}
+        answers: dict[str, GmailResponse] = {}
 
         def collect(name: str, answer: Any, error: HttpError | None) -> None:
-            answers[name] = _readable(answer) if error is None else _refusal_of(error)
+            answers[name] = _readable(answer) if error is None else _classified(error)
 
         # new_batch_http_request would ignore the endpoint and send the token to Google
         batch = BatchHttpRequest(callback=collect, batch_uri=f"{self._base}/batch")
         for name, request in requests.items():
             batch.add(request, request_id=name)
 
-        def send() -> Answer:
+        def send() -> GmailResponse:
             batch.execute(http=self._authorized)
             return {}
 
         outcome = self._guarded(send)
-        if isinstance(outcome, Refusal):
+        if isinstance(outcome, GmailApiError):
             return dict.fromkeys(requests, outcome)
         return answers
 
@@ -117,57 +117,57 @@ class Line:
         Example: ``line.wait(1)``
         """
         longest = min(2.0 ** (tries - 1), LONGEST_PAUSE)
-        self._pause(max(asked_for or 0.0, longest * random.uniform(0.5, 1.0)))
+        self._sleep(max(asked_for or 0.0, longest * random.uniform(0.5, 1.0)))
 
-    def _patiently(self, once: Callable[[], Answer]) -> Answer:
+    def _patiently(self, once: Callable[[], GmailResponse]) -> GmailResponse:
         tries = 0
         while True:
             answer = once()
             tries += 1
-            if not (isinstance(answer, Refusal) and answer.transient):
+            if not (isinstance(answer, GmailApiError) and answer.transient):
                 return answer
-            if tries == TRIES:
+            if tries == MAX_ATTEMPTS:
                 raise answer.error()
             self.wait(tries, answer.wait)
 
-    def _once(self, request: Any) -> Answer:
-        def send() -> Answer:
+    def _once(self, request: Any) -> GmailResponse:
+        def send() -> GmailResponse:
             # not request.execute(): it writes the body of a 403 that it cannot read into the log
             answer, content = self._authorized.request(
                 request.uri, method=request.method, body=request.body, headers=request.headers
             )
             if answer.status >= 300:
-                return refusal(answer.status, content, answer.get("retry-after"))
+                return classify_error(answer.status, content, answer.get("retry-after"))
             return _readable(request.postproc(answer, content) or {})
 
         return self._guarded(send)
 
-    def _guarded(self, send: Callable[[], Answer]) -> Answer:
+    def _guarded(self, send: Callable[[], GmailResponse]) -> GmailResponse:
         """Send, and give the answer, or what it means that none came; causes hold addresses and are not chained."""
         try:
             return send()
         except (
             BatchError
         ):  # is an HttpError too, with the status of the answer that it could not read
-            return Refusal(0, NONSENSE, transient=True)
+            return GmailApiError(0, NONSENSE, transient=True)
         except HttpError as error:
-            return _refusal_of(error)
+            return _classified(error)
         except RefreshError as error:
             raise refresh_failed(error) from None
         except GmailFailed:
             raise
         except UNREADABLE as error:
             self._bare.close()  # after a timeout the connection may still bring the old answer
-            return Refusal(
+            return GmailApiError(
                 0,
                 f"Gmail could not be reached ({type(error).__name__}): try again later",
                 transient=True,
             )
 
 
-def _readable(answer: Any) -> Answer:
-    return answer if isinstance(answer, dict) else Refusal(0, NONSENSE, transient=True)
+def _readable(answer: Any) -> GmailResponse:
+    return answer if isinstance(answer, dict) else GmailApiError(0, NONSENSE, transient=True)
 
 
-def _refusal_of(error: HttpError) -> Refusal:
-    return refusal(int(error.resp.status), error.content, error.resp.get("retry-after"))
+def _classified(error: HttpError) -> GmailApiError:
+    return classify_error(int(error.resp.status), error.content, error.resp.get("retry-after"))

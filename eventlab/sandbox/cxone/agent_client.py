@@ -10,14 +10,14 @@ from typing import Any, Final, Self
 import msgspec
 
 from eventlab.mailroom.cxone.settings import CXoneSettings
-from eventlab.mailroom.cxone.token import Tokens
-from eventlab.mailroom.cxone.transport import Answer, Call, Line
+from eventlab.mailroom.cxone.token import CXoneTokens
+from eventlab.mailroom.cxone.transport import CXoneRequest, CXoneResponse, CXoneTransport
 
 PATIENCE: Final = 90.0
 Event = Mapping[str, str]
 
 
-class AgentRefused(Exception):
+class AgentRequestFailed(Exception):
     """CXone did not do what the agent asked for. Data: ``status``, ``reason``."""
 
     def __init__(self, status: int, reason: str) -> None:
@@ -25,10 +25,10 @@ class AgentRefused(Exception):
         super().__init__(f"CXone refused ({status}): {reason}")
 
 
-class Agent:
+class AgentClient:
     """An agent session; it needs ``accesskey`` or ``oidc``, as the legacy token is good for work items only.
 
-    >>> with Agent(stand_in.settings(serving.url)) as agent:
+    >>> with AgentClient(fake.settings(serving.url)) as agent:
     ...     [offer] = agent.next_events(5)
     ...     agent.accept(offer["ContactID"])
     ...     [answered] = agent.next_events(5)
@@ -38,8 +38,8 @@ class Agent:
     """
 
     def __init__(self, settings: CXoneSettings) -> None:
-        self._line = Line(timeout=(5, 70))  # longer than the longest poll
-        token = Tokens(settings, self._line).get(until=time.monotonic() + PATIENCE)
+        self._transport = CXoneTransport(timeout=(5, 70))  # longer than the longest poll
+        token = CXoneTokens(settings, self._transport).get(until=time.monotonic() + PATIENCE)
         self._base, self._auth = f"{token.services}/{settings.version}", token.auth
         self._session: str = _json(self._call("POST", "agent-sessions"))["sessionId"]
 
@@ -84,7 +84,7 @@ class Agent:
         try:
             self._call("DELETE", self._here)
         finally:
-            self._line.close()
+            self._transport.close()
 
     def __enter__(self) -> Self:
         return self
@@ -104,13 +104,17 @@ class Agent:
     def _act(self, contact_id: str, action: str) -> None:
         self._call("POST", f"{self._here}/interactions/{contact_id}/{action}")
 
-    def _call(self, method: str, path: str, params: Mapping[str, str] | None = None) -> Answer:
-        call = Call(method=method, url=f"{self._base}/{path}", auth=self._auth, params=params or {})
-        answer = self._line.send(call, until=time.monotonic() + PATIENCE)
+    def _call(
+        self, method: str, path: str, params: Mapping[str, str] | None = None
+    ) -> CXoneResponse:
+        call = CXoneRequest(
+            method=method, url=f"{self._base}/{path}", auth=self._auth, params=params or {}
+        )
+        answer = self._transport.send(call, until=time.monotonic() + PATIENCE)
         if answer.status >= 300:
-            raise AgentRefused(answer.status, answer.headers.get("icStatusDescription", ""))
+            raise AgentRequestFailed(answer.status, answer.headers.get("icStatusDescription", ""))
         return answer
 
 
-def _json(answer: Answer) -> Any:
+def _json(answer: CXoneResponse) -> Any:
     return msgspec.json.decode(answer.body)

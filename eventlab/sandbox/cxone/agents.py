@@ -13,16 +13,16 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from eventlab.sandbox.cxone.auth import AGENT
-from eventlab.sandbox.cxone.routing import Routing, Session, WrongState
+from eventlab.sandbox.cxone.routing import AgentSession, Routing, WrongState
 
 LONGEST_POLL: Final = 60.0
 Check = Callable[[Request, str], Response | None]
 
 
-def refuse(status: int, description: str) -> Response:
+def error_response(status: int, description: str) -> Response:
     """A refusal as CXone words it: the reason is in a header, and the body is empty.
 
-    >>> refuse(400, "Point of contact is not valid").headers["icStatusDescription"]
+    >>> error_response(400, "Point of contact is not valid").headers["icStatusDescription"]
     'Point of contact is not valid'
     """
     return Response(status_code=status, headers={"icStatusDescription": description})
@@ -36,7 +36,7 @@ class AgentSessions:
 
     def __init__(self, routing: Routing, check: Check) -> None:
         self._routing, self._check = routing, check
-        self._open: dict[str, Session] = {}
+        self._open: dict[str, AgentSession] = {}
         self._past: set[str] = set()
         self._numbers = itertools.count(1)
         self._news = asyncio.Condition()
@@ -85,14 +85,14 @@ class AgentSessions:
         found = self._found(request, session_id)
         seconds = _seconds(timeout)
         if isinstance(found, Response) or seconds is None:
-            return found if isinstance(found, Response) else refuse(400, "Invalid timeout")
+            return found if isinstance(found, Response) else error_response(400, "Invalid timeout")
         try:
             async with asyncio.timeout(seconds), self._news:
                 await self._news.wait_for(lambda: found.events or session_id not in self._open)
         except TimeoutError:
             pass  # the usual end of a long poll: no news
         if self._open.get(session_id) is not found:
-            return refuse(409, "Agent session has ended")
+            return error_response(409, "Agent session has ended")
         self._past.add(session_id)
         del self._open[session_id]
         events, found.events = found.events, []
@@ -110,7 +110,7 @@ class AgentSessions:
             "end": lambda: self._routing.end(contact_id, found),
         }
         if action not in actions:
-            return refuse(404, "No such action")
+            return error_response(404, "No such action")
         return await self._done(actions[action])
 
     async def _end(self, request: Request, contact_id: str) -> Response:
@@ -124,7 +124,7 @@ class AgentSessions:
             return refusal
         contact = self._routing.contacts.get(contact_id)
         if contact is None:
-            return refuse(404, "No such contact")
+            return error_response(404, "No such contact")
         # As in CXone, the work item's own id is not among it: nobody finds a duplicate from here.
         told: dict[str, Any] = {
             "contactId": int(contact_id),
@@ -140,21 +140,21 @@ class AgentSessions:
         try:
             action()
         except WrongState as error:
-            return refuse(400, str(error))
+            return error_response(400, str(error))
         await self.changed()
         return Response(status_code=202)
 
-    def _named(self, session: Session) -> str:
+    def _named(self, session: AgentSession) -> str:
         id = f"session-{next(self._numbers)}"
         self._open[id] = session
         return id
 
-    def _found(self, request: Request, session_id: str) -> Session | Response:
+    def _found(self, request: Request, session_id: str) -> AgentSession | Response:
         if (refusal := self._check(request, AGENT)) is not None:
             return refusal
         if session_id in self._past:
-            return refuse(409, "Agent session has ended, or this is not its newest id")
-        return self._open.get(session_id) or refuse(404, "No such agent session")
+            return error_response(409, "Agent session has ended, or this is not its newest id")
+        return self._open.get(session_id) or error_response(404, "No such agent session")
 
 
 def _seconds(text: str) -> float | None:

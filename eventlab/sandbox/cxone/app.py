@@ -13,9 +13,9 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 
 from eventlab.mailroom.cxone.settings import CXoneSettings, Style
-from eventlab.sandbox.cxone.agents import AgentSessions, refuse
-from eventlab.sandbox.cxone.auth import PATRON, Credentials, Issuer, token_routes
-from eventlab.sandbox.cxone.routing import PointOfContact, Routing, WorkItem
+from eventlab.sandbox.cxone.agents import AgentSessions, error_response
+from eventlab.sandbox.cxone.auth import PATRON, FakeCXoneCredentials, TokenIssuer, token_routes
+from eventlab.sandbox.cxone.routing import PointOfContact, ReceivedWorkItem, Routing
 from eventlab.sandbox.cxone.screen_pop import HEADERS, screen_pop
 from eventlab.sandbox.faults import App, Faults, FaultyApp, Receive, Scope, Send
 
@@ -26,7 +26,7 @@ TEXT_FOR_THE_DEAF: Final = "No known way to render data"
 FIELDS: Final = ("pointOfContact", "workItemPayload", "workItemType", "from")
 
 
-class CXoneStandIn:
+class FakeCXone:
     """The stand-in: ``app`` to serve, ``faults`` to order, and ``work_items``, all that it has taken, in order.
 
     What it does may be changed while it is served: ``empty_answers`` (a 202 without a contact id), ``oversize``
@@ -36,30 +36,30 @@ class CXoneStandIn:
     def __init__(
         self,
         points: Sequence[PointOfContact],
-        credentials: Credentials,
+        credentials: FakeCXoneCredentials,
         html_of: Callable[[str], str | None] | None,
         token_seconds: float,
     ) -> None:
         self.empty_answers = False
         self.oversize: Literal["reject", "truncate"] = "reject"
-        self.work_items: list[WorkItem] = []
+        self.work_items: list[ReceivedWorkItem] = []
         self.faults, self.credentials = Faults(), credentials
-        self.issuer, self.routing = Issuer(seconds=token_seconds), Routing(points)
+        self.issuer, self.routing = TokenIssuer(seconds=token_seconds), Routing(points)
         self._html_of, self._contacts = html_of, itertools.count(FIRST_CONTACT)
-        self._sessions = AgentSessions(self.routing, self._refusal)
+        self._sessions = AgentSessions(self.routing, self._authorization_error)
         self.app: App = FaultyApp(_AnyCase(self._routes()), self.faults)
 
     def expire_tokens(self) -> None:
         """All tokens that were given out are stale from now on.
 
-        Example: ``stand_in.expire_tokens()``
+        Example: ``fake.expire_tokens()``
         """
         self.issuer.expire()
 
     def settings(self, url: str, *, auth: Style = "oidc", **changed: Any) -> CXoneSettings:
         """The settings that a client of the stand-in needs, when it is served at ``url``.
 
-        >>> CXone(stand_in.settings(serving.url, auth="legacy"))
+        >>> CXoneClient(fake.settings(serving.url, auth="legacy"))
         """
         known = self.credentials
         mine: dict[str, Any] = {"key": known.key, "secret": known.secret}
@@ -81,22 +81,22 @@ class CXoneStandIn:
         return app
 
     async def _take(self, request: Request, version: str) -> Response:
-        if (refusal := self._refusal(request, PATRON)) is not None:
+        if (refusal := self._authorization_error(request, PATRON)) is not None:
             return refusal
         if not re.fullmatch(r"v\d{1,3}\.\d{1,3}", version):
-            return refuse(404, "There is no such version of the API")
+            return error_response(404, "There is no such version of the API")
         fields = _fields(request.query_params, await request.body())
         if fields is None:
-            return refuse(400, "The request is not valid")
+            return error_response(400, "The request is not valid")
         if fields["pointOfContact"] not in self.routing.points:
-            return refuse(400, "Point of contact is not valid")
+            return error_response(400, "Point of contact is not valid")
         payload = fields["workItemPayload"].encode(
             "utf-8", "replace"
         )  # JSON can spell what is no character
         if len(payload) > LARGEST_PAYLOAD and self.oversize == "reject":
-            return refuse(400, "workItemPayload is larger than 50 KB")
+            return error_response(400, "workItemPayload is larger than 50 KB")
         contact_id = str(next(self._contacts))
-        item = WorkItem(
+        item = ReceivedWorkItem(
             contact_id=contact_id,
             point_of_contact=fields["pointOfContact"],
             work_item_id=fields["workItemId"],
@@ -123,12 +123,12 @@ class CXoneStandIn:
         markup = self._html_of(contact.item.work_item_id) if self._html_of is not None else None
         return HTMLResponse(screen_pop(contact.item, markup), headers=dict(HEADERS))
 
-    def _refusal(self, request: Request, scope: str) -> Response | None:
+    def _authorization_error(self, request: Request, scope: str) -> Response | None:
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         scopes = self.issuer.scopes(token) if scheme.lower() == "bearer" else None
         if scopes is None:
-            return refuse(401, "The token is invalid or has expired")
-        return None if scope in scopes else refuse(403, f"The token has no scope {scope}")
+            return error_response(401, "The token is invalid or has expired")
+        return None if scope in scopes else error_response(403, f"The token has no scope {scope}")
 
 
 class _AnyCase:
@@ -156,18 +156,18 @@ def _fields(query: Mapping[str, str], body: bytes) -> dict[str, str] | None:
     return {name: given.get(name, "") for name in FIELDS} | {"workItemId": work_item_id}
 
 
-def create_app(
+def create_fake_cxone(
     *,
     points: Sequence[PointOfContact] = (PointOfContact("mail"),),
-    credentials: Credentials | None = None,
+    credentials: FakeCXoneCredentials | None = None,
     html_of: Callable[[str], str | None] | None = None,
     token_seconds: float = 3600,
-) -> CXoneStandIn:
+) -> FakeCXone:
     """Make a stand-in. ``html_of`` gives the HTML of the mail behind a work item's id, for the screen pop; or None.
 
-    >>> stand_in = create_app()
-    >>> with Serving(stand_in.app) as serving, CXone(stand_in.settings(serving.url)) as cxone:
+    >>> fake = create_fake_cxone()
+    >>> with Serving(fake.app) as serving, CXoneClient(fake.settings(serving.url)) as cxone:
     ...     cxone.post_work_item(work_item_id="gmail:18f1", payload="Hello", sender="joe@example.com")
     '412345678900000001'
     """
-    return CXoneStandIn(points, credentials or Credentials(), html_of, token_seconds)
+    return FakeCXone(points, credentials or FakeCXoneCredentials(), html_of, token_seconds)

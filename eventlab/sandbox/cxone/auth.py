@@ -24,10 +24,10 @@ PATRON, AGENT = "PatronApi", "AgentApi"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Credentials:
+class FakeCXoneCredentials:
     """What the stand-in takes for a key and a secret, and for a client of OpenID Connect.
 
-    >>> Credentials().application
+    >>> FakeCXoneCredentials().application
     'eventlab@sandbox'
     """
 
@@ -39,10 +39,10 @@ class Credentials:
     client_secret: str = "sandbox-client-secret"
 
 
-class Issuer:
+class TokenIssuer:
     """The tokens that were given out, and until when each is good; ``seconds`` is the life of the next ones.
 
-    >>> issuer = Issuer(seconds=3600)
+    >>> issuer = TokenIssuer(seconds=3600)
     >>> issuer.scopes(issuer.issue(AGENT))
     ('AgentApi',)
     """
@@ -106,10 +106,10 @@ class Issuer:
         return ".".join([*parts, _encoded(mark)])
 
 
-def token_routes(issuer: Issuer, known: Credentials) -> APIRouter:
+def token_routes(issuer: TokenIssuer, known: FakeCXoneCredentials) -> APIRouter:
     """The routes that give tokens, and the discovery documents.
 
-    Example: ``app.include_router(token_routes(Issuer(seconds=3600), Credentials()))``
+    Example: ``app.include_router(token_routes(TokenIssuer(seconds=3600), FakeCXoneCredentials()))``
     """
     routes = APIRouter()
 

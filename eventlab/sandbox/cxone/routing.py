@@ -13,7 +13,7 @@ State = Literal["InQueue", "Incoming", "Active", "Disconnected"]
 
 
 @dataclass(frozen=True)
-class Step:
+class StrategyStep:
     """A step of a routing strategy: an action of CXone's Studio, and what it does."""
 
     action: str
@@ -22,14 +22,14 @@ class Step:
 
 #: The strategy of the original's picture. It is data, that a page can show and a test can change.
 STRATEGY: Final = (
-    Step("Begin", "the work item comes in at its point of contact"),
-    Step(
+    StrategyStep("Begin", "the work item comes in at its point of contact"),
+    StrategyStep(
         "Reqagent",
         "an agent with the skill is requested; until there is one, it stands in the skill's queue",
     ),
-    Step("Wait", "it waits there; without this step it would be abandoned at once"),
-    Step("OnAnswer", "an agent accepts: the screen pop opens the mail's page"),
-    Step("End", "the agent is done with it"),
+    StrategyStep("Wait", "it waits there; without this step it would be abandoned at once"),
+    StrategyStep("OnAnswer", "an agent accepts: the screen pop opens the mail's page"),
+    StrategyStep("End", "the agent is done with it"),
 )
 
 
@@ -43,11 +43,11 @@ class PointOfContact:
 
     name: str
     skill: str = "work items"
-    strategy: Sequence[Step] = STRATEGY
+    strategy: Sequence[StrategyStep] = STRATEGY
 
 
 @dataclass(frozen=True, kw_only=True)
-class WorkItem:
+class ReceivedWorkItem:
     """A work item that was taken, as it was sent."""
 
     contact_id: str
@@ -63,7 +63,7 @@ class WorkItem:
 class Contact:
     """A work item on its way through the strategy: its state, and the actions that it has passed."""
 
-    item: WorkItem
+    item: ReceivedWorkItem
     point: PointOfContact
     state: State = "InQueue"
     passed: list[str] = field(default_factory=list)
@@ -73,7 +73,7 @@ class Contact:
 
 
 @dataclass(eq=False)
-class Session:
+class AgentSession:
     """An agent who is logged in: what he is told next, and the contact that he has."""
 
     agent: str
@@ -98,11 +98,11 @@ class Routing:
     def __init__(self, points: Iterable[PointOfContact]) -> None:
         self.points = {point.name: point for point in points}
         self.contacts: dict[str, Contact] = {}
-        self.sessions: list[Session] = []
+        self.sessions: list[AgentSession] = []
         self._queue: deque[Contact] = deque()
         self._agents = itertools.count(1001)
 
-    def arrive(self, item: WorkItem) -> Contact:
+    def arrive(self, item: ReceivedWorkItem) -> Contact:
         """A work item comes in; it is offered to an agent who is free, or waits.
 
         Example: ``routing.arrive(item).state``
@@ -118,17 +118,17 @@ class Routing:
             contact.state, contact.abandoned = "Disconnected", True
         return contact
 
-    def log_in(self) -> Session:
+    def log_in(self) -> AgentSession:
         """An agent comes.
 
         Example: ``routing.log_in().agent``
         """
-        session = Session(str(next(self._agents)))
+        session = AgentSession(str(next(self._agents)))
         self.sessions.append(session)
         self._offer()
         return session
 
-    def log_out(self, session: Session) -> None:
+    def log_out(self, session: AgentSession) -> None:
         """An agent goes; what he has not ended waits again, before all others.
 
         Example: ``routing.log_out(session)``
@@ -140,7 +140,7 @@ class Routing:
             session.contact = None
         self._offer()
 
-    def accept(self, session: Session, contact_id: str) -> None:
+    def accept(self, session: AgentSession, contact_id: str) -> None:
         """An agent takes what he was offered: the screen pop. Raises ``WrongState``.
 
         Example: ``routing.accept(session, contact_id)``
@@ -150,7 +150,7 @@ class Routing:
         self._pass(contact, "OnAnswer")
         self._tell(session, contact)
 
-    def reject(self, session: Session, contact_id: str) -> None:
+    def reject(self, session: AgentSession, contact_id: str) -> None:
         """An agent does not take it: it goes to the end of the queue. Raises ``WrongState``.
 
         Example: ``routing.reject(session, contact_id)``
@@ -166,7 +166,7 @@ class Routing:
         )  # the others are asked first
         self._offer()
 
-    def end(self, contact_id: str, session: Session | None = None) -> None:
+    def end(self, contact_id: str, session: AgentSession | None = None) -> None:
         """An agent is done with a contact; or, without an agent, it is ended by force. Raises ``WrongState``.
 
         Example: ``routing.end(contact_id, session)``
@@ -193,7 +193,7 @@ class Routing:
                 session.contact.state = "Incoming"
                 self._tell(session, session.contact)
 
-    def _of(self, session: Session, contact_id: str, state: State) -> Contact:
+    def _of(self, session: AgentSession, contact_id: str, state: State) -> Contact:
         contact = session.contact
         if contact is None or contact.item.contact_id != contact_id or contact.state != state:
             raise WrongState(f"Contact is not {state} at this agent")
@@ -205,7 +205,7 @@ class Routing:
     def _pass(self, contact: Contact, *actions: str) -> None:
         contact.passed += [action for action in actions if self._has(contact, action)]
 
-    def _tell(self, session: Session, contact: Contact, *, status: str | None = None) -> None:
+    def _tell(self, session: AgentSession, contact: Contact, *, status: str | None = None) -> None:
         now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         item, final = contact.item, contact.state == "Disconnected"
         session.events.append(

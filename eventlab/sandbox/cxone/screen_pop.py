@@ -10,7 +10,7 @@ from typing import Final
 
 import nh3
 
-from eventlab.sandbox.cxone.routing import WorkItem
+from eventlab.sandbox.cxone.routing import ReceivedWorkItem
 
 STYLE: Final = (
     "body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:52rem;padding:0 1rem;color:#222}"
@@ -73,12 +73,12 @@ def harmless(markup: str) -> str:
     return nh3.clean(text, tags=TAGS, clean_content_tags=DROPPED, attributes={}, link_rel=None)
 
 
-def screen_pop(item: WorkItem, markup: str | None = None) -> str:
+def screen_pop(item: ReceivedWorkItem, markup: str | None = None) -> str:
     """Give the page for a work item: its record, escaped, and the mail's HTML, cleaned and in a frame without rights.
 
     The page is safe by itself; serve it with ``HEADERS``, that a slip of this code does no harm either.
 
-    Example: ``screen_pop(stand_in.work_items[0], "<p>Hello</p>")``
+    Example: ``screen_pop(fake.work_items[0], "<p>Hello</p>")``
     """
     facts = {"From": item.sender, "Type": item.type, "Point of contact": item.point_of_contact}
     facts |= {"Work item": item.work_item_id, "Contact": item.contact_id}

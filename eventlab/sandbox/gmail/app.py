@@ -13,16 +13,16 @@ from fastapi import FastAPI, Request
 from eventlab.sandbox.faults import Faults, FaultyApp
 from eventlab.sandbox.gmail.batch import add_batch
 from eventlab.sandbox.gmail.error import GoogleError, answer_error
-from eventlab.sandbox.gmail.mailbox import Mailbox
-from eventlab.sandbox.gmail.oauth import MODIFY, READONLY, AutoConsent, Tokens, add_oauth
-from eventlab.sandbox.gmail.routes import Routes, add_routes
+from eventlab.sandbox.gmail.mailbox import FakeMailbox
+from eventlab.sandbox.gmail.oauth import MODIFY, READONLY, AutoConsent, FakeGmailTokens, add_oauth
+from eventlab.sandbox.gmail.routes import GmailRoutes, add_routes
 from eventlab.sandbox.samples import Sample, samples
 
 ADDRESS: Final = "agent@example.com"
 
 
 @dataclass
-class Switches:
+class FakeGmailOptions:
     """What a test may turn while the stand-in runs.
 
     ``consent``: ask the person, or allow or deny for him. ``checks_batch``: a batch with a stale token is refused as a
@@ -33,26 +33,28 @@ class Switches:
     checks_batch: bool = True
 
 
-class GmailSandbox:
-    """The stand-in: ``app`` to serve, ``faults`` to order, ``mailbox``, ``tokens`` and ``switches`` to turn.
+class FakeGmail:
+    """The stand-in: ``app`` to serve, ``faults`` to order, ``mailbox``, ``tokens`` and ``options`` to turn.
 
     ``seen`` has the API's requests, those in batches too, as ``GET /gmail/v1/users/me/messages?maxResults=500``.
 
-    Example: ``stand_in = create_app(); serving = Serving(stand_in.app); stand_in.deliver(raw)``
+    Example: ``fake = create_fake_gmail(); serving = Serving(fake.app); fake.deliver(raw)``
     """
 
-    def __init__(self, mailbox: Mailbox, tokens: Tokens, switches: Switches) -> None:
-        self.mailbox, self.tokens, self.switches = mailbox, tokens, switches
+    def __init__(
+        self, mailbox: FakeMailbox, tokens: FakeGmailTokens, options: FakeGmailOptions
+    ) -> None:
+        self.mailbox, self.tokens, self.options = mailbox, tokens, options
         self.faults = Faults()
         app = FastAPI(title="Gmail (stand-in)", redirect_slashes=False, openapi_url=None)
         app.add_exception_handler(GoogleError, answer_error)
-        add_oauth(app, tokens, lambda: switches.consent)
-        routes = Routes(mailbox, tokens)
+        add_oauth(app, tokens, lambda: options.consent)
+        routes = GmailRoutes(mailbox, tokens)
         self.seen = routes.seen
         add_routes(app, routes)
 
         def check(request: Request) -> None:
-            if switches.checks_batch:
+            if options.checks_batch:
                 routes.allow(request)
 
         add_batch(app, self.faults, check)
@@ -61,37 +63,37 @@ class GmailSandbox:
     def deliver(
         self, raw: bytes, *, labels: Iterable[str] = ("INBOX", "UNREAD"), **more: Any
     ) -> str:
-        """Let a mail come in, and give its id; ``more`` as in ``Mailbox.deliver``.
+        """Let a mail come in, and give its id; ``more`` as in ``FakeMailbox.deliver``.
 
-        Example: ``stand_in.deliver(b"Subject: hello\\r\\n\\r\\nhello")``
+        Example: ``fake.deliver(b"Subject: hello\\r\\n\\r\\nhello")``
         """
         return self.mailbox.deliver(raw, labels=labels, **more)
 
     def delete(self, id: str) -> None:
         """Delete a mail for good.
 
-        Example: ``stand_in.delete(id)``
+        Example: ``fake.delete(id)``
         """
         self.mailbox.delete(id)
 
     def expire_tokens(self) -> None:
         """Let all access tokens end now; they can be renewed.
 
-        Example: ``stand_in.expire_tokens()``
+        Example: ``fake.expire_tokens()``
         """
         self.tokens.expire()
 
     def revoke(self) -> None:
         """Take back all consent: no token can be renewed.
 
-        Example: ``stand_in.revoke()``
+        Example: ``fake.revoke()``
         """
         self.tokens.revoke()
 
     def client_config(self, url: str) -> dict[str, Any]:
         """Give what stands in the client file, for the stand-in served at this URL.
 
-        Example: ``stand_in.client_config(serving.url)["installed"]["client_id"]``
+        Example: ``fake.client_config(serving.url)["installed"]["client_id"]``
         """
         return {
             "installed": {
@@ -107,7 +109,7 @@ class GmailSandbox:
     def write_client(self, path: Path, url: str) -> Path:
         """Write a client file.
 
-        Example: ``stand_in.write_client(folder / "client.json", serving.url)``
+        Example: ``fake.write_client(folder / "client.json", serving.url)``
         """
         path.write_text(json.dumps(self.client_config(url)), "utf-8")
         return path
@@ -115,7 +117,7 @@ class GmailSandbox:
     def write_token(self, path: Path, url: str, *, modify: bool = False) -> Path:
         """Write a token file, mode 0600, as if consent had been given.
 
-        Example: ``Gmail(load(stand_in.write_token(folder / "token.json", serving.url)), endpoint=serving.url)``
+        Example: ``Gmail(load(fake.write_token(folder / "token.json", serving.url)), endpoint=serving.url)``
         """
         scope = MODIFY if modify else READONLY
         given = self.tokens.grant((scope,))
@@ -133,7 +135,7 @@ class GmailSandbox:
         return path
 
 
-def create_app(
+def create_fake_gmail(
     mails: Iterable[Sample] | None = None,
     *,
     address: str = ADDRESS,
@@ -142,14 +144,14 @@ def create_app(
     token_seconds: float = 3600,
     token_word: str = "sandbox",
     consent: AutoConsent = "ask",
-) -> GmailSandbox:
+) -> FakeGmail:
     """Make the stand-in, with the sample mails or with others in its inbox; ``mails=()`` for an empty one.
 
     Access tokens live for ``token_seconds``; every code and token has ``token_word`` in it.
 
-    Example: ``with Serving(create_app(consent="allow").app) as serving: ...``
+    Example: ``with Serving(create_fake_gmail(consent="allow").app) as serving: ...``
     """
-    mailbox = Mailbox(address)
+    mailbox = FakeMailbox(address)
     for mail in samples() if mails is None else mails:
         mailbox.deliver(
             mail.raw,
@@ -158,5 +160,5 @@ def create_app(
             thread_id=mail.thread_id,
             internal_date_ms=mail.internal_date_ms,
         )
-    tokens = Tokens(client_id, client_secret, seconds=token_seconds, word=token_word)
-    return GmailSandbox(mailbox, tokens, Switches(consent=consent))
+    tokens = FakeGmailTokens(client_id, client_secret, seconds=token_seconds, word=token_word)
+    return FakeGmail(mailbox, tokens, FakeGmailOptions(consent=consent))

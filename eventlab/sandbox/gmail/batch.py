@@ -34,7 +34,7 @@ class Part:
 
 
 @dataclass(frozen=True)
-class PartAnswer:
+class PartResponse:
     """What the app said to one request of a batch."""
 
     status: int
@@ -114,7 +114,7 @@ def _read(part: Message) -> Part:
     )
 
 
-def _written(boundary: str, part: Part, answer: PartAnswer) -> bytes:
+def _written(boundary: str, part: Part, answer: PartResponse) -> bytes:
     lines = [
         f"--{boundary}",
         "Content-Type: application/http",
@@ -128,7 +128,7 @@ def _written(boundary: str, part: Part, answer: PartAnswer) -> bytes:
     return "\r\n".join(lines).encode() + answer.body + b"\r\n"
 
 
-async def _served(app: App, faults: Faults, part: Part, outer: str | None) -> PartAnswer:
+async def _served(app: App, faults: Faults, part: Part, outer: str | None) -> PartResponse:
     path = urlsplit(part.target).path
     fault = faults.take(f"{part.method} {path}")
     if fault is not None:
@@ -139,16 +139,16 @@ async def _served(app: App, faults: Faults, part: Part, outer: str | None) -> Pa
     return _faulty(fault) if fault is not None and fault.drop == "after" else answer
 
 
-def _faulty(fault: Fault) -> PartAnswer:
+def _faulty(fault: Fault) -> PartResponse:
     """Answer with a fault; a part has no connection of its own that could be cut: 503 stands for that."""
     status = fault.status or 503
     body = JSONResponse(error_body(status) if fault.body is None else fault.body).body
-    return PartAnswer(
+    return PartResponse(
         status, (("Content-Type", "application/json; charset=UTF-8"), *fault.headers), bytes(body)
     )
 
 
-async def _called(app: App, part: Part, outer: str | None) -> PartAnswer:
+async def _called(app: App, part: Part, outer: str | None) -> PartResponse:
     """Call the app with one part, in this process."""
     given = dict(part.headers)
     if outer is not None:
@@ -182,6 +182,6 @@ async def _called(app: App, part: Part, outer: str | None) -> PartAnswer:
     headers = tuple(
         (name.decode("latin-1"), value.decode("latin-1")) for name, value in sent[0]["headers"]
     )
-    return PartAnswer(
+    return PartResponse(
         sent[0]["status"], headers, b"".join(message.get("body", b"") for message in sent[1:])
     )

@@ -70,7 +70,7 @@ def gmail_fault(
 ) -> Fault:
     """Make a fault that answers as Google does; it meets the parts of a batch too, each by its own method and path.
 
-    >>> stand_in.faults.order(gmail_fault("GET /gmail/v1/users/me/messages/", 429, times=5, retry_after=1))
+    >>> fake.faults.order(gmail_fault("GET /gmail/v1/users/me/messages/", 429, times=5, retry_after=1))
     """
     headers = () if retry_after is None else (("Retry-After", str(retry_after)),)
     return Fault(

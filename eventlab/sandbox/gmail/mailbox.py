@@ -31,7 +31,7 @@ R = TypeVar("R")
 
 
 @dataclass(frozen=True)
-class Stored:
+class StoredMail:
     """A mail in the mailbox."""
 
     id: str
@@ -43,34 +43,36 @@ class Stored:
 
 
 @dataclass(frozen=True)
-class Change:
+class MailboxChange:
     """What happened to a mail: ``messageAdded``, ``messageDeleted``, ``labelAdded`` or ``labelRemoved``."""
 
     history_id: int
     kind: str
-    message: Stored
+    message: StoredMail
     label_ids: tuple[str, ...] = ()
 
 
-def _locked(method: Callable[Concatenate[Mailbox, P], R]) -> Callable[Concatenate[Mailbox, P], R]:
-    def with_lock(self: Mailbox, /, *args: P.args, **kwargs: P.kwargs) -> R:
+def _locked(
+    method: Callable[Concatenate[FakeMailbox, P], R],
+) -> Callable[Concatenate[FakeMailbox, P], R]:
+    def with_lock(self: FakeMailbox, /, *args: P.args, **kwargs: P.kwargs) -> R:
         with self.lock:
             return method(self, *args, **kwargs)
 
     return functools.update_wrapper(with_lock, method)
 
 
-class Mailbox:
+class FakeMailbox:
     """The mails of one account; ids, dates and history ids count up from the same start each time.
 
-    Example: ``Mailbox("agent@example.com").deliver(b"Subject: hello\\r\\n\\r\\nhello")``
+    Example: ``FakeMailbox("agent@example.com").deliver(b"Subject: hello\\r\\n\\r\\nhello")``
     """
 
     def __init__(self, address: str) -> None:
         self.address = address
         self.lock = threading.RLock()
-        self._mails: dict[str, Stored] = {}
-        self._changes: list[Change] = []
+        self._mails: dict[str, StoredMail] = {}
+        self._changes: list[MailboxChange] = []
         self._labels: dict[str, str] = {name: name for name in SYSTEM_LABELS}  # by id
         self._history_id, self._oldest, self._count = 1000, 0, 0
 
@@ -95,9 +97,9 @@ class Mailbox:
         moment = (
             FIRST_MOMENT + self._count * A_MINUTE if internal_date_ms is None else internal_date_ms
         )
-        mail = Stored(id, thread_id or id, raw, self._known(labels), moment, self._next())
+        mail = StoredMail(id, thread_id or id, raw, self._known(labels), moment, self._next())
         self._mails[id] = mail
-        self._changes.append(Change(mail.history_id, "messageAdded", mail))
+        self._changes.append(MailboxChange(mail.history_id, "messageAdded", mail))
         return id
 
     @_locked
@@ -108,10 +110,10 @@ class Mailbox:
         """
         mail = self.get(id)
         del self._mails[id]
-        self._changes.append(Change(self._next(), "messageDeleted", mail))
+        self._changes.append(MailboxChange(self._next(), "messageDeleted", mail))
 
     @_locked
-    def get(self, id: str) -> Stored:
+    def get(self, id: str) -> StoredMail:
         """Give a mail; 404 if there is none.
 
         Example: ``mailbox.get("18f0000000000001").raw``
@@ -121,7 +123,7 @@ class Mailbox:
         return self._mails[id]
 
     @_locked
-    def find(self, label_ids: Iterable[str] = (), larger: int = -1) -> list[Stored]:
+    def find(self, label_ids: Iterable[str] = (), larger: int = -1) -> list[StoredMail]:
         """Find the mails that have all these labels and more bytes than ``larger``, newest first.
 
         Example: ``mailbox.find(["INBOX"], larger=5_242_880)``
@@ -140,7 +142,7 @@ class Mailbox:
     @_locked
     def modify(
         self, ids: Iterable[str], add: Iterable[str] = (), remove: Iterable[str] = ()
-    ) -> list[Stored]:
+    ) -> list[StoredMail]:
         """Change the labels of mails; 400 for an unknown label, 404 for an unknown mail.
 
         Example: ``mailbox.modify(["18f0000000000001"], remove=["UNREAD"])``
@@ -154,7 +156,7 @@ class Mailbox:
             for kind, those in (("labelAdded", new), ("labelRemoved", old)):
                 if those:
                     mail = replace(mail, label_ids=labels, history_id=self._next())
-                    self._changes.append(Change(mail.history_id, kind, mail, those))
+                    self._changes.append(MailboxChange(mail.history_id, kind, mail, those))
             self._mails[mail.id] = mail
             changed.append(mail)
         return changed
@@ -162,7 +164,7 @@ class Mailbox:
     @_locked
     def history(
         self, since: int, kinds: Iterable[str] = (), label: str | None = None
-    ) -> list[Change]:
+    ) -> list[MailboxChange]:
         """Give what happened after a history id, oldest first; 404 if that is too long ago.
 
         Example: ``mailbox.history(1000, ["messageAdded"], "INBOX")``

@@ -52,10 +52,10 @@ class Access:
     ends: float
 
 
-class Tokens:
+class FakeGmailTokens:
     """All codes and tokens that were given out; ``word`` stands in each, so that a test can look for it in logs.
 
-    Example: ``Tokens("client-id", "client-secret", seconds=3600, word="sandbox")``
+    Example: ``FakeGmailTokens("client-id", "client-secret", seconds=3600, word="sandbox")``
     """
 
     def __init__(self, client_id: str, client_secret: str, *, seconds: float, word: str) -> None:
@@ -172,22 +172,22 @@ class Tokens:
         return f"{self.word}-{secrets.token_urlsafe(24)}"
 
 
-def add_oauth(app: FastAPI, tokens: Tokens, consent: Callable[[], AutoConsent]) -> None:
+def add_oauth(app: FastAPI, tokens: FakeGmailTokens, consent: Callable[[], AutoConsent]) -> None:
     """Add the consent page and the token endpoint to an app; ``consent`` says whether a person is to be asked.
 
     Example: ``add_oauth(app, tokens, lambda: "ask")``
     """
-    pages = Pages(tokens, consent)
+    pages = OAuthRoutes(tokens, consent)
     app.get("/o/oauth2/auth", response_class=Response)(pages.ask)
     app.post("/o/oauth2/auth", response_class=Response)(pages.answer)
     app.post("/token", response_class=Response)(pages.token)
     app.post("/revoke", response_class=Response)(pages.revoke)
 
 
-class Pages:
+class OAuthRoutes:
     """The four routes of OAuth."""
 
-    def __init__(self, tokens: Tokens, consent: Callable[[], AutoConsent]) -> None:
+    def __init__(self, tokens: FakeGmailTokens, consent: Callable[[], AutoConsent]) -> None:
         self._tokens, self._consent = tokens, consent
 
     async def ask(self, request: Request) -> Response:

@@ -12,7 +12,7 @@ from email.parser import BytesHeaderParser
 from typing import Any, Final
 
 from eventlab.sandbox.gmail.error import GoogleError
-from eventlab.sandbox.gmail.mailbox import Stored
+from eventlab.sandbox.gmail.mailbox import StoredMail
 
 SNIPPET: Final = 200
 LARGE_PART: Final = 256 * 1024
@@ -21,7 +21,7 @@ FORMATS: Final = ("full", "metadata", "minimal", "raw")
 Fields = dict[str, "Fields"]
 
 
-def resource(mail: Stored, format: str, metadata_headers: Sequence[str] = ()) -> dict[str, Any]:
+def resource(mail: StoredMail, format: str, metadata_headers: Sequence[str] = ()) -> dict[str, Any]:
     """Give a mail as ``users.messages.get`` does.
 
     Example: ``resource(mailbox.get(id), "raw")["raw"]``
@@ -42,7 +42,7 @@ def resource(mail: Stored, format: str, metadata_headers: Sequence[str] = ()) ->
 
 
 def _shown(
-    mail: Stored, parsed: Message, format: str, metadata_headers: Sequence[str]
+    mail: StoredMail, parsed: Message, format: str, metadata_headers: Sequence[str]
 ) -> dict[str, Any]:
     answer = {
         "id": mail.id,

@@ -11,8 +11,8 @@ from fastapi import FastAPI, Request
 from starlette.responses import JSONResponse, Response
 
 from eventlab.sandbox.gmail.error import GoogleError
-from eventlab.sandbox.gmail.mailbox import Change, Mailbox, Stored
-from eventlab.sandbox.gmail.oauth import MODIFY, READONLY, Tokens
+from eventlab.sandbox.gmail.mailbox import FakeMailbox, MailboxChange, StoredMail
+from eventlab.sandbox.gmail.oauth import MODIFY, READONLY, FakeGmailTokens
 from eventlab.sandbox.gmail.resource import cut, resource
 
 ME: Final = "/gmail/v1/users/me"
@@ -24,10 +24,10 @@ RECORDED: Final = {"messageAdded": "messagesAdded", "messageDeleted": "messagesD
 }
 
 
-def add_routes(app: FastAPI, routes: Routes) -> None:
+def add_routes(app: FastAPI, routes: GmailRoutes) -> None:
     """Add the API's routes to an app.
 
-    Example: ``add_routes(app, Routes(mailbox, tokens))``
+    Example: ``add_routes(app, GmailRoutes(mailbox, tokens))``
     """
     gets: dict[str, Callable[..., Any]] = {
         "profile": routes.profile,
@@ -47,10 +47,10 @@ def add_routes(app: FastAPI, routes: Routes) -> None:
         app.post(f"{ME}/{path}", response_class=JSONResponse, response_model=None)(post)
 
 
-class Routes:
+class GmailRoutes:
     """The routes of the API; each looks at the token first."""
 
-    def __init__(self, mailbox: Mailbox, tokens: Tokens) -> None:
+    def __init__(self, mailbox: FakeMailbox, tokens: FakeGmailTokens) -> None:
         self._mailbox, self._tokens = mailbox, tokens
         self.seen: list[str] = []
 
@@ -185,11 +185,11 @@ def _place(token: str) -> tuple[int, str]:
     return int(moment), id
 
 
-def _short(mail: Stored) -> dict[str, Any]:
+def _short(mail: StoredMail) -> dict[str, Any]:
     return {"id": mail.id, "threadId": mail.thread_id}
 
 
-def _record(change: Change) -> dict[str, Any]:
+def _record(change: MailboxChange) -> dict[str, Any]:
     shown: dict[str, Any] = {
         "message": {**_short(change.message), "labelIds": list(change.message.label_ids)}
     }

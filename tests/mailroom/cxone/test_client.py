@@ -20,11 +20,16 @@ from typing import Any, get_args
 
 import pytest
 
-from eventlab.mailroom.cxone.client import VARIABLES, CXone, CXoneSettings
+from eventlab.mailroom.cxone.client import VARIABLES, CXoneClient, CXoneSettings
 from eventlab.mailroom.cxone.reason import reason_in
 from eventlab.mailroom.cxone.settings import Style
-from eventlab.mailroom.cxone.token import Tokens
-from eventlab.mailroom.cxone.transport import ATTEMPTS, Authorization, Call, Line
+from eventlab.mailroom.cxone.token import CXoneTokens
+from eventlab.mailroom.cxone.transport import (
+    MAX_ATTEMPTS,
+    AuthorizationHeader,
+    CXoneRequest,
+    CXoneTransport,
+)
 from eventlab.mailroom.errors import (
     BadSetting,
     MailroomError,
@@ -32,8 +37,8 @@ from eventlab.mailroom.errors import (
     WorkItemRefused,
     WorkItemUnsent,
 )
-from eventlab.sandbox.cxone.app import CXoneStandIn, create_app
-from eventlab.sandbox.cxone.auth import Credentials
+from eventlab.sandbox.cxone.app import FakeCXone, create_fake_cxone
+from eventlab.sandbox.cxone.auth import FakeCXoneCredentials
 from eventlab.sandbox.faults import Fault
 from eventlab.sandbox.serving import Serving
 from tests.support.scripted_server import ScriptedServer
@@ -45,13 +50,13 @@ SOON = timedelta(seconds=20)
 
 
 @pytest.fixture
-def stand_in() -> CXoneStandIn:
-    return create_app()
+def fake() -> FakeCXone:
+    return create_fake_cxone()
 
 
 @pytest.fixture
-def url(stand_in: CXoneStandIn) -> Iterator[str]:
-    with Serving(stand_in.app) as serving:
+def url(fake: FakeCXone) -> Iterator[str]:
+    with Serving(fake.app) as serving:
         yield serving.url
 
 
@@ -62,19 +67,19 @@ def pauses() -> list[float]:
 
 
 @pytest.fixture
-def client(stand_in: CXoneStandIn, url: str, pauses: list[float]) -> Iterator[Callable[..., CXone]]:
+def client(fake: FakeCXone, url: str, pauses: list[float]) -> Iterator[Callable[..., CXoneClient]]:
     """Makes clients of the stand-in that do not really pause."""
     with ExitStack() as opened:
 
-        def make(**options: Any) -> CXone:
-            settings = stand_in.settings(url, **options.pop("settings", {}))
-            return opened.enter_context(CXone(settings, pause=pauses.append, **options))
+        def make(**options: Any) -> CXoneClient:
+            settings = fake.settings(url, **options.pop("settings", {}))
+            return opened.enter_context(CXoneClient(settings, sleep=pauses.append, **options))
 
         yield make
 
 
-def posts(stand_in: CXoneStandIn) -> int:
-    return stand_in.faults.seen(f"POST /inContactAPI/services/v30.0{ITEMS}")
+def posts(fake: FakeCXone) -> int:
+    return fake.faults.seen(f"POST /inContactAPI/services/v30.0{ITEMS}")
 
 
 def after(seconds: float | str) -> tuple[tuple[str, str], ...]:
@@ -102,13 +107,13 @@ OUTCOMES: dict[str, tuple[Fault | None, object, int, int]] = {
     "429 once": (Fault(on=ITEMS, status=429), TAKEN, 2, 1),
     "429 once, saying when": (Fault(on=ITEMS, status=429, headers=after(1)), TAKEN, 2, 1),
     "429 three times": (Fault(on=ITEMS, status=429, times=3), TAKEN, 4, 1),
-    "429 for ever": (Fault(on=ITEMS, status=429, times=99), UNSENT, ATTEMPTS, 0),
+    "429 for ever": (Fault(on=ITEMS, status=429, times=99), UNSENT, MAX_ATTEMPTS, 0),
     "503 once, saying when": (Fault(on=ITEMS, status=503, headers=after(1)), TAKEN, 2, 1),
     "503 once, saying it badly": (Fault(on=ITEMS, status=503, headers=after("soon")), TAKEN, 2, 1),
     "503 for ever, saying when": (
         Fault(on=ITEMS, status=503, headers=after(1), times=99),
         UNSENT,
-        ATTEMPTS,
+        MAX_ATTEMPTS,
         0,
     ),
     "503 and no more": (Fault(on=ITEMS, status=503), IN_DOUBT, 1, 0),
@@ -143,23 +148,23 @@ OUTCOMES: dict[str, tuple[Fault | None, object, int, int]] = {
 
 @pytest.mark.parametrize("name", OUTCOMES)
 def test_what_became_of_a_work_item_is_told_truly(
-    name: str, stand_in: CXoneStandIn, client: Callable[..., CXone]
+    name: str, fake: FakeCXone, client: Callable[..., CXoneClient]
 ) -> None:
     fault, told, seen, taken = OUTCOMES[name]
     cxone = client(timeout=(5, 1) if name == "no answer in time" else (5, 30))
     cxone.sign_in()
-    stand_in.faults.order(*filter(None, [fault]))
+    fake.faults.order(*filter(None, [fault]))
     if told is TAKEN:
         assert cxone.post_work_item(**MAIL) is not None
     else:
         with pytest.raises(MailroomError) as raised:
             cxone.post_work_item(**MAIL)
         assert type(raised.value) is told
-    assert (posts(stand_in), len(stand_in.work_items)) == (seen, taken)
+    assert (posts(fake), len(fake.work_items)) == (seen, taken)
 
 
 def test_a_refusal_has_its_status_and_reason(
-    stand_in: CXoneStandIn, client: Callable[..., CXone]
+    fake: FakeCXone, client: Callable[..., CXoneClient]
 ) -> None:
     with pytest.raises(WorkItemRefused) as raised:
         client(settings={"point_of_contact": "unknown"}).post_work_item(**MAIL)
@@ -167,19 +172,17 @@ def test_a_refusal_has_its_status_and_reason(
 
 
 def test_the_contact_id_is_a_text_with_all_its_digits(
-    stand_in: CXoneStandIn, client: Callable[..., CXone]
+    fake: FakeCXone, client: Callable[..., CXoneClient]
 ) -> None:
-    assert (
-        client().post_work_item(**MAIL) == "412345678900000001" == stand_in.work_items[0].contact_id
-    )
+    assert client().post_work_item(**MAIL) == "412345678900000001" == fake.work_items[0].contact_id
 
 
 def test_a_work_item_may_be_taken_without_a_contact_id(
-    stand_in: CXoneStandIn, client: Callable[..., CXone]
+    fake: FakeCXone, client: Callable[..., CXoneClient]
 ) -> None:
-    stand_in.empty_answers = True
+    fake.empty_answers = True
     assert client().post_work_item(**MAIL) is None
-    assert len(stand_in.work_items) == 1
+    assert len(fake.work_items) == 1
 
 
 # ---------------------------------------------------------------------------- what no HTTP library would answer
@@ -242,7 +245,7 @@ BODIES: dict[str, tuple[Callable[[], bytes | Iterator[bytes]], str | None]] = {
 @pytest.mark.parametrize("name", BODIES)
 def test_what_was_taken_is_taken_whatever_the_body(name: str) -> None:
     answer, contact_id = BODIES[name]
-    with scripted(answer) as server, CXone(legacy(server.url)) as cxone:
+    with scripted(answer) as server, CXoneClient(legacy(server.url)) as cxone:
         assert cxone.post_work_item(**MAIL) == contact_id
 
 
@@ -251,7 +254,7 @@ def test_what_was_taken_is_taken_whatever_the_body(name: str) -> None:
     [b"", b"HTTP/1.1 20", b"SSH-2.0-OpenSSH\r\n", b"HTTP/1.1 abc no\r\n\r\n"],
 )
 def test_an_answer_that_breaks_off_leaves_a_doubt(answer: bytes) -> None:
-    with scripted(lambda: answer) as server, CXone(legacy(server.url)) as cxone:
+    with scripted(lambda: answer) as server, CXoneClient(legacy(server.url)) as cxone:
         with pytest.raises(WorkItemInDoubt):
             cxone.post_work_item(**MAIL)
         assert len(server.requests) == 2  # the token, and the work item once
@@ -261,14 +264,14 @@ def test_an_answer_that_breaks_off_leaves_a_doubt(answer: bytes) -> None:
 
 
 def test_what_finds_no_connection_is_tried_again_and_unsent(
-    stand_in: CXoneStandIn, pauses: list[float]
+    fake: FakeCXone, pauses: list[float]
 ) -> None:
-    with Serving(stand_in.app) as serving:
-        cxone = CXone(stand_in.settings(serving.url), pause=pauses.append)
+    with Serving(fake.app) as serving:
+        cxone = CXoneClient(fake.settings(serving.url), sleep=pauses.append)
         cxone.sign_in()
     with cxone, pytest.raises(WorkItemUnsent, match="could not be reached"):
         cxone.post_work_item(**MAIL)
-    assert (posts(stand_in), len(pauses)) == (0, ATTEMPTS - 1)
+    assert (posts(fake), len(pauses)) == (0, MAX_ATTEMPTS - 1)
 
 
 def test_who_does_not_pick_up_in_time_was_not_reached(pauses: list[float]) -> None:
@@ -279,10 +282,12 @@ def test_who_does_not_pick_up_in_time_was_not_reached(pauses: list[float]) -> No
             with suppress(BlockingIOError):
                 caller.connect(deaf.getsockname())
         url = f"http://127.0.0.1:{deaf.getsockname()[1]}"
-        cxone = callers.enter_context(CXone(legacy(url), timeout=(0.2, 30), pause=pauses.append))
+        cxone = callers.enter_context(
+            CXoneClient(legacy(url), timeout=(0.2, 30), sleep=pauses.append)
+        )
         with pytest.raises(WorkItemUnsent, match="could not be reached"):
             cxone.post_work_item(**MAIL)
-    assert len(pauses) == ATTEMPTS - 1
+    assert len(pauses) == MAX_ATTEMPTS - 1
 
 
 def test_who_cannot_prove_who_he_is_gets_nothing(tmp_path: Path, pauses: list[float]) -> None:
@@ -294,7 +299,7 @@ def test_who_cannot_prove_who_he_is_gets_nothing(tmp_path: Path, pauses: list[fl
         thread.start()
         url = f"https://127.0.0.1:{listener.getsockname()[1]}"
         with (
-            CXone(legacy(url), pause=pauses.append) as cxone,
+            CXoneClient(legacy(url), sleep=pauses.append) as cxone,
             pytest.raises(WorkItemUnsent, match="certificate"),
         ):
             cxone.post_work_item(**MAIL)
@@ -357,54 +362,54 @@ def _certificate(folder: Path) -> ssl.SSLContext:
 def test_a_retry_after_is_heeded_up_to_half_a_minute(
     asked: tuple[tuple[str, str], ...],
     waited: float,
-    stand_in: CXoneStandIn,
-    client: Callable[..., CXone],
+    fake: FakeCXone,
+    client: Callable[..., CXoneClient],
     pauses: list[float],
 ) -> None:
     cxone = client()
-    stand_in.faults.order(Fault(on=ITEMS, status=429, headers=asked))
+    fake.faults.order(Fault(on=ITEMS, status=429, headers=asked))
     assert cxone.post_work_item(**MAIL)
     assert pauses == [waited]
 
 
 def test_without_a_retry_after_it_waits_longer_each_time(
-    stand_in: CXoneStandIn, client: Callable[..., CXone], pauses: list[float]
+    fake: FakeCXone, client: Callable[..., CXoneClient], pauses: list[float]
 ) -> None:
-    stand_in.faults.order(Fault(on=ITEMS, status=429, times=3))
+    fake.faults.order(Fault(on=ITEMS, status=429, times=3))
     assert client().post_work_item(**MAIL)
     assert [0.5 * 2**n <= pause <= 2**n for n, pause in enumerate(pauses)] == [True] * 3
 
 
 def test_nothing_is_sent_when_patience_is_over(
-    stand_in: CXoneStandIn, client: Callable[..., CXone]
+    fake: FakeCXone, client: Callable[..., CXoneClient]
 ) -> None:
     with pytest.raises(WorkItemUnsent):
-        client(patience=0).post_work_item(**MAIL)
-    assert stand_in.faults.seen("") == 0
+        client(total_timeout=0).post_work_item(**MAIL)
+    assert fake.faults.seen("") == 0
 
 
 def test_a_wait_that_patience_does_not_allow_is_not_begun(
-    stand_in: CXoneStandIn, client: Callable[..., CXone], pauses: list[float]
+    fake: FakeCXone, client: Callable[..., CXoneClient], pauses: list[float]
 ) -> None:
-    stand_in.faults.order(Fault(on=ITEMS, status=429, headers=after(25)))
+    fake.faults.order(Fault(on=ITEMS, status=429, headers=after(25)))
     with pytest.raises(WorkItemUnsent, match="busy"):
-        client(patience=20).post_work_item(**MAIL)
-    assert (posts(stand_in), pauses) == (1, [])
+        client(total_timeout=20).post_work_item(**MAIL)
+    assert (posts(fake), pauses) == (1, [])
 
 
-def test_a_pause_that_took_too_long_is_not_followed_by_a_post(
-    stand_in: CXoneStandIn, url: str
-) -> None:
-    with CXone(stand_in.settings(url), patience=2, pause=lambda _: time.sleep(2.1)) as cxone:
+def test_a_pause_that_took_too_long_is_not_followed_by_a_post(fake: FakeCXone, url: str) -> None:
+    with CXoneClient(fake.settings(url), total_timeout=2, sleep=lambda _: time.sleep(2.1)) as cxone:
         cxone.sign_in()
-        stand_in.faults.order(Fault(on=ITEMS, status=429, headers=after(1), times=9))
+        fake.faults.order(Fault(on=ITEMS, status=429, headers=after(1), times=9))
         with pytest.raises(WorkItemUnsent):
             cxone.post_work_item(**MAIL)
-    assert posts(stand_in) == 1
+    assert posts(fake) == 1
 
 
-def test_the_longest_call_outlasts_patience_and_timeouts(client: Callable[..., CXone]) -> None:
-    assert client(timeout=(5, 30), patience=90).longest_seconds > 90 + 35
+def test_the_longest_call_outlasts_patience_and_timeouts(
+    client: Callable[..., CXoneClient],
+) -> None:
+    assert client(timeout=(5, 30), total_timeout=90).max_call_seconds > 90 + 35
 
 
 # ------------------------------------------------------------------------------------------------------- tokens
@@ -413,96 +418,94 @@ def test_the_longest_call_outlasts_patience_and_timeouts(client: Callable[..., C
 @pytest.mark.parametrize("auth", STYLES)
 def test_each_way_to_sign_in_works_with_any_secret(auth: Style) -> None:
     odd = "S&e=c+r%e/t é ===="
-    known = Credentials(
+    known = FakeCXoneCredentials(
         application="app@vendor",
         application_key=odd,
         key="k+&%é====",
         secret=odd,
         client_secret=odd,
     )
-    stand_in = create_app(credentials=known)
+    fake = create_fake_cxone(credentials=known)
     with (
-        Serving(stand_in.app) as serving,
-        CXone(stand_in.settings(serving.url, auth=auth)) as cxone,
+        Serving(fake.app) as serving,
+        CXoneClient(fake.settings(serving.url, auth=auth)) as cxone,
     ):
         assert cxone.post_work_item(**MAIL)
 
 
 @pytest.mark.parametrize("auth", STYLES)
 def test_a_wrong_secret_is_one_sentence(
-    auth: Style, stand_in: CXoneStandIn, client: Callable[..., CXone]
+    auth: Style, fake: FakeCXone, client: Callable[..., CXoneClient]
 ) -> None:
     with pytest.raises(
         WorkItemUnsent, match=r"no token: CXone answered 40[01]: .*EVENTLAB_CXONE_"
     ) as raised:
         client(settings={"auth": auth, "secret": "canary-wrong"}).post_work_item(**MAIL)
     assert "canary" not in str(raised.value)
-    assert posts(stand_in) == 0
+    assert posts(fake) == 0
 
 
-def test_a_wrong_client_is_one_sentence(client: Callable[..., CXone]) -> None:
+def test_a_wrong_client_is_one_sentence(client: Callable[..., CXoneClient]) -> None:
     with pytest.raises(WorkItemUnsent, match="Client authentication failed"):
         client(settings={"client_secret": "wrong"}).post_work_item(**MAIL)
 
 
 @pytest.mark.parametrize("auth", STYLES)
 def test_one_token_serves_many_mails_and_threads(
-    auth: Style, stand_in: CXoneStandIn, client: Callable[..., CXone]
+    auth: Style, fake: FakeCXone, client: Callable[..., CXoneClient]
 ) -> None:
     cxone = client(settings={"auth": auth})
     with ThreadPoolExecutor(8) as threads:
         ids = list(threads.map(lambda _: cxone.post_work_item(**MAIL), range(24)))
-    assert (len(set(ids)), stand_in.issuer.issued) == (24, 1)
+    assert (len(set(ids)), fake.issuer.issued) == (24, 1)
 
 
 @pytest.mark.parametrize("auth", STYLES)
 def test_a_token_that_died_early_is_replaced_once(
-    auth: Style, stand_in: CXoneStandIn, client: Callable[..., CXone]
+    auth: Style, fake: FakeCXone, client: Callable[..., CXoneClient]
 ) -> None:
     cxone = client(settings={"auth": auth})
     cxone.post_work_item(**MAIL)
-    stand_in.expire_tokens()
+    fake.expire_tokens()
     assert cxone.post_work_item(**MAIL)
-    assert (stand_in.issuer.issued, len(stand_in.work_items)) == (2, 2)
+    assert (fake.issuer.issued, len(fake.work_items)) == (2, 2)
 
 
 def test_two_refused_tokens_are_not_used_again(
-    stand_in: CXoneStandIn, client: Callable[..., CXone]
+    fake: FakeCXone, client: Callable[..., CXoneClient]
 ) -> None:
     cxone = client()
-    stand_in.faults.order(Fault(on=ITEMS, status=401, times=2))
+    fake.faults.order(Fault(on=ITEMS, status=401, times=2))
     with pytest.raises(WorkItemUnsent, match="401"):
         cxone.post_work_item(**MAIL)
     assert cxone.post_work_item(**MAIL)
-    assert stand_in.issuer.issued == 3
+    assert fake.issuer.issued == 3
 
 
 @pytest.mark.parametrize(("life", "used"), [(3600, 3240), (600, 540), (300, 240), (70, 10)])
 def test_a_token_is_put_aside_before_its_end(
-    life: int, used: int, stand_in: CXoneStandIn, url: str
+    life: int, used: int, fake: FakeCXone, url: str
 ) -> None:
-    stand_in.issuer.seconds = life
-    with Line(timeout=(5, 30)) as line:
+    fake.issuer.seconds = life
+    with CXoneTransport(timeout=(5, 30)) as line:
         before = time.monotonic()
-        token = Tokens(stand_in.settings(url), line).get(until=before + 60)
+        token = CXoneTokens(fake.settings(url), line).get(until=before + 60)
         assert before + used <= token.until <= time.monotonic() + used
 
 
 def test_a_token_at_its_end_is_fetched_anew(
-    stand_in: CXoneStandIn, client: Callable[..., CXone]
+    fake: FakeCXone, client: Callable[..., CXoneClient]
 ) -> None:
     cxone = client()
-    stand_in.issuer.seconds = 60  # within its last minute from the beginning
+    fake.issuer.seconds = 60  # within its last minute from the beginning
     cxone.post_work_item(**MAIL)
     cxone.post_work_item(**MAIL)
-    assert stand_in.issuer.issued == 2
+    assert fake.issuer.issued == 2
 
 
-def test_a_token_that_another_thread_has_fetched_is_not_dropped(
-    stand_in: CXoneStandIn, url: str
-) -> None:
-    with Line(timeout=(5, 30)) as line:
-        tokens, until = Tokens(stand_in.settings(url), line), time.monotonic() + 60
+def test_a_token_that_another_thread_has_fetched_is_not_dropped(fake: FakeCXone, url: str) -> None:
+    with CXoneTransport(timeout=(5, 30)) as line:
+        tokens, until = CXoneTokens(fake.settings(url), line), time.monotonic() + 60
         first = tokens.get(until=until)
         tokens.drop(first)
         second = tokens.get(until=until)
@@ -515,15 +518,15 @@ def test_a_token_that_another_thread_has_fetched_is_not_dropped(
 )
 @pytest.mark.parametrize("on", ["/auth/token", "openid-configuration", "cxone-configuration"])
 def test_a_token_is_asked_for_again_after_anything(
-    on: str, fault: dict[str, Any], stand_in: CXoneStandIn, client: Callable[..., CXone]
+    on: str, fault: dict[str, Any], fake: FakeCXone, client: Callable[..., CXoneClient]
 ) -> None:
-    stand_in.faults.order(Fault(on=on, times=2, **fault))
+    fake.faults.order(Fault(on=on, times=2, **fault))
     assert client().post_work_item(**MAIL)
-    stand_in.expire_tokens()
-    stand_in.faults.order(Fault(on=on, times=99, **fault))
+    fake.expire_tokens()
+    fake.faults.order(Fault(on=on, times=99, **fault))
     with pytest.raises(WorkItemUnsent):
         client().post_work_item(**MAIL)
-    assert len(stand_in.work_items) == 1
+    assert len(fake.work_items) == 1
 
 
 @pytest.mark.parametrize(
@@ -542,28 +545,32 @@ def test_a_token_is_asked_for_again_after_anything(
     ],
 )
 def test_a_token_that_is_none_is_one_sentence(
-    body: object, stand_in: CXoneStandIn, client: Callable[..., CXone]
+    body: object, fake: FakeCXone, client: Callable[..., CXoneClient]
 ) -> None:
-    stand_in.faults.order(Fault(on="/authentication/", status=200, body=body))
+    fake.faults.order(Fault(on="/authentication/", status=200, body=body))
     with pytest.raises(WorkItemUnsent) as raised:
         client(settings={"auth": "accesskey"}).post_work_item(**MAIL)
     assert "canary" not in "".join(traceback.format_exception(raised.value))
-    assert posts(stand_in) == 0
+    assert posts(fake) == 0
 
 
 def test_an_authority_out_there_cannot_send_us_to_this_machine() -> None:
     settings = legacy("https://api.incontact.com")
-    with Line(timeout=(5, 30)) as line, pytest.raises(WorkItemUnsent, match="on this machine"):
-        Tokens(settings, line)._address("http://127.0.0.1:8080/")
+    with (
+        CXoneTransport(timeout=(5, 30)) as line,
+        pytest.raises(WorkItemUnsent, match="on this machine"),
+    ):
+        CXoneTokens(settings, line)._address("http://127.0.0.1:8080/")
 
 
-def test_a_token_and_its_client_say_nothing_of_their_secrets(
-    stand_in: CXoneStandIn, url: str
-) -> None:
-    with Line(timeout=(5, 30)) as line:
-        token = Tokens(stand_in.settings(url), line).get(until=time.monotonic() + 60)
-    call = Call(
-        method="POST", url="https://example.com", auth=Authorization("Bearer x"), data=b"canary"
+def test_a_token_and_its_client_say_nothing_of_their_secrets(fake: FakeCXone, url: str) -> None:
+    with CXoneTransport(timeout=(5, 30)) as line:
+        token = CXoneTokens(fake.settings(url), line).get(until=time.monotonic() + 60)
+    call = CXoneRequest(
+        method="POST",
+        url="https://example.com",
+        auth=AuthorizationHeader("Bearer x"),
+        data=b"canary",
     )
     assert token.value not in repr(token) + repr(token.auth)
     assert "canary" not in repr(call)
@@ -582,7 +589,7 @@ def heard(settings: dict[str, Any], **mail: Any) -> tuple[str, dict[str, str], b
             "secret": "s",
             "point_of_contact": "mail",
         }
-        with CXone(CXoneSettings(**{**known, **settings})) as cxone:
+        with CXoneClient(CXoneSettings(**{**known, **settings})) as cxone:
             cxone.post_work_item(**{**MAIL, **mail})
     head, _, body = server.requests[1].partition(b"\r\n\r\n")
     first, *lines = head.decode().split("\r\n")
@@ -610,7 +617,7 @@ def test_a_work_item_goes_out_as_the_original_sends_it() -> None:
 
 
 def test_the_original_s_way_to_sign_in_is_the_same_on_the_wire() -> None:
-    with scripted(lambda: OK % (2, b"{}")) as server, CXone(legacy(server.url)) as cxone:
+    with scripted(lambda: OK % (2, b"{}")) as server, CXoneClient(legacy(server.url)) as cxone:
         cxone.sign_in()
     [request] = server.requests
     assert request.startswith(b"POST /InContactAuthorizationServer/Token HTTP/1.1\r\n")
@@ -648,7 +655,7 @@ def test_a_lone_surrogate_harms_no_mail() -> None:
 
 
 def test_on_this_machine_neither_proxy_nor_netrc_is_asked(
-    client: Callable[..., CXone], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    client: Callable[..., CXoneClient], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "netrc").write_text("machine 127.0.0.1 login joe password canary\n")
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
@@ -676,7 +683,7 @@ def test_a_proxy_that_lets_nobody_through_gets_nothing(
 ) -> None:
     settings = legacy("https://api.example.com")
     with (
-        CXone(settings, pause=pauses.append) as cxone,
+        CXoneClient(settings, sleep=pauses.append) as cxone,
         pytest.raises(WorkItemUnsent, match="proxy"),
     ):
         cxone.post_work_item(**MAIL)
@@ -692,30 +699,30 @@ def test_out_there_netrc_does_not_replace_what_is_said(
     (tmp_path / "netrc").write_text("machine api.example.com login joe password canary\n")
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
     until = time.monotonic() + 60
-    with Line(timeout=(5, 30)) as line:  # http, so that the proxy can look inside
+    with CXoneTransport(timeout=(5, 30)) as line:  # http, so that the proxy can look inside
         line.send(
-            Call(method="GET", url="http://api.example.com/", auth=Authorization("Bearer mine")),
+            CXoneRequest(
+                method="GET", url="http://api.example.com/", auth=AuthorizationHeader("Bearer mine")
+            ),
             until=until,
         )
-        line.send(Call(method="GET", url="http://api.example.com/"), until=until)
+        line.send(CXoneRequest(method="GET", url="http://api.example.com/"), until=until)
     assert b"\r\nAuthorization: Bearer mine\r\n" in proxy.requests[0]
     assert b"uthorization" not in proxy.requests[1]
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 def test_a_token_goes_nowhere_else(
-    status: int, stand_in: CXoneStandIn, client: Callable[..., CXone]
+    status: int, fake: FakeCXone, client: Callable[..., CXoneClient]
 ) -> None:
     with ScriptedServer(lambda _: OK % (2, b"{}")) as elsewhere:
         cxone = client()
         cxone.sign_in()
         for on in (ITEMS, "/auth/token"):
-            stand_in.faults.order(
-                Fault(on=on, status=status, headers=(("Location", elsewhere.url),))
-            )
+            fake.faults.order(Fault(on=on, status=status, headers=(("Location", elsewhere.url),)))
             with pytest.raises(MailroomError):
                 cxone.post_work_item(**MAIL)
-            stand_in.expire_tokens()
+            fake.expire_tokens()
         assert elsewhere.requests == []
 
 
@@ -773,25 +780,27 @@ def test_what_was_sent_is_cut_out_of_a_reason(text: str, shown: str) -> None:
 
 
 def test_no_secret_no_token_and_nothing_of_a_mail_is_ever_said(
-    stand_in: CXoneStandIn, url: str, caplog: pytest.LogCaptureFixture, pauses: list[float]
+    fake: FakeCXone, url: str, caplog: pytest.LogCaptureFixture, pauses: list[float]
 ) -> None:
     caplog.set_level(logging.DEBUG)
     canaries = dict.fromkeys(("key", "secret", "client", "client_secret", "application_key"), "")
-    known = Credentials(**{name: f"canary-{name}-{number}" for number, name in enumerate(canaries)})
-    stand_in = create_app(credentials=known)
+    known = FakeCXoneCredentials(
+        **{name: f"canary-{name}-{number}" for number, name in enumerate(canaries)}
+    )
+    fake = create_fake_cxone(credentials=known)
     mail = {
         "work_item_id": "gmail:1",
         "payload": "canary-payload\nof a mail",
         "sender": "canary-sender@example.com",
     }
     said: list[str] = []
-    with Serving(stand_in.app) as serving:
+    with Serving(fake.app) as serving:
         for auth in STYLES:
-            settings = stand_in.settings(serving.url, auth=auth)
-            with CXone(settings, timeout=(5, 1), pause=pauses.append) as cxone:
+            settings = fake.settings(serving.url, auth=auth)
+            with CXoneClient(settings, timeout=(5, 1), sleep=pauses.append) as cxone:
                 cxone.sign_in()
                 secrets = " ".join(
-                    [*stand_in.issuer._good, settings.key, settings.secret, settings.client_secret]
+                    [*fake.issuer._good, settings.key, settings.secret, settings.client_secret]
                 )
                 mine, echoed = (
                     {"body": {"error": f"no: {secrets}"}},
@@ -800,7 +809,7 @@ def test_no_secret_no_token_and_nothing_of_a_mail_is_ever_said(
                 for fault in (
                     *(Fault(on=ITEMS, status=status, **echoed) for status in (400, 403, 500, 503)),
                     *(Fault(on=ITEMS, status=status, body=echoed["body"]) for status in (400, 302)),
-                    Fault(on=ITEMS, status=429, times=ATTEMPTS, **echoed),
+                    Fault(on=ITEMS, status=429, times=MAX_ATTEMPTS, **echoed),
                     Fault(on=ITEMS, status=401, times=2, **echoed),
                     Fault(on=ITEMS, drop="after"),
                     Fault(on=ITEMS, delay=2, drop="before"),
@@ -808,13 +817,13 @@ def test_no_secret_no_token_and_nothing_of_a_mail_is_ever_said(
                     Fault(on="oken", status=200, body={"access_token": f"{settings.key}\n"}),
                 ):
                     if "oken" in fault.on:
-                        stand_in.expire_tokens()
-                    stand_in.faults.order(fault)
+                        fake.expire_tokens()
+                    fake.faults.order(fault)
                     with pytest.raises(MailroomError) as raised:
                         cxone.post_work_item(**mail)
                     said += traceback.format_exception(raised.value)
                     said += [repr(raised.value), str(raised.value.__dict__)]
-                    stand_in.faults.clear()
+                    fake.faults.clear()
                 said += [repr(settings), repr(cxone.__dict__)]
                 assert cxone.post_work_item(**mail)
     told = "\n".join([*said, caplog.text])

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from eventlab.mailroom.errors import BadSetting, GmailFailed, TokenDead
-from eventlab.mailroom.gmail.client import HUGE, Gmail
+from eventlab.mailroom.gmail.client import HUGE, GmailClient
 from eventlab.mailroom.gmail.credentials import authorize, load
 from eventlab.sandbox.faults import Fault
 from eventlab.sandbox.gmail.error import error_body, gmail_fault
@@ -30,11 +30,11 @@ def google(tmp_path: Path) -> Iterator[Served]:
         yield it
 
 
-def ids_of(gmail: Gmail, since: str | None = None) -> list[str]:
+def ids_of(gmail: GmailClient, since: str | None = None) -> list[str]:
     return [id for page in gmail.pages(since) for id in page.ids]
 
 
-def last_cursor(gmail: Gmail, since: str | None = None) -> str:
+def last_cursor(gmail: GmailClient, since: str | None = None) -> str:
     *before, last = gmail.pages(since)
     assert [page.cursor for page in before] == [None] * len(before)
     assert last.cursor is not None
@@ -59,7 +59,7 @@ def test_500_mails_are_listed_over_5_pages_with_the_cursor_on_the_last(google: S
     assert [len(page.ids) for page in pages] == [100] * 5
     assert {id for page in pages for id in page.ids} == set(ids)
     assert [page.cursor for page in pages[:-1]] == [None] * 4
-    assert pages[-1].cursor == google.stand_in.mailbox.profile()["historyId"]
+    assert pages[-1].cursor == google.fake.mailbox.profile()["historyId"]
 
 
 def test_500_are_asked_for_at_once_unless_told_otherwise(google: Served) -> None:
@@ -79,7 +79,7 @@ def test_an_empty_inbox_is_one_page_with_a_cursor(google: Served) -> None:
 def test_only_the_inbox_is_listed(google: Served) -> None:
     [inbox] = google.deliver()
     for label in ("SENT", "DRAFT", "SPAM", "TRASH"):
-        google.stand_in.deliver(plain(label), labels=[label])
+        google.fake.deliver(plain(label), labels=[label])
     with google.gmail() as gmail:
         assert ids_of(gmail) == [inbox]
 
@@ -89,7 +89,7 @@ def test_what_comes_in_after_the_cursor_is_news_and_nothing_else_is(google: Serv
     with google.gmail(page_size=2) as gmail:
         cursor = last_cursor(gmail)
         new = google.deliver(5)
-        google.stand_in.deliver(plain("sent"), labels=["SENT"])
+        google.fake.deliver(plain("sent"), labels=["SENT"])
         assert ids_of(gmail, cursor) == new
         cursor = last_cursor(gmail, cursor)
         assert ids_of(gmail, cursor) == []
@@ -98,12 +98,12 @@ def test_what_comes_in_after_the_cursor_is_news_and_nothing_else_is(google: Serv
 def test_a_mail_that_is_moved_into_the_inbox_is_news_one_that_is_read_is_not(
     google: Served,
 ) -> None:
-    spam = google.stand_in.deliver(plain("no spam after all"), labels=["SPAM"])
+    spam = google.fake.deliver(plain("no spam after all"), labels=["SPAM"])
     [old] = google.deliver()
     with google.gmail() as gmail:
         cursor = last_cursor(gmail)
-        google.stand_in.mailbox.modify([spam], add=["INBOX"], remove=["SPAM"])
-        google.stand_in.mailbox.modify([old], add=["STARRED"], remove=["UNREAD"])
+        google.fake.mailbox.modify([spam], add=["INBOX"], remove=["SPAM"])
+        google.fake.mailbox.modify([old], add=["STARRED"], remove=["UNREAD"])
         assert ids_of(gmail, cursor) == [spam]
 
 
@@ -139,7 +139,7 @@ def test_after_too_long_a_time_all_is_listed_again(google: Served) -> None:
     ids = google.deliver(3)
     with google.gmail() as gmail:
         cursor = last_cursor(gmail)
-        google.stand_in.mailbox.forget_history()
+        google.fake.mailbox.forget_history()
         ids += google.deliver(1)
         assert sorted(ids_of(gmail, cursor)) == sorted(ids)
         assert ids_of(gmail, last_cursor(gmail, cursor)) == []
@@ -151,7 +151,7 @@ def test_a_history_that_ends_while_it_is_read_is_no_loss_either(google: Served) 
         ids = google.deliver(5)
         pages = gmail.pages(cursor)
         seen = [*next(pages).ids]
-        google.stand_in.mailbox.forget_history()
+        google.fake.mailbox.forget_history()
         seen += [id for page in pages for id in page.ids]
     assert set(seen) == set(ids)
 
@@ -165,7 +165,7 @@ def test_mails_are_fetched_in_batches_of_20_in_the_order_asked_for(google: Serve
         got = list(gmail.get(ids))
     assert [id for id, _mail in got] == ids
     assert [mail.gmail_id for _id, mail in got if mail is not None] == ids
-    assert google.stand_in.seen.count("POST /batch") == 3
+    assert google.fake.seen.count("POST /batch") == 3
     assert google.pauses == []
 
 
@@ -173,7 +173,7 @@ def test_nothing_is_asked_for_when_nothing_is_wanted(google: Served) -> None:
     with google.gmail() as gmail:
         assert list(gmail.get([])) == []
         gmail.label([], "routed")
-    assert google.stand_in.seen == []
+    assert google.fake.seen == []
 
 
 def test_a_mail_that_was_asked_for_twice_comes_once(google: Served) -> None:
@@ -184,7 +184,7 @@ def test_a_mail_that_was_asked_for_twice_comes_once(google: Served) -> None:
 
 def test_a_mail_that_is_gone_is_none(google: Served) -> None:
     ids = google.deliver(3)
-    google.stand_in.delete(ids[1])
+    google.fake.delete(ids[1])
     with google.gmail() as gmail:
         assert [(id, mail is None) for id, mail in gmail.get(ids)] == [
             (ids[0], False),
@@ -199,7 +199,7 @@ def test_an_answer_about_another_mail_is_no_answer(google: Served) -> None:
     other = Fault(
         on=f"{A_MESSAGE}{ids[0]}", status=200, body={"id": ids[1], "threadId": ids[1], "raw": ""}
     )
-    google.stand_in.faults.order(other)
+    google.fake.faults.order(other)
     with google.gmail() as gmail:
         mails = dict(gmail.get(ids))
     assert {id: mail.gmail_id for id, mail in mails.items() if mail is not None} == {
@@ -209,11 +209,11 @@ def test_an_answer_about_another_mail_is_no_answer(google: Served) -> None:
 
 
 def test_huge_mails_come_without_their_text_and_are_never_downloaded(google: Served) -> None:
-    small = google.stand_in.deliver(plain("fits", "x" * 100_000))
-    huge = google.stand_in.deliver(plain("huge", "x" * HUGE))
+    small = google.fake.deliver(plain("fits", "x" * 100_000))
+    huge = google.fake.deliver(plain("huge", "x" * HUGE))
     with google.gmail() as gmail:
         mails = dict(gmail.get([small, huge]))
-    asked = [line for line in google.stand_in.seen if huge in line]
+    asked = [line for line in google.fake.seen if huge in line]
     assert [("format=full" in line, "format=raw" in line) for line in asked] == [(True, False)]
     assert mails[small] is not None
     assert mails[small].problem is None
@@ -257,7 +257,7 @@ def test_a_call_is_repeated_until_the_trouble_is_over(
     ids = google.deliver(3)
     with google.gmail() as gmail:
         cursor = last_cursor(gmail)
-        google.stand_in.faults.order(at(place, fault))
+        google.fake.faults.order(at(place, fault))
         assert sorted(ids_of(gmail)) == ids
         assert ids_of(gmail, cursor) == []
     assert len(google.pauses) >= 1
@@ -269,7 +269,7 @@ def test_what_failed_of_a_batch_is_asked_for_again_and_nothing_else(
     google: Served, place: str, fault: Fault
 ) -> None:
     ids = google.deliver(30)
-    google.stand_in.faults.order(at(place, fault))
+    google.fake.faults.order(at(place, fault))
     with google.gmail() as gmail:
         mails = list(gmail.get(ids))
     assert [(id, mail.gmail_id) for id, mail in mails if mail is not None] == [
@@ -278,12 +278,12 @@ def test_what_failed_of_a_batch_is_asked_for_again_and_nothing_else(
     if (
         place == A_MESSAGE
     ):  # three parts failed, and only these came again, unless their work was done by then
-        assert google.stand_in.seen.count("POST /batch") == 3
+        assert google.fake.seen.count("POST /batch") == 3
 
 
 def test_an_answer_that_comes_too_late_is_not_taken_for_another(google: Served) -> None:
     ids = google.deliver(3)
-    google.stand_in.faults.order(Fault(on=f"GET {ME}/profile", delay=1.0))
+    google.fake.faults.order(Fault(on=f"GET {ME}/profile", delay=1.0))
     with google.gmail(timeout=0.5) as gmail:
         assert sorted(ids_of(gmail)) == ids
         assert len(google.pauses) == 1
@@ -292,7 +292,7 @@ def test_an_answer_that_comes_too_late_is_not_taken_for_another(google: Served) 
 
 def test_who_names_a_time_is_given_it(google: Served) -> None:
     ids = google.deliver(3)
-    google.stand_in.faults.order(
+    google.fake.faults.order(
         gmail_fault(f"GET {ME}/profile", 429, retry_after=17),
         gmail_fault(A_MESSAGE, 503, retry_after=23),
     )
@@ -303,7 +303,7 @@ def test_who_names_a_time_is_given_it(google: Served) -> None:
 
 
 def test_the_pauses_grow_differ_and_end_after_a_minute_or_so(google: Served) -> None:
-    google.stand_in.faults.order(gmail_fault(f"GET {ME}/profile", 429, times=1000))
+    google.fake.faults.order(gmail_fault(f"GET {ME}/profile", 429, times=1000))
     with google.gmail() as gmail, pytest.raises(GmailFailed, match="wants fewer requests") as error:
         ids_of(gmail)
     assert error.value.status == 429
@@ -315,7 +315,7 @@ def test_the_pauses_grow_differ_and_end_after_a_minute_or_so(google: Served) -> 
 
 def test_a_storm_ends_the_same_way_inside_a_batch(google: Served) -> None:
     ids = google.deliver(50)
-    google.stand_in.faults.order(gmail_fault(A_MESSAGE, 429, times=100_000))
+    google.fake.faults.order(gmail_fault(A_MESSAGE, 429, times=100_000))
     with google.gmail() as gmail, pytest.raises(GmailFailed, match="wants fewer requests") as error:
         list(gmail.get(ids))
     assert error.value.status == 429
@@ -326,7 +326,7 @@ def test_a_storm_ends_the_same_way_inside_a_batch(google: Served) -> None:
 
 def test_one_mail_that_always_fails_stops_no_other(google: Served) -> None:
     ids = google.deliver(50)
-    google.stand_in.faults.order(gmail_fault(f"{A_MESSAGE}{ids[3]}", 500, times=1000))
+    google.fake.faults.order(gmail_fault(f"{A_MESSAGE}{ids[3]}", 500, times=1000))
     got: list[str] = []
     with (
         google.gmail() as gmail,
@@ -340,7 +340,7 @@ def test_one_mail_that_always_fails_stops_no_other(google: Served) -> None:
 def test_nobody_there_is_a_sentence(google: Served) -> None:
     ids = google.deliver()
     with google.gmail() as gmail:
-        google.stand_in.faults.order(Fault(on="/", drop="before", times=1000))
+        google.fake.faults.order(Fault(on="/", drop="before", times=1000))
         for call in (
             lambda: ids_of(gmail),
             lambda: list(gmail.get(ids)),
@@ -366,7 +366,7 @@ def test_what_is_refused_for_good_is_told_apart_at_once(
     google: Served, place: str, status: int, reason: str, told: str
 ) -> None:
     ids = google.deliver(3)
-    google.stand_in.faults.order(gmail_fault(place, status, reason=reason, times=3))
+    google.fake.faults.order(gmail_fault(place, status, reason=reason, times=3))
     with google.gmail() as gmail, pytest.raises(GmailFailed, match=told) as error:
         _ = ids_of(gmail) if "profile" in place else list(gmail.get(ids))
     assert error.value.status == status
@@ -379,10 +379,10 @@ def test_a_redirect_is_not_followed_with_the_token(google: Served) -> None:
     moved = Fault(
         on=f"GET {ME}/profile", status=302, headers=(("Location", f"{google.url}{ME}/labels"),)
     )
-    google.stand_in.faults.order(moved)
+    google.fake.faults.order(moved)
     with google.gmail() as gmail, pytest.raises(GmailFailed, match="302"):
         ids_of(gmail)
-    assert google.stand_in.seen == []
+    assert google.fake.seen == []
 
 
 # --------------------------------------------------------------------------------------------------------- tokens
@@ -390,25 +390,25 @@ def test_a_redirect_is_not_followed_with_the_token(google: Served) -> None:
 
 @pytest.mark.parametrize("as_a_whole", [True, False], ids=["batch", "parts"])
 def test_a_token_that_ends_half_way_is_renewed_and_saved(google: Served, as_a_whole: bool) -> None:
-    google.stand_in.switches.checks_batch = as_a_whole
+    google.fake.options.checks_batch = as_a_whole
     ids = google.deliver(60)
     with google.gmail(page_size=20) as gmail:
         before = json.loads(google.token_file.read_text())["token"]
         got = []
         for n, page in enumerate(gmail.pages(since=None)):
             if n == 1:
-                google.stand_in.expire_tokens()
+                google.fake.expire_tokens()
             for m, (id, mail) in enumerate(gmail.get(page.ids)):
                 assert mail is not None
                 got.append(id)
                 if n == m == 2:
-                    google.stand_in.expire_tokens()
-        google.stand_in.expire_tokens()
+                    google.fake.expire_tokens()
+        google.fake.expire_tokens()
         assert len(list(gmail.get(ids[:1]))) == 1
     assert sorted(got) == ids
     after = json.loads(google.token_file.read_text())["token"]
     assert after != before
-    assert google.stand_in.tokens.scopes(after) is not None
+    assert google.fake.tokens.scopes(after) is not None
     assert stat.S_IMODE(google.token_file.stat().st_mode) == 0o600
     assert [file.name for file in google.folder.iterdir()] == ["token.json"]
     assert google.pauses == []
@@ -419,19 +419,19 @@ def test_a_token_is_renewed_once_for_a_batch(google: Served) -> None:
     with google.gmail() as gmail:
         mails = gmail.get(ids)
         next(mails)
-        google.stand_in.expire_tokens()  # the next that is sent is a batch
+        google.fake.expire_tokens()  # the next that is sent is a batch
         assert len(list(mails)) == 39
-    assert google.stand_in.tokens.refreshed == 1
+    assert google.fake.tokens.refreshed == 1
 
 
 @pytest.mark.parametrize("as_a_whole", [True, False], ids=["batch", "parts"])
 def test_a_token_that_is_revoked_half_way_is_dead(google: Served, as_a_whole: bool) -> None:
-    google.stand_in.switches.checks_batch = as_a_whole
+    google.fake.options.checks_batch = as_a_whole
     ids = google.deliver(40)
     with google.gmail() as gmail:
         mails = gmail.get(ids)
         assert next(mails)[0] == ids[0]
-        google.stand_in.revoke()
+        google.fake.revoke()
         with pytest.raises(TokenDead, match="give consent again") as error:
             list(mails)
         assert one_sentence(error)
@@ -444,7 +444,7 @@ def test_a_token_that_is_revoked_half_way_is_dead(google: Served, as_a_whole: bo
 @pytest.mark.parametrize("place", [f"GET {ME}/profile", "POST /batch", A_MESSAGE])
 def test_a_token_that_is_not_taken_even_when_new_is_dead(google: Served, place: str) -> None:
     ids = google.deliver(1)
-    google.stand_in.faults.order(gmail_fault(place, 401, times=1000))
+    google.fake.faults.order(gmail_fault(place, 401, times=1000))
     with google.gmail() as gmail, pytest.raises(TokenDead, match="not even a new one") as error:
         _ = ids_of(gmail) if "profile" in place else list(gmail.get(ids))
     assert error.value.status == 401
@@ -455,11 +455,11 @@ def test_a_proxy_of_the_environment_is_not_asked_about_this_machine(
 ) -> None:
     for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
-    google.stand_in.switches.checks_batch = False
+    google.fake.options.checks_batch = False
     ids = google.deliver(2)
     with google.gmail() as gmail:
         ids_of(gmail)
-        google.stand_in.expire_tokens()
+        google.fake.expire_tokens()
         assert (
             len(list(gmail.get(ids))) == 2
         )  # the batch client would renew the token by a line of its own
@@ -478,9 +478,9 @@ def test_a_proxy_of_the_environment_is_not_asked_about_this_machine(
 def test_an_endpoint_that_secrets_may_not_travel_to_is_refused(
     google: Served, endpoint: str
 ) -> None:
-    token = load(google.stand_in.write_token(google.token_file, google.url))
+    token = load(google.fake.write_token(google.token_file, google.url))
     with pytest.raises(BadSetting) as error:
-        Gmail(token, endpoint=endpoint)
+        GmailClient(token, endpoint=endpoint)
     assert error.value.name == "EVENTLAB_GMAIL_ENDPOINT"
 
 
@@ -488,8 +488,8 @@ def test_an_endpoint_that_secrets_may_not_travel_to_is_refused(
     "endpoint", ["https://gmail.googleapis.com", "http://localhost:1/", "http://[::1]:1"]
 )
 def test_https_and_this_machine_are_fine(google: Served, endpoint: str) -> None:
-    Gmail(
-        load(google.stand_in.write_token(google.token_file, google.url)), endpoint=endpoint
+    GmailClient(
+        load(google.fake.write_token(google.token_file, google.url)), endpoint=endpoint
     ).close()
 
 
@@ -497,8 +497,8 @@ def test_https_and_this_machine_are_fine(google: Served, endpoint: str) -> None:
 
 
 def labels_of(google: Served, id: str) -> set[str]:
-    names = {label["id"]: label["name"] for label in google.stand_in.mailbox.labels()}
-    return {names[label] for label in google.stand_in.mailbox.get(id).label_ids} - {
+    names = {label["id"]: label["name"] for label in google.fake.mailbox.labels()}
+    return {names[label] for label in google.fake.mailbox.get(id).label_ids} - {
         "INBOX",
         "UNREAD",
     }
@@ -514,8 +514,8 @@ def test_a_label_is_made_when_first_used_and_found_by_its_name(google: Served) -
 
 def test_a_label_that_another_one_makes_at_the_same_time_is_used(google: Served) -> None:
     [id] = google.deliver()
-    google.stand_in.mailbox.create_label("routed")
-    google.stand_in.faults.order(Fault(on=f"GET {ME}/labels", status=200, body={"labels": []}))
+    google.fake.mailbox.create_label("routed")
+    google.fake.faults.order(Fault(on=f"GET {ME}/labels", status=200, body={"labels": []}))
     with google.gmail(modify=True) as gmail:
         gmail.label([id], "routed")
     assert labels_of(google, id) == {"routed"}
@@ -526,7 +526,7 @@ def test_a_thousand_are_labelled_at_a_time(google: Served) -> None:
     with google.gmail(modify=True) as gmail:
         gmail.label([*ids, "18f0ffffffffffff"], "routed")  # one is gone by now
     assert labels_of(google, ids[0]) == labels_of(google, ids[-1]) == {"routed"}
-    assert google.stand_in.seen.count(f"POST {ME}/messages/batchModify") == 2
+    assert google.fake.seen.count(f"POST {ME}/messages/batchModify") == 2
 
 
 def test_a_label_needs_consent_to_it(google: Served) -> None:
@@ -601,26 +601,26 @@ def through_everything(google: Served, told: list[str]) -> None:
         **options,
     )
     ids = [
-        google.stand_in.deliver(plain("canary-subject", "canary-body", "canary@example.org"))
+        google.fake.deliver(plain("canary-subject", "canary-body", "canary@example.org"))
         for _ in range(3)
     ]
-    with Gmail(credentials, endpoint=google.url, pause=google.pauses.append) as gmail:
+    with GmailClient(credentials, endpoint=google.url, sleep=google.pauses.append) as gmail:
         named = error_body(403, "forbidden", "Delegation denied for canary-account@example.com")
-        order = google.stand_in.faults.order
+        order = google.fake.faults.order
         order(
             gmail_fault(A_MESSAGE, 429),
             gmail_fault("POST /batch", 503),
             Fault(on=f"GET {ME}/profile", drop="after"),
         )
         assert len(dict(gmail.get(ids_of(gmail)))) == len(ids)
-        google.stand_in.expire_tokens()
+        google.fake.expire_tokens()
         gmail.label(ids, "routed")
         for place in (f"GET {ME}/profile", f"GET {ME}/messages", "POST /batch"):
             order(Fault(on=place, status=403, body=named))
             fails(lambda: list(gmail.get(ids_of(gmail))))
         order(Fault(on=f"GET {ME}/profile", status=403, body="canary-account@example.com"))
         fails(lambda: ids_of(gmail))
-        google.stand_in.revoke()
+        google.fake.revoke()
         fails(lambda: ids_of(gmail))
         order(
             Fault(

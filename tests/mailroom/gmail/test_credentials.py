@@ -16,7 +16,7 @@ from urllib.parse import quote
 import pytest
 
 from eventlab.mailroom.errors import BadSetting, GmailFailed, TokenDead
-from eventlab.mailroom.gmail.client import Gmail
+from eventlab.mailroom.gmail.client import GmailClient
 from eventlab.mailroom.gmail.credentials import MODIFY, READONLY, authorize, load, save
 from eventlab.sandbox.faults import Fault
 from tests.support.gmail import Person, Served, served
@@ -47,7 +47,7 @@ def ask(google: Served, person: Person, **options: Any) -> Any:
 
 def stored(google: Served, *, expired: bool = False) -> Path:
     """Write a token file, as an earlier consent would have left it."""
-    path = google.stand_in.write_token(google.token_file, google.url)
+    path = google.fake.write_token(google.token_file, google.url)
     if expired:
         info = json.loads(path.read_bytes()) | {"expiry": "2026-01-01T00:00:00Z"}
         path.write_text(json.dumps(info))
@@ -73,7 +73,7 @@ def test_consent_is_given_once_in_a_browser_and_kept_in_a_file_of_ones_own(googl
     assert stat.S_IMODE(google.token_file.stat().st_mode) == 0o600
     again = authorize(google.client_file, google.token_file, open_url=never)
     assert (again.token, again.refresh_token) == (credentials.token, credentials.refresh_token)
-    with Gmail(again, endpoint=google.url) as gmail:
+    with GmailClient(again, endpoint=google.url) as gmail:
         assert [page.ids for page in gmail.pages(since=None)] == [()]
 
 
@@ -214,7 +214,7 @@ def test_a_client_that_google_does_not_know_is_named(google: Served) -> None:
     ids=["drop", "503"],
 )
 def test_a_token_endpoint_that_fails_is_one_sentence(google: Served, fault: Fault) -> None:
-    google.stand_in.faults.order(fault)
+    google.fake.faults.order(fault)
     with pytest.raises(
         GmailFailed, match=r"Google (could not be asked for the|gave no) token"
     ) as error:
@@ -298,7 +298,7 @@ def test_where_nobody_can_be_asked_one_is_told_so(google: Served) -> None:
 
 
 def oauthlib_switches(url: str, folder: Path) -> dict[str, str]:
-    """Give oauthlib's switches as they are while consent is asked for at an address."""
+    """Give oauthlib's options as they are while consent is asked for at an address."""
     path = folder / "client.json"
     config = {
         "client_id": "x",
@@ -430,7 +430,7 @@ def test_a_token_that_has_ended_is_renewed_where_it_came_from_and_saved(google: 
     before = json.loads(path.read_text())
     credentials = authorize(google.client_file, path, open_url=never)
     after = json.loads(path.read_text())
-    assert google.stand_in.tokens.refreshed == 1
+    assert google.fake.tokens.refreshed == 1
     assert after["token"] == credentials.token != before["token"]
     assert after["expiry"] > "2026-01-02"
     assert {
@@ -493,7 +493,7 @@ def test_a_proxy_is_not_asked_about_this_machine(
     ask(google, Person())
     google.token_file.unlink()
     load(stored(google, expired=True)).refresh(None)
-    assert google.stand_in.tokens.refreshed == 1
+    assert google.fake.tokens.refreshed == 1
 
 
 # ----------------------------------------------------------------------------------------------------- it is dead
@@ -502,7 +502,7 @@ def test_a_proxy_is_not_asked_about_this_machine(
 def test_a_revoked_token_is_dead_and_one_sentence_says_what_to_do(google: Served) -> None:
     path = stored(google, expired=True)
     before = path.read_text()
-    google.stand_in.revoke()
+    google.fake.revoke()
     with pytest.raises(TokenDead, match="give consent again") as error:
         authorize(google.client_file, path, open_url=never)
     text = sentence(error)
@@ -544,7 +544,7 @@ def test_each_way_to_be_refused_a_new_token_has_its_sentence(
     google: Served, body: Any, dead: bool, told: str
 ) -> None:
     path = stored(google, expired=True)
-    google.stand_in.faults.order(Fault(on="POST /token", status=400, body=body))
+    google.fake.faults.order(Fault(on="POST /token", status=400, body=body))
     with pytest.raises(GmailFailed, match=told) as error:
         load(path).refresh(None)
     assert isinstance(error.value, TokenDead) is dead
@@ -564,12 +564,12 @@ def test_each_way_to_be_refused_a_new_token_has_its_sentence(
 )
 def test_a_token_is_not_dead_only_because_google_is_away(google: Served, fault: Fault) -> None:
     path = stored(google, expired=True)
-    google.stand_in.faults.order(fault)
+    google.fake.faults.order(fault)
     with pytest.raises(GmailFailed, match="try again later") as error:
         load(path).refresh(None)
     assert not isinstance(error.value, TokenDead)
     assert "CANARY" not in sentence(error)
-    google.stand_in.faults.clear()
+    google.fake.faults.clear()
     load(path).refresh(None)
 
 

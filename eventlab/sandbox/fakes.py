@@ -19,21 +19,21 @@ from eventlab.sandbox.samples import Sample
 from eventlab.sandbox.serving import Serving
 
 
-class StandIns:
+class Fakes:
     """A Gmail with the sample mails (or others) and a CXone, served until the block ends; consent is given already.
 
     ``gmail`` and ``cxone`` are the stand-ins, ``gmail_url`` and ``cxone_url`` their addresses. Ports are chosen freely
     unless given.
 
-    >>> with StandIns() as both:
+    >>> with Fakes() as both:
     ...     router_settings = both.settings()
     """
 
     def __init__(
         self, *, mails: Iterable[Sample] | None = None, gmail_port: int = 0, cxone_port: int = 0
     ) -> None:
-        self.gmail = gmail.create_app(mails, consent="allow")
-        self.cxone = cxone.create_app(html_of=self._html_of)
+        self.gmail = gmail.create_fake_gmail(mails, consent="allow")
+        self.cxone = cxone.create_fake_cxone(html_of=self._html_of)
         self._closing = ExitStack()
         with ExitStack() as undo:
             self.gmail_url = undo.enter_context(Serving(self.gmail.app, port=gmail_port)).url
