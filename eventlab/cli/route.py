@@ -18,7 +18,8 @@ from pymongo.errors import PyMongoError
 
 from eventlab.cli import project
 from eventlab.errors import EventLabError
-from eventlab.mailroom.settings import REAL, SANDBOX, VARIABLES, Settings
+from eventlab.mailroom.settings import REAL_NAMES, SANDBOX_NAMES, Settings
+from eventlab.mailroom.variables import GMAIL_ENDPOINT, VARIABLES
 from eventlab.projections.projector import Projector
 from eventlab.servers import Lab, connect
 from eventlab.store.store import EventStore
@@ -88,16 +89,18 @@ def add_to(commands: Any, add: Add) -> None:
         "this machine, or for one elsewhere, and ask for the address that it ends at",
     )
     route.add_argument(
-        "--category", help=f"the events (default: {REAL[0]}; {SANDBOX[0]} for stand-ins)"
+        "--category",
+        help=f"the events (default: {REAL_NAMES[0]}; {SANDBOX_NAMES[0]} for stand-ins)",
     )
     route.add_argument(
-        "--collection", help=f"the view of the mailroom (default: {REAL[1]}; {SANDBOX[1]})"
+        "--collection",
+        help=f"the view of the mailroom (default: {REAL_NAMES[1]}; {SANDBOX_NAMES[1]})",
     )
     route.add_argument("--verbose", action="store_true", help="log more")
     route.formatter_class = argparse.RawDescriptionHelpFormatter
     width = max(map(len, VARIABLES))
     route.epilog = "environment variables:\n" + "\n".join(
-        f"  {name:<{width}}  {text}" for name, text in VARIABLES.items()
+        f"  {name:<{width}}  {variable}" for name, variable in VARIABLES.items()
     )
     sandbox = add(
         commands,
@@ -125,7 +128,7 @@ def _route(arguments: argparse.Namespace) -> int:
         if arguments.held or arguments.confirm:
             # Neither Gmail nor CXone is asked, so no settings are needed.
             lab, store, collection = _open(
-                arguments, SANDBOX if _is_sandbox(arguments) else REAL, closing
+                arguments, SANDBOX_NAMES if _is_sandbox(arguments) else REAL_NAMES, closing
             )
             if arguments.held:
                 print(held(store))
@@ -151,10 +154,9 @@ def _route(arguments: argparse.Namespace) -> int:
 
 
 def _is_sandbox(arguments: argparse.Namespace) -> bool:
-    from eventlab.mailroom.settings import ENDPOINT
     from eventlab.mailroom.urls import is_loopback
 
-    return bool(arguments.sandbox) or is_loopback(os.environ.get(ENDPOINT, ""))
+    return bool(arguments.sandbox) or is_loopback(os.environ.get(GMAIL_ENDPOINT, ""))
 
 
 def _open(
@@ -176,7 +178,7 @@ def _settings(arguments: argparse.Namespace) -> Iterator[Settings]:
     from eventlab.sandbox.fakes import Fakes
 
     print(
-        f"stand-ins for Gmail and CXone, with sample mail; events in {arguments.category or SANDBOX[0]}",
+        f"stand-ins for Gmail and CXone, with sample mail; events in {arguments.category or SANDBOX_NAMES[0]}",
         file=sys.stderr,
     )
     with Fakes() as both:

@@ -1,4 +1,4 @@
-"""The mailroom's settings: where the mail is, where it goes, and which files open the doors."""
+"""The mailroom's settings: where the mail is, where it goes, and which files hold the credentials."""
 
 from __future__ import annotations
 
@@ -7,80 +7,74 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from eventlab.mailroom.cxone.settings import VARIABLES as CXONE_VARIABLES
 from eventlab.mailroom.cxone.settings import CXoneSettings
 from eventlab.mailroom.errors import BadSetting
 from eventlab.mailroom.urls import checked_url, is_loopback
+from eventlab.mailroom.variables import (
+    AUTOMATIC_TYPE,
+    GMAIL_CLIENT,
+    GMAIL_ENDPOINT,
+    GMAIL_TOKEN,
+    VARIABLES,
+    given,
+)
 
-GMAIL: Final = "https://gmail.googleapis.com"
-ENDPOINT: Final = "EVENTLAB_GMAIL_ENDPOINT"
-CLIENT: Final = "EVENTLAB_GMAIL_CLIENT"
-TOKEN: Final = "EVENTLAB_GMAIL_TOKEN"
-AUTOMATIC: Final = "EVENTLAB_AUTOMATIC_TYPE"
-#: Each environment variable, and what it is for; ``eventlab route --help`` shows them.
-VARIABLES: Final[Mapping[str, str]] = {
-    ENDPOINT: f"Gmail's API ({GMAIL})",
-    CLIENT: "the client file, an OAuth client of type 'Desktop app'; needed until there is a token file",
-    TOKEN: "the token file; made by the first run, when you have given consent",
-    **CXONE_VARIABLES,
-    AUTOMATIC: "the work item type of mail that no person wrote (email, as of all other mail)",
-}
-REAL: Final = ("mailStream", "mailCollection")
-SANDBOX: Final = ("sandboxMailStream", "sandboxMailCollection")
+#: The category and the collection of the real mail, and those of the sandbox.
+REAL_NAMES: Final = ("mailStream", "mailCollection")
+SANDBOX_NAMES: Final = ("sandboxMailStream", "sandboxMailCollection")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """All that ``eventlab route`` has to know; no secret is shown by ``repr``.
+    """All settings of ``eventlab route``; ``repr`` shows no secret.
 
-    Raises ``BadSetting``, in the name of the environment variable.
-
-    Example: ``Settings(gmail_token=Path("token.json"), cxone=CXoneSettings(...))``
+    Raises ``BadSetting``, which names the environment variable.
     """
 
     gmail_token: Path
     cxone: CXoneSettings
     gmail_client: Path | None = None
-    gmail_endpoint: str = GMAIL
-    automatic_type: str = "email"
+    gmail_endpoint: str = VARIABLES[GMAIL_ENDPOINT].default
+    automatic_type: str = VARIABLES[AUTOMATIC_TYPE].default
 
     def __post_init__(self) -> None:
-        checked_url(self.gmail_endpoint, setting=ENDPOINT)
+        checked_url(self.gmail_endpoint, setting=GMAIL_ENDPOINT)
         if is_loopback(self.gmail_endpoint) and not is_loopback(self.cxone.url):
             raise BadSetting(
-                ENDPOINT, "it is this machine, and CXone is not: sample mail is not for agents"
+                GMAIL_ENDPOINT,
+                "it is on this machine and CXone is not: sample mail must not reach agents",
             )
 
     @property
     def names(self) -> tuple[str, str]:
-        """The category and the collection that go with these: the sandbox's mails are not among the real ones.
+        """The category and the collection to use, which keep the sandbox's mail apart from real mail.
 
         >>> settings.names
         ('mailStream', 'mailCollection')
         """
-        return SANDBOX if is_loopback(self.gmail_endpoint) else REAL
+        return SANDBOX_NAMES if is_loopback(self.gmail_endpoint) else REAL_NAMES
 
     @classmethod
     def from_environment(cls, env: Mapping[str, str]) -> Settings:
-        """Read the settings from environment variables; VARIABLES lists them.
+        """Read the settings from environment variables, which ``VARIABLES`` lists.
 
         Raises ``BadSetting``, which names the variable.
-
-        Example: ``Settings.from_environment(os.environ)``
         """
-        given = {name: env.get(name, "").strip() for name in VARIABLES}
-        if not given[TOKEN]:
+        values = given(env)
+        if not values[GMAIL_TOKEN]:
             raise BadSetting(
-                TOKEN,
-                f"it is missing: {VARIABLES[TOKEN]} (or try --sandbox, which needs no settings)",
+                GMAIL_TOKEN,
+                f"it is missing: {VARIABLES[GMAIL_TOKEN].meaning} "
+                "(or try --sandbox, which needs no settings)",
             )
-        token, client = Path(given[TOKEN]).expanduser(), given[CLIENT]
+        token = Path(values[GMAIL_TOKEN]).expanduser()
+        client = values[GMAIL_CLIENT]
         if not client and not token.exists():
-            raise BadSetting(CLIENT, f"it is missing: {VARIABLES[CLIENT]}")
+            raise BadSetting(GMAIL_CLIENT, f"it is missing: {VARIABLES[GMAIL_CLIENT].meaning}")
         return cls(
             gmail_token=token,
             gmail_client=Path(client).expanduser() if client else None,
-            gmail_endpoint=given[ENDPOINT] or GMAIL,
+            gmail_endpoint=values[GMAIL_ENDPOINT],
             cxone=CXoneSettings.from_environment(env),
-            automatic_type=given[AUTOMATIC] or "email",
+            automatic_type=values[AUTOMATIC_TYPE],
         )

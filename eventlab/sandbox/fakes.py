@@ -11,7 +11,19 @@ from types import TracebackType
 from typing import Self
 
 from eventlab.mailroom.mail.message import Message
-from eventlab.mailroom.settings import CLIENT, ENDPOINT, TOKEN, Settings
+from eventlab.mailroom.settings import Settings
+from eventlab.mailroom.variables import (
+    CXONE_AUTH,
+    CXONE_CLIENT,
+    CXONE_CLIENT_SECRET,
+    CXONE_KEY,
+    CXONE_POC,
+    CXONE_SECRET,
+    CXONE_URL,
+    GMAIL_CLIENT,
+    GMAIL_ENDPOINT,
+    GMAIL_TOKEN,
+)
 from eventlab.sandbox.cxone import app as cxone
 from eventlab.sandbox.gmail import app as gmail
 from eventlab.sandbox.gmail.error import GoogleError
@@ -64,16 +76,16 @@ class Fakes:
         """
         mine = self.cxone.settings(self.cxone_url)
         return {
-            ENDPOINT: self.gmail_url,
-            CLIENT: str(self._client),
-            TOKEN: str(self._token),
-            "EVENTLAB_CXONE_AUTH": mine.auth,
-            "EVENTLAB_CXONE_URL": mine.url,
-            "EVENTLAB_CXONE_KEY": mine.key,
-            "EVENTLAB_CXONE_SECRET": mine.secret,
-            "EVENTLAB_CXONE_CLIENT": mine.client,
-            "EVENTLAB_CXONE_CLIENT_SECRET": mine.client_secret,
-            "EVENTLAB_CXONE_POC": mine.point_of_contact,
+            GMAIL_ENDPOINT: self.gmail_url,
+            GMAIL_CLIENT: str(self._client),
+            GMAIL_TOKEN: str(self._token),
+            CXONE_AUTH: mine.auth,
+            CXONE_URL: mine.url,
+            CXONE_KEY: mine.key,
+            CXONE_SECRET: mine.secret,
+            CXONE_CLIENT: mine.client,
+            CXONE_CLIENT_SECRET: mine.client_secret,
+            CXONE_POC: mine.point_of_contact,
         }
 
     def close(self) -> None:

@@ -15,7 +15,8 @@ import pytest
 import redis
 
 from eventlab import EventStore
-from eventlab.mailroom.settings import REAL, SANDBOX, VARIABLES, Settings
+from eventlab.mailroom.settings import REAL_NAMES, SANDBOX_NAMES, Settings
+from eventlab.mailroom.variables import VARIABLES
 from eventlab.mailroom.work_item import WorkItem
 from eventlab.sandbox.fakes import Fakes
 from eventlab.sandbox.faults import Fault
@@ -87,7 +88,7 @@ def test_once_with_the_sandbox_needs_no_settings_and_a_second_time_nothing_is_ne
 
 
 def test_the_sandbox_keeps_its_mails_apart_from_real_ones(both: Fakes) -> None:
-    assert both.settings().names == SANDBOX
+    assert both.settings().names == SANDBOX_NAMES
     real = Settings.from_environment(
         {
             **both.environment(),
@@ -95,8 +96,8 @@ def test_the_sandbox_keeps_its_mails_apart_from_real_ones(both: Fakes) -> None:
             "EVENTLAB_CXONE_URL": "https://cxone.niceincontact.com",
         }
     )
-    assert real.names == REAL
-    assert not set(REAL) & set(SANDBOX)
+    assert real.names == REAL_NAMES
+    assert not set(REAL_NAMES) & set(SANDBOX_NAMES)
 
 
 def test_the_sandbox_is_served_until_a_signal_and_another_terminal_can_use_it(
@@ -270,7 +271,7 @@ def test_a_bad_setting_is_named_in_one_sentence(
 def test_sample_mail_never_goes_to_the_real_cxone(route: Any) -> None:
     status, _, error = route("--once", EVENTLAB_CXONE_URL="https://cxone.niceincontact.com")
     assert status == 1
-    assert "sample mail is not for agents" in error
+    assert "sample mail must not reach agents" in error
 
 
 def test_a_key_that_cxone_does_not_know_is_said_in_the_summary_and_by_the_exit_status(
@@ -300,8 +301,8 @@ def test_options_that_do_not_go_together_are_said(route: Any) -> None:
 def test_help_lists_every_environment_variable() -> None:
     status, out, _ = answer("route", "--help")
     assert status == 0
-    for name, text in VARIABLES.items():
-        assert re.search(rf"^  {name} +{re.escape(text)}$", out, re.MULTILINE)
+    for name, variable in VARIABLES.items():
+        assert re.search(rf"^  {name} +{re.escape(str(variable))}$", out, re.MULTILINE)
     asked = {"GMAIL_ENDPOINT", "GMAIL_CLIENT", "GMAIL_TOKEN"} | {
         f"CXONE_{word}" for word in ("AUTH", "URL", "KEY", "SECRET", "POC", "VERSION")
     }

@@ -11,12 +11,11 @@ from typing import Final, Self
 import msgspec
 
 from eventlab.mailroom.cxone.reason import reason_in
-from eventlab.mailroom.cxone.settings import VARIABLES, CXoneSettings
+from eventlab.mailroom.cxone.settings import CXoneSettings
 from eventlab.mailroom.cxone.token import JSON_BODY, CXoneToken, CXoneTokens
 from eventlab.mailroom.cxone.transport import CXoneRequest, CXoneResponse, CXoneTransport
 from eventlab.mailroom.errors import MailroomError, WorkItemInDoubt, WorkItemRefused, WorkItemUnsent
-
-__all__ = ["VARIABLES", "CXoneClient", "CXoneSettings"]
+from eventlab.mailroom.variables import CXONE_URL
 
 TAKEN: Final = (200, 201, 202)
 ELSEWHERE: Final = (301, 307, 308)  # "not here", while 302 and 303 may come after the work is done
@@ -156,7 +155,7 @@ class CXoneClient:
             return WorkItemUnsent(f"CXone took neither of two tokens (401){because}")
         if status in ELSEWHERE:
             return WorkItemUnsent(
-                f"CXone points elsewhere ({status}), and is not followed: check EVENTLAB_CXONE_URL"
+                f"CXone points elsewhere ({status}), and is not followed: check {CXONE_URL}"
             )
         if 400 <= status < 500 and status != NOT_WHOLE:
             return WorkItemRefused(status, told or "it gave no reason")

@@ -9,23 +9,23 @@ from typing import Final, Literal, cast, get_args
 
 from eventlab.mailroom.errors import BadSetting
 from eventlab.mailroom.urls import checked_url
+from eventlab.mailroom.variables import (
+    CXONE_AUTH,
+    CXONE_CLIENT,
+    CXONE_CLIENT_SECRET,
+    CXONE_KEY,
+    CXONE_POC,
+    CXONE_SECRET,
+    CXONE_URL,
+    CXONE_VERSION,
+    CXONE_WHERE,
+    VARIABLES,
+    given,
+)
 
 Style = Literal["legacy", "accesskey", "oidc"]
 Where = Literal["body", "query"]
 
-PREFIX: Final = "EVENTLAB_CXONE_"
-#: Each environment variable, and what it is for; ``eventlab route --help`` shows them.
-VARIABLES: Final[Mapping[str, str]] = {
-    f"{PREFIX}AUTH": "how to sign in: oidc (the default), accesskey or legacy",
-    f"{PREFIX}URL": "the authority; for accesskey https://AREA.nice-incontact.com, else NICE's own if not given",
-    f"{PREFIX}KEY": "the access key's id; for legacy application@vendor",
-    f"{PREFIX}SECRET": "the access key's secret; for legacy the application's key",
-    f"{PREFIX}CLIENT": "for oidc: the client id that NICE gave to the application",
-    f"{PREFIX}CLIENT_SECRET": "for oidc: the client secret that came with it",
-    f"{PREFIX}POC": "the point of contact, as CXone names it",
-    f"{PREFIX}VERSION": "the API's version (v30.0)",
-    f"{PREFIX}WHERE": "where the point of contact is said: body (the default) or query",
-}
 AUTHORITIES: Final[Mapping[str, str]] = {
     "legacy": "https://api.incontact.com",
     "oidc": "https://cxone.niceincontact.com",
@@ -53,25 +53,29 @@ class CXoneSettings:
     point_of_contact: str
     client: str = field(default="", repr=False)
     client_secret: str = field(default="", repr=False)
-    version: str = "v30.0"
+    version: str = VARIABLES[CXONE_VERSION].default
     where: Where = "body"
 
     def __post_init__(self) -> None:
-        _one_of(get_args(Style), self.auth, "AUTH")
-        _one_of(get_args(Where), self.where, "WHERE")
-        checked_url(self.url, setting=f"{PREFIX}URL")
-        needed = {"KEY": self.key, "SECRET": self.secret, "POC": self.point_of_contact}
+        _one_of(get_args(Style), self.auth, CXONE_AUTH)
+        _one_of(get_args(Where), self.where, CXONE_WHERE)
+        checked_url(self.url, setting=CXONE_URL)
+        needed = {
+            CXONE_KEY: self.key,
+            CXONE_SECRET: self.secret,
+            CXONE_POC: self.point_of_contact,
+        }
         if self.auth == "oidc":
-            needed |= {"CLIENT": self.client, "CLIENT_SECRET": self.client_secret}
+            needed |= {CXONE_CLIENT: self.client, CXONE_CLIENT_SECRET: self.client_secret}
         for name, value in needed.items():
             if not value:
-                raise BadSetting(PREFIX + name, f"it is missing: {VARIABLES[PREFIX + name]}")
+                raise BadSetting(name, f"it is missing: {VARIABLES[name].meaning}")
             if not value.isprintable():
-                raise BadSetting(PREFIX + name, "it holds a character that cannot be sent")
+                raise BadSetting(name, "it holds a character that cannot be sent")
         if self.auth == "legacy" and ":" in self.key:
-            raise BadSetting(f"{PREFIX}KEY", "it must be application@vendor, without a colon")
+            raise BadSetting(CXONE_KEY, "it must be application@vendor, without a colon")
         if not re.fullmatch(r"v\d{1,3}\.\d{1,3}", self.version):
-            raise BadSetting(f"{PREFIX}VERSION", "it must look like v30.0")
+            raise BadSetting(CXONE_VERSION, "it must look like v30.0")
 
     @classmethod
     def from_environment(cls, env: Mapping[str, str]) -> CXoneSettings:
@@ -81,25 +85,25 @@ class CXoneSettings:
 
         Example: ``CXoneSettings.from_environment(os.environ)``
         """
-        given = {name: env.get(name, "").strip() for name in VARIABLES}
-        auth = given[f"{PREFIX}AUTH"] or "oidc"
-        url = given[f"{PREFIX}URL"] or AUTHORITIES.get(auth, "")
+        values = given(env)
+        auth = values[CXONE_AUTH]
+        url = values[CXONE_URL] or AUTHORITIES.get(auth, "")
         if not url and auth in get_args(Style):
-            raise BadSetting(f"{PREFIX}URL", f"it is missing: {VARIABLES[f'{PREFIX}URL']}")
-        version = given[f"{PREFIX}VERSION"] or cls.version
+            raise BadSetting(CXONE_URL, f"it is missing: {VARIABLES[CXONE_URL].meaning}")
+        version = values[CXONE_VERSION]
         return cls(
             auth=cast("Style", auth),  # checked on the way in
             url=url.rstrip("/"),
-            key=given[f"{PREFIX}KEY"],
-            secret=given[f"{PREFIX}SECRET"],
-            point_of_contact=given[f"{PREFIX}POC"],
-            client=given[f"{PREFIX}CLIENT"],
-            client_secret=given[f"{PREFIX}CLIENT_SECRET"],
+            key=values[CXONE_KEY],
+            secret=values[CXONE_SECRET],
+            point_of_contact=values[CXONE_POC],
+            client=values[CXONE_CLIENT],
+            client_secret=values[CXONE_CLIENT_SECRET],
             version=version if version.startswith("v") else f"v{version}",
-            where=cast("Where", given[f"{PREFIX}WHERE"] or "body"),
+            where=cast("Where", values[CXONE_WHERE]),
         )
 
 
 def _one_of(known: tuple[str, ...], value: str, name: str) -> None:
     if value not in known:
-        raise BadSetting(PREFIX + name, f"it must be one of {', '.join(known)}")
+        raise BadSetting(name, f"it must be one of {', '.join(known)}")

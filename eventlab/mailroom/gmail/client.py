@@ -14,7 +14,7 @@ from eventlab.mailroom.errors import GmailFailed
 from eventlab.mailroom.gmail.api_error import GmailApiError
 from eventlab.mailroom.gmail.transport import MAX_ATTEMPTS, GmailResponse, GmailTransport
 from eventlab.mailroom.mail.message import Message
-from eventlab.mailroom.settings import GMAIL
+from eventlab.mailroom.variables import GMAIL_ENDPOINT, VARIABLES
 
 INBOX: Final = "INBOX"
 PAGE: Final = 500
@@ -60,7 +60,7 @@ class GmailClient:
         self,
         credentials: Credentials,
         *,
-        endpoint: str = GMAIL,
+        endpoint: str = VARIABLES[GMAIL_ENDPOINT].default,
         timeout: float = 30.0,
         page_size: int = PAGE,
         sleep: Callable[[float], object] = time.sleep,

@@ -9,8 +9,8 @@ from typing import Any, Final
 
 from eventlab.mailroom.errors import BadSetting
 from eventlab.mailroom.urls import checked_url
+from eventlab.mailroom.variables import GMAIL_CLIENT
 
-SETTING: Final = "EVENTLAB_GMAIL_CLIENT"
 HOW: Final = (
     "download the JSON of an OAuth client of type 'Desktop app' from the Google Cloud console"
 )
@@ -33,14 +33,14 @@ class OAuthClient:
 
         Example: ``OAuthClient.load("client_secret.json").auth_uri``
         """
-        kinds = read_json(path, setting=SETTING, how=HOW)
+        kinds = read_json(path, setting=GMAIL_CLIENT, how=HOW)
         if "installed" not in kinds:
             web = (
                 "is for a web application, whose redirects are fixed"
                 if "web" in kinds
                 else "is no OAuth client"
             )
-            raise BadSetting(SETTING, f"{path} {web}: {HOW}")
+            raise BadSetting(GMAIL_CLIENT, f"{path} {web}: {HOW}")
         found = kinds["installed"]
         names = ("client_id", "client_secret", "auth_uri", "token_uri")
         values = (
@@ -48,13 +48,13 @@ class OAuthClient:
         )
         for name, value in zip(names, values, strict=True):
             if not isinstance(value, str) or not value:
-                raise BadSetting(SETTING, f"{path} has no {name}: {HOW}")
+                raise BadSetting(GMAIL_CLIENT, f"{path} has no {name}: {HOW}")
         id, secret, auth_uri, token_uri = map(str, values)
         return cls(
             id,
             secret,
-            checked_url(auth_uri, setting=SETTING),
-            checked_url(token_uri, setting=SETTING),
+            checked_url(auth_uri, setting=GMAIL_CLIENT),
+            checked_url(token_uri, setting=GMAIL_CLIENT),
         )
 
 

@@ -21,8 +21,8 @@ from eventlab.mailroom.errors import BadSetting, GmailFailed, TokenDead
 from eventlab.mailroom.gmail.client_file import OAuthClient, read_json
 from eventlab.mailroom.gmail.consent import Ask, Asking, Say, Show, ask_for_consent, show
 from eventlab.mailroom.urls import checked_url, is_loopback
+from eventlab.mailroom.variables import GMAIL_TOKEN
 
-SETTING: Final = "EVENTLAB_GMAIL_TOKEN"
 READONLY: Final = "https://www.googleapis.com/auth/gmail.readonly"
 MODIFY: Final = "https://www.googleapis.com/auth/gmail.modify"
 ENOUGH: Final = {
@@ -142,22 +142,24 @@ def load(path: str | Path) -> StoredCredentials:
 
     Example: ``Gmail(load("token.json"))``
     """
-    info = read_json(path, setting=SETTING, how="give consent first (authorize)")
+    info = read_json(path, setting=GMAIL_TOKEN, how="give consent first (authorize)")
     path = Path(path).resolve()  # a link stays a link when the file behind it is replaced
     mode = stat.S_IMODE(path.stat().st_mode)
     if mode & 0o077:
-        raise BadSetting(SETTING, f"{path} can be read by others (mode {mode:04o}): chmod 600 it")
+        raise BadSetting(
+            GMAIL_TOKEN, f"{path} can be read by others (mode {mode:04o}): chmod 600 it"
+        )
     try:
         read = Credentials.from_authorized_user_info(info)
     except (ValueError, TypeError, AttributeError):  # from None: it holds secrets
-        raise BadSetting(SETTING, f"{path} is no token file: {AGAIN}") from None
+        raise BadSetting(GMAIL_TOKEN, f"{path} is no token file: {AGAIN}") from None
     # from_authorized_user_info puts Google's token_uri over the file's: a stand-in's token would go to Google
     token_uri = info.get("token_uri", read.token_uri)
     return StoredCredentials(
         read.token,
         path=path,
         refresh_token=read.refresh_token,
-        token_uri=checked_url(str(token_uri), setting=SETTING),
+        token_uri=checked_url(str(token_uri), setting=GMAIL_TOKEN),
         client_id=read.client_id,
         client_secret=read.client_secret,
         scopes=read.scopes,

@@ -19,8 +19,8 @@ from eventlab.mailroom.errors import GmailFailed
 from eventlab.mailroom.gmail.api_error import GmailApiError, classify_error
 from eventlab.mailroom.gmail.credentials import direct, refresh_failed
 from eventlab.mailroom.urls import checked_url
+from eventlab.mailroom.variables import GMAIL_ENDPOINT
 
-SETTING: Final = "EVENTLAB_GMAIL_ENDPOINT"
 MAX_ATTEMPTS: Final = 7  # with their pauses a minute in all: Gmail counts its quota by the minute
 LONGEST_PAUSE: Final = 32.0
 #: No answer, or one that the batch client stumbles over: it takes for granted that no part is missing or misshapen.
@@ -49,7 +49,7 @@ class GmailTransport:
         timeout: float,
         sleep: Callable[[float], object],
     ) -> None:
-        self._base = checked_url(endpoint, setting=SETTING)
+        self._base = checked_url(endpoint, setting=GMAIL_ENDPOINT)
         self._sleep = sleep
         self._bare = httplib2.Http(timeout=timeout, **direct(self._base))
         self._bare.follow_redirects = (
