@@ -237,7 +237,7 @@ def test_a_dead_token_is_one_sentence_and_an_exit_status(both: Fakes, route: Any
     both.gmail.expire_tokens()
     status, out, error = route("--once")
     assert (status, out) == (1, "")
-    assert error.startswith("eventlab: Gmail's token has died")
+    assert error.startswith("eventlab: Gmail's token has expired or been revoked")
     assert error.count("\n") == 1
 
 
