@@ -1,5 +1,7 @@
 """eventlab: event sourcing on a real Redis and a real MongoDB, small enough to read in one sitting."""
 
+from importlib.metadata import version
+
 from eventlab.aggregate import Aggregate
 from eventlab.errors import (
     AdoptionRefused,
@@ -27,6 +29,8 @@ from eventlab.repository import Repository
 from eventlab.servers import Lab, connect
 from eventlab.store.store import ANY, EXISTS, NEW, EventStore
 from eventlab.subscriptions.subscription import Lag, Parked, Subscription
+
+__version__ = version("eventlab")
 
 __all__ = [
     "ANY",
@@ -62,5 +66,6 @@ __all__ = [
     "ViewLag",
     "ViewLate",
     "ViewStopped",
+    "__version__",
     "connect",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from eventlab.accounts.names import COLLECTION
 from eventlab.events import Recorded
 from eventlab.projections.view import Changes
 
@@ -15,7 +16,7 @@ class AccountView:
     {'_id': 'JohnDoe', 'funds': 0, 'timestamps': ['1551312621884-0', ...], 'version': 3}
     """
 
-    def __init__(self, name: str = "accountCollection") -> None:
+    def __init__(self, name: str = COLLECTION) -> None:
         self.name = name
 
     def apply(self, event: Recorded, changes: Changes) -> None:
@@ -42,7 +43,7 @@ class MoneyPerDay:
     {'_id': '2019-02-28', 'deposited': 100, 'events': 2, 'withdrawn': 100}
     """
 
-    def __init__(self, name: str = "accountCollection_per_day") -> None:
+    def __init__(self, name: str = f"{COLLECTION}_per_day") -> None:
         self.name = name
 
     def apply(self, event: Recorded, changes: Changes) -> None:
@@ -62,7 +63,7 @@ class EventsByType:
     {'_id': 'deposit', 'events': 1, 'last': '1551312827949-0'}
     """
 
-    def __init__(self, name: str = "accountCollection_by_type") -> None:
+    def __init__(self, name: str = f"{COLLECTION}_by_type") -> None:
         self.name = name
 
     def apply(self, event: Recorded, changes: Changes) -> None:

@@ -1,59 +1,73 @@
-"""Whether this machine has all that the lab needs, part by part, and what to do about a part that fails."""
+"""``eventlab doctor``: check this machine, part by part, and say how to fix what fails."""
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import importlib
 import importlib.metadata
+import json
 import os
 import platform
 import sys
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from html import escape
 from pathlib import Path
+from typing import TYPE_CHECKING, Final, Literal, get_args
 
-from pymongo.errors import PyMongoError
-from redis.exceptions import RedisError
-
+from eventlab.cli import arguments as options
+from eventlab.cli.checks import Check, server_checks
+from eventlab.cli.process import install
+from eventlab.cli.text import sentence_of, size
+from eventlab.errors import EventLabError
 from eventlab.servers import (
     BinaryMissing,
     BinaryUnusable,
     ServersError,
     binaries,
-    connect,
     directories,
     external,
 )
 
-OLDEST_PYTHON = (3, 11)
-PACKAGES = ("redis", "hiredis", "pymongo", "jupyterlab", "pandas", "matplotlib")
-STYLE = "text-align:left"
+if TYPE_CHECKING:
+    from eventlab.cli.arguments import Commands
 
+Purpose = Literal["library", "lab", "serve", "mailroom"]
 
-@dataclass(frozen=True)
-class Check:
-    """One part of the lab: ``detail`` says what was found, ``remedy`` what to do when it is not ``ok``."""
-
-    name: str
-    ok: bool
-    detail: str = ""
-    remedy: str = ""
+OLDEST_PYTHON: Final = (3, 11)
+LIBRARY: Final = ("redis", "hiredis", "pymongo", "msgspec")
+#: The packages that each purpose needs besides LIBRARY; the extra to install has the same name.
+PACKAGES: Final[dict[str, tuple[str, ...]]] = {
+    "library": (),
+    "lab": ("jupyterlab", "ipywidgets", "pandas", "matplotlib"),
+    "serve": ("fastapi", "uvicorn"),
+    "mailroom": (
+        "requests",
+        "nh3",
+        "google-api-python-client",
+        "google-auth-oauthlib",
+        "inscriptis",
+        "lxml",
+    ),
+}
+MODULES: Final = {"google-api-python-client": "googleapiclient"}
+STYLE: Final = "text-align:left"
 
 
 @dataclass(frozen=True, repr=False)
 class Report:
-    """All checks; what it shows holds no version and no path, so it is the same on every machine that is well."""
+    """All checks. Its ``repr`` has no version and no path: it is equal on all healthy machines."""
 
     checks: tuple[Check, ...]
 
     @property
     def ok(self) -> bool:
-        """Whether every part is well."""
+        """Whether every check passed."""
         return all(check.ok for check in self.checks)
 
     def text(self, *, details: bool = False) -> str:
-        """Give a line for each check, with versions and paths if asked for."""
+        """Return a line for each check; with ``details``, versions and paths as well."""
         return "\n".join(_line(check, details=details) for check in self.checks)
 
     def __repr__(self) -> str:
@@ -63,58 +77,88 @@ class Report:
         return f"<table>{''.join(_row(check) for check in self.checks)}</table>"
 
 
-def report(data: Path | str | None = None) -> Report:
-    """Examine this machine, and give what a notebook shows.
+def add_to(commands: Commands) -> None:
+    """Add the command to the command line."""
+    parser = options.add_command(
+        commands,
+        "doctor",
+        _doctor,
+        "check this machine: print each part with its version, OK or FAIL, and how to fix it",
+    )
+    parser.add_argument(
+        "--for",
+        dest="purpose",
+        choices=get_args(Purpose),
+        default="lab",
+        help="check what this use needs (default: %(default)s)",
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON (default: text)")
 
-    Example: ``report()``
-    """
-    return Report(tuple(examine(data)))
+
+def _doctor(arguments: argparse.Namespace) -> int:
+    found = report(purpose=arguments.purpose)
+    if arguments.json:
+        checks = [asdict(check) for check in found.checks]
+        print(json.dumps({"for": arguments.purpose, "ok": found.ok, "checks": checks}, indent=2))
+    else:
+        print(found.text(details=True))
+    return 0 if found.ok else 1
 
 
-def examine(data: Path | str | None = None) -> list[Check]:
-    """Examine each part of the lab; the servers are started for it, if they do not run.
+def report(data: Path | str | None = None, *, purpose: Purpose = "lab") -> Report:
+    """Check this machine and return a report that a notebook can show."""
+    return Report(tuple(examine(data, purpose=purpose)))
 
-    Example: ``[check.name for check in examine() if not check.ok]``
+
+def examine(data: Path | str | None = None, *, purpose: Purpose = "lab") -> list[Check]:
+    """Return the checks of everything that a purpose needs.
+
+    The private servers are started if they are not running.
     """
     try:
         directory = directories.data_directory(data)
     except ServersError as error:
-        return [
-            Check(
-                "data directory",
-                False,
-                str(error),
-                f"set {directories.DATA_VARIABLE} to a new directory",
-            )
-        ]
+        remedy = f"set {directories.DATA_VARIABLE} to a new directory"
+        return [Check("data directory", False, str(error), remedy)]
     return [
         _python(),
-        *map(_package, PACKAGES),
+        *(_package(name) for name in LIBRARY),
+        *(_package(name, purpose) for name in PACKAGES[purpose]),
+        *([_mail_settings()] if purpose == "mailroom" else []),
         _data_directory(directory),
         _runtime_directory(directory),
         _program("redis-server", external.REDIS_URL, binaries.find_redis),
         _program("mongod", external.MONGODB_URL, lambda: binaries.find_mongod(directory)),
-        *_servers(directory),
+        *server_checks(directory),
     ]
 
 
 def _python() -> Check:
     ok = sys.version_info >= OLDEST_PYTHON
-    return Check(
-        "Python",
-        ok,
-        platform.python_version(),
-        "install Python 3.11 or newer, and make the environment anew",
-    )
+    remedy = "install Python 3.11 or newer, and create the environment again"
+    return Check("Python", ok, platform.python_version(), remedy)
 
 
-def _package(name: str) -> Check:
-    remedy = "python -m pip install -r requirements.txt"
+def _package(name: str, *extras: str) -> Check:
     try:
-        importlib.import_module(name)
+        importlib.import_module(MODULES.get(name, name.replace("-", "_")))
         return Check(name, True, importlib.metadata.version(name))
-    except Exception as error:  # noqa: BLE001 - a package that does not fit another one may raise anything
-        return Check(name, False, str(error), remedy)
+    except Exception as error:  # noqa: BLE001 - an incompatible package may raise anything
+        return Check(name, False, str(error), install(*extras))
+
+
+def _mail_settings() -> Check:
+    from eventlab.mailroom.settings import Settings
+    from eventlab.mailroom.variables import VARIABLES
+
+    name = "mail settings"
+    if not any(os.environ.get(variable) for variable in VARIABLES):
+        return Check(name, True, "none: eventlab route works with --sandbox only")
+    try:
+        Settings.from_environment(os.environ)
+    except EventLabError as error:
+        return Check(name, False, str(error), "eventlab route --help lists the variables")
+    return Check(name, True, "valid")
 
 
 def _data_directory(directory: Path) -> Check:
@@ -122,13 +166,9 @@ def _data_directory(directory: Path) -> Check:
     try:
         directories.prepare_data(directory)
     except (ServersError, OSError) as error:
-        return Check(
-            name,
-            False,
-            str(error),
-            f"set {directories.DATA_VARIABLE} to a new directory of your own",
-        )
-    return Check(name, True, f"{directory} ({_size(directory) / 1e6:.1f} MB)")
+        remedy = f"set {directories.DATA_VARIABLE} to a new directory of your own"
+        return Check(name, False, sentence_of(error), remedy)
+    return Check(name, True, f"{directory} ({size(_bytes_in(directory))})")
 
 
 def _runtime_directory(directory: Path) -> Check:
@@ -138,12 +178,8 @@ def _runtime_directory(directory: Path) -> Check:
         if runtime.exists():  # else it is made when the servers start
             directories.prepare_runtime(runtime)
     except (ServersError, OSError) as error:
-        return Check(
-            name,
-            False,
-            str(error),
-            f"set {directories.RUNTIME_VARIABLE} to a short new directory of your own",
-        )
+        remedy = f"set {directories.RUNTIME_VARIABLE} to a short new directory of your own"
+        return Check(name, False, sentence_of(error), remedy)
     return Check(name, True, str(runtime))
 
 
@@ -157,27 +193,11 @@ def _program(name: str, variable: str, find: Callable[[], binaries.Binary]) -> C
     except BinaryUnusable as error:
         return Check(name, False, error.reason, error.remedy)
     except OSError as error:
-        return Check(name, False, str(error), "see the data directory")
+        return Check(name, False, sentence_of(error), "see the data directory")
     return Check(name, True, f"{binary.version} ({binary.path})")
 
 
-def _servers(directory: Path) -> Iterable[Check]:
-    names = ("Redis answers", "MongoDB answers", "MongoDB transaction")
-    try:
-        with connect(directory) as lab:
-            yield Check(names[0], bool(lab.redis.ping()), "PING")
-            yield Check(names[1], True, f"version {lab.mongo.client.server_info()['version']}")
-            with lab.mongo.client.start_session() as session, session.start_transaction():
-                lab.mongo.get_collection("doctor").insert_one({}, session=session)
-                session.abort_transaction()  # nothing of it stays
-            yield Check(names[2], True, "begun, written, taken back")
-    except (ServersError, RedisError, PyMongoError, OSError) as error:
-        yield Check(
-            "servers", False, str(error), "mend the parts above first, then read the message"
-        )
-
-
-def _size(directory: Path) -> int:
+def _bytes_in(directory: Path) -> int:
     total = 0
     for path in directory.rglob("*"):
         with contextlib.suppress(FileNotFoundError):  # the servers remove files meanwhile

@@ -1,253 +1,114 @@
-"""The command line: ``eventlab lab``, ``serve``, ``project``, ``route``, ``sandbox`` and ``doctor``."""
+"""The command line: its parser, and how a command starts and ends.
+
+At the top it imports only what Python has loaded anyway: everything else is imported where Ctrl-C
+is already handled, so that no moment of a start ends in a traceback.
+"""
 
 from __future__ import annotations
 
-import argparse
-import importlib.util
 import os
 import signal
-import subprocess
 import sys
-from collections.abc import Callable, Sequence
-from pathlib import Path
-from types import FrameType
+from typing import TYPE_CHECKING, NoReturn
 
-from pymongo.errors import PyMongoError
-from redis.exceptions import RedisError
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
 
-from eventlab.cli import doctor, project, route
-from eventlab.errors import EventLabError
-from eventlab.servers import connect, directories
-
-NOTEBOOKS = "notebooks"
-FIRST_PAGE = "00_start_here.ipynb"
-
-
-class CommandFailed(EventLabError):
-    """A command cannot do what it was asked to; the sentence goes to standard error."""
+INTERRUPTED = 128 + signal.SIGINT
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command and give its exit status.
+    """Run one command and return its exit status.
 
-    Example: ``main(["doctor"])``
+    Without ``argv`` it runs as a program: it reads the arguments of the process and handles Ctrl-C.
+
+    >>> main(["--version"])
+    eventlab 0.1.0
     """
-    arguments = _parser().parse_args(argv)
-    command: Callable[[argparse.Namespace], int] = arguments.command
     try:
+        if argv is None:
+            _handle_interrupts()
+        return _run(argv)
+    except KeyboardInterrupt:
+        _complain("interrupted")
+        return INTERRUPTED
+    finally:
+        if argv is None:  # while Python shuts down, Ctrl-C would print a traceback again
+            signal.signal(signal.SIGINT, _leave_at_once)
+
+
+def _run(argv: Sequence[str] | None) -> int:
+    from eventlab.cli.process import UsageError
+    from eventlab.cli.text import sentence_of
+    from eventlab.servers import directories
+
+    parser = _parser()
+    arguments = parser.parse_args(argv)
+    try:
+        if arguments.command is None:
+            parser.print_help()
+            return 0
         if arguments.data:
-            os.environ[directories.DATA_VARIABLE] = str(directories.data_directory(arguments.data))
-        return command(arguments)
-    except EventLabError as error:
-        print(f"eventlab: {error}", file=sys.stderr)
-    except (RedisError, PyMongoError) as error:
-        print(
-            f"eventlab: a server does not answer as it should: {type(error).__name__}: {error}",
-            file=sys.stderr,
-        )
-    return 1
+            data = directories.data_directory(arguments.data)
+            os.environ[directories.DATA_VARIABLE] = str(data)
+        status = int(arguments.command(arguments))
+        sys.stdout.flush()
+    except UsageError as error:
+        _complain(f"{error} (eventlab {arguments.name} --help lists the options)")
+        return 2
+    except BrokenPipeError:  # whatever reads the output, such as head, has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except Exception as error:
+        if sys.flags.dev_mode:
+            raise
+        _complain(sentence_of(error))
+        return 1
+    return status
 
 
 def _parser() -> argparse.ArgumentParser:
+    import argparse
+
+    from eventlab import __version__
+    from eventlab.cli import doctor, lab, project, route, sandbox, serve
+
     parser = argparse.ArgumentParser(
         "eventlab", description="Event sourcing on a real Redis and a real MongoDB."
     )
-    commands = parser.add_subparsers(required=True, metavar="command")
-    lab = _add(
-        commands, "lab", _lab, "open JupyterLab on the notebooks, with the servers up until it ends"
-    )
-    lab.add_argument("--no-browser", action="store_true", help="only print the address")
-    lab.add_argument(
-        "--port",
-        type=_port,
-        help="listen on this port of 127.0.0.1 (else 8888, or the next free one)",
-    )
-    serve = _add(
-        commands, "serve", _serve, "serve the accounts over HTTP, until Ctrl-C or a SIGTERM"
-    )
-    serve.add_argument(
-        "--host", default="127.0.0.1", help="listen on this address (default: %(default)s)"
-    )
-    serve.add_argument(
-        "--port", type=int, default=8444, help="and on this port (default: %(default)s)"
-    )
-    serve.add_argument(
-        "--workers", type=int, default=1, metavar="N", help="in so many processes (default: 1)"
-    )
-    project = _add(
-        commands,
-        "project",
-        _project,
-        "keep the views up to date, until Ctrl-C or a SIGTERM; several may run",
-    )
-    project.add_argument(
-        "--view",
-        action="append",
-        metavar="NAME",
-        help="only this one: accounts, per_day or by_type",
-    )
-    project.add_argument(
-        "--verbose", action="store_true", help="log each batch, not only each change of state"
-    )
-    instead = project.add_mutually_exclusive_group()
-    instead.add_argument(
-        "--status", action="store_true", help="instead, print the position and the lag of each view"
-    )
-    instead.add_argument(
-        "--rebuild", metavar="NAME", help="instead, build a view anew, while all go on reading it"
-    )
-    instead.add_argument(
-        "--skip",
-        metavar="POSITION",
-        help="instead, let a stopped view (--view) pass over this event",
-    )
-    for following in (serve, project):
-        following.add_argument(
-            "--category", default="accountStream", help="the events (default: %(default)s)"
-        )
-        following.add_argument(
-            "--collection",
-            default="accountCollection",
-            help="the view of the accounts; others are called after it (default: %(default)s)",
-        )
-    route.add_to(commands, _add)
-    _add(
-        commands,
-        "doctor",
-        _doctor,
-        "examine this machine: each part with its version, OK or FAIL and the remedy",
-    )
+    parser.add_argument("--version", action="version", version=f"eventlab {__version__}")
+    parser.set_defaults(command=None)
+    commands = parser.add_subparsers(metavar="command", dest="name")
+    for command in (lab, serve, project, route, sandbox, doctor):
+        command.add_to(commands)
     return parser
 
 
-def _port(text: str) -> int:
-    port = int(text)
-    if not 0 < port < 65536:
-        raise ValueError(text)
-    return port
+def _complain(sentence: str) -> None:
+    print(f"eventlab: {sentence}", file=sys.stderr)
 
 
-def _add(
-    commands: argparse._SubParsersAction[argparse.ArgumentParser],
-    name: str,
-    command: Callable[[argparse.Namespace], int],
-    help: str,
-) -> argparse.ArgumentParser:
-    parser = commands.add_parser(name, help=help, description=help[0].upper() + help[1:] + ".")
-    parser.add_argument(
-        "--data",
-        metavar="DIR",
-        help="keep the data there (default: EVENTLAB_DATA, or the user's own)",
-    )
-    parser.set_defaults(command=command)
-    return parser
+def _handle_interrupts() -> None:
+    """Make Ctrl-C end the program once it has cleaned up; a second one ends it at once."""
+    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        return  # such as in a background job of a shell, which ignores Ctrl-C
+
+    def interrupt(_number: int, _frame: object) -> NoReturn:
+        signal.signal(signal.SIGINT, _leave_at_once)
+        raise KeyboardInterrupt
+
+    show = sys.unraisablehook
+
+    def show_unless_interrupted(unraisable: sys.UnraisableHookArgs) -> None:
+        # Python drops what is raised in a finalizer, after printing its traceback.
+        if unraisable.exc_type is KeyboardInterrupt:
+            _leave_at_once()
+        show(unraisable)
+
+    sys.unraisablehook = show_unless_interrupted
+    signal.signal(signal.SIGINT, interrupt)
 
 
-# ------------------------------------------------------------------------------------------------------- doctor
-
-
-def _doctor(_arguments: argparse.Namespace) -> int:
-    report = doctor.report()
-    print(report.text(details=True))
-    return 0 if report.ok else 1
-
-
-# -------------------------------------------------------------------------------------------------------- serve
-
-
-def _serve(arguments: argparse.Namespace) -> int:
-    if importlib.util.find_spec("fastapi") is None or importlib.util.find_spec("uvicorn") is None:
-        raise CommandFailed(
-            "FastAPI and uvicorn are not installed: python -m pip install fastapi uvicorn"
-        )
-    from eventlab.accounts.http import server
-
-    server.serve(
-        host=arguments.host,
-        port=arguments.port,
-        workers=arguments.workers,
-        category=arguments.category,
-        collection=arguments.collection,
-    )
-    return 0
-
-
-# ------------------------------------------------------------------------------------------------------ project
-
-
-def _project(arguments: argparse.Namespace) -> int:
-    project.log_to_stderr(verbose=arguments.verbose)
-    named = arguments.view or ([arguments.rebuild] if arguments.rebuild else [])
-    with project.projectors(arguments.category, arguments.collection, named) as found:
-        if arguments.status:
-            print(project.status(found))
-            return 0
-        if arguments.rebuild or arguments.skip:
-            if len(found) != 1:
-                raise CommandFailed("say which view: --view NAME")
-            [(name, projector)] = found.items()
-            if arguments.skip:
-                projector.skip(arguments.skip)
-                print(f"view {name}: {arguments.skip} will not count")
-            else:
-                print(f"view {name}: built anew from {projector.rebuild():,} events")
-            return 0
-        return project.follow(found)
-
-
-# ---------------------------------------------------------------------------------------------------------- lab
-
-
-def _lab(arguments: argparse.Namespace) -> int:
-    notebooks = _find_notebooks()
-    if importlib.util.find_spec("jupyterlab") is None:
-        raise CommandFailed(
-            "JupyterLab is not installed: python -m pip install -r requirements.txt"
-        )
-    # The kernels start elsewhere: they must find the same directory.
-    os.environ[directories.DATA_VARIABLE] = str(directories.data_directory())
-    with connect():
-        return _run_to_its_end(_jupyter(notebooks, arguments))
-
-
-def _find_notebooks() -> Path:
-    here, checkout = Path.cwd(), Path(__file__).resolve().parents[2]
-    for folder in (here / NOTEBOOKS, here, checkout / NOTEBOOKS):
-        if (folder / FIRST_PAGE).is_file():
-            return folder
-    raise CommandFailed(
-        f"there is no {NOTEBOOKS}/{FIRST_PAGE} here: change to the directory of the checkout first"
-    )
-
-
-def _jupyter(notebooks: Path, arguments: argparse.Namespace) -> list[str]:
-    command = [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={notebooks}"]
-    # By number: a minimal machine cannot resolve "localhost".
-    command += ["--ServerApp.ip=127.0.0.1", f"--LabApp.default_url=/lab/tree/{FIRST_PAGE}"]
-    if arguments.no_browser:
-        command.append("--no-browser")
-    if arguments.port is not None:
-        command += [
-            f"--ServerApp.port={arguments.port}",
-            "--ServerApp.port_retries=0",
-        ]  # that one, or say so
-    if os.geteuid() == 0:
-        command.append("--allow-root")  # in a container there may be nobody else
-    return command
-
-
-def _run_to_its_end(command: list[str]) -> int:
-    with subprocess.Popen(command) as jupyter:
-
-        def pass_on(number: int, _frame: FrameType | None) -> None:
-            jupyter.send_signal(number)
-
-        before = {signal.SIGTERM: signal.signal(signal.SIGTERM, pass_on)}
-        # The terminal sends Ctrl-C to both; Jupyter asks whether it is meant, and its answer counts.
-        before[signal.SIGINT] = signal.signal(signal.SIGINT, signal.SIG_IGN)
-        try:
-            status = jupyter.wait()
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-    return status if status >= 0 else 128 - status
+def _leave_at_once(*_: object) -> NoReturn:
+    os._exit(INTERRUPTED)

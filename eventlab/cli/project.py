@@ -1,111 +1,146 @@
-"""The projectors of the bank's views in one process; what ``eventlab project`` runs."""
+"""``eventlab project``: keep the views of the bank up to date, or show, rebuild or repair them."""
 
 from __future__ import annotations
 
-import logging
-import signal
-import sys
-import threading
-from collections.abc import Collection, Iterator
-from contextlib import ExitStack, contextmanager
+import argparse
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
-from eventlab.accounts.views import AccountView, EventsByType, MoneyPerDay
-from eventlab.errors import EventLabError, InvalidName
+from eventlab.accounts.projectors import VIEWS, checked_view, projectors, run_until
+from eventlab.cli import arguments as options
+from eventlab.cli.process import UsageError, log_to_stderr, stop_on_signals
+from eventlab.cli.text import duration
+from eventlab.errors import InvalidName
 from eventlab.projections.projector import Projector
-from eventlab.projections.view import View
-from eventlab.servers import Lab, connect
-from eventlab.store.store import EventStore
+from eventlab.servers import connect
 
-log = logging.getLogger(__name__)
+if TYPE_CHECKING:
+    from eventlab.cli.arguments import Commands
+
+COLUMNS = "{:<10} {:<32} {:<22} {:>13} {:>14}"
 
 
-def views(collection: str) -> dict[str, View]:
-    """The views by the names that the command line has for them; ``collection`` is that of the accounts.
+def add_to(commands: Commands) -> None:
+    """Add the command to the command line."""
+    parser = options.add_command(
+        commands,
+        "project",
+        _project,
+        "keep the views of the accounts up to date until Ctrl-C or SIGTERM; several may run",
+    )
+    names = ", ".join(VIEWS)
+    parser.add_argument(
+        "--view",
+        action="append",
+        type=_view,
+        metavar="NAME",
+        help=f"work on this view only; may be repeated (default: all views: {names})",
+    )
+    parser.add_argument(
+        "--verbose", action="store_true", help="log each batch (default: log changes of state)"
+    )
+    parser.add_argument("--json", action="store_true", help="with --status: print JSON")
+    instead = parser.add_mutually_exclusive_group()
+    instead.add_argument(
+        "--status",
+        action="store_true",
+        help="print the checkpoint and the lag of each view, and exit",
+    )
+    instead.add_argument(
+        "--rebuild",
+        type=_view,
+        metavar="NAME",
+        help="rebuild this view while it stays readable, and exit",
+    )
+    instead.add_argument(
+        "--skip",
+        metavar="POSITION",
+        help="make a stopped view (--view) pass over the event at this position, and exit",
+    )
+    options.add_category_and_collection(parser)
 
-    Example: ``views("accountCollection")["per_day"].name``
+
+def _view(name: str) -> str:
+    try:
+        return checked_view(name)
+    except InvalidName as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _project(arguments: argparse.Namespace) -> int:
+    named = _named(arguments)
+    log_to_stderr(verbose=arguments.verbose)
+    with (
+        connect() as lab,
+        projectors(lab, arguments.category, arguments.collection, named) as running,
+    ):
+        if arguments.status:
+            rows = status(running)
+            print(json.dumps(rows, indent=2) if arguments.json else status_text(rows))
+        elif arguments.rebuild:
+            count = running[arguments.rebuild].rebuild()
+            events = "event" if count == 1 else "events"
+            print(f"view {arguments.rebuild}: rebuilt from {count:,} {events}")
+        elif arguments.skip:
+            [name] = running
+            running[name].skip(arguments.skip)
+            print(f"view {name}: skipped {arguments.skip}; restart the projector to resume")
+        else:
+            return 1 if run_until(stop_on_signals(), running) else 0
+    return 0
+
+
+def _named(arguments: argparse.Namespace) -> list[str]:
+    """Return the views to work on; empty for all. Raises UsageError before anything is done."""
+    named: list[str] = arguments.view or []
+    if arguments.json and not arguments.status:
+        raise UsageError("--json needs --status")
+    if arguments.rebuild:
+        if set(named) - {arguments.rebuild}:
+            others = ", ".join(named)
+            raise UsageError(
+                f"--rebuild {arguments.rebuild} and --view {others} disagree: leave out --view"
+            )
+        return [arguments.rebuild]
+    if arguments.skip and len(set(named)) != 1:
+        raise UsageError("--skip works on one view: add --view NAME")
+    return named
+
+
+def status(running: Mapping[str, Projector]) -> list[dict[str, Any]]:
+    """Return the checkpoint and the lag of each view, as ``--status --json`` prints them.
+
+    ``events_behind`` is an upper bound where ``exact`` is false.
     """
-    return {
-        "accounts": AccountView(collection),
-        "per_day": MoneyPerDay(f"{collection}_per_day"),
-        "by_type": EventsByType(f"{collection}_by_type"),
-    }
-
-
-@contextmanager
-def projectors(
-    category: str, collection: str, only: Collection[str]
-) -> Iterator[dict[str, Projector]]:
-    """A projector for each view, or for those named; they share the connections.
-
-    Raises InvalidName for a view that there is not.
-
-    Example: ``with projectors("accountStream", "accountCollection", ["accounts"]) as found: ...``
-    """
-    known = views(collection)
-    for name in only:
-        if name not in known:
-            raise InvalidName(f"there is no view {name!r}: it is one of {', '.join(known)}")
-    with ExitStack() as closing:
-        lab: Lab = closing.enter_context(connect())
-        store = EventStore(lab.redis, category)
-        chosen = {name: view for name, view in known.items() if not only or name in only}
-        yield {
-            name: closing.enter_context(Projector(store, lab.mongo, view))
-            for name, view in chosen.items()
-        }
-
-
-def follow(found: dict[str, Projector]) -> int:
-    """Keep the views up to date until a SIGTERM or SIGINT; the exit status is 1 if one of them had to stop.
-
-    A view that cannot go on is said, and the others go on without it, as long as there are any.
-
-    Example: ``follow(found)``
-    """
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda _number, _frame: stop.set())
-    stopped = list[str]()
-
-    def run(name: str, projector: Projector) -> None:
-        try:
-            projector.run(stop)  # a batch that has begun is finished
-        except EventLabError as error:
-            log.error("%s", error)  # noqa: TRY400 - the sentence says all
-        finally:
-            if not stop.is_set():
-                stopped.append(name)
-
-    threads = [threading.Thread(target=run, args=each, name=each[0]) for each in found.items()]
-    for thread in threads:
-        thread.start()
-    while any(thread.is_alive() for thread in threads):
-        for thread in threads:
-            thread.join(0.1)  # a join without end would keep the signals waiting
-    return 1 if stopped else 0
-
-
-def status(found: dict[str, Projector]) -> str:
-    """The position and the lag of each view, a line each.
-
-    Example: ``print(status(found))``
-    """
-    lines = [
-        f"{'view':<10} {'collection':<32} {'position':<22} {'events behind':>13} {'seconds behind':>14}"
-    ]
-    for name, projector in found.items():
+    rows = []
+    for name, projector in running.items():
         lag = projector.lag()
-        events = f"{lag.events:,}" if lag.exact else f"up to {lag.events:,}"
+        rows.append(
+            {
+                "view": name,
+                "collection": projector.name,
+                "position": lag.position,
+                "events_behind": lag.events,
+                "exact": lag.exact,
+                "seconds_behind": round(lag.seconds, 3),
+            }
+        )
+    return rows
+
+
+def status_text(rows: list[dict[str, Any]]) -> str:
+    """Return the rows of ``status`` as a table for people."""
+    lines = [COLUMNS.format("view", "collection", "checkpoint", "events behind", "time behind")]
+    for row in rows:
+        bound = "" if row["exact"] else "up to "
         lines.append(
-            f"{name:<10} {projector.name:<32} {lag.position:<22} {events:>13} {lag.seconds:>14,.1f}"
+            COLUMNS.format(
+                row["view"],
+                row["collection"],
+                row["position"],
+                f"{bound}{row['events_behind']:,}",
+                duration(row["seconds_behind"]),
+            )
         )
     return "\n".join(lines)
-
-
-def log_to_stderr(*, verbose: bool) -> None:
-    """Let what the projectors say be seen: a line per change of state, and with ``verbose`` one per batch.
-
-    Example: ``log_to_stderr(verbose=True)``
-    """
-    logging.basicConfig(format="%(asctime)s %(levelname)-7s %(message)s", stream=sys.stderr)
-    logging.getLogger("eventlab").setLevel(logging.DEBUG if verbose else logging.INFO)

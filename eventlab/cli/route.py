@@ -1,173 +1,167 @@
-"""The mailroom's commands: ``eventlab route`` and ``eventlab sandbox``."""
+"""``eventlab route``: take the mails of a Gmail inbox to CXone, and decide about those held."""
 
 from __future__ import annotations
 
 import argparse
-import importlib.util
+import json
 import os
-import shlex
-import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, Any, TypeVar
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, Final
 
 from pymongo.errors import PyMongoError
 
-from eventlab.cli import project
+from eventlab.cli import arguments as options
+from eventlab.cli.process import (
+    CommandFailed,
+    UsageError,
+    finish,
+    log_to_stderr,
+    require,
+    stop_on_signals,
+)
+from eventlab.cli.text import sentence_of
 from eventlab.errors import EventLabError
+from eventlab.mailroom.names import default_names
 from eventlab.mailroom.settings import REAL_NAMES, SANDBOX_NAMES, Settings
-from eventlab.mailroom.variables import GMAIL_ENDPOINT, VARIABLES
+from eventlab.mailroom.variables import VARIABLES
 from eventlab.projections.projector import Projector
 from eventlab.servers import Lab, connect
 from eventlab.store.store import EventStore
 
 if TYPE_CHECKING:
+    from eventlab.cli.arguments import Commands
     from eventlab.mailroom.router import Router
     from eventlab.mailroom.summary import Summary
-    from eventlab.mailroom.work_item import WorkItem
 
-NEEDED = ("requests", "googleapiclient", "google_auth_oauthlib")
-NEEDED_BY_THE_SANDBOX = ("fastapi", "uvicorn", "nh3")
-EVERY = 30.0
-
-Result = TypeVar("Result")
-Add = Callable[..., argparse.ArgumentParser]
-
-
-class CannotRoute(EventLabError):
-    """The mailroom cannot work here as it is."""
+NEEDED: Final = ("requests", "googleapiclient", "google_auth_oauthlib")
+NEEDED_BY_SANDBOX: Final = ("fastapi", "uvicorn", "nh3")
+WATCH_SECONDS: Final = 30.0
+NOTHING_HELD: Final = "no mail is held, in doubt, refused or before its deadline"
+#: How ``authorize`` asks for consent, by the value of ``--consent``.
+CONSENT: Final[dict[str, Any]] = {"browser": True, "link": False, "paste-back": "paste-back"}
 
 
-def add_to(commands: Any, add: Add) -> None:
-    """Add the commands to the command line; ``add`` makes a parser as all commands have it.
-
-    Example: ``add_to(commands, _add)``
-    """
-    route = add(
-        commands, "route", _route, "take each mail of a Gmail inbox to CXone as a work item, once"
+def add_to(commands: Commands) -> None:
+    """Add the command to the command line."""
+    parser = options.add_command(
+        commands, "route", _route, "take each mail of a Gmail inbox to CXone as one work item"
     )
-    how = route.add_mutually_exclusive_group()
-    how.add_argument(
-        "--once",
-        action="store_true",
-        help="one round, then its summary (what is done if nothing is said)",
+    _add_actions(parser)
+    parser.add_argument(
+        "--contact", metavar="ID", help="with --confirm: the contact id of the mail in CXone"
     )
-    how.add_argument(
-        "--watch",
-        type=float,
-        nargs="?",
-        const=EVERY,
-        metavar="SECONDS",
-        help="a round every so often (30), until Ctrl-C",
+    parser.add_argument("--json", action="store_true", help="with --held: print JSON")
+    parser.add_argument(
+        "--label", metavar="NAME", help="Gmail label to put on routed mails (default: none)"
     )
-    how.add_argument(
-        "--held",
-        action="store_true",
-        help="list what is held, in doubt, refused, or before its deadline",
-    )
-    how.add_argument(
-        "--resend", metavar="ID", help="send this mail once more: CXone may have it already"
-    )
-    how.add_argument("--confirm", metavar="ID", help="CXone has this mail: nothing is sent")
-    route.add_argument(
-        "--contact", metavar="ID", help="with --confirm: the contact id that it has there"
-    )
-    route.add_argument("--label", metavar="NAME", help="put this label on what was routed")
-    route.add_argument(
+    parser.add_argument(
         "--sandbox",
         action="store_true",
-        help="with stand-ins for both, and sample mail: needs no settings",
+        help="use fake servers for Gmail and CXone, with sample mails; needs no settings",
     )
-    route.add_argument(
+    parser.add_argument(
         "--consent",
-        choices=["browser", "link", "paste-back"],
+        choices=list(CONSENT),
         default="browser",
-        help="how to ask for consent, if there is no token file: open a browser (default), print a link for one on "
-        "this machine, or for one elsewhere, and ask for the address that it ends at",
+        help="how to ask for consent if there is no token file: open a browser, print a link for a"
+        " browser on this machine, or print a link for a browser elsewhere and ask for the address"
+        " it ends at (default: %(default)s)",
     )
-    route.add_argument(
+    parser.add_argument(
         "--category",
-        help=f"the events (default: {REAL_NAMES[0]}; {SANDBOX_NAMES[0]} for stand-ins)",
+        help=f"category of the events (default: {REAL_NAMES[0]}, or {SANDBOX_NAMES[0]} for fake"
+        " servers)",
     )
-    route.add_argument(
+    parser.add_argument(
         "--collection",
-        help=f"the view of the mailroom (default: {REAL_NAMES[1]}; {SANDBOX_NAMES[1]})",
+        help=f"collection of the mailroom's view (default: {REAL_NAMES[1]}, or {SANDBOX_NAMES[1]})",
     )
-    route.add_argument("--verbose", action="store_true", help="log more")
-    route.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument(
+        "--verbose", action="store_true", help="log more (default: log changes of state)"
+    )
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
     width = max(map(len, VARIABLES))
-    route.epilog = "environment variables:\n" + "\n".join(
+    parser.epilog = "environment variables:\n" + "\n".join(
         f"  {name:<{width}}  {variable}" for name, variable in VARIABLES.items()
     )
-    sandbox = add(
-        commands,
-        "sandbox",
-        _sandbox,
-        "serve the stand-ins for Gmail and CXone, until Ctrl-C or a SIGTERM",
-    )
-    sandbox.add_argument(
-        "--gmail-port", type=int, default=0, metavar="PORT", help="serve Gmail there (default: any)"
-    )
-    sandbox.add_argument(
-        "--cxone-port", type=int, default=0, metavar="PORT", help="serve CXone there (default: any)"
-    )
 
 
-# -------------------------------------------------------------------------------------------------------- route
+def _add_actions(parser: argparse.ArgumentParser) -> None:
+    action = parser.add_mutually_exclusive_group()
+    action.add_argument(
+        "--once",
+        action="store_true",
+        help="run one round, print its summary, and exit (default)",
+    )
+    action.add_argument(
+        "--watch",
+        type=options.seconds,
+        nargs="?",
+        const=WATCH_SECONDS,
+        metavar="SECONDS",
+        help=f"run a round every SECONDS (default: {WATCH_SECONDS:g}) until Ctrl-C or SIGTERM",
+    )
+    action.add_argument(
+        "--held",
+        action="store_true",
+        help="list the mails that are held, in doubt, refused or before their deadline, and exit",
+    )
+    action.add_argument(
+        "--resend", metavar="ID", help="send this mail again, although CXone may have it, and exit"
+    )
+    action.add_argument(
+        "--confirm", metavar="ID", help="record that CXone has this mail, send nothing, and exit"
+    )
 
 
 def _route(arguments: argparse.Namespace) -> int:
-    _must_have(NEEDED + (NEEDED_BY_THE_SANDBOX if arguments.sandbox else ()))
-    project.log_to_stderr(verbose=arguments.verbose)
     if arguments.contact and not arguments.confirm:
-        raise CannotRoute("--contact goes with --confirm")
+        raise UsageError("--contact needs --confirm")
+    if arguments.json and not arguments.held:
+        raise UsageError("--json needs --held")
+    extras = ("mailroom", "serve") if arguments.sandbox else ("mailroom",)
+    require(NEEDED + (NEEDED_BY_SANDBOX if arguments.sandbox else ()), *extras)
+    log_to_stderr(verbose=arguments.verbose)
     with ExitStack() as closing:
         if arguments.held or arguments.confirm:
             # Neither Gmail nor CXone is asked, so no settings are needed.
-            lab, store, collection = _open(
-                arguments, SANDBOX_NAMES if _is_sandbox(arguments) else REAL_NAMES, closing
-            )
+            names = default_names(os.environ, sandbox=arguments.sandbox)
+            lab, store, collection = _open(arguments, names, closing)
             if arguments.held:
-                print(held(store))
+                print(_held(store, as_json=arguments.json))
                 return 0
             print(_confirm(store, arguments.confirm, arguments.contact))
-            _show(lab, store, collection)
+            _update_view(lab, store, collection)
             return 0
         settings = closing.enter_context(_settings(arguments))
         lab, store, collection = _open(arguments, settings.names, closing)
         try:
             router = closing.enter_context(_router(arguments, settings, store))
         except KeyboardInterrupt:
-            raise CannotRoute("interrupted, before any mail was looked at") from None
-        stop = _stopped_by_signals()
+            raise CommandFailed("interrupted before any mail was read") from None
+        stop = stop_on_signals()
         if arguments.watch is not None:
-            return _watch(router, arguments.watch, stop, lambda: _show(lab, store, collection))
-        summary = _finishing(
+            return _watch(
+                router, arguments.watch, stop, lambda: _update_view(lab, store, collection)
+            )
+        summary = finish(
             lambda: router.resend(arguments.resend) if arguments.resend else router.run_once(stop)
         )
         print(summary)
-        _show(lab, store, collection)
+        _update_view(lab, store, collection)
         return 1 if summary.problem else 0
-
-
-def _is_sandbox(arguments: argparse.Namespace) -> bool:
-    from eventlab.mailroom.urls import is_loopback
-
-    return bool(arguments.sandbox) or is_loopback(os.environ.get(GMAIL_ENDPOINT, ""))
 
 
 def _open(
     arguments: argparse.Namespace, names: tuple[str, str], closing: ExitStack
 ) -> tuple[Lab, EventStore, str]:
     lab = closing.enter_context(connect())
-    return (
-        lab,
-        EventStore(lab.redis, arguments.category or names[0]),
-        arguments.collection or names[1],
-    )
+    store = EventStore(lab.redis, arguments.category or names[0])
+    return lab, store, arguments.collection or names[1]
 
 
 @contextmanager
@@ -177,8 +171,9 @@ def _settings(arguments: argparse.Namespace) -> Iterator[Settings]:
         return
     from eventlab.sandbox.fakes import Fakes
 
+    category = arguments.category or SANDBOX_NAMES[0]
     print(
-        f"stand-ins for Gmail and CXone, with sample mail; events in {arguments.category or SANDBOX_NAMES[0]}",
+        f"fake servers for Gmail and CXone, with sample mails; events in {category}",
         file=sys.stderr,
     )
     with Fakes() as both:
@@ -194,12 +189,11 @@ def _router(
     from eventlab.mailroom.gmail.credentials import authorize
     from eventlab.mailroom.router import Router
 
-    asking: Any = {"browser": True, "link": False, "paste-back": "paste-back"}[arguments.consent]
     credentials = authorize(
         settings.gmail_client or "",
         settings.gmail_token,
         modify=arguments.label is not None,
-        browser=asking,
+        browser=CONSENT[arguments.consent],
         say=lambda text: print(text, file=sys.stderr),
     )
     with (
@@ -211,36 +205,22 @@ def _router(
         )
 
 
-def _watch(router: Router, every: float, stop: threading.Event, show: Callable[[], None]) -> int:
-    if every <= 0:
-        raise CannotRoute("--watch: give a number of seconds above 0")
-
+def _watch(
+    router: Router, every: float, stop: threading.Event, update_view: Callable[[], None]
+) -> int:
     def tell(summary: Summary) -> None:
         print(summary, flush=True)
-        show()
+        update_view()
 
-    _finishing(lambda: router.watch(stop, every, tell))
+    finish(lambda: router.watch(stop, every, tell))
     return 0
 
 
-def _finishing(work: Callable[[], Result]) -> Result:
-    """Work in a thread, so that a signal is heard at once, and what is under way is finished all the same."""
-    with ThreadPoolExecutor(1) as threads:
-        done = threads.submit(work)
-        while not done.done():
-            wait([done], timeout=0.1)  # a wait without end would keep the signals waiting
-        return done.result()
+def _update_view(lab: Lab, store: EventStore, collection: str) -> None:
+    """Bring the view up to date.
 
-
-def _stopped_by_signals() -> threading.Event:
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda _number, _frame: stop.set())
-    return stop
-
-
-def _show(lab: Lab, store: EventStore, collection: str) -> None:
-    """Bring the view up to date; it is derived from the events, so a failure here is said and harms nothing."""
+    It is derived from the events, so a failure is reported and does no harm.
+    """
     from eventlab.mailroom.mail_view import MailView
 
     try:
@@ -248,7 +228,17 @@ def _show(lab: Lab, store: EventStore, collection: str) -> None:
             while projector.run_once():
                 pass
     except (EventLabError, PyMongoError) as error:
-        print(f"eventlab: the view {collection} is behind: {error}", file=sys.stderr)
+        reason = sentence_of(error)
+        print(f"eventlab: the view {collection} is behind: {reason}", file=sys.stderr)
+
+
+def _held(store: EventStore, *, as_json: bool) -> str:
+    from eventlab.mailroom.held import held_mails
+
+    mails = held_mails(store)
+    if as_json:
+        return json.dumps([asdict(mail) for mail in mails], indent=2)
+    return "\n".join(map(str, mails)) or NOTHING_HELD
 
 
 def _confirm(store: EventStore, id: str, contact_id: str | None) -> str:
@@ -257,58 +247,3 @@ def _confirm(store: EventStore, id: str, contact_id: str | None) -> str:
 
     confirm(Ledger(store), id, contact_id)
     return f"mail {id}: confirmed" + (f", contact {contact_id}" if contact_id else "")
-
-
-def held(store: EventStore) -> str:
-    """What a person may have to decide about: a line each, the oldest first.
-
-    Example: ``print(held(EventStore(lab.redis, "mailStream")))``
-    """
-    from eventlab.mailroom.durability import Disk
-    from eventlab.mailroom.worklist import Worklist
-
-    worklist, now = Worklist(store), Disk(store).now()
-    worklist.refresh()
-    lines = [_line(item, now) for item in worklist.of("in_doubt", "held", "refused", "submitting")]
-    return "\n".join(lines) or "nothing is held, in doubt, refused or before its deadline"
-
-
-def _line(item: WorkItem, now: int) -> str:
-    status, reason = item.status.replace("_", " "), item.reason
-    if item.status == "submitting":
-        left = (item.deadline - now) // 1000
-        reason = (
-            f"router {item.router} is sending it; its deadline is in {left} s"
-            if left > 0
-            else (
-                f"router {item.router} was sending it, and its deadline is over: the next round will hold it in doubt"
-            )
-        )
-    return f"{item.id:<18} {status:<10} {item.domain or '-':<24} {reason}"
-
-
-# ------------------------------------------------------------------------------------------------------ sandbox
-
-
-def _sandbox(arguments: argparse.Namespace) -> int:
-    _must_have(NEEDED + NEEDED_BY_THE_SANDBOX)
-    from eventlab.sandbox.fakes import Fakes
-
-    stop = _stopped_by_signals()
-    with Fakes(gmail_port=arguments.gmail_port, cxone_port=arguments.cxone_port) as both:
-        print(
-            f"# Gmail {both.gmail_url}\n# CXone {both.cxone_url}\n# for another terminal, then eventlab route --once:"
-        )
-        for name, value in both.environment().items():
-            print(f"export {name}={shlex.quote(value)}")
-        sys.stdout.flush()
-        stop.wait()
-    return 0
-
-
-def _must_have(modules: tuple[str, ...]) -> None:
-    missing = [name for name in modules if importlib.util.find_spec(name) is None]
-    if missing:
-        raise CannotRoute(
-            f"{', '.join(missing)} cannot be found: python -m pip install 'eventlab[mailroom,serve]'"
-        )

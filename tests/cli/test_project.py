@@ -1,10 +1,10 @@
-"""``eventlab project`` follows a category as a process of its own."""
+"""``eventlab project``: it keeps the views up to date, and shows, rebuilds and repairs them."""
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
-import sys
 import time
 from typing import Any
 
@@ -12,116 +12,108 @@ import redis
 
 from eventlab import Event, EventStore
 from eventlab.accounts import AccountService
+from tests.support import command
 
 
-def run(category: str, *more: str) -> subprocess.Popen[str]:
-    command = [
-        sys.executable,
-        "-m",
-        "eventlab",
-        "project",
-        "--category",
-        category,
-        "--collection",
-        category,
-    ]
-    return subprocess.Popen(
-        [*command, *more], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+def start(category: str, *words: str) -> subprocess.Popen[str]:
+    return command.start("project", f"--category={category}", f"--collection={category}", *words)
 
 
-def answer(category: str, *more: str) -> tuple[int, str, str]:
-    with run(category, *more) as process:
-        out, error = process.communicate(timeout=50)
-    assert "Traceback" not in error
-    return process.returncode, out, error
+def run(category: str, *words: str) -> tuple[int, str, str]:
+    return command.run("project", f"--category={category}", f"--collection={category}", *words)
 
 
-def the_view_holds(mongo: Any, collection: str, id: str, **fields: Any) -> None:
+def await_document(mongo: Any, collection: str, id: str, **fields: Any) -> None:
     end = time.monotonic() + 40
     while not (mongo[collection].find_one({"_id": id, **fields})):
         assert time.monotonic() < end, (collection, id, fields, list(mongo[collection].find()))
         time.sleep(0.02)
 
 
-def test_it_follows_until_a_sigterm_and_goes_on_where_it_was(
+def test_project_runs_until_sigterm_and_resumes_from_its_checkpoint(
     redis_client: redis.Redis, category: str, mongo: Any
 ) -> None:
     service = AccountService(EventStore(redis_client, category))
     service.create("a")
     for funds in (5, 10):
-        with run(category) as process:
+        with start(category) as process:
             service.deposit("a", 5)
-            the_view_holds(mongo, category, "a", funds=funds)
-            the_view_holds(mongo, f"{category}_by_type", "deposit", events=funds // 5)
+            await_document(mongo, category, "a", funds=funds)
+            await_document(mongo, f"{category}_by_type", "deposit", events=funds // 5)
             today = EventStore(redis_client, category).read("a")[-1].time.date().isoformat()
-            the_view_holds(
-                mongo, f"{category}_per_day", today, events=funds // 5, deposited=funds, withdrawn=0
-            )
+            per_day = {"events": funds // 5, "deposited": funds, "withdrawn": 0}
+            await_document(mongo, f"{category}_per_day", today, **per_day)
             process.send_signal(signal.SIGTERM)
             assert process.wait(20) == 0
+            assert process.stderr is not None
             assert f"view {category}: at work" in process.stderr.read()
 
 
-def test_it_stops_with_a_sentence_at_what_the_view_cannot_apply_and_a_person_may_skip_it(
+def test_project_stops_at_an_event_that_the_view_cannot_apply_and_skips_it_on_request(
     redis_client: redis.Redis, category: str, mongo: Any
 ) -> None:
     store = EventStore(redis_client, category)
-    bad = store.append(
-        "a",
-        [Event("create"), Event("bonus", {"amount": 5}), Event("deposit", {"amount": 7})],
-        expected=0,
-    )[1]
-    status, _, said = answer(category, "--view", "accounts")
+    events = [Event("create"), Event("bonus", {"amount": 5}), Event("deposit", {"amount": 7})]
+    bad = store.append("a", events, expected=0)[1]
+    status, _, error = run(category, "--view", "accounts")
     assert status == 1
-    assert "'bonus'" in said
-    assert bad.position in said
-    status, _, said = answer(category, "--view", "accounts", "--skip", store.head())
+    assert "'bonus'" in error
+    assert bad.position in error
+    status, _, error = run(category, "--view", "accounts", "--skip", store.head())
     assert status == 1
-    assert f"stands in front of {bad.position}" in said
-    assert answer(category, "--view", "accounts", "--skip", bad.position)[0] == 0
-    with run(category, "--view", "accounts") as process:
-        the_view_holds(mongo, category, "a", funds=7, version=3)
+    assert bad.position in error
+    status, out, _ = run(category, "--view", "accounts", "--skip", bad.position)
+    assert (status, out) == (
+        0,
+        f"view accounts: skipped {bad.position}; restart the projector to resume\n",
+    )
+    with start(category, "--view", "accounts") as process:
+        await_document(mongo, category, "a", funds=7, version=3)
         process.terminate()
 
 
-def test_one_view_that_stops_does_not_hold_up_the_others(
+def test_project_continues_with_the_other_views_when_one_stops(
     redis_client: redis.Redis, category: str, mongo: Any
 ) -> None:
-    EventStore(redis_client, category).append(
-        "a", [Event("create"), Event("bonus", {"amount": 5})], expected=0
-    )
-    with run(category) as process:
-        the_view_holds(mongo, f"{category}_by_type", "bonus", events=1)
-        the_view_holds(
-            mongo, category, "a", version=1
-        )  # the batch at whose end it stops is under way
+    events = [Event("create"), Event("bonus", {"amount": 5})]
+    EventStore(redis_client, category).append("a", events, expected=0)
+    with start(category) as process:
+        await_document(mongo, f"{category}_by_type", "bonus", events=1)
+        # The events before the one that cannot be applied are committed first.
+        await_document(mongo, category, "a", version=1)
         process.terminate()
         assert process.wait(20) == 1
-        assert "stopped in front of" in process.stderr.read()
+        assert process.stderr is not None
+        assert f"view {category!r} stopped" in process.stderr.read()
 
 
-def test_the_status_says_how_far_each_view_is(redis_client: redis.Redis, category: str) -> None:
+def test_status_shows_the_checkpoint_and_the_lag_of_each_view(
+    redis_client: redis.Redis, category: str
+) -> None:
     store = EventStore(redis_client, category)
     AccountService(store).create("a")
-    status, out, _ = answer(category, "--status")
+    status, out, _ = run(category, "--status")
     assert status == 0
-    assert [line.split()[0] for line in out.splitlines()] == [
-        "view",
-        "accounts",
-        "per_day",
-        "by_type",
-    ]
-    assert out.splitlines()[1].split()[1:4] == [category, "0-0", "1"]
-    status, out, _ = answer(category, "--rebuild", "accounts")
-    assert (status, out) == (0, "view accounts: built anew from 1 events\n")
-    _, out, _ = answer(category, "--status", "--view", "accounts")
-    assert out.splitlines()[1].split()[1:] == [category, store.head(), "0", "0.0"]
+    lines = [line.split() for line in out.splitlines()]
+    assert [line[0] for line in lines] == ["view", "accounts", "per_day", "by_type"]
+    assert lines[1][1:4] == [category, "0-0", "1"]
+    assert lines[1][-1] == "s"
+    status, out, _ = run(category, "--rebuild", "accounts", "--view", "accounts")
+    assert (status, out) == (0, "view accounts: rebuilt from 1 event\n")
+    _, out, _ = run(category, "--status", "--view", "accounts")
+    assert out.splitlines()[1].split()[1:] == [category, store.head(), "0", "0", "s"]
 
 
-def test_a_view_that_there_is_not_is_named(category: str) -> None:
-    status, _, said = answer(category, "--view", "acounts")
-    assert status == 1
-    assert "'acounts'" in said
-    assert "accounts, per_day, by_type" in said
-    assert "--view NAME" in answer(category, "--skip", "1-1")[2]
+def test_status_prints_json(redis_client: redis.Redis, category: str) -> None:
+    AccountService(EventStore(redis_client, category)).create("a")
+    status, out, _ = run(category, "--status", "--json", "--view", "by_type")
+    assert status == 0
+    [row] = json.loads(out)
+    assert row.pop("seconds_behind") >= 0
+    assert row == {
+        "view": "by_type",
+        "collection": f"{category}_by_type",
+        "position": "0-0",
+        "events_behind": 1,
+        "exact": True,
+    }

@@ -22,7 +22,7 @@ from pymongo.errors import OperationFailure, PyMongoError
 
 from eventlab import Changes, Event, EventStore, NoReplicaSet, Projector
 from eventlab.accounts import AccountView
-from eventlab.cli.project import views
+from eventlab.accounts.projectors import views
 from eventlab.projections.view import View
 from eventlab.servers import external
 from eventlab.store.keys import order

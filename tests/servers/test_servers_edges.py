@@ -16,6 +16,7 @@ import redis
 
 from eventlab.cli import doctor
 from eventlab.cli import main as cli
+from eventlab.cli.lab import FIRST_PAGE
 from eventlab.servers import (
     DirectoryRefused,
     Lab,
@@ -279,7 +280,7 @@ def test_a_package_that_does_not_import_fails_and_the_rest_is_examined(
 ) -> None:
     (tmp_path / "ill_package.py").write_text(f"raise {error}")
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(doctor, "PACKAGES", ("redis", "ill_package", "pymongo"))
+    monkeypatch.setitem(doctor.PACKAGES, "lab", ("ill_package",))
     checks = doctor.examine()
     [failed] = [check for check in checks if not check.ok]
     assert failed.name == "ill_package"
@@ -298,7 +299,7 @@ def test_a_port_that_is_none_is_refused_at_once(
 
 def test_lab_does_not_take_another_port_than_the_one_asked_for(tmp_path: Path, lab: Lab) -> None:
     (tmp_path / "notebooks").mkdir()
-    (tmp_path / "notebooks" / cli.FIRST_PAGE).touch()
+    (tmp_path / "notebooks" / FIRST_PAGE).touch()
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         command = [sys.executable, "-m", "eventlab", "lab", "--no-browser", "--port", str(port)]

@@ -1,4 +1,4 @@
-"""A fake Gmail that is being served, and an operator whose browser gives or denies consent."""
+"""A Gmail stand-in that is served, and a person with a browser who gives consent, or does not."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from eventlab.mailroom.gmail.credentials import load
 from eventlab.sandbox.gmail.app import FakeGmail, create_fake_gmail
 from eventlab.sandbox.serving import Serving
 
-TIMEOUT = 40.0
+PATIENCE = 40.0
 
 
 @dataclass
 class Served:
-    """A fake Gmail, its URL, and a folder for its files."""
+    """A stand-in, its address, and a folder for its files."""
 
     fake: FakeGmail
     url: str
@@ -42,16 +42,16 @@ class Served:
         return self.folder / "token.json"
 
     def deliver(self, count: int = 1) -> list[str]:
-        """Deliver some plain mails and return their ids."""
+        """Let some plain mails come in."""
         return [self.fake.deliver(plain(f"mail {n}")) for n in range(count)]
 
     def gmail(self, *, modify: bool = False, **options: Any) -> GmailClient:
-        """Return a client of the mailbox that records its waits instead of sleeping."""
+        """Open the mailbox; pauses are noted, not waited for."""
         token = self.fake.write_token(self.token_file, self.url, modify=modify)
         return GmailClient(load(token), endpoint=self.url, sleep=self.pauses.append, **options)
 
     def get(self, path: str, token: str | None = None, **params: Any) -> requests.Response:
-        """Send a GET to the API without the client."""
+        """Ask the API for something, with nothing in between."""
         return self.send("GET", path, token, params=params)
 
     def send(
@@ -60,12 +60,12 @@ class Served:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         with plain_session() as session:
             address = f"{self.url}{path}"
-            return session.request(method, address, headers=headers, timeout=TIMEOUT, **options)
+            return session.request(method, address, headers=headers, timeout=PATIENCE, **options)
 
 
 @contextmanager
 def served(folder: Path, **options: Any) -> Iterator[Served]:
-    """Serve a fake Gmail with an empty mailbox."""
+    """Serve a stand-in whose mailbox is empty."""
     fake = create_fake_gmail(options.pop("mails", ()), **options)
     with Serving(fake.app) as serving:
         yield Served(fake, serving.url, folder)
@@ -83,7 +83,7 @@ def plain_session() -> requests.Session:
 
 @dataclass(frozen=True)
 class Page:
-    """A response as a browser sees it."""
+    """What a browser gets to see."""
 
     status: int
     location: str
@@ -91,34 +91,37 @@ class Page:
 
 
 class Person:
-    """An operator who opens the link in a browser and answers it, in a thread of their own.
+    """Someone who is shown a link, and acts on it in a browser, in a thread of his own.
 
-    Before the answer, the browser requests the paths in ``strays`` at the address it returns to.
+    First he calls on what ``strays`` names, under the address that the browser comes back to.
     """
 
-    def __init__(self, answer: str = "allow", *, strays: Sequence[str] = ()) -> None:
-        self.answer = answer
-        self.strays = strays
+    def __init__(
+        self, answer: str = "allow", *, untick: bool = False, strays: Sequence[str] = ()
+    ) -> None:
+        self.answer, self.untick, self.strays = answer, untick, strays
         self.links: list[str] = []
         self.pages: list[Page] = []
         self._thread: threading.Thread | None = None
 
     def open(self, link: str) -> bool:
-        """Open a link, like webbrowser.open."""
+        """Open a link, as webbrowser.open does."""
         self.links.append(link)
         self._thread = threading.Thread(target=self._act, args=(link,))
         self._thread.start()
         return True
 
     def consent(self, link: str) -> str:
-        """Answer the consent page and return the address that the browser is sent to."""
+        """Answer the consent page, and give the address that the browser is sent to."""
         form = form_of(browse(link).text)
-        data = {"request": form["request"], "answer": self.answer, "scope": form["scope"]}
+        data = {"request": form["request"], "answer": self.answer}
+        if not self.untick:
+            data["scope"] = form["scope"]
         return browse(urljoin(link, form["action"]), data).location
 
     def done(self) -> None:
         if self._thread is not None:
-            self._thread.join(TIMEOUT)
+            self._thread.join(PATIENCE)
             assert not self._thread.is_alive()
 
     def _act(self, link: str) -> None:
@@ -128,18 +131,18 @@ class Person:
 
 
 class Stay(urllib.request.HTTPRedirectHandler):
-    """A handler that follows no redirect."""
+    """Follows no redirect."""
 
     def redirect_request(self, *_args: Any) -> None:
         return None
 
 
 def browse(address: str, form: dict[str, str] | None = None) -> Page:
-    """Open an address like a browser, without a log and without following redirects."""
+    """Open an address as a browser would, which writes no log of its own; redirects are not followed."""
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), Stay)
     data = None if form is None else urlencode(form).encode()
     try:
-        with opener.open(address, data, timeout=TIMEOUT) as answer:
+        with opener.open(address, data, timeout=PATIENCE) as answer:
             return Page(answer.status, "", answer.read().decode())
     except urllib.error.HTTPError as error:
         with error:
@@ -147,7 +150,7 @@ def browse(address: str, form: dict[str, str] | None = None) -> Page:
 
 
 def form_of(page: str) -> dict[str, str]:
-    """Return the action and the fields of a consent page's form."""
+    """Read a consent page's form: where it goes, and its fields."""
     fields = re.findall(r'<input type="(?:hidden|checkbox)" name="(\w+)" value="([^"]*)"', page)
     [action] = re.findall(r'<form method="post" action="([^"]*)">', page)
     return {"action": action} | {name: html.unescape(value) for name, value in fields}

@@ -1,0 +1,6 @@
+"""The names that the bank uses unless it is given others."""
+
+from typing import Final
+
+CATEGORY: Final = "accountStream"
+COLLECTION: Final = "accountCollection"

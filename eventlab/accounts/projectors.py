@@ -1,0 +1,87 @@
+"""The projectors of the bank's views: one for each view, running side by side."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from typing import Final
+
+from eventlab.accounts.views import AccountView, EventsByType, MoneyPerDay
+from eventlab.errors import EventLabError, InvalidName
+from eventlab.projections.projector import Projector
+from eventlab.projections.view import View
+from eventlab.servers import Lab
+from eventlab.store.store import EventStore
+
+VIEWS: Final[Mapping[str, Callable[[str], View]]] = {
+    "accounts": AccountView,
+    "per_day": lambda accounts: MoneyPerDay(f"{accounts}_per_day"),
+    "by_type": lambda accounts: EventsByType(f"{accounts}_by_type"),
+}
+#: How often the waiting thread wakes up, in seconds: a join without a limit would delay signals.
+WAKE_SECONDS: Final = 0.1
+
+log = logging.getLogger(__name__)
+
+
+def checked_view(name: str) -> str:
+    """Return the short name of a view, or raise InvalidName, which lists the names."""
+    if name not in VIEWS:
+        raise InvalidName(f"there is no view {name!r}: the views are {', '.join(VIEWS)}")
+    return name
+
+
+def views(collection: str) -> dict[str, View]:
+    """Return the bank's views by their short names; ``collection`` is that of the accounts.
+
+    >>> [view.name for view in views("accountCollection").values()]
+    ['accountCollection', 'accountCollection_per_day', 'accountCollection_by_type']
+    """
+    return {name: make(collection) for name, make in VIEWS.items()}
+
+
+@contextmanager
+def projectors(
+    lab: Lab, category: str, collection: str, only: Collection[str] = ()
+) -> Iterator[dict[str, Projector]]:
+    """Open a projector for each view, or for those named in ``only``; close them afterwards.
+
+    Raises InvalidName for an unknown view.
+    """
+    for name in only:
+        checked_view(name)
+    store = EventStore(lab.redis, category)
+    with ExitStack() as closing:
+        yield {
+            name: closing.enter_context(Projector(store, lab.mongo, view))
+            for name, view in views(collection).items()
+            if not only or name in only
+        }
+
+
+def run_until(stop: threading.Event, running: Mapping[str, Projector]) -> list[str]:
+    """Keep the views up to date until ``stop`` is set; return the names of those that failed.
+
+    Each projector has a thread of its own. One that fails is logged, and the others continue; when
+    none is left, this returns. A batch that has begun is always finished.
+    """
+    failed = list[str]()
+
+    def run(name: str, projector: Projector) -> None:
+        try:
+            projector.run(stop)
+        except EventLabError as error:
+            log.error("%s", error)  # noqa: TRY400 - the sentence says it all
+        finally:
+            if not stop.is_set():
+                failed.append(name)
+
+    threads = [threading.Thread(target=run, args=each, name=each[0]) for each in running.items()]
+    for thread in threads:
+        thread.start()
+    while any(thread.is_alive() for thread in threads):
+        for thread in threads:
+            thread.join(WAKE_SECONDS)
+    return failed

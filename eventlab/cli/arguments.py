@@ -1,0 +1,84 @@
+"""Arguments that several commands share, and the types that check their values."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+from eventlab.accounts.names import CATEGORY, COLLECTION
+
+if TYPE_CHECKING:
+    Commands = argparse._SubParsersAction[argparse.ArgumentParser]
+
+MAX_PORT: Final = 65_535
+MAX_WORKERS: Final = 256
+MAX_SECONDS: Final = 86_400.0
+
+
+def add_command(
+    commands: Commands, name: str, command: Callable[[argparse.Namespace], int], summary: str
+) -> argparse.ArgumentParser:
+    """Return the parser of a new command; ``summary`` is its line in ``eventlab --help``."""
+    description = f"{summary[0].upper()}{summary[1:]}."
+    parser = commands.add_parser(name, help=summary, description=description)
+    parser.add_argument(
+        "--data",
+        metavar="DIR",
+        help="directory of the private servers' data (default: EVENTLAB_DATA, else one in your"
+        " home directory)",
+    )
+    parser.set_defaults(command=command)
+    return parser
+
+
+def add_category_and_collection(parser: argparse.ArgumentParser) -> None:
+    """Add the options that name the events of the accounts and their view."""
+    parser.add_argument(
+        "--category", default=CATEGORY, help="category of the events (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--collection",
+        default=COLLECTION,
+        help="collection of the view of the accounts; the other views add a suffix to its name"
+        " (default: %(default)s)",
+    )
+
+
+def port(text: str) -> int:
+    """Return a TCP port that can be asked for by number."""
+    return _whole(text, 1, MAX_PORT)
+
+
+def port_or_zero(text: str) -> int:
+    """Return a TCP port, or 0 for any free one."""
+    return _whole(text, 0, MAX_PORT)
+
+
+def workers(text: str) -> int:
+    """Return a number of worker processes."""
+    return _whole(text, 1, MAX_WORKERS)
+
+
+def seconds(text: str) -> float:
+    """Return a positive number of seconds, a day at most."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value <= MAX_SECONDS:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a number of seconds above 0, up to {MAX_SECONDS:g}"
+        )
+    return value
+
+
+def _whole(text: str, least: int, most: int) -> int:
+    try:
+        value = int(text)
+    except ValueError:
+        value = least - 1
+    if not least <= value <= most:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {least} to {most}")
+    return value

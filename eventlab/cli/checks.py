@@ -1,0 +1,133 @@
+"""A check and its result, and the checks of a running Redis and MongoDB."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from pymongo.errors import PyMongoError
+from redis.exceptions import RedisError
+
+from eventlab.cli.text import sentence_of
+from eventlab.errors import EventLabError
+from eventlab.events import Event
+from eventlab.servers import Lab, connect
+from eventlab.store.store import NEW, EventStore
+
+TRIAL: Final = "doctor"
+Infos = list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Check:
+    """The result of one check: ``detail`` is what was found, ``remedy`` how to fix a failure."""
+
+    name: str
+    ok: bool
+    detail: str = ""
+    remedy: str = ""
+
+
+class _Failed(Exception):
+    """A check found something wrong."""
+
+
+def server_checks(directory: Path) -> Iterator[Check]:
+    """Yield the checks of the servers that ``connect`` reaches, starting private ones if needed.
+
+    They append a real event to a category of their own, which is removed afterwards, and write in a
+    real MongoDB transaction, which is aborted.
+    """
+    try:
+        lab = connect(directory)
+    except (EventLabError, RedisError, PyMongoError, OSError) as error:
+        remedy = "fix the failed checks above first, then read this message"
+        yield Check("servers", False, sentence_of(error), remedy)
+        return
+    with lab:
+        for name, remedy, examine in (
+            ("Redis answers", "start Redis", _redis_answers),
+            ("Redis role", "connect to the primary, not to a replica", _role),
+            ("Redis eviction", "CONFIG SET maxmemory-policy noeviction", _eviction),
+            ("Redis append-only file", "CONFIG SET appendonly yes", _append_only_file),
+            ("Redis append", "allow this user to run scripts and to write", _append),
+            ("MongoDB answers", "start MongoDB", _mongodb_answers),
+            (
+                "MongoDB transaction",
+                "use a replica set, and a user with the role readWrite",
+                _transaction,
+            ),
+        ):
+            yield _check(name, remedy, examine, lab)
+
+
+def _check(name: str, remedy: str, examine: Callable[[Lab], str], lab: Lab) -> Check:
+    try:
+        return Check(name, True, examine(lab))
+    except _Failed as found:
+        return Check(name, False, str(found), remedy)
+    except (EventLabError, RedisError, PyMongoError, OSError) as error:
+        return Check(name, False, sentence_of(error), remedy)
+
+
+def _redis_answers(lab: Lab) -> str:
+    return f"version {_infos(lab, 'server')[0]['redis_version']}"
+
+
+def _role(lab: Lab) -> str:
+    roles = {str(info["role"]) for info in _infos(lab, "replication")}
+    if roles != {"master"}:
+        raise _Failed("this Redis is a replica, which cannot be written to")
+    return "primary"
+
+
+def _eviction(lab: Lab) -> str:
+    policies = {str(info["maxmemory_policy"]) for info in _infos(lab, "memory")}
+    if policies != {"noeviction"}:
+        found = ", ".join(sorted(policies))
+        raise _Failed(f"the maxmemory-policy is {found}: Redis deletes events when memory runs out")
+    return "maxmemory-policy noeviction"
+
+
+def _append_only_file(lab: Lab) -> str:
+    infos = _infos(lab, "persistence")
+    if not all(info["aof_enabled"] for info in infos):
+        raise _Failed("it is off: events appended since the last snapshot are lost in a crash")
+    if any(info["aof_last_write_status"] != "ok" for info in infos):
+        raise _Failed("the last write to it failed: check the disk of Redis")
+    return "on"
+
+
+def _append(lab: Lab) -> str:
+    store = EventStore(lab.redis, f"{TRIAL}-{secrets.token_hex(8)}")
+    try:
+        store.append(TRIAL, [Event("checked")], expected=NEW)
+        count = len(store.read(TRIAL))
+    finally:
+        keys = store.keys
+        lab.redis.delete(keys.stream, keys.ids, keys.log(TRIAL))
+    if count != 1:
+        raise _Failed(f"1 event was appended, {count} were read")
+    return "appended, read, removed"
+
+
+def _mongodb_answers(lab: Lab) -> str:
+    return f"version {lab.mongo.client.server_info()['version']}"
+
+
+def _transaction(lab: Lab) -> str:
+    with lab.mongo.client.start_session() as session, session.start_transaction():
+        lab.mongo.get_collection(TRIAL).insert_one({}, session=session)
+        session.abort_transaction()  # nothing of it remains
+    return "begun, written, aborted"
+
+
+def _infos(lab: Lab, section: str) -> Infos:
+    """Return a section of INFO of the Redis or, in a cluster, of each primary."""
+    redis: Any = lab.redis
+    if not hasattr(redis, "get_primaries"):
+        return [redis.info(section)]
+    return [redis.get_redis_connection(node).info(section) for node in redis.get_primaries()]

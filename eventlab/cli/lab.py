@@ -1,0 +1,98 @@
+"""``eventlab lab``: JupyterLab on the notebooks, and the servers for as long as it runs."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Final
+
+from eventlab.cli import arguments as options
+from eventlab.cli.process import CommandFailed, require
+from eventlab.servers import connect, directories
+
+if TYPE_CHECKING:
+    from eventlab.cli.arguments import Commands
+
+NOTEBOOKS: Final = "notebooks"
+FIRST_PAGE: Final = "00_start_here.ipynb"
+#: JupyterLab, except that Ctrl-C while it is still being imported prints no traceback.
+JUPYTER: Final = """
+import sys
+try:
+    from jupyterlab.labapp import main
+    sys.exit(main())
+except KeyboardInterrupt:
+    sys.exit(130)
+"""
+
+
+def add_to(commands: Commands) -> None:
+    """Add the command to the command line."""
+    parser = options.add_command(
+        commands, "lab", _lab, "open JupyterLab on the notebooks; the servers run until it ends"
+    )
+    parser.add_argument(
+        "--no-browser",
+        action="store_true",
+        help="print the address (default: also open it in a browser)",
+    )
+    parser.add_argument(
+        "--port",
+        type=options.port,
+        help="port of 127.0.0.1 to listen on (default: 8888, or the next free one)",
+    )
+
+
+def _lab(arguments: argparse.Namespace) -> int:
+    notebooks = _find_notebooks()
+    require(("jupyterlab",), "lab")
+    # The kernels start elsewhere: they must find the same directory.
+    os.environ[directories.DATA_VARIABLE] = str(directories.data_directory())
+    with connect():
+        return _run_to_its_end(_jupyter(notebooks, arguments))
+
+
+def _find_notebooks() -> Path:
+    here = Path.cwd()
+    checkout = Path(__file__).resolve().parents[2]
+    for folder in (here / NOTEBOOKS, here, checkout / NOTEBOOKS):
+        if (folder / FIRST_PAGE).is_file():
+            return folder
+    raise CommandFailed(
+        f"{NOTEBOOKS}/{FIRST_PAGE} is not here: change to the directory of the clone first"
+    )
+
+
+def _jupyter(notebooks: Path, arguments: argparse.Namespace) -> list[str]:
+    command = [sys.executable, "-c", JUPYTER, f"--ServerApp.root_dir={notebooks}"]
+    # By number: a minimal machine cannot resolve "localhost".
+    command += ["--ServerApp.ip=127.0.0.1", f"--LabApp.default_url=/lab/tree/{FIRST_PAGE}"]
+    if arguments.no_browser:
+        command.append("--no-browser")
+    if arguments.port is not None:  # this port or an error, never another one
+        command += [f"--ServerApp.port={arguments.port}", "--ServerApp.port_retries=0"]
+    if os.geteuid() == 0:
+        command.append("--allow-root")  # in a container there may be no other user
+    return command
+
+
+def _run_to_its_end(command: list[str]) -> int:
+    with subprocess.Popen(command) as jupyter:
+
+        def pass_on(number: int, _frame: FrameType | None) -> None:
+            jupyter.send_signal(number)
+
+        before = {signal.SIGTERM: signal.signal(signal.SIGTERM, pass_on)}
+        # A terminal sends Ctrl-C to both; Jupyter asks for confirmation, and its answer counts.
+        before[signal.SIGINT] = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        try:
+            status = jupyter.wait()
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+    return status if status >= 0 else 128 - status

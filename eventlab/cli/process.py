@@ -1,0 +1,73 @@
+"""What all commands share: stop signals, logging, work that must finish, and packages they need."""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import signal
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from typing import Final, TypeVar
+
+from eventlab.errors import EventLabError
+
+#: How often a waiting main thread wakes up to run signal handlers, in seconds.
+WAKE_SECONDS: Final = 0.1
+
+Result = TypeVar("Result")
+
+
+class CommandFailed(EventLabError):
+    """A command cannot do what it was asked to do."""
+
+
+class UsageError(CommandFailed):
+    """Options that are valid one by one and contradict each other; the exit status is 2."""
+
+
+def stop_on_signals() -> threading.Event:
+    """Return an event that is set by SIGTERM or SIGINT from now on."""
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda _number, _frame: stop.set())
+    return stop
+
+
+def finish(work: Callable[[], Result]) -> Result:
+    """Return the result of work that a stop signal must not cut short.
+
+    It runs in a thread, so that the main thread can handle signals while it runs.
+    """
+    with ThreadPoolExecutor(1) as threads:
+        done = threads.submit(work)
+        while not done.done():
+            wait([done], timeout=WAKE_SECONDS)  # a wait without a limit would delay the handlers
+        return done.result()
+
+
+def log_to_stderr(*, verbose: bool) -> None:
+    """Log each change of state to standard error; with ``verbose``, each batch as well."""
+    logging.basicConfig(format="%(asctime)s %(levelname)-7s %(message)s", stream=sys.stderr)
+    logging.getLogger("eventlab").setLevel(logging.DEBUG if verbose else logging.INFO)
+
+
+def require(modules: Sequence[str], *extras: str) -> None:
+    """Raise CommandFailed, naming the extras to install, if one of the modules is missing."""
+    missing = [name for name in modules if importlib.util.find_spec(name) is None]
+    if missing:
+        verb = "is" if len(missing) == 1 else "are"
+        raise CommandFailed(f"{', '.join(missing)} {verb} not installed: {install(*extras)}")
+
+
+def install(*extras: str) -> str:
+    """Return the command that installs extras of this package.
+
+    >>> install("lab")
+    "python -m pip install 'eventlab[lab]' (in a clone: python -m pip install -e '.[lab]')"
+    """
+    names = f"[{','.join(extras)}]" if extras else ""
+    return (
+        f"python -m pip install 'eventlab{names}' (in a clone: python -m pip install -e '.{names}')"
+    )

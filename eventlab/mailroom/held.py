@@ -1,0 +1,58 @@
+"""What the mailroom holds for an operator: mails that are held, in doubt, refused or being sent."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from eventlab.mailroom.durability import Disk
+from eventlab.mailroom.work_item import Status, WorkItem
+from eventlab.mailroom.worklist import Worklist
+from eventlab.store.store import EventStore
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeldMail:
+    """One mail that an operator may have to decide about.
+
+    ``deadline_seconds`` is the time left until the attempt of a mail that is being sent may be
+    given up; it is negative afterwards, and None for every other status.
+    """
+
+    id: str
+    status: Status
+    domain: str
+    reason: str
+    deadline_seconds: int | None = None
+
+    def __str__(self) -> str:
+        """Return one line of a table."""
+        status = self.status.replace("_", " ")
+        return f"{self.id:<18} {status:<10} {self.domain or '-':<24} {self.reason}"
+
+
+def held_mails(store: EventStore) -> list[HeldMail]:
+    """Return the mails that an operator may have to decide about, oldest first.
+
+    >>> [(mail.id, mail.status) for mail in held_mails(EventStore(lab.redis, "mailStream"))]
+    [('18c2a0b1c2d3e4f5', 'in_doubt')]
+    """
+    worklist = Worklist(store)
+    now = Disk(store).now()
+    worklist.refresh()
+    return [_held(item, now) for item in worklist.of("in_doubt", "held", "refused", "submitting")]
+
+
+def _held(item: WorkItem, now: int) -> HeldMail:
+    if item.status != "submitting":
+        return HeldMail(id=item.id, status=item.status, domain=item.domain, reason=item.reason)
+    left = (item.deadline - now) // 1000
+    if left > 0:
+        reason = f"router {item.router} is sending it; its deadline is in {left} s"
+    else:
+        reason = (
+            f"router {item.router} did not report an outcome before its deadline:"
+            " the next round marks it in doubt"
+        )
+    return HeldMail(
+        id=item.id, status=item.status, domain=item.domain, reason=reason, deadline_seconds=left
+    )

@@ -1,0 +1,18 @@
+"""The names of the mailroom's category and collection: the sandbox's mails are kept apart."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from eventlab.mailroom.settings import REAL_NAMES, SANDBOX_NAMES
+from eventlab.mailroom.urls import is_loopback
+from eventlab.mailroom.variables import GMAIL_ENDPOINT
+
+
+def default_names(env: Mapping[str, str], *, sandbox: bool = False) -> tuple[str, str]:
+    """Return the default category and collection for these environment variables.
+
+    >>> default_names({"EVENTLAB_GMAIL_ENDPOINT": "http://127.0.0.1:8025"})
+    ('sandboxMailStream', 'sandboxMailCollection')
+    """
+    return SANDBOX_NAMES if sandbox or is_loopback(env.get(GMAIL_ENDPOINT, "")) else REAL_NAMES

@@ -1,0 +1,131 @@
+"""``eventlab lab``: JupyterLab runs with the servers, and its end is the command's."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from eventlab.cli import lab as command
+from eventlab.cli import main
+from eventlab.servers import Lab, directories, state
+from eventlab.servers.directories import DATA_VARIABLE
+from tests.support.servers import PATIENCE, eventually, is_gone, running
+
+
+def answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=5) as response:
+            return response.status == 200
+    except (urllib.error.URLError, ConnectionError, TimeoutError):
+        return False
+
+
+def test_lab_runs_jupyter_with_the_servers_until_it_ends(tmp_path: Path, data: Path) -> None:
+    (tmp_path / "notebooks").mkdir()
+    (tmp_path / "notebooks" / command.FIRST_PAGE).touch()
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    words = ["lab", "--no-browser", f"--port={port}", "--data=data"]
+    with subprocess.Popen(
+        [sys.executable, "-m", "eventlab", *words], cwd=tmp_path, stderr=subprocess.DEVNULL
+    ) as process:
+        try:
+            assert eventually(lambda: answers(f"http://127.0.0.1:{port}/api"))
+            found = running(data)
+            [jupyter] = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+            variables = Path(f"/proc/{jupyter}/environ").read_text().split("\0")
+            assert f"{DATA_VARIABLE}={data}" in variables  # for the kernels, wherever they start
+            process.terminate()
+            assert process.wait(PATIENCE) == 0
+        finally:
+            process.kill()
+    assert eventually(lambda: is_gone(found))
+
+
+IN_PLACE_OF_JUPYTER = """
+import signal, sys, time
+signal.signal(signal.SIGINT, lambda *_: sys.exit(7))
+print("up", flush=True)
+time.sleep(60)
+"""
+CTRL_C = f"""
+import sys
+from pathlib import Path
+from eventlab.cli import lab, main
+lab._find_notebooks = Path
+lab._jupyter = lambda *_: [sys.executable, "-c", {IN_PLACE_OF_JUPYTER!r}]
+sys.exit(main.main(["lab"]))
+"""
+
+
+def test_lab_leaves_ctrl_c_to_jupyter(lab: Lab) -> None:
+    words = [sys.executable, "-c", CTRL_C]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, start_new_session=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"up\n"
+        os.killpg(process.pid, signal.SIGINT)
+        assert process.wait(PATIENCE) == 7
+
+
+INTERRUPTED_WHILE_IMPORTED = """
+import os, signal, sys
+sys.modules["jupyterlab"] = None
+signal.signal(signal.SIGINT, signal.default_int_handler)
+class Finder:
+    def find_spec(self, name, *_):
+        if name == "jupyterlab.labapp":
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Finder())
+del sys.modules["jupyterlab"]
+"""
+
+
+def test_ctrl_c_while_jupyter_is_imported_prints_no_traceback() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED_WHILE_IMPORTED + command.JUPYTER],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (130, "")
+
+
+def test_lab_without_notebooks_names_the_missing_page(
+    tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    installed = tmp_path / "site-packages" / "eventlab" / "cli" / "lab.py"
+    monkeypatch.setattr(command, "__file__", str(installed))
+    assert main.main(["lab", "--data", str(data)]) == 1
+    assert capsys.readouterr().err == (
+        "eventlab: notebooks/00_start_here.ipynb is not here:"
+        " change to the directory of the clone first\n"
+    )
+    assert not data.exists()
+
+
+def test_lab_without_jupyterlab_names_the_extra(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(command, "_find_notebooks", Path)
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    assert main.main(["lab"]) == 1
+    assert capsys.readouterr().err.startswith(
+        "eventlab: jupyterlab is not installed: python -m pip install 'eventlab[lab]'"
+    )
+
+
+def test_lab_returns_jupyter_s_exit_status(monkeypatch: pytest.MonkeyPatch, lab: Lab) -> None:
+    monkeypatch.setattr(command, "_find_notebooks", Path)
+    for code, status in (("raise SystemExit(3)", 3), ("import os; os.kill(os.getpid(), 9)", 137)):
+        monkeypatch.setattr(command, "_jupyter", lambda *_, code=code: [sys.executable, "-c", code])
+        assert main.main(["lab"]) == status
+    assert state.is_supervised(directories.data_directory())
