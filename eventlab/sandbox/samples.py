@@ -77,7 +77,7 @@ def _id(number: int) -> str:
     return f"{FIRST_ID + number * BETWEEN_IDS:016x}"
 
 
-# ------------------------------------------------------------------------ too large for a file: made when asked for
+# ------------------------------------------------------- too large for a file: made when asked for
 
 
 def _mail(sender: str, subject: str, rest: str) -> bytes:

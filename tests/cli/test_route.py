@@ -220,7 +220,7 @@ def test_mail_before_its_deadline_is_listed_and_cannot_be_decided(
     assert re.search(
         r"^18f0000000000001 .* router north is sending it; its deadline is in \d+ s$", out
     )
-    for command in ("--resend", "--confirm"):
+    for option in ("--resend", "--confirm"):
         status, _, error = route(option, item.id)
         assert status == 1
         assert "router north may still be sending it: wait for its deadline" in error
@@ -232,7 +232,7 @@ def test_revoked_token_ends_in_one_sentence(both: Fakes, route: Any) -> None:
     both.gmail.expire_tokens()
     status, out, error = route("--once")
     assert (status, out) == (1, "")
-    assert error.startswith("eventlab: Gmail's token has died")
+    assert error.startswith("eventlab: Gmail's token has expired or been revoked")
     assert error.count("\n") == 1
 
 

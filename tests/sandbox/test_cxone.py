@@ -62,7 +62,7 @@ def reason(answer: requests.Response) -> str:
     return answer.headers["icStatusDescription"]
 
 
-# ------------------------------------------------------------------------------------------------------- tokens
+# ------------------------------------------------------------------------------------------ tokens
 
 
 def test_the_legacy_token_names_its_server_and_is_good_for_work_items_only(
@@ -171,7 +171,7 @@ def test_a_token_ends_by_itself(fake: FakeCXone, url: str) -> None:
     assert eventually(lambda: fake.issuer.scopes(token) is None)
 
 
-# --------------------------------------------------------------------------------------------------- work items
+# -------------------------------------------------------------------------------------- work items
 
 
 def test_a_work_item_is_taken_with_a_contact_id_of_18_digits(
@@ -283,7 +283,7 @@ def test_a_fault_may_come_before_or_after_it_is_taken(
     assert fake.faults.seen("work-items") == 3
 
 
-# ------------------------------------------------------------------------------------------------------ routing
+# ----------------------------------------------------------------------------------------- routing
 
 
 def item(number: int = 1, point: str = "mail") -> ReceivedWorkItem:
@@ -398,7 +398,7 @@ def test_an_action_out_of_turn_is_refused() -> None:
             again(session, "1")
 
 
-# ------------------------------------------------------------------------------------------------ agent sessions
+# ---------------------------------------------------------------------------------- agent sessions
 
 
 def test_a_mail_comes_to_an_agent_who_accepts_sees_it_and_ends_it(
@@ -519,7 +519,7 @@ def test_a_contact_can_be_looked_up_but_not_by_its_work_item(
     assert requests.get(f"{contacts}/{id}", headers=JSON, timeout=20).status_code == 401
 
 
-# --------------------------------------------------------------------------------------------------- screen pop
+# -------------------------------------------------------------------------------------- screen pop
 
 
 def test_everything_on_the_page_is_escaped(fake: FakeCXone) -> None:

@@ -51,7 +51,7 @@ def reason(answer: requests.Response) -> tuple[int, str]:
     return answer.status_code, error["errors"][0]["reason"]
 
 
-# -------------------------------------------------------------------------------------------------------- tokens
+# ------------------------------------------------------------------------------------------ tokens
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ def test_faults_have_googles_form(google: Served, token: str, status: int) -> No
     assert google.get(f"{ME}/profile", token).json()["emailAddress"] == "agent@example.com"
 
 
-# --------------------------------------------------------------------------------------------------------- lists
+# ------------------------------------------------------------------------------------------- lists
 
 
 def test_an_empty_mailbox_has_no_messages_at_all_in_its_answer(google: Served, token: str) -> None:
@@ -164,7 +164,7 @@ def test_what_makes_no_sense_is_refused(google: Served, token: str, path: str) -
     )
 
 
-# --------------------------------------------------------------------------------------------------------- mails
+# ------------------------------------------------------------------------------------------- mails
 
 MAIL = b"\r\n".join(
     [
@@ -296,7 +296,7 @@ def test_ids_are_the_same_each_time_and_safe_from_several_threads() -> None:
         fake.deliver(b"", id=ids[0])
 
 
-# ------------------------------------------------------------------------------------------------ history, labels
+# --------------------------------------------------------------------------------- history, labels
 
 
 def test_the_history_tells_what_happened_after_an_id(google: Served, token: str) -> None:
@@ -384,7 +384,7 @@ def test_changes_that_make_no_sense_are_refused(
     )
 
 
-# ------------------------------------------------------------------------------------------------------- batches
+# ----------------------------------------------------------------------------------------- batches
 
 
 def batch(
@@ -454,7 +454,7 @@ def test_a_batch_has_100_parts_at_most_and_is_one(google: Served, token: str) ->
         read_parts("multipart/mixed; boundary=b", b"--b\nContent-Type: text/plain\n\nhello\n--b--")
 
 
-# --------------------------------------------------------------------------------------------------------- OAuth
+# ------------------------------------------------------------------------------------------- OAuth
 
 
 def asked(google: Served, **changes: str) -> dict[str, str]:

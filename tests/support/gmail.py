@@ -1,4 +1,4 @@
-"""A Gmail stand-in that is served, and a person with a browser who gives consent, or does not."""
+"""A fake Gmail that is being served, and an operator whose browser gives or denies consent."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from eventlab.mailroom.gmail.credentials import load
 from eventlab.sandbox.gmail.app import FakeGmail, create_fake_gmail
 from eventlab.sandbox.serving import Serving
 
-PATIENCE = 40.0
+TIMEOUT = 40.0
 
 
 @dataclass
 class Served:
-    """A stand-in, its address, and a folder for its files."""
+    """A fake Gmail, its URL, and a folder for its files."""
 
     fake: FakeGmail
     url: str
@@ -42,16 +42,16 @@ class Served:
         return self.folder / "token.json"
 
     def deliver(self, count: int = 1) -> list[str]:
-        """Let some plain mails come in."""
+        """Deliver some plain mails and return their ids."""
         return [self.fake.deliver(plain(f"mail {n}")) for n in range(count)]
 
     def gmail(self, *, modify: bool = False, **options: Any) -> GmailClient:
-        """Open the mailbox; pauses are noted, not waited for."""
+        """Return a client of the mailbox that records its waits instead of sleeping."""
         token = self.fake.write_token(self.token_file, self.url, modify=modify)
         return GmailClient(load(token), endpoint=self.url, sleep=self.pauses.append, **options)
 
     def get(self, path: str, token: str | None = None, **params: Any) -> requests.Response:
-        """Ask the API for something, with nothing in between."""
+        """Send a GET to the API without the client."""
         return self.send("GET", path, token, params=params)
 
     def send(
@@ -60,12 +60,12 @@ class Served:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         with plain_session() as session:
             address = f"{self.url}{path}"
-            return session.request(method, address, headers=headers, timeout=PATIENCE, **options)
+            return session.request(method, address, headers=headers, timeout=TIMEOUT, **options)
 
 
 @contextmanager
 def served(folder: Path, **options: Any) -> Iterator[Served]:
-    """Serve a stand-in whose mailbox is empty."""
+    """Serve a fake Gmail with an empty mailbox."""
     fake = create_fake_gmail(options.pop("mails", ()), **options)
     with Serving(fake.app) as serving:
         yield Served(fake, serving.url, folder)
@@ -83,7 +83,7 @@ def plain_session() -> requests.Session:
 
 @dataclass(frozen=True)
 class Page:
-    """What a browser gets to see."""
+    """A response as a browser sees it."""
 
     status: int
     location: str
@@ -91,37 +91,34 @@ class Page:
 
 
 class Person:
-    """Someone who is shown a link, and acts on it in a browser, in a thread of his own.
+    """An operator who opens the link in a browser and answers it, in a thread of their own.
 
-    First he calls on what ``strays`` names, under the address that the browser comes back to.
+    Before the answer, the browser requests the paths in ``strays`` at the address it returns to.
     """
 
-    def __init__(
-        self, answer: str = "allow", *, untick: bool = False, strays: Sequence[str] = ()
-    ) -> None:
-        self.answer, self.untick, self.strays = answer, untick, strays
+    def __init__(self, answer: str = "allow", *, strays: Sequence[str] = ()) -> None:
+        self.answer = answer
+        self.strays = strays
         self.links: list[str] = []
         self.pages: list[Page] = []
         self._thread: threading.Thread | None = None
 
     def open(self, link: str) -> bool:
-        """Open a link, as webbrowser.open does."""
+        """Open a link, like webbrowser.open."""
         self.links.append(link)
         self._thread = threading.Thread(target=self._act, args=(link,))
         self._thread.start()
         return True
 
     def consent(self, link: str) -> str:
-        """Answer the consent page, and give the address that the browser is sent to."""
+        """Answer the consent page and return the address that the browser is sent to."""
         form = form_of(browse(link).text)
-        data = {"request": form["request"], "answer": self.answer}
-        if not self.untick:
-            data["scope"] = form["scope"]
+        data = {"request": form["request"], "answer": self.answer, "scope": form["scope"]}
         return browse(urljoin(link, form["action"]), data).location
 
     def done(self) -> None:
         if self._thread is not None:
-            self._thread.join(PATIENCE)
+            self._thread.join(TIMEOUT)
             assert not self._thread.is_alive()
 
     def _act(self, link: str) -> None:
@@ -131,18 +128,18 @@ class Person:
 
 
 class Stay(urllib.request.HTTPRedirectHandler):
-    """Follows no redirect."""
+    """A handler that follows no redirect."""
 
     def redirect_request(self, *_args: Any) -> None:
         return None
 
 
 def browse(address: str, form: dict[str, str] | None = None) -> Page:
-    """Open an address as a browser would, which writes no log of its own; redirects are not followed."""
+    """Open an address like a browser, without a log and without following redirects."""
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), Stay)
     data = None if form is None else urlencode(form).encode()
     try:
-        with opener.open(address, data, timeout=PATIENCE) as answer:
+        with opener.open(address, data, timeout=TIMEOUT) as answer:
             return Page(answer.status, "", answer.read().decode())
     except urllib.error.HTTPError as error:
         with error:
@@ -150,7 +147,7 @@ def browse(address: str, form: dict[str, str] | None = None) -> Page:
 
 
 def form_of(page: str) -> dict[str, str]:
-    """Read a consent page's form: where it goes, and its fields."""
+    """Return the action and the fields of a consent page's form."""
     fields = re.findall(r'<input type="(?:hidden|checkbox)" name="(\w+)" value="([^"]*)"', page)
     [action] = re.findall(r'<form method="post" action="([^"]*)">', page)
     return {"action": action} | {name: html.unescape(value) for name, value in fields}

@@ -1,1 +1,1 @@
-"""Gmail: its API, the credentials for it, and its errors."""
+"""Gmail: its API client, the credentials for it, and its errors."""

@@ -1,4 +1,4 @@
-"""The mailbox: which mails there are, what they hold, and a label on those that are done."""
+"""The Gmail client: list the inbox, fetch mails, and label the ones that are done."""
 
 from __future__ import annotations
 
@@ -17,28 +17,28 @@ from eventlab.mailroom.mail.message import Message
 from eventlab.mailroom.variables import GMAIL_ENDPOINT, VARIABLES
 
 INBOX: Final = "INBOX"
-PAGE: Final = 500
-BATCH: Final = 20
-MODIFIED_AT_ONCE: Final = 1000
-HUGE: Final = 5 * 1024 * 1024
-COMMON: Final = "id,threadId,labelIds,historyId,internalDate,sizeEstimate,snippet"
-RAW: Final = f"{COMMON},raw"
+MAX_PAGE_SIZE: Final = 500
+BATCH_SIZE: Final = 20
+MAX_MODIFIED_IDS: Final = 1000
+MAX_DOWNLOAD_BYTES: Final = 5 * 1024 * 1024
+COMMON_FIELDS: Final = "id,threadId,labelIds,historyId,internalDate,sizeEstimate,snippet"
+RAW_FIELDS: Final = f"{COMMON_FIELDS},raw"
 
 
-def _skeleton(depth: int) -> str:
-    inner = f",parts({_skeleton(depth - 1)})" if depth else ""
+def _part_fields(depth: int) -> str:
+    inner = f",parts({_part_fields(depth - 1)})" if depth else ""
     return f"partId,mimeType,filename,headers,body/size{inner}"
 
 
-#: A mail's headers and the names, types and sizes of its parts, without a byte of what they hold.
-BONES: Final = f"{COMMON},payload({_skeleton(4)})"
+#: A mail's headers and the names, types and sizes of its parts, without a byte of their contents.
+OUTLINE_FIELDS: Final = f"{COMMON_FIELDS},payload({_part_fields(4)})"
 
 
 @dataclass(frozen=True)
 class Page:
-    """Some mails of the inbox by their ids; ``cursor`` may be stored once all of them, and of the pages before, are.
+    """The ids of some mails of the inbox.
 
-    Example: ``for page in gmail.pages(since=None): ...``
+    ``cursor`` is None except on the last page. Store it once the mails of all pages are stored.
     """
 
     ids: tuple[str, ...]
@@ -46,14 +46,18 @@ class Page:
 
 
 class GmailClient:
-    """A Gmail mailbox, for one thread at a time.
+    """A client of one Gmail mailbox, for one thread at a time.
 
-    ``timeout`` is in seconds, for each request; ``page_size`` is 500 at most; ``sleep`` is what waits between tries. A
-    ``with`` block hangs up at its end. Every call raises ``TokenDead`` when only a new consent helps, and
-    ``GmailFailed`` for what Gmail refuses, or does not do after a minute of tries; ``BadSetting`` comes at once, for an
-    endpoint that is not https.
+    ``timeout`` is in seconds, per request; ``page_size`` is 500 at most; ``sleep`` is called with
+    the seconds to wait between attempts. Use it in a ``with`` block, which closes the connection.
 
-    Example: ``with GmailClient(load("token.json")) as gmail: ids = next(gmail.pages(since=None)).ids``
+    Every method raises ``TokenDead`` when only a new consent helps, and ``GmailFailed`` when Gmail
+    rejects a request or still fails after about a minute of attempts. The constructor raises
+    ``BadSetting`` for an endpoint that is neither https nor this machine.
+
+    >>> with GmailClient(load("token.json")) as gmail:
+    ...     next(gmail.pages(since=None)).ids
+    ('18c2a0b1c2d3e4f5',)
     """
 
     def __init__(
@@ -62,7 +66,7 @@ class GmailClient:
         *,
         endpoint: str = VARIABLES[GMAIL_ENDPOINT].default,
         timeout: float = 30.0,
-        page_size: int = PAGE,
+        page_size: int = MAX_PAGE_SIZE,
         sleep: Callable[[float], object] = time.sleep,
     ) -> None:
         self._transport = GmailTransport(credentials, endpoint, timeout=timeout, sleep=sleep)
@@ -70,55 +74,50 @@ class GmailClient:
         self._messages = self._transport.users.messages()
 
     def pages(self, since: str | None) -> Iterator[Page]:
-        """Give the mails that came into the inbox after a cursor; all of them if there is none, or it is too old.
+        """Yield the mails that came into the inbox after a cursor, or all without a usable one.
 
-        Only the last page has a cursor. Ids may come again, in one run or in the next; none is left out.
-
-        Example: ``for page in gmail.pages(since=cursor): record(page.ids)``
+        Gmail forgets old cursors; the whole inbox is then listed again. Only the last page has a
+        cursor. An id may come more than once, in one run or in the next, but none is left out.
         """
-        if since is not None and (yield from self._news(since)):
+        if since is not None and (yield from self._new_since(since)):
             return
         yield from self._inbox()
 
     def get(self, ids: Iterable[str]) -> Iterator[tuple[str, Message | None]]:
-        """Fetch mails, and give each with its id, in their order; None is for one that is gone by now.
+        """Fetch mails and yield each with its id, in the order of ``ids``; None if it is gone.
 
-        One that cannot be fetched stops no other: ``GmailFailed`` comes at the end, or at once if none of 20 could.
-        Mails over 5 MB come without text and attachments (their ``problem`` says so).
-
-        Example: ``mails = dict(gmail.get(page.ids))``
+        A mail that cannot be fetched does not stop the others: ``GmailFailed`` is raised at the
+        end, or immediately if a whole batch of 20 failed. A mail over 5 MB comes without text and
+        attachments, and its ``problem`` says so.
         """
         ids = tuple(dict.fromkeys(ids))
-        huge = self._huge() if ids else set()
+        oversized = self._oversized() if ids else set()
         failed: dict[str, GmailApiError] = {}
-        for chunk in _chunks(ids, BATCH):
-            got, refused = self._fetch(chunk, huge)
+        for chunk in _chunks(ids, BATCH_SIZE):
+            got, rejected = self._fetch(chunk, oversized)
             if not got:
-                raise next(iter(refused.values())).error()
+                raise next(iter(rejected.values())).to_exception()
             yield from ((id, got[id]) for id in chunk if id in got)
-            failed |= refused
+            failed |= rejected
         if failed:
             first = next(iter(failed.values()))
             raise GmailFailed(
-                f"{len(failed)} of {len(ids)} mails could not be fetched: {first.sentence}",
+                f"{len(failed)} of {len(ids)} mails could not be fetched: {first.message}",
                 first.status or None,
             )
 
     def label(self, ids: Iterable[str], name: str) -> None:
-        """Put a label on mails, making it if there is none of that name; needs consent with ``modify=True``.
-
-        Example: ``gmail.label(["18c2a0b1c2d3e4f5"], "routed")``
-        """
+        """Put a label on mails, and create it if necessary; needs consent with ``modify=True``."""
         ids = tuple(dict.fromkeys(ids))
         if not ids:
             return
         label = self._label_id(name)
-        for chunk in _chunks(ids, MODIFIED_AT_ONCE):
+        for chunk in _chunks(ids, MAX_MODIFIED_IDS):
             change = {"ids": list(chunk), "addLabelIds": [label]}
-            _granted(self._transport.ask(self._messages.batchModify(userId="me", body=change)))
+            _body(self._transport.send(self._messages.batchModify(userId="me", body=change)))
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the connection."""
         self._transport.close()
 
     def __enter__(self) -> Self:
@@ -132,37 +131,37 @@ class GmailClient:
     ) -> None:
         self.close()
 
-    # ------------------------------------------------------------------------------------------------------- pages
+    # --------------------------------------------------------------------------------------- pages
 
     def _inbox(self) -> Iterator[Page]:
-        # Taken before the list: what comes in while it is read is after this point, and is news next time.
-        baseline = str(
-            _granted(self._transport.ask(self._transport.users.getProfile(userId="me")))[
-                "historyId"
-            ]
-        )
-        for answer in self._list():
-            ids = tuple(message["id"] for message in answer.get("messages", ()))
-            yield Page(ids, None if "nextPageToken" in answer else baseline)
+        # Read before the list: a mail that arrives while the list is read comes after this point,
+        # and so belongs to the next run.
+        profile = _body(self._transport.send(self._transport.users.getProfile(userId="me")))
+        baseline = str(profile["historyId"])
+        for body in self._list():
+            ids = tuple(message["id"] for message in body.get("messages", ()))
+            yield Page(ids, None if "nextPageToken" in body else baseline)
 
     def _list(self, query: str | None = None) -> Iterator[dict[str, Any]]:
-        token: str | None = None
+        page_token: str | None = None
         while True:
-            asked: dict[str, Any] = {
-                "labelIds": [INBOX],
-                "maxResults": self._page_size,
-                "fields": "messages/id,nextPageToken",
-            }
-            request = self._messages.list(userId="me", pageToken=token, q=query, **asked)
-            answer = _granted(self._transport.ask(request))
-            yield answer
-            token = answer.get("nextPageToken")
-            if token is None:
+            request = self._messages.list(
+                userId="me",
+                labelIds=[INBOX],
+                q=query,
+                maxResults=self._page_size,
+                pageToken=page_token,
+                fields="messages/id,nextPageToken",
+            )
+            body = _body(self._transport.send(request))
+            yield body
+            page_token = body.get("nextPageToken")
+            if page_token is None:
                 return
 
-    def _news(self, since: str) -> Generator[Page, None, bool]:
-        """Give the pages of the history, and whether it reaches back far enough."""
-        token: str | None = None
+    def _new_since(self, since: str) -> Generator[Page, None, bool]:
+        """Yield the pages of the history; return whether Gmail still had the history since then."""
+        page_token: str | None = None
         while True:
             request = self._transport.users.history().list(
                 userId="me",
@@ -170,112 +169,112 @@ class GmailClient:
                 historyTypes=["messageAdded", "labelAdded"],
                 labelId=INBOX,
                 maxResults=self._page_size,
-                pageToken=token,
+                pageToken=page_token,
             )
-            answer = self._transport.ask(request)
-            if isinstance(answer, GmailApiError) and answer.gone:
+            response = self._transport.send(request)
+            if isinstance(response, GmailApiError) and response.gone:
                 return False
-            answer = _granted(answer)
-            token = answer.get("nextPageToken")
-            yield Page(_came_in(answer), None if token else str(answer["historyId"]))
-            if not token:
+            body = _body(response)
+            page_token = body.get("nextPageToken")
+            yield Page(_arrived(body), None if page_token else str(body["historyId"]))
+            if not page_token:
                 return True
 
-    # --------------------------------------------------------------------------------------------------------- get
+    # ----------------------------------------------------------------------------------------- get
 
-    def _huge(self) -> set[str]:
-        """Find the mails of the inbox that are too large to be downloaded with all that is attached to them."""
-        # A search costs 5 units of quota for all of them; to ask each mail its size first would cost 20 for each, as
-        # much as to fetch it. Should the search not know a mail yet, it is downloaded: 50 MB is Gmail's limit.
+    def _oversized(self) -> set[str]:
+        """Return the ids of the inbox's mails that are too large to be downloaded whole."""
+        # One search costs 5 units of quota for all mails; asking each mail for its size would cost
+        # 20 per mail, as much as fetching it. A mail that the search does not know yet is
+        # downloaded: Gmail's limit is 50 MB.
         return {
             message["id"]
-            for answer in self._list(f"larger:{HUGE}")
-            for message in answer.get("messages", ())
+            for body in self._list(f"larger:{MAX_DOWNLOAD_BYTES}")
+            for message in body.get("messages", ())
         }
 
     def _fetch(
-        self, ids: tuple[str, ...], huge: set[str]
+        self, ids: tuple[str, ...], oversized: set[str]
     ) -> tuple[dict[str, Message | None], dict[str, GmailApiError]]:
-        """Fetch some as one batch, and what failed of them again; give what came, and what did not."""
+        """Fetch mails as one batch, retry those that failed; return what came and what did not."""
         got: dict[str, Message | None] = {}
-        refused: dict[str, GmailApiError] = {}
-        pending, tries = ids, 0
+        rejected: dict[str, GmailApiError] = {}
+        pending = ids
+        attempts = 0
         while pending:
-            answers = self._transport.batch({id: self._request(id, huge) for id in pending})
-            again: dict[str, GmailApiError] = {}
+            responses = self._transport.batch({id: self._get(id, oversized) for id in pending})
+            retry: dict[str, GmailApiError] = {}
             for id in pending:
-                answer = _of(id, answers.get(id))
-                if not isinstance(answer, GmailApiError):
-                    got[id] = Message.from_gmail(answer)
-                elif answer.gone:
+                response = _about(id, responses.get(id))
+                if not isinstance(response, GmailApiError):
+                    got[id] = Message.from_gmail(response)
+                elif response.gone:
                     got[id] = None
-                elif answer.dead:
-                    raise answer.error()
+                elif response.needs_consent:
+                    raise response.to_exception()
                 else:
-                    (again if answer.transient else refused)[id] = answer
-            tries = (
-                tries + 1 if len(again) == len(pending) else 1
-            )  # what came through shows that waiting helps
-            pending = tuple(again)
-            if tries == MAX_ATTEMPTS:
-                return got, refused | again
+                    (retry if response.transient else rejected)[id] = response
+            # A mail that came through shows that waiting helps: the count starts again.
+            attempts = attempts + 1 if len(retry) == len(pending) else 1
+            pending = tuple(retry)
+            if attempts == MAX_ATTEMPTS:
+                return got, rejected | retry
             if pending:
-                self._transport.wait(
-                    tries, max((refusal.wait or 0.0 for refusal in again.values()), default=None)
-                )
-        return got, refused
+                asked_for = max(error.retry_after or 0.0 for error in retry.values())
+                self._transport.wait(attempts, asked_for)
+        return got, rejected
 
-    def _request(self, id: str, huge: set[str]) -> Any:
-        if id in huge:
-            return self._messages.get(userId="me", id=id, format="full", fields=BONES)
-        return self._messages.get(userId="me", id=id, format="raw", fields=RAW)
+    def _get(self, id: str, oversized: set[str]) -> Any:
+        if id in oversized:
+            return self._messages.get(userId="me", id=id, format="full", fields=OUTLINE_FIELDS)
+        return self._messages.get(userId="me", id=id, format="raw", fields=RAW_FIELDS)
 
-    # ------------------------------------------------------------------------------------------------------- label
+    # --------------------------------------------------------------------------------------- label
 
     def _label_id(self, name: str) -> str:
-        found = self._labels().get(name.casefold())
+        found = self._label_ids().get(name.casefold())
         if found is None:
-            body = {
+            label = {
                 "name": name,
                 "labelListVisibility": "labelShow",
                 "messageListVisibility": "show",
             }
-            answer = self._transport.ask(
-                self._transport.users.labels().create(userId="me", body=body)
-            )
-            if isinstance(answer, GmailApiError) and answer.status == 409:  # another one was faster
-                found = self._labels().get(name.casefold())
+            request = self._transport.users.labels().create(userId="me", body=label)
+            response = self._transport.send(request)
+            if isinstance(response, GmailApiError) and response.status == 409:
+                found = self._label_ids().get(name.casefold())  # another client was faster
             if found is None:
-                found = str(_granted(answer)["id"])
+                found = str(_body(response)["id"])
         return found
 
-    def _labels(self) -> dict[str, str]:
-        """Give the labels' ids by their names, which Gmail takes for the same in capitals and in small letters."""
-        answer = _granted(self._transport.ask(self._transport.users.labels().list(userId="me")))
-        return {label["name"].casefold(): label["id"] for label in answer.get("labels", ())}
+    def _label_ids(self) -> dict[str, str]:
+        """Return the labels' ids by their names, casefolded: Gmail ignores the case of a name."""
+        request = self._transport.users.labels().list(userId="me")
+        labels = _body(self._transport.send(request)).get("labels", ())
+        return {label["name"].casefold(): label["id"] for label in labels}
 
 
-def _granted(answer: GmailResponse) -> dict[str, Any]:
-    if isinstance(answer, GmailApiError):
-        raise answer.error()
-    return answer
+def _body(response: GmailResponse) -> dict[str, Any]:
+    if isinstance(response, GmailApiError):
+        raise response.to_exception()
+    return response
 
 
-def _of(id: str, answer: GmailResponse | None) -> GmailResponse:
-    """Give the answer if it is about this mail; if it is not, it is no answer."""
-    if isinstance(answer, GmailApiError):
-        return answer
-    if answer is None or answer.get("id") != id:
+def _about(id: str, response: GmailResponse | None) -> GmailResponse:
+    """Return the response if it is about this mail; otherwise an error, to be retried."""
+    if isinstance(response, GmailApiError):
+        return response
+    if response is None or response.get("id") != id:
         return GmailApiError(
             0,
-            "Gmail answered with another mail than was asked for: try again later",
+            "Gmail answered with another mail than the one requested: try again later",
             transient=True,
         )
-    return answer
+    return response
 
 
-def _came_in(history: dict[str, Any]) -> tuple[str, ...]:
-    """Collect the mails that a page of the history brought into the inbox: new ones, and those moved into it."""
+def _arrived(history: dict[str, Any]) -> tuple[str, ...]:
+    """Return the mails that a page of the history brought into the inbox, new or moved."""
     ids: dict[str, None] = {}
     for record in history.get("history", ()):
         for added in record.get("messagesAdded", ()):

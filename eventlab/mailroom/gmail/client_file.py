@@ -1,4 +1,4 @@
-"""The client file: what Google gave the application, so that a person can give it consent."""
+"""The client file: Google's JSON that identifies this application in a request for consent."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from eventlab.mailroom.errors import BadSetting
 from eventlab.mailroom.urls import checked_url
 from eventlab.mailroom.variables import GMAIL_CLIENT
 
-HOW: Final = (
+REMEDY: Final = (
     "download the JSON of an OAuth client of type 'Desktop app' from the Google Cloud console"
 )
 
 
 @dataclass(frozen=True)
 class OAuthClient:
-    """An OAuth client of type "Desktop app"; its secret is not shown."""
+    """An OAuth client of type "Desktop app". ``repr`` hides its secret."""
 
     id: str
     secret: str = field(repr=False)
@@ -27,28 +27,27 @@ class OAuthClient:
 
     @classmethod
     def load(cls, path: str | Path) -> OAuthClient:
-        """Read a client file as Google's console gives it.
+        """Read a client file as downloaded from Google's console.
 
-        Raises ``BadSetting`` with a sentence for each way that such a file is of no use.
-
-        Example: ``OAuthClient.load("client_secret.json").auth_uri``
+        Raises ``BadSetting`` if the file is missing, is not JSON, belongs to another type of
+        client, lacks a field, or names a URL that is not https.
         """
-        kinds = read_json(path, setting=GMAIL_CLIENT, how=HOW)
-        if "installed" not in kinds:
-            web = (
+        types = read_json(path, setting=GMAIL_CLIENT, remedy=REMEDY)
+        if "installed" not in types:
+            problem = (
                 "is for a web application, whose redirects are fixed"
-                if "web" in kinds
-                else "is no OAuth client"
+                if "web" in types
+                else "is not an OAuth client"
             )
-            raise BadSetting(GMAIL_CLIENT, f"{path} {web}: {HOW}")
-        found = kinds["installed"]
+            raise BadSetting(GMAIL_CLIENT, f"{path} {problem}: {REMEDY}")
+        found = types["installed"]
         names = ("client_id", "client_secret", "auth_uri", "token_uri")
         values = (
             [found.get(name) for name in names] if isinstance(found, dict) else [None] * len(names)
         )
         for name, value in zip(names, values, strict=True):
             if not isinstance(value, str) or not value:
-                raise BadSetting(GMAIL_CLIENT, f"{path} has no {name}: {HOW}")
+                raise BadSetting(GMAIL_CLIENT, f"{path} has no {name}: {REMEDY}")
         id, secret, auth_uri, token_uri = map(str, values)
         return cls(
             id,
@@ -58,21 +57,20 @@ class OAuthClient:
         )
 
 
-def read_json(path: str | Path, *, setting: str, how: str) -> dict[str, Any]:
-    """Read a file that holds one JSON object; ``how`` says what to do when it does not.
+def read_json(path: str | Path, *, setting: str, remedy: str) -> dict[str, Any]:
+    """Return the JSON object in a file; ``remedy`` is what the error tells the operator to do.
 
-    Raises ``BadSetting``, in the name of the setting that holds the path.
-
-    Example: ``read_json("token.json", setting="EVENTLAB_GMAIL_TOKEN", how="give consent again")``
+    Raises ``BadSetting``, naming the setting that holds the path, if the file cannot be read or
+    holds no JSON object.
     """
     try:
         value = json.loads(Path(path).read_bytes())
     except FileNotFoundError:
-        raise BadSetting(setting, f"there is no file {path}: {how}") from None
+        raise BadSetting(setting, f"there is no file {path}: {remedy}") from None
     except OSError as error:
-        raise BadSetting(setting, f"{path} cannot be read ({error.strerror}): {how}") from None
+        raise BadSetting(setting, f"{path} cannot be read ({error.strerror}): {remedy}") from None
     except ValueError:  # from None: the parser's error quotes the file, which holds secrets
-        raise BadSetting(setting, f"{path} is not JSON: {how}") from None
+        raise BadSetting(setting, f"{path} is not JSON: {remedy}") from None
     if not isinstance(value, dict):
-        raise BadSetting(setting, f"{path} is JSON, but no object: {how}")
+        raise BadSetting(setting, f"{path} is JSON, but not an object: {remedy}")
     return value

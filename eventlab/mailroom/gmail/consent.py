@@ -1,4 +1,4 @@
-"""Consent: a person says yes in a browser, and the answer comes back over loopback or by hand."""
+"""Consent: an operator allows access in a browser; the code comes back over loopback or by hand."""
 
 from __future__ import annotations
 
@@ -29,32 +29,32 @@ from eventlab.mailroom.errors import GmailFailed
 from eventlab.mailroom.gmail.client_file import OAuthClient
 from eventlab.mailroom.urls import is_loopback
 
-Asking = bool | Literal["paste-back"]
+BrowserMode = bool | Literal["paste-back"]
 Show = Callable[[str], object]
 Say = Callable[[str], object]
 Ask = Callable[[str], str]
 
-#: Nothing listens there, on any machine: the browser stops, and its address bar holds the answer.
+#: Nothing listens there, on any machine: the browser stops, and its address bar holds the code.
 NOWHERE: Final = "http://localhost:1/"
-EXCHANGE_SECONDS: Final = 30.0
-SLOW_VISITOR_SECONDS: Final = 2.0
-#: They write the code, the client's secret and the token into the log at DEBUG.
-TALKATIVE: Final = ("requests_oauthlib.oauth2_session", "google_auth_oauthlib.flow")
-DONE: Final = "Consent was given. You may close this window."
-DENIED: Final = "Consent was denied. You may close this window."
-NOT_THIS: Final = "This is not the answer that is waited for."
+EXCHANGE_TIMEOUT_SECONDS: Final = 30.0
+SILENT_CONNECTION_SECONDS: Final = 2.0
+#: These loggers write the code, the client's secret and the token at DEBUG.
+LEAKING_LOGGERS: Final = ("requests_oauthlib.oauth2_session", "google_auth_oauthlib.flow")
+GIVEN_TEXT: Final = "Consent was given. You may close this window."
+DENIED_TEXT: Final = "Consent was denied. You may close this window."
+UNEXPECTED_TEXT: Final = "This is not the expected request."
 
 show: Show = webbrowser.open
 
 
 @dataclass(frozen=True)
 class Consent:
-    """What consent gave; ``ends`` is the access token's end, in seconds since 1970."""
+    """The tokens that a consent led to; ``expires_at`` is in seconds since 1970."""
 
     token: str = field(repr=False)
     refresh_token: str = field(repr=False)
     scopes: tuple[str, ...]
-    ends: float
+    expires_at: float
 
 
 def ask_for_consent(
@@ -62,19 +62,17 @@ def ask_for_consent(
     scope: str,
     *,
     timeout_seconds: float,
-    browser: Asking,
+    browser: BrowserMode,
     port: int = 0,
     open_url: Show = show,
     say: Say = print,
     ask: Ask = input,
 ) -> Consent:
-    """Ask a person for consent; the options are those of ``authorize``.
+    """Ask an operator for consent and return the tokens; the options are those of ``authorize``.
 
-    Raises ``GmailFailed`` with a sentence for each way in which it does not come to a token.
-
-    Example: ``ask_for_consent(OAuthClient.load("client_secret.json"), READONLY, timeout_seconds=180, browser=True)``
+    Raises ``GmailFailed`` if consent is denied, does not come in time, or cannot be exchanged.
     """
-    with _oauthlib_as_needed(client), _nothing_logged():
+    with _oauthlib_environment(client), _leaking_loggers_off():
         if browser == "paste-back":
             return _paste_back(client, scope, say, ask)
         return _over_loopback(
@@ -86,19 +84,21 @@ def _paste_back(client: OAuthClient, scope: str, say: Say, ask: Ask) -> Consent:
     flow, url = _begin(client, scope, NOWHERE)
     say(f"Open this link in your browser and give consent:\n{url}")
     say(
-        f"The page it ends at cannot be shown; that is right. Its address begins with {NOWHERE} and holds the answer."
+        "At the end the browser shows an error, which is expected: "
+        f"the address of that page begins with {NOWHERE} and holds the code."
     )
     try:
-        came_back = ask("Paste the whole address here: ")
+        address = ask("Paste the whole address here: ").strip()
     except EOFError:
         raise GmailFailed(
-            "there is nobody here to ask: give consent on a terminal, and bring the token file"
+            "There is no terminal to ask on: give consent on a machine that has one, "
+            "and copy the token file"
         ) from None
-    if not _is_answer(_asked(came_back.strip())):
+    if not _is_reply(_query(address)):
         raise GmailFailed(
-            f"that holds no answer: paste the whole address, which begins with {NOWHERE}"
+            f"The pasted text holds no code: paste the whole address, which begins with {NOWHERE}"
         )
-    return _exchange(flow, came_back.strip())
+    return _exchange(flow, address)
 
 
 def _over_loopback(
@@ -110,12 +110,12 @@ def _over_loopback(
     say: Say,
 ) -> Consent:
     try:
-        server = _Catcher(("127.0.0.1", port), _Visitor)
+        server = _RedirectServer(("127.0.0.1", port), _RedirectHandler)
     except OSError as error:
         if error.errno != errno.EADDRINUSE:
             raise
         raise GmailFailed(
-            f"port {port} is busy: name another one, or none, for the browser to come back to"
+            f"Port {port} is in use: name another port for the browser to return to, or none"
         ) from None
     with server:
         flow, url = _begin(client, scope, f"http://127.0.0.1:{server.server_address[1]}/")
@@ -134,59 +134,62 @@ def _open(open_url: Show, url: str) -> None:
         opened = False
     if opened is False:
         raise GmailFailed(
-            "there is no browser here that can be opened: ask with browser=False and open the link on this machine "
-            'yourself, or with browser="paste-back" and open it on another one'
+            "No browser can be opened here: use browser=False and open the link on this machine "
+            'yourself, or browser="paste-back" and open it on another machine'
         )
 
 
-class _Catcher(socketserver.TCPServer):
-    """Waits for the one visit that brings the answer; favicons and port scans are turned away and end nothing."""
+class _RedirectServer(socketserver.TCPServer):
+    """Waits for the one request that brings the code; favicons and port scans get a 404."""
 
     state = ""
-    answer: str | None = None
+    address: str | None = None
 
     def wait(self, seconds: float) -> str:
         end = time.monotonic() + seconds
-        while self.answer is None:
+        while self.address is None:
             self.timeout = end - time.monotonic()
             if self.timeout <= 0:
                 raise GmailFailed(
-                    f"no consent came within {seconds:g} seconds: ask again, and answer in the browser"
+                    f"No consent came within {seconds:g} seconds: "
+                    "ask again, and answer in the browser"
                 )
             self.handle_request()
-        return self.answer
+        return self.address
 
 
-class _Visitor(BaseHTTPRequestHandler):
-    timeout = SLOW_VISITOR_SECONDS  # browsers open connections ahead, and say nothing on them
-    server: _Catcher
+class _RedirectHandler(BaseHTTPRequestHandler):
+    timeout = SILENT_CONNECTION_SECONDS  # browsers open connections ahead and send nothing on them
+    server: _RedirectServer
 
     def do_GET(self) -> None:
-        asked = _asked(self.path)
-        ours = _is_answer(asked) and asked["state"] == [self.server.state]
-        if ours:
-            self.server.answer = f"http://127.0.0.1{self.path}"
-        text = (DONE if "code" in asked else DENIED) if ours else NOT_THIS
-        self.send_response(200 if ours else 404)
+        query = _query(self.path)
+        expected = _is_reply(query) and query["state"] == [self.server.state]
+        if expected:
+            self.server.address = f"http://127.0.0.1{self.path}"
+            text = GIVEN_TEXT if "code" in query else DENIED_TEXT
+        else:
+            text = UNEXPECTED_TEXT
+        self.send_response(200 if expected else 404)
         self.send_header("Content-Type", "text/plain; charset=utf-8")
         self.send_header("Content-Length", str(len(text)))
         self.end_headers()
         self.wfile.write(text.encode())
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Nothing: the line holds the code."""
+        """Log nothing: the line holds the code."""
 
 
-def _asked(address: str) -> dict[str, list[str]]:
-    """Give what an address asks for; nothing, if it is none."""
+def _query(address: str) -> dict[str, list[str]]:
+    """Return the query of an address, or nothing if it is not an address."""
     try:
         return parse_qs(urlsplit(address).query)
     except ValueError:
         return {}
 
 
-def _is_answer(asked: dict[str, list[str]]) -> bool:
-    return "state" in asked and ("code" in asked or "error" in asked)
+def _is_reply(query: dict[str, list[str]]) -> bool:
+    return "state" in query and ("code" in query or "error" in query)
 
 
 def _begin(client: OAuthClient, scope: str, redirect_uri: str) -> tuple[Any, str]:
@@ -199,67 +202,82 @@ def _begin(client: OAuthClient, scope: str, redirect_uri: str) -> tuple[Any, str
     flow = InstalledAppFlow.from_client_config(
         {"installed": config}, [scope], redirect_uri=redirect_uri
     )
-    # without prompt=consent a second consent brings no refresh token
+    # without prompt=consent, a second consent returns no refresh token
     url, _state = flow.authorization_url(access_type="offline", prompt="consent")
     return flow, url
 
 
-def _exchange(flow: Any, came_back: str) -> Consent:
-    """Turn the address that the browser came back to into tokens."""
+def _exchange(flow: Any, address: str) -> Consent:
+    """Exchange the code in the address that the browser returned to for tokens."""
     session = flow.oauth2session
     if is_loopback(flow.client_config["token_uri"]):
         session.trust_env = False
-    # oauthlib wants https in the address, where no request is made any more
-    address = came_back.replace("http:", "https:", 1)
+    # oauthlib insists on https in this address, although no request goes there any more
+    as_https = address.replace("http:", "https:", 1)
     try:
         with session:
-            token = flow.fetch_token(authorization_response=address, timeout=EXCHANGE_SECONDS)
-        return _answer(token)
+            token = flow.fetch_token(
+                authorization_response=as_https, timeout=EXCHANGE_TIMEOUT_SECONDS
+            )
+        return _consent(token)
     except (OAuth2Error, requests.RequestException, ValueError) as error:
-        raise GmailFailed(_sentence(error)) from None  # from None: the cause may quote the code
+        raise GmailFailed(
+            _exchange_message(error)
+        ) from None  # from None: the cause may quote the code
 
 
-def _answer(token: Any) -> Consent:
+def _consent(token: Any) -> Consent:
     if not token.get("refresh_token"):
         raise GmailFailed(
-            "Google gave no refresh token: remove this app's access in the account's settings, then ask again"
+            "Google returned no refresh token: remove this app's access in the account's settings, "
+            "then ask again"
         )
     scopes = token.get("scope") or []
-    given = tuple(scopes.split() if isinstance(scopes, str) else scopes)
+    granted = tuple(scopes.split() if isinstance(scopes, str) else scopes)
     return Consent(
         token["access_token"],
         token["refresh_token"],
-        given,
+        granted,
         float(token.get("expires_at") or time.time()),
     )
 
 
-def _sentence(error: Exception) -> str:
-    again = "ask for consent again"
+def _exchange_message(error: Exception) -> str:
     if isinstance(error, AccessDeniedError):
-        return f"consent was denied: without it no mail can be read; {again} if that was a mistake"
+        return (
+            "Consent was denied, and no mail can be read without it: "
+            "ask for consent again if that was a mistake"
+        )
     if isinstance(error, MismatchingStateError):
-        return f"the answer belongs to another request (an older link, perhaps): {again}, and use the newest link"
+        return (
+            "The reply belongs to another request, perhaps to an older link: "
+            "ask for consent again, and use the newest link"
+        )
     if isinstance(error, InvalidGrantError):
-        return f"the answer was used before, or came too late: {again}"
+        return "The code was used before or has expired: ask for consent again"
     if isinstance(error, InvalidClientError):
-        return f"Google does not know the client of the client file, or not its secret: download it again, then {again}"
+        return (
+            "Google does not accept the client file's client id or secret: "
+            "download the file again, then ask for consent again"
+        )
     if isinstance(error, requests.RequestException):
-        return f"Google could not be asked for the token ({type(error).__name__}): {again} later"
-    return (
-        f"Google gave no token ({getattr(error, 'error', None) or type(error).__name__}): {again}"
-    )
+        return (
+            f"Google could not be asked for a token ({type(error).__name__}): "
+            "ask for consent again later"
+        )
+    code = getattr(error, "error", None) or type(error).__name__
+    return f"Google returned no token ({code}): ask for consent again"
 
 
 @contextlib.contextmanager
-def _oauthlib_as_needed(client: OAuthClient) -> Iterator[None]:
-    """Switch oauthlib's two checks by its environment variables, for as long as the block lasts."""
-    # A narrower consent would raise a bare Warning; who calls us looks at the scopes instead.
-    switches = {"OAUTHLIB_RELAX_TOKEN_SCOPE": "1"}
+def _oauthlib_environment(client: OAuthClient) -> Iterator[None]:
+    """Set the environment variables for two of oauthlib's checks while the block runs."""
+    # A narrower consent would raise a bare Warning; our caller checks the scopes instead.
+    variables = {"OAUTHLIB_RELAX_TOKEN_SCOPE": "1"}
     if is_loopback(client.auth_uri) and is_loopback(client.token_uri):
-        switches["OAUTHLIB_INSECURE_TRANSPORT"] = "1"
-    before = {name: os.environ.get(name) for name in switches}
-    os.environ.update(switches)
+        variables["OAUTHLIB_INSECURE_TRANSPORT"] = "1"
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
     try:
         yield
     finally:
@@ -271,16 +289,16 @@ def _oauthlib_as_needed(client: OAuthClient) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _nothing_logged() -> Iterator[None]:
-    loggers = [logging.getLogger(name) for name in TALKATIVE]
+def _leaking_loggers_off() -> Iterator[None]:
+    loggers = [logging.getLogger(name) for name in LEAKING_LOGGERS]
     for logger in loggers:
-        logger.addFilter(_nothing)
+        logger.addFilter(_drop)
     try:
         yield
     finally:
         for logger in loggers:
-            logger.removeFilter(_nothing)
+            logger.removeFilter(_drop)
 
 
-def _nothing(_record: logging.LogRecord) -> bool:
+def _drop(_record: logging.LogRecord) -> bool:
     return False

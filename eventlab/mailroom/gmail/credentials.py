@@ -1,4 +1,4 @@
-"""The token file: what a person's consent left behind, renewed as it is used, and what to do when it is dead."""
+"""The token file: it holds what consent returned, and each renewed token replaces the last."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import logging
 import os
 import stat
 import tempfile
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -19,41 +20,70 @@ from google.oauth2.credentials import Credentials
 
 from eventlab.mailroom.errors import BadSetting, GmailFailed, TokenDead
 from eventlab.mailroom.gmail.client_file import OAuthClient, read_json
-from eventlab.mailroom.gmail.consent import Ask, Asking, Say, Show, ask_for_consent, show
+from eventlab.mailroom.gmail.consent import Ask, BrowserMode, Say, Show, ask_for_consent, show
 from eventlab.mailroom.urls import checked_url, is_loopback
 from eventlab.mailroom.variables import GMAIL_TOKEN
 
 READONLY: Final = "https://www.googleapis.com/auth/gmail.readonly"
 MODIFY: Final = "https://www.googleapis.com/auth/gmail.modify"
-ENOUGH: Final = {
+#: For each scope, the scopes that include it.
+SUFFICIENT_SCOPES: Final = {
     READONLY: {READONLY, MODIFY, "https://mail.google.com/"},
     MODIFY: {MODIFY, "https://mail.google.com/"},
 }
-REFRESH_SECONDS: Final = 30.0
-AGAIN: Final = "remove the token file and give consent again"
+REFRESH_TIMEOUT_SECONDS: Final = 30.0
+CONSENT_AGAIN: Final = "remove the token file and give consent again"
 
-#: What Google's token endpoint says, and what it means. Of ``invalid_grant`` it never says which way the token died.
-DEATHS: Final = {
-    "invalid_grant": "Gmail's token has died: it was revoked, or the account's password was changed, or it was not "
-    "used for six months, or its app is still in 'Testing', where a token lives for seven days (publish the app to end "
-    f"that): {AGAIN}",
-    "invalid_rapt": f"Gmail's token has died: the organisation wants its users to sign in again: {AGAIN}",
-    "invalid_client": "Google does not know the client that Gmail's token was made for, or its secret was changed: "
-    f"download the client file again, {AGAIN}",
-    "deleted_client": "the client that Gmail's token was made for was deleted in the Google Cloud console: "
-    f"make a new one, {AGAIN}",
-    "disabled_client": "the client that Gmail's token was made for is disabled in the Google Cloud console: "
-    f"enable it there, or make a new one; then {AGAIN}",
-    "unauthorized_client": f"Gmail's token belongs to another client: {AGAIN}",
-    "invalid_scope": f"Gmail's token does not cover what is asked of it: {AGAIN}, and leave every box ticked",
-    "access_denied": f"the account's administrator no longer allows this app: have it allowed, then {AGAIN}",
-    "admin_policy_enforced": f"the account's administrator does not allow this app: have it allowed, then {AGAIN}",
-    "org_internal": f"this app is for the members of its own organisation: {AGAIN}, with an account of theirs",
+#: The error codes of Google's token endpoint that end a token's life, and what each means. Google
+#: uses ``invalid_grant`` for several causes and never says which one it was.
+FINAL_REFRESH_ERRORS: Final = {
+    "invalid_grant": (
+        "Gmail's token has expired or been revoked: consent was withdrawn, or the account's "
+        "password was changed, or the token was not used for six months, or its app is still in "
+        "'Testing', where a token lives for seven days (publish the app to avoid that): "
+        f"{CONSENT_AGAIN}"
+    ),
+    "invalid_rapt": (
+        "Gmail's token has expired: the organization requires its users to sign in again: "
+        f"{CONSENT_AGAIN}"
+    ),
+    "invalid_client": (
+        "Google does not know the client of Gmail's token, or the client's secret was changed: "
+        f"download the client file again, {CONSENT_AGAIN}"
+    ),
+    "deleted_client": (
+        "The client of Gmail's token was deleted in the Google Cloud console: "
+        f"create a new one, {CONSENT_AGAIN}"
+    ),
+    "disabled_client": (
+        "The client of Gmail's token is disabled in the Google Cloud console: "
+        f"enable it there or create a new one, then {CONSENT_AGAIN}"
+    ),
+    "unauthorized_client": f"Gmail's token belongs to another client: {CONSENT_AGAIN}",
+    "invalid_scope": (
+        "Gmail's token does not cover the scope that is needed: "
+        f"{CONSENT_AGAIN}, and leave every box checked"
+    ),
+    "access_denied": (
+        "The account's administrator no longer allows this app: "
+        f"have it allowed, then {CONSENT_AGAIN}"
+    ),
+    "admin_policy_enforced": (
+        "The account's administrator does not allow this app: "
+        f"have it allowed, then {CONSENT_AGAIN}"
+    ),
+    "org_internal": (
+        "This app is only for members of its own organization: "
+        f"{CONSENT_AGAIN} with an account of that organization"
+    ),
 }
-NO_REFRESH: Final = f"Gmail's token has ended, and there is nothing with it to renew it: {AGAIN}"
+NO_REFRESH_TOKEN: Final = (
+    "Gmail's token has expired, and the token file holds no refresh token to renew it: "
+    f"{CONSENT_AGAIN}"
+)
 
-#: No answer, or one that google-auth stumbles over: it takes for granted that JSON is an object, with all its fields.
-UNANSWERED: Final = (
+#: No response, or one that google-auth fails on: it assumes a JSON object with all its fields.
+UNREADABLE: Final = (
     *(GoogleAuthError, OSError, httplib2.HttpLib2Error, http.client.HTTPException),
     *(AttributeError, KeyError, TypeError, ValueError),
 )
@@ -62,56 +92,79 @@ log = logging.getLogger(__name__)
 
 
 class StoredCredentials(Credentials):
-    """Google's credentials, kept in a file: whoever renews them, the file has the new token before it is used.
+    """Google's credentials, kept in a file: a renewed token is saved there before it is used.
 
-    ``refresh`` raises ``TokenDead``, or ``GmailFailed`` if Google cannot be asked. It goes its own way to the token
-    endpoint, whatever request is given: the batch client would take one without a timeout, through a proxy.
-
-    Example: ``credentials = load("token.json")``
+    ``path`` is the token file; without it nothing is saved.
     """
 
-    def __init__(self, token: str | None, *, path: Path | None = None, **options: Any) -> None:
-        Credentials.__init__(self, token, **options)
+    def __init__(
+        self,
+        token: str | None,
+        *,
+        refresh_token: str | None,
+        token_uri: str,
+        client_id: str | None,
+        client_secret: str | None,
+        scopes: Sequence[str] | None,
+        expiry: datetime | None,
+        path: Path | None = None,
+    ) -> None:
+        Credentials.__init__(
+            self,
+            token,
+            refresh_token=refresh_token,
+            token_uri=token_uri,
+            client_id=client_id,
+            client_secret=client_secret,
+            scopes=scopes,
+            expiry=expiry,
+        )
         self.path = path
 
     def refresh(self, _request: object) -> None:
-        """Get a new access token, and save it.
+        """Get a new access token and save it.
 
-        Example: ``credentials.refresh(None)``
+        The request is ignored, and a connection with a timeout is used instead: the batch client
+        would pass a request without a timeout, through a proxy. Raises ``TokenDead``, or
+        ``GmailFailed`` if Google cannot be reached.
         """
         before = self.token, self.refresh_token
-        line = httplib2.Http(timeout=REFRESH_SECONDS, **direct(self.token_uri or ""))
-        line.follow_redirects = False
+        connection = httplib2.Http(
+            timeout=REFRESH_TIMEOUT_SECONDS, **proxy_option(self.token_uri or "")
+        )
+        connection.follow_redirects = False
         try:
-            Credentials.refresh(self, google_auth_httplib2.Request(line))
-        except UNANSWERED as error:
-            # from None: the cause may quote the answer of whoever answered instead of Google
+            Credentials.refresh(self, google_auth_httplib2.Request(connection))
+        except UNREADABLE as error:
+            # from None: the cause may quote the response of a server that answered for Google
             raise refresh_failed(error) from None
         finally:
-            line.close()
+            connection.close()
         if self.path is not None and before != (self.token, self.refresh_token):
             try:
                 save(self, self.path)
             except OSError as error:
                 log.warning(
-                    "Gmail's renewed token is used, but could not be saved: %s", error.strerror
+                    "Gmail's token was renewed and is used, but could not be saved: %s",
+                    error.strerror,
                 )
 
 
-def direct(url: str) -> dict[str, Any]:
-    """Give httplib2's option for a host: no proxy stands between a machine and itself, others keep the environment's.
+def proxy_option(url: str) -> dict[str, Any]:
+    """Return httplib2's option for a host: no proxy for this machine, the environment's for others.
 
-    Example: ``httplib2.Http(**direct("http://127.0.0.1:8025"))``
+    >>> proxy_option("http://127.0.0.1:8025")
+    {'proxy_info': None}
     """
     # httplib2 without PySocks fails on http_proxy even where no_proxy excludes the host
     return {"proxy_info": None} if is_loopback(url) else {}
 
 
 def refresh_failed(error: Exception) -> GmailFailed:
-    """Say what it means that a token could not be renewed, and what to do: ``TokenDead``, or ``GmailFailed``.
+    """Return the exception for a token that could not be renewed: ``TokenDead`` or ``GmailFailed``.
 
     >>> refresh_failed(RefreshError("invalid_grant: Bad Request", {"error": "invalid_grant"}))
-    TokenDead("Gmail's token has died: ...")
+    TokenDead("Gmail's token has expired or been revoked: ...")
     """
     if isinstance(error, GmailFailed):
         return error
@@ -119,30 +172,26 @@ def refresh_failed(error: Exception) -> GmailFailed:
         return GmailFailed(
             f"Google could not be asked for a new token ({type(error).__name__}): try again later"
         )
-    answer = next((one for one in error.args if isinstance(one, dict)), {})
-    code, kind = answer.get("error"), answer.get("error_subtype")
-    for word in (kind, code):
-        if isinstance(word, str) and word in DEATHS:
-            return TokenDead(DEATHS[word])
+    response = next((arg for arg in error.args if isinstance(arg, dict)), {})
+    for code in (response.get("error_subtype"), response.get("error")):
+        if isinstance(code, str) and code in FINAL_REFRESH_ERRORS:
+            return TokenDead(FINAL_REFRESH_ERRORS[code])
     if "Reauthentication" in str(error):
-        return TokenDead(DEATHS["invalid_rapt"])
+        return TokenDead(FINAL_REFRESH_ERRORS["invalid_rapt"])
     if "necessary fields" in str(error):
-        return TokenDead(NO_REFRESH)
+        return TokenDead(NO_REFRESH_TOKEN)
     if error.retryable:
-        return GmailFailed("Google gives no new token at the moment: try again later")
-    return GmailFailed(
-        "Google gave no new token, for a reason that is not known here: try again later"
-    )
+        return GmailFailed("Google is temporarily unable to renew the token: try again later")
+    return GmailFailed("Google did not renew the token, for an unknown reason: try again later")
 
 
 def load(path: str | Path) -> StoredCredentials:
-    """Read a token file; the token is renewed in it whenever it has to be.
+    """Read a token file. The credentials renew the token in the file when it expires.
 
-    Raises ``BadSetting``: no such file, not JSON, no token, open to others, or a ``token_uri`` that is not https.
-
-    Example: ``Gmail(load("token.json"))``
+    Raises ``BadSetting`` if the file is missing, is not a token file, can be read by other users,
+    or names a ``token_uri`` that is not https.
     """
-    info = read_json(path, setting=GMAIL_TOKEN, how="give consent first (authorize)")
+    info = read_json(path, setting=GMAIL_TOKEN, remedy="give consent first (authorize)")
     path = Path(path).resolve()  # a link stays a link when the file behind it is replaced
     mode = stat.S_IMODE(path.stat().st_mode)
     if mode & 0o077:
@@ -152,8 +201,9 @@ def load(path: str | Path) -> StoredCredentials:
     try:
         read = Credentials.from_authorized_user_info(info)
     except (ValueError, TypeError, AttributeError):  # from None: it holds secrets
-        raise BadSetting(GMAIL_TOKEN, f"{path} is no token file: {AGAIN}") from None
-    # from_authorized_user_info puts Google's token_uri over the file's: a stand-in's token would go to Google
+        raise BadSetting(GMAIL_TOKEN, f"{path} is not a token file: {CONSENT_AGAIN}") from None
+    # from_authorized_user_info replaces the file's token_uri with Google's: a fake server's token
+    # would go to Google
     token_uri = info.get("token_uri", read.token_uri)
     return StoredCredentials(
         read.token,
@@ -168,15 +218,11 @@ def load(path: str | Path) -> StoredCredentials:
 
 
 def save(credentials: Credentials, path: str | Path) -> None:
-    """Write a token file, mode 0600, whole or not at all.
-
-    Example: ``save(credentials, "token.json")``
-    """
+    """Write a token file with mode 0600, completely or not at all."""
     path = Path(path).resolve()
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(
-        prefix=f".{path.name}.", dir=path.parent
-    )  # mkstemp's mode is 0600
+    prefix = f".{path.name}."
+    handle, name = tempfile.mkstemp(prefix=prefix, dir=path.parent)  # its mode is 0600
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             file.write(credentials.to_json())
@@ -195,32 +241,31 @@ def authorize(
     *,
     modify: bool = False,
     timeout_seconds: float = 180,
-    browser: Asking = True,
+    browser: BrowserMode = True,
     port: int = 0,
     open_url: Show = show,
     say: Say = print,
     ask: Ask = input,
 ) -> StoredCredentials:
-    """Give credentials for a mailbox: those of the token file or, if there is none, what a person consents to now.
+    """Return credentials for a mailbox: from the token file, or by asking an operator for consent.
 
-    ``modify`` asks for the right to set labels too. ``browser``: True opens one, False prints the link for a browser
-    on this machine, ``"paste-back"`` is for a browser elsewhere: the person brings back the address that it ends at.
-    ``port`` is the loopback port that the browser comes back to (0: any free one). A token that has ended is renewed.
+    ``modify`` also requests the right to set labels. ``browser``: True opens one; False prints the
+    link for a browser on this machine; ``"paste-back"`` is for a browser on another machine, whose
+    final address the operator pastes. ``port`` is the loopback port that the browser returns to
+    (0: any free port). An expired token is renewed.
 
-    Raises ``BadSetting`` (the files), ``TokenDead`` (the file's token is of no use: remove it), ``GmailFailed``
-    (consent was denied, came too late, was for less than asked, or could not be asked for; or Google is away).
-
-    Example: ``authorize("client_secret.json", "token.json", browser="paste-back")``
+    Raises ``BadSetting`` for the files, ``TokenDead`` if the stored token cannot be renewed, and
+    ``GmailFailed`` if consent is denied, late or too narrow, or Google cannot be reached.
     """
     scope = MODIFY if modify else READONLY
     if Path(token_file).exists():
         stored = load(token_file)
-        if stored.scopes is None or ENOUGH[scope] & set(stored.scopes):
+        if stored.scopes is None or SUFFICIENT_SCOPES[scope] & set(stored.scopes):
             if not stored.valid:
                 stored.refresh(None)
             return stored
     client = OAuthClient.load(client_file)
-    answer = ask_for_consent(
+    consent = ask_for_consent(
         client,
         scope,
         timeout_seconds=timeout_seconds,
@@ -230,20 +275,20 @@ def authorize(
         say=say,
         ask=ask,
     )
-    if not ENOUGH[scope] & set(answer.scopes):
+    if not SUFFICIENT_SCOPES[scope] & set(consent.scopes):
         raise GmailFailed(
-            "consent was given for less than was asked: ask again, and leave every box ticked"
+            "The consent covers less than was requested: ask again, and leave every box checked"
         )
-    # Google says how long; naive UTC is what its library compares with
     credentials = StoredCredentials(
-        answer.token,
+        consent.token,
         path=Path(token_file).resolve(),
-        refresh_token=answer.refresh_token,
+        refresh_token=consent.refresh_token,
         token_uri=client.token_uri,
         client_id=client.id,
         client_secret=client.secret,
         scopes=[scope],
-        expiry=datetime.fromtimestamp(answer.ends, UTC).replace(tzinfo=None),
+        # Google's library compares with naive UTC
+        expiry=datetime.fromtimestamp(consent.expires_at, UTC).replace(tzinfo=None),
     )
     save(credentials, token_file)
     return credentials

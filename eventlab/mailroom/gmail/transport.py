@@ -1,4 +1,4 @@
-"""The line to Gmail: one connection, one retry loop for single calls and for batches, errors as sentences."""
+"""The transport to Gmail: one connection, one retry loop for calls, and errors as values."""
 
 from __future__ import annotations
 
@@ -17,28 +17,28 @@ from googleapiclient.http import BatchHttpRequest
 
 from eventlab.mailroom.errors import GmailFailed
 from eventlab.mailroom.gmail.api_error import GmailApiError, classify_error
-from eventlab.mailroom.gmail.credentials import direct, refresh_failed
+from eventlab.mailroom.gmail.credentials import proxy_option, refresh_failed
 from eventlab.mailroom.urls import checked_url
 from eventlab.mailroom.variables import GMAIL_ENDPOINT
 
-MAX_ATTEMPTS: Final = 7  # with their pauses a minute in all: Gmail counts its quota by the minute
-LONGEST_PAUSE: Final = 32.0
-#: No answer, or one that the batch client stumbles over: it takes for granted that no part is missing or misshapen.
+#: With the waits between them about a minute in total: Gmail counts its quota per minute.
+MAX_ATTEMPTS: Final = 7
+MAX_BACKOFF_SECONDS: Final = 32.0
+#: No response, or one that the batch client fails on: it assumes that every part is well-formed.
 UNREADABLE: Final = (
     *(OSError, httplib2.HttpLib2Error, http.client.HTTPException, TransportError),
     *(AttributeError, KeyError, TypeError, ValueError),
 )
-NONSENSE: Final = "Gmail answered with what cannot be read: try again later"
+UNREADABLE_RESPONSE: Final = "Gmail sent a response that cannot be read: try again later"
 
 GmailResponse = dict[str, Any] | GmailApiError
 
 
 class GmailTransport:
-    """Gmail's API at an endpoint, for one thread: httplib2 gives answers to the wrong caller when threads share it.
+    """Gmail's API at an endpoint, for one thread: httplib2 mixes up the responses of several.
 
-    Raises ``BadSetting`` for an endpoint that is neither https nor this machine.
-
-    Example: ``GmailTransport(load("token.json"), "https://gmail.googleapis.com", timeout=30, sleep=time.sleep)``
+    ``timeout`` is in seconds, per request; ``sleep`` is called with the seconds to wait between
+    attempts. Raises ``BadSetting`` for an endpoint that is neither https nor this machine.
     """
 
     def __init__(
@@ -51,13 +51,12 @@ class GmailTransport:
     ) -> None:
         self._base = checked_url(endpoint, setting=GMAIL_ENDPOINT)
         self._sleep = sleep
-        self._bare = httplib2.Http(timeout=timeout, **direct(self._base))
-        self._bare.follow_redirects = (
-            False  # the API does not redirect; whoever does is not to get the token
-        )
+        self._bare = httplib2.Http(timeout=timeout, **proxy_option(self._base))
+        # The API does not redirect, and another server must not get the token.
+        self._bare.follow_redirects = False
         self._authorized = google_auth_httplib2.AuthorizedHttp(credentials, http=self._bare)
-        # Built on the bare one, requests carry no token into a batch's parts: the batch carries it for all of them, and
-        # when it is renewed half way, for all of them too.
+        # Built on the bare connection, requests carry no token into the parts of a batch. The batch
+        # carries it for all of them, also when the token is renewed half way.
         self._api = build(
             "gmail",
             "v1",
@@ -68,34 +67,39 @@ class GmailTransport:
 
     @property
     def users(self) -> Any:
-        """The API's ``users`` resource, whose methods make requests and send nothing."""
+        """The API's ``users`` resource. Its methods build requests and send nothing."""
         return self._api.users()
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the connection."""
         self._bare.close()
 
-    def ask(self, request: Any) -> GmailResponse:
-        """Send one request; transient faults are repeated, what is refused for good is given back.
+    def send(self, request: Any) -> GmailResponse:
+        """Send one request, retry transient errors, and return the response or the final error.
 
-        Raises ``GmailFailed`` or ``TokenDead`` when all tries are used up.
-
-        Example: ``line.ask(line.users.getProfile(userId="me"))``
+        Raises ``GmailFailed`` when all attempts are used up, and ``TokenDead`` when the token
+        cannot be renewed.
         """
-        return self._patiently(lambda: self._once(request))
+        attempts = 0
+        while True:
+            response = self._send_once(request)
+            attempts += 1
+            if not (isinstance(response, GmailApiError) and response.transient):
+                return response
+            if attempts == MAX_ATTEMPTS:
+                raise response.to_exception()
+            self.wait(attempts, response.retry_after)
 
     def batch(self, requests: Mapping[str, Any]) -> dict[str, GmailResponse]:
-        """Send requests as one batch, once; give the answer of each by its name. Nothing is repeated here.
+        """Send requests as one batch, without retries, and return each response by its name.
 
-        When the batch as a whole is refused, each of them is. Raises ``TokenDead`` or ``GmailFailed`` if the token
-        cannot be renewed.
-
-        Example: ``line.batch({id: line.users.messages().get(userId="me", id=id)})``
+        When Gmail rejects the batch as a whole, every request has that error. Raises ``TokenDead``
+        or ``GmailFailed`` if the token cannot be renewed.
         """
-        answers: dict[str, GmailResponse] = {}
+        responses: dict[str, GmailResponse] = {}
 
-        def collect(name: str, answer: Any, error: HttpError | None) -> None:
-            answers[name] = _readable(answer) if error is None else _classified(error)
+        def collect(name: str, body: Any, error: HttpError | None) -> None:
+            responses[name] = _readable(body) if error is None else _classified(error)
 
         # new_batch_http_request would ignore the endpoint and send the token to Google
         batch = BatchHttpRequest(callback=collect, batch_uri=f"{self._base}/batch")
@@ -109,47 +113,37 @@ class GmailTransport:
         outcome = self._guarded(send)
         if isinstance(outcome, GmailApiError):
             return dict.fromkeys(requests, outcome)
-        return answers
+        return responses
 
-    def wait(self, tries: int, asked_for: float | None = None) -> None:
-        """Pause before the next try, ``tries`` having failed: longer each time, and never in step with others.
+    def wait(self, attempts: int, asked_for: float | None = None) -> None:
+        """Wait before the next attempt: longer after each failure, with jitter.
 
-        Example: ``line.wait(1)``
+        ``attempts`` have failed so far; ``asked_for`` is the minimum that Gmail named, in seconds.
         """
-        longest = min(2.0 ** (tries - 1), LONGEST_PAUSE)
+        longest = min(2.0 ** (attempts - 1), MAX_BACKOFF_SECONDS)
         self._sleep(max(asked_for or 0.0, longest * random.uniform(0.5, 1.0)))
 
-    def _patiently(self, once: Callable[[], GmailResponse]) -> GmailResponse:
-        tries = 0
-        while True:
-            answer = once()
-            tries += 1
-            if not (isinstance(answer, GmailApiError) and answer.transient):
-                return answer
-            if tries == MAX_ATTEMPTS:
-                raise answer.error()
-            self.wait(tries, answer.wait)
-
-    def _once(self, request: Any) -> GmailResponse:
+    def _send_once(self, request: Any) -> GmailResponse:
         def send() -> GmailResponse:
-            # not request.execute(): it writes the body of a 403 that it cannot read into the log
-            answer, content = self._authorized.request(
+            # not request.execute(): it logs the body of a 403 that it cannot read
+            response, content = self._authorized.request(
                 request.uri, method=request.method, body=request.body, headers=request.headers
             )
-            if answer.status >= 300:
-                return classify_error(answer.status, content, answer.get("retry-after"))
-            return _readable(request.postproc(answer, content) or {})
+            if response.status >= 300:
+                return classify_error(response.status, content, response.get("retry-after"))
+            return _readable(request.postproc(response, content) or {})
 
         return self._guarded(send)
 
     def _guarded(self, send: Callable[[], GmailResponse]) -> GmailResponse:
-        """Send, and give the answer, or what it means that none came; causes hold addresses and are not chained."""
+        """Send, and return the response or what its absence means.
+
+        Causes hold addresses, so they are never chained.
+        """
         try:
             return send()
-        except (
-            BatchError
-        ):  # is an HttpError too, with the status of the answer that it could not read
-            return GmailApiError(0, NONSENSE, transient=True)
+        except BatchError:  # an HttpError too, with the status of the response it could not read
+            return GmailApiError(0, UNREADABLE_RESPONSE, transient=True)
         except HttpError as error:
             return _classified(error)
         except RefreshError as error:
@@ -157,7 +151,7 @@ class GmailTransport:
         except GmailFailed:
             raise
         except UNREADABLE as error:
-            self._bare.close()  # after a timeout the connection may still bring the old answer
+            self._bare.close()  # after a timeout the connection may still deliver the old response
             return GmailApiError(
                 0,
                 f"Gmail could not be reached ({type(error).__name__}): try again later",
@@ -165,8 +159,10 @@ class GmailTransport:
             )
 
 
-def _readable(answer: Any) -> GmailResponse:
-    return answer if isinstance(answer, dict) else GmailApiError(0, NONSENSE, transient=True)
+def _readable(body: Any) -> GmailResponse:
+    if isinstance(body, dict):
+        return body
+    return GmailApiError(0, UNREADABLE_RESPONSE, transient=True)
 
 
 def _classified(error: HttpError) -> GmailApiError:

@@ -66,7 +66,7 @@ def gmail_fault(
     reason: str | None = None,
     times: int = 1,
     skip: int = 0,
-    retry_after: int | None = None,
+    retry_after: int | str | None = None,
 ) -> Fault:
     """Make a fault that answers as Google does; it meets the parts of a batch too, each by its own method and path.
 

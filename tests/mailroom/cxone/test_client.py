@@ -87,7 +87,7 @@ def after(seconds: float | str) -> tuple[tuple[str, str], ...]:
     return (("Retry-After", str(seconds)),)
 
 
-# ---------------------------------------------------------------------------------------- what an answer means
+# ---------------------------------------------------------------------------- what an answer means
 
 TAKEN, UNSENT, REFUSED, IN_DOUBT = "taken", WorkItemUnsent, WorkItemRefused, WorkItemInDoubt
 
@@ -186,7 +186,7 @@ def test_a_work_item_may_be_taken_without_a_contact_id(
     assert len(fake.work_items) == 1
 
 
-# ---------------------------------------------------------------------------- what no HTTP library would answer
+# --------------------------------------------------------------- what no HTTP library would answer
 
 TOKEN = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\n\r\n"
 
@@ -261,7 +261,7 @@ def test_an_answer_that_breaks_off_leaves_a_doubt(answer: bytes) -> None:
         assert len(server.requests) == 2  # the token, and the work item once
 
 
-# ------------------------------------------------------------------------------------------------ not reached
+# ------------------------------------------------------------------------------------- not reached
 
 
 def test_what_finds_no_connection_is_tried_again_and_unsent(
@@ -347,7 +347,7 @@ def _certificate(folder: Path) -> ssl.SSLContext:
     return context
 
 
-# ------------------------------------------------------------------------------------------------------ patience
+# ---------------------------------------------------------------------------------------- patience
 
 
 @pytest.mark.parametrize(
@@ -413,7 +413,7 @@ def test_the_longest_call_outlasts_patience_and_timeouts(
     assert client(timeout=(5, 30), total_timeout=90).max_call_seconds > 90 + 35
 
 
-# ------------------------------------------------------------------------------------------------------- tokens
+# ------------------------------------------------------------------------------------------ tokens
 
 
 @pytest.mark.parametrize("auth", STYLES)
@@ -577,7 +577,7 @@ def test_a_token_and_its_client_say_nothing_of_their_secrets(fake: FakeCXone, ur
     assert "canary" not in repr(call)
 
 
-# ------------------------------------------------------------------------------------------------ on the wire
+# ------------------------------------------------------------------------------------- on the wire
 
 
 def heard(settings: dict[str, Any], **mail: Any) -> tuple[str, dict[str, str], bytes]:
@@ -652,7 +652,7 @@ def test_a_lone_surrogate_harms_no_mail() -> None:
     assert json.loads(heard({}, payload="a\ud800b")[2])["workItemPayload"] == "a?b"
 
 
-# --------------------------------------------------------------------------- between us and the other machine
+# ---------------------------------------------------------------- between us and the other machine
 
 
 def test_on_this_machine_neither_proxy_nor_netrc_is_asked(
@@ -727,7 +727,7 @@ def test_a_token_goes_nowhere_else(
         assert elsewhere.requests == []
 
 
-# ----------------------------------------------------------------------------------------------------- reasons
+# ----------------------------------------------------------------------------------------- reasons
 
 
 @pytest.mark.parametrize(
@@ -841,7 +841,7 @@ def _echo(text: str) -> dict[str, Any]:
     }
 
 
-# ---------------------------------------------------------------------------------------------------- settings
+# ---------------------------------------------------------------------------------------- settings
 
 OIDC = {
     "EVENTLAB_CXONE_KEY": "canary-key====",

@@ -1,4 +1,4 @@
-"""The mailbox over a real socket: nothing is missed, nothing is mixed up, and every refusal is a sentence."""
+"""The Gmail client: no mail is lost or mixed up, and every error says what to do."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from eventlab.mailroom.errors import BadSetting, GmailFailed, TokenDead
-from eventlab.mailroom.gmail.client import HUGE, GmailClient
+from eventlab.mailroom.gmail.client import MAX_DOWNLOAD_BYTES, GmailClient
 from eventlab.mailroom.gmail.credentials import authorize, load
 from eventlab.sandbox.faults import Fault
 from eventlab.sandbox.gmail.error import error_body, gmail_fault
@@ -21,7 +21,7 @@ from tests.support.gmail import Person, Served, plain, served
 
 ME = "/gmail/v1/users/me"
 A_MESSAGE = f"GET {ME}/messages/"
-NO_WORDS = {"error": {"code": 403, "status": "RESOURCE_EXHAUSTED", "message": "Quota exceeded."}}
+NO_REASON = {"error": {"code": 403, "status": "RESOURCE_EXHAUSTED", "message": "Quota exceeded."}}
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def last_cursor(gmail: GmailClient, since: str | None = None) -> str:
     return last.cursor
 
 
-def one_sentence(error: pytest.ExceptionInfo[BaseException]) -> str:
+def one_line(error: pytest.ExceptionInfo[BaseException]) -> str:
     text = str(error.value)
     assert "\n" not in text
     assert error.value.__cause__ is None
@@ -49,10 +49,10 @@ def one_sentence(error: pytest.ExceptionInfo[BaseException]) -> str:
     return text
 
 
-# --------------------------------------------------------------------------------------------------------- pages
+# ------------------------------------------------------------------------------------------- pages
 
 
-def test_500_mails_are_listed_over_5_pages_with_the_cursor_on_the_last(google: Served) -> None:
+def test_pages_put_the_cursor_on_the_last_page_only(google: Served) -> None:
     ids = google.deliver(500)
     with google.gmail(page_size=100) as gmail:
         pages = list(gmail.pages(since=None))
@@ -62,13 +62,13 @@ def test_500_mails_are_listed_over_5_pages_with_the_cursor_on_the_last(google: S
     assert pages[-1].cursor == google.fake.mailbox.profile()["historyId"]
 
 
-def test_500_are_asked_for_at_once_unless_told_otherwise(google: Served) -> None:
+def test_pages_hold_500_mails_by_default(google: Served) -> None:
     google.deliver(501)
     with google.gmail() as gmail:
         assert [len(page.ids) for page in gmail.pages(since=None)] == [500, 1]
 
 
-def test_an_empty_inbox_is_one_page_with_a_cursor(google: Served) -> None:
+def test_pages_of_an_empty_inbox_are_one_page_with_a_cursor(google: Served) -> None:
     with google.gmail() as gmail:
         [page] = gmail.pages(since=None)
         assert page.ids == ()
@@ -76,7 +76,7 @@ def test_an_empty_inbox_is_one_page_with_a_cursor(google: Served) -> None:
         assert [page.ids for page in gmail.pages(page.cursor)] == [()]
 
 
-def test_only_the_inbox_is_listed(google: Served) -> None:
+def test_pages_list_only_the_inbox(google: Served) -> None:
     [inbox] = google.deliver()
     for label in ("SENT", "DRAFT", "SPAM", "TRASH"):
         google.fake.deliver(plain(label), labels=[label])
@@ -84,7 +84,7 @@ def test_only_the_inbox_is_listed(google: Served) -> None:
         assert ids_of(gmail) == [inbox]
 
 
-def test_what_comes_in_after_the_cursor_is_news_and_nothing_else_is(google: Served) -> None:
+def test_pages_since_a_cursor_list_only_mails_that_came_after_it(google: Served) -> None:
     google.deliver(3)
     with google.gmail(page_size=2) as gmail:
         cursor = last_cursor(gmail)
@@ -95,10 +95,10 @@ def test_what_comes_in_after_the_cursor_is_news_and_nothing_else_is(google: Serv
         assert ids_of(gmail, cursor) == []
 
 
-def test_a_mail_that_is_moved_into_the_inbox_is_news_one_that_is_read_is_not(
+def test_pages_since_a_cursor_list_mails_moved_into_the_inbox(
     google: Served,
 ) -> None:
-    spam = google.fake.deliver(plain("no spam after all"), labels=["SPAM"])
+    spam = google.fake.deliver(plain("not spam after all"), labels=["SPAM"])
     [old] = google.deliver()
     with google.gmail() as gmail:
         cursor = last_cursor(gmail)
@@ -107,21 +107,20 @@ def test_a_mail_that_is_moved_into_the_inbox_is_news_one_that_is_read_is_not(
         assert ids_of(gmail, cursor) == [spam]
 
 
-def test_a_mail_that_is_delivered_while_the_list_is_read_is_not_lost(google: Served) -> None:
+def test_pages_do_not_lose_a_mail_delivered_while_the_list_is_read(google: Served) -> None:
     google.deliver(6)
     with google.gmail(page_size=2) as gmail:
         pages = gmail.pages(since=None)
         listed = [next(pages)]
         late = google.deliver(1)
         listed += pages
-        assert late[0] not in {
-            id for page in listed for id in page.ids
-        }  # the pages to come do not hold it
+        # The pages still to come do not hold it.
+        assert late[0] not in {id for page in listed for id in page.ids}
         assert listed[-1].cursor is not None
         assert ids_of(gmail, listed[-1].cursor) == late
 
 
-def test_a_mail_that_is_delivered_between_two_pages_of_the_history_is_not_lost(
+def test_pages_do_not_lose_a_mail_delivered_while_the_history_is_read(
     google: Served,
 ) -> None:
     with google.gmail(page_size=2) as gmail:
@@ -135,7 +134,7 @@ def test_a_mail_that_is_delivered_between_two_pages_of_the_history_is_not_lost(
         assert sorted({*seen, *ids_of(gmail, listed[-1].cursor)}) == sorted(ids)
 
 
-def test_after_too_long_a_time_all_is_listed_again(google: Served) -> None:
+def test_pages_list_everything_again_when_the_cursor_is_too_old(google: Served) -> None:
     ids = google.deliver(3)
     with google.gmail() as gmail:
         cursor = last_cursor(gmail)
@@ -145,7 +144,7 @@ def test_after_too_long_a_time_all_is_listed_again(google: Served) -> None:
         assert ids_of(gmail, last_cursor(gmail, cursor)) == []
 
 
-def test_a_history_that_ends_while_it_is_read_is_no_loss_either(google: Served) -> None:
+def test_pages_lose_nothing_when_the_history_ends_while_it_is_read(google: Served) -> None:
     with google.gmail(page_size=2) as gmail:
         cursor = last_cursor(gmail)
         ids = google.deliver(5)
@@ -156,10 +155,10 @@ def test_a_history_that_ends_while_it_is_read_is_no_loss_either(google: Served) 
     assert set(seen) == set(ids)
 
 
-# ----------------------------------------------------------------------------------------------------------- get
+# --------------------------------------------------------------------------------------------- get
 
 
-def test_mails_are_fetched_in_batches_of_20_in_the_order_asked_for(google: Served) -> None:
+def test_get_fetches_batches_of_20_in_the_given_order(google: Served) -> None:
     ids = google.deliver(45)
     with google.gmail() as gmail:
         got = list(gmail.get(ids))
@@ -169,20 +168,20 @@ def test_mails_are_fetched_in_batches_of_20_in_the_order_asked_for(google: Serve
     assert google.pauses == []
 
 
-def test_nothing_is_asked_for_when_nothing_is_wanted(google: Served) -> None:
+def test_get_and_label_send_nothing_for_no_ids(google: Served) -> None:
     with google.gmail() as gmail:
         assert list(gmail.get([])) == []
         gmail.label([], "routed")
     assert google.fake.seen == []
 
 
-def test_a_mail_that_was_asked_for_twice_comes_once(google: Served) -> None:
+def test_get_returns_a_repeated_id_once(google: Served) -> None:
     [id] = google.deliver()
     with google.gmail() as gmail:
         assert [found for found, _mail in gmail.get([id, id])] == [id]
 
 
-def test_a_mail_that_is_gone_is_none(google: Served) -> None:
+def test_get_returns_none_for_a_deleted_mail(google: Served) -> None:
     ids = google.deliver(3)
     google.fake.delete(ids[1])
     with google.gmail() as gmail:
@@ -194,7 +193,7 @@ def test_a_mail_that_is_gone_is_none(google: Served) -> None:
         assert list(gmail.get([ids[1]])) == [(ids[1], None)]
 
 
-def test_an_answer_about_another_mail_is_no_answer(google: Served) -> None:
+def test_get_retries_a_response_about_another_mail(google: Served) -> None:
     ids = google.deliver(3)
     other = Fault(
         on=f"{A_MESSAGE}{ids[0]}", status=200, body={"id": ids[1], "threadId": ids[1], "raw": ""}
@@ -208,9 +207,9 @@ def test_an_answer_about_another_mail_is_no_answer(google: Served) -> None:
     assert len(google.pauses) == 1
 
 
-def test_huge_mails_come_without_their_text_and_are_never_downloaded(google: Served) -> None:
+def test_get_never_downloads_a_mail_over_5_mb(google: Served) -> None:
     small = google.fake.deliver(plain("fits", "x" * 100_000))
-    huge = google.fake.deliver(plain("huge", "x" * HUGE))
+    huge = google.fake.deliver(plain("huge", "x" * MAX_DOWNLOAD_BYTES))
     with google.gmail() as gmail:
         mails = dict(gmail.get([small, huge]))
     asked = [line for line in google.fake.seen if huge in line]
@@ -219,20 +218,20 @@ def test_huge_mails_come_without_their_text_and_are_never_downloaded(google: Ser
     assert mails[small].problem is None
     assert mails[huge] is not None
     assert mails[huge].problem
-    assert mails[huge].size > HUGE
+    assert mails[huge].size > MAX_DOWNLOAD_BYTES
 
 
-# -------------------------------------------------------------------------------------------------------- faults
+# ------------------------------------------------------------------------------------------ errors
 
 TRANSIENT = {
     "429": gmail_fault("", 429, times=3),
     "403 rate": gmail_fault("", 403, reason="rateLimitExceeded", times=3),
     "403 user rate": gmail_fault("", 403, reason="userRateLimitExceeded", times=3),
-    "403 without words": Fault(on="", status=403, body=NO_WORDS, times=3),
+    "403 without a reason": Fault(on="", status=403, body=NO_REASON, times=3),
     "500": gmail_fault("", 500, times=3),
     "503": gmail_fault("", 503, times=3),
     "502 from a host in between": Fault(on="", status=502, body="bad gateway", times=3),
-    "no JSON": Fault(on="", status=200, body="nonsense", times=3),
+    "not JSON": Fault(on="", status=200, body="nonsense", times=3),
     "hung up before": Fault(on="", drop="before", times=3),
     "hung up after": Fault(on="", drop="after", times=3),
 }
@@ -251,7 +250,7 @@ def at(place: str, fault: Fault) -> Fault:
 
 @pytest.mark.parametrize("fault", TRANSIENT.values(), ids=TRANSIENT.keys())
 @pytest.mark.parametrize("place", [f"GET {ME}/profile", f"GET {ME}/messages", f"GET {ME}/history"])
-def test_a_call_is_repeated_until_the_trouble_is_over(
+def test_calls_are_retried_until_a_transient_error_ends(
     google: Served, place: str, fault: Fault
 ) -> None:
     ids = google.deliver(3)
@@ -265,7 +264,7 @@ def test_a_call_is_repeated_until_the_trouble_is_over(
 
 @pytest.mark.parametrize("fault", TRANSIENT.values(), ids=TRANSIENT.keys())
 @pytest.mark.parametrize("place", ["POST /batch", A_MESSAGE], ids=["whole", "parts"])
-def test_what_failed_of_a_batch_is_asked_for_again_and_nothing_else(
+def test_get_retries_only_the_failed_parts_of_a_batch(
     google: Served, place: str, fault: Fault
 ) -> None:
     ids = google.deliver(30)
@@ -275,13 +274,12 @@ def test_what_failed_of_a_batch_is_asked_for_again_and_nothing_else(
     assert [(id, mail.gmail_id) for id, mail in mails if mail is not None] == [
         (id, id) for id in ids
     ]
-    if (
-        place == A_MESSAGE
-    ):  # three parts failed, and only these came again, unless their work was done by then
+    # Three parts failed, and only these were requested again.
+    if place == A_MESSAGE:
         assert google.fake.seen.count("POST /batch") == 3
 
 
-def test_an_answer_that_comes_too_late_is_not_taken_for_another(google: Served) -> None:
+def test_late_response_is_not_taken_for_another(google: Served) -> None:
     ids = google.deliver(3)
     google.fake.faults.order(Fault(on=f"GET {ME}/profile", delay=1.0))
     with google.gmail(timeout=0.5) as gmail:
@@ -290,7 +288,7 @@ def test_an_answer_that_comes_too_late_is_not_taken_for_another(google: Served) 
         assert all(mail is not None and mail.gmail_id == id for id, mail in gmail.get(ids))
 
 
-def test_who_names_a_time_is_given_it(google: Served) -> None:
+def test_retry_after_is_waited_for(google: Served) -> None:
     ids = google.deliver(3)
     google.fake.faults.order(
         gmail_fault(f"GET {ME}/profile", 429, retry_after=17),
@@ -302,29 +300,39 @@ def test_who_names_a_time_is_given_it(google: Served) -> None:
     assert google.pauses == [17.0, 23.0]
 
 
-def test_the_pauses_grow_differ_and_end_after_a_minute_or_so(google: Served) -> None:
+def test_retry_after_may_be_a_date_and_is_limited_to_two_minutes(google: Served) -> None:
+    late = gmail_fault(f"GET {ME}/profile", 429, retry_after="Fri, 31 Dec 9999 23:59:59 GMT")
+    past = gmail_fault(f"GET {ME}/profile", 503, retry_after="Sun, 06 Nov 1994 08:49:37 GMT")
+    google.fake.faults.order(late, past)
+    with google.gmail() as gmail:
+        ids_of(gmail)
+    first, second = google.pauses
+    assert first == 120.0
+    assert 1 <= second <= 2, "a date in the past leaves the usual backoff"
+
+
+def test_backoff_grows_with_jitter_and_ends_after_a_minute(google: Served) -> None:
     google.fake.faults.order(gmail_fault(f"GET {ME}/profile", 429, times=1000))
-    with google.gmail() as gmail, pytest.raises(GmailFailed, match="wants fewer requests") as error:
+    with google.gmail() as gmail, pytest.raises(GmailFailed, match="rate limit exceeded") as error:
         ids_of(gmail)
     assert error.value.status == 429
-    assert one_sentence(error)
+    assert one_line(error)
     for pause, longest in zip(google.pauses, [1, 2, 4, 8, 16, 32], strict=True):
         assert longest / 2 <= pause <= longest
     assert len({pause / 2**n for n, pause in enumerate(google.pauses)}) == 6
 
 
-def test_a_storm_ends_the_same_way_inside_a_batch(google: Served) -> None:
+def test_get_gives_up_when_every_part_of_a_batch_keeps_failing(google: Served) -> None:
     ids = google.deliver(50)
     google.fake.faults.order(gmail_fault(A_MESSAGE, 429, times=100_000))
-    with google.gmail() as gmail, pytest.raises(GmailFailed, match="wants fewer requests") as error:
+    with google.gmail() as gmail, pytest.raises(GmailFailed, match="rate limit exceeded") as error:
         list(gmail.get(ids))
     assert error.value.status == 429
-    assert (
-        len(google.pauses) == 6
-    )  # for the first 20; the others are not tried when none came through
+    # For the first 20; the others are not attempted when none of those came through.
+    assert len(google.pauses) == 6
 
 
-def test_one_mail_that_always_fails_stops_no_other(google: Served) -> None:
+def test_get_returns_the_other_mails_when_one_keeps_failing(google: Served) -> None:
     ids = google.deliver(50)
     google.fake.faults.order(gmail_fault(f"{A_MESSAGE}{ids[3]}", 500, times=1000))
     got: list[str] = []
@@ -337,7 +345,7 @@ def test_one_mail_that_always_fails_stops_no_other(google: Served) -> None:
     assert error.value.status == 500
 
 
-def test_nobody_there_is_a_sentence(google: Served) -> None:
+def test_unreachable_gmail_raises_gmail_failed(google: Served) -> None:
     ids = google.deliver()
     with google.gmail() as gmail:
         google.fake.faults.order(Fault(on="/", drop="before", times=1000))
@@ -349,10 +357,10 @@ def test_nobody_there_is_a_sentence(google: Served) -> None:
             with pytest.raises(GmailFailed, match="could not be reached") as error:
                 call()
             assert error.value.status is None
-            assert one_sentence(error)
+            assert one_line(error)
 
 
-REFUSED = {
+FINAL = {
     "not enabled": (403, "accessNotConfigured", "enable it in the Google Cloud console"),
     "not granted": (403, "insufficientPermissions", "modify=True"),
     "the day's quota": (403, "dailyLimitExceeded", "quota of Gmail requests is used up"),
@@ -360,22 +368,22 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize(("status", "reason", "told"), REFUSED.values(), ids=REFUSED.keys())
+@pytest.mark.parametrize(("status", "reason", "remedy"), FINAL.values(), ids=FINAL.keys())
 @pytest.mark.parametrize("place", [f"GET {ME}/profile", "POST /batch", A_MESSAGE])
-def test_what_is_refused_for_good_is_told_apart_at_once(
-    google: Served, place: str, status: int, reason: str, told: str
+def test_final_error_is_raised_at_once_with_its_remedy(
+    google: Served, place: str, status: int, reason: str, remedy: str
 ) -> None:
     ids = google.deliver(3)
     google.fake.faults.order(gmail_fault(place, status, reason=reason, times=3))
-    with google.gmail() as gmail, pytest.raises(GmailFailed, match=told) as error:
+    with google.gmail() as gmail, pytest.raises(GmailFailed, match=remedy) as error:
         _ = ids_of(gmail) if "profile" in place else list(gmail.get(ids))
     assert error.value.status == status
     assert not isinstance(error.value, TokenDead)
-    assert one_sentence(error)
+    assert one_line(error)
     assert google.pauses == []
 
 
-def test_a_redirect_is_not_followed_with_the_token(google: Served) -> None:
+def test_redirect_is_not_followed(google: Served) -> None:
     moved = Fault(
         on=f"GET {ME}/profile", status=302, headers=(("Location", f"{google.url}{ME}/labels"),)
     )
@@ -385,11 +393,11 @@ def test_a_redirect_is_not_followed_with_the_token(google: Served) -> None:
     assert google.fake.seen == []
 
 
-# --------------------------------------------------------------------------------------------------------- tokens
+# ------------------------------------------------------------------------------------------ tokens
 
 
 @pytest.mark.parametrize("as_a_whole", [True, False], ids=["batch", "parts"])
-def test_a_token_that_ends_half_way_is_renewed_and_saved(google: Served, as_a_whole: bool) -> None:
+def test_token_that_expires_half_way_is_renewed_and_saved(google: Served, as_a_whole: bool) -> None:
     google.fake.options.checks_batch = as_a_whole
     ids = google.deliver(60)
     with google.gmail(page_size=20) as gmail:
@@ -414,18 +422,18 @@ def test_a_token_that_ends_half_way_is_renewed_and_saved(google: Served, as_a_wh
     assert google.pauses == []
 
 
-def test_a_token_is_renewed_once_for_a_batch(google: Served) -> None:
+def test_token_is_renewed_once_per_batch(google: Served) -> None:
     ids = google.deliver(40)
     with google.gmail() as gmail:
         mails = gmail.get(ids)
         next(mails)
-        google.fake.expire_tokens()  # the next that is sent is a batch
+        google.fake.expire_tokens()  # the next request is a batch
         assert len(list(mails)) == 39
     assert google.fake.tokens.refreshed == 1
 
 
 @pytest.mark.parametrize("as_a_whole", [True, False], ids=["batch", "parts"])
-def test_a_token_that_is_revoked_half_way_is_dead(google: Served, as_a_whole: bool) -> None:
+def test_token_that_is_revoked_half_way_raises_token_dead(google: Served, as_a_whole: bool) -> None:
     google.fake.options.checks_batch = as_a_whole
     ids = google.deliver(40)
     with google.gmail() as gmail:
@@ -434,15 +442,15 @@ def test_a_token_that_is_revoked_half_way_is_dead(google: Served, as_a_whole: bo
         google.fake.revoke()
         with pytest.raises(TokenDead, match="give consent again") as error:
             list(mails)
-        assert one_sentence(error)
+        assert one_line(error)
         with pytest.raises(TokenDead, match="give consent again") as error:
             ids_of(gmail)
-        assert one_sentence(error)
+        assert one_line(error)
     assert google.pauses == []
 
 
 @pytest.mark.parametrize("place", [f"GET {ME}/profile", "POST /batch", A_MESSAGE])
-def test_a_token_that_is_not_taken_even_when_new_is_dead(google: Served, place: str) -> None:
+def test_renewed_token_that_is_rejected_raises_token_dead(google: Served, place: str) -> None:
     ids = google.deliver(1)
     google.fake.faults.order(gmail_fault(place, 401, times=1000))
     with google.gmail() as gmail, pytest.raises(TokenDead, match="not even a new one") as error:
@@ -450,7 +458,7 @@ def test_a_token_that_is_not_taken_even_when_new_is_dead(google: Served, place: 
     assert error.value.status == 401
 
 
-def test_a_proxy_of_the_environment_is_not_asked_about_this_machine(
+def test_client_uses_no_proxy_for_this_machine(
     google: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
@@ -460,9 +468,8 @@ def test_a_proxy_of_the_environment_is_not_asked_about_this_machine(
     with google.gmail() as gmail:
         ids_of(gmail)
         google.fake.expire_tokens()
-        assert (
-            len(list(gmail.get(ids))) == 2
-        )  # the batch client would renew the token by a line of its own
+        # The batch client would renew the token over a connection of its own.
+        assert len(list(gmail.get(ids))) == 2
 
 
 @pytest.mark.parametrize(
@@ -475,9 +482,7 @@ def test_a_proxy_of_the_environment_is_not_asked_about_this_machine(
         "https://u@x.example",
     ],
 )
-def test_an_endpoint_that_secrets_may_not_travel_to_is_refused(
-    google: Served, endpoint: str
-) -> None:
+def test_client_rejects_an_endpoint_without_https(google: Served, endpoint: str) -> None:
     token = load(google.fake.write_token(google.token_file, google.url))
     with pytest.raises(BadSetting) as error:
         GmailClient(token, endpoint=endpoint)
@@ -487,13 +492,13 @@ def test_an_endpoint_that_secrets_may_not_travel_to_is_refused(
 @pytest.mark.parametrize(
     "endpoint", ["https://gmail.googleapis.com", "http://localhost:1/", "http://[::1]:1"]
 )
-def test_https_and_this_machine_are_fine(google: Served, endpoint: str) -> None:
+def test_client_accepts_https_and_this_machine(google: Served, endpoint: str) -> None:
     GmailClient(
         load(google.fake.write_token(google.token_file, google.url)), endpoint=endpoint
     ).close()
 
 
-# --------------------------------------------------------------------------------------------------------- labels
+# ------------------------------------------------------------------------------------------ labels
 
 
 def labels_of(google: Served, id: str) -> set[str]:
@@ -504,7 +509,7 @@ def labels_of(google: Served, id: str) -> set[str]:
     }
 
 
-def test_a_label_is_made_when_first_used_and_found_by_its_name(google: Served) -> None:
+def test_label_is_created_once_and_found_in_any_case(google: Served) -> None:
     ids = google.deliver(3)
     with google.gmail(modify=True) as gmail:
         gmail.label(ids[:2], "Routed")
@@ -512,7 +517,7 @@ def test_a_label_is_made_when_first_used_and_found_by_its_name(google: Served) -
     assert [labels_of(google, id) for id in ids] == [{"Routed"}] * 3
 
 
-def test_a_label_that_another_one_makes_at_the_same_time_is_used(google: Served) -> None:
+def test_label_created_by_another_client_meanwhile_is_used(google: Served) -> None:
     [id] = google.deliver()
     google.fake.mailbox.create_label("routed")
     google.fake.faults.order(Fault(on=f"GET {ME}/labels", status=200, body={"labels": []}))
@@ -521,24 +526,24 @@ def test_a_label_that_another_one_makes_at_the_same_time_is_used(google: Served)
     assert labels_of(google, id) == {"routed"}
 
 
-def test_a_thousand_are_labelled_at_a_time(google: Served) -> None:
+def test_label_sends_a_thousand_ids_per_request(google: Served) -> None:
     ids = google.deliver(1001)
     with google.gmail(modify=True) as gmail:
-        gmail.label([*ids, "18f0ffffffffffff"], "routed")  # one is gone by now
+        gmail.label([*ids, "18f0ffffffffffff"], "routed")  # the last one does not exist
     assert labels_of(google, ids[0]) == labels_of(google, ids[-1]) == {"routed"}
     assert google.fake.seen.count(f"POST {ME}/messages/batchModify") == 2
 
 
-def test_a_label_needs_consent_to_it(google: Served) -> None:
+def test_label_needs_consent_with_modify(google: Served) -> None:
     ids = google.deliver()
     with google.gmail() as gmail, pytest.raises(GmailFailed, match="with modify=True"):
         gmail.label(ids, "routed")
 
 
-# -------------------------------------------------------------------------------------------------------- secrets
+# ----------------------------------------------------------------------------------------- secrets
 
 
-def test_no_secret_address_or_body_is_in_any_log_or_error(
+def test_logs_and_errors_hold_no_secret_address_or_body(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
     caplog.set_level(logging.DEBUG)
@@ -552,7 +557,7 @@ def test_no_secret_address_or_body_is_in_any_log_or_error(
         "requests_oauthlib",
     ):
         caplog.set_level(logging.DEBUG, logger=name)
-    told: list[str] = []
+    errors: list[str] = []
     with served(
         tmp_path,
         address="canary-account@example.com",
@@ -560,24 +565,24 @@ def test_no_secret_address_or_body_is_in_any_log_or_error(
         token_word="canary-token",
         token_seconds=3000,
     ) as google:
-        through_everything(google, told)
-    assert len(told) >= 5
+        through_everything(google, errors)
+    assert len(errors) >= 5
     records = "\n".join(f"{record.getMessage()} {record.__dict__}" for record in caplog.records)
     assert {"urllib3.connectionpool", "googleapiclient.discovery"} <= {
         record.name for record in caplog.records
     }
     found = capfd.readouterr()
-    for text in (records, caplog.text, *told, found.out, found.err):
+    for text in (records, caplog.text, *errors, found.out, found.err):
         assert "canary" not in text
 
 
-def through_everything(google: Served, told: list[str]) -> None:
-    """Do all that can be done with a mailbox, and collect the errors that come."""
+def through_everything(google: Served, errors: list[str]) -> None:
+    """Make every call that a mailbox offers, and collect the errors."""
 
     def fails(call: Any) -> None:
         with pytest.raises(GmailFailed) as error:
             call()
-        told.append(
+        errors.append(
             "".join(traceback.format_exception(error.value)).rpartition("GmailFailed: ")[2]
             + repr(error.value)
         )
@@ -588,16 +593,16 @@ def through_everything(google: Served, told: list[str]) -> None:
         try:
             authorize(google.client_file, google.token_file, open_url=person.open, **options)
         except GmailFailed as error:
-            told.append("".join(traceback.format_exception(error)).rpartition("raise ")[2])
+            errors.append("".join(traceback.format_exception(error)).rpartition("raise ")[2])
         person.done()
     google.token_file.unlink()
-    said: list[str] = []
+    shown: list[str] = []
     credentials = authorize(
         google.client_file,
         google.token_file,
         browser="paste-back",
-        say=said.append,
-        ask=lambda _: Person().consent(said[0].splitlines()[-1]),
+        say=shown.append,
+        ask=lambda _: Person().consent(shown[0].splitlines()[-1]),
         **options,
     )
     ids = [

@@ -1,4 +1,4 @@
-"""Consent and the token file: what a person has to do, how often, and what he is told when it fails."""
+"""Consent and the token file: what an operator has to do, how often, and after each failure."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def google(tmp_path: Path) -> Iterator[Served]:
 
 
 def never(_text: str) -> bool:
-    raise AssertionError("nobody is to be asked")
+    raise AssertionError("must not ask the operator")
 
 
 def ask(google: Served, person: Person, **options: Any) -> Any:
@@ -46,7 +46,7 @@ def ask(google: Served, person: Person, **options: Any) -> Any:
 
 
 def stored(google: Served, *, expired: bool = False) -> Path:
-    """Write a token file, as an earlier consent would have left it."""
+    """Write a token file as an earlier consent would have left it."""
     path = google.fake.write_token(google.token_file, google.url)
     if expired:
         info = json.loads(path.read_bytes()) | {"expiry": "2026-01-01T00:00:00Z"}
@@ -54,8 +54,8 @@ def stored(google: Served, *, expired: bool = False) -> Path:
     return path
 
 
-def sentence(error: pytest.ExceptionInfo[BaseException]) -> str:
-    """Give an error's text, having seen that it is one sentence and drags no cause along."""
+def message_of(error: pytest.ExceptionInfo[BaseException]) -> str:
+    """Return an error's message after checking that it is one short line without a cause."""
     text = str(error.value)
     assert "\n" not in text
     assert len(text) < 400
@@ -64,10 +64,10 @@ def sentence(error: pytest.ExceptionInfo[BaseException]) -> str:
     return text
 
 
-# ------------------------------------------------------------------------------------------------------- consent
+# ----------------------------------------------------------------------------------------- consent
 
 
-def test_consent_is_given_once_in_a_browser_and_kept_in_a_file_of_ones_own(google: Served) -> None:
+def test_consent_is_asked_for_once_and_kept_in_a_private_file(google: Served) -> None:
     credentials = ask(google, person := Person())
     assert person.pages[-1].text == "Consent was given. You may close this window."
     assert stat.S_IMODE(google.token_file.stat().st_mode) == 0o600
@@ -77,25 +77,23 @@ def test_consent_is_given_once_in_a_browser_and_kept_in_a_file_of_ones_own(googl
         assert [page.ids for page in gmail.pages(since=None)] == [()]
 
 
-def test_reading_is_all_that_is_asked_for_unless_labels_are_to_be_set(google: Served) -> None:
+def test_authorize_requests_read_only_unless_modify_is_set(google: Served) -> None:
     assert ask(google, Person()).scopes == [READONLY]
     person = Person()
-    assert ask(google, person, modify=True).scopes == [
-        MODIFY
-    ]  # the file's token is not good for that
-    assert authorize(google.client_file, google.token_file, open_url=never).scopes == [
-        MODIFY
-    ]  # but this one for both
+    # The stored token does not cover labels; the new one covers both.
+    assert ask(google, person, modify=True).scopes == [MODIFY]
+    stored = authorize(google.client_file, google.token_file, open_url=never)
+    assert stored.scopes == [MODIFY]
 
 
-def test_strangers_who_call_at_the_port_do_not_end_the_wait(google: Served) -> None:
+def test_unexpected_requests_at_the_port_do_not_end_the_wait(google: Served) -> None:
     strays = ["/favicon.ico", "/", "/?state=another&code=4/x", "/?code=4/x"]
     person = Person(strays=strays)
     assert ask(google, person).token
     assert [page.status for page in person.pages] == [404] * len(strays) + [200]
 
 
-def test_one_who_calls_and_says_nothing_does_not_end_the_wait(google: Served) -> None:
+def test_silent_connection_does_not_end_the_wait(google: Served) -> None:
     person, silent = Person(), []
 
     def open_url(link: str) -> bool:
@@ -110,11 +108,11 @@ def test_one_who_calls_and_says_nothing_does_not_end_the_wait(google: Served) ->
     silent[0].close()
 
 
-def test_without_a_browser_to_open_the_link_is_shown(google: Served) -> None:
-    person, said = Person(), []
+def test_authorize_prints_the_link_when_browser_is_false(google: Served) -> None:
+    person, shown = Person(), []
 
     def say(text: str) -> None:
-        said.append(text)
+        shown.append(text)
         person.open(text.splitlines()[-1])
 
     authorize(
@@ -126,52 +124,50 @@ def test_without_a_browser_to_open_the_link_is_shown(google: Served) -> None:
         timeout_seconds=40,
     )
     person.done()
-    assert len(said) == 1
+    assert len(shown) == 1
     assert google.token_file.exists()
 
 
-def test_who_denies_is_told_what_that_means(google: Served) -> None:
+def test_denied_consent_raises_gmail_failed(google: Served) -> None:
     person = Person("deny")
-    with pytest.raises(GmailFailed, match="consent was denied") as error:
+    with pytest.raises(GmailFailed, match="Consent was denied") as error:
         ask(google, person)
-    assert sentence(error)
+    assert message_of(error)
     assert person.pages[-1].text == "Consent was denied. You may close this window."
     assert not google.token_file.exists()
 
 
-def test_who_unticks_a_box_is_told_so_and_nothing_is_kept(google: Served) -> None:
+def test_consent_that_covers_too_little_is_not_stored(google: Served) -> None:
     scopes = "https://www.googleapis.com/auth/userinfo.email"
 
-    def ask_for_less(_text: str) -> str:  # what Google does when one of several boxes is left empty
+    def ask_for_less(_text: str) -> str:  # as Google does when one of several boxes is unchecked
         return Person().consent(
-            re.sub(r"scope=[^&]*", f"scope={quote(scopes)}", said[0].splitlines()[-1])
+            re.sub(r"scope=[^&]*", f"scope={quote(scopes)}", shown[0].splitlines()[-1])
         )
 
-    said: list[str] = []
-    with pytest.raises(GmailFailed, match="leave every box ticked") as error:
+    shown: list[str] = []
+    with pytest.raises(GmailFailed, match="leave every box checked") as error:
         authorize(
             google.client_file,
             google.token_file,
             browser="paste-back",
-            say=said.append,
+            say=shown.append,
             ask=ask_for_less,
         )
-    assert sentence(error)
+    assert message_of(error)
     assert not google.token_file.exists()
 
 
-def test_who_does_not_answer_is_not_waited_for_for_ever(google: Served) -> None:
-    with pytest.raises(GmailFailed, match=r"no consent came within 0\.2 seconds") as error:
+def test_consent_times_out(google: Served) -> None:
+    with pytest.raises(GmailFailed, match=r"No consent came within 0\.2 seconds") as error:
         authorize(
             google.client_file, google.token_file, open_url=lambda _: True, timeout_seconds=0.2
         )
-    assert sentence(error)
+    assert message_of(error)
 
 
 @pytest.mark.parametrize("answer", [False, webbrowser.Error("no")], ids=["none", "fails"])
-def test_where_no_browser_can_be_opened_one_is_told_how_else(
-    google: Served, answer: object
-) -> None:
+def test_missing_browser_is_reported_with_the_alternatives(google: Served, answer: object) -> None:
     def open_url(_link: str) -> object:
         if isinstance(answer, Exception):
             raise answer
@@ -179,18 +175,18 @@ def test_where_no_browser_can_be_opened_one_is_told_how_else(
 
     with pytest.raises(GmailFailed, match=r'browser=False .* browser="paste-back"') as error:
         authorize(google.client_file, google.token_file, open_url=open_url)
-    assert "no browser" in sentence(error)
+    assert "No browser" in message_of(error)
 
 
-def test_a_busy_port_is_named(google: Served) -> None:
+def test_port_in_use_is_reported(google: Served) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(GmailFailed, match=f"port {port} is busy") as error:
+        with pytest.raises(GmailFailed, match=f"Port {port} is in use") as error:
             authorize(google.client_file, google.token_file, port=port, open_url=never)
-    assert sentence(error)
+    assert message_of(error)
 
 
-def test_the_browser_comes_back_to_the_port_that_was_named(google: Served) -> None:
+def test_browser_returns_to_the_given_port(google: Served) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     person = Person()
@@ -198,14 +194,16 @@ def test_the_browser_comes_back_to_the_port_that_was_named(google: Served) -> No
     assert f"127.0.0.1%3A{port}%2F" in person.links[0]
 
 
-def test_a_client_that_google_does_not_know_is_named(google: Served) -> None:
+def test_unknown_client_is_reported(google: Served) -> None:
     path = google.client_file
     path.write_text(path.read_text().replace("sandbox-secret", "another"))
     person = Person()
-    with pytest.raises(GmailFailed, match="does not know the client") as error:
+    with pytest.raises(
+        GmailFailed, match="does not accept the client file's client id or secret"
+    ) as error:
         authorize(path, google.token_file, open_url=person.open, timeout_seconds=40)
     person.done()
-    assert sentence(error)
+    assert message_of(error)
 
 
 @pytest.mark.parametrize(
@@ -213,32 +211,32 @@ def test_a_client_that_google_does_not_know_is_named(google: Served) -> None:
     [Fault(on="POST /token", drop="before"), Fault(on="POST /token", status=503, body={})],
     ids=["drop", "503"],
 )
-def test_a_token_endpoint_that_fails_is_one_sentence(google: Served, fault: Fault) -> None:
+def test_failing_token_endpoint_is_reported(google: Served, fault: Fault) -> None:
     google.fake.faults.order(fault)
     with pytest.raises(
-        GmailFailed, match=r"Google (could not be asked for the|gave no) token"
+        GmailFailed, match=r"Google (could not be asked for a|returned no) token"
     ) as error:
         ask(google, Person())
-    assert sentence(error)
+    assert message_of(error)
 
 
-# ---------------------------------------------------------------------------------------------------- paste-back
+# -------------------------------------------------------------------------------------- paste-back
 
 
 def pasted(google: Served, change: Callable[[str], str], answer: str = "allow") -> Any:
-    """Give consent in a browser elsewhere, and paste what it shows, changed or not."""
-    said: list[str] = []
+    """Give consent in a browser elsewhere, and paste its address after ``change``."""
+    shown: list[str] = []
     return authorize(
         google.client_file,
         google.token_file,
         browser="paste-back",
         open_url=never,
-        say=said.append,
-        ask=lambda _: change(Person(answer).consent(said[0].splitlines()[-1])),
+        say=shown.append,
+        ask=lambda _: change(Person(answer).consent(shown[0].splitlines()[-1])),
     )
 
 
-def test_from_a_browser_elsewhere_the_address_is_brought_back_by_hand(google: Served) -> None:
+def test_paste_back_accepts_the_whole_address(google: Served) -> None:
     addresses: list[str] = []
     credentials = pasted(google, lambda address: addresses.append(address) or f"  {address}\n")  # type: ignore[func-returns-value]
     assert addresses[0].startswith("http://localhost:1/?")
@@ -247,9 +245,9 @@ def test_from_a_browser_elsewhere_the_address_is_brought_back_by_hand(google: Se
 
 
 @pytest.mark.parametrize(
-    ("change", "answer", "told"),
+    ("change", "answer", "problem"),
     [
-        (lambda address: address, "deny", "consent was denied"),
+        (lambda address: address, "deny", "Consent was denied"),
         (
             lambda address: re.sub(r"state=\w+", "state=older", address),
             "allow",
@@ -265,40 +263,40 @@ def test_from_a_browser_elsewhere_the_address_is_brought_back_by_hand(google: Se
         (
             lambda address: re.sub(r"code=[^&]*", "code=4/used", address),
             "allow",
-            "used before, or came too late",
+            "used before or has expired",
         ),
     ],
-    ids=["denied", "older", "no answer", "the code only", "nothing", "used"],
+    ids=["denied", "older", "no query", "the code only", "nothing", "used"],
 )
-def test_what_is_pasted_is_looked_at(
-    google: Served, change: Callable[[str], str], answer: str, told: str
+def test_paste_back_rejects_a_wrong_address(
+    google: Served, change: Callable[[str], str], answer: str, problem: str
 ) -> None:
-    with pytest.raises(GmailFailed, match=told) as error:
+    with pytest.raises(GmailFailed, match=problem) as error:
         pasted(google, change, answer)
-    assert sentence(error)
+    assert message_of(error)
     assert not google.token_file.exists()
 
 
-def test_where_nobody_can_be_asked_one_is_told_so(google: Served) -> None:
-    def nobody(_text: str) -> str:
+def test_paste_back_without_a_terminal_is_reported(google: Served) -> None:
+    def no_terminal(_text: str) -> str:
         raise EOFError
 
-    with pytest.raises(GmailFailed, match="nobody here to ask") as error:
+    with pytest.raises(GmailFailed, match="no terminal to ask on") as error:
         authorize(
             google.client_file,
             google.token_file,
             browser="paste-back",
             say=lambda _: None,
-            ask=nobody,
+            ask=no_terminal,
         )
-    assert sentence(error)
+    assert message_of(error)
 
 
-# ------------------------------------------------------------------------------------------------- without https
+# ----------------------------------------------------------------------------------- without https
 
 
-def oauthlib_switches(url: str, folder: Path) -> dict[str, str]:
-    """Give oauthlib's options as they are while consent is asked for at an address."""
+def oauthlib_variables(url: str, folder: Path) -> dict[str, str]:
+    """Return oauthlib's environment variables while consent is requested at a URL."""
     path = folder / "client.json"
     config = {
         "client_id": "x",
@@ -309,26 +307,28 @@ def oauthlib_switches(url: str, folder: Path) -> dict[str, str]:
     path.write_text(json.dumps({"installed": config}))
     seen: dict[str, str] = {}
 
-    def look(_text: str) -> str:
+    def inspect(_text: str) -> str:
         seen.update(
             {name: value for name, value in os.environ.items() if name.startswith("OAUTHLIB_")}
         )
         return ""
 
     with pytest.raises(GmailFailed):
-        authorize(path, folder / "token.json", browser="paste-back", say=lambda _: None, ask=look)
+        authorize(
+            path, folder / "token.json", browser="paste-back", say=lambda _: None, ask=inspect
+        )
     return seen
 
 
-def test_the_check_for_https_is_off_for_this_machine_only_and_not_for_long(tmp_path: Path) -> None:
-    assert "OAUTHLIB_INSECURE_TRANSPORT" in oauthlib_switches("http://127.0.0.1:9", tmp_path)
-    assert oauthlib_switches("https://accounts.example.com", tmp_path) == {
+def test_https_check_is_off_only_for_this_machine_and_only_meanwhile(tmp_path: Path) -> None:
+    assert "OAUTHLIB_INSECURE_TRANSPORT" in oauthlib_variables("http://127.0.0.1:9", tmp_path)
+    assert oauthlib_variables("https://accounts.example.com", tmp_path) == {
         "OAUTHLIB_RELAX_TOKEN_SCOPE": "1"
     }
     assert [name for name in os.environ if name.startswith("OAUTHLIB_")] == []
 
 
-# ----------------------------------------------------------------------------------------------- the client file
+# --------------------------------------------------------------------------------- the client file
 
 DESKTOP = {
     "client_id": "i",
@@ -339,12 +339,12 @@ DESKTOP = {
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "problem"),
     [
         (None, "there is no file"),
         ("{CANARY", "is not JSON"),
-        ("[]", "is JSON, but no object"),
-        ("{}", "is no OAuth client"),
+        ("[]", "is JSON, but not an object"),
+        ("{}", "is not an OAuth client"),
         (json.dumps({"web": DESKTOP}), "is for a web application"),
         (json.dumps({"installed": []}), "has no client_id"),
         (json.dumps({"installed": {**DESKTOP, "client_secret": ""}}), "has no client_secret"),
@@ -362,70 +362,70 @@ DESKTOP = {
         ),
     ],
 )
-def test_a_client_file_that_is_of_no_use_is_named_with_what_is_wrong(
-    tmp_path: Path, content: str | None, told: str
+def test_unusable_client_file_is_reported_with_its_problem(
+    tmp_path: Path, content: str | None, problem: str
 ) -> None:
     path = tmp_path / "client.json"
     if content is not None:
         path.write_text(content)
-    with pytest.raises(BadSetting, match=re.escape(told)) as error:
+    with pytest.raises(BadSetting, match=re.escape(problem)) as error:
         authorize(path, tmp_path / "token.json", open_url=never)
     assert error.value.name == "EVENTLAB_GMAIL_CLIENT"
-    assert "CANARY" not in sentence(error)
+    assert "CANARY" not in message_of(error)
 
 
-# ------------------------------------------------------------------------------------------------ the token file
+# ---------------------------------------------------------------------------------- the token file
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "problem"),
     [
         ("{CANARY", "is not JSON"),
-        ("[]", "is JSON, but no object"),
+        ("[]", "is JSON, but not an object"),
         ({"refresh_token": None}, None),
         ({"token_uri": "http://example.com/token"}, "http is accepted for this machine"),
-        ({"expiry": "CANARY"}, "is no token file"),
-        ({"expiry": 7}, "is no token file"),
+        ({"expiry": "CANARY"}, "is not a token file"),
+        ({"expiry": 7}, "is not a token file"),
     ],
 )
-def test_a_token_file_that_is_of_no_use_is_named_with_what_is_wrong(
-    google: Served, change: Any, told: str
+def test_unusable_token_file_is_reported_with_its_problem(
+    google: Served, change: Any, problem: str
 ) -> None:
     path = stored(google)
     path.write_text(
         change if isinstance(change, str) else json.dumps(json.loads(path.read_text()) | change)
     )
-    if told is None:
-        assert load(path).refresh_token is None  # it is good until it ends
+    if problem is None:
+        assert load(path).refresh_token is None  # valid until it expires
         return
-    with pytest.raises(BadSetting, match=told) as error:
+    with pytest.raises(BadSetting, match=problem) as error:
         load(path)
     assert error.value.name == "EVENTLAB_GMAIL_TOKEN"
-    assert "CANARY" not in sentence(error)
+    assert "CANARY" not in message_of(error)
 
 
-def test_a_token_file_without_its_fields_or_that_is_not_there_is_named(tmp_path: Path) -> None:
+def test_missing_or_incomplete_token_file_is_reported(tmp_path: Path) -> None:
     path = tmp_path / "token.json"
     with pytest.raises(BadSetting, match="give consent first"):
         load(path)
     path.touch(0o600)
     path.write_text('{"token": "x"}')
-    with pytest.raises(BadSetting, match="is no token file"):
+    with pytest.raises(BadSetting, match="is not a token file"):
         load(path)
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o620, 0o660])
-def test_a_token_file_that_others_can_open_is_refused(google: Served, mode: int) -> None:
+def test_token_file_that_others_can_open_is_rejected(google: Served, mode: int) -> None:
     path = stored(google)
     path.chmod(mode)
     with pytest.raises(
         BadSetting, match=rf"can be read by others \(mode {mode:04o}\): chmod 600"
     ) as error:
         load(path)
-    assert sentence(error)
+    assert message_of(error)
 
 
-def test_a_token_that_has_ended_is_renewed_where_it_came_from_and_saved(google: Served) -> None:
+def test_expired_token_is_renewed_at_its_own_server_and_saved(google: Served) -> None:
     path = stored(google, expired=True)
     before = json.loads(path.read_text())
     credentials = authorize(google.client_file, path, open_url=never)
@@ -443,18 +443,18 @@ def test_a_token_that_has_ended_is_renewed_where_it_came_from_and_saved(google: 
     assert load(path).valid
 
 
-def test_the_file_is_replaced_as_a_whole(google: Served) -> None:
+def test_token_file_is_replaced_atomically(google: Served) -> None:
     path = stored(google, expired=True)
     before = path.read_text()
     with path.open() as reader:
         load(path).refresh(None)
-        assert reader.read() == before  # who reads meanwhile reads the old one to its end
+        assert reader.read() == before  # an open reader still sees the old file
     assert path.read_text() != before
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert [file.name for file in path.parent.iterdir()] == [path.name]
 
 
-def test_a_link_to_the_file_stays_a_link(google: Served) -> None:
+def test_link_to_the_token_file_stays_a_link(google: Served) -> None:
     path = stored(google, expired=True)
     link = path.with_name("link.json")
     link.symlink_to(path)
@@ -463,7 +463,7 @@ def test_a_link_to_the_file_stays_a_link(google: Served) -> None:
     assert load(path).valid
 
 
-def test_a_renewed_token_that_cannot_be_saved_is_used_and_that_is_said(
+def test_renewed_token_that_cannot_be_saved_is_used_and_logged(
     google: Served, caplog: pytest.LogCaptureFixture
 ) -> None:
     credentials = load(path := stored(google, expired=True))
@@ -472,20 +472,19 @@ def test_a_renewed_token_that_cannot_be_saved_is_used_and_that_is_said(
     credentials.refresh(None)
     assert credentials.valid
     assert [record.getMessage() for record in caplog.records] == [
-        "Gmail's renewed token is used, but could not be saved: Is a directory"
+        "Gmail's token was renewed and is used, but could not be saved: Is a directory"
     ]
-    assert [file.name for file in path.parent.iterdir()] == [
-        path.name
-    ]  # nothing half-written is left
+    # No partial file is left.
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
 
 
-def test_a_folder_for_the_file_is_made_for_oneself_only(google: Served) -> None:
+def test_save_creates_a_private_folder(google: Served) -> None:
     path = google.folder / "new" / "token.json"
     save(load(stored(google)), path)
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
 
 
-def test_a_proxy_is_not_asked_about_this_machine(
+def test_consent_and_renewal_use_no_proxy_for_this_machine(
     google: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
@@ -496,28 +495,24 @@ def test_a_proxy_is_not_asked_about_this_machine(
     assert google.fake.tokens.refreshed == 1
 
 
-# ----------------------------------------------------------------------------------------------------- it is dead
+# ------------------------------------------------------------------------------------- it is final
 
 
-def test_a_revoked_token_is_dead_and_one_sentence_says_what_to_do(google: Served) -> None:
+def test_revoked_token_raises_token_dead_with_the_remedy(google: Served) -> None:
     path = stored(google, expired=True)
     before = path.read_text()
     google.fake.revoke()
     with pytest.raises(TokenDead, match="give consent again") as error:
         authorize(google.client_file, path, open_url=never)
-    text = sentence(error)
-    for way in (
-        "revoked",
-        "password was changed",
-        "six months",
-        "seven days",
-    ):  # Google does not say which it was
-        assert way in text
+    text = message_of(error)
+    # Google does not say which of these it was.
+    for cause in ("revoked", "password was changed", "six months", "seven days"):
+        assert cause in text
     assert path.read_text() == before
 
 
 @pytest.mark.parametrize(
-    ("body", "dead", "told"),
+    ("body", "final", "problem"),
     [
         ({"error": "invalid_grant", "error_description": "Bad Request"}, True, "seven days"),
         ({"error": "invalid_grant", "error_subtype": "invalid_rapt"}, True, "sign in again"),
@@ -529,26 +524,26 @@ def test_a_revoked_token_is_dead_and_one_sentence_says_what_to_do(google: Served
         ({"error": "deleted_client"}, True, "was deleted"),
         ({"error": "disabled_client"}, True, "is disabled"),
         ({"error": "unauthorized_client"}, True, "another client"),
-        ({"error": "invalid_scope"}, True, "box ticked"),
+        ({"error": "invalid_scope"}, True, "box checked"),
         ({"error": "access_denied"}, True, "administrator"),
         ({"error": "admin_policy_enforced"}, True, "administrator"),
-        ({"error": "org_internal"}, True, "organisation"),
-        ({"error": "CANARY"}, False, "for a reason that is not known here"),
-        ({"error": ["CANARY"]}, False, "for a reason that is not known here"),
+        ({"error": "org_internal"}, True, "organization"),
+        ({"error": "CANARY"}, False, "for an unknown reason"),
+        ({"error": ["CANARY"]}, False, "for an unknown reason"),
         (["CANARY"], False, "could not be asked"),
         (None, False, "could not be asked"),
-        ("CANARY", False, "for a reason that is not known here"),
+        ("CANARY", False, "for an unknown reason"),
     ],
 )
-def test_each_way_to_be_refused_a_new_token_has_its_sentence(
-    google: Served, body: Any, dead: bool, told: str
+def test_each_refresh_error_has_its_message(
+    google: Served, body: Any, final: bool, problem: str
 ) -> None:
     path = stored(google, expired=True)
     google.fake.faults.order(Fault(on="POST /token", status=400, body=body))
-    with pytest.raises(GmailFailed, match=told) as error:
+    with pytest.raises(GmailFailed, match=problem) as error:
         load(path).refresh(None)
-    assert isinstance(error.value, TokenDead) is dead
-    assert "CANARY" not in sentence(error)
+    assert isinstance(error.value, TokenDead) is final
+    assert "CANARY" not in message_of(error)
 
 
 @pytest.mark.parametrize(
@@ -560,22 +555,22 @@ def test_each_way_to_be_refused_a_new_token_has_its_sentence(
         Fault(on="POST /token", times=10, status=200, body={}),
         Fault(on="POST /token", times=10, status=200, body="CANARY"),
     ],
-    ids=["drop", "503", "redirect", "no token", "no JSON"],
+    ids=["drop", "503", "redirect", "no token", "not JSON"],
 )
-def test_a_token_is_not_dead_only_because_google_is_away(google: Served, fault: Fault) -> None:
+def test_unreachable_token_endpoint_does_not_raise_token_dead(google: Served, fault: Fault) -> None:
     path = stored(google, expired=True)
     google.fake.faults.order(fault)
     with pytest.raises(GmailFailed, match="try again later") as error:
         load(path).refresh(None)
     assert not isinstance(error.value, TokenDead)
-    assert "CANARY" not in sentence(error)
+    assert "CANARY" not in message_of(error)
     google.fake.faults.clear()
     load(path).refresh(None)
 
 
-def test_a_token_that_has_ended_with_nothing_to_renew_it_is_dead(google: Served) -> None:
+def test_expired_token_without_a_refresh_token_raises_token_dead(google: Served) -> None:
     path = stored(google, expired=True)
     path.write_text(json.dumps(json.loads(path.read_text()) | {"refresh_token": None}))
-    with pytest.raises(TokenDead, match="nothing with it to renew it") as error:
+    with pytest.raises(TokenDead, match="holds no refresh token") as error:
         load(path).refresh(None)
-    assert sentence(error)
+    assert message_of(error)
