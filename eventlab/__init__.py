@@ -1,36 +1,93 @@
-"""eventlab: event sourcing on a real Redis and a real MongoDB, small enough to read in one sitting."""
+"""Event sourcing on a real Redis and a real MongoDB, small enough to read in one sitting.
 
-from importlib.metadata import version
+The names below are imported when they are first used: ``import eventlab`` costs nothing, and the
+command line handles Ctrl-C before it loads the drivers of Redis and MongoDB.
+"""
 
-from eventlab.aggregate import Aggregate
-from eventlab.errors import (
-    AdoptionRefused,
-    CommandRejected,
-    CorruptEvent,
-    EventLabError,
-    IdempotencyKeyReused,
-    InvalidEvent,
-    InvalidName,
-    NoReplicaSet,
-    NotAdopted,
-    RebuildOvertaken,
-    TokenReused,
-    Trimmed,
-    TrimRefused,
-    VersionConflict,
-    ViewAhead,
-    ViewLate,
-    ViewStopped,
-)
-from eventlab.events import Event, Recorded
-from eventlab.projections.projector import Projector, ViewLag
-from eventlab.projections.view import Changes, View
-from eventlab.repository import Repository
-from eventlab.servers import Lab, connect
-from eventlab.store.store import ANY, EXISTS, NEW, EventStore
-from eventlab.subscriptions.subscription import Lag, Parked, Subscription
+from importlib import import_module
+from typing import TYPE_CHECKING
 
-__version__ = version("eventlab")
+if TYPE_CHECKING:
+    from eventlab.aggregate import Aggregate
+    from eventlab.errors import (
+        AdoptionRefused,
+        CommandRejected,
+        CorruptEvent,
+        EventLabError,
+        IdempotencyKeyReused,
+        InvalidEvent,
+        InvalidName,
+        NoReplicaSet,
+        NotAdopted,
+        RebuildOvertaken,
+        TokenReused,
+        Trimmed,
+        TrimRefused,
+        VersionConflict,
+        ViewAhead,
+        ViewLate,
+        ViewStopped,
+    )
+    from eventlab.events import Event, Recorded
+    from eventlab.projections.projector import Projector, ViewLag
+    from eventlab.projections.view import Changes, View
+    from eventlab.repository import Repository
+    from eventlab.servers import Lab, connect
+    from eventlab.store.store import ANY, EXISTS, NEW, EventStore
+    from eventlab.subscriptions.subscription import Lag, Parked, Subscription
+
+    __version__: str
+
+_HOMES = {
+    "eventlab.aggregate": ("Aggregate",),
+    "eventlab.errors": (
+        "AdoptionRefused",
+        "CommandRejected",
+        "CorruptEvent",
+        "EventLabError",
+        "IdempotencyKeyReused",
+        "InvalidEvent",
+        "InvalidName",
+        "NoReplicaSet",
+        "NotAdopted",
+        "RebuildOvertaken",
+        "TokenReused",
+        "Trimmed",
+        "TrimRefused",
+        "VersionConflict",
+        "ViewAhead",
+        "ViewLate",
+        "ViewStopped",
+    ),
+    "eventlab.events": (
+        "Event",
+        "Recorded",
+    ),
+    "eventlab.projections.projector": (
+        "Projector",
+        "ViewLag",
+    ),
+    "eventlab.projections.view": (
+        "Changes",
+        "View",
+    ),
+    "eventlab.repository": ("Repository",),
+    "eventlab.servers": (
+        "Lab",
+        "connect",
+    ),
+    "eventlab.store.store": (
+        "ANY",
+        "EXISTS",
+        "NEW",
+        "EventStore",
+    ),
+    "eventlab.subscriptions.subscription": (
+        "Lag",
+        "Parked",
+        "Subscription",
+    ),
+}
 
 __all__ = [
     "ANY",
@@ -69,3 +126,21 @@ __all__ = [
     "__version__",
     "connect",
 ]
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name, or read the version, when it is first used."""
+    if name == "__version__":
+        value: object = import_module("importlib.metadata").version("eventlab")
+    else:
+        home = next((module for module, names in _HOMES.items() if name in names), None)
+        if home is None:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = getattr(import_module(home), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """List the public names, for completion in a notebook."""
+    return sorted({*globals(), *__all__})
