@@ -12,7 +12,7 @@ WORKERS ?= 2
 PYTEST := $(BIN)/pytest --nbval -n $(WORKERS) --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test test-all notebooks bench check clean
+.PHONY: help lab test test-all notebooks bench settings check clean
 
 help:  ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{printf "%-18s %s\n", $$1, $$2}'
@@ -31,6 +31,9 @@ notebooks: $(INSTALLED)  ## run the notebooks again and write what they print in
 
 bench: $(INSTALLED)  ## speed, side by side with the raw limit
 	@$(BIN)/python -m benchmarks $(ARGS)
+
+settings: $(INSTALLED)  ## write the table of environment variables into the README
+	@$(BIN)/python -m tools.settings_table
 
 check: $(INSTALLED)  ## ruff and mypy
 	@$(BIN)/ruff check .

@@ -17,10 +17,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from eventlab import settings
 from eventlab.servers.errors import BinaryMissing, BinaryUnusable
 
-REDIS_VARIABLE = "EVENTLAB_REDIS_SERVER"
-MONGOD_VARIABLE = "EVENTLAB_MONGOD"
+REDIS_VARIABLE = settings.REDIS_SERVER
+MONGOD_VARIABLE = settings.MONGOD
 OLDEST_REDIS = (7, 0)
 LIBRARIES = ("libcurl.so.4", "libssl.so.3", "libcrypto.so.3")
 SHIM = "libraries"

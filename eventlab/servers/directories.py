@@ -13,10 +13,11 @@ from pathlib import Path
 
 import platformdirs
 
+from eventlab import settings
 from eventlab.servers.errors import DirectoryRefused
 
-DATA_VARIABLE = "EVENTLAB_DATA"
-RUNTIME_VARIABLE = "EVENTLAB_RUNTIME"
+DATA_VARIABLE = settings.DATA
+RUNTIME_VARIABLE = settings.RUNTIME
 MARK = "eventlab.id"
 SOCKETS = ("redis.sock", "mongod.sock")
 # The kernel's own limit is 108 bytes on Linux and 104 on macOS, the closing zero among them.

@@ -10,12 +10,13 @@ import redis
 from pymongo.errors import PyMongoError
 from redis.cluster import RedisCluster
 
+from eventlab import settings
 from eventlab.servers import binaries
 from eventlab.servers.errors import ServerUnreachable
 from eventlab.servers.replica_set import Client
 
-REDIS_URL = "EVENTLAB_REDIS_URL"
-MONGODB_URL = "EVENTLAB_MONGODB_URL"
+REDIS_URL = settings.REDIS_URL
+MONGODB_URL = settings.MONGODB_URL
 PATIENCE_MS = 5000
 
 

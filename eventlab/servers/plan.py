@@ -9,11 +9,12 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
+from eventlab import settings
 from eventlab.servers import binaries, config, directories
 from eventlab.servers.config import MONGOD, REDIS, Server
 from eventlab.servers.errors import ServersFailed
 
-GRACE_VARIABLE = "EVENTLAB_GRACE"
+GRACE_VARIABLE = settings.GRACE
 GRACE = 5.0
 
 

@@ -13,13 +13,14 @@ from typing import Final
 import uvicorn
 from fastapi import FastAPI
 
+from eventlab import settings
 from eventlab.accounts.http.app import create_app
 from eventlab.accounts.service import AccountService
 from eventlab.servers import connect
 from eventlab.store.store import EventStore
 
-CATEGORY: Final = "EVENTLAB_CATEGORY"
-COLLECTION: Final = "EVENTLAB_COLLECTION"
+CATEGORY: Final = settings.CATEGORY
+COLLECTION: Final = settings.COLLECTION
 IDLE_SECONDS: Final = 60
 LAST_SECONDS: Final = 30  # for what still runs when the end comes
 

@@ -1,0 +1,97 @@
+"""Every environment variable that eventlab reads: its name, its meaning and its default.
+
+This module only names them; the rooms that use a variable read it. The table under "Configuration"
+in the README is generated from here (``make settings``).
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+REDIS_URL: Final = "EVENTLAB_REDIS_URL"
+MONGODB_URL: Final = "EVENTLAB_MONGODB_URL"
+DATA: Final = "EVENTLAB_DATA"
+RUNTIME: Final = "EVENTLAB_RUNTIME"
+GRACE: Final = "EVENTLAB_GRACE"
+REDIS_SERVER: Final = "EVENTLAB_REDIS_SERVER"
+MONGOD: Final = "EVENTLAB_MONGOD"
+CATEGORY: Final = "EVENTLAB_CATEGORY"
+COLLECTION: Final = "EVENTLAB_COLLECTION"
+GMAIL_ENDPOINT: Final = "EVENTLAB_GMAIL_ENDPOINT"
+GMAIL_CLIENT: Final = "EVENTLAB_GMAIL_CLIENT"
+GMAIL_TOKEN: Final = "EVENTLAB_GMAIL_TOKEN"
+CXONE_AUTH: Final = "EVENTLAB_CXONE_AUTH"
+CXONE_URL: Final = "EVENTLAB_CXONE_URL"
+CXONE_KEY: Final = "EVENTLAB_CXONE_KEY"
+CXONE_SECRET: Final = "EVENTLAB_CXONE_SECRET"
+CXONE_CLIENT: Final = "EVENTLAB_CXONE_CLIENT"
+CXONE_CLIENT_SECRET: Final = "EVENTLAB_CXONE_CLIENT_SECRET"
+CXONE_POC: Final = "EVENTLAB_CXONE_POC"
+CXONE_VERSION: Final = "EVENTLAB_CXONE_VERSION"
+CXONE_WHERE: Final = "EVENTLAB_CXONE_WHERE"
+AUTOMATIC_TYPE: Final = "EVENTLAB_AUTOMATIC_TYPE"
+
+
+class Variable(NamedTuple):
+    """What an environment variable means, and its default ("" if it has none).
+
+    >>> MAILROOM[CXONE_VERSION].default
+    'v30.0'
+    """
+
+    meaning: str
+    default: str = ""
+
+    def __str__(self) -> str:
+        """Return the meaning, with the default in parentheses if there is one."""
+        return f"{self.meaning} (default: {self.default})" if self.default else self.meaning
+
+
+SERVERS: Final[dict[str, Variable]] = {
+    REDIS_URL: Variable("URL of a Redis of your own (7.0 or newer)", "a private Redis"),
+    MONGODB_URL: Variable("URL of a MongoDB replica set of your own", "a private MongoDB"),
+    DATA: Variable("directory where the private servers keep their data", "your user data folder"),
+    RUNTIME: Variable("directory for the private servers' sockets", "a short one for each user"),
+    GRACE: Variable("seconds that the private servers outlive their last user", "5"),
+    REDIS_SERVER: Variable(
+        "path of the redis-server program", "the installed wheel's, then the one on PATH"
+    ),
+    MONGOD: Variable("path of the mongod program", "the installed wheel's, then the one on PATH"),
+}
+SERVICE: Final[dict[str, Variable]] = {
+    CATEGORY: Variable(
+        "category that the account service reads and writes; `eventlab serve --category` sets it",
+        "accountStream",
+    ),
+    COLLECTION: Variable(
+        "collection that the account service lists; `eventlab serve --collection` sets it",
+        "accountCollection",
+    ),
+}
+#: ``eventlab route --help`` shows them in this order.
+MAILROOM: Final[dict[str, Variable]] = {
+    GMAIL_ENDPOINT: Variable("URL of the Gmail API", "https://gmail.googleapis.com"),
+    GMAIL_CLIENT: Variable(
+        "client file of an OAuth client of type 'Desktop app'; needed until the token file exists"
+    ),
+    GMAIL_TOKEN: Variable("token file; the first run creates it when you give consent"),
+    CXONE_AUTH: Variable("how to sign in: oidc, accesskey or legacy", "oidc"),
+    CXONE_URL: Variable(
+        "URL of the authority; required for accesskey (https://AREA.nice-incontact.com), "
+        "otherwise NICE's own by default"
+    ),
+    CXONE_KEY: Variable("id of the access key; for legacy application@vendor"),
+    CXONE_SECRET: Variable("secret of the access key; for legacy the application's key"),
+    CXONE_CLIENT: Variable("for oidc: client id that NICE issued to the application"),
+    CXONE_CLIENT_SECRET: Variable("for oidc: client secret that belongs to the client id"),
+    CXONE_POC: Variable("point of contact, as CXone names it"),
+    CXONE_VERSION: Variable("version of the API", "v30.0"),
+    CXONE_WHERE: Variable("where the point of contact is sent: body or query", "body"),
+    AUTOMATIC_TYPE: Variable("work item type of automatic mail (auto-replies, bulk)", "email"),
+}
+#: All of them, by the part of eventlab that reads them.
+VARIABLES: Final[dict[str, dict[str, Variable]]] = {
+    "Servers": SERVERS,
+    "Account service": SERVICE,
+    "Mailroom": MAILROOM,
+}
