@@ -174,7 +174,9 @@ def test_held_lists_the_mails_that_an_operator_decides_about(
     )
     status, out, _ = route("--held")
     assert [line.split()[0] for line in out.splitlines()] == ids
-    assert "in doubt   example.com              the connection broke before the answer came" in out
+    assert (
+        "in doubt   example.com              the connection broke before the response came" in out
+    )
     assert "refused    example.com              Point of contact is not valid" in out
     held = json.loads(route("--held", "--json")[1])
     assert [(mail["id"], mail["status"]) for mail in held] == list(

@@ -37,10 +37,10 @@ CXONES_FAULTS = (
 )
 REASONS = (
     "has not said by its deadline",
-    "the connection broke before the answer came",
+    "the connection broke before the response came",
     "CXone answered 503",
     "CXone answered 500",
-    "no answer came in time",
+    "no response came in time",
 )
 
 

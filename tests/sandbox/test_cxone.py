@@ -492,7 +492,7 @@ def test_what_an_agent_may_not_do_is_said(
     with AgentClient(fake.settings(url, auth="accesskey")) as agent:
         with pytest.raises(
             AgentRequestFailed,
-            match=r"CXone refused \(400\): Contact is not Incoming at this agent",
+            match=r"rejected the agent's request \(400\): Contact is not Incoming at this agent",
         ):
             agent.accept("412345678900000001")
         post(url, bearer)

@@ -1,1 +1,1 @@
-"""NICE CXone: its API, the tokens for it, and its errors."""
+"""NICE CXone: its API client, the tokens for it, and its errors."""

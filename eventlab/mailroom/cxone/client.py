@@ -1,4 +1,4 @@
-"""CXone: a mail goes in as a work item, and what is not known about it is said."""
+"""The CXone client: create work items, and report honestly when the outcome is unknown."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from eventlab.mailroom.cxone.transport import CXoneRequest, CXoneResponse, CXone
 from eventlab.mailroom.errors import MailroomError, WorkItemInDoubt, WorkItemRefused, WorkItemUnsent
 from eventlab.mailroom.variables import CXONE_URL
 
-TAKEN: Final = (200, 201, 202)
-ELSEWHERE: Final = (301, 307, 308)  # "not here", while 302 and 303 may come after the work is done
-NOT_WHOLE: Final = (
-    408  # the server did not wait for the end of the request; nobody says what it did with the rest
-)
+ACCEPTED_STATUSES: Final = (200, 201, 202)
+#: The request was not processed here, while a 302 or 303 may follow after it was.
+REDIRECT_STATUSES: Final = (301, 307, 308)
+#: The server did not wait for the end of the request; what it did with the beginning is unknown.
+REQUEST_TIMEOUT_STATUS: Final = 408
 
 
-class Accepted(msgspec.Struct):
-    """CXone's answer to a work item; some answers hold no contact id.
+class WorkItemResponse(msgspec.Struct):
+    """CXone's response to an accepted work item; it may hold no contact id.
 
-    >>> msgspec.json.decode(b'{"contactId": 123456789012345678}', type=Accepted).contact_id
+    >>> msgspec.json.decode(b'{"contactId": 123456789012345678}', type=WorkItemResponse).contact_id
     123456789012345678
     """
 
@@ -35,12 +35,14 @@ class Accepted(msgspec.Struct):
 
 
 class CXoneClient:
-    """A client of CXone's work items, that fetches its tokens itself. Sent again is only what is certainly unsent.
+    """A client that creates CXone's work items and fetches its own tokens.
 
-    ``timeout`` is for connecting and for reading, in seconds; after ``total_timeout`` seconds nothing is sent any more.
+    It retries only what CXone has certainly not accepted. ``timeout`` is the seconds to connect
+    and to read, per attempt; after ``total_timeout`` seconds no attempt starts; ``sleep`` is called
+    with the seconds to wait between attempts.
 
     >>> with CXoneClient(settings) as cxone:
-    ...     cxone.post_work_item(work_item_id="gmail:18f1", payload="Hello", sender="joe@example.com")
+    ...     cxone.post_work_item(work_item_id="gmail:1", payload="Hi", sender="joe@example.com")
     '123456789012345678'
     """
 
@@ -53,15 +55,13 @@ class CXoneClient:
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self.settings = settings
-        self._timeout, self._total_timeout = timeout, total_timeout
+        self._timeout = timeout
+        self._total_timeout = total_timeout
         self._transport = CXoneTransport(timeout=timeout, sleep=sleep)
         self._tokens = CXoneTokens(settings, self._transport)
 
     def close(self) -> None:
-        """Close the connections.
-
-        Example: ``cxone.close()``
-        """
+        """Close the connections."""
         self._transport.close()
 
     def __enter__(self) -> Self:
@@ -77,9 +77,10 @@ class CXoneClient:
 
     @property
     def max_call_seconds(self) -> float:
-        """Seconds after which nothing of a call to ``post_work_item`` can arrive at CXone any more.
+        """The seconds after which a call of ``post_work_item`` can no longer reach CXone.
 
-        No attempt begins after ``total_timeout``; an attempt takes its timeouts, twice for a host with two addresses.
+        No attempt starts after ``total_timeout``. An attempt takes at most its two timeouts, or
+        twice that for a host with two addresses.
 
         >>> CXoneClient(settings, timeout=(1, 5), total_timeout=10).max_call_seconds
         22
@@ -87,84 +88,85 @@ class CXoneClient:
         return self._total_timeout + 2 * sum(self._timeout)
 
     def sign_in(self) -> str:
-        """Get a token now rather than with the first mail; give the address of the services that it opens.
+        """Get a token now, not with the first mail, and return the URL of the services it opens.
 
-        Raises ``WorkItemUnsent`` with the reason if there is none to be had.
+        Raises ``WorkItemUnsent`` with the reason if CXone issues no token.
 
         >>> cxone.sign_in()
         'https://api-na1.niceincontact.com/inContactAPI/services'
         """
-        return self._tokens.get(until=time.monotonic() + self._total_timeout).services
+        return self._tokens.get(deadline=time.monotonic() + self._total_timeout).services
 
     def post_work_item(
         self, *, work_item_id: str, payload: str, sender: str, work_item_type: str = "email"
     ) -> str | None:
-        """Give CXone a work item; returns its contact id, or None if CXone took it and told none.
+        """Create a work item and return its contact id, or None if CXone accepted it without one.
 
-        CXone does not look if it has a ``work_item_id`` already: it is for people to see.
+        CXone does not check whether it already has this ``work_item_id``: only agents see it.
 
-        Raises ``WorkItemRefused`` (CXone said no), ``WorkItemUnsent`` (try later), ``WorkItemInDoubt`` (taken or not).
-
-        Example: ``cxone.post_work_item(work_item_id="gmail:18f1", payload="Hello", sender="joe@example.com")``
+        Raises ``WorkItemRefused`` if CXone rejected it, ``WorkItemUnsent`` if it was certainly not
+        accepted (try again later), and ``WorkItemInDoubt`` if the outcome is unknown.
         """
-        until = time.monotonic() + self._total_timeout
+        deadline = time.monotonic() + self._total_timeout
         fields = {
             "workItemId": work_item_id,
             "workItemPayload": payload,
             "workItemType": work_item_type,
         }
         fields |= {"from": sender} if sender else {}
-        answer, token = self._send(fields, until)
-        if answer.status in TAKEN:
-            return _contact_id(answer.body)
-        raise self._problem(answer, (token, payload, sender))
+        response, token = self._send(fields, deadline)
+        if response.status in ACCEPTED_STATUSES:
+            return _contact_id(response.body)
+        raise self._problem(response, (token, payload, sender))
 
-    def _send(self, fields: dict[str, str], until: float) -> tuple[CXoneResponse, str]:
-        token = self._tokens.get(until=until)
-        answer = self._transport.send(self._call(token, fields), until=until)
-        if answer.status == 401:  # refused unread: a token may end early, or be revoked
+    def _send(self, fields: dict[str, str], deadline: float) -> tuple[CXoneResponse, str]:
+        token = self._tokens.get(deadline=deadline)
+        response = self._transport.send(self._request(token, fields), deadline=deadline)
+        if response.status == 401:  # rejected unread: a token may expire early or be revoked
             self._tokens.drop(token)
-            token = self._tokens.get(until=until)
-            answer = self._transport.send(self._call(token, fields), until=until)
-        if answer.status == 401:
+            token = self._tokens.get(deadline=deadline)
+            response = self._transport.send(self._request(token, fields), deadline=deadline)
+        if response.status == 401:
             self._tokens.drop(token)
-        return answer, token.value
+        return response, token.value
 
-    def _call(self, token: CXoneToken, fields: dict[str, str]) -> CXoneRequest:
+    def _request(self, token: CXoneToken, fields: dict[str, str]) -> CXoneRequest:
         point = {"pointOfContact": self.settings.point_of_contact}
-        body, params = (
-            ({**point, **fields}, {}) if self.settings.where == "body" else (fields, point)
-        )
+        in_body = self.settings.where == "body"
+        body = {**point, **fields} if in_body else fields
         return CXoneRequest(
             method="POST",
             url=f"{token.services}/{self.settings.version}/interactions/work-items",
             auth=token.auth,
             headers=JSON_BODY,
-            params=params,
-            # Not escaped: Japanese would be twice as long. A lone surrogate is no character, and becomes "?".
+            params={} if in_body else point,
+            # Not escaped: Japanese would be twice as long. A lone surrogate, which is not a
+            # character, becomes "?".
             data=json.dumps(body, ensure_ascii=False).encode("utf-8", "replace"),
         )
 
-    def _problem(self, answer: CXoneResponse, sent: tuple[str, ...]) -> MailroomError:
-        status = answer.status
-        told = reason_in(answer.headers, answer.body, sent=(*sent, *self._tokens.secrets()))
-        because = f": {told}" if told else ""
-        if answer.turned_away:
+    def _problem(self, response: CXoneResponse, sent: tuple[str, ...]) -> MailroomError:
+        status = response.status
+        secrets = (*sent, *self._tokens.secrets())
+        reason = reason_in(response.headers, response.body, sent=secrets)
+        because = f": {reason}" if reason else ""
+        if response.is_busy:
             return WorkItemUnsent(f"CXone is busy ({status}){because}")
         if status == 401:
-            return WorkItemUnsent(f"CXone took neither of two tokens (401){because}")
-        if status in ELSEWHERE:
+            return WorkItemUnsent(f"CXone rejected two tokens in a row (401){because}")
+        if status in REDIRECT_STATUSES:
             return WorkItemUnsent(
-                f"CXone points elsewhere ({status}), and is not followed: check {CXONE_URL}"
+                f"CXone redirects to another address ({status}), which is not followed: "
+                f"check {CXONE_URL}"
             )
-        if 400 <= status < 500 and status != NOT_WHOLE:
-            return WorkItemRefused(status, told or "it gave no reason")
+        if 400 <= status < 500 and status != REQUEST_TIMEOUT_STATUS:
+            return WorkItemRefused(status, reason or "no reason given")
         return WorkItemInDoubt(f"CXone answered {status}{because}")
 
 
 def _contact_id(body: bytes) -> str | None:
     try:
-        found = msgspec.json.decode(body, type=Accepted).contact_id
-    except (msgspec.DecodeError, UnicodeError, RecursionError):  # it is taken all the same
+        found = msgspec.json.decode(body, type=WorkItemResponse).contact_id
+    except (msgspec.DecodeError, UnicodeError, RecursionError):  # it is accepted all the same
         return None
     return str(found) if found else None

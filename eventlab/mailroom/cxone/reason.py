@@ -1,4 +1,4 @@
-"""The reason in a refusal, fit for a log: short, on one line, without anything that was sent."""
+"""The reason in an error response, made fit for a log: short, one line, nothing that was sent."""
 
 from __future__ import annotations
 
@@ -12,33 +12,32 @@ from urllib.parse import quote
 import msgspec
 
 HEADER: Final = "icStatusDescription"
-FIELDS: Final = ("error_description", "errorDescription", "error", "message")
-LONGEST, LOOKED_AT = 200, 2000
-PIECE: Final = 10  # so many characters in a row that were sent too are no chance
-_JWT = re.compile(r"eyJ[\w-]+(?:\.[\w-]*)*")  # any token, also one that is not known here
-_LOWER = str.maketrans(
-    "ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcdefghijklmnopqrstuvwxyz"
-)  # one to one, unlike str.lower
+ERROR_FIELDS: Final = ("error_description", "errorDescription", "error", "message")
+MAX_REASON_CHARS: Final = 200
+MAX_SCANNED_CHARS: Final = 2000
+#: This many characters in a row that were also sent are not a coincidence.
+MIN_ECHO_CHARS: Final = 10
+_JWT = re.compile(r"eyJ[\w-]+(?:\.[\w-]*)*")  # any token, also one of another client
+#: One character for one character, unlike str.lower.
+_LOWER = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcdefghijklmnopqrstuvwxyz")
 
 
 def reason_in(headers: Mapping[str, str], body: bytes, *, sent: Iterable[str] = ()) -> str:
-    """Give the reason that an answer tells: CXone's own header first, then the fields of an error in JSON.
+    """Return the reason in a response: from CXone's own header, or else from the JSON error.
 
-    Control characters are gone, it is at most 200 characters long, and every piece of ``sent`` (tokens, secrets, the
-    payload, an address) that a server may have repeated is replaced by ``…``.
+    The result has at most 200 characters and no control characters. Every piece of ``sent``
+    (tokens, secrets, the payload, an address) that the server echoed is replaced by ``…``.
 
-    >>> reason_in({"icStatusDescription": "Not valid: joe@example.com"}, b"", sent=["joe@example.com"])
+    >>> reason_in({"icStatusDescription": "Not valid: joe"}, b"", sent=["joe"])
     'Not valid: …'
     """
-    text = (printable_line(_utf8(headers.get(HEADER, ""))) or printable_line(_field(body)))[
-        :LOOKED_AT
-    ]
-    shown = _hide(text, sent)
-    return shown if len(shown) <= LONGEST else shown[: LONGEST - 1] + "…"
+    text = printable_line(_utf8(headers.get(HEADER, ""))) or printable_line(_json_reason(body))
+    shown = _hide(text[:MAX_SCANNED_CHARS], sent)
+    return shown if len(shown) <= MAX_REASON_CHARS else shown[: MAX_REASON_CHARS - 1] + "…"
 
 
 def printable_line(text: str) -> str:
-    """Put a text on one line: whatever is no printable character is a space, and spaces are one.
+    """Return a text on one line: each run of spaces and unprintable characters is one space.
 
     >>> printable_line("no" + chr(13) + chr(10) + "way" + chr(27) + "[31m")
     'no way [31m'
@@ -47,34 +46,35 @@ def printable_line(text: str) -> str:
 
 
 def _utf8(header: str) -> str:
-    # http.client reads headers as latin-1, whatever was meant.
+    # http.client reads headers as latin-1, whatever encoding was meant.
     try:
         return header.encode("latin-1").decode("utf-8")
     except UnicodeError:
         return header
 
 
-def _field(body: bytes) -> str:
+def _json_reason(body: bytes) -> str:
     try:
-        answer = msgspec.json.decode(body[: 16 * LOOKED_AT])
+        error = msgspec.json.decode(body[: 16 * MAX_SCANNED_CHARS])
     except (msgspec.DecodeError, UnicodeError, RecursionError):
         return ""
-    found = (answer.get(name) for name in FIELDS) if isinstance(answer, dict) else ()
-    return next((one for one in found if isinstance(one, str) and one.strip()), "")
+    found = (error.get(name) for name in ERROR_FIELDS) if isinstance(error, dict) else ()
+    return next((value for value in found if isinstance(value, str) and value.strip()), "")
 
 
 def _hide(text: str, sent: Iterable[str]) -> str:
-    low, hidden = text.translate(_LOWER), bytearray(len(text))
-    for one in sent:
+    lower = text.translate(_LOWER)
+    hidden = bytearray(len(text))
+    for secret in sent:
         for form in {
-            printable_line(one),
-            printable_line(json.dumps(one)),
-            quote(one.encode("utf-8", "replace")),
+            printable_line(secret),
+            printable_line(json.dumps(secret)),
+            quote(secret.encode("utf-8", "replace")),
         }:
             needle = form.translate(_LOWER)
-            size = min(PIECE, len(needle))
-            for at in range(len(low) - size + 1 if size else 0):
-                if low[at : at + size] in needle:
+            size = min(MIN_ECHO_CHARS, len(needle))
+            for at in range(len(lower) - size + 1 if size else 0):
+                if lower[at : at + size] in needle:
                     hidden[at : at + size] = b"\1" * size
     for found in _JWT.finditer(text):
         hidden[found.start() : found.end()] = b"\1" * (found.end() - found.start())

@@ -1,4 +1,4 @@
-"""Where CXone is, who we are there, and which point of contact takes the mail."""
+"""CXone's settings: its address, our credentials, and the point of contact for mail."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from eventlab.mailroom.variables import (
     given,
 )
 
-Style = Literal["legacy", "accesskey", "oidc"]
-Where = Literal["body", "query"]
+AuthMethod = Literal["legacy", "accesskey", "oidc"]
+PointOfContactPlace = Literal["body", "query"]
 
 AUTHORITIES: Final[Mapping[str, str]] = {
     "legacy": "https://api.incontact.com",
@@ -34,19 +34,17 @@ AUTHORITIES: Final[Mapping[str, str]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class CXoneSettings:
-    """How to reach CXone; no key and no secret is shown by ``repr``.
+    """How to reach CXone; ``repr`` shows neither keys nor secrets.
 
-    ``auth`` is the way to sign in: ``oidc`` (current: an access key and a client), ``accesskey``, ``legacy`` (as the
-    original). ``url`` is the authority that gives tokens, http on this machine only. ``where`` is ``body``, or
-    ``query``: the point of contact in the URL. What is of the mail is never there: URLs end up in logs.
+    ``auth`` is the way to sign in: ``oidc`` (current: an access key and a client), ``accesskey``,
+    or ``legacy`` (used by the original). ``url`` is the authority that issues tokens; http is
+    accepted on this machine only. ``where`` puts the point of contact into the ``body`` or the
+    ``query``. The mail itself is always in the body: URLs end up in logs.
 
-    Raises ``BadSetting``, in the name of the environment variable.
-
-    >>> CXoneSettings(auth="legacy", url=AUTHORITIES["legacy"], key="app@vendor", secret="…", point_of_contact="mail")
-    CXoneSettings(auth='legacy', url='https://api.incontact.com', point_of_contact='mail', version='v30.0', ...)
+    Raises ``BadSetting``, which names the environment variable.
     """
 
-    auth: Style
+    auth: AuthMethod
     url: str
     key: str = field(repr=False)
     secret: str = field(repr=False)
@@ -54,11 +52,11 @@ class CXoneSettings:
     client: str = field(default="", repr=False)
     client_secret: str = field(default="", repr=False)
     version: str = VARIABLES[CXONE_VERSION].default
-    where: Where = "body"
+    where: PointOfContactPlace = "body"
 
     def __post_init__(self) -> None:
-        _one_of(get_args(Style), self.auth, CXONE_AUTH)
-        _one_of(get_args(Where), self.where, CXONE_WHERE)
+        _one_of(get_args(AuthMethod), self.auth, CXONE_AUTH)
+        _one_of(get_args(PointOfContactPlace), self.where, CXONE_WHERE)
         checked_url(self.url, setting=CXONE_URL)
         needed = {
             CXONE_KEY: self.key,
@@ -71,7 +69,7 @@ class CXoneSettings:
             if not value:
                 raise BadSetting(name, f"it is missing: {VARIABLES[name].meaning}")
             if not value.isprintable():
-                raise BadSetting(name, "it holds a character that cannot be sent")
+                raise BadSetting(name, "it contains a character that cannot be sent")
         if self.auth == "legacy" and ":" in self.key:
             raise BadSetting(CXONE_KEY, "it must be application@vendor, without a colon")
         if not re.fullmatch(r"v\d{1,3}\.\d{1,3}", self.version):
@@ -79,20 +77,18 @@ class CXoneSettings:
 
     @classmethod
     def from_environment(cls, env: Mapping[str, str]) -> CXoneSettings:
-        """Read the settings from environment variables; VARIABLES lists them.
+        """Read the settings from environment variables, which ``VARIABLES`` lists.
 
         Raises ``BadSetting``, which names the variable.
-
-        Example: ``CXoneSettings.from_environment(os.environ)``
         """
         values = given(env)
         auth = values[CXONE_AUTH]
         url = values[CXONE_URL] or AUTHORITIES.get(auth, "")
-        if not url and auth in get_args(Style):
+        if not url and auth in get_args(AuthMethod):
             raise BadSetting(CXONE_URL, f"it is missing: {VARIABLES[CXONE_URL].meaning}")
         version = values[CXONE_VERSION]
         return cls(
-            auth=cast("Style", auth),  # checked on the way in
+            auth=cast("AuthMethod", auth),  # checked by __post_init__
             url=url.rstrip("/"),
             key=values[CXONE_KEY],
             secret=values[CXONE_SECRET],
@@ -100,7 +96,7 @@ class CXoneSettings:
             client=values[CXONE_CLIENT],
             client_secret=values[CXONE_CLIENT_SECRET],
             version=version if version.startswith("v") else f"v{version}",
-            where=cast("Where", values[CXONE_WHERE]),
+            where=cast("PointOfContactPlace", values[CXONE_WHERE]),
         )
 
 

@@ -1,4 +1,4 @@
-"""CXone's tokens: fetched in any of the three ways that it knows, and kept until shortly before their end."""
+"""CXone's tokens: fetched in one of three ways, and kept until shortly before they expire."""
 
 from __future__ import annotations
 
@@ -27,19 +27,15 @@ from eventlab.mailroom.urls import checked_url, is_loopback
 
 log = logging.getLogger(__name__)
 
-LIFE: Final = 3600.0  # seconds, if the answer does not say
-EARLY: Final = (
-    60.0  # seconds before its end that a token is not used any more, or a tenth of its life
-)
+#: A token's life if the response does not say.
+DEFAULT_LIFE_SECONDS: Final = 3600.0
+#: A token is replaced this long before it expires, or a tenth of its life if that is longer.
+EXPIRY_MARGIN_SECONDS: Final = 60.0
 JSON_BODY: Final = {"Content-Type": "application/json; charset=utf-8"}
 
 
 class TokenGrant(msgspec.Struct):
-    """An answer of a token endpoint, as far as it is of use.
-
-    >>> msgspec.json.decode(b'{"access_token": "…", "expires_in": "3600"}', type=TokenGrant, strict=False).expires_in
-    3600.0
-    """
+    """The fields of a token endpoint's response that are used here."""
 
     access_token: str
     expires_in: float | None = None
@@ -48,40 +44,34 @@ class TokenGrant(msgspec.Struct):
 
 
 class DiscoveryDocument(msgspec.Struct):
-    """An answer of a discovery document, of OpenID's or of CXone's own.
-
-    >>> DiscoveryDocument(token_endpoint="https://cxone.niceincontact.com/auth/token").api_endpoint
-    ''
-    """
+    """The fields of a discovery document that are used here, of OpenID's or CXone's own."""
 
     token_endpoint: str = ""
     api_endpoint: str = ""
 
 
-Kind = TypeVar("Kind", TokenGrant, DiscoveryDocument)
+Document = TypeVar("Document", TokenGrant, DiscoveryDocument)
 
 
 @dataclass(frozen=True)
 class CXoneToken:
-    """A bearer token, the address of the services that it opens, and until when (``time.monotonic()``) it is used."""
+    """A bearer token and the URL of the services it opens.
+
+    ``expires_at``, a time of ``time.monotonic()``, is shortly before the token expires.
+    """
 
     value: str = field(repr=False)
     services: str
-    until: float
+    expires_at: float
 
     @property
     def auth(self) -> AuthorizationHeader:
-        """The token as an Authorization header."""
+        """The Authorization header with the token."""
         return AuthorizationHeader(f"Bearer {self.value}")
 
 
 class CXoneTokens:
-    """The token of one application, shared by all threads.
-
-    >>> tokens = CXoneTokens(settings, line)
-    >>> token = tokens.get(until=time.monotonic() + 60)
-    >>> tokens.drop(token)  # CXone did not take it: the next ``get`` fetches another
-    """
+    """The current token of one application, shared by all threads."""
 
     def __init__(self, settings: CXoneSettings, transport: CXoneTransport) -> None:
         self._settings = settings
@@ -89,107 +79,96 @@ class CXoneTokens:
         self._token: CXoneToken | None = None
         self._lock = threading.Lock()
 
-    def get(self, *, until: float) -> CXoneToken:
-        """Give the token that is kept, or a new one.
+    def get(self, *, deadline: float) -> CXoneToken:
+        """Return the current token, or fetch a new one if it has expired.
 
-        Raises ``WorkItemUnsent`` if there is none to be had before ``until``, a time of ``time.monotonic()``.
-
-        Example: ``tokens.get(until=time.monotonic() + 60).services``
+        Raises ``WorkItemUnsent`` if CXone issues none before ``deadline``, a time of
+        ``time.monotonic()``.
         """
-        if not self._lock.acquire(timeout=max(0.0, until - time.monotonic())):
-            raise WorkItemUnsent("another thread still waits for a token")
+        if not self._lock.acquire(timeout=max(0.0, deadline - time.monotonic())):
+            raise WorkItemUnsent("another thread is still waiting for a token")
         try:
-            if self._token is None or time.monotonic() >= self._token.until:
-                self._token = self._fetch(until)
-                log.info("CXone gave a token for %s", self._token.services)
+            if self._token is None or time.monotonic() >= self._token.expires_at:
+                self._token = self._fetch(deadline)
+                log.info("CXone issued a token for %s", self._token.services)
             return self._token
         finally:
             self._lock.release()
 
     def drop(self, token: CXoneToken) -> None:
-        """Use a token no more; one that another thread has fetched since is kept.
-
-        Example: ``tokens.drop(token)``
-        """
+        """Stop using a token; a newer one that another thread has fetched is kept."""
         with self._lock:
             if self._token is token:
                 self._token = None
 
     def secrets(self) -> tuple[str, ...]:
-        """All that must not be seen: keys, secrets, and the token of now.
+        """Return everything that no log may show: keys, secrets and the current token."""
+        known = self._settings
+        token = self._token
+        secrets = (known.key, known.secret, known.client, known.client_secret)
+        return (*secrets, token.value) if token else secrets
 
-        Example: ``reason_in(headers, body, sent=tokens.secrets())``
-        """
-        mine, token = self._settings, self._token
-        return (
-            mine.key,
-            mine.secret,
-            mine.client,
-            mine.client_secret,
-            *([token.value] if token else []),
-        )
-
-    def _fetch(self, until: float) -> CXoneToken:
-        asked = (
-            time.monotonic()
-        )  # its life began at the latest when it was given, so count from before
-        granted = self._ask(self._grant(until), TokenGrant, until)
+    def _fetch(self, deadline: float) -> CXoneToken:
+        # Counted from before the request, the token never seems to live longer than it does.
+        requested_at = time.monotonic()
+        granted = self._fetch_json(self._token_request(deadline), TokenGrant, deadline)
         if not re.fullmatch(r"[\x21-\x7e]+", granted.access_token):
-            raise WorkItemUnsent("CXone gave a token that no header can hold")
-        life = LIFE if granted.expires_in is None else granted.expires_in
+            raise WorkItemUnsent("CXone issued a token with characters not allowed in a header")
+        life = DEFAULT_LIFE_SECONDS if granted.expires_in is None else granted.expires_in
         return CXoneToken(
             granted.access_token,
-            self._services(granted, until),
-            asked + life - max(EARLY, life / 10),
+            self._services(granted, deadline),
+            requested_at + life - max(EXPIRY_MARGIN_SECONDS, life / 10),
         )
 
-    def _grant(self, until: float) -> CXoneRequest:
-        mine = self._settings
-        if mine.auth == "legacy":
+    def _token_request(self, deadline: float) -> CXoneRequest:
+        known = self._settings
+        if known.auth == "legacy":
             return CXoneRequest(
                 method="POST",
-                url=f"{_slashless(mine.url)}/InContactAuthorizationServer/Token",
-                auth=_basic("basic", mine.key, mine.secret),
+                url=f"{_without_slash(known.url)}/InContactAuthorizationServer/Token",
+                auth=_basic("basic", known.key, known.secret),
                 headers=JSON_BODY,
                 data=_json({"grant_type": "client_credentials"}),
             )
-        if mine.auth == "accesskey":
+        if known.auth == "accesskey":
             return CXoneRequest(
                 method="POST",
-                url=f"{_slashless(mine.url)}/authentication/v1/token/access-key",
+                url=f"{_without_slash(known.url)}/authentication/v1/token/access-key",
                 headers=JSON_BODY,
-                data=_json({"accessKeyId": mine.key, "accessKeySecret": mine.secret}),
+                data=_json({"accessKeyId": known.key, "accessKeySecret": known.secret}),
             )
-        found = self._ask(self._discovery("openid-configuration"), DiscoveryDocument, until)
+        found = self._fetch_json(
+            self._discovery("openid-configuration"), DiscoveryDocument, deadline
+        )
         return CXoneRequest(
             method="POST",
             url=self._address(found.token_endpoint),
-            auth=_basic("Basic", mine.client, mine.client_secret),
-            data={
-                "grant_type": "password",
-                "username": mine.key,
-                "password": mine.secret,
-            },  # a form, encoded
+            auth=_basic("Basic", known.client, known.client_secret),
+            # a form, not JSON
+            data={"grant_type": "password", "username": known.key, "password": known.secret},
         )
 
-    def _services(self, granted: TokenGrant, until: float) -> str:
+    def _services(self, granted: TokenGrant, deadline: float) -> str:
         if granted.resource_server_base_uri:
             return f"{self._address(granted.resource_server_base_uri)}/services"
         tenant = _claim(granted.id_token, "tenantId") or _claim(granted.access_token, "tenantId")
-        found = self._ask(self._discovery("cxone-configuration", tenant), DiscoveryDocument, until)
+        found = self._fetch_json(
+            self._discovery("cxone-configuration", tenant), DiscoveryDocument, deadline
+        )
         return f"{self._address(found.api_endpoint)}/inContactAPI/services"
 
     def _discovery(self, name: str, tenant: str = "") -> CXoneRequest:
-        url = f"{_slashless(self._settings.url)}/.well-known/{name}"
+        url = f"{_without_slash(self._settings.url)}/.well-known/{name}"
         return CXoneRequest(method="GET", url=url, params={"tenantId": tenant} if tenant else {})
 
     def _address(self, url: str) -> str:
-        """An address that CXone has named, and that the token or the secret is sent to next."""
+        """Check a URL that CXone has named, before the token or the secret is sent there."""
         try:
             address = checked_url(url, setting="CXone")
         except BadSetting:
             raise WorkItemUnsent(
-                "CXone named an address that is no https URL, so nothing was sent there"
+                "CXone named an address that is not an https URL, so nothing was sent there"
             ) from None
         if is_loopback(address) and not is_loopback(self._settings.url):
             raise WorkItemUnsent(
@@ -197,36 +176,32 @@ class CXoneTokens:
             )
         return address
 
-    def _ask(self, call: CXoneRequest, kind: type[Kind], until: float) -> Kind:
+    def _fetch_json(self, request: CXoneRequest, kind: type[Document], deadline: float) -> Document:
         try:
-            answer = self._transport.send(
-                call, until=until, safe=True
-            )  # a second token harms nobody
+            # safe: a second token does no harm
+            response = self._transport.send(request, deadline=deadline, safe=True)
         except (WorkItemUnsent, WorkItemInDoubt) as error:
             raise WorkItemUnsent(f"no token: {error.reason}") from None
-        if answer.status == 200 and answer.whole:
+        if response.status == 200 and response.complete:
             try:
-                return msgspec.json.decode(answer.body, type=kind, strict=False)
-            except (
-                msgspec.DecodeError,
-                UnicodeError,
-                RecursionError,
-            ):  # from None: its context holds the answer
-                raise WorkItemUnsent("no token: CXone's answer cannot be read") from None
-        raise WorkItemUnsent(self._refusal(answer))
+                return msgspec.json.decode(response.body, type=kind, strict=False)
+            except (msgspec.DecodeError, UnicodeError, RecursionError):
+                # from None: the context holds the response
+                raise WorkItemUnsent("no token: CXone's response cannot be read") from None
+        raise WorkItemUnsent(self._rejected_message(response))
 
-    def _refusal(self, answer: CXoneResponse) -> str:
-        reason = reason_in(answer.headers, answer.body, sent=self.secrets())
-        said = f"{answer.status}: {reason}" if reason else str(answer.status)
+    def _rejected_message(self, response: CXoneResponse) -> str:
+        reason = reason_in(response.headers, response.body, sent=self.secrets())
+        answered = f"{response.status}: {reason}" if reason else str(response.status)
         check = (
             f"; check the EVENTLAB_CXONE_ settings ({self._settings.auth})"
-            if 300 <= answer.status < 429
+            if 300 <= response.status < 429
             else ""
         )
-        return f"no token: CXone answered {said}{check}"
+        return f"no token: CXone answered {answered}{check}"
 
 
-def _slashless(url: str) -> str:
+def _without_slash(url: str) -> str:
     return url.rstrip("/")
 
 
@@ -241,7 +216,7 @@ def _basic(scheme: str, user: str, password: str) -> AuthorizationHeader:
 
 
 def _claim(jwt: str | None, name: str) -> str:
-    """A claim of a token, unproven: it comes from the authority itself, and only finds an address there."""
+    """Return a claim of a token without verifying it: it only looks up an address there."""
     try:
         part = (jwt or "").split(".")[1]
         claims: Any = json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))

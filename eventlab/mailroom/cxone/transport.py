@@ -1,8 +1,7 @@
-"""The line to CXone: one request, repeated only when it has certainly not been taken."""
+"""The transport to CXone: a request is retried only if it was certainly not accepted."""
 
 from __future__ import annotations
 
-import email.utils
 import logging
 import random
 import ssl
@@ -18,18 +17,20 @@ from urllib3.exceptions import ConnectTimeoutError
 from urllib3.exceptions import HTTPError as Urllib3Error
 
 from eventlab.mailroom.errors import WorkItemInDoubt, WorkItemUnsent
+from eventlab.mailroom.retry_after import retry_after_seconds
 from eventlab.mailroom.urls import is_loopback
 
 log = logging.getLogger(__name__)
 
 MAX_ATTEMPTS: Final = 4
-LONGEST_WAIT: Final = 30.0  # whatever a Retry-After asks for
-LARGEST_ANSWER: Final = 64 * 1024
-JSON: Final = {"Accept": "application/json"}  # without it CXone says "No known way to render data"
+MAX_WAIT_SECONDS: Final = 30.0  # whatever a Retry-After asks for
+MAX_BODY_BYTES: Final = 64 * 1024
+#: Without it CXone answers "No known way to render data".
+ACCEPT_JSON: Final = {"Accept": "application/json"}
 
 
 class NoAuth(AuthBase):
-    """No Authorization at all: told so that requests does not look one up in ``~/.netrc``."""
+    """No Authorization header; given explicitly, so that requests finds none in ``~/.netrc``."""
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         """Leave the request as it is."""
@@ -38,19 +39,19 @@ class NoAuth(AuthBase):
 
 @dataclass(frozen=True)
 class AuthorizationHeader(AuthBase):
-    """An Authorization header, set last: one that is set by hand gives way to what ``~/.netrc`` says."""
+    """An Authorization header, set last: otherwise ``~/.netrc`` would replace it."""
 
     value: str = field(repr=False)
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        """Put the header on the request."""
+        """Set the header on the request."""
         request.headers["Authorization"] = self.value
         return request
 
 
 @dataclass(frozen=True, kw_only=True)
 class CXoneRequest:
-    """A request as it goes out; what it holds is not shown."""
+    """A request to send; ``repr`` hides its headers, parameters and body."""
 
     method: str
     url: str
@@ -62,47 +63,50 @@ class CXoneRequest:
 
 @dataclass(frozen=True)
 class CXoneResponse:
-    """What came back: status, headers without regard to case, at most 64 KB of the body, and if that was all of it."""
+    """A response: its status, its headers (in any case) and at most 64 KB of its body.
+
+    ``complete`` is False if the body was longer, or broke off.
+    """
 
     status: int
     headers: Mapping[str, str] = field(repr=False)
     body: bytes = field(repr=False)
-    whole: bool = True
+    complete: bool = True
 
     @property
-    def turned_away(self) -> bool:
-        """True if the server was too busy to look: 429, or 503 with a Retry-After. A bare 503 may be anyone's."""
+    def is_busy(self) -> bool:
+        """True if the server turned the request away unread: 429, or 503 with a Retry-After.
+
+        A bare 503 may come from any server in between, and says nothing about the request.
+        """
         return self.status == 429 or (self.status == 503 and "Retry-After" in self.headers)
 
 
 class CXoneTransport:
-    """HTTP with patience: how long a request may take, when it is sent again, and what is known when it fails.
+    """HTTP with known outcomes: when a request is retried, and what is known when it fails.
 
-    Sent again is what was turned away (429, 503 with Retry-After) and what found no connection, at most three times,
-    and none after ``until``, a time of ``time.monotonic()``. A request that is ``safe`` is sent again after anything.
-    urllib3's own Retry is not used: it also repeats a 413, and has no end that one could promise.
-
-    >>> with CXoneTransport(timeout=(5, 30)) as line:
-    ...     transport.send(CXoneRequest(method="GET", url=url), until=time.monotonic() + 60, safe=True).status
-    200
+    A request that was turned away (429, 503 with Retry-After) or found no connection is retried, at
+    most three times, and not after ``deadline``, a time of ``time.monotonic()``. A request that is
+    ``safe`` is retried after any failure. ``timeout`` is the seconds to connect and to read;
+    ``sleep`` is called with the seconds to wait. urllib3's own Retry is not used: it also repeats a
+    413, and it has no overall limit that could be promised.
     """
 
     def __init__(
         self, *, timeout: tuple[float, float], sleep: Callable[[float], None] = time.sleep
     ) -> None:
-        self._timeout, self._sleep = timeout, sleep
-        self._outside, self._inside = requests.Session(), requests.Session()
-        self._inside.trust_env = False  # no proxy between us and this machine
-        for session in (self._outside, self._inside):
+        self._timeout = timeout
+        self._sleep = sleep
+        self._remote = requests.Session()
+        self._local = requests.Session()
+        self._local.trust_env = False  # no proxy between us and this machine
+        for session in (self._remote, self._local):
             session.headers["User-Agent"] = "eventlab"
 
     def close(self) -> None:
-        """Close the connections.
-
-        Example: ``line.close()``
-        """
-        self._outside.close()
-        self._inside.close()
+        """Close the connections."""
+        self._remote.close()
+        self._local.close()
 
     def __enter__(self) -> Self:
         return self
@@ -115,127 +119,121 @@ class CXoneTransport:
     ) -> None:
         self.close()
 
-    def send(self, call: CXoneRequest, *, until: float, safe: bool = False) -> CXoneResponse:
-        """Send a request and give the answer, whatever its status.
+    def send(self, request: CXoneRequest, *, deadline: float, safe: bool = False) -> CXoneResponse:
+        """Send a request and return the response, whatever its status.
 
-        Raises ``WorkItemUnsent`` when it has certainly not arrived, ``WorkItemInDoubt`` when it may have.
-
-        Example: ``transport.send(CXoneRequest(method="POST", url=url, data=b"{}"), until=time.monotonic() + 60)``
+        Raises ``WorkItemUnsent`` if the request certainly did not arrive, and ``WorkItemInDoubt``
+        if it may have arrived.
         """
-        problem: WorkItemUnsent | WorkItemInDoubt = WorkItemUnsent("there was no time left for it")
+        problem: WorkItemUnsent | WorkItemInDoubt = WorkItemUnsent("no time was left to send it")
         for attempt in range(1, MAX_ATTEMPTS + 1):
-            if time.monotonic() >= until:
+            if time.monotonic() >= deadline:
                 break
-            answer = None
+            response = None
             try:
-                answer = self._once(call)
-                if not (
-                    answer.turned_away or (safe and (answer.status >= 500 or not answer.whole))
-                ):
-                    return answer
+                response = self._send_once(request)
+                if not (response.is_busy or (safe and _failed(response))):
+                    return response
             except WorkItemUnsent as error:
                 problem = error
             except WorkItemInDoubt as error:
                 if not safe:
                     raise
                 problem = error
-            wait = _wait(answer, attempt)
-            if attempt == MAX_ATTEMPTS or time.monotonic() + wait >= until:
-                if answer is not None:
-                    return answer
+            wait = _wait_seconds(response, attempt)
+            if attempt == MAX_ATTEMPTS or time.monotonic() + wait >= deadline:
+                if response is not None:
+                    return response
                 break
             log.info(
-                "CXone: %s, again in %.1f s", answer.status if answer else problem.reason, wait
+                "CXone: %s, next attempt in %.1f s",
+                response.status if response else problem.reason,
+                wait,
             )
             self._sleep(wait)
         raise problem
 
-    def _once(self, call: CXoneRequest) -> CXoneResponse:
-        session = self._inside if is_loopback(call.url) else self._outside
+    def _send_once(self, request: CXoneRequest) -> CXoneResponse:
+        session = self._local if is_loopback(request.url) else self._remote
         end = time.monotonic() + sum(self._timeout)
         try:
-            request = session.prepare_request(
+            prepared = session.prepare_request(
                 requests.Request(
-                    call.method,
-                    call.url,
-                    auth=call.auth,
-                    headers={**JSON, **call.headers},
-                    params=call.params,
-                    data=call.data,
+                    request.method,
+                    request.url,
+                    auth=request.auth,
+                    headers={**ACCEPT_JSON, **request.headers},
+                    params=request.params,
+                    data=request.data,
                 )
             )
-            how: Any = session.merge_environment_settings(call.url, {}, True, None, None)
-            # Not session.send: a redirect is neither followed nor prepared; the token goes where it was sent.
-            with session.get_adapter(call.url).send(
-                request, timeout=self._timeout, **how
+            how: Any = session.merge_environment_settings(request.url, {}, True, None, None)
+            # Not session.send: a redirect is neither followed nor prepared, so the token goes
+            # only where it was sent.
+            with session.get_adapter(request.url).send(
+                prepared, timeout=self._timeout, **how
             ) as response:
-                body, whole = _body(response, end)
-                return CXoneResponse(response.status_code, response.headers, body, whole)
+                body, complete = _read_body(response, end)
+                return CXoneResponse(response.status_code, response.headers, body, complete)
         except (requests.RequestException, Urllib3Error) as error:
-            raise _fate(error) from None  # its text holds the URL and the host
+            raise _outcome(error) from None  # its text holds the URL and the host
 
 
-def _body(response: requests.Response, end: float) -> tuple[bytes, bool]:
-    # The status is the answer; a body that breaks off takes nothing back.
+def _failed(response: CXoneResponse) -> bool:
+    return response.status >= 500 or not response.complete
+
+
+def _read_body(response: requests.Response, end: float) -> tuple[bytes, bool]:
+    # The status is the outcome; a body that breaks off does not undo it.
     body = bytearray()
     try:
         for chunk in response.iter_content(8192):
             body += chunk
-            if len(body) > LARGEST_ANSWER or time.monotonic() > end:
-                return bytes(body[:LARGEST_ANSWER]), False
+            if len(body) > MAX_BODY_BYTES or time.monotonic() > end:
+                return bytes(body[:MAX_BODY_BYTES]), False
     except (requests.RequestException, Urllib3Error):
         return bytes(body), False
     return bytes(body), True
 
 
-def _wait(answer: CXoneResponse | None, attempt: int) -> float:
-    asked = _retry_after(answer.headers.get("Retry-After", "")) if answer else None
-    if asked is None:
-        asked = 2.0 ** (attempt - 1) * random.uniform(0.5, 1)
-    return min(asked, LONGEST_WAIT)
+def _wait_seconds(response: CXoneResponse | None, attempt: int) -> float:
+    header = response.headers.get("Retry-After") if response else None
+    asked_for = retry_after_seconds(header, longest=MAX_WAIT_SECONDS)
+    if asked_for is not None:
+        return asked_for
+    return min(2.0 ** (attempt - 1) * random.uniform(0.5, 1), MAX_WAIT_SECONDS)
 
 
-def _retry_after(text: str) -> float | None:
-    if text.strip().isdecimal():
-        return float(text[:12])
-    try:
-        return max(0.0, email.utils.parsedate_to_datetime(text).timestamp() - time.time())
-    except (ValueError, OverflowError):
-        return None
-
-
-def _fate(error: Exception) -> WorkItemUnsent | WorkItemInDoubt:
-    """What is known of a request that got no answer."""
+def _outcome(error: Exception) -> WorkItemUnsent | WorkItemInDoubt:
+    """Return what is known about a request that got no response."""
     causes = [type(cause) for cause in _causes(error)]
-    if isinstance(
-        error, requests.exceptions.ProxyError
-    ):  # raised only until the proxy has let us through
-        return WorkItemUnsent("the proxy did not let us through")
-    if any(
-        issubclass(cause, ConnectTimeoutError) for cause in causes
-    ):  # refused, unknown or unreachable host too
+    # raised only until the proxy has let the connection through
+    if isinstance(error, requests.exceptions.ProxyError):
+        return WorkItemUnsent("the proxy rejected the connection")
+    # also raised for a connection that is refused, and for an unknown or unreachable host
+    if any(issubclass(cause, ConnectTimeoutError) for cause in causes):
         return WorkItemUnsent("CXone could not be reached")
     if any(issubclass(cause, ssl.SSLCertVerificationError) for cause in causes):
-        return WorkItemUnsent("CXone's certificate is not to be trusted")
+        return WorkItemUnsent("CXone's certificate is not trusted")
     if isinstance(error, requests.exceptions.InvalidURL):
-        return WorkItemUnsent("CXone's address is no URL")
+        return WorkItemUnsent("CXone's address is not a URL")
     if isinstance(error, requests.Timeout):
-        return WorkItemInDoubt("no answer came in time")
-    return WorkItemInDoubt("the connection broke before the answer came")
+        return WorkItemInDoubt("no response came in time")
+    return WorkItemInDoubt("the connection broke before the response came")
 
 
 def _causes(error: BaseException) -> list[BaseException]:
-    """An error, and all that urllib3 and requests have wrapped in it."""
+    """Return an error and everything that urllib3 and requests have wrapped in it."""
     found: list[BaseException] = []
-    open_: list[Any] = [error]
-    while open_:
-        one = open_.pop()
-        if isinstance(one, BaseException) and one not in found:
-            found.append(one)
-            open_ += [
-                *one.args,
-                one.__cause__,
-                getattr(one, "reason", None),
-                getattr(one, "original_error", None),
+    unchecked: list[Any] = [error]
+    while unchecked:
+        candidate = unchecked.pop()
+        if isinstance(candidate, BaseException) and candidate not in found:
+            found.append(candidate)
+            unchecked += [
+                *candidate.args,
+                candidate.__cause__,
+                getattr(candidate, "reason", None),
+                getattr(candidate, "original_error", None),
             ]
     return found

@@ -1,4 +1,4 @@
-"""An agent at CXone: logs in, is offered work items, accepts one, sees its screen pop, and ends it."""
+"""An agent's client of CXone: log in, wait for work items, accept, reject and end them."""
 
 from __future__ import annotations
 
@@ -13,20 +13,21 @@ from eventlab.mailroom.cxone.settings import CXoneSettings
 from eventlab.mailroom.cxone.token import CXoneTokens
 from eventlab.mailroom.cxone.transport import CXoneRequest, CXoneResponse, CXoneTransport
 
-PATIENCE: Final = 90.0
-Event = Mapping[str, str]
+TOTAL_TIMEOUT_SECONDS: Final = 90.0
+AgentEvent = Mapping[str, str]
 
 
 class AgentRequestFailed(Exception):
-    """CXone did not do what the agent asked for. Data: ``status``, ``reason``."""
+    """CXone rejected an agent's request. Data: ``status``, ``reason``."""
 
     def __init__(self, status: int, reason: str) -> None:
-        self.status, self.reason = status, reason
-        super().__init__(f"CXone refused ({status}): {reason}")
+        self.status = status
+        self.reason = reason
+        super().__init__(f"CXone rejected the agent's request ({status}): {reason}")
 
 
 class AgentClient:
-    """An agent session; it needs ``accesskey`` or ``oidc``, as the legacy token is good for work items only.
+    """An agent session. It needs ``accesskey`` or ``oidc``: a legacy token covers work items only.
 
     >>> with AgentClient(fake.settings(serving.url)) as agent:
     ...     [offer] = agent.next_events(5)
@@ -39,50 +40,41 @@ class AgentClient:
 
     def __init__(self, settings: CXoneSettings) -> None:
         self._transport = CXoneTransport(timeout=(5, 70))  # longer than the longest poll
-        token = CXoneTokens(settings, self._transport).get(until=time.monotonic() + PATIENCE)
-        self._base, self._auth = f"{token.services}/{settings.version}", token.auth
+        token = CXoneTokens(settings, self._transport).get(
+            deadline=time.monotonic() + TOTAL_TIMEOUT_SECONDS
+        )
+        self._base = f"{token.services}/{settings.version}"
+        self._auth = token.auth
         self._session: str = _json(self._call("POST", "agent-sessions"))["sessionId"]
 
-    def next_events(self, seconds: float = 0) -> list[Event]:
-        """Wait up to some seconds (60 at most) for what happens next; nothing is an empty list.
+    def next_events(self, seconds: float = 0) -> list[AgentEvent]:
+        """Wait up to ``seconds`` (60 at most) for new events and return them, oldest first.
 
         >>> [event["Status"] for event in agent.next_events(5)]
         ['Incoming']
         """
-        answer = self._call("GET", f"{self._here}/get-next-event", {"timeout": str(seconds)})
-        told = _json(answer)
-        self._session = told["sessionId"]  # another one with each answer
-        events: list[Event] = told["events"]
+        path = f"{self._path}/get-next-event"
+        body = _json(self._call("GET", path, {"timeout": str(seconds)}))
+        self._session = body["sessionId"]  # each response brings a new one
+        events: list[AgentEvent] = body["events"]
         return events
 
     def accept(self, contact_id: str) -> None:
-        """Take what is offered: its next event holds the screen pop.
-
-        Example: ``agent.accept(offer["ContactID"])``
-        """
+        """Accept an offered contact; its next event holds the URL of the screen pop."""
         self._act(contact_id, "accept")
 
     def reject(self, contact_id: str) -> None:
-        """Do not take what is offered; it goes to another agent, or comes again.
-
-        Example: ``agent.reject(offer["ContactID"])``
-        """
+        """Reject an offered contact; it is offered to another agent, or again."""
         self._act(contact_id, "reject")
 
     def end(self, contact_id: str) -> None:
-        """Be done with a contact.
-
-        Example: ``agent.end(offer["ContactID"])``
-        """
+        """End a contact."""
         self._act(contact_id, "end")
 
     def close(self) -> None:
-        """Log out; what is not ended waits for another agent.
-
-        Example: ``agent.close()``
-        """
+        """Log out; a contact that is not ended goes back to the queue."""
         try:
-            self._call("DELETE", self._here)
+            self._call("DELETE", self._path)
         finally:
             self._transport.close()
 
@@ -98,23 +90,25 @@ class AgentClient:
         self.close()
 
     @property
-    def _here(self) -> str:
+    def _path(self) -> str:
         return f"agent-sessions/{self._session}"
 
     def _act(self, contact_id: str, action: str) -> None:
-        self._call("POST", f"{self._here}/interactions/{contact_id}/{action}")
+        self._call("POST", f"{self._path}/interactions/{contact_id}/{action}")
 
     def _call(
         self, method: str, path: str, params: Mapping[str, str] | None = None
     ) -> CXoneResponse:
-        call = CXoneRequest(
+        request = CXoneRequest(
             method=method, url=f"{self._base}/{path}", auth=self._auth, params=params or {}
         )
-        answer = self._transport.send(call, until=time.monotonic() + PATIENCE)
-        if answer.status >= 300:
-            raise AgentRequestFailed(answer.status, answer.headers.get("icStatusDescription", ""))
-        return answer
+        response = self._transport.send(request, deadline=time.monotonic() + TOTAL_TIMEOUT_SECONDS)
+        if response.status >= 300:
+            raise AgentRequestFailed(
+                response.status, response.headers.get("icStatusDescription", "")
+            )
+        return response
 
 
-def _json(answer: CXoneResponse) -> Any:
-    return msgspec.json.decode(answer.body)
+def _json(response: CXoneResponse) -> Any:
+    return msgspec.json.decode(response.body)

@@ -1,4 +1,4 @@
-"""A stand-in of NICE CXone: it takes work items as the real one does, refuses what that refuses, and routes them."""
+"""A fake NICE CXone: it accepts and rejects work items like the real one, and routes them."""
 
 from __future__ import annotations
 
@@ -6,31 +6,33 @@ import itertools
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 
-from eventlab.mailroom.cxone.settings import CXoneSettings, Style
+from eventlab.mailroom.cxone.settings import AuthMethod, CXoneSettings
 from eventlab.sandbox.cxone.agents import AgentSessions, error_response
 from eventlab.sandbox.cxone.auth import PATRON, FakeCXoneCredentials, TokenIssuer, token_routes
 from eventlab.sandbox.cxone.routing import PointOfContact, ReceivedWorkItem, Routing
 from eventlab.sandbox.cxone.screen_pop import HEADERS, screen_pop
 from eventlab.sandbox.faults import App, Faults, FaultyApp, Receive, Scope, Send
 
-LARGEST_PAYLOAD: Final = 50 * 1024  # bytes of UTF-8
-FIRST_CONTACT: Final = 412_345_678_900_000_001  # as long as CXone's own: more than a float can hold
+MAX_PAYLOAD_BYTES: Final = 50 * 1024  # of UTF-8
+#: As long as CXone's own ids: more digits than a float can hold.
+FIRST_CONTACT_ID: Final = 412_345_678_900_000_001
 SERVICES: Final = "/incontactapi/services/{version}"
-TEXT_FOR_THE_DEAF: Final = "No known way to render data"
+NOT_JSON_TEXT: Final = "No known way to render data"
 FIELDS: Final = ("pointOfContact", "workItemPayload", "workItemType", "from")
 
 
 class FakeCXone:
-    """The stand-in: ``app`` to serve, ``faults`` to order, and ``work_items``, all that it has taken, in order.
+    """A fake CXone. Serve its ``app``, inject ``faults``, and read the accepted ``work_items``.
 
-    What it does may be changed while it is served: ``empty_answers`` (a 202 without a contact id), ``oversize``
-    (what becomes of a payload over 50 KB), ``issuer.seconds`` (the life of the next tokens).
+    Its behavior may be changed while it is served: ``empty_answers`` (a 202 without a contact id),
+    ``oversize`` (reject or truncate a payload over 50 KB), ``issuer.seconds`` (the life of the next
+    tokens).
     """
 
     def __init__(
@@ -43,33 +45,35 @@ class FakeCXone:
         self.empty_answers = False
         self.oversize: Literal["reject", "truncate"] = "reject"
         self.work_items: list[ReceivedWorkItem] = []
-        self.faults, self.credentials = Faults(), credentials
-        self.issuer, self.routing = TokenIssuer(seconds=token_seconds), Routing(points)
-        self._html_of, self._contacts = html_of, itertools.count(FIRST_CONTACT)
+        self.faults = Faults()
+        self.credentials = credentials
+        self.issuer = TokenIssuer(seconds=token_seconds)
+        self.routing = Routing(points)
+        self._html_of = html_of
+        self._contact_ids = itertools.count(FIRST_CONTACT_ID)
         self._sessions = AgentSessions(self.routing, self._authorization_error)
         self.app: App = FaultyApp(_AnyCase(self._routes()), self.faults)
 
     def expire_tokens(self) -> None:
-        """All tokens that were given out are stale from now on.
-
-        Example: ``fake.expire_tokens()``
-        """
+        """Expire all issued tokens now."""
         self.issuer.expire()
 
-    def settings(self, url: str, *, auth: Style = "oidc", **changed: Any) -> CXoneSettings:
-        """The settings that a client of the stand-in needs, when it is served at ``url``.
-
-        >>> CXoneClient(fake.settings(serving.url, auth="legacy"))
-        """
+    def settings(
+        self, url: str, *, auth: AuthMethod = "oidc", version: str = "v30.0"
+    ) -> CXoneSettings:
+        """Return the settings for a client of this fake server, which is served at ``url``."""
         known = self.credentials
-        mine: dict[str, Any] = {"key": known.key, "secret": known.secret}
-        if auth == "legacy":
-            mine = {"key": known.application, "secret": known.application_key}
-        elif auth == "oidc":
-            mine |= {"client": known.client, "client_secret": known.client_secret}
-        point = next(iter(self.routing.points))
+        legacy = auth == "legacy"
+        oidc = auth == "oidc"
         return CXoneSettings(
-            **{"auth": auth, "url": url, "point_of_contact": point, **mine, **changed}
+            auth=auth,
+            url=url,
+            key=known.application if legacy else known.key,
+            secret=known.application_key if legacy else known.secret,
+            client=known.client if oidc else "",
+            client_secret=known.client_secret if oidc else "",
+            point_of_contact=next(iter(self.routing.points)),
+            version=version,
         )
 
     def _routes(self) -> FastAPI:
@@ -81,8 +85,8 @@ class FakeCXone:
         return app
 
     async def _take(self, request: Request, version: str) -> Response:
-        if (refusal := self._authorization_error(request, PATRON)) is not None:
-            return refusal
+        if (error := self._authorization_error(request, PATRON)) is not None:
+            return error
         if not re.fullmatch(r"v\d{1,3}\.\d{1,3}", version):
             return error_response(404, "There is no such version of the API")
         fields = _fields(request.query_params, await request.body())
@@ -90,36 +94,34 @@ class FakeCXone:
             return error_response(400, "The request is not valid")
         if fields["pointOfContact"] not in self.routing.points:
             return error_response(400, "Point of contact is not valid")
-        payload = fields["workItemPayload"].encode(
-            "utf-8", "replace"
-        )  # JSON can spell what is no character
-        if len(payload) > LARGEST_PAYLOAD and self.oversize == "reject":
+        # JSON can encode a lone surrogate, which is not a character.
+        payload = fields["workItemPayload"].encode("utf-8", "replace")
+        if len(payload) > MAX_PAYLOAD_BYTES and self.oversize == "reject":
             return error_response(400, "workItemPayload is larger than 50 KB")
-        contact_id = str(next(self._contacts))
+        contact_id = str(next(self._contact_ids))
         item = ReceivedWorkItem(
             contact_id=contact_id,
             point_of_contact=fields["pointOfContact"],
             work_item_id=fields["workItemId"],
-            payload=payload[:LARGEST_PAYLOAD].decode(errors="ignore"),
+            payload=payload[:MAX_PAYLOAD_BYTES].decode(errors="ignore"),
             type=fields["workItemType"],
             sender=fields["from"],
             screen_pop=f"{request.base_url}screen-pop/{contact_id}",
         )
-        self.work_items.append(
-            item
-        )  # whatever its workItemId: CXone does not look if it had that before
+        # Whatever its workItemId: CXone does not check whether it has that already.
+        self.work_items.append(item)
         self.routing.arrive(item)
         await self._sessions.changed()
         if self.empty_answers:
             return Response(status_code=202)
         if "application/json" not in request.headers.get("accept", ""):
-            return PlainTextResponse(TEXT_FOR_THE_DEAF, 202)
+            return PlainTextResponse(NOT_JSON_TEXT, 202)
         return JSONResponse({"contactId": int(contact_id)}, 202)
 
     def _screen_pop(self, contact_id: str) -> Response:
         contact = self.routing.contacts.get(contact_id)
         if contact is None:
-            return PlainTextResponse("there is no such contact", 404)
+            return PlainTextResponse("There is no such contact", 404)
         markup = self._html_of(contact.item.work_item_id) if self._html_of is not None else None
         return HTMLResponse(screen_pop(contact.item, markup), headers=dict(HEADERS))
 
@@ -132,7 +134,7 @@ class FakeCXone:
 
 
 class _AnyCase:
-    """An app whose API paths are of any case, as CXone's are."""
+    """An app whose API paths match in any case, like CXone's."""
 
     def __init__(self, app: App) -> None:
         self._app = app
@@ -144,7 +146,10 @@ class _AnyCase:
 
 
 def _fields(query: Mapping[str, str], body: bytes) -> dict[str, str] | None:
-    """The fields of a work item, from the query (as documented) or the body (as is done); None if they are no texts."""
+    """Return the fields of a work item, or None if they are not all texts.
+
+    CXone documents them in the query, and also accepts them in the body.
+    """
     try:
         given = json.loads(body) if body else {}
     except (ValueError, RecursionError):
@@ -163,11 +168,11 @@ def create_fake_cxone(
     html_of: Callable[[str], str | None] | None = None,
     token_seconds: float = 3600,
 ) -> FakeCXone:
-    """Make a stand-in. ``html_of`` gives the HTML of the mail behind a work item's id, for the screen pop; or None.
+    """Create a fake CXone. ``html_of`` returns the HTML of the mail behind a work item's id, or None.
 
     >>> fake = create_fake_cxone()
     >>> with Serving(fake.app) as serving, CXoneClient(fake.settings(serving.url)) as cxone:
-    ...     cxone.post_work_item(work_item_id="gmail:18f1", payload="Hello", sender="joe@example.com")
+    ...     cxone.post_work_item(work_item_id="gmail:1", payload="Hi", sender="joe@example.com")
     '412345678900000001'
     """
     return FakeCXone(points, credentials or FakeCXoneCredentials(), html_of, token_seconds)

@@ -1,4 +1,4 @@
-"""The client of CXone: what it sends, what it sends again, and what it says of what it does not know."""
+"""The CXone client: what it sends, what it retries, and how it reports an unknown outcome."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
@@ -22,7 +23,7 @@ import pytest
 
 from eventlab.mailroom.cxone.client import CXoneClient
 from eventlab.mailroom.cxone.reason import reason_in
-from eventlab.mailroom.cxone.settings import CXoneSettings, Style
+from eventlab.mailroom.cxone.settings import AuthMethod, CXoneSettings
 from eventlab.mailroom.cxone.token import CXoneTokens
 from eventlab.mailroom.cxone.transport import (
     MAX_ATTEMPTS,
@@ -44,7 +45,7 @@ from eventlab.sandbox.faults import Fault
 from eventlab.sandbox.serving import Serving
 from tests.support.scripted_server import ScriptedServer
 
-STYLES: tuple[Style, ...] = get_args(Style)
+AUTH_METHODS: tuple[AuthMethod, ...] = get_args(AuthMethod)
 ITEMS = "/interactions/work-items"
 MAIL = {"work_item_id": "gmail:18f1a2", "payload": "Hello", "sender": "joe+tag@example.com"}
 SOON = timedelta(seconds=20)
@@ -63,17 +64,19 @@ def url(fake: FakeCXone) -> Iterator[str]:
 
 @pytest.fixture
 def pauses() -> list[float]:
-    """What the clients of a test would have waited."""
+    """The seconds that the clients of a test would have slept."""
     return []
 
 
 @pytest.fixture
 def client(fake: FakeCXone, url: str, pauses: list[float]) -> Iterator[Callable[..., CXoneClient]]:
-    """Makes clients of the stand-in that do not really pause."""
+    """Return a function that creates clients of the fake CXone which never sleep."""
     with ExitStack() as opened:
 
         def make(**options: Any) -> CXoneClient:
-            settings = fake.settings(url, **options.pop("settings", {}))
+            changes = options.pop("settings", {})
+            auth = changes.pop("auth", "oidc")
+            settings = replace(fake.settings(url, auth=auth), **changes)
             return opened.enter_context(CXoneClient(settings, sleep=pauses.append, **options))
 
         yield make
@@ -87,42 +90,47 @@ def after(seconds: float | str) -> tuple[tuple[str, str], ...]:
     return (("Retry-After", str(seconds)),)
 
 
-# ---------------------------------------------------------------------------- what an answer means
+# --------------------------------------------------------------------------- what a response means
 
-TAKEN, UNSENT, REFUSED, IN_DOUBT = "taken", WorkItemUnsent, WorkItemRefused, WorkItemInDoubt
+ACCEPTED, UNSENT, REFUSED, IN_DOUBT = "accepted", WorkItemUnsent, WorkItemRefused, WorkItemInDoubt
 
-#: fault: what the item is said to be, how many POSTs the server has seen, how many items it has taken
+#: fault: the outcome of the call, the POSTs that the server has seen, the items it has accepted
 OUTCOMES: dict[str, tuple[Fault | None, object, int, int]] = {
-    "202": (None, TAKEN, 1, 1),
-    "200": (Fault(on=ITEMS, status=200, body={"contactId": 1}), TAKEN, 1, 0),
-    "201": (Fault(on=ITEMS, status=201, body={"contactId": 1}), TAKEN, 1, 0),
+    "202": (None, ACCEPTED, 1, 1),
+    "200": (Fault(on=ITEMS, status=200, body={"contactId": 1}), ACCEPTED, 1, 0),
+    "201": (Fault(on=ITEMS, status=201, body={"contactId": 1}), ACCEPTED, 1, 0),
     "another success": (Fault(on=ITEMS, status=203), IN_DOUBT, 1, 0),
     **{
         f"{status}": (Fault(on=ITEMS, status=status), REFUSED, 1, 0)
         for status in (400, 402, 403, 404, 405, 409, 410, 413, 415, 422, 431, 451)
     },
-    "413 that says when": (Fault(on=ITEMS, status=413, headers=after(1)), REFUSED, 1, 0),
+    "413 with Retry-After": (Fault(on=ITEMS, status=413, headers=after(1)), REFUSED, 1, 0),
     "408": (Fault(on=ITEMS, status=408), IN_DOUBT, 1, 0),
-    "401 once": (Fault(on=ITEMS, status=401), TAKEN, 2, 1),
+    "401 once": (Fault(on=ITEMS, status=401), ACCEPTED, 2, 1),
     "401 twice": (Fault(on=ITEMS, status=401, times=2), UNSENT, 2, 0),
-    "429 once": (Fault(on=ITEMS, status=429), TAKEN, 2, 1),
-    "429 once, saying when": (Fault(on=ITEMS, status=429, headers=after(1)), TAKEN, 2, 1),
-    "429 three times": (Fault(on=ITEMS, status=429, times=3), TAKEN, 4, 1),
-    "429 for ever": (Fault(on=ITEMS, status=429, times=99), UNSENT, MAX_ATTEMPTS, 0),
-    "503 once, saying when": (Fault(on=ITEMS, status=503, headers=after(1)), TAKEN, 2, 1),
-    "503 once, saying it badly": (Fault(on=ITEMS, status=503, headers=after("soon")), TAKEN, 2, 1),
-    "503 for ever, saying when": (
+    "429 once": (Fault(on=ITEMS, status=429), ACCEPTED, 2, 1),
+    "429 once with Retry-After": (Fault(on=ITEMS, status=429, headers=after(1)), ACCEPTED, 2, 1),
+    "429 three times": (Fault(on=ITEMS, status=429, times=3), ACCEPTED, 4, 1),
+    "429 forever": (Fault(on=ITEMS, status=429, times=99), UNSENT, MAX_ATTEMPTS, 0),
+    "503 once with Retry-After": (Fault(on=ITEMS, status=503, headers=after(1)), ACCEPTED, 2, 1),
+    "503 once with an unreadable Retry-After": (
+        Fault(on=ITEMS, status=503, headers=after("soon")),
+        ACCEPTED,
+        2,
+        1,
+    ),
+    "503 forever with Retry-After": (
         Fault(on=ITEMS, status=503, headers=after(1), times=99),
         UNSENT,
         MAX_ATTEMPTS,
         0,
     ),
-    "503 and no more": (Fault(on=ITEMS, status=503), IN_DOUBT, 1, 0),
+    "503 without Retry-After": (Fault(on=ITEMS, status=503), IN_DOUBT, 1, 0),
     **{
         f"{status}": (Fault(on=ITEMS, status=status), IN_DOUBT, 1, 0)
         for status in (500, 501, 502, 504, 507)
     },
-    "500 that says when": (Fault(on=ITEMS, status=500, headers=after(1)), IN_DOUBT, 1, 0),
+    "500 with Retry-After": (Fault(on=ITEMS, status=500, headers=after(1)), IN_DOUBT, 1, 0),
     **{
         f"{status} elsewhere": (
             Fault(on=ITEMS, status=status, headers=(("Location", "/x"),)),
@@ -143,28 +151,28 @@ OUTCOMES: dict[str, tuple[Fault | None, object, int, int]] = {
     },
     "hung up before": (Fault(on=ITEMS, drop="before"), IN_DOUBT, 1, 0),
     "hung up after": (Fault(on=ITEMS, drop="after"), IN_DOUBT, 1, 1),
-    "no answer in time": (Fault(on=ITEMS, delay=3, drop="before"), IN_DOUBT, 1, 0),
+    "no response in time": (Fault(on=ITEMS, delay=3, drop="before"), IN_DOUBT, 1, 0),
 }
 
 
 @pytest.mark.parametrize("name", OUTCOMES)
-def test_what_became_of_a_work_item_is_told_truly(
+def test_post_reports_the_true_outcome(
     name: str, fake: FakeCXone, client: Callable[..., CXoneClient]
 ) -> None:
-    fault, told, seen, taken = OUTCOMES[name]
-    cxone = client(timeout=(5, 1) if name == "no answer in time" else (5, 30))
+    fault, outcome, seen, accepted = OUTCOMES[name]
+    cxone = client(timeout=(5, 1) if name == "no response in time" else (5, 30))
     cxone.sign_in()
     fake.faults.order(*filter(None, [fault]))
-    if told is TAKEN:
+    if outcome is ACCEPTED:
         assert cxone.post_work_item(**MAIL) is not None
     else:
         with pytest.raises(MailroomError) as raised:
             cxone.post_work_item(**MAIL)
-        assert type(raised.value) is told
-    assert (posts(fake), len(fake.work_items)) == (seen, taken)
+        assert type(raised.value) is outcome
+    assert (posts(fake), len(fake.work_items)) == (seen, accepted)
 
 
-def test_a_refusal_has_its_status_and_reason(
+def test_rejected_work_item_has_a_status_and_a_reason(
     fake: FakeCXone, client: Callable[..., CXoneClient]
 ) -> None:
     with pytest.raises(WorkItemRefused) as raised:
@@ -172,13 +180,13 @@ def test_a_refusal_has_its_status_and_reason(
     assert (raised.value.status, raised.value.reason) == (400, "Point of contact is not valid")
 
 
-def test_the_contact_id_is_a_text_with_all_its_digits(
+def test_post_returns_the_contact_id_with_all_its_digits(
     fake: FakeCXone, client: Callable[..., CXoneClient]
 ) -> None:
     assert client().post_work_item(**MAIL) == "412345678900000001" == fake.work_items[0].contact_id
 
 
-def test_a_work_item_may_be_taken_without_a_contact_id(
+def test_post_returns_none_without_a_contact_id(
     fake: FakeCXone, client: Callable[..., CXoneClient]
 ) -> None:
     fake.empty_answers = True
@@ -186,13 +194,13 @@ def test_a_work_item_may_be_taken_without_a_contact_id(
     assert len(fake.work_items) == 1
 
 
-# --------------------------------------------------------------- what no HTTP library would answer
+# ----------------------------------------------------------------- what no HTTP library would send
 
 TOKEN = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\n\r\n"
 
 
 def scripted(answer: Callable[[], bytes | Iterator[bytes]]) -> ScriptedServer:
-    """A server that gives a token (legacy), and answers a work item as it is told to."""
+    """Return a server that issues a legacy token and answers a work item with ``answer``."""
     server: ScriptedServer
 
     def script(request: bytes) -> bytes | Iterator[bytes]:
@@ -228,23 +236,23 @@ BODIES: dict[str, tuple[Callable[[], bytes | Iterator[bytes]], str | None]] = {
     "a text": (lambda: OK % (17, b'{"contactId":"7"}'), "7"),
     "other fields": (lambda: OK % (25, b'{"a":[1],"contactId":"7"}'), "7"),
     "null": (lambda: OK % (18, b'{"contactId":null}'), None),
-    "no number that it could be": (lambda: OK % (19, b'{"contactId":1.5e9}'), None),
+    "a fraction": (lambda: OK % (19, b'{"contactId":1.5e9}'), None),
     "a list": (lambda: OK % (3, b"[1]"), None),
-    "no JSON": (lambda: OK % (27, b"No known way to render data"), None),
-    "no UTF-8": (lambda: OK % (17, b'{"contactId":"\xff"}'), None),
-    "nested without end": (lambda: OK % (len(NESTED), NESTED), None),
+    "not JSON": (lambda: OK % (27, b"No known way to render data"), None),
+    "not UTF-8": (lambda: OK % (17, b'{"contactId":"\xff"}'), None),
+    "nested deeply": (lambda: OK % (len(NESTED), NESTED), None),
     "broken off": (lambda: b'HTTP/1.1 202 Accepted\r\nContent-Length: 99\r\n\r\n{"contactI', None),
-    "no gzip, whatever it says": (
+    "not gzip, against its header": (
         lambda: b"HTTP/1.1 202 Accepted\r\nContent-Encoding: gzip\r\nContent-Length: 2\r\n\r\n{}",
         None,
     ),
-    "without end": (flood, None),
-    "and headers that break off": (lambda: b"HTTP/1.1 202 Accepted\r\nContent-Len", None),
+    "endless": (flood, None),
+    "none, with headers broken off": (lambda: b"HTTP/1.1 202 Accepted\r\nContent-Len", None),
 }
 
 
 @pytest.mark.parametrize("name", BODIES)
-def test_what_was_taken_is_taken_whatever_the_body(name: str) -> None:
+def test_accepted_work_item_is_accepted_whatever_the_body(name: str) -> None:
     answer, contact_id = BODIES[name]
     with scripted(answer) as server, CXoneClient(legacy(server.url)) as cxone:
         assert cxone.post_work_item(**MAIL) == contact_id
@@ -254,7 +262,7 @@ def test_what_was_taken_is_taken_whatever_the_body(name: str) -> None:
     "answer",
     [b"", b"HTTP/1.1 20", b"SSH-2.0-OpenSSH\r\n", b"HTTP/1.1 abc no\r\n\r\n"],
 )
-def test_an_answer_that_breaks_off_leaves_a_doubt(answer: bytes) -> None:
+def test_broken_response_leaves_the_work_item_in_doubt(answer: bytes) -> None:
     with scripted(lambda: answer) as server, CXoneClient(legacy(server.url)) as cxone:
         with pytest.raises(WorkItemInDoubt):
             cxone.post_work_item(**MAIL)
@@ -264,7 +272,7 @@ def test_an_answer_that_breaks_off_leaves_a_doubt(answer: bytes) -> None:
 # ------------------------------------------------------------------------------------- not reached
 
 
-def test_what_finds_no_connection_is_tried_again_and_unsent(
+def test_refused_connection_is_retried_and_reported_as_unsent(
     fake: FakeCXone, pauses: list[float]
 ) -> None:
     with Serving(fake.app) as serving:
@@ -275,14 +283,14 @@ def test_what_finds_no_connection_is_tried_again_and_unsent(
     assert (posts(fake), len(pauses)) == (0, MAX_ATTEMPTS - 1)
 
 
-def test_who_does_not_pick_up_in_time_was_not_reached(pauses: list[float]) -> None:
-    with socket.create_server(("127.0.0.1", 0), backlog=0) as deaf, ExitStack() as callers:
-        for _ in range(4):  # its queue is full: who comes now waits
+def test_connect_timeout_is_retried_and_reported_as_unsent(pauses: list[float]) -> None:
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as busy, ExitStack() as callers:
+        for _ in range(4):  # fill its backlog, so that the next caller waits
             caller = callers.enter_context(socket.socket())
             caller.setblocking(False)
             with suppress(BlockingIOError):
-                caller.connect(deaf.getsockname())
-        url = f"http://127.0.0.1:{deaf.getsockname()[1]}"
+                caller.connect(busy.getsockname())
+        url = f"http://127.0.0.1:{busy.getsockname()[1]}"
         cxone = callers.enter_context(
             CXoneClient(legacy(url), timeout=(0.2, 30), sleep=pauses.append)
         )
@@ -291,7 +299,9 @@ def test_who_does_not_pick_up_in_time_was_not_reached(pauses: list[float]) -> No
     assert len(pauses) == MAX_ATTEMPTS - 1
 
 
-def test_who_cannot_prove_who_he_is_gets_nothing(tmp_path: Path, pauses: list[float]) -> None:
+def test_server_without_a_trusted_certificate_gets_nothing(
+    tmp_path: Path, pauses: list[float]
+) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         heard: list[bytes] = []
         thread = threading.Thread(
@@ -316,12 +326,12 @@ def _impostor(listener: socket.socket, context: ssl.SSLContext, heard: list[byte
         except OSError:
             return
         with client, suppress(OSError), context.wrap_socket(client, server_side=True) as wrapped:
-            if said := wrapped.recv(1000):
-                heard.append(said)
+            if data := wrapped.recv(1000):
+                heard.append(data)
 
 
 def _certificate(folder: Path) -> ssl.SSLContext:
-    """A certificate that nobody has signed but itself."""
+    """Return the TLS context of a server with a self-signed certificate."""
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import ec
@@ -347,7 +357,7 @@ def _certificate(folder: Path) -> ssl.SSLContext:
     return context
 
 
-# ---------------------------------------------------------------------------------------- patience
+# ----------------------------------------------------------------------------------------- retries
 
 
 @pytest.mark.parametrize(
@@ -360,7 +370,7 @@ def _certificate(folder: Path) -> ssl.SSLContext:
         (after("Fri, 31 Dec 9999 23:59:59 GMT"), 30.0),
     ],
 )
-def test_a_retry_after_is_heeded_up_to_half_a_minute(
+def test_retry_after_is_waited_for_up_to_30_seconds(
     asked: tuple[tuple[str, str], ...],
     waited: float,
     fake: FakeCXone,
@@ -373,7 +383,7 @@ def test_a_retry_after_is_heeded_up_to_half_a_minute(
     assert pauses == [waited]
 
 
-def test_without_a_retry_after_it_waits_longer_each_time(
+def test_backoff_grows_with_jitter_without_a_retry_after(
     fake: FakeCXone, client: Callable[..., CXoneClient], pauses: list[float]
 ) -> None:
     fake.faults.order(Fault(on=ITEMS, status=429, times=3))
@@ -381,7 +391,7 @@ def test_without_a_retry_after_it_waits_longer_each_time(
     assert [0.5 * 2**n <= pause <= 2**n for n, pause in enumerate(pauses)] == [True] * 3
 
 
-def test_nothing_is_sent_when_patience_is_over(
+def test_nothing_is_sent_after_the_total_timeout(
     fake: FakeCXone, client: Callable[..., CXoneClient]
 ) -> None:
     with pytest.raises(WorkItemUnsent):
@@ -389,7 +399,7 @@ def test_nothing_is_sent_when_patience_is_over(
     assert fake.faults.seen("") == 0
 
 
-def test_a_wait_that_patience_does_not_allow_is_not_begun(
+def test_wait_that_would_exceed_the_total_timeout_does_not_start(
     fake: FakeCXone, client: Callable[..., CXoneClient], pauses: list[float]
 ) -> None:
     fake.faults.order(Fault(on=ITEMS, status=429, headers=after(25)))
@@ -398,7 +408,9 @@ def test_a_wait_that_patience_does_not_allow_is_not_begun(
     assert (posts(fake), pauses) == (1, [])
 
 
-def test_a_pause_that_took_too_long_is_not_followed_by_a_post(fake: FakeCXone, url: str) -> None:
+def test_wait_that_exceeded_the_total_timeout_is_not_followed_by_a_post(
+    fake: FakeCXone, url: str
+) -> None:
     with CXoneClient(fake.settings(url), total_timeout=2, sleep=lambda _: time.sleep(2.1)) as cxone:
         cxone.sign_in()
         fake.faults.order(Fault(on=ITEMS, status=429, headers=after(1), times=9))
@@ -407,7 +419,7 @@ def test_a_pause_that_took_too_long_is_not_followed_by_a_post(fake: FakeCXone, u
     assert posts(fake) == 1
 
 
-def test_the_longest_call_outlasts_patience_and_timeouts(
+def test_max_call_seconds_exceeds_the_total_timeout_and_the_timeouts(
     client: Callable[..., CXoneClient],
 ) -> None:
     assert client(timeout=(5, 30), total_timeout=90).max_call_seconds > 90 + 35
@@ -416,8 +428,8 @@ def test_the_longest_call_outlasts_patience_and_timeouts(
 # ------------------------------------------------------------------------------------------ tokens
 
 
-@pytest.mark.parametrize("auth", STYLES)
-def test_each_way_to_sign_in_works_with_any_secret(auth: Style) -> None:
+@pytest.mark.parametrize("auth", AUTH_METHODS)
+def test_sign_in_works_with_any_secret(auth: AuthMethod) -> None:
     odd = "S&e=c+r%e/t é ===="
     known = FakeCXoneCredentials(
         application="app@vendor",
@@ -434,9 +446,9 @@ def test_each_way_to_sign_in_works_with_any_secret(auth: Style) -> None:
         assert cxone.post_work_item(**MAIL)
 
 
-@pytest.mark.parametrize("auth", STYLES)
-def test_a_wrong_secret_is_one_sentence(
-    auth: Style, fake: FakeCXone, client: Callable[..., CXoneClient]
+@pytest.mark.parametrize("auth", AUTH_METHODS)
+def test_wrong_secret_is_reported(
+    auth: AuthMethod, fake: FakeCXone, client: Callable[..., CXoneClient]
 ) -> None:
     with pytest.raises(
         WorkItemUnsent, match=r"no token: CXone answered 40[01]: .*EVENTLAB_CXONE_"
@@ -446,14 +458,14 @@ def test_a_wrong_secret_is_one_sentence(
     assert posts(fake) == 0
 
 
-def test_a_wrong_client_is_one_sentence(client: Callable[..., CXoneClient]) -> None:
+def test_wrong_client_is_reported(client: Callable[..., CXoneClient]) -> None:
     with pytest.raises(WorkItemUnsent, match="Client authentication failed"):
         client(settings={"client_secret": "wrong"}).post_work_item(**MAIL)
 
 
-@pytest.mark.parametrize("auth", STYLES)
-def test_one_token_serves_many_mails_and_threads(
-    auth: Style, fake: FakeCXone, client: Callable[..., CXoneClient]
+@pytest.mark.parametrize("auth", AUTH_METHODS)
+def test_token_is_shared_by_mails_and_threads(
+    auth: AuthMethod, fake: FakeCXone, client: Callable[..., CXoneClient]
 ) -> None:
     cxone = client(settings={"auth": auth})
     with ThreadPoolExecutor(8) as threads:
@@ -461,9 +473,9 @@ def test_one_token_serves_many_mails_and_threads(
     assert (len(set(ids)), fake.issuer.issued) == (24, 1)
 
 
-@pytest.mark.parametrize("auth", STYLES)
-def test_a_token_that_died_early_is_replaced_once(
-    auth: Style, fake: FakeCXone, client: Callable[..., CXoneClient]
+@pytest.mark.parametrize("auth", AUTH_METHODS)
+def test_token_that_expired_early_is_replaced_once(
+    auth: AuthMethod, fake: FakeCXone, client: Callable[..., CXoneClient]
 ) -> None:
     cxone = client(settings={"auth": auth})
     cxone.post_work_item(**MAIL)
@@ -472,7 +484,7 @@ def test_a_token_that_died_early_is_replaced_once(
     assert (fake.issuer.issued, len(fake.work_items)) == (2, 2)
 
 
-def test_two_refused_tokens_are_not_used_again(
+def test_two_rejected_tokens_are_not_used_again(
     fake: FakeCXone, client: Callable[..., CXoneClient]
 ) -> None:
     cxone = client()
@@ -484,41 +496,42 @@ def test_two_refused_tokens_are_not_used_again(
 
 
 @pytest.mark.parametrize(("life", "used"), [(3600, 3240), (600, 540), (300, 240), (70, 10)])
-def test_a_token_is_put_aside_before_its_end(
+def test_token_is_replaced_before_it_expires(
     life: int, used: int, fake: FakeCXone, url: str
 ) -> None:
     fake.issuer.seconds = life
-    with CXoneTransport(timeout=(5, 30)) as line:
+    with CXoneTransport(timeout=(5, 30)) as transport:
         before = time.monotonic()
-        token = CXoneTokens(fake.settings(url), line).get(until=before + 60)
-        assert before + used <= token.until <= time.monotonic() + used
+        token = CXoneTokens(fake.settings(url), transport).get(deadline=before + 60)
+        assert before + used <= token.expires_at <= time.monotonic() + used
 
 
-def test_a_token_at_its_end_is_fetched_anew(
+def test_token_close_to_its_expiry_is_fetched_again(
     fake: FakeCXone, client: Callable[..., CXoneClient]
 ) -> None:
     cxone = client()
-    fake.issuer.seconds = 60  # within its last minute from the beginning
+    fake.issuer.seconds = 60  # from the start within the expiry margin
     cxone.post_work_item(**MAIL)
     cxone.post_work_item(**MAIL)
     assert fake.issuer.issued == 2
 
 
-def test_a_token_that_another_thread_has_fetched_is_not_dropped(fake: FakeCXone, url: str) -> None:
-    with CXoneTransport(timeout=(5, 30)) as line:
-        tokens, until = CXoneTokens(fake.settings(url), line), time.monotonic() + 60
-        first = tokens.get(until=until)
+def test_drop_keeps_a_newer_token(fake: FakeCXone, url: str) -> None:
+    with CXoneTransport(timeout=(5, 30)) as transport:
+        tokens = CXoneTokens(fake.settings(url), transport)
+        deadline = time.monotonic() + 60
+        first = tokens.get(deadline=deadline)
         tokens.drop(first)
-        second = tokens.get(until=until)
+        second = tokens.get(deadline=deadline)
         tokens.drop(first)
-        assert tokens.get(until=until) is second is not first
+        assert tokens.get(deadline=deadline) is second is not first
 
 
 @pytest.mark.parametrize(
     "fault", [{"status": 500}, {"status": 503}, {"status": 429}, {"drop": "before"}]
 )
 @pytest.mark.parametrize("on", ["/auth/token", "openid-configuration", "cxone-configuration"])
-def test_a_token_is_asked_for_again_after_anything(
+def test_token_requests_are_retried_after_any_failure(
     on: str, fault: dict[str, Any], fake: FakeCXone, client: Callable[..., CXoneClient]
 ) -> None:
     fake.faults.order(Fault(on=on, times=2, **fault))
@@ -545,7 +558,7 @@ def test_a_token_is_asked_for_again_after_anything(
         {"access_token": "canary", "expires_in": "soon"},
     ],
 )
-def test_a_token_that_is_none_is_one_sentence(
+def test_unusable_token_response_is_reported(
     body: object, fake: FakeCXone, client: Callable[..., CXoneClient]
 ) -> None:
     fake.faults.order(Fault(on="/authentication/", status=200, body=body))
@@ -555,18 +568,18 @@ def test_a_token_that_is_none_is_one_sentence(
     assert posts(fake) == 0
 
 
-def test_an_authority_out_there_cannot_send_us_to_this_machine() -> None:
+def test_remote_authority_cannot_redirect_to_this_machine() -> None:
     settings = legacy("https://api.incontact.com")
     with (
-        CXoneTransport(timeout=(5, 30)) as line,
+        CXoneTransport(timeout=(5, 30)) as transport,
         pytest.raises(WorkItemUnsent, match="on this machine"),
     ):
-        CXoneTokens(settings, line)._address("http://127.0.0.1:8080/")
+        CXoneTokens(settings, transport)._address("http://127.0.0.1:8080/")
 
 
-def test_a_token_and_its_client_say_nothing_of_their_secrets(fake: FakeCXone, url: str) -> None:
-    with CXoneTransport(timeout=(5, 30)) as line:
-        token = CXoneTokens(fake.settings(url), line).get(until=time.monotonic() + 60)
+def test_repr_of_token_and_request_hides_secrets(fake: FakeCXone, url: str) -> None:
+    with CXoneTransport(timeout=(5, 30)) as transport:
+        token = CXoneTokens(fake.settings(url), transport).get(deadline=time.monotonic() + 60)
     call = CXoneRequest(
         method="POST",
         url="https://example.com",
@@ -581,7 +594,7 @@ def test_a_token_and_its_client_say_nothing_of_their_secrets(fake: FakeCXone, ur
 
 
 def heard(settings: dict[str, Any], **mail: Any) -> tuple[str, dict[str, str], bytes]:
-    """The request of a work item: its first line, its headers in lower case, its body."""
+    """Return the request of a work item: first line, headers in lower case, body."""
     with scripted(lambda: OK % (2, b"{}")) as server:
         known = {
             "auth": "legacy",
@@ -601,7 +614,7 @@ def heard(settings: dict[str, Any], **mail: Any) -> tuple[str, dict[str, str], b
     )
 
 
-def test_a_work_item_goes_out_as_the_original_sends_it() -> None:
+def test_work_item_is_sent_like_the_original() -> None:
     first, headers, body = heard({}, payload="日本語", sender="joe+tag@example.com")
     assert first == "POST /api/services/v30.0/interactions/work-items HTTP/1.1"
     assert json.loads(body) == {
@@ -617,7 +630,7 @@ def test_a_work_item_goes_out_as_the_original_sends_it() -> None:
     assert headers["authorization"] == "Bearer t"
 
 
-def test_the_original_s_way_to_sign_in_is_the_same_on_the_wire() -> None:
+def test_legacy_sign_in_is_sent_like_the_original() -> None:
     with scripted(lambda: OK % (2, b"{}")) as server, CXoneClient(legacy(server.url)) as cxone:
         cxone.sign_in()
     [request] = server.requests
@@ -628,7 +641,7 @@ def test_the_original_s_way_to_sign_in_is_the_same_on_the_wire() -> None:
     assert json.loads(request.partition(b"\r\n\r\n")[2]) == {"grant_type": "client_credentials"}
 
 
-def test_the_point_of_contact_may_go_into_the_query_and_nothing_else() -> None:
+def test_only_the_point_of_contact_may_be_in_the_query() -> None:
     first, _, body = heard({"where": "query", "point_of_contact": "mail & more"}, payload="canary")
     assert (
         first
@@ -638,24 +651,24 @@ def test_the_point_of_contact_may_go_into_the_query_and_nothing_else() -> None:
     assert json.loads(body)["workItemPayload"] == "canary"
 
 
-def test_a_version_and_a_type_are_as_they_are_set() -> None:
+def test_version_and_work_item_type_are_sent_as_set() -> None:
     first, _, body = heard({"version": "v13.0"}, work_item_type="email-auto")
     assert "/services/v13.0/" in first
     assert json.loads(body)["workItemType"] == "email-auto"
 
 
-def test_a_mail_from_nobody_says_nothing_of_its_sender() -> None:
+def test_work_item_without_a_sender_has_no_from_field() -> None:
     assert "from" not in json.loads(heard({}, sender="")[2])
 
 
-def test_a_lone_surrogate_harms_no_mail() -> None:
+def test_lone_surrogate_is_sent_as_a_question_mark() -> None:
     assert json.loads(heard({}, payload="a\ud800b")[2])["workItemPayload"] == "a?b"
 
 
-# ---------------------------------------------------------------- between us and the other machine
+# --------------------------------------------------------------------------- proxies and redirects
 
 
-def test_on_this_machine_neither_proxy_nor_netrc_is_asked(
+def test_neither_proxy_nor_netrc_is_used_for_this_machine(
     client: Callable[..., CXoneClient], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "netrc").write_text("machine 127.0.0.1 login joe password canary\n")
@@ -669,7 +682,7 @@ def test_on_this_machine_neither_proxy_nor_netrc_is_asked(
 
 @pytest.fixture
 def proxy(monkeypatch: pytest.MonkeyPatch) -> Iterator[ScriptedServer]:
-    """A proxy for all hosts, that lets nobody through."""
+    """A proxy for all hosts that rejects every connection."""
     with ScriptedServer(lambda _: b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n") as server:
         for name in ("http_proxy", "https_proxy"):
             monkeypatch.setenv(name, server.url)
@@ -679,9 +692,7 @@ def proxy(monkeypatch: pytest.MonkeyPatch) -> Iterator[ScriptedServer]:
         yield server
 
 
-def test_a_proxy_that_lets_nobody_through_gets_nothing(
-    proxy: ScriptedServer, pauses: list[float]
-) -> None:
+def test_rejecting_proxy_gets_no_credentials(proxy: ScriptedServer, pauses: list[float]) -> None:
     settings = legacy("https://api.example.com")
     with (
         CXoneClient(settings, sleep=pauses.append) as cxone,
@@ -694,26 +705,26 @@ def test_a_proxy_that_lets_nobody_through_gets_nothing(
         assert b"uthorization" not in request
 
 
-def test_out_there_netrc_does_not_replace_what_is_said(
+def test_netrc_does_not_replace_the_authorization_for_a_remote_host(
     proxy: ScriptedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "netrc").write_text("machine api.example.com login joe password canary\n")
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
-    until = time.monotonic() + 60
-    with CXoneTransport(timeout=(5, 30)) as line:  # http, so that the proxy can look inside
-        line.send(
+    deadline = time.monotonic() + 60
+    with CXoneTransport(timeout=(5, 30)) as transport:  # http, so that the proxy sees the request
+        transport.send(
             CXoneRequest(
                 method="GET", url="http://api.example.com/", auth=AuthorizationHeader("Bearer mine")
             ),
-            until=until,
+            deadline=deadline,
         )
-        line.send(CXoneRequest(method="GET", url="http://api.example.com/"), until=until)
+        transport.send(CXoneRequest(method="GET", url="http://api.example.com/"), deadline=deadline)
     assert b"\r\nAuthorization: Bearer mine\r\n" in proxy.requests[0]
     assert b"uthorization" not in proxy.requests[1]
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-def test_a_token_goes_nowhere_else(
+def test_redirects_do_not_get_the_token(
     status: int, fake: FakeCXone, client: Callable[..., CXoneClient]
 ) -> None:
     with ScriptedServer(lambda _: OK % (2, b"{}")) as elsewhere:
@@ -752,9 +763,7 @@ def test_a_token_goes_nowhere_else(
         ({"icStatusDescription": "x" * 500}, b"", "x" * 199 + "…"),
     ],
 )
-def test_a_reason_is_short_and_on_one_line(
-    headers: dict[str, str], body: bytes, reason: str
-) -> None:
+def test_reason_is_short_and_on_one_line(headers: dict[str, str], body: bytes, reason: str) -> None:
     assert reason_in(headers, body) == reason
 
 
@@ -772,7 +781,7 @@ def test_a_reason_is_short_and_on_one_line(
         ("Nothing of it is here", "Nothing of it is here"),
     ],
 )
-def test_what_was_sent_is_cut_out_of_a_reason(text: str, shown: str) -> None:
+def test_reason_hides_what_was_sent(text: str, shown: str) -> None:
     payload = "Dear all,\nthe word is canary\nGrüße aus der Ferne"
     assert (
         reason_in({"icStatusDescription": text}, b"", sent=[payload, "joe@example.com", ""])
@@ -780,7 +789,7 @@ def test_what_was_sent_is_cut_out_of_a_reason(text: str, shown: str) -> None:
     )
 
 
-def test_no_secret_no_token_and_nothing_of_a_mail_is_ever_said(
+def test_logs_and_errors_hold_no_secret_token_or_mail(
     fake: FakeCXone, url: str, caplog: pytest.LogCaptureFixture, pauses: list[float]
 ) -> None:
     caplog.set_level(logging.DEBUG)
@@ -794,19 +803,17 @@ def test_no_secret_no_token_and_nothing_of_a_mail_is_ever_said(
         "payload": "canary-payload\nof a mail",
         "sender": "canary-sender@example.com",
     }
-    said: list[str] = []
+    shown: list[str] = []
     with Serving(fake.app) as serving:
-        for auth in STYLES:
+        for auth in AUTH_METHODS:
             settings = fake.settings(serving.url, auth=auth)
             with CXoneClient(settings, timeout=(5, 1), sleep=pauses.append) as cxone:
                 cxone.sign_in()
                 secrets = " ".join(
                     [*fake.issuer._good, settings.key, settings.secret, settings.client_secret]
                 )
-                mine, echoed = (
-                    {"body": {"error": f"no: {secrets}"}},
-                    _echo(f"{secrets} {mail['payload']} {mail['sender']}"),
-                )
+                rejected: dict[str, Any] = {"body": {"error": f"no: {secrets}"}}
+                echoed = _echo(f"{secrets} {mail['payload']} {mail['sender']}")
                 for fault in (
                     *(Fault(on=ITEMS, status=status, **echoed) for status in (400, 403, 500, 503)),
                     *(Fault(on=ITEMS, status=status, body=echoed["body"]) for status in (400, 302)),
@@ -814,7 +821,7 @@ def test_no_secret_no_token_and_nothing_of_a_mail_is_ever_said(
                     Fault(on=ITEMS, status=401, times=2, **echoed),
                     Fault(on=ITEMS, drop="after"),
                     Fault(on=ITEMS, delay=2, drop="before"),
-                    Fault(on="oken", status=400, **mine),
+                    Fault(on="oken", status=400, **rejected),
                     Fault(on="oken", status=200, body={"access_token": f"{settings.key}\n"}),
                 ):
                     if "oken" in fault.on:
@@ -822,19 +829,19 @@ def test_no_secret_no_token_and_nothing_of_a_mail_is_ever_said(
                     fake.faults.order(fault)
                     with pytest.raises(MailroomError) as raised:
                         cxone.post_work_item(**mail)
-                    said += traceback.format_exception(raised.value)
-                    said += [repr(raised.value), str(raised.value.__dict__)]
+                    shown += traceback.format_exception(raised.value)
+                    shown += [repr(raised.value), str(raised.value.__dict__)]
                     fake.faults.clear()
-                said += [repr(settings), repr(cxone.__dict__)]
+                shown += [repr(settings), repr(cxone.__dict__)]
                 assert cxone.post_work_item(**mail)
-    told = "\n".join([*said, caplog.text])
-    assert "urllib3" in caplog.text, "the library's own log is looked at too"
+    everything = "\n".join([*shown, caplog.text])
+    assert "urllib3" in caplog.text, "the library's own log is checked too"
     basic = [base64.b64encode(f"{a}:{b}".encode()).decode() for a in canaries for b in canaries]
-    assert [word for word in ("canary", "Bearer", "eyJ", *basic) if word in told] == []
+    assert [word for word in ("canary", "Bearer", "eyJ", *basic) if word in everything] == []
 
 
 def _echo(text: str) -> dict[str, Any]:
-    """An answer that repeats what it got, in a header and in its body."""
+    """Return a fault whose response repeats a text in a header and in its body."""
     return {
         "headers": (("icStatusDescription", text.replace("\n", " ")),),
         "body": {"message": text},
@@ -852,7 +859,7 @@ OIDC = {
 }
 
 
-def test_settings_come_from_the_environment() -> None:
+def test_settings_are_read_from_the_environment() -> None:
     settings = CXoneSettings.from_environment(
         {**OIDC, "EVENTLAB_CXONE_POC": " mail\n", "OTHER": "x"}
     )
@@ -892,7 +899,7 @@ def test_all_settings_can_be_set() -> None:
     assert (settings.key, settings.client, settings.where) == ("app@vendor", "c", "query")
 
 
-def test_nothing_secret_is_shown_of_the_settings() -> None:
+def test_repr_of_settings_hides_secrets() -> None:
     shown = repr(CXoneSettings.from_environment(OIDC))
     assert "canary" not in shown
     assert "https://cxone.niceincontact.com" in shown
@@ -915,7 +922,7 @@ def test_nothing_secret_is_shown_of_the_settings() -> None:
         ("EVENTLAB_CXONE_KEY", {"EVENTLAB_CXONE_AUTH": "legacy", "EVENTLAB_CXONE_KEY": "canary:x"}),
     ],
 )
-def test_a_setting_that_cannot_be_used_is_named(name: str, changed: dict[str, str]) -> None:
+def test_unusable_setting_is_reported_by_name(name: str, changed: dict[str, str]) -> None:
     with pytest.raises(BadSetting) as raised:
         CXoneSettings.from_environment({**OIDC, **changed})
     assert raised.value.name == name
@@ -923,7 +930,7 @@ def test_a_setting_that_cannot_be_used_is_named(name: str, changed: dict[str, st
     assert "canary" not in str(raised.value)
 
 
-def test_the_older_ways_need_no_client() -> None:
+def test_legacy_and_accesskey_need_no_client() -> None:
     env = {name: value for name, value in OIDC.items() if "CLIENT" not in name}
     for auth in ("legacy", "accesskey"):
         url = "https://na1.nice-incontact.com"
