@@ -13,7 +13,7 @@ from eventlab.sandbox.cxone import screen_pop
 from eventlab.sandbox.cxone.app import create_fake_cxone
 from eventlab.sandbox.serving import Serving
 from tests.support.scripted_server import ScriptedServer
-from tests.support.servers import eventually
+from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, Dialog, Page
@@ -151,7 +151,7 @@ def wait_for_the_same_html_as_it_is(chromium: Browser, bait: ScriptedServer) -> 
                 page.wait_for_timeout(50)  # lets the browser's own events in
                 return asked_for(bait, "bare") >= WORKS
 
-            assert eventually(worked), WORKS - asked_for(bait, "bare")
+            assert wait_until(worked), WORKS - asked_for(bait, "bare")
         finally:
             context.close()
 

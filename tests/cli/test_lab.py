@@ -17,7 +17,8 @@ from eventlab.cli import lab as command
 from eventlab.cli import main
 from eventlab.servers import Lab, directories, state
 from eventlab.servers.directories import DATA_VARIABLE
-from tests.support.servers import PATIENCE, eventually, is_gone, running
+from tests.support.servers import is_gone, running
+from tests.support.waiting import PATIENCE_SECONDS, wait_until
 
 
 def answers(url: str) -> bool:
@@ -38,16 +39,16 @@ def test_lab_runs_jupyter_with_the_servers_until_it_ends(tmp_path: Path, data: P
         [sys.executable, "-m", "eventlab", *words], cwd=tmp_path, stderr=subprocess.DEVNULL
     ) as process:
         try:
-            assert eventually(lambda: answers(f"http://127.0.0.1:{port}/api"))
+            assert wait_until(lambda: answers(f"http://127.0.0.1:{port}/api"))
             found = running(data)
             [jupyter] = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
             variables = Path(f"/proc/{jupyter}/environ").read_text().split("\0")
             assert f"{DATA_VARIABLE}={data}" in variables  # for the kernels, wherever they start
             process.terminate()
-            assert process.wait(PATIENCE) == 0
+            assert process.wait(PATIENCE_SECONDS) == 0
         finally:
             process.kill()
-    assert eventually(lambda: is_gone(found))
+    assert wait_until(lambda: is_gone(found))
 
 
 IN_PLACE_OF_JUPYTER = """
@@ -72,7 +73,7 @@ def test_lab_leaves_ctrl_c_to_jupyter(lab: Lab) -> None:
         assert process.stdout is not None
         assert process.stdout.readline() == b"up\n"
         os.killpg(process.pid, signal.SIGINT)
-        assert process.wait(PATIENCE) == 7
+        assert process.wait(PATIENCE_SECONDS) == 7
 
 
 INTERRUPTED_WHILE_IMPORTED = """

@@ -22,8 +22,9 @@ from eventlab.sandbox.fakes import Fakes
 from eventlab.sandbox.faults import Fault
 from eventlab.sandbox.samples import samples
 from tests.support import command
-from tests.support.mailroom import ITEMS, mail, wait_until
+from tests.support.mailroom import ITEMS, mail
 from tests.support.servers import line_of
+from tests.support.waiting import wait_until
 
 INBOX = [sample.gmail_id for sample in samples() if "INBOX" in sample.label_ids]
 LEFT = "in all left to a person (eventlab route --held)\n"

@@ -26,14 +26,8 @@ from eventlab.accounts.projectors import views
 from eventlab.projections.view import View
 from eventlab.servers import external
 from eventlab.store.keys import order
-from tests.support.crash_servers import (
-    DOWN,
-    MongoServer,
-    RedisServer,
-    mongod,
-    redis_server,
-    wait_for,
-)
+from tests.support.crash_servers import DOWN, MongoServer, RedisServer, mongod, redis_server
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.crash
 
@@ -220,7 +214,7 @@ def test_every_view_is_exact_whoever_is_killed(
             time.sleep(0.1)
             return all_caught_up(store, database)
 
-        wait_for(done, 60)
+        wait_until(done, 60)
         assert kills == KILLS
         assert {id: store.version(id) for id in store.ids()} == written.versions()
         assert sum(1 for _ in store.read_all()) == EVENTS == written.total
@@ -280,7 +274,7 @@ def test_the_same_kills_find_a_position_written_apart(
         for number in range(6):
             process = SPAWN.Process(target=project_wrongly, args=args, daemon=True)
             process.start()
-            wait_for(
+            wait_until(
                 lambda number=number: (
                     database.projections.count_documents({"position": {"$ne": "0-0"}}) or number
                 )
@@ -290,7 +284,7 @@ def test_the_same_kills_find_a_position_written_apart(
             process.join()
         last = SPAWN.Process(target=project_wrongly, args=args, daemon=True)
         last.start()
-        wait_for(lambda: _position(database) == store.head())
+        wait_until(lambda: _position(database) == store.head())
         time.sleep(0.5)
         last.kill()
         last.join()
@@ -318,7 +312,7 @@ def test_one_that_was_stopped_is_replaced_within_five_seconds_and_changes_nothin
     ):
         store, database = EventStore(client, CATEGORY), mongo["eventlab"]
         written = Written(redis_server, tmp_path, 60_000, pause=0.002)
-        wait_for(lambda: sum(" events up to " in line for line in crew.said) > 20)
+        wait_until(lambda: sum(" events up to " in line for line in crew.said) > 20)
         counts = {process.pid: 0 for process in crew.processes}
         for process in crew.processes:  # which of them is at work?  It alone moves the position
             others = [other for other in crew.processes if other is not process]
@@ -335,7 +329,7 @@ def test_one_that_was_stopped_is_replaced_within_five_seconds_and_changes_nothin
         time.sleep(0.1)
         begun = time.monotonic()
         before = _position(database)
-        wait_for(lambda: _position(database) != before, 5)
+        wait_until(lambda: _position(database) != before, 5)
         took = time.monotonic() - begun
         time.sleep(max(0.0, 20 - took))
         moved = _position(database)
@@ -344,7 +338,7 @@ def test_one_that_was_stopped_is_replaced_within_five_seconds_and_changes_nothin
         assert order(_position(database)) >= order(moved)
         written.process.kill()
         written.process.join()
-        wait_for(lambda: _position(database) == store.head())
+        wait_until(lambda: _position(database) == store.head())
         assert by_id(held(database))["accounts"] == by_id(truth(store))["accounts"]
     print(f"\ntaken over after {took:.1f} s")
 
@@ -371,7 +365,7 @@ def test_while_a_server_is_away_it_waits_says_so_once_and_goes_on(
     ):
         store, database = EventStore(client, CATEGORY), mongo["eventlab"]
         store.append("a", [Event("create")], expected=0)
-        wait_for(lambda: _position(database) == store.head() and crew.said)
+        wait_until(lambda: _position(database) == store.head() and crew.said)
         server.kill()
         if which == "mongod":
             store.append("a", [Event("deposit", {"amount": 7})], expected=1)
@@ -379,9 +373,9 @@ def test_while_a_server_is_away_it_waits_says_so_once_and_goes_on(
         server.start()
         if which == "redis":
             store.append("a", [Event("deposit", {"amount": 7})], expected=1)
-        wait_for(lambda: _position(database) == store.head())
+        wait_until(lambda: _position(database) == store.head())
         assert crew.processes[0].poll() is None
-        wait_for(lambda: "at work" in crew.said[-1])
+        wait_until(lambda: "at work" in crew.said[-1])
     assert [line.split(": ", 1)[1].split(" (")[0].strip() for line in crew.said] == [
         "at work",
         "waiting: a server does not answer",
@@ -447,7 +441,7 @@ def quiet_and_busy(redis_server: RedisServer, mongod: MongoServer, tmp_path: Pat
     ):
         store, database = EventStore(client, CATEGORY), mongo["eventlab"]
         written = Written(redis_server, tmp_path, 30_000, pause=0.003)
-        wait_for(
+        wait_until(
             lambda: (
                 written.so_far() > 4_000 and database[COLLECTION].count_documents({}) == ACCOUNTS
             )
@@ -471,7 +465,7 @@ def test_a_rebuild_under_load_is_exact_and_no_reader_sees_a_hole(
 ) -> None:
     store, database, crew, written = quiet_and_busy
     if trimmed:
-        wait_for(lambda: _trim(store, written.so_far() // 2) > 1_000)
+        wait_until(lambda: _trim(store, written.so_far() // 2) > 1_000)
     for view in views(COLLECTION).values():
         database[view.name].create_index("nothing")
     for _ in range(4):
@@ -480,7 +474,7 @@ def test_a_rebuild_under_load_is_exact_and_no_reader_sees_a_hole(
     assert written.process.is_alive()
     written.process.kill()
     written.process.join()
-    wait_for(lambda: all_caught_up(store, database))
+    wait_until(lambda: all_caught_up(store, database))
     expected = by_id(_truth_from_own_logs(store))
     assert by_id(held(database)) == expected
     assert database[COLLECTION].index_information().keys() == {"_id_", "nothing_1"}

@@ -11,7 +11,8 @@ from eventlab.mailroom.durability import Disk
 from eventlab.mailroom.mailbox import MAILBOX
 from eventlab.sandbox.faults import Fault
 from tests.support.crash_servers import RedisServer, redis_server
-from tests.support.mailroom import BATCH, ITEMS, Room, Where, mail, room, routing, wait_until
+from tests.support.mailroom import BATCH, ITEMS, Room, Where, mail, room, routing
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.crash
 

@@ -17,7 +17,8 @@ import redis
 
 from eventlab import ANY, Event, EventStore
 from eventlab.subscriptions.subscription import Lag, Subscription
-from tests.support.crash_servers import DOWN, RedisServer, answers, redis_server, wait_for
+from tests.support.crash_servers import DOWN, RedisServer, answers, redis_server
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.crash
 
@@ -44,7 +45,7 @@ def consume(socket: str, folder: str, name: str) -> None:
     """A consumer as people write one: the recorder outside is a file, a line per event."""
     record = os.open(f"{folder}/{name}.record", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     client = redis.Redis(unix_socket_path=socket)
-    wait_for(lambda: answers(client))
+    wait_until(lambda: answers(client))
     letters = subscribe(client, name)
     while True:
         with contextlib.suppress(*DOWN):
@@ -116,7 +117,7 @@ def test_each_event_is_handed_out_at_least_once_whoever_is_killed(
                 name = crew.names[number % CONSUMERS]
                 begun = len(crew.recorded(name))
                 least = begun + chance.randint(1, 60)  # at work, somewhere between two commands
-                wait_for(lambda name=name, least=least: len(crew.recorded(name)) >= least)
+                wait_until(lambda name=name, least=least: len(crew.recorded(name)) >= least)
                 time.sleep(chance.uniform(0, 0.01))
                 crew.restart(name)
                 if number in when_redis_dies:
@@ -125,7 +126,7 @@ def test_each_event_is_handed_out_at_least_once_whoever_is_killed(
             assert letters.lag().events > 0, (
                 "they were done before the last was killed: the test shows nothing"
             )
-            wait_for(lambda: letters.lag().events == 0)
+            wait_until(lambda: letters.lag().events == 0)
             recorded = crew.all_recorded()
         finally:
             crew.stop()

@@ -38,17 +38,8 @@ from eventlab.sandbox.samples import samples
 from eventlab.servers.binaries import find_redis
 from tests.support.cluster import cluster
 from tests.support.crash_servers import RedisServer, answers
-from tests.support.mailroom import (
-    BATCH,
-    ITEMS,
-    Room,
-    Where,
-    is_stopped,
-    mail,
-    room,
-    routing,
-    wait_until,
-)
+from tests.support.mailroom import BATCH, ITEMS, Room, Where, is_stopped, mail, room, routing
+from tests.support.waiting import wait_until
 
 LIST = "GET /gmail/v1/users/me/messages"
 

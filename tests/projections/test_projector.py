@@ -32,8 +32,8 @@ from eventlab.projections import projector as projection
 from eventlab.projections.projector import Projector
 from eventlab.projections.view import Changes
 from eventlab.servers import connect
-from tests.support.servers import eventually
-from tests.support.suicide import killed_at
+from tests.support.killed_process import killed_at
+from tests.support.waiting import wait_until
 
 SPAWN = multiprocessing.get_context("spawn")
 
@@ -432,7 +432,7 @@ def test_of_several_one_is_at_work_and_the_others_take_over(
     first.set()
     threads[0].join()
     fill(store, 3)
-    assert eventually(
+    assert wait_until(
         lambda: funds(documents) == sum(e.data.get("amount", 0) for e in store.read_all())
     )
     second.set()

@@ -27,7 +27,7 @@ from eventlab.projections import follower
 from eventlab.projections.rebuild import Rebuild
 from eventlab.servers import connect
 from tests.projections.test_projector import fill
-from tests.support.suicide import killed_at
+from tests.support.killed_process import killed_at
 
 
 @pytest.fixture

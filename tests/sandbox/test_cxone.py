@@ -25,7 +25,7 @@ from eventlab.sandbox.cxone.routing import (
 from eventlab.sandbox.cxone.screen_pop import HEADERS, LONGEST_HTML, harmless, screen_pop
 from eventlab.sandbox.faults import Fault
 from eventlab.sandbox.serving import Serving
-from tests.support.servers import eventually
+from tests.support.waiting import wait_until
 
 ITEMS = "/inContactAPI/services/v30.0/interactions/work-items"
 JSON = {"Accept": "application/json"}
@@ -168,7 +168,7 @@ def test_a_stale_an_unknown_and_no_token_are_refused(
 def test_a_token_ends_by_itself(fake: FakeCXone, url: str) -> None:
     fake.issuer.seconds = 0.05
     token = fake.issuer.issue("PatronApi")
-    assert eventually(lambda: fake.issuer.scopes(token) is None)
+    assert wait_until(lambda: fake.issuer.scopes(token) is None)
 
 
 # -------------------------------------------------------------------------------------- work items
@@ -459,7 +459,7 @@ def test_a_long_poll_ends_with_the_news(fake: FakeCXone, url: str, bearer: dict[
     with AgentClient(fake.settings(url)) as agent:
         poll = threading.Thread(target=lambda: told.extend(agent.next_events(60)))
         poll.start()
-        assert eventually(lambda: fake.faults.seen("get-next-event"))
+        assert wait_until(lambda: fake.faults.seen("get-next-event"))
         post(url, bearer)
         poll.join(40)
         assert [event["Status"] for event in told] == ["Incoming"]
@@ -480,7 +480,7 @@ def test_a_long_poll_ends_with_the_session(
 
     thread = threading.Thread(target=poll)
     thread.start()
-    assert eventually(lambda: fake.faults.seen("get-next-event"))
+    assert wait_until(lambda: fake.faults.seen("get-next-event"))
     requests.delete(f"{base}/{id}", headers=bearer, timeout=20)
     thread.join(40)
     assert statuses == [409]

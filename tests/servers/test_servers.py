@@ -42,7 +42,6 @@ from eventlab.servers.lease import Watch
 from eventlab.servers.plan import GRACE_VARIABLE
 from tests.support.servers import (
     Kernel,
-    eventually,
     is_alive,
     is_gone,
     kill,
@@ -51,8 +50,8 @@ from tests.support.servers import (
     pids,
     python,
     running,
-    stays,
 )
+from tests.support.waiting import stays, wait_until
 
 SHORT = 0.3
 LONGER = 1.0  # than the grace time and the supervisor's pause between two looks
@@ -79,7 +78,7 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
                 found.pids["mongod"], signal.SIGKILL
             )  # an orderly stop takes a second, and has tests of its own
         starter.stop(directory)
-        assert found is None or eventually(lambda: is_gone(found))
+        assert found is None or wait_until(lambda: is_gone(found))
 
 
 def session_data() -> Path:
@@ -167,7 +166,7 @@ def test_kernels_come_and_go(data: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         assert all(map(is_alive, pids(found)))
 
         kill(second.pid)
-        assert eventually(lambda: is_gone(found), 10)
+        assert wait_until(lambda: is_gone(found), 10)
     with connect() as lab:
         assert written(lab) == (["first"], ["first"])
 
@@ -180,7 +179,7 @@ def test_a_lab_that_stays_open_holds_them_up(data: Path) -> None:
     assert stays(lambda: all(map(is_alive, pids(found))), LONGER)
     assert other.redis.ping()
     other.close()
-    assert eventually(lambda: is_gone(found))
+    assert wait_until(lambda: is_gone(found))
     assert repr(other) == "Lab(Redis: stopped: connect() again, MongoDB: stopped: connect() again)"
 
 
@@ -189,7 +188,7 @@ def test_killed_supervisor(data: Path) -> None:
         write(lab, "before")
         found = running(data)
         kill(found.supervisor)
-        assert eventually(lambda: not any(map(is_alive, pids(found))), 10)
+        assert wait_until(lambda: not any(map(is_alive, pids(found))), 10)
         with connect() as again:
             write(again, "after")
             assert written(again) == (["before", "after"], ["after", "before"])
@@ -249,7 +248,7 @@ def test_a_leftover_server_is_ended_first(data: Path, tmp_path: Path) -> None:
         try:
             held.note(str(leftover.pid))
             held.hand_over()
-            assert eventually(lambda: health.listens(server.socket))
+            assert wait_until(lambda: health.listens(server.socket))
             with redis.Redis(unix_socket_path=server.socket) as client:
                 client.rpush("kept", "before")
             with connect() as lab:
@@ -324,7 +323,7 @@ def test_nobody_takes_the_lease_outside_the_starters_lock(
 
 def test_a_killed_starter_leaves_usable_servers(data: Path) -> None:
     with python(CONNECT_AND_WAIT) as first:
-        assert eventually(lambda: data.exists() and state.is_supervised(data))
+        assert wait_until(lambda: data.exists() and state.is_supervised(data))
         assert state.read(data) is None  # still starting
         first.kill()
         with connect() as lab:
@@ -359,17 +358,17 @@ def test_a_forked_child_has_a_lease_when_it_connects(data: Path, child: str, kep
             if kept:
                 assert stays(lambda: all(map(is_alive, pids(found))), LONGER)
             else:
-                assert eventually(lambda: is_gone(found))
+                assert wait_until(lambda: is_gone(found))
             assert is_alive(child_pid)
         finally:
             os.kill(child_pid, signal.SIGKILL)
-        assert eventually(lambda: is_gone(found))
+        assert wait_until(lambda: is_gone(found))
 
 
 def test_a_holder_outlives_the_kernels(data: Path) -> None:
     with subprocess.Popen([sys.executable, "-m", "eventlab.servers.keepalive"]) as holder:
         try:
-            assert eventually(lambda: data.exists() and state.read(data))
+            assert wait_until(lambda: data.exists() and state.read(data))
             found = running(data)
             with python(CONNECT_AND_WAIT) as kernel:
                 assert line_of(kernel) == f"{found.pids['redis']} {found.pids['mongod']}"
@@ -378,7 +377,7 @@ def test_a_holder_outlives_the_kernels(data: Path) -> None:
             assert holder.wait(10) == 0
         finally:
             holder.kill()
-    assert eventually(lambda: is_gone(found))
+    assert wait_until(lambda: is_gone(found))
 
 
 def test_a_deleted_data_directory_can_be_made_anew_at_once(data: Path) -> None:
@@ -386,10 +385,10 @@ def test_a_deleted_data_directory_can_be_made_anew_at_once(data: Path) -> None:
         write(lab, "old")
         found = running(data)
         # Again and again, as a person would: mongod writes new files meanwhile.
-        assert eventually(lambda: shutil.rmtree(data, ignore_errors=True) or not data.exists())
+        assert wait_until(lambda: shutil.rmtree(data, ignore_errors=True) or not data.exists())
         with connect() as again:
             assert written(again) == ([], [])
-            assert eventually(lambda: is_gone(found))
+            assert wait_until(lambda: is_gone(found))
             assert again.redis.ping()
             write(again, "new")
 
@@ -579,7 +578,7 @@ def test_a_standalone_mongod_is_refused(tmp_path: Path, monkeypatch: pytest.Monk
         command, stdout=subprocess.DEVNULL, env=os.environ | dict(mongod.env)
     ) as process:
         try:
-            assert eventually(lambda: health.listens(str(alone)))
+            assert wait_until(lambda: health.listens(str(alone)))
             monkeypatch.setenv(external.MONGODB_URL, replica_set.socket_url(str(alone)))
             with pytest.raises(ServerUnreachable, match="replica set"):
                 connect()
@@ -608,9 +607,9 @@ def test_a_node_of_a_cluster_gives_the_cluster(
     ) as process:
         try:
             with redis.Redis(port=port, host="127.0.0.1") as node:
-                assert eventually(node.ping)
+                assert wait_until(node.ping)
                 node.execute_command("CLUSTER ADDSLOTSRANGE", 0, 16383)
-                assert eventually(lambda: node.cluster("info")["cluster_state"] == "ok")
+                assert wait_until(lambda: node.cluster("info")["cluster_state"] == "ok")
             monkeypatch.setenv(external.REDIS_URL, f"redis://127.0.0.1:{port}")
             with connect() as lab:
                 assert isinstance(lab.redis, redis.RedisCluster)
@@ -736,7 +735,7 @@ def test_a_server_that_ends_at_once_is_reported(
     monkeypatch.setenv(binaries.MONGOD_VARIABLE, str(broken))
     with pytest.raises(ServersFailed, match=r"(?s)mongod ended with status 9.*a word"):
         connect()
-    assert eventually(lambda: not state.is_supervised(data), 10)
+    assert wait_until(lambda: not state.is_supervised(data), 10)
     monkeypatch.delenv(binaries.MONGOD_VARIABLE)
     with connect() as lab:
         assert lab.redis.ping()

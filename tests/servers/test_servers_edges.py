@@ -32,7 +32,8 @@ from eventlab.servers import (
 )
 from eventlab.servers.directories import DATA_VARIABLE, MARK, RUNTIME_VARIABLE
 from eventlab.servers.plan import GRACE_VARIABLE
-from tests.support.servers import PATIENCE, eventually, is_alive, pids, running
+from tests.support.servers import is_alive, pids, running
+from tests.support.waiting import PATIENCE_SECONDS, wait_until
 
 
 @pytest.fixture
@@ -154,7 +155,7 @@ def test_a_server_that_hears_no_sigterm_is_killed(
         "deaf", [sys.executable, "-c", deaf], {}, str(tmp_path / "deaf.sock"), str(log)
     )
     started = process.Process(server, tmp_path)
-    assert eventually(lambda: "deaf" in log.read_text())
+    assert wait_until(lambda: "deaf" in log.read_text())
     monkeypatch.setattr(process, "PATIENCE", 0.5)
     process.stop_all([started])
     assert started.status() == -signal.SIGKILL
@@ -173,7 +174,7 @@ def test_servers_whose_sockets_were_taken_away_are_started_anew(data: Path, lost
             assert again.redis.get("kept") == "1"
             assert again.mongo.command("ping")["ok"]
             assert not {*pids(found)} & {*pids(running(data))}
-        assert eventually(lambda: not any(map(is_alive, pids(found))))
+        assert wait_until(lambda: not any(map(is_alive, pids(found))))
 
 
 def test_a_broken_end_of_the_log_is_mended_as_the_error_says(data: Path, tmp_path: Path) -> None:
@@ -258,7 +259,7 @@ def test_a_redis_with_a_password_is_used(
     with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL) as process:
         try:
             with redis.Redis(unix_socket_path=str(home), password="secret") as client:
-                assert eventually(lambda: home.exists() and client.ping())
+                assert wait_until(lambda: home.exists() and client.ping())
             monkeypatch.setenv(external.REDIS_URL, f"unix://:secret@{home}")
             with connect() as mine:
                 assert mine.redis.ping()
@@ -307,7 +308,7 @@ def test_lab_does_not_take_another_port_than_the_one_asked_for(tmp_path: Path, l
             command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, env=os.environ
         ) as process:
             try:
-                _, said = process.communicate(timeout=PATIENCE)
+                _, said = process.communicate(timeout=PATIENCE_SECONDS)
             finally:
                 process.kill()
     assert process.returncode == 1

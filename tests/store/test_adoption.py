@@ -11,7 +11,7 @@ import redis
 from eventlab import NEW, AdoptionRefused, CorruptEvent, Event, EventStore, NotAdopted
 from eventlab.accounts import AccountService
 from eventlab.servers import connect
-from tests.support.suicide import killed_at
+from tests.support.killed_process import killed_at
 
 
 @pytest.fixture

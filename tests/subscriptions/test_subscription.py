@@ -6,7 +6,7 @@ import contextlib
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -25,6 +25,7 @@ from eventlab import ANY, Event, EventStore, InvalidName, Recorded, Trimmed, Tri
 from eventlab.servers import Lab
 from eventlab.subscriptions import subscription as module
 from eventlab.subscriptions.subscription import WAITING, Lag, Parked, Subscription
+from tests.support.waiting import wait_until
 
 SHORT = 0.02  # seconds, for what a test must wait for
 LONG = 3600.0  # for what must not happen in a test
@@ -44,14 +45,6 @@ def fill(store: EventStore, count: int, id: str = "a") -> list[Recorded]:
 def subscribe(store: EventStore, consumer: str = "one", **options: Any) -> Subscription:
     """A consumer of the subscription, just started."""
     return Subscription(store, "letters", consumer=consumer, **options)
-
-
-def eventually(condition: Callable[[], Any], seconds: float = 20.0) -> Any:
-    end = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < end, "it did not happen"
-        time.sleep(0.005)
-    return found
 
 
 def pending(store: EventStore) -> dict[str, tuple[str, int]]:
@@ -79,7 +72,7 @@ def make_due(store: EventStore, events: list[Recorded]) -> None:
 
 def fail_until_parked(subscription: Subscription, error: str = "no") -> None:
     while not subscription.fail(
-        *eventually(subscription.receive), error
+        *wait_until(subscription.receive), error
     ):  # one event, and its error
         pass
 
@@ -206,7 +199,7 @@ def test_a_dead_consumer_s_events_go_to_another(store: EventStore) -> None:
     )
     assert patient.receive() == events[2:]
     patient.ack(events[2:])
-    assert eventually(quick.receive) == events[:2]
+    assert wait_until(quick.receive) == events[:2]
     assert set(pending(store).values()) == {("quick", 2)}
 
 
@@ -214,7 +207,7 @@ def test_what_one_abandons_comes_back_to_oneself(store: EventStore) -> None:
     events = fill(store, 1)
     letters = subscribe(store, claim_after=SHORT)
     assert letters.receive() == events
-    assert eventually(letters.receive) == events  # neither acked nor failed
+    assert wait_until(letters.receive) == events  # neither acked nor failed
 
 
 def test_who_was_taken_for_dead_can_still_finish(store: EventStore) -> None:
@@ -224,7 +217,7 @@ def test_who_was_taken_for_dead_can_still_finish(store: EventStore) -> None:
     )
     (event,) = fill(store, 1)
     slow.receive()
-    eventually(quick.receive)
+    wait_until(quick.receive)
     slow.ack([event])
     assert not quick.fail(event, "no")  # it is done: nothing waits, nothing is parked
     assert quick.lag() == Lag(0, 0, 0, 0, exact=True)
@@ -254,7 +247,7 @@ def test_a_lost_answer_loses_no_event_and_counts_no_failure_twice(store: EventSt
         assert not letters.fail(event, "no")
     client.losing = False
     assert (
-        positions(eventually(lambda: letters.receive() if letters.lag().waiting == 3 else 0)) != []
+        positions(wait_until(lambda: letters.receive() if letters.lag().waiting == 3 else 0)) != []
     )
     assert letters.parked() == []
 
@@ -414,7 +407,7 @@ def test_a_waiting_event_is_nobody_s_and_any_consumer_takes_it(store: EventStore
     one.fail(*one.receive(), "no")
     assert pending(store) == {event.position: (WAITING, 1)}
     assert one.lag() == Lag(new=0, pending=0, waiting=1, parked=0, exact=True)
-    assert eventually(two.receive) == [event]
+    assert wait_until(two.receive) == [event]
     assert pending(store) == {event.position: ("two", 2)}
 
 
@@ -585,7 +578,7 @@ def test_a_replayed_event_is_counted_anew(store: EventStore) -> None:
     fail_until_parked(letters)
     letters.replay()
     for last in (False, False, True):
-        assert letters.fail(*eventually(letters.receive), "no") is last
+        assert letters.fail(*wait_until(letters.receive), "no") is last
     assert [(p.event, p.failures, p.deliveries) for p in letters.parked()] == [(event, 3, 3)]
 
 
@@ -628,7 +621,7 @@ def test_trim_waits_for_what_is_in_work_or_waits_and_not_for_what_is_parked(
         act()
         with pytest.raises(TrimRefused, match="letters"):
             store.trim(before=events[2].position)
-    letters.fail(*eventually(letters.receive), "no")
+    letters.fail(*wait_until(letters.receive), "no")
     assert store.trim(before=events[2].position) == 2
     assert letters.replay() == 1
     assert letters.receive() == events[:1]
@@ -785,7 +778,7 @@ def test_dead_consumers_are_swept_once_they_hold_nothing(store: EventStore) -> N
     patient.receive()
     assert {"holder", "done"} <= consumers(store)  # neither is quiet for long
     quick = subscribe(store, "quick", claim_after=0.01)
-    eventually(lambda: quick.ack(quick.receive()) or consumers(store) == {"quick"})
+    wait_until(lambda: quick.ack(quick.receive()) or consumers(store) == {"quick"})
     assert quick.lag().events == 0
     fill(store, 1)  # whoever comes back is welcome
     assert len(done.receive()) == 1

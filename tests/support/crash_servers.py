@@ -5,8 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +16,9 @@ import redis
 from eventlab.servers import config
 from eventlab.servers.binaries import find_mongod, find_redis
 from eventlab.servers.replica_set import Client, initiate, is_primary, socket_url
+from tests.support.waiting import wait_until
 
 DOWN = (redis.ConnectionError, redis.TimeoutError)  # BusyLoading is one of the first
-
-
-def wait_for(condition: Callable[[], Any], seconds: float = 50.0) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not happen"
-        time.sleep(0.002)
 
 
 def answers(client: redis.Redis) -> bool:
@@ -58,7 +51,7 @@ class RedisServer:
             command, env=os.environ | dict(binary.env), stdout=subprocess.DEVNULL
         )
         with self.client() as client:
-            wait_for(lambda: answers(client))
+            wait_until(lambda: answers(client))
 
     def client(self) -> redis.Redis:
         return redis.Redis(unix_socket_path=self.socket)
@@ -93,7 +86,7 @@ class MongoServer:
         with self.client(serverSelectionTimeoutMS=40_000) as client:
             if self._replica_set:
                 initiate(client, self._server.socket)
-                wait_for(lambda: is_primary(client))
+                wait_until(lambda: is_primary(client))
 
     def client(self, **options: Any) -> Client:
         return pymongo.MongoClient(self.url, **options)

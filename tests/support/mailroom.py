@@ -22,7 +22,6 @@ from eventlab.mailroom.gmail.credentials import load
 from eventlab.mailroom.router import Router
 from eventlab.mailroom.work_item import WorkItem
 from eventlab.sandbox.fakes import Fakes
-from tests.support.servers import PATIENCE, eventually
 
 SPAWN = multiprocessing.get_context("spawn")
 ITEMS = "/interactions/work-items"
@@ -182,7 +181,3 @@ def routing(where: Where) -> Iterator[tuple[Any, Any]]:
 
 def is_stopped(pid: int) -> bool:
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
-
-
-def wait_until(condition: Callable[[], object], seconds: float = PATIENCE) -> None:
-    assert eventually(condition, seconds), "it did not happen"

@@ -7,8 +7,7 @@ import queue
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
@@ -20,24 +19,9 @@ from jupyter_client.provisioning import LocalProvisioner
 
 from eventlab.servers import state
 from eventlab.servers.state import Running
+from tests.support.waiting import PATIENCE_SECONDS, wait_until
 
-PATIENCE = 40.0  # for what must happen, on a machine that is busy
 LISTENING = "0A"
-
-
-def eventually(condition: Callable[[], object], seconds: float = PATIENCE) -> bool:
-    """Say whether a condition comes true within a time."""
-    end = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.02)
-    return True
-
-
-def stays(condition: Callable[[], object], seconds: float) -> bool:
-    """Say whether a condition is true all the time."""
-    return not eventually(lambda: not condition(), seconds)
 
 
 def is_alive(pid: int) -> bool:
@@ -71,7 +55,7 @@ def is_gone(found: Running) -> bool:
 def kill(pid: int) -> None:
     """Send SIGKILL and wait for the end."""
     os.kill(pid, signal.SIGKILL)
-    assert eventually(lambda: not is_alive(pid))
+    assert wait_until(lambda: not is_alive(pid))
 
 
 def listening_ports(processes: Iterable[int]) -> list[str]:
@@ -118,7 +102,7 @@ class Kernel:
         self._manager.start_kernel()
         self.client: BlockingKernelClient = self._manager.client()
         self.client.start_channels()
-        self.client.wait_for_ready(timeout=PATIENCE)
+        self.client.wait_for_ready(timeout=PATIENCE_SECONDS)
 
     @property
     def pid(self) -> int:
@@ -133,13 +117,13 @@ class Kernel:
 
     def interrupt_until_it_ends(self, message: str) -> str:
         """Interrupt a cell, as often as it takes: one that comes while the kernel prints may be lost in there."""
-        for _ in range(int(PATIENCE)):
+        for _ in range(int(PATIENCE_SECONDS)):
             self.interrupt()
             with suppress(queue.Empty):
                 return self.wait_for_output(message, timeout=5) + self.end(message)
         raise AssertionError("the cell goes on")
 
-    def wait_for_output(self, message: str, *, timeout: float = PATIENCE) -> str:
+    def wait_for_output(self, message: str, *, timeout: float = PATIENCE_SECONDS) -> str:
         """Wait until a cell prints or fails, and give what it printed, or the name of its error; "" at its end."""
         while True:
             got = self.client.get_iopub_msg(timeout=timeout)
@@ -165,7 +149,7 @@ class Kernel:
 
     def restart(self) -> None:
         self._manager.restart_kernel(now=True)
-        self.client.wait_for_ready(timeout=PATIENCE)
+        self.client.wait_for_ready(timeout=PATIENCE_SECONDS)
 
     def close(self) -> None:
         self.client.stop_channels()

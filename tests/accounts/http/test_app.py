@@ -36,6 +36,7 @@ from eventlab.accounts import AccountService, AccountView
 from eventlab.accounts.http.app import create_app
 from eventlab.accounts.http.etag import wanted
 from eventlab.servers import Lab
+from tests.support.ports import free_port
 
 JSON = {"Content-Type": "application/json"}
 
@@ -81,13 +82,6 @@ class Served:
         if funds:
             assert self.post(f"/accounts/{id}/deposits", {"amount": funds}).status_code == 200
         return id
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @contextlib.contextmanager

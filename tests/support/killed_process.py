@@ -1,4 +1,4 @@
-"""Run a function in a process of its own that kills itself with SIGKILL in front of, or behind, its n-th command."""
+"""Run a function in a process that is killed with SIGKILL just before or after its n-th command."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ SPAWN = multiprocessing.get_context("spawn")
 
 
 class Countdown(pymongo.monitoring.CommandListener):
-    """Counts what is sent to Redis and MongoDB; at zero the process is killed."""
+    """Count the commands sent to Redis and MongoDB down to zero, then kill this process."""
 
     def __init__(self, left: int) -> None:
         self.left = left
 
     def step(self) -> None:
-        """One moment nearer."""
+        """Count one moment: before a command, or after it."""
         self.left -= 1
         if self.left == 0:
             os.kill(os.getpid(), signal.SIGKILL)
 
     def started(self, event: Any) -> None:
-        """In front of a MongoDB command."""
+        """Count the moment before a MongoDB command."""
         self.step()
 
     def succeeded(self, event: Any) -> None:
-        """Behind it."""
+        """Count the moment after it."""
         self.step()
 
     def failed(self, event: Any) -> None:
-        """Behind it as well."""
+        """Count the moment after it, which failed."""
         self.step()
 
 
@@ -55,7 +55,10 @@ def _run(left: int, target: Callable[..., None], args: tuple[Any, ...]) -> None:
 
 
 def killed_at(step: int, target: Callable[..., None], *args: Any) -> bool:
-    """Run ``target(*args)``; True if it was killed at that step, False if it ended before. Fails if it failed."""
+    """Run ``target(*args)``; return True if it was killed at that step, False if it ended before.
+
+    Fails if the target raised an error.
+    """
     process = SPAWN.Process(target=_run, args=(step, target, args))
     process.start()
     process.join(60)
