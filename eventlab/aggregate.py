@@ -1,4 +1,4 @@
-"""An aggregate: it decides, and its state is what its events made of it."""
+"""An aggregate: it makes decisions, and its state results from its events."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ _OURS = frozenset({"id", "version", "position", "changes"})
 
 
 class Aggregate(abc.ABC):
-    """The base of aggregates: a method decides and calls ``record``; ``apply`` evolves the state and nothing else.
+    """The base of aggregates: a method decides and records; only ``apply`` changes the state.
 
-    ``version`` counts every event applied, ``position`` is that of the newest stored one, ``changes`` are the events
-    recorded since: not stored yet. A replay and a live decision go through the same ``apply``.
+    ``version`` counts the applied events, ``position`` is that of the newest stored event, and
+    ``changes`` are the events recorded since then, which are not stored yet. A replay and a live
+    decision use the same ``apply``.
 
     >>> class Door(Aggregate):
     ...     def __init__(self, id):
@@ -42,40 +43,41 @@ class Aggregate(abc.ABC):
 
     @abc.abstractmethod
     def apply(self, event: Event | Recorded) -> None:
-        """Evolve the state by one event. No rule, no refusal: the event has happened."""
+        """Change the state by one event. Reject nothing here: the event has happened."""
 
     def record(self, type: str, data: Data | None = None) -> None:
-        """Take a decision down as an event and apply it."""
-        # Two, with data of their own: apply may take its data as state, and change it.
-        event, kept = Event(type, data or {}), Event(type, copy.deepcopy(data or {}))
+        """Record a decision as an event, and apply it."""
+        # Two events with their own data: apply may take its data as state, and change it later.
+        event = Event(type, data or {})
+        kept = Event(type, copy.deepcopy(data or {}))
         self.apply(event)
         self.version += 1
         self.changes.append(kept)
 
     def replay(self, events: Iterable[Recorded]) -> Self:
-        """Apply stored events, in their order, and return the aggregate."""
+        """Apply stored events, in order, and return the aggregate itself."""
         event = None
         for event in events:
             self.apply(event)
         if event is not None:
-            self.version, self.position = event.version, event.position
+            self.version = event.version
+            self.position = event.position
         return self
 
     def copy(self) -> Self:
-        """One that changes by itself: what is not plain is copied, down to its depth."""
-        twin = copy.copy(self)
-        memo = {
-            id(self): twin
-        }  # one for all attributes: they may share a value, or hold a method of this one
+        """Return an independent copy; values that are not plain are copied deeply."""
+        other = copy.copy(self)
+        # One memo for all attributes: they may share a value, or hold a method of this aggregate.
+        memo = {id(self): other}
         for name, value in vars(self).items():
             if not isinstance(value, _PLAIN):
-                setattr(twin, name, copy.deepcopy(value, memo))
-        return twin
+                setattr(other, name, copy.deepcopy(value, memo))
+        return other
 
     def state(self) -> dict[str, Any]:
-        """The state as plain data, for a snapshot: every attribute that is not of this base class."""
+        """Return the state for a snapshot: every attribute that is not of this base class."""
         return {name: value for name, value in vars(self).items() if name not in _OURS}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Take the state of a snapshot."""
+        """Restore the state of a snapshot."""
         vars(self).update(state)

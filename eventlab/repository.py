@@ -1,4 +1,4 @@
-"""A repository: aggregates by their id, loaded with as little reading as possible, saved at the version they had."""
+"""A repository: loads aggregates by their id, reading as little as possible, and saves them."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ import zlib
 from collections import OrderedDict
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 import msgspec
 
 from eventlab.aggregate import Aggregate
-from eventlab.errors import CommandRejected, InvalidEvent, VersionConflict
+from eventlab.errors import CommandRejected, InvalidArgument, InvalidEvent, VersionConflict
 from eventlab.events import Data, Recorded, encode_json, plain_json
 from eventlab.store.scripts import RAW
-from eventlab.store.store import EventStore
+from eventlab.store.store import EventStore, new_token
 
 A = TypeVar("A", bound=Aggregate)
 R = TypeVar("R")
@@ -27,23 +27,40 @@ LONGEST_PAUSE: Final = 0.1
 
 
 class Snapshot(msgspec.Struct, array_like=True, frozen=True):
-    """The state of an aggregate at a version, and the position by which it is known to be of this log."""
+    """The state of an aggregate at a version, and the event by which its log is recognized.
+
+    ``token`` and ``position`` are those of that event.
+    """
 
     schema: int
     version: int
     position: str
     state: dict[str, Any]
+    token: str
+
+
+class Known(NamedTuple, Generic[A]):
+    """A state from the cache or a snapshot.
+
+    ``token`` is that of its newest event, ``kept`` the version of its snapshot.
+    """
+
+    aggregate: A
+    token: str
+    kept: int
 
 
 class Repository(Generic[A]):
     """Loads and saves the aggregates of one category.
 
-    ``new`` makes an aggregate without events, given its id: usually its class. ``cache`` is how many of them stay in
-    memory. ``snapshot_every`` n events a snapshot is kept in Redis (None: none), under the number ``schema``: raise it
-    when the aggregate's state changes shape, and old snapshots are passed over. Safe for threads and processes.
+    ``new`` makes an aggregate without events, given its id: usually its class. ``cache`` is how
+    many aggregates stay in memory. Every ``snapshot_every`` events a snapshot is stored in Redis
+    (None: never), with the number ``schema``: raise it when the aggregate's state changes shape,
+    and old snapshots are ignored. Safe for threads and processes.
 
     >>> accounts = Repository(store, Account)
     >>> accounts.retry("JohnDoe", lambda account: account.deposit(100))
+    [Recorded(id='JohnDoe', version=2, type='deposit', data={'amount': 100}, position='…-0')]
     """
 
     def __init__(
@@ -60,16 +77,13 @@ class Repository(Generic[A]):
         self._size = cache
         self._every = snapshot_every
         self._schema = schema
-        self._cache: OrderedDict[str, tuple[A, int]] = (
-            OrderedDict()
-        )  # and the version of its snapshot
+        self._cache: OrderedDict[str, Known[A]] = OrderedDict()
         self._lock = threading.Lock()
 
     def load(self, id: str, *, version: int | None = None, at: datetime | None = None) -> A:
-        """The aggregate as it is now, as it was at a ``version``, or as it was ``at`` a time.
+        """Return the aggregate as it is now, as it was at a ``version``, or ``at`` a time.
 
-        One that has no events is at version 0. A time without a zone is refused with ValueError, because it names
-        no moment.
+        An aggregate without events is at version 0. A time without a zone raises InvalidArgument.
 
         >>> accounts.load("JohnDoe", version=2).funds
         100
@@ -77,120 +91,161 @@ class Repository(Generic[A]):
         if version is None and at is None:
             return self._latest(id)
         if at is not None and at.tzinfo is None:
-            raise ValueError(
-                f"at={at!r} has no time zone: give it one, such as datetime(..., tzinfo=UTC)"
+            raise InvalidArgument(
+                f"at={at!r} has no time zone: add one, as in datetime(..., tzinfo=UTC)"
             )
         events = self.store.read(id, limit=version)
         return self._new(id).replay(event for event in events if at is None or event.time <= at)
 
-    def save(self, aggregate: A, *, meta: Data | None = None, **options: Any) -> list[Recorded]:
+    def save(
+        self,
+        aggregate: A,
+        *,
+        meta: Data | None = None,
+        token: str | None = None,
+        idempotency_key: str | None = None,
+        fingerprint: str | None = None,
+    ) -> list[Recorded]:
         """Append the aggregate's changes, expecting the version at which it was loaded.
 
-        ``meta`` goes with each event; ``options`` (token, idempotency_key, fingerprint) to
-        ``EventStore.append``, whose errors
-        it raises. After an error neither the aggregate nor the cache has changed.
+        Returns the recorded events. ``meta`` is stored with each event; the other options are those
+        of ``EventStore.append``, whose errors it raises. After an error neither the aggregate nor
+        the cache has changed.
         """
-        if not (changes := aggregate.changes):
+        changes = aggregate.changes
+        if not changes:
             return []
         events = (
             [msgspec.structs.replace(event, meta=meta) for event in changes] if meta else changes
         )
         expected = aggregate.version - len(changes)
-        recorded = self.store.append(aggregate.id, events, expected=expected, **options)
+        mine = new_token() if token is None else token
+        recorded = self.store.append(
+            aggregate.id,
+            events,
+            expected=expected,
+            token=mine,
+            idempotency_key=idempotency_key,
+            fingerprint=fingerprint,
+        )
         same = [(event.version, event.type, event.data) for event in recorded]
         if same == [(expected + n, event.type, event.data) for n, event in enumerate(changes, 1)]:
-            # else an earlier result, by idempotency_key=, which is not this aggregate's outcome
-            aggregate.position, aggregate.changes = recorded[-1].position, []
-            self._update(aggregate)
+            # Otherwise it is the earlier result of a repeat, and not this aggregate's outcome.
+            aggregate.position = recorded[-1].position
+            aggregate.changes = []
+            if idempotency_key is None:
+                self._update(aggregate, mine)
+            # With a key, another append may have written the same events under a token that is not
+            # known here: the cache keeps its state, and the next load reads these events too.
         return recorded
 
     def retry(
-        self, id: str, decide: Callable[[A], R], *, tries: int = 20, **options: Any
+        self,
+        id: str,
+        decide: Callable[[A], R],
+        *,
+        tries: int = 20,
+        meta: Data | None = None,
+        idempotency_key: str | None = None,
+        fingerprint: str | None = None,
     ) -> list[Recorded]:
-        """Load, decide, save; on a conflict again, on fresh state, after a short random pause.
+        """Load, decide, and save; on a conflict do it again on fresh state, after a short pause.
 
-        With ``idempotency_key=`` the result of the first time is returned before anything is decided. Raises the last
-        VersionConflict after ``tries``, and whatever ``decide`` raises, at once.
+        Returns the recorded events. With ``idempotency_key`` the first outcome is returned, or
+        raised if it was a rejection, before anything is decided; ``fingerprint`` identifies the
+        request (default: any request with this key). There is no ``token``, which is for one
+        append: a retry may need several.
+
+        Raises the last VersionConflict after ``tries``, and at once whatever ``decide`` raises.
         """
-        if "token" in options:
-            raise TypeError(
-                "a token is for one append, and retry may take several: give idempotency_key="
-            )
-        if options.get("idempotency_key") is not None:
-            options.setdefault(
-                "fingerprint", ""
-            )  # else the hash of events, which another try may decide otherwise
-        if first := self._seen(id, options):
+        if tries < 1:
+            raise InvalidArgument(f"tries={tries!r} must be 1 or more")
+        if idempotency_key is not None and fingerprint is None:
+            fingerprint = ""  # not the hash of the events: another try may decide otherwise
+
+        def first_outcome() -> list[Recorded] | None:
+            if idempotency_key is None:
+                return None
+            return self.store.seen(id, idempotency_key, fingerprint=fingerprint)
+
+        if first := first_outcome():
             return first
         for attempt in range(tries):
             aggregate = self.load(id)
             try:
                 decide(aggregate)
-                return self.save(aggregate, **options)
+                return self.save(
+                    aggregate,
+                    meta=meta,
+                    idempotency_key=idempotency_key,
+                    fingerprint=fingerprint,
+                )
             except CommandRejected:
-                if first := self._seen(id, options):  # its twin was stored since we looked
+                if first := first_outcome():  # a concurrent duplicate was stored meanwhile
                     return first
                 raise
             except VersionConflict:
                 if attempt == tries - 1:
                     raise
                 time.sleep(random.uniform(0, min(LONGEST_PAUSE, FIRST_PAUSE * 2**attempt)))
-        raise ValueError(f"tries={tries}: give at least one")
-
-    def _seen(self, id: str, options: dict[str, Any]) -> list[Recorded] | None:
-        key = options.get("idempotency_key")
-        return (
-            None
-            if key is None
-            else self.store.seen(id, key, fingerprint=options.get("fingerprint"))
-        )
+        raise AssertionError("unreachable")
 
     def drop_snapshots(self) -> None:
-        """Throw all snapshots away: nothing changes but the time that the next loads take."""
+        """Delete all snapshots: only the next loads take longer."""
         for id in self.store.ids():
             self.store.redis.delete(self.store.keys.snapshot(id))
 
     # ------------------------------------------------------------- known state
 
     def _latest(self, id: str) -> A:
-        known, kept = self._from_cache(id) or self._from_snapshot(id) or (None, 0)
+        known = self._from_cache(id) or self._from_snapshot(id)
         if known is not None:
-            # Read the newest known event too: if it is not the same one, this state is of another log.
-            version, position = known.version, known.position
-            tail = self.store.read(id, after=version - 1)
-            if tail and tail[0].position == position:
-                known.replay(tail[1:])
-                return self._remember(known, kept) if self._every or tail[1:] else known
-        return self._remember(self._new(id).replay(self.store.read(id)), 0)
+            aggregate = known.aggregate
+            # Read the newest known event too: if it is another one, this state is of another log.
+            # A position alone cannot show that: a log that was written again may have the same.
+            tail = self.store.tail(id, after=aggregate.version - 1)
+            if tail.events and (tail.events[0].position, tail.tokens[0]) == (
+                aggregate.position,
+                known.token,
+            ):
+                aggregate.replay(tail.events[1:])
+                if self._every or tail.events[1:]:
+                    return self._remember(Known(aggregate, tail.tokens[-1], known.kept))
+                return aggregate
+        tail = self.store.tail(id)
+        aggregate = self._new(id).replay(tail.events)
+        if not tail.events:
+            return aggregate
+        return self._remember(Known(aggregate, tail.tokens[-1], 0))
 
-    def _remember(self, aggregate: A, kept: int) -> A:
+    def _remember(self, known: Known[A]) -> A:
+        aggregate = known.aggregate
+        kept = known.kept
         if self._every and aggregate.version - kept >= self._every:
-            self._keep(aggregate)
+            self._keep(known)
             kept = aggregate.version
-        if aggregate.version:
-            with self._lock:
-                self._cache[aggregate.id] = (
-                    aggregate.copy(),
-                    kept,
-                )  # a copy: no failed decision reaches it
-                while len(self._cache) > self._size:
-                    self._cache.popitem(last=False)
+        with self._lock:
+            # A copy, so that no failed decision reaches the cache.
+            self._cache[aggregate.id] = Known(aggregate.copy(), known.token, kept)
+            while len(self._cache) > self._size:
+                self._cache.popitem(last=False)
         return aggregate
 
-    def _update(self, aggregate: A) -> None:
+    def _update(self, aggregate: A, token: str) -> None:
         # No snapshot here: if that failed, the caller would take a stored event for a failed one.
         with self._lock:
             if known := self._cache.get(aggregate.id):
-                self._cache[aggregate.id] = aggregate.copy(), known[1]
+                self._cache[aggregate.id] = Known(aggregate.copy(), token, known.kept)
 
-    def _from_cache(self, id: str) -> tuple[A, int] | None:
+    def _from_cache(self, id: str) -> Known[A] | None:
         with self._lock:
             if known := self._cache.get(id):
                 self._cache.move_to_end(id)
-        return None if known is None else (known[0].copy(), known[1])
+        return None if known is None else known._replace(aggregate=known.aggregate.copy())
 
-    def _from_snapshot(self, id: str) -> tuple[A, int] | None:
-        # A snapshot is a help, never the truth: whatever is odd about it, the log is read instead.
+    def _from_snapshot(self, id: str) -> Known[A] | None:
+        # A snapshot only saves time: if anything is odd about it, the log is read instead. One of
+        # an earlier release has no token, and is not decoded.
         found = (
             self.store.redis.execute_command("GET", self.store.keys.snapshot(id), **RAW)
             if self._every
@@ -206,19 +261,21 @@ class Repository(Generic[A]):
         if snapshot.schema != self._schema or snapshot.state.keys() != aggregate.state().keys():
             return None
         aggregate.restore(snapshot.state)
-        aggregate.version, aggregate.position = snapshot.version, snapshot.position
-        return aggregate, snapshot.version
+        aggregate.version = snapshot.version
+        aggregate.position = snapshot.position
+        return Known(aggregate, snapshot.token, snapshot.version)
 
-    def _keep(self, aggregate: A) -> None:
+    def _keep(self, known: Known[A]) -> None:
+        aggregate = known.aggregate
         state = aggregate.state()
-        # Equal is not enough: a Counter would come back as a dict that counts nothing, an IntEnum as an int.
-        if repr(plain_json(state, f"the state of {aggregate.id!r}, for its snapshot,")[1]) != repr(
-            state
-        ):
-            raise InvalidEvent(
-                f"the state of {aggregate.id!r}, for its snapshot, holds a kind that is not plain JSON"
-            )
-        text = encode_json(Snapshot(self._schema, aggregate.version, aggregate.position, state))
+        what = f"the state of {aggregate.id!r}, for its snapshot,"
+        # Equal is not enough: a Counter would come back as a dict that cannot count, an IntEnum as
+        # an int.
+        if repr(plain_json(state, what)[1]) != repr(state):
+            raise InvalidEvent(f"{what} contains a type that does not survive JSON")
+        text = encode_json(
+            Snapshot(self._schema, aggregate.version, aggregate.position, state, known.token)
+        )
         self.store.redis.set(
             self.store.keys.snapshot(aggregate.id), zlib.crc32(text).to_bytes(4) + text
         )

@@ -9,39 +9,45 @@ from eventlab.aggregate import Aggregate
 from eventlab.errors import CommandRejected
 from eventlab.events import Event, Recorded
 
-LARGEST: Final = (
-    2**53
-)  # the last whole number that every reader of JSON, JavaScript among them, takes as it is
+#: The largest amount and balance: JavaScript, among others, reads larger integers inexactly.
+LARGEST: Final = 2**53
 
 
 def shown(amount: object) -> str:
-    """An amount as a short text, whatever it is."""
-    return (
-        "of so many digits"
-        if isinstance(amount, int) and amount.bit_length() > 256
-        else reprlib.repr(amount)
-    )
+    """Return an amount as a short text, whatever it is.
+
+    >>> shown(100)
+    '100'
+    """
+    if isinstance(amount, int) and amount.bit_length() > 256:
+        return f"of {amount.bit_length()} bits"
+    return reprlib.repr(amount)
 
 
 class InvalidAmount(CommandRejected, ValueError):
-    """An amount that is no positive whole number of the currency's smallest unit. Data: ``amount``."""
+    """An amount is not a positive integer number of the currency's smallest unit.
+
+    Data: ``amount``.
+    """
 
     def __init__(self, amount: object) -> None:
         self.amount = amount
-        why = "give a whole number from 1 to 2**53, in the currency's smallest unit"
-        super().__init__(f"amount {shown(amount)}: {why}")
+        super().__init__(
+            f"amount {shown(amount)} must be an integer from 1 to 2**53, "
+            "in the currency's smallest unit"
+        )
 
 
 class AccountExists(CommandRejected):
-    """An account is created once. Data: ``id``."""
+    """An account was created before. Data: ``id``."""
 
     def __init__(self, id: str) -> None:
         self.id = id
-        super().__init__(f"account {id!r} exists already")
+        super().__init__(f"account {id!r} already exists")
 
 
 class UnknownAccount(CommandRejected, LookupError):
-    """No account of this id was created. Data: ``id``."""
+    """An account with this id was never created. Data: ``id``."""
 
     def __init__(self, id: str) -> None:
         self.id = id
@@ -49,23 +55,44 @@ class UnknownAccount(CommandRejected, LookupError):
 
 
 class InsufficientFunds(CommandRejected):
-    """An account is never overdrawn. Data: ``id``, ``funds``, ``amount``."""
+    """A withdrawal would overdraw the account. Data: ``id``, ``funds``, ``amount``."""
 
     def __init__(self, id: str, funds: int, amount: int) -> None:
-        self.id, self.funds, self.amount = id, funds, amount
+        self.id = id
+        self.funds = funds
+        self.amount = amount
         super().__init__(f"account {id!r} holds {funds}, which is less than {amount}")
 
 
 class TooMuchMoney(CommandRejected):
-    """The balance would pass what JSON carries exactly, 2**53. Data: ``id``, ``funds``, ``amount``."""
+    """A deposit would raise the balance above 2**53. Data: ``id``, ``funds``, ``amount``."""
 
     def __init__(self, id: str, funds: int, amount: int) -> None:
-        self.id, self.funds, self.amount = id, funds, amount
-        super().__init__(f"account {id!r} holds {funds}; with {amount} more it would pass 2**53")
+        self.id = id
+        self.funds = funds
+        self.amount = amount
+        super().__init__(
+            f"account {id!r} holds {funds}; {amount} more would exceed the limit of 2**53"
+        )
+
+
+class VersionChanged(CommandRejected):
+    """The account is not at any of the versions that the caller named.
+
+    Data: ``id``, ``actual``.
+    """
+
+    def __init__(self, id: str, actual: int) -> None:
+        self.id = id
+        self.actual = actual
+        super().__init__(
+            f"account {id!r} is at version {actual}, which is not the one you have seen: "
+            "fetch it again"
+        )
 
 
 class Account(Aggregate):
-    """One account. Its events: ``create``, ``deposit`` and ``withdraw``, the latter two with an ``amount``.
+    """One account. Its events: ``create``, and ``deposit`` and ``withdraw`` with an ``amount``.
 
     >>> account = Account("JohnDoe")
     >>> account.create()
@@ -87,7 +114,7 @@ class Account(Aggregate):
         self.record("create")
 
     def deposit(self, amount: int) -> None:
-        """Put money in; raises InvalidAmount, UnknownAccount, TooMuchMoney."""
+        """Deposit money; raises InvalidAmount, UnknownAccount, TooMuchMoney."""
         amount = _checked(amount)
         self._must_exist()
         if self.funds + amount > LARGEST:
@@ -95,7 +122,7 @@ class Account(Aggregate):
         self.record("deposit", {"amount": amount})
 
     def withdraw(self, amount: int) -> None:
-        """Take money out; raises InvalidAmount, UnknownAccount, InsufficientFunds."""
+        """Withdraw money; raises InvalidAmount, UnknownAccount, InsufficientFunds."""
         amount = _checked(amount)
         self._must_exist()
         if amount > self.funds:
@@ -103,7 +130,7 @@ class Account(Aggregate):
         self.record("withdraw", {"amount": amount})
 
     def apply(self, event: Event | Recorded) -> None:
-        """Evolve the funds."""
+        """Change the funds."""
         match event.type:
             case "deposit":
                 self.funds += event.data["amount"]
@@ -116,7 +143,7 @@ class Account(Aggregate):
 
 
 def _checked(amount: Any) -> int:
-    # bool is an int to Python, and 1.0 == 1: both are a caller's mistake
+    # bool is an int to Python, and 1.0 == 1: both are mistakes of the caller.
     if type(amount) is not int or not 0 < amount <= LARGEST:
         raise InvalidAmount(amount)
     return amount

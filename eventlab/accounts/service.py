@@ -5,19 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Container
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
-from eventlab.accounts.account import Account, UnknownAccount, shown
-from eventlab.accounts.refusals import Refusals, VersionChanged
+from eventlab.accounts.account import Account, UnknownAccount, VersionChanged, shown
 from eventlab.errors import CommandRejected
-from eventlab.events import Recorded
+from eventlab.events import Data, Recorded
 from eventlab.repository import Repository
 from eventlab.store.store import EventStore
 
 
 @dataclass(frozen=True)
 class Balance:
-    """What an account holds at a version; ``timestamp`` is the position of the event that made it so."""
+    """What an account holds at a version; ``timestamp`` is the position of that version's event."""
 
     id: str
     version: int
@@ -26,67 +24,141 @@ class Balance:
 
 
 class AccountService:
-    """Create, deposit, withdraw, fetch; many threads and many processes at once.
+    """Create, deposit, withdraw, fetch; safe for many threads and many processes at once.
 
-    Each command loads the account, decides, and appends with the version that it has seen; after a conflict it
-    decides again on what is there now. Commands return the event as recorded. ``options`` go to ``EventStore.append``
-    (``idempotency_key``, ``fingerprint``, and ``meta`` for the event); under a ``idempotency_key`` key the
-    first outcome stands, a refusal
-    too. With ``versions`` a command is done only if the
-    account is at one of them: else it raises VersionChanged, without another try.
+    Each command loads the account, decides, and appends with the version that it has seen; after a
+    conflict it decides again on fresh state, at most ``tries`` times. It returns the recorded
+    event. The commands take the same options:
+
+    - ``versions``: run the command only if the account is at one of them, else raise VersionChanged
+    - ``idempotency_key``: for a day, a repeat with the same key has the first outcome, which may be
+      a rejection; ``fingerprint`` identifies the request (default: the command and its amount)
+    - ``meta``: stored with the event, such as a ``correlation_id``
+
+    ``cache``, ``snapshot_every`` and ``schema`` are those of ``Repository``.
 
     >>> service = AccountService(EventStore(lab.redis, "accountStream"))
     >>> service.create("JohnDoe").version
     1
     """
 
-    def __init__(self, store: EventStore, **options: Any) -> None:
-        self.accounts = Repository(store, Account, **options)
-        self._refusals = Refusals(store)
-
-    def create(self, id: str, **options: Any) -> Recorded:
-        """Open an account; raises AccountExists."""
-        return self._do(id, Account.create, options, "create")
-
-    def deposit(self, id: str, amount: int, **options: Any) -> Recorded:
-        """Put money in; raises InvalidAmount, UnknownAccount, TooMuchMoney."""
-        return self._do(
-            id, lambda account: account.deposit(amount), options, f"deposit {shown(amount)}"
+    def __init__(
+        self,
+        store: EventStore,
+        *,
+        cache: int = 1000,
+        snapshot_every: int | None = None,
+        schema: int = 1,
+    ) -> None:
+        self.accounts = Repository(
+            store, Account, cache=cache, snapshot_every=snapshot_every, schema=schema
         )
 
-    def withdraw(self, id: str, amount: int, **options: Any) -> Recorded:
-        """Take money out; raises InvalidAmount, UnknownAccount, InsufficientFunds."""
-        return self._do(
-            id, lambda account: account.withdraw(amount), options, f"withdraw {shown(amount)}"
+    def create(
+        self,
+        id: str,
+        *,
+        versions: Container[int] | None = None,
+        idempotency_key: str | None = None,
+        fingerprint: str | None = None,
+        meta: Data | None = None,
+        tries: int = 20,
+    ) -> Recorded:
+        """Open an account; raises AccountExists."""
+        return self._execute(
+            id,
+            Account.create,
+            "create",
+            versions=versions,
+            idempotency_key=idempotency_key,
+            fingerprint=fingerprint,
+            meta=meta,
+            tries=tries,
+        )
+
+    def deposit(
+        self,
+        id: str,
+        amount: int,
+        *,
+        versions: Container[int] | None = None,
+        idempotency_key: str | None = None,
+        fingerprint: str | None = None,
+        meta: Data | None = None,
+        tries: int = 20,
+    ) -> Recorded:
+        """Deposit money; raises InvalidAmount, UnknownAccount, TooMuchMoney."""
+        return self._execute(
+            id,
+            lambda account: account.deposit(amount),
+            f"deposit {shown(amount)}",
+            versions=versions,
+            idempotency_key=idempotency_key,
+            fingerprint=fingerprint,
+            meta=meta,
+            tries=tries,
+        )
+
+    def withdraw(
+        self,
+        id: str,
+        amount: int,
+        *,
+        versions: Container[int] | None = None,
+        idempotency_key: str | None = None,
+        fingerprint: str | None = None,
+        meta: Data | None = None,
+        tries: int = 20,
+    ) -> Recorded:
+        """Withdraw money; raises InvalidAmount, UnknownAccount, InsufficientFunds."""
+        return self._execute(
+            id,
+            lambda account: account.withdraw(amount),
+            f"withdraw {shown(amount)}",
+            versions=versions,
+            idempotency_key=idempotency_key,
+            fingerprint=fingerprint,
+            meta=meta,
+            tries=tries,
         )
 
     def fetch(self, id: str, *, version: int | None = None, at: datetime | None = None) -> Balance:
-        """What the account holds now, at a version, or at a time; raises UnknownAccount."""
+        """Return the balance now, at a version, or at a time; raises UnknownAccount."""
         account = self.accounts.load(id, version=version, at=at)
         if not account.version:
             raise UnknownAccount(id)
         return Balance(id, account.version, account.position, account.funds)
 
-    def _do(
-        self, id: str, decide: Callable[[Account], None], options: dict[str, Any], command: str
+    def _execute(
+        self,
+        id: str,
+        decide: Callable[[Account], None],
+        command: str,
+        *,
+        versions: Container[int] | None,
+        idempotency_key: str | None,
+        fingerprint: str | None,
+        meta: Data | None,
+        tries: int,
     ) -> Recorded:
-        versions: Container[int] | None = options.pop("versions", None)
-
         def decide_at(account: Account) -> None:
             if versions is not None and account.version and account.version not in versions:
                 raise VersionChanged(id, account.version)
             decide(account)
 
-        options["fingerprint"] = options.get("fingerprint") or command
-        key: str | None = options.get("idempotency_key")
+        request = fingerprint or command
         try:
-            done = self.accounts.retry(id, decide_at, **options)
-        except CommandRejected as refused:
-            if key is None:
+            recorded = self.accounts.retry(
+                id,
+                decide_at,
+                tries=tries,
+                meta=meta,
+                idempotency_key=idempotency_key,
+                fingerprint=request,
+            )
+        except CommandRejected as rejection:
+            if idempotency_key is None:
                 raise
-            done = self._refusals.keep(id, key, options["fingerprint"], refused)
-        if (
-            not done and key is not None
-        ):  # a key that was taken without an event: the request was refused
-            self._refusals.again(id, key)
-        return done[0]
+            store = self.accounts.store
+            recorded = store.reject(id, idempotency_key, rejection, fingerprint=request)
+        return recorded[0]

@@ -1,4 +1,4 @@
-"""The bank as documents, for those who only read: the accounts, the money moved per day, the events by type."""
+"""The views of the bank: its accounts, the money moved per day, the events by type."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ TIMESTAMPS = 100
 
 
 class AccountView:
-    """A document per account: ``{_id, funds, version, timestamps}``; timestamps are the newest positions, bounded.
+    """One document per account: ``{_id, funds, version, timestamps}``.
+
+    The timestamps are its newest positions, 100 at most.
 
     >>> lab.mongo.accountCollection.find_one({"_id": "JohnDoe"})
     {'_id': 'JohnDoe', 'funds': 0, 'timestamps': ['1551312621884-0', ...], 'version': 3}
@@ -20,7 +22,7 @@ class AccountView:
         self.name = name
 
     def apply(self, event: Recorded, changes: Changes) -> None:
-        """Fold one event; raises ValueError for a type that is none of an account's."""
+        """Fold one event; raises ValueError for a type that an account does not have."""
         match event.type:
             case "create":
                 funds = 0
@@ -37,7 +39,9 @@ class AccountView:
 
 
 class MoneyPerDay:
-    """A document per day (UTC) on which money moved: ``{_id, deposited, withdrawn, events}``, over all accounts.
+    """One document per day (UTC) with a transaction: ``{_id, deposited, withdrawn, events}``.
+
+    It covers all accounts.
 
     >>> lab.mongo.accountCollection_per_day.find_one({"_id": "2019-02-28"})
     {'_id': '2019-02-28', 'deposited': 100, 'events': 2, 'withdrawn': 100}
@@ -47,7 +51,7 @@ class MoneyPerDay:
         self.name = name
 
     def apply(self, event: Recorded, changes: Changes) -> None:
-        """Fold one event; raises KeyError for a movement without an amount."""
+        """Fold one event; raises KeyError for a deposit or withdrawal without an amount."""
         if event.type in ("deposit", "withdraw"):
             amount = event.data["amount"]
             day = changes[event.time.date().isoformat()]
@@ -57,7 +61,9 @@ class MoneyPerDay:
 
 
 class EventsByType:
-    """A document per type of event: ``{_id, events, last}`` with the position of the newest; of any category.
+    """One document per event type: ``{_id, events, last}``, for any category.
+
+    ``last`` is the position of the newest event of the type.
 
     >>> lab.mongo.accountCollection_by_type.find_one({"_id": "deposit"})
     {'_id': 'deposit', 'events': 1, 'last': '1551312827949-0'}
@@ -67,7 +73,7 @@ class EventsByType:
         self.name = name
 
     def apply(self, event: Recorded, changes: Changes) -> None:
-        """Fold one event; there is none that it cannot apply."""
-        kind = changes[event.type]
-        kind.inc("events", 1)
-        kind.set("last", event.position)
+        """Fold one event, of any type."""
+        document = changes[event.type]
+        document.inc("events", 1)
+        document.set("last", event.position)

@@ -27,7 +27,7 @@ class Disk:
 
     def __init__(self, store: EventStore, *, patience: float = 30.0) -> None:
         self._redis, self._stream, self._patience = store.redis, store.keys.stream, patience
-        self._mark = b"{%b}/settled" % store.keys.stream
+        self._mark = store.keys.settled
 
     def now(self) -> int:
         """The time in milliseconds since 1970."""

@@ -1,7 +1,7 @@
--- Put rows into one own log from a version on; rows that are there already must be of the same positions.
--- KEYS: 1 own log
+-- Put rows into one aggregate log from a version on; existing rows must have the same positions.
+-- KEYS: 1 aggregate log
 -- ARGV: 1 version of the first row, then for each row its position and its element
--- Answers 0, or the version whose row is another event's.
+-- Replies with 0, or the version whose row belongs to another event.
 local log, first = KEYS[1], tonumber(ARGV[1])
 
 local length = redis.call('LLEN', log)

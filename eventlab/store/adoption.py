@@ -1,7 +1,7 @@
-"""Adoption: the own logs of a category stream that another program wrote.
+"""Adoption: builds the aggregate logs of a category stream that another program wrote.
 
-First the whole stream is checked, then the logs are written, page by page; the set of ids comes last and all at once,
-and until it is there the store refuses to append. So a crash on the way is mended by running it again.
+First the whole stream is checked, then the logs are written, page by page. The set of ids comes
+last and all at once, and until it exists the store does not append. So after a crash, run it again.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from eventlab.store.scripts import Script
 from eventlab.store.stream import CategoryStream, Entry
 
 PAGE: Final = 1_000
-NO_TOKEN: Final = ""  # an adopted event was appended by nobody who could repeat it
+NO_TOKEN: Final = ""  # nobody can repeat the append of an adopted event
 
 
 def adopt(redis: Any, keys: Keys, *, renumber: bool) -> int:
-    """Build the own logs, and return the number of events; EventStore.adopt says the rest."""
+    """Build the aggregate logs, and return the number of events; see EventStore.adopt."""
     stream = CategoryStream(redis, keys)
     if renumber and not _is_numbered(stream):
         _renumber(redis, keys, stream)
@@ -41,7 +41,8 @@ def adopt(redis: Any, keys: Keys, *, renumber: bool) -> int:
             _write(redis, write, keys.log(id), events)
     _publish(redis, keys, [id.encode() for id in done])
     if done:
-        stream.looked_through()  # its versions have no gap, so what somebody deleted is no event of theirs
+        # The versions have no gap, so none of their events was among the entries others deleted.
+        stream.accept_deletions()
     return done.total()
 
 
@@ -66,9 +67,10 @@ def _check_next(event: Recorded, versions: Counter[str]) -> None:
     versions[event.id] += 1
     expected = versions[event.id]
     if event.version != expected:
-        fault = "is doubled" if event.version < expected else f"comes where {expected} is missing"
+        problem = "is a duplicate" if event.version < expected else f"follows a missing {expected}"
         reason = (
-            f"version {event.version} {fault}; mend the stream, or adopt(renumber=True) counts anew"
+            f"version {event.version} {problem}; "
+            "repair the stream, or number its events again with adopt(renumber=True)"
         )
         raise AdoptionRefused(reason, event.position, event.id, event.version, expected)
 
@@ -85,22 +87,26 @@ def _write(redis: Any, write: Script, log: bytes, events: list[Recorded]) -> Non
     wrong = write(redis, [log], args)
     if wrong:
         event = events[wrong - events[0].version]
-        reason = f"the own log holds another event as version {wrong}; drop the category's own logs, or its stream"
+        reason = (
+            f"the aggregate log has another event as version {wrong}; "
+            "delete the category's aggregate logs, or its stream"
+        )
         raise AdoptionRefused(reason, event.position, event.id, event.version, wrong)
 
 
 def _publish(redis: Any, keys: Keys, found: list[bytes]) -> None:
     if not found:
         return
-    ids, beside = keys.ids, keys.beside(keys.ids)
-    redis.delete(beside)
+    ids = keys.ids
+    successor = keys.successor(keys.ids)
+    redis.delete(successor)
     for at in range(0, len(found), PAGE):
-        redis.sadd(beside, *found[at : at + PAGE])
-    if redis.exists(ids):  # adopted before: the other program wrote more since
-        redis.sunionstore(ids, ids, beside)
-        redis.delete(beside)
+        redis.sadd(successor, *found[at : at + PAGE])
+    if redis.exists(ids):  # adopted before, and the other program has written more since
+        redis.sunionstore(ids, ids, successor)
+        redis.delete(successor)
     else:
-        redis.rename(beside, ids)
+        redis.rename(successor, ids)
 
 
 def _is_numbered(stream: CategoryStream) -> bool:
@@ -114,20 +120,23 @@ def _is_numbered(stream: CategoryStream) -> bool:
 
 
 def _renumber(redis: Any, keys: Keys, stream: CategoryStream) -> None:
-    """Write the stream anew beside itself, same positions, counted versions, and put it in the old one's place."""
+    """Write a copy of the stream, with the same positions and new versions, and swap the two."""
     groups = redis.xinfo_groups(keys.stream)
     for group in groups:
         if group["pending"]:
-            reason = f"group {group['name']!r} has events in work; let it finish, or destroy it, before renumbering"
+            reason = (
+                f"group {group['name']!r} has pending events; "
+                "let it finish, or destroy it, before you renumber"
+            )
             raise AdoptionRefused(reason, START, "", 0, 0)
-    beside = keys.beside(keys.stream)
-    redis.delete(beside)
+    successor = keys.successor(keys.stream)
+    redis.delete(successor)
     versions: Counter[str] = Counter()
     for position, fields in stream.entries(others=False):
         event = decode_entry(position, fields)
         versions[event.id] += 1
         head = {"id": event.id, "version": versions[event.id], "type": event.type}
-        redis.xadd(beside, {**fields, b"event": encode_json(head | event.data)}, id=position)
+        redis.xadd(successor, {**fields, b"event": encode_json(head | event.data)}, id=position)
     for group in groups:
-        redis.xgroup_create(beside, group["name"], id=group["last-delivered-id"])
-    redis.rename(beside, keys.stream)
+        redis.xgroup_create(successor, group["name"], id=group["last-delivered-id"])
+    redis.rename(successor, keys.stream)

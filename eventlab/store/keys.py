@@ -1,20 +1,21 @@
-"""The Redis keys of a category, and what a name or a position may be."""
+"""The Redis keys of a category, and the checks of names, counts, positions and times."""
 
 from __future__ import annotations
 
 import re
 from typing import Final
 
-from eventlab.errors import InvalidName
+from eventlab.errors import InvalidArgument, InvalidName
 
 START: Final = "0-0"
 MAX_NAME_BYTES: Final = 512
+YEAR_10000: Final = 253_402_300_800_000  # in milliseconds since 1970: datetime ends there
 
 
 class Keys:
-    """The keys of one category; the hash tag puts them all into the slot of the bare stream's name.
+    """The keys of one category; their hash tag puts them all into the slot of the stream.
 
-    Raises InvalidName for a category that is empty, too long, or holds braces.
+    Raises InvalidName for a category that is empty, too long, or contains braces.
 
     >>> Keys("accountStream").log("JohnDoe")
     b'{accountStream}:JohnDoe'
@@ -24,77 +25,107 @@ class Keys:
         self.stream = checked_name(category, "category")
         if b"{" in self.stream or b"}" in self.stream:
             raise InvalidName(
-                f"category {category!r}: braces are how Redis Cluster finds a slot, leave them out"
+                f"category {category!r} contains braces, by which Redis Cluster finds a slot: "
+                "remove them"
             )
         self._tag = b"{%b}" % self.stream
         self.ids = self._tag + b"/ids"
         self.trimmed = self._tag + b"/trimmed"
+        self.settled = self._tag + b"/settled"
 
     def log(self, id: str) -> bytes:
-        """The own log of an aggregate. Only logs have a colon behind the tag: no id can name another key."""
+        """Return the key of an aggregate log.
+
+        Only logs have a colon after the tag, so no id can name another key.
+        """
         return self._tag + b":" + checked_name(id, "id")
 
-    def once(self, id: str, key: str) -> bytes:
-        """What is kept for a ``idempotency_key`` key of an aggregate; with the id's length, so that no two
-        pairs are one key."""
+    def idempotency(self, id: str, key: str) -> bytes:
+        """Return the key of what is kept under an idempotency key of an aggregate.
+
+        It contains the length of the id, so that no two pairs share a key.
+        """
         name = checked_name(id, "id")
-        return b"%b/once:%d:%b:%b" % (self._tag, len(name), name, checked_name(key, "once key"))
+        return b"%b/once:%d:%b:%b" % (
+            self._tag,
+            len(name),
+            name,
+            checked_name(key, "idempotency key"),
+        )
+
+    def claim(self, key: str) -> bytes:
+        """Return the key of the claim on an idempotency key, for the whole category."""
+        return self._tag + b"/claim:" + checked_name(key, "idempotency key")
 
     def snapshot(self, id: str) -> bytes:
-        """The snapshot of an aggregate."""
+        """Return the key of the snapshot of an aggregate."""
         return self._tag + b"/snapshot:" + checked_name(id, "id")
 
     def subscription(self, name: str) -> list[bytes]:
-        """What a subscription keeps beside its group: when events are due again, those that failed, those parked."""
+        """Return the keys that a subscription has in addition to its group.
+
+        They hold when events are due again, the events that failed, and the parked ones.
+        """
         return [
             b"%b/%b:%b" % (self._tag, what, checked_name(name, "name"))
             for what in (b"due", b"failed", b"parked")
         ]
 
-    def beside(self, key: bytes) -> bytes:
-        """Where the successor of a key is built, before it takes its place."""
+    def successor(self, key: bytes) -> bytes:
+        """Return the key under which the successor of a key is built before it replaces it."""
         return self._tag + b"/adopting:" + key
 
     def pattern(self) -> bytes:
-        """A SCAN pattern for all of them but the stream."""
+        """Return a SCAN pattern for all keys of the category except the stream."""
         return re.sub(rb"([\\*?\[\]])", rb"\\\1", self._tag) + b"[:/]*"
 
 
 def checked_name(name: str, what: str) -> bytes:
-    """A name as UTF-8; raises InvalidName if it is no text, empty, or too long."""
+    """Return a name as UTF-8; raises InvalidName if it is not a string, is empty or too long."""
     if not isinstance(name, str) or not name:
-        raise InvalidName(f"{what} {name!r}: give a text that is not empty")
+        raise InvalidName(f"{what} {name!r} must be a non-empty string")
     try:
         text = name.encode()
     except UnicodeEncodeError as error:
-        raise InvalidName(
-            f"{what} {name!r}: half a character (a lone surrogate) cannot be stored"
-        ) from error
+        raise InvalidName(f"{what} {name!r} contains a lone surrogate: remove it") from error
     if len(text) > MAX_NAME_BYTES:
         raise InvalidName(
-            f"{what} {name[:20]!r}…: {len(text)} bytes are over the limit of {MAX_NAME_BYTES}"
+            f"{what} {name[:20]!r}… has {len(text)} bytes, the limit is {MAX_NAME_BYTES}"
         )
     return text
 
 
 def checked_counts(**counts: int | None) -> None:
-    """Whole numbers, 0 or more, or None; raises InvalidName for what is none."""
+    """Check for None or an integer of 0 or more; raises InvalidArgument otherwise."""
     for what, count in counts.items():
         if count is not None and (type(count) is not int or not 0 <= count < 2**53):
-            raise InvalidName(f"{what}={count!r}: give a whole number, 0 or more")
+            raise InvalidArgument(f"{what}={count!r} must be an integer of 0 or more")
+
+
+def checked_time(time: int) -> int:
+    """Return a clock's time unchanged; raises InvalidArgument if it is not one."""
+    if type(time) is not int or not 0 <= time < YEAR_10000:
+        raise InvalidArgument(
+            f"the clock returned {time!r}, which must be whole milliseconds since 1970"
+        )
+    return time
 
 
 def checked_position(position: str) -> str:
-    """A position; raises InvalidName if it is none."""
+    """Return a position unchanged; raises InvalidArgument if it is not one."""
     number = isinstance(position, str) and re.fullmatch(r"\d{1,20}(-\d{1,20})?", position, re.ASCII)
     if not number or max(order(position)) >= 2**64:
-        raise InvalidName(
-            f"position {position!r}: expected milliseconds-sequence, such as 1551312621884-0"
+        raise InvalidArgument(
+            f"position {position!r} must be milliseconds-sequence, such as 1551312621884-0"
         )
     return position
 
 
 def order(position: str) -> tuple[int, int]:
-    """A position as what it is compared by: milliseconds and sequence."""
+    """Return milliseconds and sequence of a position, by which positions are compared.
+
+    >>> order("1551312621884-0")
+    (1551312621884, 0)
+    """
     milliseconds, _, sequence = position.partition("-")
     return int(milliseconds), int(sequence or 0)

@@ -20,7 +20,7 @@ def _load(name: str) -> tuple[str, str]:
 
 
 class Script:
-    """One of the ``.lua`` files beside this page; its first lines say which KEYS and ARGV it takes.
+    """A ``.lua`` file of this package; its first lines document KEYS, ARGV and the reply.
 
     redis-py's own Script costs 8 to 10 % more per call, and asks the server first in a pipeline.
     """
@@ -29,7 +29,7 @@ class Script:
         self._text, self._sha = _load(name)
 
     def __call__(self, redis: Any, keys: list[bytes], args: list[Any]) -> Any:
-        """Run it in one trip; answers with bytes where Redis answers with strings."""
+        """Run it in one round trip; strings in the reply are bytes."""
         try:
             return redis.execute_command("EVALSHA", self._sha, len(keys), *keys, *args, **RAW)
         except NoScriptError:

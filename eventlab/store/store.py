@@ -1,14 +1,13 @@
 """An event store on Redis Streams: one category, all its aggregates.
 
-The category stream holds every event in commit order; each aggregate's own log holds its events by version. One Lua
-script writes both, after it has checked everything. Nothing here knows what an event means.
+The category stream has every event in commit order; each aggregate log has the events of one
+aggregate by version. One Lua script writes both, after it has checked everything. Nothing here
+knows what an event means.
 """
 
 from __future__ import annotations
 
 import enum
-import hashlib
-import json
 import os
 from binascii import b2a_base64
 from collections.abc import Callable, Iterator, Sequence
@@ -20,8 +19,8 @@ from redis import Redis
 from redis.cluster import RedisCluster
 
 from eventlab.errors import (
-    IdempotencyKeyReused,
-    InvalidName,
+    CommandRejected,
+    InvalidArgument,
     NotAdopted,
     TokenReused,
     VersionConflict,
@@ -31,19 +30,32 @@ from eventlab.events import (
     Event,
     Recorded,
     Row,
+    as_recorded,
     decode_entry,
     decode_rows,
     encode_batch,
     encode_json,
 )
 from eventlab.store import adoption
-from eventlab.store.keys import START, Keys, checked_counts, checked_name, checked_position
+from eventlab.store.idempotency import (
+    KEY_SECONDS,
+    Idempotency,
+    Outcome,
+    fingerprint_of,
+    place_record,
+)
+from eventlab.store.keys import (
+    START,
+    Keys,
+    checked_counts,
+    checked_name,
+    checked_position,
+    checked_time,
+)
 from eventlab.store.scripts import RAW, Script
 from eventlab.store.stream import CategoryStream, as_text
 
-ONCE_SECONDS: Final = 24 * 60 * 60
 PAGE: Final = 10_000
-YEAR_10000: Final = 253_402_300_800_000  # in milliseconds since 1970: datetime ends there
 
 
 class Expected(enum.Enum):
@@ -60,14 +72,6 @@ ANY: Final = Expected.ANY
 Upcaster = Callable[[Recorded], Recorded]
 
 
-class Once(msgspec.Struct, array_like=True, frozen=True):
-    """What is kept under a ``idempotency_key`` key: which request it stands for, and where its events are."""
-
-    fingerprint: str
-    after: int
-    count: int
-
-
 class Append(msgspec.Struct, frozen=True):
     """One call of ``append``, checked and encoded: the same for each of its tries."""
 
@@ -78,14 +82,26 @@ class Append(msgspec.Struct, frozen=True):
     fingerprint: str
 
 
+class Tail(msgspec.Struct, frozen=True):
+    """The newest events of an aggregate, and the token of each: which append wrote it.
+
+    A log that was dropped and written again may have the same positions, but not the same tokens.
+    An adopted event has the token ``""``.
+    """
+
+    events: list[Recorded]
+    tokens: list[str]
+
+
 class EventStore:
     """The events of one category, in Redis.
 
-    ``redis`` is a ``redis.Redis`` or a ``redis.cluster.RedisCluster``. ``clock`` gives the time in milliseconds since
-    1970 instead of Redis (for tests and stable pages; positions still only grow). ``upcasters`` are applied, in their
-    order, to every event that is read; each gets a Recorded and returns it, or a newer shape of it.
+    ``redis`` is a ``redis.Redis`` or a ``redis.cluster.RedisCluster``. ``clock`` returns the time
+    in milliseconds since 1970, instead of Redis (for tests and stable pages; positions still only
+    grow). ``upcasters`` are applied, in order, to every event that is read; each takes a Recorded
+    and returns it, or a newer shape of it.
 
-    Raises InvalidName for a category that is empty, too long, or holds braces.
+    Raises InvalidName for a category that is empty, too long, or contains braces.
 
     >>> store = EventStore(lab.redis, "accountStream")
     >>> store.append("JohnDoe", [Event("create")], expected=NEW)
@@ -103,6 +119,7 @@ class EventStore:
         self.redis: Any = redis
         self.category = category
         self.keys = Keys(category)
+        self.idempotency = Idempotency(redis, self.keys)
         self._clock = clock
         self._upcasters = tuple(upcasters)
         self._stream = CategoryStream(redis, self.keys)
@@ -123,44 +140,48 @@ class EventStore:
         idempotency_key: str | None = None,
         fingerprint: str | None = None,
     ) -> list[Recorded]:
-        """Store the events as the next versions of one aggregate, all or none, and return them as recorded.
+        """Store the events as the next versions of one aggregate, all or none.
 
-        ``expected`` is the version the writer has seen, NEW (it must not exist yet), EXISTS, or ANY. A ``token``
-        makes a repeat of this call harmless: it returns what was recorded (without one, each call has its own, which
-        covers the retries of redis-py). With ANY or EXISTS a given token is looked for in the whole own log.
-        ``idempotency_key`` is a key for repeats by your client: for a day, the same key on the same aggregate
-        returns the first
-        result and writes nothing. ``fingerprint`` says which request the key stands for (default: these events).
+        Returns them as recorded. ``expected`` is the version that the writer has seen, NEW (it must
+        not exist yet), EXISTS, or ANY.
 
-        Raises VersionConflict, InvalidEvent, InvalidName, IdempotencyKeyReused, TokenReused, NotAdopted; each
-        means that
-        nothing was written.
+        A ``token`` makes a repeat of this call harmless: the repeat returns what was recorded.
+        Without one, each call has its own, which covers the retries of redis-py. With ANY or EXISTS
+        a given token is searched for in the whole aggregate log.
+
+        ``idempotency_key`` is for repeats by your client: for a day, the same key on the same
+        aggregate returns the first outcome and writes nothing; if that was a rejection, it is
+        raised again. ``fingerprint`` identifies the request (default: a hash of these events).
+
+        Raises VersionConflict, InvalidEvent, InvalidName, InvalidArgument, IdempotencyKeyReused,
+        TokenReused, NotAdopted; each means that nothing was written.
 
         >>> store.append("JohnDoe", [Event("deposit", {"amount": 100})], expected=1)
-        [Recorded(id='JohnDoe', version=2, type='deposit', data={'amount': 100}, position='1551312827949-0')]
+        [Recorded(id='JohnDoe', version=2, type='deposit', data={'amount': 100}, position='…-0')]
         """
         batch = encode_batch(events)
         if fingerprint is None and idempotency_key is not None:
-            fingerprint = _fingerprint(batch)
-        if fingerprint:  # none is no text: so may a Repository say it
+            fingerprint = fingerprint_of(batch)
+        if fingerprint:  # "" is valid: a Repository uses it for "any request with this key"
             checked_name(fingerprint, "fingerprint")
-        request = Append(id, batch, token or _random_token(), idempotency_key, fingerprint or "")
+        request = Append(id, batch, token or new_token(), idempotency_key, fingerprint or "")
         if token is not None:
             checked_name(token, "token")
         if isinstance(expected, Expected):
             return self._append_loosely(request, expected, given=token is not None)
         if isinstance(expected, bool) or not isinstance(expected, int) or not 0 <= expected < 2**53:
-            raise InvalidName(
-                f"expected={expected!r}: give a version (0 or more), NEW, EXISTS or ANY"
+            raise InvalidArgument(
+                f"expected={expected!r} must be a version (0 or more), NEW, EXISTS or ANY"
             )
         return self._append_at(request, expected)
 
     def _append_loosely(
         self, request: Append, expected: Expected, *, given: bool
     ) -> list[Recorded]:
-        # A loop over the exact form: so a repeat is known by its place, as there. A given token may be of an earlier
-        # call, and stand anywhere below.
-        version, searched = self.version(request.id), 0
+        # A loop over the exact form, so that a repeat is recognized by its version, as there.
+        # A given token may belong to an earlier call, and be anywhere below.
+        version = self.version(request.id)
+        searched = 0
         while True:
             after = self._find(request, after=searched, limit=version - searched) if given else None
             if after is not None:
@@ -174,41 +195,41 @@ class EventStore:
                 version = conflict.actual
 
     def _append_at(self, request: Append, expected: int) -> list[Recorded]:
-        id, batch = request.id, request.batch
+        id = request.id
+        batch = request.batch
         keys = [self.keys.stream, self.keys.log(id), self.keys.ids]
         prefix = b'{"id":' + encode_json(id) + b',"version":'
-        time = b"" if self._clock is None else _milliseconds(self._clock())
+        time = b"" if self._clock is None else checked_time(self._clock())
         args = [expected, encode_json(request.token), prefix, batch.width, time]
         if request.idempotency_key is not None:
-            keys.append(self.keys.once(id, request.idempotency_key))
-            args += (
-                encode_json(Once(request.fingerprint, expected, len(batch.events))),
-                ONCE_SECONDS,
-            )
-        answer = self._append(self.redis, keys, args + batch.texts)
-        if isinstance(answer, bytes):
-            return _recorded(id, batch.events, expected, answer)
-        return self._not_appended(request, expected, answer)
+            keys.append(self.keys.idempotency(id, request.idempotency_key))
+            record = place_record(request.fingerprint, expected, len(batch.events))
+            args += (record, KEY_SECONDS)
+        reply = self._append(self.redis, keys, args + batch.texts)
+        if isinstance(reply, bytes):
+            return as_recorded(id, batch.events, expected, reply)
+        return self._not_appended(request, expected, reply)
 
-    def _not_appended(self, request: Append, expected: int, answer: list[Any]) -> list[Recorded]:
-        match answer:
+    def _not_appended(self, request: Append, expected: int, reply: list[Any]) -> list[Recorded]:
+        match reply:
             case [b"conflict", actual, element]:
                 if element and decode_rows([element], request.id)[0].token == request.token:
                     return self._repeated(request, expected)
                 raise VersionConflict(request.id, expected, actual)
-            case [b"once", value]:
-                assert request.idempotency_key is not None
-                return self._first_result(
-                    request.id, request.idempotency_key, value, request.fingerprint
-                )
+            case [b"repeat", record]:
+                id = request.id
+                key = request.idempotency_key
+                assert key is not None
+                outcome = self.idempotency.outcome(id, key, record, request.fingerprint)
+                return self._events_of(id, outcome)
             case _:
                 raise NotAdopted(self.category)
 
     def _repeated(self, request: Append, after: int) -> list[Recorded]:
-        count, before = len(request.batch.events), min(after, 1)
-        around = self._rows(
-            request.id, after - before, before + count + 1
-        )  # and its neighbours: it must be the whole
+        count = len(request.batch.events)
+        before = min(after, 1)
+        # With one row on either side: it must be the whole append, not a part of it.
+        around = self._rows(request.id, after - before, before + count + 1)
         rows = around[before : before + count]
         found = [(row.token, row.type, row.data, row.meta) for row in rows]
         asked = [
@@ -216,53 +237,69 @@ class EventStore:
         ]
         if found != asked or count != sum(row.token == request.token for row in around):
             raise TokenReused(request.id, after + 1)
-        return self._lifted(request.id, rows, after)
+        return self._upcasted(request.id, rows, after)
 
     def _find(self, request: Append, *, after: int, limit: int) -> int | None:
         rows = self._rows(request.id, after, limit)
         return next((after + n for n, row in enumerate(rows) if row.token == request.token), None)
 
     def seen(self, id: str, key: str, *, fingerprint: str | None = None) -> list[Recorded] | None:
-        """The result of the append that was done under this ``idempotency_key`` key, or None: ask before you decide.
+        """Return the events appended under an idempotency key, or None: ask before you decide.
 
-        It is empty when the request took the key without an event, as a refusal does that is remembered.
-        Raises IdempotencyKeyReused if a ``fingerprint`` is given and the key stands for another request.
+        Raises IdempotencyKeyReused if a ``fingerprint`` is given and the key was used for another
+        request. If the first outcome was a rejection, raises that CommandRejected again.
 
         >>> store.seen("JohnDoe", "8e03978e-40d5") is None
         True
         """
-        value = self.redis.execute_command("GET", self.keys.once(id, key), **RAW)
-        return None if value is None else self._first_result(id, key, value, fingerprint)
+        outcome = self.idempotency.lookup(id, key, fingerprint=fingerprint)
+        return None if outcome is None else self._events_of(id, outcome)
 
-    def _first_result(
-        self, id: str, key: str, value: bytes, fingerprint: str | None
+    def reject(
+        self, id: str, key: str, rejection: CommandRejected, *, fingerprint: str
     ) -> list[Recorded]:
-        first = msgspec.json.decode(value, type=Once)
-        if fingerprint is not None and first.fingerprint != fingerprint:
-            raise IdempotencyKeyReused(id, key)
-        return self.read(id, after=first.after, limit=first.count)
+        """Keep a rejection as the outcome of the request under an idempotency key, and raise it.
+
+        If the key has an outcome already, that one counts: its events are returned, or its
+        rejection is raised. Raises IdempotencyKeyReused if the ``fingerprint`` is another.
+        """
+        return self._events_of(id, self.idempotency.keep(id, key, fingerprint, rejection))
+
+    def _events_of(self, id: str, outcome: Outcome) -> list[Recorded]:
+        return self.read(id, after=outcome.after, limit=outcome.count)
 
     # ------------------------------------------------------------------- read
 
     def read(
         self, id: str, *, after: int = 0, limit: int | None = None, reverse: bool = False
     ) -> list[Recorded]:
-        """The events of one aggregate with versions above ``after``, oldest first, or newest first with ``reverse``.
+        """Return the events of one aggregate with versions above ``after``, oldest first.
 
-        An aggregate that is not there has no events. Raises InvalidName, NotAdopted, CorruptEvent.
+        With ``reverse`` the newest comes first. An aggregate that does not exist has no events.
+        Raises InvalidName, InvalidArgument, NotAdopted, CorruptEvent.
 
         >>> [event.type for event in store.read("JohnDoe", after=1, limit=10)]
         ['deposit', 'withdraw']
         """
         checked_counts(after=after, limit=limit)
         if not reverse:
-            return self._lifted(id, self._rows(id, after, limit), after)
+            return self._upcasted(id, self._rows(id, after, limit), after)
         last = self.version(id)
         begin = after if limit is None else max(after, last - limit)
-        return self._lifted(id, self._rows(id, begin, last - begin), begin)[::-1]
+        return self._upcasted(id, self._rows(id, begin, last - begin), begin)[::-1]
+
+    def tail(self, id: str, *, after: int = 0) -> Tail:
+        """Return the events with versions above ``after``, oldest first, each with its token.
+
+        This is ``read`` for those who keep a state, and must know whether it is of this log.
+        """
+        checked_counts(after=after)
+        rows = self._rows(id, after, None)
+        return Tail(self._upcasted(id, rows, after), [row.token for row in rows])
 
     def _rows(self, id: str, after: int, limit: int | None) -> list[Row]:
-        log, rows = self.keys.log(id), list[Row]()
+        log = self.keys.log(id)
+        rows: list[Row] = []
         while limit is None or len(rows) < limit:
             begin = after + len(rows)
             want = PAGE if limit is None else min(PAGE, limit - len(rows))
@@ -274,7 +311,7 @@ class EventStore:
             self._check_adopted()
         return rows
 
-    def _lifted(self, id: str, rows: list[Row], after: int) -> list[Recorded]:
+    def _upcasted(self, id: str, rows: list[Row], after: int) -> list[Recorded]:
         events = [
             Recorded(id, version, row.type, row.data, row.position, row.meta)
             for version, row in enumerate(rows, after + 1)
@@ -282,15 +319,16 @@ class EventStore:
         return [self.upcast(event) for event in events] if self._upcasters else events
 
     def upcast(self, event: Recorded) -> Recorded:
-        """An event as the upcasters make it; for who reads the stream beside the store, as a subscription does."""
+        """Return an event in its newest shape, for readers that bypass the store."""
         for upcast in self._upcasters:
             event = upcast(event)
         return event
 
     def read_all(self, *, after: str = START, limit: int | None = None) -> Iterator[Recorded]:
-        """Every event of the category after a position, in commit order, up to the newest there is.
+        """Yield every event of the category after a position, in commit order, up to the newest.
 
-        Raises Trimmed when events after that position are gone, CorruptEvent for an entry that is no event.
+        Raises Trimmed if events after that position are gone, CorruptEvent for an entry that is not
+        an event, InvalidArgument.
 
         >>> [(event.id, event.version) for event in store.read_all(limit=2)]
         [('JohnDoe', 1), ('JohnDoe', 2)]
@@ -300,93 +338,75 @@ class EventStore:
         return (self.upcast(decode_entry(position, fields)) for position, fields in entries)
 
     def wait(self, *, after: str, seconds: float) -> None:
-        """Wait for news: return when there is an event after a position, or when the time is over.
+        """Return as soon as there is an event after a position, at the latest after ``seconds``.
 
-        Let it be less than the client's ``socket_timeout`` (redis-py: 5 s), which would take the wait for a failure.
+        Wait for less than the client's ``socket_timeout`` (redis-py: 5 s), else it times out.
         """
         self._stream.wait(after=after, seconds=seconds)
 
     def version(self, id: str) -> int:
-        """The version of an aggregate: the number of its events; 0 when it is not there."""
+        """Return the version of an aggregate, the number of its events; 0 if it does not exist."""
         version = int(self.redis.execute_command("LLEN", self.keys.log(id)))
         if version == 0:
             self._check_adopted()
         return version
 
     def ids(self) -> list[str]:
-        """The ids of all aggregates of the category, sorted."""
+        """Return the ids of all aggregates of the category, sorted."""
         self._check_adopted()
         return sorted(set(map(as_text, self.redis.sscan_iter(self.keys.ids, count=1000))))
 
     def head(self) -> str:
-        """The newest position of the category, trimmed or not; ``0-0`` before the first event."""
+        """Return the newest position, trimmed or not; ``0-0`` before the first event."""
         return self._stream.head()
 
     def lacks(self, position: str) -> bool:
-        """True if no event stands at a position, and not because it was trimmed: Redis has lost it in a crash."""
+        """Return True if Redis lost the event at a position in a crash; a trim is no loss."""
         return self._stream.lacks(position)
 
     # --------------------------------------------------------------- maintain
 
     def trim(self, *, before: str) -> int:
-        """Drop the events before a position from the category stream; own logs stay whole. Returns how many.
+        """Drop the events before a position from the category stream, and return their number.
 
-        Raises TrimRefused, naming the group (of a subscription or a view) that has not finished them.
+        Aggregate logs stay whole. Raises TrimRefused, naming the group (of a subscription or a
+        view) that has not finished these events.
         """
         return self._stream.trim(before)
 
     def forget_group(self, name: str) -> bool:
-        """Forget a group that will not come back, with what it has parked; trim need not wait for it any more.
+        """Forget a group that will not return, with its parked events; trim stops waiting for it.
 
-        Returns False if there is none.
+        Returns False if the group does not exist.
         """
         self.redis.delete(*self.keys.subscription(name))
         return self._stream.forget_group(name)
 
     def adopt(self, *, renumber: bool = False) -> int:
-        """Build the own logs of a category that another program wrote; returns the number of its events.
+        """Build the aggregate logs of a category that another program wrote.
 
-        Stop that program first. It can be run again after a crash, and whenever the other program wrote more.
-        Versions that are doubled or missing are refused, unless ``renumber`` is set: then the events of each
-        aggregate are counted anew, in their order, in the stream too.
+        Returns the number of its events. Stop that program first. Run it again after a crash, and
+        whenever the other program has written more. A duplicate or missing version is an error,
+        unless ``renumber`` is set: then the events of each aggregate are numbered again, in order,
+        in the stream too.
 
-        Raises AdoptionRefused, naming the place, and CorruptEvent.
+        Raises AdoptionRefused, naming the position, and CorruptEvent.
         """
         return adoption.adopt(self.redis, self.keys, renumber=renumber)
 
     def drop(self) -> None:
-        """Delete the category with all its events and groups. Stop its writers and readers first."""
+        """Delete the category, its events and groups. Stop its writers and readers first."""
         self.redis.delete(self.keys.stream, self.keys.ids, self.keys.trimmed)
         found = self.redis.scan_iter(match=self.keys.pattern(), count=PAGE)
-        while some := list(islice(found, PAGE)):
-            self.redis.unlink(*some)
+        while page := list(islice(found, PAGE)):
+            self.redis.unlink(*page)
 
     def _check_adopted(self) -> None:
-        # In this order: an append that comes between the two looks has written the ids as well.
+        # In this order: an append between the two commands has written the ids as well.
         if self.redis.xlen(self.keys.stream) and not self.redis.exists(self.keys.ids):
             raise NotAdopted(self.category)
 
 
-def _random_token() -> str:
+def new_token() -> str:
+    """Return a random token for one append."""
     return b2a_base64(os.urandom(9), newline=False).decode()
-
-
-def _fingerprint(batch: Batch) -> str:
-    # Without meta: a repeat may come with another correlation id.
-    request = json.dumps([(event.type, event.data) for event in batch.events], sort_keys=True)
-    return hashlib.sha256(request.encode()).hexdigest()[:32]
-
-
-def _milliseconds(time: int) -> int:
-    if isinstance(time, bool) or not isinstance(time, int) or not 0 <= time < YEAR_10000:
-        raise InvalidName(f"the clock says {time!r}: expected whole milliseconds since 1970")
-    return time
-
-
-def _recorded(id: str, events: list[Event], after: int, first: bytes) -> list[Recorded]:
-    milliseconds, _, sequence = first.decode().partition("-")
-    at = int(sequence) - after - 1
-    return [
-        Recorded(id, version, event.type, event.data, f"{milliseconds}-{at + version}", event.meta)
-        for version, event in enumerate(events, after + 1)
-    ]

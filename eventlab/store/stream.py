@@ -17,7 +17,7 @@ Entry = tuple[bytes, dict[bytes, bytes]]
 
 
 class CategoryStream:
-    """A Redis Stream, read by position; it knows what was trimmed, and never passes over it in silence."""
+    """A Redis Stream, read by position; it never silently skips what was trimmed."""
 
     def __init__(self, redis: Any, keys: Keys) -> None:
         self._redis = redis
@@ -28,9 +28,9 @@ class CategoryStream:
     def entries(
         self, *, after: str = START, limit: int | None = None, others: bool = True
     ) -> Iterator[Entry]:
-        """The entries after a position, oldest first. Raises Trimmed when some of them are gone.
+        """Yield the entries after a position, oldest first; raises Trimmed if some are gone.
 
-        Without ``others`` only what this library has trimmed counts, not what somebody else has deleted.
+        Without ``others``, entries that somebody else deleted are not counted as gone.
         """
         checked_position(after)
         left = limit
@@ -39,9 +39,8 @@ class CategoryStream:
             page = self._redis.execute_command(
                 "XRANGE", self._key, f"({after}", "+", "COUNT", count, **RAW
             )
-            self._check_not_trimmed(
-                after, others
-            )  # after the read: what was there may be gone by now, not the reverse
+            # After the read: an entry that was there may be gone by now, but not the reverse.
+            self._check_not_trimmed(after, others)
             yield from page
             if len(page) < count:
                 return
@@ -49,18 +48,19 @@ class CategoryStream:
             left = None if left is None else left - len(page)
 
     def wait(self, *, after: str, seconds: float) -> None:
-        """Return when there is an entry after a position, or when the time is over, whatever comes first."""
-        ms, after = max(1, int(seconds * 1000)), checked_position(after)
+        """Return as soon as there is an entry after a position, at the latest after ``seconds``."""
+        ms = max(1, int(seconds * 1000))
+        after = checked_position(after)
         self._redis.execute_command(
             "XREAD", "COUNT", 1, "BLOCK", ms, "STREAMS", self._key, after, **RAW
         )
 
     def head(self) -> str:
-        """The newest position there ever was; ``0-0`` before the first event."""
+        """Return the newest position there ever was; ``0-0`` before the first event."""
         return str(self._info().get("last-generated-id", START))
 
     def lacks(self, position: str) -> bool:
-        """True if no entry stands at a position, and not because it was trimmed."""
+        """Return True if the entry at a position is missing although it was not trimmed."""
         if position == START or self._redis.execute_command(
             "XRANGE", self._key, position, position, **RAW
         ):
@@ -68,36 +68,37 @@ class CategoryStream:
         info = self._info()
         mark, by_others = self._mark(info)
         gone = _dropped(info) and order(position) <= order(_first(info) if by_others else mark)
-        return not gone and position != info.get(
-            "last-generated-id"
-        )  # the newest one was deleted, and none came since
+        # The exception: the newest entry was deleted, and none was added since.
+        return not gone and position != info.get("last-generated-id")
 
     def trim(self, before: str) -> int:
         """Drop the entries before a position, unless a group needs one (TrimRefused)."""
         milliseconds, sequence = order(checked_position(before))
-        # In full: to Redis a bare 5000 is 5000-0 as a bound of XTRIM, and the last of 5000 as the end of a range.
-        answer = self._trim(
+        # In full: to Redis a bare 5000 means 5000-0 as a bound of XTRIM, but the last position of
+        # 5000 as the end of a range.
+        reply = self._trim(
             self._redis, [self._key, self._keys.trimmed], [f"{milliseconds}-{sequence}"]
         )
-        match answer:
+        match reply:
             case [b"unfinished", group, position]:
                 raise TrimRefused(group.decode(), position.decode())
-        return int(answer)
+        return int(reply)
 
     def forget_group(self, name: str) -> bool:
-        """Destroy a group; False if there is none."""
+        """Destroy a group; returns False if it does not exist."""
         destroy = "XGROUP", "DESTROY", self._key, checked_name(name, "group")
         return bool(self._info() and self._redis.execute_command(*destroy))
 
-    def looked_through(self) -> None:
-        """Whatever others have deleted so far, nothing is missing: from now on it counts as known."""
+    def accept_deletions(self) -> None:
+        """Take note that no entry that others deleted so far is missing."""
         self._redis.hset(self._keys.trimmed, "dropped", _dropped(self._info()))
 
     def _check_not_trimmed(self, after: str, others: bool) -> None:
         info = self._info()
         if not _dropped(info):
             return
-        (mark, by_others), first = self._mark(info), _first(info)
+        mark, by_others = self._mark(info)
+        first = _first(info)
         if order(after) < order(mark) or (others and by_others and order(after) < order(first)):
             raise Trimmed(after, first)
 
@@ -127,5 +128,5 @@ def _first(info: dict[str, Any]) -> str:
 
 
 def as_text(value: Any) -> Any:
-    """Bytes as the text they are; anything else as it is."""
+    """Return bytes as text, and any other value unchanged."""
     return value.decode() if isinstance(value, bytes) else value

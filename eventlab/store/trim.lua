@@ -1,7 +1,7 @@
 -- Drop the events before a position from the category stream, unless a group still needs one of them.
--- KEYS: 1 category stream, 2 the mark of what was trimmed
+-- KEYS: 1 category stream, 2 the hash that records what was trimmed
 -- ARGV: 1 position, the first to be kept
--- Answers the number dropped, or {'unfinished', group, position}.
+-- Replies with the number dropped, or {'unfinished', group, position}.
 local stream, mark, before = KEYS[1], KEYS[2], ARGV[1]
 
 if before == '0-0' or redis.call('EXISTS', stream) == 0 then return 0 end

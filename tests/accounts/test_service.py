@@ -218,13 +218,13 @@ def test_of_a_refused_request_and_its_twin_the_first_outcome_is_that_of_both(
     service: AccountService,
 ) -> None:
     store = service.accounts.store
-    twin = AccountService(store)
+    twin = AccountService(EventStore(store.redis, store.category))
     service.create("a")
-    plain = twin.accounts._seen
+    plain = twin.accounts.store.seen
     asked = iter([True])
 
-    def too_early(id: str, options: Any) -> Any:
-        found = plain(id, options)
+    def too_early(*args: Any, **options: Any) -> Any:
+        found = plain(*args, **options)
         if next(
             asked, False
         ):  # between its look and its decision the first is refused, and money comes in
@@ -233,7 +233,7 @@ def test_of_a_refused_request_and_its_twin_the_first_outcome_is_that_of_both(
             service.deposit("a", 5)
         return found
 
-    twin.accounts._seen = too_early  # type: ignore[method-assign]
+    twin.accounts.store.seen = too_early  # type: ignore[method-assign]
     with pytest.raises(InsufficientFunds, match="holds 0"):
         twin.withdraw("a", 5, idempotency_key="k")
     assert service.fetch("a").funds == 5
@@ -241,15 +241,15 @@ def test_of_a_refused_request_and_its_twin_the_first_outcome_is_that_of_both(
 
 def test_a_refusal_that_comes_second_gives_way_to_the_result(service: AccountService) -> None:
     store = service.accounts.store
-    twin = AccountService(store)
+    twin = AccountService(EventStore(store.redis, store.category))
     service.create("a")
-    plain = twin._refusals.keep
+    plain = twin.accounts.store.reject
 
-    def late(*args: Any) -> Any:
+    def late(*args: Any, **options: Any) -> Any:
         service.deposit("a", 5)
         service.withdraw("a", 5, idempotency_key="k")
-        return plain(*args)
+        return plain(*args, **options)
 
-    twin._refusals.keep = late  # type: ignore[method-assign]
+    twin.accounts.store.reject = late  # type: ignore[method-assign]
     assert twin.withdraw("a", 5, idempotency_key="k") == store.read("a")[2]
     assert service.fetch("a").funds == 0

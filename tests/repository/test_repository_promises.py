@@ -24,7 +24,7 @@ from eventlab import (
     VersionConflict,
 )
 from eventlab.accounts import Account, AccountService
-from eventlab.accounts.refusals import Refusals
+from eventlab.store.store import Tail
 
 
 @pytest.fixture
@@ -42,14 +42,14 @@ def fill(store: EventStore, count: int, amount: int = 1) -> None:
 def counted(store: EventStore) -> list[int]:
     """The numbers of events that the reads of a store give, from now on."""
     numbers: list[int] = []
-    plain = store.read
+    plain = store.tail
 
-    def read(*args: Any, **options: Any) -> list[Recorded]:
-        events = plain(*args, **options)
-        numbers.append(len(events))
-        return events
+    def tail(*args: Any, **options: Any) -> Tail:
+        found = plain(*args, **options)
+        numbers.append(len(found.events))
+        return found
 
-    store.read = read  # type: ignore[method-assign]
+    store.tail = tail  # type: ignore[method-assign]
     return numbers
 
 
@@ -373,7 +373,7 @@ def test_a_key_is_of_one_amount_and_a_fingerprint_of_the_caller_s_own_stands(
     first = service.deposit("a", 5, idempotency_key="own", fingerprint="mine")
     assert service.deposit("a", 6, idempotency_key="own", fingerprint="mine") == first
     with pytest.raises(IdempotencyKeyReused):  # refused, and the key is of another request
-        Refusals(store).keep("a", "k", "withdraw 9", CommandRejected("no"))
+        store.reject("a", "k", CommandRejected("no"), fingerprint="withdraw 9")
 
 
 def test_a_request_is_never_told_the_refusal_of_another(

@@ -97,7 +97,7 @@ LATE = [("JohnDoe", 2, "deposit", {"amount": 1})]
 
 @pytest.mark.parametrize(
     ("events", "place", "version", "expected", "word"),
-    [(DOUBLED, 3, 2, 3, "doubled"), (GAP, 2, 3, 2, "missing"), (LATE, 0, 2, 1, "missing")],
+    [(DOUBLED, 3, 2, 3, "duplicate"), (GAP, 2, 3, 2, "missing"), (LATE, 0, 2, 1, "missing")],
 )
 def test_a_broken_stream_is_refused_with_its_place(
     store: EventStore, events: list[Any], place: int, version: int, expected: int, word: str

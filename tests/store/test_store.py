@@ -20,6 +20,7 @@ from eventlab import (
     Event,
     EventStore,
     IdempotencyKeyReused,
+    InvalidArgument,
     InvalidEvent,
     InvalidName,
     TokenReused,
@@ -223,7 +224,7 @@ def test_once_returns_the_first_result_whatever_the_version_by_then(store: Event
     with pytest.raises(IdempotencyKeyReused):
         store.seen("a", "key", fingerprint="another")
     assert everything(store) == before
-    assert 0 < store.redis.ttl(store.keys.once("a", "key")) <= 86_400
+    assert 0 < store.redis.ttl(store.keys.idempotency("a", "key")) <= 86_400
 
 
 def test_no_two_pairs_of_id_and_once_key_are_one(store: EventStore) -> None:
@@ -276,7 +277,7 @@ def test_an_id_that_is_none_is_refused(store: EventStore, id: str) -> None:
 
 @pytest.mark.parametrize("expected", [-1, True, 1.0, "1", None])
 def test_an_expected_version_that_is_none_is_refused(store: EventStore, expected: int) -> None:
-    with pytest.raises(InvalidName, match="expected"):
+    with pytest.raises(InvalidArgument, match="expected"):
         store.append("a", deposits(1), expected=expected)
 
 
@@ -316,7 +317,7 @@ def test_a_clock_may_stand_still_or_go_back_and_positions_still_grow(
 def test_a_clock_that_tells_no_time_is_refused(
     redis_client: redis.Redis, category: str, time: int
 ) -> None:
-    with pytest.raises(InvalidName, match="clock"):
+    with pytest.raises(InvalidArgument, match="clock"):
         EventStore(redis_client, category, clock=lambda: time).append(
             "a", deposits(1), expected=NEW
         )
@@ -348,7 +349,7 @@ def test_read_all_goes_on_from_a_position(store: EventStore) -> None:
     assert [event.position for event in store.read_all(after=positions[1200])] == positions[1201:]
     assert [event.position for event in store.read_all(limit=1500)] == positions[:1500]
     assert list(store.read_all(after=positions[-1])) == []
-    with pytest.raises(InvalidName):
+    with pytest.raises(InvalidArgument):
         list(store.read_all(after="yesterday"))
 
 

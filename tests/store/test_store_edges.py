@@ -17,6 +17,7 @@ from eventlab import (
     Event,
     EventStore,
     IdempotencyKeyReused,
+    InvalidArgument,
     InvalidEvent,
     InvalidName,
     NotAdopted,
@@ -143,7 +144,7 @@ def test_a_count_that_is_none_is_refused(store: EventStore, number: Any, reverse
         lambda: store.read("a", limit=number, reverse=reverse),
         lambda: store.read_all(limit=number),
     ):
-        with pytest.raises(InvalidName):
+        with pytest.raises(InvalidArgument, match=r"must be an integer"):
             call()
 
 
@@ -154,15 +155,15 @@ def test_a_position_or_a_version_that_redis_cannot_hold_is_refused(store: EventS
             lambda p=position: store.trim(before=p),
             lambda p=position: store.read_all(after=p),
         ):
-            with pytest.raises(InvalidName, match="position"):
+            with pytest.raises(InvalidArgument, match="position"):
                 call()
-    with pytest.raises(InvalidName, match="expected"):
+    with pytest.raises(InvalidArgument, match="expected"):
         store.append("a", deposits(1), expected=2**63)
 
 
 def test_a_clock_beyond_the_calendar_is_refused(redis_client: redis.Redis, category: str) -> None:
     store = EventStore(redis_client, category, clock=lambda: 2**48 - 1)
-    with pytest.raises(InvalidName, match="clock"):
+    with pytest.raises(InvalidArgument, match="clock"):
         store.append("a", deposits(1), expected=NEW)
 
 

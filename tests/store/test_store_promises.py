@@ -71,7 +71,7 @@ def test_an_own_log_of_other_events_is_not_adopted(store: EventStore) -> None:
     store.redis.delete(store.category)
     write(store, 1, 3)
     before = store.redis.lrange(store.keys.log("a0"), 0, -1)
-    with pytest.raises(AdoptionRefused, match="own log") as refused:
+    with pytest.raises(AdoptionRefused, match="aggregate log") as refused:
         store.adopt()
     assert (refused.value.position, refused.value.version) == ("1-0", 1)
     assert store.redis.lrange(store.keys.log("a0"), 0, -1) == before

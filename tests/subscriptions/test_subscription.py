@@ -21,7 +21,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from eventlab import ANY, Event, EventStore, InvalidName, Recorded, Trimmed, TrimRefused
+from eventlab import ANY, Event, EventStore, InvalidArgument, Recorded, Trimmed, TrimRefused
 from eventlab.servers import Lab
 from eventlab.subscriptions import subscription as module
 from eventlab.subscriptions.subscription import WAITING, Lag, Parked, Subscription
@@ -159,12 +159,12 @@ def test_a_client_that_decodes_sees_the_same(lab: Lab, store: EventStore) -> Non
     ],
 )
 def test_what_cannot_be_is_refused(store: EventStore, wrong: dict[str, Any]) -> None:
-    with pytest.raises(InvalidName):
+    with pytest.raises(InvalidArgument):
         Subscription(store, "letters", **wrong)
-    with pytest.raises(InvalidName):
+    with pytest.raises(InvalidArgument):
         Subscription(store, "", consumer="x")
     for count, block in ((0, None), (1, -1)):
-        with pytest.raises(InvalidName):
+        with pytest.raises(InvalidArgument):
             subscribe(store).receive(count, block=block)
     assert store.redis.xlen(store.category) == 0
 

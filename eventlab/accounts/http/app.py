@@ -13,7 +13,6 @@ from fastapi import Depends, FastAPI, Header, HTTPException, Path, Query, Reques
 
 from eventlab.accounts.account import UnknownAccount
 from eventlab.accounts.http import listing
-from eventlab.accounts.http.claims import Claims
 from eventlab.accounts.http.correlation import Correlation
 from eventlab.accounts.http.etag import wanted
 from eventlab.accounts.http.openapi import (
@@ -118,7 +117,7 @@ class Commands:
 
     def __init__(self, service: AccountService) -> None:
         self._service = service
-        self._claims = Claims(service.accounts.store)
+        self._idempotency = service.accounts.store.idempotency
 
     def create(self, request: Request, body: Body, key: Key = None) -> Response:
         """Open an account"""
@@ -153,7 +152,7 @@ class Commands:
 
     def _options(self, request: Request, key: str | None, id: str, command: str) -> dict[str, Any]:
         if key is not None:
-            self._claims.claim(key, id, command)
+            self._idempotency.claim(key, id, command)
         return {"idempotency_key": key, "meta": {"correlation_id": request.state.correlation_id}}
 
 

@@ -14,14 +14,19 @@ from redis import TimeoutError as RedisTimeoutError
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
-from eventlab.accounts.account import AccountExists, InsufficientFunds, TooMuchMoney, UnknownAccount
+from eventlab.accounts.account import (
+    AccountExists,
+    InsufficientFunds,
+    TooMuchMoney,
+    UnknownAccount,
+    VersionChanged,
+)
 from eventlab.accounts.http.etag import etag
 from eventlab.accounts.http.schemas import Conflict, Error
-from eventlab.accounts.refusals import VersionChanged
 from eventlab.errors import (
     CommandRejected,
     IdempotencyKeyReused,
-    InvalidName,
+    InvalidArgument,
     NotAdopted,
     VersionConflict,
 )
@@ -63,7 +68,7 @@ def answer_errors(app: FastAPI) -> None:
     """
     handlers: dict[type[Exception], Handler] = {
         UnknownAccount: _plainly(404),
-        InvalidName: _plainly(400),
+        InvalidArgument: _plainly(400),
         CommandRejected: _refused,
         VersionConflict: _at_version(409),
         VersionChanged: _at_version(412),

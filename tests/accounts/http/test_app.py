@@ -207,7 +207,7 @@ def test_the_original_s_walk(api: Served) -> None:
 def test_what_the_bank_refuses(api: Served) -> None:
     id = api.opened(5)
     again = api.post("/accounts", {"id": id})
-    assert (again.status_code, message(again)) == (400, f"id: account '{id}' exists already")
+    assert (again.status_code, message(again)) == (400, f"id: account '{id}' already exists")
     less = api.post(f"/accounts/{id}/withdrawals", {"amount": 6})
     assert (less.status_code, message(less)) == (
         400,

@@ -1,0 +1,159 @@
+"""Idempotency keys: for a day, the first outcome of a request is the outcome of its repeats.
+
+The record under a key is a JSON array: ``[fingerprint, after, count]`` says which request the key
+belongs to and where its events are. A rejection has no events, and three more elements:
+``[fingerprint, 0, 0, class name, text, data]``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+import msgspec
+
+from eventlab.errors import CommandRejected, IdempotencyKeyReused, InvalidEvent
+from eventlab.events import Batch, encode_json, plain_json
+from eventlab.store.keys import Keys
+from eventlab.store.scripts import RAW
+
+KEY_SECONDS: Final = 24 * 60 * 60
+FIRST: Final[dict[str, Any]] = {**RAW, "get": True}  # else redis-py turns the old value into a bool
+
+
+class Outcome(msgspec.Struct, array_like=True, frozen=True):
+    """The record under an idempotency key: events ``after`` a version, or a rejection."""
+
+    fingerprint: str
+    after: int
+    count: int
+    rejection: str = ""
+    text: str = ""
+    data: dict[str, Any] = {}
+
+
+class Idempotency:
+    """The idempotency keys of one category.
+
+    An append writes its own record, in the same script as its events. Everything else about keys
+    is done here.
+    """
+
+    def __init__(self, redis: Any, keys: Keys) -> None:
+        self._redis = redis
+        self._keys = keys
+
+    def lookup(self, id: str, key: str, *, fingerprint: str | None = None) -> Outcome | None:
+        """Return where the events of the first request are, or None for a new key.
+
+        Raises IdempotencyKeyReused if a ``fingerprint`` is given and is not that of the first
+        request, and raises the rejection again if the first request was rejected.
+        """
+        record = self._redis.execute_command("GET", self._keys.idempotency(id, key), **RAW)
+        return None if record is None else self.outcome(id, key, record, fingerprint)
+
+    def keep(self, id: str, key: str, fingerprint: str, rejection: CommandRejected) -> Outcome:
+        """Keep a rejection as the outcome of a request, and raise it.
+
+        Of two duplicates that run at once, one may be rejected and the other stored. The one that
+        takes the key first decides for both, so an earlier outcome is returned, or raised, instead.
+        """
+        # Everything in one key: no crash and no expiry can separate the request from its rejection.
+        record = encode_json(
+            [fingerprint, 0, 0, _name_of(type(rejection)), str(rejection), _plain(vars(rejection))]
+        )
+        name = self._keys.idempotency(id, key)
+        first = self._redis.execute_command(
+            "SET", name, record, "NX", "GET", "EX", KEY_SECONDS, **FIRST
+        )
+        if first is None:
+            raise rejection
+        return self.outcome(id, key, first, fingerprint)
+
+    def outcome(self, id: str, key: str, record: bytes, fingerprint: str | None) -> Outcome:
+        """Decode a record; raises as ``lookup`` does."""
+        first = msgspec.json.decode(record, type=Outcome)
+        if fingerprint is not None and first.fingerprint != fingerprint:
+            raise IdempotencyKeyReused(id, key)
+        if first.rejection:
+            raise _restored(first)
+        return first
+
+    def claim(self, key: str, id: str, request: str) -> None:
+        """Take a key for one request of the whole category, whichever aggregate it is about.
+
+        The other records are per aggregate and make a repeat harmless. A claim only finds the
+        mistake of one key for two aggregates, and raises IdempotencyKeyReused for it.
+        """
+        mine = _hash(f"{request} {id}").encode()
+        first = self._redis.execute_command(
+            "SET", self._keys.claim(key), mine, "NX", "GET", "EX", KEY_SECONDS, **FIRST
+        )
+        if first not in (None, mine):
+            raise IdempotencyKeyReused(id, key)
+
+
+def place_record(fingerprint: str, after: int, count: int) -> bytes:
+    """Return the record of a request whose events are ``count`` after a version."""
+    return encode_json([fingerprint, after, count])
+
+
+def fingerprint_of(batch: Batch) -> str:
+    """Return the fingerprint of a request that is known by its events only."""
+    # Without meta: a repeat may have another correlation id.
+    return _hash(json.dumps([(event.type, event.data) for event in batch.events], sort_keys=True))
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def _plain(values: Mapping[str, object]) -> dict[str, Any]:
+    """Return the values that JSON brings back unchanged; the others are not kept."""
+    kept = {}
+    for name, value in values.items():
+        try:
+            kept[name] = plain_json(value, name)[1]
+        except InvalidEvent:
+            continue
+    return kept
+
+
+# ------------------------------------------------------------------ classes of rejections
+
+
+def _restored(first: Outcome) -> CommandRejected:
+    kind = _class_named(first.rejection)
+    # Without its __init__, whose arguments are not known: its text and its data are.
+    rejection = kind.__new__(kind, first.text)
+    vars(rejection).update(first.data)
+    return rejection
+
+
+def _name_of(kind: type[CommandRejected]) -> str:
+    # The plain name, unless another class has the same one.
+    plain = kind.__name__
+    return plain if _class_named(plain) is kind else _qualified(kind)
+
+
+def _class_named(name: str) -> type[CommandRejected]:
+    """Find a class of rejections; one that this process does not have is a CommandRejected."""
+    found = CommandRejected
+    for kind in _subclasses(CommandRejected):
+        if _qualified(kind) == name:
+            return kind
+        if kind.__name__ == name:
+            found = kind
+    return found
+
+
+def _subclasses(kind: type[CommandRejected]) -> Iterator[type[CommandRejected]]:
+    for each in kind.__subclasses__():
+        yield each
+        yield from _subclasses(each)
+
+
+def _qualified(kind: type[CommandRejected]) -> str:
+    return f"{kind.__module__}.{kind.__qualname__}"
