@@ -1,4 +1,4 @@
-"""The screen pop in a real browser: whatever a mail's HTML tries, nothing runs, nothing leaves, nothing is covered."""
+"""The screen pop in a real browser: hostile HTML runs nothing, loads nothing and covers nothing."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.browser
 
-#: Each line wants the address in it; the last part of the address says what has worked.
+#: Each line tries to load the URL; the last part of the path says which trick worked.
 HOSTILE = """
 <title>gone</title>
 <script>document.title = 'ran'; window.ran = 1; fetch('{url}/script'); alert('ran')</script>
@@ -28,21 +28,27 @@ HOSTILE = """
 <img src="{url}/img"><img src=x onerror="new Image().src='{url}/onerror'; parent.ran = 1">
 <img srcset="{url}/srcset 1x"><picture><source srcset="{url}/source"><img></picture>
 <body onload="new Image().src='{url}/onload'" background="{url}/background">
-<link rel=stylesheet href="{url}/link"><link rel=prefetch href="{url}/prefetch"><link rel=icon href="{url}/icon">
+<link rel=stylesheet href="{url}/link"><link rel=prefetch href="{url}/prefetch">
+<link rel=icon href="{url}/icon">
 <style>@import url({url}/import); body {{ background: url({url}/css) }}
   @font-face {{ font-family: f; src: url({url}/font) }} p {{ font-family: f }}
-  .over {{ position: fixed; top: 0; left: 0; width: 100vw; height: 100vh; z-index: 2147483647; background: red }}
+  .over {{ position: fixed; top: 0; left: 0; width: 100vw; height: 100vh; z-index: 2147483647;
+    background: red }}
 </style>
-<div class=over style="position:fixed;inset:0;background:url({url}/style) red">Log in again, please</div>
+<div class=over
+  style="position:fixed;inset:0;background:url({url}/style) red">Log in again, please</div>
 <table background="{url}/table"><tr><td>cell</td></tr></table>
 <svg onload="new Image().src='{url}/svg-onload'"><image href="{url}/svg-image" width=9 height=9 />
   <script>window.ran = 1</script>
   <use href="{url}/svg-use#a" /></svg>
 <math><mtext><img src="{url}/math"></mtext></math>
-<iframe src="{url}/iframe"></iframe><iframe srcdoc="<img src={url}/srcdoc><script>top.ran = 1</script>"></iframe>
+<iframe src="{url}/iframe"></iframe>
+<iframe srcdoc="<img src={url}/srcdoc><script>top.ran = 1</script>"></iframe>
 <object data="{url}/object"></object><embed src="{url}/embed">
-<video poster="{url}/poster"><source src="{url}/video"></video><audio src="{url}/audio" autoplay></audio>
-<input type=image src="{url}/input"><details open ontoggle="new Image().src='{url}/toggle'">more</details>
+<video poster="{url}/poster"><source src="{url}/video"></video>
+<audio src="{url}/audio" autoplay></audio>
+<input type=image src="{url}/input">
+<details open ontoggle="new Image().src='{url}/toggle'">more</details>
 <form id=f action="{url}/form" method=post target=_top><button>A button</button></form>
 <a href="{url}/ping" ping="{url}/ping">A link</a> <a href="javascript:top.ran = 1">A script</a>
 <p onmouseover="window.ran = 1">A paragraph</p>
@@ -50,33 +56,11 @@ HOSTILE = """
 <base href="{url}/base/"><img src="relative">
 <meta http-equiv=refresh content="4; url={url}/refresh">
 """
-#: What the same HTML does to who shows it as it is; or else this test would see nothing.
-WORKS = {
-    *(
-        "script",
-        "script-src",
-        "img",
-        "onerror",
-        "srcset",
-        "source",
-        "link",
-        "import",
-        "css",
-        "style",
-    ),
-    *(
-        "table",
-        "svg-image",
-        "math",
-        "iframe",
-        "srcdoc",
-        "object",
-        "embed",
-        "poster",
-        "input",
-        "toggle",
-        "refresh",
-    ),
+#: The tricks that work when the same HTML is shown unprotected; otherwise the test proves nothing.
+WORKING_TRICKS = {
+    *("script", "script-src", "img", "onerror", "srcset", "source", "link", "import", "css"),
+    *("style", "table", "svg-image", "math", "iframe", "srcdoc", "object", "embed", "poster"),
+    *("input", "toggle", "refresh"),
 }
 NOTHING = (
     b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
@@ -93,27 +77,27 @@ def chromium() -> Iterator[Browser]:
 
 @pytest.fixture
 def bait() -> Iterator[ScriptedServer]:
-    """The server that the mail points to."""
+    """The server that the mail tries to reach."""
     with ScriptedServer(lambda _: NOTHING) as server:
         yield server
 
 
 def asked_for(bait: ScriptedServer, folder: str) -> set[str]:
-    """What a server was asked for in a folder, by the last part of each path."""
+    """Return what a server was asked for in a folder, by the last part of each path."""
     paths = [request.split(b" ", 2)[1].decode() for request in bait.requests]
     return {path.rpartition("/")[2] for path in paths if path.startswith(f"/{folder}/")}
 
 
 @dataclass
 class Seen:
-    """What a browser has seen of a page: what it meant to ask for (and may have refused), and signs of a script."""
+    """The requests that a page tried, also those that were blocked, and signs of a script."""
 
     requests: list[str] = field(default_factory=list)
     signs: list[str] = field(default_factory=list)
 
 
 def watch(context: BrowserContext) -> Seen:
-    """Note every request of a browser, and every sign of a script."""
+    """Record every request of a browser and every sign of a script."""
     seen = Seen()
 
     def dismiss(dialog: Dialog) -> None:
@@ -134,8 +118,11 @@ def ran(page: Page) -> list[object]:
     ]
 
 
-def wait_for_the_same_html_as_it_is(chromium: Browser, bait: ScriptedServer) -> None:
-    """Show the HTML unprotected, until all that can work has worked: so long the page had time to do the same."""
+def wait_for_the_unprotected_html(chromium: Browser, bait: ScriptedServer) -> None:
+    """Show the HTML unprotected until every trick has worked.
+
+    The protected page had at least this long to do the same.
+    """
     markup = HOSTILE.format(url=f"{bait.url}/bare")
     body = (
         f"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nConnection: close\r\n\r\n{markup}".encode()
@@ -147,19 +134,19 @@ def wait_for_the_same_html_as_it_is(chromium: Browser, bait: ScriptedServer) -> 
             page.on("dialog", lambda dialog: dialog.dismiss())
             page.goto(server.url, wait_until="commit")
 
-            def worked() -> bool:
-                page.wait_for_timeout(50)  # lets the browser's own events in
-                return asked_for(bait, "bare") >= WORKS
+            def all_worked() -> bool:
+                page.wait_for_timeout(50)  # lets the browser process its events
+                return asked_for(bait, "bare") >= WORKING_TRICKS
 
-            assert wait_until(worked), WORKS - asked_for(bait, "bare")
+            assert wait_until(all_worked), WORKING_TRICKS - asked_for(bait, "bare")
         finally:
             context.close()
 
 
 def show(
-    chromium: Browser, bait: ScriptedServer, headers: bool, look: Callable[[Page, str], None]
+    chromium: Browser, bait: ScriptedServer, headers: bool, inspect: Callable[[Page, str], None]
 ) -> Seen:
-    """Post a hostile mail, open its screen pop, and look at it; with its headers, or the page alone."""
+    """Post a hostile mail, open its screen pop with or without its headers, and inspect it."""
     markup = HOSTILE.format(url=f"{bait.url}/pop")
     fake = create_fake_cxone(html_of=lambda _id: markup)
     with Serving(fake.app) as serving, CXoneClient(fake.settings(serving.url)) as cxone:
@@ -181,8 +168,8 @@ def show(
                     lambda route: route.fulfill(body=body, content_type="text/html; charset=utf-8"),
                 )
                 page.goto(url)
-            look(page, markup)
-            wait_for_the_same_html_as_it_is(chromium, bait)
+            inspect(page, markup)
+            wait_for_the_unprotected_html(chromium, bait)
             seen.signs += map(str, ran(page))
             assert (page.url, page.title()) == (url, "Work item gmail:1")
         finally:
@@ -191,10 +178,10 @@ def show(
     return seen
 
 
-def look_closely(page: Page, markup: str) -> None:
+def inspect_frame(page: Page, markup: str) -> None:
     [_, inner] = page.frames
     assert page.locator("pre").inner_text() == markup.removeprefix("\n"), (
-        "the text is shown as it came"
+        "the text is shown unchanged"
     )
     assert inner.get_by_text("A paragraph").is_visible()
     assert (
@@ -203,10 +190,13 @@ def look_closely(page: Page, markup: str) -> None:
         )
         == []
     )
-    kinds = "script,img,svg,math,iframe,object,embed,form,input,button,a,meta,base,link,style,video,audio"
+    kinds = (
+        "script,img,svg,math,iframe,object,embed,form,input,button,a,meta,base,link,style,video,"
+        "audio"
+    )
     assert inner.evaluate(f"() => document.querySelectorAll('{kinds}').length") == 0
     assert page.evaluate("() => document.elementFromPoint(500, 40).closest('h1') !== null"), (
-        "nothing lies over it"
+        "nothing covers the page"
     )
     for words in ("A link", "A script", "A button", "A paragraph", "Log in again"):
         inner.get_by_text(words).click()
@@ -219,33 +209,33 @@ def try_everything(page: Page, _markup: str) -> None:
     for words in ("A paragraph", "A script", "A link"):
         inner.get_by_text(words, exact=True).dispatch_event("click")
     assert page.evaluate("() => document.elementFromPoint(500, 40).closest('h1') !== null"), (
-        "nothing lies over it"
+        "nothing covers the page"
     )
 
 
 @pytest.mark.parametrize("headers", [True, False], ids=["served", "the page alone"])
-def test_a_hostile_mail_is_harmless(headers: bool, chromium: Browser, bait: ScriptedServer) -> None:
-    seen = show(chromium, bait, headers, look_closely)
+def test_hostile_mail_is_harmless(headers: bool, chromium: Browser, bait: ScriptedServer) -> None:
+    seen = show(chromium, bait, headers, inspect_frame)
     assert seen.signs == []
     assert ["/screen-pop/" in url for url in seen.requests] == [True], (
-        "the browser had nothing to refuse"
+        "the browser had nothing to block"
     )
 
 
 @pytest.mark.parametrize("headers", [True, False], ids=["served", "the page alone"])
-def test_even_html_that_is_not_cleaned_runs_nothing_and_asks_for_nothing(
+def test_uncleaned_html_runs_nothing_and_loads_nothing(
     headers: bool, chromium: Browser, bait: ScriptedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(screen_pop, "harmless", lambda markup: markup)
     assert show(chromium, bait, headers, try_everything).signs == []
 
 
-def test_even_html_that_breaks_out_of_its_frame_runs_nothing(
+def test_html_outside_its_frame_runs_nothing(
     chromium: Browser, bait: ScriptedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(screen_pop, "_frame", lambda markup: f"<p>out</p>{markup}")
 
-    def look(page: Page, _markup: str) -> None:
+    def inspect(page: Page, _markup: str) -> None:
         assert page.get_by_text("A paragraph", exact=True).count() == 1
 
-    assert show(chromium, bait, True, look).signs == []
+    assert show(chromium, bait, True, inspect).signs == []

@@ -1,4 +1,4 @@
-"""CXone's agent sessions at the stand-in: log in, wait for the next event, accept, reject, end."""
+"""The fake CXone's agent sessions: log in, wait for the next event, accept, reject, end."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import math
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 from fastapi import APIRouter
 from starlette.requests import Request
@@ -15,12 +15,12 @@ from starlette.responses import JSONResponse, Response
 from eventlab.sandbox.cxone.auth import AGENT
 from eventlab.sandbox.cxone.routing import AgentSession, Routing, WrongState
 
-LONGEST_POLL: Final = 60.0
+MAX_POLL_SECONDS: Final = 60.0
 Check = Callable[[Request, str], Response | None]
 
 
 def error_response(status: int, description: str) -> Response:
-    """A refusal as CXone words it: the reason is in a header, and the body is empty.
+    """Return an error like CXone's: the reason is in a header, and the body is empty.
 
     >>> error_response(400, "Point of contact is not valid").headers["icStatusDescription"]
     'Point of contact is not valid'
@@ -29,31 +29,27 @@ def error_response(status: int, description: str) -> Response:
 
 
 class AgentSessions:
-    """The sessions by their ids. An id is good for one answer to get-next-event, which brings the next one.
+    """The agent sessions by their ids.
 
-    Example: ``app.include_router(AgentSessions(routing, check).routes(), prefix="/incontactapi/services/{version}")``
+    An id is valid for one response of get-next-event, which brings the next id. ``check`` returns
+    an error response for a request whose token lacks a scope, or None.
     """
 
     def __init__(self, routing: Routing, check: Check) -> None:
-        self._routing, self._check = routing, check
+        self._routing = routing
+        self._check = check
         self._open: dict[str, AgentSession] = {}
         self._past: set[str] = set()
         self._numbers = itertools.count(1)
-        self._news = asyncio.Condition()
+        self._new_events = asyncio.Condition()
 
     async def changed(self) -> None:
-        """Wake who waits for an event: the routing has changed.
-
-        Example: ``await sessions.changed()``
-        """
-        async with self._news:
-            self._news.notify_all()
+        """Wake the waiting requests, because the routing has changed."""
+        async with self._new_events:
+            self._new_events.notify_all()
 
     def routes(self) -> APIRouter:
-        """The routes of sessions and of contacts.
-
-        Example: ``app.include_router(sessions.routes())``
-        """
+        """Return the routes of sessions and of contacts."""
         routes = APIRouter()
         routes.add_api_route("/agent-sessions", self._start, methods=["POST"])
         routes.add_api_route("/agent-sessions/{session_id}", self._stop, methods=["DELETE"])
@@ -67,8 +63,8 @@ class AgentSessions:
         return routes
 
     async def _start(self, request: Request) -> Response:
-        if (refusal := self._check(request, AGENT)) is not None:
-            return refusal
+        if (error := self._check(request, AGENT)) is not None:
+            return error
         session = self._routing.log_in()
         return JSONResponse({"sessionId": self._named(session)}, 202)
 
@@ -87,15 +83,18 @@ class AgentSessions:
         if isinstance(found, Response) or seconds is None:
             return found if isinstance(found, Response) else error_response(400, "Invalid timeout")
         try:
-            async with asyncio.timeout(seconds), self._news:
-                await self._news.wait_for(lambda: found.events or session_id not in self._open)
+            async with asyncio.timeout(seconds), self._new_events:
+                await self._new_events.wait_for(
+                    lambda: found.events or session_id not in self._open
+                )
         except TimeoutError:
-            pass  # the usual end of a long poll: no news
+            pass  # the usual end of a long poll: no new events
         if self._open.get(session_id) is not found:
             return error_response(409, "Agent session has ended")
         self._past.add(session_id)
         del self._open[session_id]
-        events, found.events = found.events, []
+        events = found.events
+        found.events = []
         return JSONResponse({"sessionId": self._named(found), "events": events})
 
     async def _act(
@@ -114,26 +113,27 @@ class AgentSessions:
         return await self._done(actions[action])
 
     async def _end(self, request: Request, contact_id: str) -> Response:
-        refusal = self._check(request, AGENT)
-        return (
-            await self._done(lambda: self._routing.end(contact_id)) if refusal is None else refusal
-        )
+        if (error := self._check(request, AGENT)) is not None:
+            return error
+        return await self._done(lambda: self._routing.end(contact_id))
 
     async def _contact(self, request: Request, contact_id: str) -> Response:
-        if (refusal := self._check(request, AGENT)) is not None:
-            return refusal
+        if (error := self._check(request, AGENT)) is not None:
+            return error
         contact = self._routing.contacts.get(contact_id)
         if contact is None:
             return error_response(404, "No such contact")
-        # As in CXone, the work item's own id is not among it: nobody finds a duplicate from here.
-        told: dict[str, Any] = {
-            "contactId": int(contact_id),
-            "stateName": contact.state,
-            "mediaTypeId": 6,
-        }
-        told |= {"pointOfContactName": contact.point.name, "skillName": contact.point.skill}
+        # As in CXone, the work item's own id is missing: duplicates cannot be found from here.
         return JSONResponse(
-            told | {"fromAddress": contact.item.sender, "abandoned": contact.abandoned}
+            {
+                "contactId": int(contact_id),
+                "stateName": contact.state,
+                "mediaTypeId": 6,
+                "pointOfContactName": contact.point.name,
+                "skillName": contact.point.skill,
+                "fromAddress": contact.item.sender,
+                "abandoned": contact.abandoned,
+            }
         )
 
     async def _done(self, action: Callable[[], None]) -> Response:
@@ -150,10 +150,10 @@ class AgentSessions:
         return id
 
     def _found(self, request: Request, session_id: str) -> AgentSession | Response:
-        if (refusal := self._check(request, AGENT)) is not None:
-            return refusal
+        if (error := self._check(request, AGENT)) is not None:
+            return error
         if session_id in self._past:
-            return error_response(409, "Agent session has ended, or this is not its newest id")
+            return error_response(409, "Agent session has ended, or this is not its latest id")
         return self._open.get(session_id) or error_response(404, "No such agent session")
 
 
@@ -162,4 +162,4 @@ def _seconds(text: str) -> float | None:
         seconds = float(text)
     except ValueError:
         return None
-    return min(seconds, LONGEST_POLL) if math.isfinite(seconds) and seconds >= 0 else None
+    return min(seconds, MAX_POLL_SECONDS) if math.isfinite(seconds) and seconds >= 0 else None

@@ -168,7 +168,9 @@ def create_fake_cxone(
     html_of: Callable[[str], str | None] | None = None,
     token_seconds: float = 3600,
 ) -> FakeCXone:
-    """Create a fake CXone. ``html_of`` returns the HTML of the mail behind a work item's id, or None.
+    """Create a fake CXone.
+
+    ``html_of`` returns the HTML of the mail behind a work item's id, or None, for the screen pop.
 
     >>> fake = create_fake_cxone()
     >>> with Serving(fake.app) as serving, CXoneClient(fake.settings(serving.url)) as cxone:

@@ -1,4 +1,4 @@
-"""CXone's tokens at the stand-in: the three ways to get one, and the documents that say where."""
+"""The fake CXone's tokens: three ways to sign in, and the discovery documents."""
 
 from __future__ import annotations
 
@@ -20,12 +20,13 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 TENANT: Final = "11eb0000-0000-4000-8000-5a2db0d7e000"
-PATRON, AGENT = "PatronApi", "AgentApi"
+PATRON: Final = "PatronApi"
+AGENT: Final = "AgentApi"
 
 
 @dataclass(frozen=True, kw_only=True)
 class FakeCXoneCredentials:
-    """What the stand-in takes for a key and a secret, and for a client of OpenID Connect.
+    """The keys and secrets that the fake CXone accepts, for all three ways to sign in.
 
     >>> FakeCXoneCredentials().application
     'eventlab@sandbox'
@@ -40,7 +41,7 @@ class FakeCXoneCredentials:
 
 
 class TokenIssuer:
-    """The tokens that were given out, and until when each is good; ``seconds`` is the life of the next ones.
+    """The issued tokens and when each expires; ``seconds`` is the life of the next ones.
 
     >>> issuer = TokenIssuer(seconds=3600)
     >>> issuer.scopes(issuer.issue(AGENT))
@@ -50,18 +51,13 @@ class TokenIssuer:
     def __init__(self, *, seconds: float) -> None:
         self.seconds = seconds
         self.issued = 0
-        self._key, self._numbers, self._lock = (
-            secrets.token_bytes(32),
-            itertools.count(1),
-            threading.Lock(),
-        )
-        self._good: dict[str, tuple[float, tuple[str, ...]]] = {}
+        self._signing_key = secrets.token_bytes(32)
+        self._numbers = itertools.count(1)
+        self._lock = threading.Lock()
+        self._valid: dict[str, tuple[float, tuple[str, ...]]] = {}
 
     def issue(self, *scopes: str) -> str:
-        """Give out a token, a JWT as CXone's are.
-
-        Example: ``issuer.issue(PATRON, AGENT)``
-        """
+        """Issue a token for these scopes: a JWT, like CXone's."""
         now = int(time.time())
         claims = {
             "tenantId": TENANT,
@@ -69,8 +65,6 @@ class TokenIssuer:
             "icClusterId": "C0",
             "area": "na0",
             "iat": now,
-        }
-        claims |= {
             "exp": now + int(self.seconds),
             "jti": str(next(self._numbers)),
             "scope": " ".join(scopes),
@@ -78,39 +72,30 @@ class TokenIssuer:
         token = self._signed(claims)
         with self._lock:
             self.issued += 1
-            self._good[token] = (time.monotonic() + self.seconds, scopes)
+            self._valid[token] = (time.monotonic() + self.seconds, scopes)
         return token
 
     def scopes(self, token: str) -> tuple[str, ...] | None:
-        """What a token is good for; None if it is unknown, or stale.
-
-        >>> issuer.scopes("made up")
-        """
+        """Return the scopes of a token, or None if it is unknown or expired."""
         with self._lock:
-            until, scopes = self._good.get(token, (0.0, ()))
-        return scopes if time.monotonic() < until else None
+            expires_at, scopes = self._valid.get(token, (0.0, ()))
+        return scopes if time.monotonic() < expires_at else None
 
     def expire(self) -> None:
-        """All tokens that were given out are stale from now on.
-
-        Example: ``issuer.expire()``
-        """
+        """Expire all issued tokens now."""
         with self._lock:
-            self._good.clear()
+            self._valid.clear()
 
     def _signed(self, claims: Mapping[str, Any]) -> str:
         parts = [
             _encoded(json.dumps(part).encode()) for part in ({"alg": "HS256", "typ": "JWT"}, claims)
         ]
-        mark = hmac.new(self._key, ".".join(parts).encode(), hashlib.sha256).digest()
-        return ".".join([*parts, _encoded(mark)])
+        signature = hmac.new(self._signing_key, ".".join(parts).encode(), hashlib.sha256).digest()
+        return ".".join([*parts, _encoded(signature)])
 
 
 def token_routes(issuer: TokenIssuer, known: FakeCXoneCredentials) -> APIRouter:
-    """The routes that give tokens, and the discovery documents.
-
-    Example: ``app.include_router(token_routes(TokenIssuer(seconds=3600), FakeCXoneCredentials()))``
-    """
+    """Return the routes of the token endpoints and of the discovery documents."""
     routes = APIRouter()
 
     def granted(*scopes: str, **more: str) -> Response:
@@ -127,10 +112,12 @@ def token_routes(issuer: TokenIssuer, known: FakeCXoneCredentials) -> APIRouter:
     @routes.post("/incontactauthorizationserver/token")
     async def legacy(request: Request) -> Response:
         if not _is_basic(request, known.application, known.application_key):
-            return _no("invalid_client", "The client's credentials are not valid", 401)
+            return _oauth_error("invalid_client", "The client's credentials are not valid", 401)
         if _object(await request.body()).get("grant_type") != "client_credentials":
-            return _no("unsupported_grant_type", "The stand-in knows client_credentials only")
-        # No agent is behind these credentials: the token is good for a patron's calls only.
+            return _oauth_error(
+                "unsupported_grant_type", "The fake server supports only client_credentials"
+            )
+        # These credentials belong to no agent: the token covers only a patron's calls.
         return granted(
             PATRON, resource_server_base_uri=f"{request.base_url}InContactAPI/", scope=PATRON
         )
@@ -139,21 +126,23 @@ def token_routes(issuer: TokenIssuer, known: FakeCXoneCredentials) -> APIRouter:
     async def access_key(request: Request) -> Response:
         body = _object(await request.body())
         if (body.get("accessKeyId"), body.get("accessKeySecret")) != (known.key, known.secret):
-            return _no("invalid_credentials", "The access key is not valid", 401)
+            return _oauth_error("invalid_credentials", "The access key is not valid", 401)
         return granted(PATRON, AGENT)
 
     @routes.post("/auth/token")
     async def oidc(request: Request) -> Response:
         if not _is_basic(request, known.client, known.client_secret):
-            return _no("invalid_client", "Client authentication failed", 401)
+            return _oauth_error("invalid_client", "Client authentication failed", 401)
         form = {
             name: values[0]
             for name, values in parse_qs((await request.body()).decode("utf-8", "replace")).items()
         }
         if form.get("grant_type") != "password":
-            return _no("unsupported_grant_type", "The stand-in knows the password grant only")
+            return _oauth_error(
+                "unsupported_grant_type", "The fake server supports only the password grant"
+            )
         if (form.get("username"), form.get("password")) != (known.key, known.secret):
-            return _no("invalid_grant", "The access key is not valid")
+            return _oauth_error("invalid_grant", "The access key is not valid")
         return granted(PATRON, AGENT, id_token=issuer._signed({"tenantId": TENANT}))
 
     @routes.get("/.well-known/openid-configuration")
@@ -165,7 +154,7 @@ def token_routes(issuer: TokenIssuer, known: FakeCXoneCredentials) -> APIRouter:
     @routes.get("/.well-known/cxone-configuration")
     async def configuration(request: Request, tenantId: str = TENANT) -> Response:  # noqa: N803 - CXone's own name
         if tenantId != TENANT:
-            return _no("not_found", "There is no such tenant", 404)
+            return _oauth_error("not_found", "There is no such tenant", 404)
         base = str(request.base_url).rstrip("/")
         where = {
             "api_endpoint": base,
@@ -194,7 +183,7 @@ def _object(body: bytes) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _no(error: str, description: str, status: int = 400) -> Response:
+def _oauth_error(error: str, description: str, status: int = 400) -> Response:
     return JSONResponse({"error": error, "error_description": description}, status)
 
 

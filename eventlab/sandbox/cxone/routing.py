@@ -1,4 +1,4 @@
-"""CXone's routing at the stand-in: a point of contact, its skill's queue, a strategy, and agents to offer work to."""
+"""The fake CXone's routing: points of contact, skills, a queue, a strategy and agents."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ State = Literal["InQueue", "Incoming", "Active", "Disconnected"]
 
 @dataclass(frozen=True)
 class StrategyStep:
-    """A step of a routing strategy: an action of CXone's Studio, and what it does."""
+    """A step of a routing strategy: an action of CXone's Studio and what it does."""
 
     action: str
     does: str
 
 
-#: The strategy of the original's picture. It is data, that a page can show and a test can change.
+#: The strategy in the original's picture, as data that a page can show and a test can change.
 STRATEGY: Final = (
-    StrategyStep("Begin", "the work item comes in at its point of contact"),
+    StrategyStep("Begin", "the work item arrives at its point of contact"),
     StrategyStep(
         "Reqagent",
-        "an agent with the skill is requested; until there is one, it stands in the skill's queue",
+        "an agent with the skill is requested; until one is free, the work item is queued",
     ),
-    StrategyStep("Wait", "it waits there; without this step it would be abandoned at once"),
+    StrategyStep("Wait", "it waits in the queue; without this step it would be abandoned at once"),
     StrategyStep("OnAnswer", "an agent accepts: the screen pop opens the mail's page"),
-    StrategyStep("End", "the agent is done with it"),
+    StrategyStep("End", "the agent ends the contact"),
 )
 
 
 @dataclass(frozen=True)
 class PointOfContact:
-    """A door of the contact centre: what comes in goes to the skill, by the strategy.
+    """An entry point of the contact center; its strategy routes work items to its skill.
 
     >>> PointOfContact("mail").skill
     'work items'
@@ -48,7 +48,7 @@ class PointOfContact:
 
 @dataclass(frozen=True, kw_only=True)
 class ReceivedWorkItem:
-    """A work item that was taken, as it was sent."""
+    """A work item as the fake CXone accepted it."""
 
     contact_id: str
     point_of_contact: str
@@ -61,20 +61,20 @@ class ReceivedWorkItem:
 
 @dataclass(eq=False)
 class Contact:
-    """A work item on its way through the strategy: its state, and the actions that it has passed."""
+    """A work item on its way through the strategy: its state, and the actions passed so far."""
 
     item: ReceivedWorkItem
     point: PointOfContact
     state: State = "InQueue"
     passed: list[str] = field(default_factory=list)
-    refusals: int = 0
+    rejections: int = 0
     abandoned: bool = False
     start: datetime = field(default_factory=lambda: datetime.now(UTC))
 
 
 @dataclass(eq=False)
 class AgentSession:
-    """An agent who is logged in: what he is told next, and the contact that he has."""
+    """A logged-in agent: the events to deliver next, and the current contact."""
 
     agent: str
     events: list[dict[str, str]] = field(default_factory=list)
@@ -82,11 +82,11 @@ class AgentSession:
 
 
 class WrongState(Exception):
-    """An action that the contact's state does not allow."""
+    """The contact's state does not allow the action."""
 
 
 class Routing:
-    """The queues of the skills, and the agents. An agent has one contact at a time; all agents have all skills.
+    """The queue and the agents. An agent has one contact at a time; every agent has every skill.
 
     >>> routing = Routing([PointOfContact("mail")])
     >>> session = routing.log_in()
@@ -103,10 +103,7 @@ class Routing:
         self._agents = itertools.count(1001)
 
     def arrive(self, item: ReceivedWorkItem) -> Contact:
-        """A work item comes in; it is offered to an agent who is free, or waits.
-
-        Example: ``routing.arrive(item).state``
-        """
+        """Accept a work item and offer it to a free agent, or queue it."""
         contact = Contact(item, self.points[item.point_of_contact])
         self.contacts[item.contact_id] = contact
         self._pass(contact, "Begin", "Reqagent")
@@ -115,24 +112,19 @@ class Routing:
             self._queue.append(contact)
             self._offer()
         else:
-            contact.state, contact.abandoned = "Disconnected", True
+            contact.state = "Disconnected"
+            contact.abandoned = True
         return contact
 
     def log_in(self) -> AgentSession:
-        """An agent comes.
-
-        Example: ``routing.log_in().agent``
-        """
+        """Log an agent in and offer them the next contact."""
         session = AgentSession(str(next(self._agents)))
         self.sessions.append(session)
         self._offer()
         return session
 
     def log_out(self, session: AgentSession) -> None:
-        """An agent goes; what he has not ended waits again, before all others.
-
-        Example: ``routing.log_out(session)``
-        """
+        """Log an agent out; their contact goes back to the head of the queue."""
         self.sessions.remove(session)
         if session.contact is not None:
             session.contact.state = "InQueue"
@@ -141,36 +133,27 @@ class Routing:
         self._offer()
 
     def accept(self, session: AgentSession, contact_id: str) -> None:
-        """An agent takes what he was offered: the screen pop. Raises ``WrongState``.
-
-        Example: ``routing.accept(session, contact_id)``
-        """
+        """Accept the offered contact, which opens the screen pop. Raises ``WrongState``."""
         contact = self._of(session, contact_id, "Incoming")
         contact.state = "Active"
         self._pass(contact, "OnAnswer")
-        self._tell(session, contact)
+        self._notify(session, contact)
 
     def reject(self, session: AgentSession, contact_id: str) -> None:
-        """An agent does not take it: it goes to the end of the queue. Raises ``WrongState``.
-
-        Example: ``routing.reject(session, contact_id)``
-        """
+        """Reject the offered contact, which goes to the end of the queue. Raises ``WrongState``."""
         contact = self._of(session, contact_id, "Incoming")
-        contact.refusals += 1
+        contact.rejections += 1
         contact.state = "InQueue"
-        self._tell(session, contact, status="Disconnected")
+        self._notify(session, contact, status="Disconnected")
         session.contact = None
         self._queue.append(contact)
-        self.sessions.append(
-            self.sessions.pop(self.sessions.index(session))
-        )  # the others are asked first
+        # Offer it to the other agents first.
+        self.sessions.remove(session)
+        self.sessions.append(session)
         self._offer()
 
     def end(self, contact_id: str, session: AgentSession | None = None) -> None:
-        """An agent is done with a contact; or, without an agent, it is ended by force. Raises ``WrongState``.
-
-        Example: ``routing.end(contact_id, session)``
-        """
+        """End an agent's contact or, without a session, any contact. Raises ``WrongState``."""
         contact = self.contacts.get(contact_id)
         if session is not None:
             contact = self._of(session, contact_id, "Active")
@@ -182,7 +165,7 @@ class Routing:
             self._queue.remove(contact)
         for holder in self.sessions:
             if holder.contact is contact:
-                self._tell(holder, contact)
+                self._notify(holder, contact)
                 holder.contact = None
         self._offer()
 
@@ -191,7 +174,7 @@ class Routing:
             if self._queue and session.contact is None:
                 session.contact = self._queue.popleft()
                 session.contact.state = "Incoming"
-                self._tell(session, session.contact)
+                self._notify(session, session.contact)
 
     def _of(self, session: AgentSession, contact_id: str, state: State) -> Contact:
         contact = session.contact
@@ -205,9 +188,11 @@ class Routing:
     def _pass(self, contact: Contact, *actions: str) -> None:
         contact.passed += [action for action in actions if self._has(contact, action)]
 
-    def _tell(self, session: AgentSession, contact: Contact, *, status: str | None = None) -> None:
-        now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        item, final = contact.item, contact.state == "Disconnected"
+    def _notify(
+        self, session: AgentSession, contact: Contact, *, status: str | None = None
+    ) -> None:
+        item = contact.item
+        final = contact.state == "Disconnected"
         session.events.append(
             {
                 "Type": "WorkItemContactEvent",
@@ -220,14 +205,16 @@ class Routing:
                 "WorkItemType": item.type,
                 "AgentId": session.agent,
                 "SkillId": contact.point.skill,
-                "StartTimeUTC": contact.start.isoformat(timespec="milliseconds").replace(
-                    "+00:00", "Z"
-                ),
-                "LastStateChangeTimeUTC": now,
-                # Popped by OnAnswer: until an agent has accepted, there is none.
+                "StartTimeUTC": _utc_text(contact.start),
+                "LastStateChangeTimeUTC": _utc_text(datetime.now(UTC)),
+                # OnAnswer opens it: there is none until an agent has accepted.
                 "ScreenPopUrl": item.screen_pop if "OnAnswer" in contact.passed else "",
                 "ScreenPopUrlVariables": "",
                 "RefusalTimeout": "45",
                 "FinalState": str(final),
             }
         )
+
+
+def _utc_text(moment: datetime) -> str:
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

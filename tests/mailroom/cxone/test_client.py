@@ -810,7 +810,7 @@ def test_logs_and_errors_hold_no_secret_token_or_mail(
             with CXoneClient(settings, timeout=(5, 1), sleep=pauses.append) as cxone:
                 cxone.sign_in()
                 secrets = " ".join(
-                    [*fake.issuer._good, settings.key, settings.secret, settings.client_secret]
+                    [*fake.issuer._valid, settings.key, settings.secret, settings.client_secret]
                 )
                 rejected: dict[str, Any] = {"body": {"error": f"no: {secrets}"}}
                 echoed = _echo(f"{secrets} {mail['payload']} {mail['sender']}")
