@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 MAX_PORT: Final = 65_535
 MAX_WORKERS: Final = 256
 MAX_SECONDS: Final = 86_400.0
+MAX_COLLECTION_BYTES: Final = 200  # MongoDB allows 255 with the database; views add a suffix
 
 
 def add_command(
@@ -40,6 +41,7 @@ def add_category_and_collection(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--collection",
+        type=collection,
         default=COLLECTION,
         help="collection of the view of the accounts; the other views add a suffix to its name"
         " (default: %(default)s)",
@@ -72,6 +74,23 @@ def seconds(text: str) -> float:
             f"{text!r} is not a number of seconds above 0, up to {MAX_SECONDS:g}"
         )
     return value
+
+
+def collection(text: str) -> str:
+    """Return the name of a MongoDB collection that documents can be written to."""
+    encoded = text.encode("utf-8", "replace")
+    rules = {
+        "is empty": not text,
+        "holds a $ or a null character": "$" in text or "\0" in text,
+        "begins with system.": text.startswith("system."),
+        "begins or ends with a dot, or holds two in a row": "" in text.split(".") and text != "",
+        "is not valid UTF-8": any("\ud800" <= character <= "\udfff" for character in text),
+        f"is longer than {MAX_COLLECTION_BYTES} bytes": len(encoded) > MAX_COLLECTION_BYTES,
+    }
+    for reason, broken in rules.items():
+        if broken:
+            raise argparse.ArgumentTypeError(f"{text!r} {reason}")
+    return text
 
 
 def _whole(text: str, least: int, most: int) -> int:

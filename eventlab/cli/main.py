@@ -48,11 +48,12 @@ def _run(argv: Sequence[str] | None) -> int:
     try:
         if arguments.command is None:
             parser.print_help()
-            return 0
-        if arguments.data:
-            data = directories.data_directory(arguments.data)
-            os.environ[directories.DATA_VARIABLE] = str(data)
-        status = int(arguments.command(arguments))
+            status = 0
+        else:
+            if arguments.data:
+                data = directories.data_directory(arguments.data)
+                os.environ[directories.DATA_VARIABLE] = str(data)
+            status = int(arguments.command(arguments))
         sys.stdout.flush()
     except UsageError as error:
         _complain(f"{error} (eventlab {arguments.name} --help lists the options)")
@@ -60,7 +61,7 @@ def _run(argv: Sequence[str] | None) -> int:
     except BrokenPipeError:  # whatever reads the output, such as head, has read enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except Exception as error:
+    except Exception as error:  # every command ends in a sentence, not in a traceback
         if sys.flags.dev_mode:
             raise
         _complain(sentence_of(error))

@@ -82,7 +82,7 @@ def _project(arguments: argparse.Namespace) -> int:
             count = running[arguments.rebuild].rebuild()
             events = "event" if count == 1 else "events"
             print(f"view {arguments.rebuild}: rebuilt from {count:,} {events}")
-        elif arguments.skip:
+        elif arguments.skip is not None:
             [name] = running
             running[name].skip(arguments.skip)
             print(f"view {name}: skipped {arguments.skip}; restart the projector to resume")
@@ -103,7 +103,7 @@ def _named(arguments: argparse.Namespace) -> list[str]:
                 f"--rebuild {arguments.rebuild} and --view {others} disagree: leave out --view"
             )
         return [arguments.rebuild]
-    if arguments.skip and len(set(named)) != 1:
+    if arguments.skip is not None and len(set(named)) != 1:
         raise UsageError("--skip works on one view: add --view NAME")
     return named
 

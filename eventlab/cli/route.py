@@ -78,6 +78,7 @@ def add_to(commands: Commands) -> None:
     )
     parser.add_argument(
         "--collection",
+        type=options.collection,
         help=f"collection of the mailroom's view (default: {REAL_NAMES[1]}, or {SANDBOX_NAMES[1]})",
     )
     parser.add_argument(
@@ -119,7 +120,7 @@ def _add_actions(parser: argparse.ArgumentParser) -> None:
 
 
 def _route(arguments: argparse.Namespace) -> int:
-    if arguments.contact and not arguments.confirm:
+    if arguments.contact is not None and arguments.confirm is None:
         raise UsageError("--contact needs --confirm")
     if arguments.json and not arguments.held:
         raise UsageError("--json needs --held")
@@ -127,7 +128,7 @@ def _route(arguments: argparse.Namespace) -> int:
     require(NEEDED + (NEEDED_BY_SANDBOX if arguments.sandbox else ()), *extras)
     log_to_stderr(verbose=arguments.verbose)
     with ExitStack() as closing:
-        if arguments.held or arguments.confirm:
+        if arguments.held or arguments.confirm is not None:
             # Neither Gmail nor CXone is asked, so no settings are needed.
             names = default_names(os.environ, sandbox=arguments.sandbox)
             lab, store, collection = _open(arguments, names, closing)
@@ -148,9 +149,10 @@ def _route(arguments: argparse.Namespace) -> int:
             return _watch(
                 router, arguments.watch, stop, lambda: _update_view(lab, store, collection)
             )
-        summary = finish(
-            lambda: router.resend(arguments.resend) if arguments.resend else router.run_once(stop)
-        )
+        if arguments.resend is not None:
+            summary = finish(lambda: router.resend(arguments.resend))
+        else:
+            summary = finish(lambda: router.run_once(stop))
         print(summary)
         _update_view(lab, store, collection)
         return 1 if summary.problem else 0
