@@ -1,9 +1,10 @@
-# What a person types; CI types the same.  Needs only Python 3.11 or newer, git and make.
+# What you type; CI types the same.  Needs only Python 3.11 or newer, git and make.
 # More arguments for a command go into ARGS:  make lab ARGS="--port 8889"
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 INSTALLED := $(VENV)/.installed
 BROWSER := $(VENV)/.installed-browser
 ARGS ?=
@@ -11,8 +12,10 @@ ARGS ?=
 WORKERS ?= 2
 PYTEST := $(BIN)/pytest --nbval -n $(WORKERS) --dist loadfile
 
+LOCK_OPTIONS := --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make lock"
+
 .DEFAULT_GOAL := help
-.PHONY: help lab test test-all notebooks bench settings check clean
+.PHONY: help lab test test-all notebooks bench settings lock check clean
 
 help:  ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{printf "%-18s %s\n", $$1, $$2}'
@@ -35,22 +38,33 @@ bench: $(INSTALLED)  ## speed, side by side with the raw limit
 settings: $(INSTALLED)  ## write the table of environment variables into the README
 	@$(BIN)/python -m tools.settings_table
 
-check: $(INSTALLED)  ## ruff and mypy
+check: $(INSTALLED)  ## ruff, mypy, and the workflow files
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/mypy tools
+	@$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	@$(BIN)/check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
+	@if command -v actionlint >/dev/null; then actionlint; fi
 
 clean:  ## remove .venv and the tools' caches (your data stays: see eventlab doctor)
 	@rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-$(INSTALLED): requirements.txt pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("eventlab needs Python 3.11 or newer, this is %d.%d; say for example: make PYTHON=python3.12" % sys.version_info[:2])'
+lock:  ## refresh the lock files after a change of requirements*.txt (needs uv; ARGS=--upgrade for the newest of all)
+	@uv pip compile $(LOCK_OPTIONS) requirements.txt --output-file requirements.lock $(ARGS)
+	@uv pip compile $(LOCK_OPTIONS) requirements-browser.txt --constraints requirements.lock --output-file requirements-browser.lock $(ARGS)
+	@uv pip compile $(LOCK_OPTIONS) --no-deps binder/notebook.in --output-file binder/notebook.lock $(ARGS)
+
+# The lock holds the hash of every file of every platform. The package itself is built with the
+# hatchling of the lock: nothing is downloaded whose hash is not known.
+$(INSTALLED): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("eventlab needs Python 3.11 or newer, this is %d.%d: choose another, for example make PYTHON=python3.12" % sys.version_info[:2])'
 	@echo "Installing into $(VENV): one or two minutes, this time only."
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt
+	@$(PIP) install --require-hashes -r requirements.lock
+	@$(PIP) install --no-deps --no-build-isolation -e .
 	@touch $@
 
-$(BROWSER): requirements-browser.txt $(INSTALLED)
-	@$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-browser.txt
+$(BROWSER): requirements-browser.lock $(INSTALLED)
+	@$(PIP) install --require-hashes -r requirements-browser.lock
 	@touch $@
