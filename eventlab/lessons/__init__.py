@@ -1,5 +1,6 @@
-"""What the notebooks need and the library does not: exercises, and a connection that loses answers."""
+"""What the notebooks need and the library does not: exercises, counted traffic, lost answers."""
 
 from eventlab.lessons.lossy import LossyProxy, lossy
+from eventlab.lessons.traffic import Traffic, traffic
 
-__all__ = ["LossyProxy", "lossy"]
+__all__ = ["LossyProxy", "Traffic", "lossy", "traffic"]
