@@ -1,1 +1,1 @@
-"""Fake servers of Gmail and CXone on loopback, and sample mail."""
+"""Fake servers for Gmail and CXone on loopback, and sample mail."""

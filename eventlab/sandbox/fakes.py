@@ -1,4 +1,4 @@
-"""Both stand-ins at once: a Gmail and a CXone on loopback, and the settings that lead there."""
+"""Both fake servers at once: a Gmail and a CXone on loopback, and the settings to reach them."""
 
 from __future__ import annotations
 
@@ -32,13 +32,14 @@ from eventlab.sandbox.serving import Serving
 
 
 class Fakes:
-    """A Gmail with the sample mails (or others) and a CXone, served until the block ends; consent is given already.
+    """A fake Gmail and a fake CXone, served until ``close``; consent has already been given.
 
-    ``gmail`` and ``cxone`` are the stand-ins, ``gmail_url`` and ``cxone_url`` their addresses. Ports are chosen freely
-    unless given.
+    The mailbox holds ``mails``, by default the sample mails. ``gmail`` and ``cxone`` are the fake
+    servers, ``gmail_url`` and ``cxone_url`` their URLs. Port 0 means any free port.
 
-    >>> with Fakes() as both:
-    ...     router_settings = both.settings()
+    >>> with Fakes() as fakes:
+    ...     fakes.settings().gmail_endpoint
+    'http://127.0.0.1:38211'
     """
 
     def __init__(
@@ -58,10 +59,7 @@ class Fakes:
             self._closing = undo.pop_all()
 
     def settings(self) -> Settings:
-        """The settings that lead to the stand-ins.
-
-        Example: ``both.settings().gmail_endpoint``
-        """
+        """Return the mailroom's settings for the fake servers."""
         return Settings(
             gmail_endpoint=self.gmail_url,
             gmail_client=self._client,
@@ -70,29 +68,23 @@ class Fakes:
         )
 
     def environment(self) -> dict[str, str]:
-        """The same as environment variables, for another process.
-
-        Example: ``both.environment()["EVENTLAB_GMAIL_ENDPOINT"]``
-        """
-        mine = self.cxone.settings(self.cxone_url)
+        """Return the same settings as environment variables, for another process."""
+        cxone_settings = self.cxone.settings(self.cxone_url)
         return {
             GMAIL_ENDPOINT: self.gmail_url,
             GMAIL_CLIENT: str(self._client),
             GMAIL_TOKEN: str(self._token),
-            CXONE_AUTH: mine.auth,
-            CXONE_URL: mine.url,
-            CXONE_KEY: mine.key,
-            CXONE_SECRET: mine.secret,
-            CXONE_CLIENT: mine.client,
-            CXONE_CLIENT_SECRET: mine.client_secret,
-            CXONE_POC: mine.point_of_contact,
+            CXONE_AUTH: cxone_settings.auth,
+            CXONE_URL: cxone_settings.url,
+            CXONE_KEY: cxone_settings.key,
+            CXONE_SECRET: cxone_settings.secret,
+            CXONE_CLIENT: cxone_settings.client,
+            CXONE_CLIENT_SECRET: cxone_settings.client_secret,
+            CXONE_POC: cxone_settings.point_of_contact,
         }
 
     def close(self) -> None:
-        """Stop serving, and remove the files.
-
-        Example: ``both.close()``
-        """
+        """Stop serving and remove the files."""
         self._closing.close()
 
     def __enter__(self) -> Self:
@@ -107,7 +99,7 @@ class Fakes:
         self.close()
 
     def _html_of(self, work_item_id: str) -> str | None:
-        """The HTML of the mail behind a work item, as it came: the screen pop makes it harmless."""
+        """Return the unchanged HTML of the mail behind a work item; the screen pop cleans it."""
         try:
             mail = self.gmail.mailbox.get(work_item_id.removeprefix("gmail:"))
         except GoogleError:

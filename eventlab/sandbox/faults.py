@@ -1,4 +1,4 @@
-"""Faults to order: a stand-in that answers 429, loses its answer, or hangs up, as often as one wants to see it."""
+"""Fault injection: make a fake server answer 429, lose its response, or close the connection."""
 
 from __future__ import annotations
 
@@ -19,10 +19,11 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 @dataclass(frozen=True, kw_only=True)
 class Fault:
-    """What happens to the next requests whose ``METHOD /path`` holds ``on``; the first ``skip`` of them pass.
+    """A fault for the next ``times`` requests whose ``METHOD /path`` contains ``on``.
 
-    ``status`` answers with that status instead (``body`` as JSON, ``headers`` beside it); ``drop`` hangs up, ``before``
-    the app has seen the request or ``after`` it has done its work; ``delay`` waits so many seconds first.
+    The first ``skip`` matching requests pass. ``status`` answers with that status, ``headers``, and
+    ``body`` as JSON. ``drop`` closes the connection ``before`` the app has seen the request, or
+    ``after`` it has done its work. ``delay`` waits that many seconds first.
     """
 
     on: str
@@ -36,25 +37,27 @@ class Fault:
 
 
 class Faults:
-    """The faults that a stand-in still owes; safe to order from another thread."""
+    """The pending faults of a fake server. Safe to use from several threads."""
 
     def __init__(self) -> None:
-        self._owed: list[Fault] = []
+        self._pending: list[Fault] = []
         self._seen: Counter[str] = Counter()
         self._lock = threading.Lock()
 
     def order(self, *faults: Fault) -> None:
-        """Owe these too, in their order."""
+        """Add faults, to be injected in this order."""
         with self._lock:
-            self._owed += faults
+            self._pending += faults
 
     def clear(self) -> None:
-        """Owe nothing any more."""
+        """Remove all pending faults."""
         with self._lock:
-            self._owed.clear()
+            self._pending.clear()
 
     def seen(self, on: str) -> int:
-        """How many requests have come whose ``METHOD /path`` holds ``on``, those that met a fault among them.
+        """Return the number of requests so far whose ``METHOD /path`` contains ``on``.
+
+        Requests that met a fault count too.
 
         >>> faults.seen("POST /token")
         1
@@ -63,28 +66,29 @@ class Faults:
             return sum(times for request, times in self._seen.items() if on in request)
 
     def take(self, request: str) -> Fault | None:
-        """The fault that this request (``POST /token``) meets, or None."""
+        """Count a request such as ``POST /token``, and return its fault or None."""
         with self._lock:
             self._seen[request] += 1
-            for at, fault in enumerate(self._owed):
+            for at, fault in enumerate(self._pending):
                 if fault.on not in request:
                     continue
                 if fault.skip:
-                    self._owed[at] = replace(fault, skip=fault.skip - 1)
+                    self._pending[at] = replace(fault, skip=fault.skip - 1)
                 elif fault.times == 1:
-                    del self._owed[at]
+                    del self._pending[at]
                     return fault
                 else:
-                    self._owed[at] = replace(fault, times=fault.times - 1)
+                    self._pending[at] = replace(fault, times=fault.times - 1)
                     return fault
         return None
 
 
 class FaultyApp:
-    """An app behind its faults; put it outermost, where the connection can still be cut."""
+    """An app with faults. Make it the outermost one, where the connection can be closed."""
 
     def __init__(self, app: App, faults: Faults) -> None:
-        self._app, self._faults = app, faults
+        self._app = app
+        self._faults = faults
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request (ASGI)."""
@@ -98,19 +102,20 @@ class FaultyApp:
             return
         await asyncio.sleep(fault.delay)
         if fault.drop == "after":
-            await self._app(scope, receive, _nowhere)
+            await self._app(scope, receive, _discard)
         if fault.drop is not None:
-            _hang_up(send)
+            _close_connection(send)
         elif fault.status is not None:
-            answer = JSONResponse(fault.body, fault.status, dict(fault.headers))
-            await answer(scope, receive, send)
+            response = JSONResponse(fault.body, fault.status, dict(fault.headers))
+            await response(scope, receive, send)
         else:
             await self._app(scope, receive, send)
 
 
-async def _nowhere(_message: MutableMapping[str, Any]) -> None:
+async def _discard(_message: MutableMapping[str, Any]) -> None:
     pass
 
 
-def _hang_up(send: Any) -> None:
-    send.__self__.transport.abort()  # uvicorn's send is a method of the request, which knows its connection
+def _close_connection(send: Any) -> None:
+    # uvicorn's send is a method of the request, which knows its connection.
+    send.__self__.transport.abort()

@@ -1,4 +1,4 @@
-"""Sample mails, written for the purpose: one for each thing that mail is known to do to those who read it."""
+"""Sample mails, written for this project: one for each trick that mail plays on its readers."""
 
 from __future__ import annotations
 
@@ -9,27 +9,24 @@ from importlib.resources import files
 from typing import Final
 
 INBOX: Final = ("INBOX", "UNREAD")
-#: Those that are not in the inbox, and are no one's work.
+#: The samples that are not in the inbox, so nobody has to work on them.
 LABELS: Final[Mapping[str, tuple[str, ...]]] = {
     "46-draft": ("DRAFT",),
     "47-sent": ("SENT",),
     "48-spam": ("SPAM", "UNREAD"),
     "49-trash": ("TRASH",),
 }
-#: Those that belong to the thread of another.
+#: The samples that belong to the thread of another sample, by its number.
 REPLIES: Final[Mapping[str, int]] = {"42-reply": 1, "46-draft": 1, "47-sent": 1}
-FIRST_ID: Final = 0x19A4000000000000
-BETWEEN_IDS: Final = 0x1_0000_0001
-FIRST_MOMENT: Final = 1_762_156_800_000  # 2025-11-03T08:00:00Z, in milliseconds
-SEVEN_MINUTES: Final = 7 * 60 * 1000
+FIRST_SAMPLE_ID: Final = 0x19A4000000000000
+ID_STEP: Final = 0x1_0000_0001
+FIRST_DATE_MS: Final = 1_762_156_800_000  # 2025-11-03T08:00:00Z
+DATE_STEP_MS: Final = 7 * 60 * 1000
 
 
 @dataclass(frozen=True)
 class Sample:
-    """A mail in the sample mailbox: its bytes, and what Gmail says about it; the date is in milliseconds.
-
-    Example: ``{sample.name: sample.raw for sample in samples()}["01-plain"]``
-    """
+    """A mail of the sample mailbox: its bytes, and Gmail's data about it."""
 
     name: str
     raw: bytes = field(repr=False)
@@ -45,14 +42,14 @@ def _all() -> tuple[Sample, ...]:
     stored = {
         item.name.removesuffix(".eml"): item.read_bytes()
         for item in folder.iterdir()
-        if item.name[-4:] == ".eml"
+        if item.name.endswith(".eml")
     }
-    made = {name: make() for name, make in MADE.items()}
-    return tuple(_sample(name, raw) for name, raw in sorted((stored | made).items()))
+    generated = {name: generate() for name, generate in GENERATED.items()}
+    return tuple(_sample(name, raw) for name, raw in sorted((stored | generated).items()))
 
 
 def samples() -> list[Sample]:
-    """Give all sample mails, oldest first; their ids, threads and dates are the same each time.
+    """Return all sample mails, oldest first. Their ids, threads and dates never change.
 
     >>> samples()[0].name, samples()[0].gmail_id
     ('01-plain', '19a4000100000001')
@@ -67,17 +64,17 @@ def _sample(name: str, raw: bytes) -> Sample:
         name,
         raw,
         labels,
-        FIRST_MOMENT + (number - 1) * SEVEN_MINUTES,
+        FIRST_DATE_MS + (number - 1) * DATE_STEP_MS,
         _id(REPLIES.get(name, number)),
         _id(number),
     )
 
 
 def _id(number: int) -> str:
-    return f"{FIRST_ID + number * BETWEEN_IDS:016x}"
+    return f"{FIRST_SAMPLE_ID + number * ID_STEP:016x}"
 
 
-# ------------------------------------------------------- too large for a file: made when asked for
+# ------------------------------------------------------- too large for a file: generated on demand
 
 
 def _mail(sender: str, subject: str, rest: str) -> bytes:
@@ -95,7 +92,7 @@ def _long_text() -> bytes:
 
 
 def _deep_mails() -> bytes:
-    """Make a mail in a mail in a mail, deeper than Python's stack."""
+    """Return mails nested in mails, deeper than Python's stack."""
     return _mail(
         "Matryoshka <doll@example.org>",
         "deep",
@@ -140,7 +137,7 @@ def _many_recipients() -> bytes:
 
 
 def _large_attachment() -> bytes:
-    """Make a mail of more than the 5 MB that are downloaded."""
+    """Return a mail of more than 5 MB, the most that is downloaded."""
     text = "--p\nContent-Type: text/plain\n\nThe film is attached.\n"
     film = "--p\nContent-Type: video/mp4; name=film.mp4\nContent-Transfer-Encoding: base64\n\n"
     lines = f"{'AAAA' * 19}\n" * 72_000
@@ -149,7 +146,7 @@ def _large_attachment() -> bytes:
 
 
 def _many_lines() -> bytes:
-    """Make what no one would read, and no parser should: a program ran wild."""
+    """Return a mail of a program gone wild, too long for any reader or parser."""
     return _mail(
         "Wild Program <wild@example.org>",
         "lines and lines",
@@ -157,7 +154,7 @@ def _many_lines() -> bytes:
     )
 
 
-MADE: Final[Mapping[str, Callable[[], bytes]]] = {
+GENERATED: Final[Mapping[str, Callable[[], bytes]]] = {
     "50-long-text": _long_text,
     "51-deep-mails": _deep_mails,
     "52-many-parts": _many_parts,

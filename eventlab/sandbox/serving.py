@@ -1,4 +1,4 @@
-"""A stand-in on loopback: a FastAPI app behind a real HTTP server, in a thread of this process."""
+"""Serve an app on loopback: a real HTTP server in a thread of this process."""
 
 from __future__ import annotations
 
@@ -10,14 +10,17 @@ from typing import Any, Self
 
 import uvicorn
 
-START_SECONDS = 20
+START_TIMEOUT_SECONDS = 20
 
 
 class Serving:
-    """An app that is served on 127.0.0.1 until ``close``; ``url`` has no slash at its end.
+    """An app that is served on 127.0.0.1 until ``close``. Its ``url`` has no trailing slash.
 
-    >>> with Serving(create_app()) as fake:
-    ...     requests.get(f"{fake.url}/token", timeout=5)
+    ``port`` 0 means any free port. Raises ``RuntimeError`` if the server does not start.
+
+    >>> with Serving(create_fake_gmail().app) as serving:
+    ...     serving.url
+    'http://127.0.0.1:38211'
     """
 
     def __init__(self, app: Any, *, port: int = 0) -> None:
@@ -29,14 +32,14 @@ class Serving:
             target=self._server.run, args=([self._socket],), daemon=True
         )
         self._thread.start()
-        end = time.monotonic() + START_SECONDS
+        end = time.monotonic() + START_TIMEOUT_SECONDS
         while not self._server.started:
             if not self._thread.is_alive() or time.monotonic() > end:
-                raise RuntimeError(f"the stand-in on {self.url} did not start")
+                raise RuntimeError(f"The server on {self.url} did not start")
             time.sleep(0.01)
 
     def close(self) -> None:
-        """Stop serving; a request that runs is finished first, for a second at most."""
+        """Stop serving. Running requests have a second to finish."""
         self._server.config.timeout_graceful_shutdown = 1
         self._server.should_exit = True
         self._thread.join()

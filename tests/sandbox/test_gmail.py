@@ -1,4 +1,4 @@
-"""The Gmail stand-in, asked as anyone could ask it: it says what Google says, and refuses what Google refuses."""
+"""The fake Gmail over plain HTTP: it answers like Google, and rejects what Google rejects."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def token_for(google: Served, *scopes: str) -> str:
 
 
 def reason(answer: requests.Response) -> tuple[int, str]:
-    """Give an error's status and reason, having seen that it has Google's form."""
+    """Return an error's status and reason after checking that it has Google's format."""
     error = answer.json()["error"]
     assert error["code"] == answer.status_code
     assert error["message"]
@@ -57,7 +57,7 @@ def reason(answer: requests.Response) -> tuple[int, str]:
 @pytest.mark.parametrize(
     "path", ["profile", "labels", "messages", "messages/x", "history?startHistoryId=1000"]
 )
-def test_without_a_good_token_there_is_nothing(google: Served, token: str, path: str) -> None:
+def test_routes_need_a_valid_token(google: Served, token: str, path: str) -> None:
     assert reason(google.get(f"{ME}/{path}")) == (401, "authError")
     assert reason(google.get(f"{ME}/{path}", "ya29.unknown")) == (401, "authError")
     google.fake.expire_tokens()
@@ -65,7 +65,7 @@ def test_without_a_good_token_there_is_nothing(google: Served, token: str, path:
 
 
 @pytest.mark.parametrize("path", ["labels", "messages/batchModify", "messages/x/modify"])
-def test_to_change_something_takes_another_scope(google: Served, token: str, path: str) -> None:
+def test_changes_need_the_modify_scope(google: Served, token: str, path: str) -> None:
     assert reason(google.send("POST", f"{ME}/{path}", token, json={})) == (
         403,
         "insufficientPermissions",
@@ -73,12 +73,12 @@ def test_to_change_something_takes_another_scope(google: Served, token: str, pat
     assert reason(google.send("POST", f"{ME}/{path}", json={})) == (401, "authError")
 
 
-def test_a_token_for_something_else_is_not_good_for_mail(google: Served) -> None:
+def test_token_with_another_scope_is_rejected(google: Served) -> None:
     other = token_for(google, "https://www.googleapis.com/auth/userinfo.email")
     assert reason(google.get(f"{ME}/profile", other)) == (403, "insufficientPermissions")
 
 
-def test_a_token_ends_by_itself(tmp_path: Path) -> None:
+def test_token_expires(tmp_path: Path) -> None:
     with served(tmp_path, token_seconds=0) as google:
         assert reason(google.get(f"{ME}/profile", token_for(google, READONLY))) == (
             401,
@@ -87,7 +87,7 @@ def test_a_token_ends_by_itself(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("status", [403, 429, 503])
-def test_faults_have_googles_form(google: Served, token: str, status: int) -> None:
+def test_faults_have_googles_format(google: Served, token: str, status: int) -> None:
     google.fake.faults.order(gmail_fault(f"GET {ME}/profile", status, retry_after=3))
     answer = google.get(f"{ME}/profile", token)
     assert reason(answer)[0] == status
@@ -98,13 +98,11 @@ def test_faults_have_googles_form(google: Served, token: str, status: int) -> No
 # ------------------------------------------------------------------------------------------- lists
 
 
-def test_an_empty_mailbox_has_no_messages_at_all_in_its_answer(google: Served, token: str) -> None:
+def test_list_of_an_empty_mailbox_has_no_messages_field(google: Served, token: str) -> None:
     assert google.get(f"{ME}/messages", token).json() == {"resultSizeEstimate": 0}
 
 
-def test_mails_are_listed_newest_first_by_pages_of_100_and_500_at_most(
-    google: Served, token: str
-) -> None:
+def test_list_is_newest_first_in_pages_of_100_to_500(google: Served, token: str) -> None:
     ids = google.deliver(501)[::-1]
     first = google.get(f"{ME}/messages", token).json()
     assert [message["id"] for message in first["messages"]] == ids[:100]
@@ -119,9 +117,7 @@ def test_mails_are_listed_newest_first_by_pages_of_100_and_500_at_most(
     assert "nextPageToken" in most
 
 
-def test_labels_are_a_conjunction_and_spam_and_trash_are_shown_to_who_asks_only(
-    google: Served, token: str
-) -> None:
+def test_list_needs_all_labels_and_hides_spam_and_trash(google: Served, token: str) -> None:
     both = google.fake.deliver(plain("a"), labels=["INBOX", "STARRED"])
     google.fake.deliver(plain("b"), labels=["INBOX"])
     spam = google.fake.deliver(plain("c"), labels=["SPAM", "INBOX"])
@@ -138,7 +134,7 @@ def test_labels_are_a_conjunction_and_spam_and_trash_are_shown_to_who_asks_only(
     assert reason(google.get(f"{ME}/messages", token, labelIds="NONE")) == (400, "invalidArgument")
 
 
-def test_of_searches_it_knows_the_size_and_refuses_the_others(google: Served, token: str) -> None:
+def test_search_supports_only_larger(google: Served, token: str) -> None:
     google.deliver()
     large = google.fake.deliver(plain("large", "x" * 1000))
     found = google.get(f"{ME}/messages", token, q="larger:1000").json()
@@ -156,7 +152,7 @@ def test_of_searches_it_knows_the_size_and_refuses_the_others(google: Served, to
         "messages/x?format=eml",
     ],
 )
-def test_what_makes_no_sense_is_refused(google: Served, token: str, path: str) -> None:
+def test_invalid_parameters_are_rejected(google: Served, token: str, path: str) -> None:
     id = google.deliver()[0]
     assert reason(google.get(f"{ME}/{path.replace('/x', f'/{id}')}", token)) == (
         400,
@@ -189,7 +185,7 @@ MAIL = b"\r\n".join(
 )
 
 
-def test_a_mail_is_shown_in_four_forms(google: Served, token: str) -> None:
+def test_get_supports_four_formats(google: Served, token: str) -> None:
     id = google.fake.deliver(MAIL, thread_id="18e0000000000001", internal_date_ms=1_700_000_000_123)
 
     def shown(**params: Any) -> dict[str, Any]:
@@ -209,7 +205,7 @@ def test_a_mail_is_shown_in_four_forms(google: Served, token: str) -> None:
     }
     assert base64.urlsafe_b64decode(shown(format="raw")["raw"]) == MAIL
     text, image = shown()["payload"]["parts"]
-    # as Gmail does: the text is UTF-8, the header is left as it was
+    # like Gmail: the text is UTF-8, the header is unchanged
     assert base64.urlsafe_b64decode(text["body"]["data"]).decode() == "grüße & <more>"
     assert {"name": "Content-Type", "value": "text/plain; charset=iso-8859-1"} in text["headers"]
     assert (image["filename"], image["body"]["size"]) == ("a.png", 8)
@@ -220,7 +216,7 @@ def test_a_mail_is_shown_in_four_forms(google: Served, token: str) -> None:
     assert "parts" not in only
 
 
-def test_fields_cut_an_answer(google: Served, token: str) -> None:
+def test_fields_reduce_a_response(google: Served, token: str) -> None:
     id = google.fake.deliver(MAIL)
     fields = "id,payload(mimeType,parts(filename,body/size))"
     assert google.get(f"{ME}/messages/{id}", token, fields=fields).json() == {
@@ -239,7 +235,7 @@ def test_fields_cut_an_answer(google: Served, token: str) -> None:
     assert cut({"a": 1}, None) == cut({"a": 1}, "*") == {"a": 1}
 
 
-def test_a_mail_that_is_not_there_is_404(google: Served, token: str) -> None:
+def test_get_of_a_missing_mail_is_404(google: Served, token: str) -> None:
     assert reason(google.get(f"{ME}/messages/18f0ffffffffffff", token)) == (404, "notFound")
     id = google.deliver()[0]
     google.fake.delete(id)
@@ -258,14 +254,14 @@ def test_a_mail_that_is_not_there_is_404(google: Served, token: str) -> None:
     ],
 )
 @pytest.mark.parametrize("format", ["full", "metadata", "minimal", "raw"])
-def test_no_mail_is_too_broken_to_be_shown(raw: bytes, format: str) -> None:
+def test_resource_shows_any_broken_mail(raw: bytes, format: str) -> None:
     fake = create_fake_gmail(())
     shown = resource(fake.mailbox.get(fake.deliver(raw)), format)
     assert json.dumps(shown).encode("utf-8")
 
 
 @pytest.mark.parametrize("format", ["full", "metadata", "minimal", "raw"])
-def test_the_samples_are_there_unless_others_are_named(format: str) -> None:
+def test_mailbox_holds_the_samples_by_default(format: str) -> None:
     mailbox = create_fake_gmail().mailbox
     found = mailbox.find() + mailbox.find(["SPAM"]) + mailbox.find(["TRASH"])
     assert {mail.id for mail in found} == {sample.gmail_id for sample in samples()}
@@ -273,7 +269,7 @@ def test_the_samples_are_there_unless_others_are_named(format: str) -> None:
         assert json.dumps(resource(mail, format)).encode("utf-8")
 
 
-def test_ids_are_the_same_each_time_and_safe_from_several_threads() -> None:
+def test_ids_are_reproducible_and_unique_across_threads() -> None:
     assert (
         create_fake_gmail(()).deliver(b"")
         == create_fake_gmail(()).deliver(b"")
@@ -292,23 +288,25 @@ def test_ids_are_the_same_each_time_and_safe_from_several_threads() -> None:
     assert len(set(ids)) == 800
     changes = [change.history_id for change in fake.mailbox.history(1000)]
     assert changes == sorted(set(changes))
-    with pytest.raises(ValueError, match="there is a mail"):
+    with pytest.raises(ValueError, match="There already is a mail"):
         fake.deliver(b"", id=ids[0])
 
 
 # --------------------------------------------------------------------------------- history, labels
 
 
-def test_the_history_tells_what_happened_after_an_id(google: Served, token: str) -> None:
+def test_history_lists_the_changes_after_an_id(google: Served, token: str) -> None:
     start = google.get(f"{ME}/profile", token).json()["historyId"]
     nothing = google.get(f"{ME}/history", token, startHistoryId=start).json()
-    assert nothing == {"historyId": start}  # no history at all, when there is none
+    assert nothing == {"historyId": start}  # without changes there is no history field
     kept, gone = google.deliver(2)
     google.fake.mailbox.modify([kept], add=["STARRED"], remove=["UNREAD"])
     google.fake.delete(gone)
-    told = google.get(f"{ME}/history", token, startHistoryId=start).json()
-    kinds = [next(kind for kind in record if kind.startswith(("messages", "labels")) and kind != "messages")
-             for record in told["history"]]  # fmt: skip
+    found = google.get(f"{ME}/history", token, startHistoryId=start).json()
+    kinds = [
+        next(field for field in record if field != "messages" and field != "id")
+        for record in found["history"]
+    ]
     assert kinds == [
         "messagesAdded",
         "messagesAdded",
@@ -316,14 +314,14 @@ def test_the_history_tells_what_happened_after_an_id(google: Served, token: str)
         "labelsRemoved",
         "messagesDeleted",
     ]
-    assert told["history"][0]["messagesAdded"][0]["message"]["id"] == kept
-    assert told["history"][2]["labelsAdded"][0]["labelIds"] == ["STARRED"]
-    assert int(told["historyId"]) >= int(told["history"][-1]["id"])
+    assert found["history"][0]["messagesAdded"][0]["message"]["id"] == kept
+    assert found["history"][2]["labelsAdded"][0]["labelIds"] == ["STARRED"]
+    assert int(found["historyId"]) >= int(found["history"][-1]["id"])
     only = {"startHistoryId": start, "historyTypes": ["labelAdded"], "labelId": "STARRED"}
     assert len(google.get(f"{ME}/history", token, **only).json()["history"]) == 1
 
 
-def test_the_history_comes_in_pages(google: Served, token: str) -> None:
+def test_history_comes_in_pages(google: Served, token: str) -> None:
     start = google.get(f"{ME}/profile", token).json()["historyId"]
     google.deliver(5)
     seen, page = [], {}
@@ -336,14 +334,14 @@ def test_the_history_comes_in_pages(google: Served, token: str) -> None:
     assert seen == [2, 2, 1]
 
 
-def test_a_history_too_old_or_from_elsewhere_is_404(google: Served, token: str) -> None:
+def test_history_since_an_old_or_unknown_id_is_404(google: Served, token: str) -> None:
     start = google.get(f"{ME}/profile", token).json()["historyId"]
     google.fake.mailbox.forget_history()
     assert reason(google.get(f"{ME}/history", token, startHistoryId=start)) == (404, "notFound")
     assert reason(google.get(f"{ME}/history", token, startHistoryId=10**9)) == (404, "notFound")
 
 
-def test_labels_are_made_once_and_put_on_mails(google: Served) -> None:
+def test_labels_are_created_once_and_put_on_mails(google: Served) -> None:
     token = token_for(google, MODIFY)
     ids = google.deliver(2)
     made = google.send("POST", f"{ME}/labels", token, json={"name": "routed"}).json()
@@ -374,7 +372,7 @@ def test_labels_are_made_once_and_put_on_mails(google: Served) -> None:
         ("labels", [], (400, "invalidArgument")),
     ],
 )
-def test_changes_that_make_no_sense_are_refused(
+def test_invalid_changes_are_rejected(
     google: Served, path: str, body: Any, expected: tuple[int, str]
 ) -> None:
     path = path.replace("ID", google.deliver()[0])
@@ -390,7 +388,7 @@ def test_changes_that_make_no_sense_are_refused(
 def batch(
     google: Served, token: str | None, *targets: str, headers: tuple[str, ...] = ()
 ) -> requests.Response:
-    """Send a batch as Google's client writes it: with LF line ends."""
+    """Send a batch as Google's client writes it, with LF line ends."""
     parts = [
         f"--b\nContent-Type: application/http\nContent-ID: <u + {n}>\n\nGET {target} HTTP/1.1\n"
         f"Content-Type: application/json\n{''.join(f'{h}{chr(10)}' for h in headers)}\n\n"
@@ -405,7 +403,7 @@ def batch(
 
 
 def answers(answer: requests.Response) -> dict[str, int]:
-    """Give each part's status by its Content-ID, and see that the lines end in CRLF."""
+    """Return each part's status by its Content-ID; check that the lines end in CRLF."""
     assert answer.status_code == 200
     boundary = answer.headers["Content-Type"].partition("boundary=")[2]
     found = {}
@@ -419,9 +417,7 @@ def answers(answer: requests.Response) -> dict[str, int]:
     return found
 
 
-def test_a_batch_answers_each_part_by_its_id_in_an_order_of_its_own(
-    google: Served, token: str
-) -> None:
+def test_batch_answers_each_part_by_its_id_in_any_order(google: Served, token: str) -> None:
     ids = google.deliver(3)
     google.fake.delete(ids[1])
     google.fake.faults.order(gmail_fault(f"GET {ME}/messages/{ids[2]}", 429))
@@ -431,7 +427,7 @@ def test_a_batch_answers_each_part_by_its_id_in_an_order_of_its_own(
     assert list(found) == sorted(found, reverse=True)
 
 
-def test_a_parts_own_token_goes_before_the_batchs(google: Served, token: str) -> None:
+def test_token_of_a_part_takes_precedence_over_the_batch(google: Served, token: str) -> None:
     id = google.deliver()[0]
     path = f"{ME}/messages/{id}"
     assert answers(batch(google, token, path, headers=("Authorization: Bearer stale",))) == {
@@ -445,7 +441,7 @@ def test_a_parts_own_token_goes_before_the_batchs(google: Served, token: str) ->
     }
 
 
-def test_a_batch_has_100_parts_at_most_and_is_one(google: Served, token: str) -> None:
+def test_batch_is_multipart_with_at_most_100_parts(google: Served, token: str) -> None:
     path = f"{ME}/messages/{google.deliver()[0]}"
     assert len(answers(batch(google, token, *[path] * 100))) == 100
     assert batch(google, token, *[path] * 101).status_code == 429
@@ -496,9 +492,9 @@ def redeemed(google: Served, code: str, **changes: str) -> requests.Response:
 
 
 @pytest.mark.parametrize("answer", ["allow", "deny"])
-def test_a_person_is_asked_by_a_form_and_sent_back(google: Served, answer: str) -> None:
+def test_consent_page_redirects_with_the_answer(google: Served, answer: str) -> None:
     page = google.send("GET", "/o/oauth2/auth", params=asked(google))
-    assert "<1>" not in page.text  # nothing that was asked with gets into the page as it is
+    assert "<1>" not in page.text  # parameters are escaped
     form = form_of(page.text)
     data = {"request": form["request"], "scope": form["scope"], "answer": answer}
     back = google.send("POST", form["action"], data=data, allow_redirects=False)
@@ -512,14 +508,14 @@ def test_a_person_is_asked_by_a_form_and_sent_back(google: Served, answer: str) 
 
 
 @pytest.mark.parametrize("consent", ["allow", "deny"])
-def test_it_can_be_told_to_answer_for_the_person(google: Served, consent: Any) -> None:
+def test_consent_can_be_answered_automatically(google: Served, consent: Any) -> None:
     google.fake.options.consent = consent
     back = google.send("GET", "/o/oauth2/auth", params=asked(google), allow_redirects=False)
     assert ("code=" if consent == "allow" else "error=access_denied") in back.headers["Location"]
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "problem"),
     [
         ({"client_id": "another"}, "invalid_client"),
         ({"redirect_uri": "https://evil.example.com/"}, "redirect_uri_mismatch"),
@@ -529,21 +525,21 @@ def test_it_can_be_told_to_answer_for_the_person(google: Served, consent: Any) -
         ({"code_challenge_method": "plain"}, "invalid_request"),
     ],
 )
-def test_what_it_cannot_ask_for_it_says_and_sends_nobody_anywhere(
-    google: Served, changes: dict[str, str], told: str
+def test_invalid_consent_request_is_reported_without_a_redirect(
+    google: Served, changes: dict[str, str], problem: str
 ) -> None:
     google.fake.options.consent = "allow"
     answer = google.send(
         "GET", "/o/oauth2/auth", params=asked(google, **changes), allow_redirects=False
     )
-    assert (answer.status_code, told in answer.text) == (400, True)
+    assert (answer.status_code, problem in answer.text) == (400, True)
     form = {"request": urlencode(asked(google, **changes)), "answer": "allow", "scope": READONLY}
     assert (
         google.send("POST", "/o/oauth2/auth", data=form, allow_redirects=False).status_code == 400
     )
 
 
-def test_a_code_becomes_tokens_once(google: Served) -> None:
+def test_code_is_exchanged_once(google: Served) -> None:
     code = code_of(google)
     given = redeemed(google, code).json()
     assert (given["token_type"], given["expires_in"], given["scope"]) == ("Bearer", 3600, READONLY)
@@ -565,7 +561,7 @@ def test_a_code_becomes_tokens_once(google: Served) -> None:
         ({"grant_type": "refresh_token", "refresh_token": "unknown"}, (400, "invalid_grant")),
     ],
 )
-def test_tokens_are_refused_as_google_refuses_them(
+def test_token_errors_are_like_googles(
     google: Served, changes: dict[str, str], expected: tuple[int, str]
 ) -> None:
     answer = redeemed(google, code_of(google), **changes)
@@ -573,12 +569,12 @@ def test_tokens_are_refused_as_google_refuses_them(
     assert answer.json()["error_description"]
 
 
-def test_there_is_a_refresh_token_for_who_asks_for_it_only(google: Served) -> None:
+def test_refresh_token_needs_offline_access_and_prompt_consent(google: Served) -> None:
     assert "refresh_token" not in redeemed(google, code_of(google, access_type="online")).json()
     assert "refresh_token" not in redeemed(google, code_of(google, prompt="none")).json()
 
 
-def test_a_refresh_token_is_good_until_it_is_revoked(google: Served) -> None:
+def test_refresh_token_is_valid_until_revoked(google: Served) -> None:
     refresh = {
         "grant_type": "refresh_token",
         "refresh_token": redeemed(google, code_of(google)).json()["refresh_token"],

@@ -1,4 +1,4 @@
-"""The sample mails: the same each time, one for each thing that mail does, and in the wheel."""
+"""The sample mails: reproducible, different from one another, and part of the wheel."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ ROOT = Path(__file__).resolve().parents[2]
 FOLDERS = ("sandbox", "sample_mails", "eventlab")
 FOLDER = ROOT / "eventlab" / "sandbox" / "sample_mails"
 ADDRESS = re.compile(rb"[\w.+-]+@([\w.-]+\w)")
-STRANGE = {b"x"}
+NOT_A_DOMAIN = {b"x"}
 
 
-def test_ids_threads_and_dates_are_the_same_each_time() -> None:
+def test_samples_have_fixed_ids_threads_and_dates() -> None:
     first, last = samples()[0], samples()[-1]
     assert (first.name, first.gmail_id, first.internal_date_ms) == (
         "01-plain",
@@ -34,7 +34,7 @@ def test_ids_threads_and_dates_are_the_same_each_time() -> None:
     assert samples() is not samples()
 
 
-def test_another_process_has_the_same_samples() -> None:
+def test_samples_are_the_same_in_another_process() -> None:
     code = (
         "import hashlib; from eventlab.sandbox.samples import samples\n"
         "print(hashlib.sha256(repr([(s, s.raw) for s in samples()]).encode()).hexdigest())"
@@ -53,7 +53,7 @@ def test_another_process_has_the_same_samples() -> None:
     assert len(seen) == 1
 
 
-def test_ids_are_as_gmails_and_dates_rise() -> None:
+def test_samples_have_ids_like_gmails_and_increasing_dates() -> None:
     all_samples = samples()
     assert len({s.gmail_id for s in all_samples}) == len(all_samples) >= 40
     assert all(
@@ -63,7 +63,7 @@ def test_ids_are_as_gmails_and_dates_rise() -> None:
     assert dates == sorted(set(dates))
 
 
-def test_a_reply_is_in_the_thread_of_what_it_answers() -> None:
+def test_reply_is_in_the_thread_of_its_original() -> None:
     by_name = {s.name: s for s in samples()}
     thread = {by_name[name].thread_id for name in ("01-plain", "42-reply", "46-draft", "47-sent")}
     assert thread == {by_name["01-plain"].gmail_id}
@@ -74,7 +74,7 @@ def test_a_reply_is_in_the_thread_of_what_it_answers() -> None:
     )
 
 
-def test_four_of_them_are_not_in_the_inbox() -> None:
+def test_four_samples_are_not_in_the_inbox() -> None:
     outside = {s.name: s.label_ids[0] for s in samples() if "INBOX" not in s.label_ids}
     assert outside == {
         "46-draft": "DRAFT",
@@ -85,18 +85,18 @@ def test_four_of_them_are_not_in_the_inbox() -> None:
 
 
 @pytest.mark.parametrize("sample", samples(), ids=lambda s: s.name)
-def test_a_sample_is_as_it_came_over_the_wire(sample: object) -> None:
+def test_sample_has_crlf_line_ends(sample: object) -> None:
     raw: bytes = sample.raw  # type: ignore[attr-defined]
     odd = sample.name == "39-nul-and-controls"  # type: ignore[attr-defined]
     assert odd or not re.search(rb"(?<!\r)\n|\r(?!\n)", raw)
 
 
 @pytest.mark.parametrize("path", sorted(FOLDER.iterdir()), ids=lambda p: p.stem)
-def test_every_file_is_a_small_sample_with_invented_addresses(path: Path) -> None:
+def test_sample_file_is_small_and_has_only_example_addresses(path: Path) -> None:
     assert path.suffix == ".eml"
     assert path.stem in {s.name for s in samples()}
     assert path.stat().st_size < 10_000
-    domains = {domain.lower() for domain in ADDRESS.findall(path.read_bytes())} - STRANGE
+    domains = {domain.lower() for domain in ADDRESS.findall(path.read_bytes())} - NOT_A_DOMAIN
     assert {b".".join(domain.split(b".")[-2:]) for domain in domains} <= {
         b"example.com",
         b"example.org",
@@ -104,11 +104,11 @@ def test_every_file_is_a_small_sample_with_invented_addresses(path: Path) -> Non
     }
 
 
-def test_no_two_samples_are_the_same() -> None:
+def test_samples_are_distinct() -> None:
     assert len({s.raw for s in samples()}) == len(samples())
 
 
-def test_the_stand_in_can_hold_them_all() -> None:
+def test_fake_gmail_holds_all_samples() -> None:
     fake = create_fake_gmail()
     assert fake.mailbox.profile()["messagesTotal"] == len(samples())
     assert len(fake.mailbox.find(["INBOX"])) == len(samples()) - 4
@@ -117,13 +117,13 @@ def test_the_stand_in_can_hold_them_all() -> None:
     ]
 
 
-def test_the_build_leaves_no_sample_out() -> None:
-    """Hatchling ships what is in the package and is not ignored by git."""
+def test_wheel_includes_every_sample() -> None:
+    """Hatchling ships every file of the package that git does not ignore."""
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["hatch"]["build"]
     assert settings == {"targets": {"wheel": {"packages": ["eventlab"]}}}
     ignored = (ROOT / ".gitignore").read_text("utf-8").split()
     assert not [line for line in ignored if fnmatch("x.eml", line) or line.strip("/*") in FOLDERS]
 
 
-def test_git_keeps_the_samples_as_bytes() -> None:
+def test_git_does_not_change_line_ends_of_samples() -> None:
     assert "*.eml -text" in (ROOT / ".gitattributes").read_text("utf-8").splitlines()

@@ -1,4 +1,4 @@
-"""A server of bare sockets, for answers that no HTTP library would give, and for a look at what came in."""
+"""A server on bare sockets: it sends what no HTTP library would, and records the raw requests."""
 
 from __future__ import annotations
 
@@ -9,13 +9,16 @@ from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Self
 
-Answer = bytes | Iterator[bytes]
+ScriptedResponse = bytes | Iterator[bytes]
 
 
 class ScriptedServer:
-    """Answers each request with what ``script`` makes of it, and closes the connection; ``requests`` holds them all."""
+    """Answers each request with ``script(request)`` and closes the connection.
 
-    def __init__(self, script: Callable[[bytes], Answer]) -> None:
+    ``requests`` holds all requests so far.
+    """
+
+    def __init__(self, script: Callable[[bytes], ScriptedResponse]) -> None:
         self.requests: list[bytes] = []
         self._script = script
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -45,15 +48,13 @@ class ScriptedServer:
             threading.Thread(target=self._serve, args=(client,), daemon=True).start()
 
     def _serve(self, client: socket.socket) -> None:
-        with (
-            client,
-            contextlib.suppress(OSError),
-        ):  # each in a thread: a browser opens some that it does not use
+        # Each connection has its own thread: a browser opens some that it does not use.
+        with client, contextlib.suppress(OSError):
             client.settimeout(20)
             if request := _read(client):
                 self.requests.append(request)
-                answer = self._script(request)
-                for piece in [answer] if isinstance(answer, bytes) else answer:
+                response = self._script(request)
+                for piece in [response] if isinstance(response, bytes) else response:
                     client.sendall(piece)
 
 

@@ -1,4 +1,4 @@
-"""A stand-in for Gmail: Google's paths, its answers and its refusals, on a mailbox in memory."""
+"""A fake Gmail: Google's paths, responses and errors, on a mailbox in memory."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ ADDRESS: Final = "agent@example.com"
 
 @dataclass
 class FakeGmailOptions:
-    """What a test may turn while the stand-in runs.
+    """The options that a test may change while the fake Gmail is served.
 
-    ``consent``: ask the person, or allow or deny for him. ``checks_batch``: a batch with a stale token is refused as a
-    whole; else each of its parts is.
+    ``consent``: ask the operator, or allow or deny in their place. ``checks_batch``: reject a batch
+    with an expired token as a whole, or else each of its parts.
     """
 
     consent: AutoConsent = "ask"
@@ -34,19 +34,20 @@ class FakeGmailOptions:
 
 
 class FakeGmail:
-    """The stand-in: ``app`` to serve, ``faults`` to order, ``mailbox``, ``tokens`` and ``options`` to turn.
+    """A fake Gmail. Serve its ``app``, inject ``faults``, and change its ``options``.
 
-    ``seen`` has the API's requests, those in batches too, as ``GET /gmail/v1/users/me/messages?maxResults=500``.
-
-    Example: ``fake = create_fake_gmail(); serving = Serving(fake.app); fake.deliver(raw)``
+    ``seen`` lists the API's requests so far, also those in batches, such as
+    ``GET /gmail/v1/users/me/messages?maxResults=500``.
     """
 
     def __init__(
         self, mailbox: FakeMailbox, tokens: FakeGmailTokens, options: FakeGmailOptions
     ) -> None:
-        self.mailbox, self.tokens, self.options = mailbox, tokens, options
+        self.mailbox = mailbox
+        self.tokens = tokens
+        self.options = options
         self.faults = Faults()
-        app = FastAPI(title="Gmail (stand-in)", redirect_slashes=False, openapi_url=None)
+        app = FastAPI(title="Gmail (fake server)", redirect_slashes=False, openapi_url=None)
         app.add_exception_handler(GoogleError, answer_error)
         add_oauth(app, tokens, lambda: options.consent)
         routes = GmailRoutes(mailbox, tokens)
@@ -61,40 +62,37 @@ class FakeGmail:
         self.app = FaultyApp(app, self.faults)
 
     def deliver(
-        self, raw: bytes, *, labels: Iterable[str] = ("INBOX", "UNREAD"), **more: Any
+        self,
+        raw: bytes,
+        *,
+        labels: Iterable[str] = ("INBOX", "UNREAD"),
+        id: str | None = None,
+        thread_id: str | None = None,
+        internal_date_ms: int | None = None,
     ) -> str:
-        """Let a mail come in, and give its id; ``more`` as in ``FakeMailbox.deliver``.
-
-        Example: ``fake.deliver(b"Subject: hello\\r\\n\\r\\nhello")``
-        """
-        return self.mailbox.deliver(raw, labels=labels, **more)
+        """Deliver a mail and return its id, as ``FakeMailbox.deliver`` does."""
+        return self.mailbox.deliver(
+            raw,
+            labels=labels,
+            id=id,
+            thread_id=thread_id,
+            internal_date_ms=internal_date_ms,
+        )
 
     def delete(self, id: str) -> None:
-        """Delete a mail for good.
-
-        Example: ``fake.delete(id)``
-        """
+        """Delete a mail permanently."""
         self.mailbox.delete(id)
 
     def expire_tokens(self) -> None:
-        """Let all access tokens end now; they can be renewed.
-
-        Example: ``fake.expire_tokens()``
-        """
+        """Expire all access tokens now; they can be renewed."""
         self.tokens.expire()
 
     def revoke(self) -> None:
-        """Take back all consent: no token can be renewed.
-
-        Example: ``fake.revoke()``
-        """
+        """Revoke all consent: no token can be renewed."""
         self.tokens.revoke()
 
     def client_config(self, url: str) -> dict[str, Any]:
-        """Give what stands in the client file, for the stand-in served at this URL.
-
-        Example: ``fake.client_config(serving.url)["installed"]["client_id"]``
-        """
+        """Return the content of the client file for this fake Gmail, served at ``url``."""
         return {
             "installed": {
                 "client_id": self.tokens.client_id,
@@ -107,23 +105,17 @@ class FakeGmail:
         }
 
     def write_client(self, path: Path, url: str) -> Path:
-        """Write a client file.
-
-        Example: ``fake.write_client(folder / "client.json", serving.url)``
-        """
+        """Write a client file for this fake Gmail and return its path."""
         path.write_text(json.dumps(self.client_config(url)), "utf-8")
         return path
 
     def write_token(self, path: Path, url: str, *, modify: bool = False) -> Path:
-        """Write a token file, mode 0600, as if consent had been given.
-
-        Example: ``Gmail(load(fake.write_token(folder / "token.json", serving.url)), endpoint=serving.url)``
-        """
+        """Write a token file with mode 0600, as if consent had been given; return its path."""
         scope = MODIFY if modify else READONLY
-        given = self.tokens.grant((scope,))
+        granted = self.tokens.grant((scope,))
         info = {
-            "token": given["access_token"],
-            "refresh_token": given["refresh_token"],
+            "token": granted["access_token"],
+            "refresh_token": granted["refresh_token"],
             "token_uri": f"{url}/token",
             "client_id": self.tokens.client_id,
             "client_secret": self.tokens.client_secret,
@@ -145,11 +137,10 @@ def create_fake_gmail(
     token_word: str = "sandbox",
     consent: AutoConsent = "ask",
 ) -> FakeGmail:
-    """Make the stand-in, with the sample mails or with others in its inbox; ``mails=()`` for an empty one.
+    """Create a fake Gmail whose mailbox holds ``mails``, by default the sample mails.
 
-    Access tokens live for ``token_seconds``; every code and token has ``token_word`` in it.
-
-    Example: ``with Serving(create_fake_gmail(consent="allow").app) as serving: ...``
+    Access tokens live for ``token_seconds``. Every code and token contains ``token_word``, so that
+    a test can search logs for it.
     """
     mailbox = FakeMailbox(address)
     for mail in samples() if mails is None else mails:

@@ -1,4 +1,4 @@
-"""Batches: many requests in one multipart body, each of them served as if it had come alone."""
+"""Batches: many requests in one multipart body, each served like a single request."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from starlette.responses import JSONResponse, Response
 from eventlab.sandbox.faults import App, Fault, Faults
 from eventlab.sandbox.gmail.error import GoogleError, error_body
 
-MAX_PARTS: Final = 100
+MAX_BATCH_PARTS: Final = 100
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Part:
 
 @dataclass(frozen=True)
 class PartResponse:
-    """What the app said to one request of a batch."""
+    """The app's response to one request of a batch."""
 
     status: int
     headers: tuple[tuple[str, str], ...]
@@ -43,22 +43,20 @@ class PartResponse:
 
 
 def add_batch(app: FastAPI, faults: Faults, check: Callable[[Request], None]) -> None:
-    """Add ``POST /batch`` to an app; its parts are served by the app itself, and meet the same faults.
+    """Add ``POST /batch`` to an app. The app itself serves the parts, with the same faults.
 
-    ``check`` looks at the batch as a whole, and raises what it is refused with.
-
-    Example: ``add_batch(app, Faults(), lambda request: None)``
+    ``check`` raises an error for a batch that is rejected as a whole.
     """
 
     async def batch(request: Request) -> Response:
-        """Serve a batch"""
+        """Serve a batch."""
         check(request)
         parts = read_parts(request.headers.get("content-type", ""), await request.body())
         outer = request.headers.get("authorization")
-        # backwards: the order of the answers is not that of the requests
-        answers = [(part, await _served(app, faults, part, outer)) for part in reversed(parts)]
+        # backwards: responses need not be in the order of the requests
+        responses = [(part, await _served(app, faults, part, outer)) for part in reversed(parts)]
         boundary = f"batch_{secrets.token_urlsafe(16)}"
-        body = b"".join(_written(boundary, part, answer) for part, answer in answers)
+        body = b"".join(_written(boundary, part, response) for part, response in responses)
         return Response(
             body + f"--{boundary}--\r\n".encode(),
             media_type=f"multipart/mixed; boundary={boundary}",
@@ -69,7 +67,9 @@ def add_batch(app: FastAPI, faults: Faults, check: Callable[[Request], None]) ->
 
 
 def read_parts(content_type: str, body: bytes) -> list[Part]:
-    """Read the parts of a batch, with line ends of either kind; 400 for what is none, or too much at once.
+    """Return the parts of a batch, with LF or CRLF line ends.
+
+    Raises ``GoogleError``: 400 if the body is not a batch, 429 if it has over 100 parts.
 
     >>> read_parts("multipart/mixed; boundary=x", b"--x--")
     []
@@ -88,9 +88,9 @@ def read_parts(content_type: str, body: bytes) -> list[Part]:
         if isinstance(found, list)
         else []
     )
-    if len(parts) > MAX_PARTS:
+    if len(parts) > MAX_BATCH_PARTS:
         raise GoogleError(
-            429, message=f"The batch request has {len(parts)} calls: the limit is {MAX_PARTS}"
+            429, message=f"The batch request has {len(parts)} calls: the limit is {MAX_BATCH_PARTS}"
         )
     return parts
 
@@ -114,18 +114,18 @@ def _read(part: Message) -> Part:
     )
 
 
-def _written(boundary: str, part: Part, answer: PartResponse) -> bytes:
+def _written(boundary: str, part: Part, response: PartResponse) -> bytes:
     lines = [
         f"--{boundary}",
         "Content-Type: application/http",
         f"Content-ID: <response-{part.content_id[1:]}",
         "",
-        f"HTTP/1.1 {answer.status} {http.HTTPStatus(answer.status).phrase}",
-        *(f"{name}: {value}" for name, value in answer.headers),
+        f"HTTP/1.1 {response.status} {http.HTTPStatus(response.status).phrase}",
+        *(f"{name}: {value}" for name, value in response.headers),
         "",
         "",
     ]
-    return "\r\n".join(lines).encode() + answer.body + b"\r\n"
+    return "\r\n".join(lines).encode() + response.body + b"\r\n"
 
 
 async def _served(app: App, faults: Faults, part: Part, outer: str | None) -> PartResponse:
@@ -135,12 +135,12 @@ async def _served(app: App, faults: Faults, part: Part, outer: str | None) -> Pa
         await asyncio.sleep(fault.delay)
         if fault.status is not None or fault.drop == "before":
             return _faulty(fault)
-    answer = await _called(app, part, outer)
-    return _faulty(fault) if fault is not None and fault.drop == "after" else answer
+    response = await _called(app, part, outer)
+    return _faulty(fault) if fault is not None and fault.drop == "after" else response
 
 
 def _faulty(fault: Fault) -> PartResponse:
-    """Answer with a fault; a part has no connection of its own that could be cut: 503 stands for that."""
+    """Return the response for a fault. A part has no connection to close: it gets a 503."""
     status = fault.status or 503
     body = JSONResponse(error_body(status) if fault.body is None else fault.body).body
     return PartResponse(
@@ -150,9 +150,9 @@ def _faulty(fault: Fault) -> PartResponse:
 
 async def _called(app: App, part: Part, outer: str | None) -> PartResponse:
     """Call the app with one part, in this process."""
-    given = dict(part.headers)
+    headers_by_name = dict(part.headers)
     if outer is not None:
-        given.setdefault("authorization", outer)  # a part's own header goes before the batch's
+        headers_by_name.setdefault("authorization", outer)  # a part's own header takes precedence
     parts = urlsplit(part.target)
     scope: MutableMapping[str, Any] = {
         "type": "http",
@@ -165,7 +165,8 @@ async def _called(app: App, part: Part, outer: str | None) -> PartResponse:
         "query_string": parts.query.encode(),
         "root_path": "",
         "headers": [
-            (name.encode("latin-1"), value.encode("latin-1")) for name, value in given.items()
+            (name.encode("latin-1"), value.encode("latin-1"))
+            for name, value in headers_by_name.items()
         ],
         "client": None,
         "server": ("gmail.googleapis.com", 443),

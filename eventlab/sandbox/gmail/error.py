@@ -1,4 +1,4 @@
-"""Google's errors, as its API words them: a JSON body with a code, a status and a list of reasons."""
+"""Google's errors, worded like its API: a JSON body with a code, a status and reasons."""
 
 from __future__ import annotations
 
@@ -12,8 +12,12 @@ from eventlab.sandbox.faults import Fault
 MESSAGES: Final = {
     "authError": "Request had invalid authentication credentials. Expected OAuth 2 access token.",
     "insufficientPermissions": "Request had insufficient authentication scopes.",
-    "accessNotConfigured": "Gmail API has not been used in project 123456789 before or it is disabled.",
-    "rateLimitExceeded": "Quota exceeded for quota metric 'Queries' and limit 'Queries per minute per user'.",
+    "accessNotConfigured": (
+        "Gmail API has not been used in project 123456789 before or it is disabled."
+    ),
+    "rateLimitExceeded": (
+        "Quota exceeded for quota metric 'Queries' and limit 'Queries per minute per user'."
+    ),
     "userRateLimitExceeded": "User-rate limit exceeded. Retry after some time.",
     "dailyLimitExceeded": "Daily Limit Exceeded",
     "notFound": "Requested entity was not found.",
@@ -34,7 +38,7 @@ STATUSES: Final = {
 
 
 class GoogleError(Exception):
-    """A request that the stand-in refuses, as Google would."""
+    """A request that the fake Gmail rejects, like Google."""
 
     def __init__(self, code: int, reason: str | None = None, message: str | None = None) -> None:
         self.code = code
@@ -43,7 +47,7 @@ class GoogleError(Exception):
 
 
 def error_body(code: int, reason: str | None = None, message: str | None = None) -> dict[str, Any]:
-    """Give the body of an error, as Google writes it.
+    """Return the body of an error, in Google's format.
 
     >>> error_body(403, "accessNotConfigured")["error"]["status"]
     'PERMISSION_DENIED'
@@ -51,12 +55,12 @@ def error_body(code: int, reason: str | None = None, message: str | None = None)
     usual, status = STATUSES.get(code, ("backendError", "UNKNOWN"))
     reason = reason or usual
     message = message or MESSAGES.get(reason, "Error")
-    one = {
+    entry = {
         "message": message,
         "domain": "usageLimits" if code in (403, 429) else "global",
         "reason": reason,
     }
-    return {"error": {"code": code, "message": message, "errors": [one], "status": status}}
+    return {"error": {"code": code, "message": message, "errors": [entry], "status": status}}
 
 
 def gmail_fault(
@@ -68,9 +72,12 @@ def gmail_fault(
     skip: int = 0,
     retry_after: int | str | None = None,
 ) -> Fault:
-    """Make a fault that answers as Google does; it meets the parts of a batch too, each by its own method and path.
+    """Return a fault that answers like Google; for the fields see ``Fault``.
 
-    >>> fake.faults.order(gmail_fault("GET /gmail/v1/users/me/messages/", 429, times=5, retry_after=1))
+    It also applies to the parts of a batch, each by its own method and path.
+
+    >>> gmail_fault("GET /gmail/v1/users/me/messages/", 429, retry_after=1).headers
+    (('Retry-After', '1'),)
     """
     headers = () if retry_after is None else (("Retry-After", str(retry_after)),)
     return Fault(
@@ -84,10 +91,7 @@ def gmail_fault(
 
 
 def answer_error(_request: Request, error: Exception) -> Response:
-    """Answer a refused request (a handler for FastAPI).
-
-    Example: ``app.add_exception_handler(GoogleError, answer_error)``
-    """
+    """Answer a rejected request (an exception handler for FastAPI)."""
     assert isinstance(error, GoogleError)
     headers = (
         {"WWW-Authenticate": 'Bearer realm="https://accounts.google.com/"'}

@@ -1,4 +1,4 @@
-"""A mailbox in memory: mails, labels, and the history of what happened to them; safe to use from several threads."""
+"""A mailbox in memory: mails, labels and the history of their changes."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ SYSTEM_LABELS: Final = (
     "IMPORTANT",
     "CHAT",
 )
-HIDDEN: Final = {"SPAM", "TRASH"}
-FIRST_ID: Final = 0x18F0000000000000
-FIRST_MOMENT: Final = 1_767_225_600_000  # 2026-01-01, in milliseconds
-A_MINUTE: Final = 60_000
+HIDDEN_LABELS: Final = {"SPAM", "TRASH"}
+FIRST_MAIL_ID: Final = 0x18F0000000000000
+FIRST_DATE_MS: Final = 1_767_225_600_000  # 2026-01-01
+MINUTE_MS: Final = 60_000
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -44,7 +44,7 @@ class StoredMail:
 
 @dataclass(frozen=True)
 class MailboxChange:
-    """What happened to a mail: ``messageAdded``, ``messageDeleted``, ``labelAdded`` or ``labelRemoved``."""
+    """A change of a mail: messageAdded, messageDeleted, labelAdded or labelRemoved."""
 
     history_id: int
     kind: str
@@ -63,9 +63,12 @@ def _locked(
 
 
 class FakeMailbox:
-    """The mails of one account; ids, dates and history ids count up from the same start each time.
+    """The mails of one account. Safe to use from several threads.
 
-    Example: ``FakeMailbox("agent@example.com").deliver(b"Subject: hello\\r\\n\\r\\nhello")``
+    Ids, dates and history ids always count up from the same start.
+
+    >>> FakeMailbox("agent@example.com").deliver(b"Subject: hello")
+    '18f0000000000001'
     """
 
     def __init__(self, address: str) -> None:
@@ -74,7 +77,9 @@ class FakeMailbox:
         self._mails: dict[str, StoredMail] = {}
         self._changes: list[MailboxChange] = []
         self._labels: dict[str, str] = {name: name for name in SYSTEM_LABELS}  # by id
-        self._history_id, self._oldest, self._count = 1000, 0, 0
+        self._history_id = 1000
+        self._oldest = 0
+        self._count = 0
 
     @_locked
     def deliver(
@@ -86,50 +91,43 @@ class FakeMailbox:
         thread_id: str | None = None,
         internal_date_ms: int | None = None,
     ) -> str:
-        """Put a mail in, and give its id; ids and dates are made if none are given.
+        """Add a mail and return its id; a missing id or date is generated.
 
-        Example: ``mailbox.deliver(raw, labels=["SENT"])``
+        Raises ``ValueError`` if there is a mail with this id.
         """
         self._count += 1
-        id = id or f"{FIRST_ID + self._count:016x}"
+        id = id or f"{FIRST_MAIL_ID + self._count:016x}"
         if id in self._mails:
-            raise ValueError(f"there is a mail {id} already")
-        moment = (
-            FIRST_MOMENT + self._count * A_MINUTE if internal_date_ms is None else internal_date_ms
+            raise ValueError(f"There already is a mail {id}")
+        date_ms = (
+            FIRST_DATE_MS + self._count * MINUTE_MS
+            if internal_date_ms is None
+            else internal_date_ms
         )
-        mail = StoredMail(id, thread_id or id, raw, self._known(labels), moment, self._next())
+        mail = StoredMail(id, thread_id or id, raw, self._known(labels), date_ms, self._next())
         self._mails[id] = mail
         self._changes.append(MailboxChange(mail.history_id, "messageAdded", mail))
         return id
 
     @_locked
     def delete(self, id: str) -> None:
-        """Delete a mail for good, as its owner would.
-
-        Example: ``mailbox.delete("18f0000000000001")``
-        """
+        """Delete a mail permanently, as its owner would."""
         mail = self.get(id)
         del self._mails[id]
         self._changes.append(MailboxChange(self._next(), "messageDeleted", mail))
 
     @_locked
     def get(self, id: str) -> StoredMail:
-        """Give a mail; 404 if there is none.
-
-        Example: ``mailbox.get("18f0000000000001").raw``
-        """
+        """Return a mail. Raises ``GoogleError`` 404 if there is none."""
         if id not in self._mails:
             raise GoogleError(404)
         return self._mails[id]
 
     @_locked
     def find(self, label_ids: Iterable[str] = (), larger: int = -1) -> list[StoredMail]:
-        """Find the mails that have all these labels and more bytes than ``larger``, newest first.
-
-        Example: ``mailbox.find(["INBOX"], larger=5_242_880)``
-        """
+        """Return the mails with all these labels and over ``larger`` bytes, newest first."""
         wanted = set(self._known(label_ids))
-        hidden = HIDDEN - wanted
+        hidden = HIDDEN_LABELS - wanted
         found = [
             mail
             for mail in self._mails.values()
@@ -143,9 +141,9 @@ class FakeMailbox:
     def modify(
         self, ids: Iterable[str], add: Iterable[str] = (), remove: Iterable[str] = ()
     ) -> list[StoredMail]:
-        """Change the labels of mails; 400 for an unknown label, 404 for an unknown mail.
+        """Change the labels of mails and return the mails.
 
-        Example: ``mailbox.modify(["18f0000000000001"], remove=["UNREAD"])``
+        Raises ``GoogleError``: 400 for an unknown label, 404 for an unknown mail.
         """
         adding, removing = self._known(add), self._known(remove)
         changed = []
@@ -153,10 +151,10 @@ class FakeMailbox:
             new = tuple(label for label in adding if label not in mail.label_ids)
             old = tuple(label for label in removing if label in mail.label_ids)
             labels = tuple(label for label in mail.label_ids if label not in old) + new
-            for kind, those in (("labelAdded", new), ("labelRemoved", old)):
-                if those:
+            for kind, changed_labels in (("labelAdded", new), ("labelRemoved", old)):
+                if changed_labels:
                     mail = replace(mail, label_ids=labels, history_id=self._next())
-                    self._changes.append(MailboxChange(mail.history_id, kind, mail, those))
+                    self._changes.append(MailboxChange(mail.history_id, kind, mail, changed_labels))
             self._mails[mail.id] = mail
             changed.append(mail)
         return changed
@@ -165,9 +163,9 @@ class FakeMailbox:
     def history(
         self, since: int, kinds: Iterable[str] = (), label: str | None = None
     ) -> list[MailboxChange]:
-        """Give what happened after a history id, oldest first; 404 if that is too long ago.
+        """Return the changes after a history id, oldest first, by kind and label if given.
 
-        Example: ``mailbox.history(1000, ["messageAdded"], "INBOX")``
+        Raises ``GoogleError`` 404 if the id is too old, or not from this mailbox.
         """
         if since < self._oldest or since > self._history_id:
             raise GoogleError(404)
@@ -185,18 +183,15 @@ class FakeMailbox:
 
     @_locked
     def forget_history(self) -> None:
-        """Forget what has happened, as Gmail does after a week or so: every cursor there is becomes too old.
-
-        Example: ``mailbox.forget_history()``
-        """
+        """Forget the history, as Gmail does after about a week: all cursors become too old."""
         self._changes.clear()
         self._oldest = self._next()
 
     @_locked
     def create_label(self, name: str) -> dict[str, Any]:
-        """Make a label; 409 if there is one of that name.
+        """Create a label and return it as the API shows it.
 
-        Example: ``mailbox.create_label("routed")["id"]``
+        Raises ``GoogleError``: 409 if the name is taken, 400 if it is empty.
         """
         if not name or name.casefold() in (other.casefold() for other in self._labels.values()):
             raise GoogleError(409 if name else 400)
@@ -206,18 +201,12 @@ class FakeMailbox:
 
     @_locked
     def labels(self) -> list[dict[str, Any]]:
-        """Give all labels, as the API shows them.
-
-        Example: ``[label["name"] for label in mailbox.labels()]``
-        """
+        """Return all labels as the API shows them."""
         return [self._label(id) for id in self._labels]
 
     @_locked
     def profile(self) -> dict[str, Any]:
-        """Give the mailbox's address, size and newest history id, as the API shows them.
-
-        Example: ``mailbox.profile()["historyId"]``
-        """
+        """Return the mailbox's address, size and latest history id as the API shows them."""
         return {
             "emailAddress": self.address,
             "messagesTotal": len(self._mails),
@@ -239,12 +228,12 @@ class FakeMailbox:
         }
 
     def _known(self, labels: Iterable[str]) -> tuple[str, ...]:
-        given = tuple(dict.fromkeys(labels))
-        for label in given:
+        unique = tuple(dict.fromkeys(labels))
+        for label in unique:
             if label not in self._labels:
                 raise GoogleError(400, message=f"Invalid label: {label}")
-        return given
+        return unique
 
     def _next(self) -> int:
-        self._history_id += 7  # they rise, and are not contiguous
+        self._history_id += 7  # history ids increase and are not contiguous
         return self._history_id

@@ -1,4 +1,4 @@
-"""Google's consent page and token endpoint, as far as a desktop app meets them."""
+"""Google's consent page and token endpoint, as far as a desktop app uses them."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit
 from fastapi import FastAPI, Request
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 
-LOOPBACK: Final = {"localhost", "127.0.0.1", "::1"}
+LOOPBACK_HOSTS: Final = {"localhost", "127.0.0.1", "::1"}
 CODE_SECONDS: Final = 60.0
 READONLY: Final = "https://www.googleapis.com/auth/gmail.readonly"
 MODIFY: Final = "https://www.googleapis.com/auth/gmail.modify"
-REVOKED: Final = "Token has been expired or revoked."
+REVOKED_TEXT: Final = "Token has been expired or revoked."
 
 AutoConsent = Literal["ask", "allow", "deny"]
 
 
 @dataclass(frozen=True)
 class Grant:
-    """What a person agreed to; the codes and tokens made from it fall with it."""
+    """The scopes of one consent."""
 
     id: int
     scopes: tuple[str, ...]
@@ -35,36 +35,34 @@ class Grant:
 
 @dataclass(frozen=True)
 class Code:
-    """A code that can be changed for tokens, once."""
+    """A code that can be exchanged for tokens once; ``expires_at`` is on the monotonic clock."""
 
     grant: Grant
     redirect_uri: str
     challenge: str | None
     offline: bool
-    ends: float
+    expires_at: float
 
 
 @dataclass(frozen=True)
 class Access:
-    """An access token's right, and its end on the monotonic clock."""
+    """The grant of an access token; ``expires_at`` is on the monotonic clock."""
 
     grant: Grant
-    ends: float
+    expires_at: float
 
 
 class FakeGmailTokens:
-    """All codes and tokens that were given out; ``word`` stands in each, so that a test can look for it in logs.
+    """All issued codes and tokens. Each contains ``word``, so that a test can search logs for it.
 
-    Example: ``FakeGmailTokens("client-id", "client-secret", seconds=3600, word="sandbox")``
+    ``seconds`` is the life of an access token.
     """
 
     def __init__(self, client_id: str, client_secret: str, *, seconds: float, word: str) -> None:
-        self.client_id, self.client_secret, self.seconds, self.word = (
-            client_id,
-            client_secret,
-            seconds,
-            word,
-        )
+        self.client_id = client_id
+        self.client_secret = client_secret
+        self.seconds = seconds
+        self.word = word
         self.refreshed = 0
         self._lock = threading.Lock()
         self._codes: dict[str, Code] = {}
@@ -75,34 +73,31 @@ class FakeGmailTokens:
     def code(
         self, scopes: tuple[str, ...], redirect_uri: str, challenge: str | None, *, offline: bool
     ) -> str:
-        """Give a code for what a person agreed to.
-
-        Example: ``tokens.code((READONLY,), "http://127.0.0.1:8080/", None, offline=True)``
-        """
+        """Issue a code for a consent; ``offline`` adds a refresh token to its tokens."""
         with self._lock:
             code = f"4/{self._word()}"
-            ends = time.monotonic() + CODE_SECONDS
-            self._codes[code] = Code(self._grant(scopes), redirect_uri, challenge, offline, ends)
+            expires_at = time.monotonic() + CODE_SECONDS
+            self._codes[code] = Code(
+                self._grant(scopes), redirect_uri, challenge, offline, expires_at
+            )
             return code
 
     def redeem(self, code: str, redirect_uri: str, verifier: str) -> dict[str, Any] | None:
-        """Change a code for tokens; None if it is no (longer a) good one, or not this client's.
-
-        Example: ``tokens.redeem(code, "http://127.0.0.1:8080/", verifier)``
-        """
+        """Exchange a code for tokens, or return None if it is unknown, used or expired."""
         with self._lock:
             found = self._codes.pop(code, None)
-            if found is None or found.redirect_uri != redirect_uri or found.ends < time.monotonic():
+            if (
+                found is None
+                or found.redirect_uri != redirect_uri
+                or found.expires_at < time.monotonic()
+            ):
                 return None
             if found.challenge is not None and found.challenge != _challenge(verifier):
                 return None
             return self._tokens(found.grant, offline=found.offline)
 
     def refresh(self, token: str) -> dict[str, Any] | None:
-        """Give a new access token for a refresh token; None if that was revoked or is unknown.
-
-        Example: ``tokens.refresh(refresh_token)``
-        """
+        """Issue an access token for a refresh token, or return None if that is not valid."""
         with self._lock:
             grant = self._refresh.get(token)
             if grant is None:
@@ -111,39 +106,29 @@ class FakeGmailTokens:
             return self._tokens(grant, offline=False)
 
     def grant(self, scopes: tuple[str, ...]) -> dict[str, Any]:
-        """Give tokens without asking anyone.
-
-        Example: ``tokens.grant((READONLY,))``
-        """
+        """Issue tokens without asking for consent."""
         with self._lock:
             return self._tokens(self._grant(scopes), offline=True)
 
     def scopes(self, access_token: str) -> tuple[str, ...] | None:
-        """Say what an access token is good for; None: for nothing.
-
-        Example: ``tokens.scopes("ya29.unknown")``
-        """
+        """Return the scopes of an access token, or None if it is unknown or expired."""
         with self._lock:
             found = self._access.get(access_token)
             return (
-                found.grant.scopes if found is not None and found.ends > time.monotonic() else None
+                found.grant.scopes
+                if found is not None and found.expires_at > time.monotonic()
+                else None
             )
 
     def expire(self) -> None:
-        """Let all access tokens end now; refresh tokens stay good.
-
-        Example: ``tokens.expire()``
-        """
+        """Expire all access tokens now; refresh tokens stay valid."""
         with self._lock:
             self._access = {
-                token: replace(access, ends=0) for token, access in self._access.items()
+                token: replace(access, expires_at=0) for token, access in self._access.items()
             }
 
     def revoke(self) -> None:
-        """Take back all consent.
-
-        Example: ``tokens.revoke()``
-        """
+        """Revoke all consent."""
         with self._lock:
             self._access.clear()
             self._refresh.clear()
@@ -173,25 +158,26 @@ class FakeGmailTokens:
 
 
 def add_oauth(app: FastAPI, tokens: FakeGmailTokens, consent: Callable[[], AutoConsent]) -> None:
-    """Add the consent page and the token endpoint to an app; ``consent`` says whether a person is to be asked.
+    """Add the consent page and the token endpoint to an app.
 
-    Example: ``add_oauth(app, tokens, lambda: "ask")``
+    ``consent`` returns whether to ask the operator, or to allow or deny in their place.
     """
-    pages = OAuthRoutes(tokens, consent)
-    app.get("/o/oauth2/auth", response_class=Response)(pages.ask)
-    app.post("/o/oauth2/auth", response_class=Response)(pages.answer)
-    app.post("/token", response_class=Response)(pages.token)
-    app.post("/revoke", response_class=Response)(pages.revoke)
+    routes = OAuthRoutes(tokens, consent)
+    app.get("/o/oauth2/auth", response_class=Response)(routes.ask)
+    app.post("/o/oauth2/auth", response_class=Response)(routes.answer)
+    app.post("/token", response_class=Response)(routes.token)
+    app.post("/revoke", response_class=Response)(routes.revoke)
 
 
 class OAuthRoutes:
     """The four routes of OAuth."""
 
     def __init__(self, tokens: FakeGmailTokens, consent: Callable[[], AutoConsent]) -> None:
-        self._tokens, self._consent = tokens, consent
+        self._tokens = tokens
+        self._consent = consent
 
     async def ask(self, request: Request) -> Response:
-        """Show the consent page, or answer for the person if the stand-in was told to."""
+        """Show the consent page, or answer in the operator's place if so configured."""
         asked = dict(request.query_params)
         problem = self._problem(asked)
         if problem:
@@ -202,34 +188,38 @@ class OAuthRoutes:
         return self._back(asked, tuple(asked["scope"].split()) if consent == "allow" else ())
 
     async def answer(self, request: Request) -> Response:
-        """Take the person's answer, and send the browser back to the app."""
+        """Accept the operator's answer and redirect the browser to the app."""
         form = parse_qs((await request.body()).decode())
         asked = dict(parse_qsl(form.get("request", [""])[0]))
         problem = self._problem(asked)
         if problem:
             return HTMLResponse(f"<h1>Error 400: {html.escape(problem)}</h1>", 400)
-        ticked = tuple(scope for scope in asked["scope"].split() if scope in form.get("scope", []))
-        return self._back(asked, ticked if form.get("answer") == ["allow"] else ())
+        checked = tuple(scope for scope in asked["scope"].split() if scope in form.get("scope", []))
+        return self._back(asked, checked if form.get("answer") == ["allow"] else ())
 
     async def token(self, request: Request) -> Response:
-        """Give tokens for a code or for a refresh token."""
+        """Issue tokens for a code or for a refresh token."""
         form = {
             name: values[0] for name, values in parse_qs((await request.body()).decode()).items()
         }
         if not self._is_client(request.headers.get("authorization", ""), form):
-            return _refused(401, "invalid_client", "The OAuth client was not found.")
-        kind = form.get("grant_type")
-        if kind == "authorization_code":
-            uri, verifier = form.get("redirect_uri", ""), form.get("code_verifier", "")
-            answer = self._tokens.redeem(form.get("code", ""), uri, verifier)
-            return JSONResponse(answer) if answer else _refused(400, "invalid_grant", "Bad Request")
-        if kind == "refresh_token":
-            answer = self._tokens.refresh(form.get("refresh_token", ""))
-            return JSONResponse(answer) if answer else _refused(400, "invalid_grant", REVOKED)
-        return _refused(400, "unsupported_grant_type", f"Invalid grant_type: {kind}")
+            return _oauth_error(401, "invalid_client", "The OAuth client was not found.")
+        grant_type = form.get("grant_type")
+        if grant_type == "authorization_code":
+            granted = self._tokens.redeem(
+                form.get("code", ""), form.get("redirect_uri", ""), form.get("code_verifier", "")
+            )
+            problem = "Bad Request"
+        elif grant_type == "refresh_token":
+            granted = self._tokens.refresh(form.get("refresh_token", ""))
+            problem = REVOKED_TEXT
+        else:
+            text = f"Invalid grant_type: {grant_type}"
+            return _oauth_error(400, "unsupported_grant_type", text)
+        return JSONResponse(granted) if granted else _oauth_error(400, "invalid_grant", problem)
 
     async def revoke(self) -> Response:
-        """Take back consent (all there is: the stand-in has one account)."""
+        """Revoke all consent; the fake Gmail has only one account."""
         self._tokens.revoke()
         return JSONResponse({})
 
@@ -237,7 +227,7 @@ class OAuthRoutes:
         if asked.get("client_id") != self._tokens.client_id:
             return "invalid_client"
         back = urlsplit(asked.get("redirect_uri", ""))
-        if back.scheme != "http" or back.hostname not in LOOPBACK:
+        if back.scheme != "http" or back.hostname not in LOOPBACK_HOSTS:
             return "redirect_uri_mismatch"  # a desktop app's redirects are loopback, and no others
         if asked.get("response_type") != "code" or not asked.get("scope"):
             return "invalid_request"
@@ -264,7 +254,7 @@ class OAuthRoutes:
         return (id, secret) == (self._tokens.client_id, self._tokens.client_secret)
 
 
-def _refused(status: int, error: str, description: str) -> Response:
+def _oauth_error(status: int, error: str, description: str) -> Response:
     return JSONResponse({"error": error, "error_description": description}, status)
 
 
@@ -274,15 +264,16 @@ def _challenge(verifier: str) -> str:
 
 def _page(query: str, scopes: list[str]) -> str:
     boxes = "".join(
-        f'<p><label><input type="checkbox" name="scope" value="{html.escape(scope)}" checked> {html.escape(scope)}'
-        "</label></p>"
+        f'<p><label><input type="checkbox" name="scope" value="{html.escape(scope)}" checked> '
+        f"{html.escape(scope)}</label></p>"
         for scope in scopes
     )
     return (
-        '<!doctype html><html lang="en"><meta charset="utf-8"><title>Consent (stand-in)</title>'
+        '<!doctype html><html lang="en"><meta charset="utf-8"><title>Consent (fake server)</title>'
         "<h1>eventlab wants to read this sandbox mailbox</h1>"
         '<form method="post" action="/o/oauth2/auth">'
         f'<input type="hidden" name="request" value="{html.escape(query)}">{boxes}'
-        '<button name="answer" value="allow">Allow</button> <button name="answer" value="deny">Deny</button>'
+        '<button name="answer" value="allow">Allow</button> '
+        '<button name="answer" value="deny">Deny</button>'
         "</form></html>"
     )

@@ -1,4 +1,4 @@
-"""A mail as the Gmail API shows it: raw, full, metadata or minimal, and cut to the fields that were asked for."""
+"""A mail as the Gmail API shows it, in its four formats, reduced to the requested fields."""
 
 from __future__ import annotations
 
@@ -14,25 +14,22 @@ from typing import Any, Final
 from eventlab.sandbox.gmail.error import GoogleError
 from eventlab.sandbox.gmail.mailbox import StoredMail
 
-SNIPPET: Final = 200
-LARGE_PART: Final = 256 * 1024
+SNIPPET_CHARS: Final = 200
+MAX_INLINE_BYTES: Final = 256 * 1024
 FORMATS: Final = ("full", "metadata", "minimal", "raw")
 
 Fields = dict[str, "Fields"]
 
 
 def resource(mail: StoredMail, format: str, metadata_headers: Sequence[str] = ()) -> dict[str, Any]:
-    """Give a mail as ``users.messages.get`` does.
-
-    Example: ``resource(mailbox.get(id), "raw")["raw"]``
-    """
+    """Return a mail in a format of ``users.messages.get``."""
     if format not in FORMATS:
         raise GoogleError(400, message=f"Invalid value for format: {format}")
     try:
         return _shown(
             mail, message_from_bytes(mail.raw, policy=policy.compat32), format, metadata_headers
         )
-    except RecursionError:  # mails in mails, a thousand deep: shown without what is in them
+    except RecursionError:  # mails nested a thousand deep: shown without their contents
         return _shown(
             mail,
             BytesHeaderParser(policy=policy.compat32).parsebytes(mail.raw),
@@ -65,7 +62,7 @@ def _shown(
 
 
 def cut(answer: Any, fields: str | None) -> Any:
-    """Cut an answer to a fields mask, such as ``messages(id,labelIds),payload/headers``.
+    """Reduce a response to a fields mask such as ``messages(id,labelIds),payload/headers``.
 
     >>> cut({"id": "1", "payload": {"size": 2, "data": "x"}}, "payload/size")
     {'payload': {'size': 2}}
@@ -77,7 +74,7 @@ def cut(answer: Any, fields: str | None) -> Any:
 
 
 def _mask(tokens: Iterator[str]) -> Fields:
-    """Read names, each with ``/name`` or ``(names)`` behind it, up to the closing bracket."""
+    """Parse names, each followed by ``/name`` or ``(names)``, up to the closing parenthesis."""
     mask: Fields = {}
     inner = mask
     for token in tokens:
@@ -96,7 +93,7 @@ def _kept(answer: Any, mask: Fields) -> Any:
     if not mask or "*" in mask:
         return answer
     if isinstance(answer, list):
-        return [_kept(one, mask) for one in answer]
+        return [_kept(entry, mask) for entry in answer]
     if isinstance(answer, dict):
         return {name: _kept(value, mask[name]) for name, value in answer.items() if name in mask}
     return answer
@@ -116,8 +113,8 @@ def _part(part: Message, id: str) -> dict[str, Any]:
         return shown
     data = _data(part)
     shown["body"]["size"] = len(data)
-    # any part that is large or has a name is fetched apart, a text body too
-    if shown["filename"] or len(data) > LARGE_PART:
+    # any part that is large or has a name is fetched separately, even a text
+    if shown["filename"] or len(data) > MAX_INLINE_BYTES:
         shown["body"]["attachmentId"] = f"ANGj{id or '0'}"
     elif data:
         shown["body"]["data"] = base64.urlsafe_b64encode(data).decode()
@@ -125,7 +122,7 @@ def _part(part: Message, id: str) -> dict[str, Any]:
 
 
 def _data(part: Message) -> bytes:
-    """Give a part's bytes; of text as UTF-8, whatever the header goes on to say, as Gmail does."""
+    """Return a part's bytes. Like Gmail, texts are in UTF-8 whatever the header says."""
     data = part.get_payload(decode=True)
     if not isinstance(data, bytes):
         return b""
@@ -146,9 +143,9 @@ def _utf8(text: str) -> str:
 
 
 def _snippet(message: Message) -> str:
-    """Give the first words of the first text, escaped for HTML, as Gmail does."""
+    """Return the first words of the first text, escaped for HTML, like Gmail."""
     for part in message.walk():
         if part.get_content_maintype() == "text":
             text = re.sub(r"<[^>]*>", " ", _data(part).decode("utf-8", "replace"))
-            return html.escape(" ".join(text.split())[:SNIPPET])
+            return html.escape(" ".join(text.split())[:SNIPPET_CHARS])
     return ""

@@ -16,19 +16,19 @@ from eventlab.sandbox.gmail.oauth import MODIFY, READONLY, FakeGmailTokens
 from eventlab.sandbox.gmail.resource import cut, resource
 
 ME: Final = "/gmail/v1/users/me"
-USUAL_PAGE, LARGEST_PAGE = 100, 500
-MODIFIED_AT_ONCE: Final = 1000
-RECORDED: Final = {"messageAdded": "messagesAdded", "messageDeleted": "messagesDeleted"} | {
+DEFAULT_PAGE_SIZE: Final = 100
+MAX_PAGE_SIZE: Final = 500
+MAX_MODIFIED_IDS: Final = 1000
+RECORD_FIELDS: Final = {
+    "messageAdded": "messagesAdded",
+    "messageDeleted": "messagesDeleted",
     "labelAdded": "labelsAdded",
     "labelRemoved": "labelsRemoved",
 }
 
 
 def add_routes(app: FastAPI, routes: GmailRoutes) -> None:
-    """Add the API's routes to an app.
-
-    Example: ``add_routes(app, GmailRoutes(mailbox, tokens))``
-    """
+    """Add the API's routes to an app."""
     gets: dict[str, Callable[..., Any]] = {
         "profile": routes.profile,
         "labels": routes.labels,
@@ -48,29 +48,30 @@ def add_routes(app: FastAPI, routes: GmailRoutes) -> None:
 
 
 class GmailRoutes:
-    """The routes of the API; each looks at the token first."""
+    """The routes of the API; each checks the token first."""
 
     def __init__(self, mailbox: FakeMailbox, tokens: FakeGmailTokens) -> None:
-        self._mailbox, self._tokens = mailbox, tokens
+        self._mailbox = mailbox
+        self._tokens = tokens
         self.seen: list[str] = []
 
     def profile(self, request: Request) -> Any:
-        """users.getProfile"""
+        """Serve users.getProfile."""
         self.allow(request)
         return self._mailbox.profile()
 
     def labels(self, request: Request) -> Any:
-        """users.labels.list"""
+        """Serve users.labels.list."""
         self.allow(request)
         return {"labels": self._mailbox.labels()}
 
     async def create_label(self, request: Request) -> Any:
-        """users.labels.create"""
+        """Serve users.labels.create."""
         self.allow(request, modify=True)
         return self._mailbox.create_label(str((await _body(request)).get("name", "")))
 
     def messages(self, request: Request) -> Any:
-        """users.messages.list"""
+        """Serve users.messages.list."""
         self.allow(request)
         query = request.query_params
         mails = self._mailbox.find(query.getlist("labelIds"), _larger(query.get("q")))
@@ -79,14 +80,14 @@ class GmailRoutes:
             mails = [mail for mail in mails if (mail.internal_date_ms, mail.id) < _place(after)]
         page = mails[: _page_size(request)]
         answer: dict[str, Any] = {"resultSizeEstimate": len(mails)}
-        if page:  # absent when there is none
+        if page:  # like Gmail, the field is missing when there are none
             answer["messages"] = [_short(mail) for mail in page]
         if len(mails) > len(page):
             answer["nextPageToken"] = f"{page[-1].internal_date_ms}.{page[-1].id}"
         return cut(answer, query.get("fields"))
 
     def message(self, request: Request, id: str) -> Any:
-        """users.messages.get"""
+        """Serve users.messages.get."""
         self.allow(request)
         query = request.query_params
         shown = resource(
@@ -95,7 +96,7 @@ class GmailRoutes:
         return cut(shown, query.get("fields"))
 
     async def modify(self, request: Request, id: str) -> Any:
-        """users.messages.modify"""
+        """Serve users.messages.modify."""
         self.allow(request, modify=True)
         body = await _body(request)
         [mail] = self._mailbox.modify(
@@ -104,11 +105,11 @@ class GmailRoutes:
         return {**_short(mail), "labelIds": list(mail.label_ids)}
 
     async def batch_modify(self, request: Request) -> Response:
-        """users.messages.batchModify"""
+        """Serve users.messages.batchModify."""
         self.allow(request, modify=True)
         body = await _body(request)
         ids = body.get("ids", [])
-        if not ids or len(ids) > MODIFIED_AT_ONCE:
+        if not ids or len(ids) > MAX_MODIFIED_IDS:
             raise GoogleError(400, message="Invalid ids")
         with self._mailbox.lock:
             there = [id for id in ids if id in {mail.id for mail in self._mailbox.find()}]
@@ -116,7 +117,7 @@ class GmailRoutes:
         return Response(status_code=204)
 
     def history(self, request: Request) -> Any:
-        """users.history.list"""
+        """Serve users.history.list."""
         self.allow(request)
         query = request.query_params
         since = query.get("startHistoryId", "")
@@ -139,7 +140,10 @@ class GmailRoutes:
         return cut(answer, query.get("fields"))
 
     def allow(self, request: Request, *, modify: bool = False) -> None:
-        """Look at a request's token: 401 for none or a stale one, 403 for one that is not good for this."""
+        """Check a request's token.
+
+        Raises ``GoogleError``: 401 if it is missing or expired, 403 if its scope is too narrow.
+        """
         query = f"?{request.url.query}" if request.url.query else ""
         self.seen.append(f"{request.method} {request.url.path}{query}")
         kind, _, token = request.headers.get("authorization", "").partition(" ")
@@ -161,28 +165,28 @@ async def _body(request: Request) -> dict[str, Any]:
 
 
 def _larger(query: str | None) -> int:
-    """Read the one search that the stand-in knows: ``larger:N`` (bytes)."""
+    """Parse the only search that the fake Gmail supports: ``larger:N`` (bytes)."""
     if not query:
         return -1
     found = re.fullmatch(r"larger:(\d+)", query)
     if found is None:
-        raise GoogleError(400, message="the stand-in knows no search but larger:N")
+        raise GoogleError(400, message="The fake server supports only the search larger:N")
     return int(found[1])
 
 
 def _page_size(request: Request) -> int:
-    asked = request.query_params.get("maxResults", str(USUAL_PAGE))
+    asked = request.query_params.get("maxResults", str(DEFAULT_PAGE_SIZE))
     if not asked.isdecimal():
         raise GoogleError(400, message="Invalid maxResults")
-    return min(int(asked), LARGEST_PAGE) or USUAL_PAGE
+    return min(int(asked), MAX_PAGE_SIZE) or DEFAULT_PAGE_SIZE
 
 
 def _place(token: str) -> tuple[int, str]:
-    """Read a page token: the last mail before the page, so that mails that come in meanwhile move nothing."""
-    moment, _, id = token.partition(".")
-    if not moment.isdecimal():
+    """Parse a page token: the last mail of the previous page, so that new mails move nothing."""
+    date_ms, _, id = token.partition(".")
+    if not date_ms.isdecimal():
         raise GoogleError(400, message="Invalid pageToken")
-    return int(moment), id
+    return int(date_ms), id
 
 
 def _short(mail: StoredMail) -> dict[str, Any]:
@@ -198,5 +202,5 @@ def _record(change: MailboxChange) -> dict[str, Any]:
     return {
         "id": str(change.history_id),
         "messages": [_short(change.message)],
-        RECORDED[change.kind]: [shown],
+        RECORD_FIELDS[change.kind]: [shown],
     }
