@@ -15,6 +15,7 @@ import pytest
 import redis
 from pymongo.database import Database
 
+from eventlab import EventStore
 from eventlab.servers import Lab, connect, external, starter
 from eventlab.servers.directories import DATA_VARIABLE
 
@@ -123,3 +124,9 @@ def category(request: pytest.FixtureRequest, lab: Lab) -> Iterator[str]:
         lab.redis.unlink(key)
     for collection in lab.mongo.list_collection_names(filter={"name": {"$regex": name}}):
         lab.mongo.drop_collection(collection)
+
+
+@pytest.fixture
+def store(redis_client: redis.Redis, category: str) -> EventStore:
+    """An empty store of this test's own category."""
+    return EventStore(redis_client, category)

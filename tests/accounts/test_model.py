@@ -1,4 +1,4 @@
-"""Services, and whatever can go wrong between them: each command counts once, or is refused, as in a dict."""
+"""A model test: whatever goes wrong, each command counts exactly once or is rejected."""
 
 from __future__ import annotations
 
@@ -24,9 +24,10 @@ NOWHERE = redis.Redis(unix_socket_path="/nowhere", retry=None)
 
 
 class Services(RuleBasedStateMachine):
-    """One service beyond a proxy that loses answers, one without; both with a cache for one account, and snapshots.
+    """One service behind a proxy that loses replies, one without; both have a cache and snapshots.
 
-    There are two accounts: so what is known comes now from the cache, now from a snapshot, which each may have kept.
+    The cache has room for one of the two accounts, so a state comes from the cache or from a
+    snapshot that either service may have stored.
     """
 
     def __init__(self) -> None:
@@ -38,12 +39,13 @@ class Services(RuleBasedStateMachine):
         self.raw = redis.Redis(unix_socket_path=path)  # bytes, as they are
         self.proxy = LossyProxy(Path(self.folder.name) / "p", path)
         self.far = redis.Redis(unix_socket_path=self.proxy.path)
-        self.impatient = redis.Redis(
-            unix_socket_path=self.proxy.path, retry=None
-        )  # it does not send anything again
+        # This one never retries, so that its service sees the errors.
+        self.impatient = redis.Redis(unix_socket_path=self.proxy.path, retry=None)
         self.stores = [EventStore(self.far, category), EventStore(self.lab.redis, category)]
         self.services = [AccountService(store, snapshot_every=3, cache=1) for store in self.stores]
-        self.told = AccountService(EventStore(self.impatient, category), snapshot_every=3)
+        self.without_retries = AccountService(
+            EventStore(self.impatient, category), snapshot_every=3
+        )
         self.funds: dict[str, int] = {}
         self.versions: dict[str, int] = {}
         self.answers: dict[tuple[str, str], tuple[str, int | None]] = {}
@@ -101,7 +103,7 @@ class Services(RuleBasedStateMachine):
             event = self.services[which].withdraw(id, amount, idempotency_key=key)
         except InsufficientFunds:
             assert earlier[1] is None if earlier else self.funds[id] < amount
-            self.answers[id, key] = (str(amount), None)  # the first answer stands, a refusal too
+            self.answers[id, key] = (str(amount), None)  # the first outcome counts, a rejection too
             return
         finally:
             self.proxy.lose(0, b"")
@@ -130,7 +132,7 @@ class Services(RuleBasedStateMachine):
 
     @rule(which=which, id=ids, amount=amounts, rivals=st.integers(1, 3))
     def overtaken(self, which: int, id: str, amount: int, rivals: int) -> None:
-        """All that is there is taken out, while others pay in: only the last try has seen it all."""
+        """Withdraw everything while others deposit: only the last try has seen it all."""
         if id not in self.funds:
             return
         left = list(range(rivals))
@@ -150,27 +152,30 @@ class Services(RuleBasedStateMachine):
 
     @rule(id=ids, amount=amounts, key=st.uuids())
     def cut_for_good(self, id: str, amount: int, key: uuid.UUID) -> None:
-        """The error comes through, and nobody knows whether it was stored (it was): the same key tells."""
+        """The outcome is in doubt (the event was stored), and the same key resolves it."""
         if id not in self.funds:
             return
-        self.told.fetch(id)
+        self.without_retries.fetch(id)
         self.proxy.lose(1, b"EVALSHA")
         try:
-            self.told.deposit(id, amount, idempotency_key=str(key))
+            self.without_retries.deposit(id, amount, idempotency_key=str(key))
         except redis.ConnectionError:
             pass
         else:
             raise AssertionError("the connection was not cut")
         self.counted(id, amount)
-        assert self.told.fetch(id).funds == self.funds[id]
-        assert self.told.deposit(id, amount, idempotency_key=str(key)).version == self.versions[id]
+        assert self.without_retries.fetch(id).funds == self.funds[id]
+        assert (
+            self.without_retries.deposit(id, amount, idempotency_key=str(key)).version
+            == self.versions[id]
+        )
 
     @rule(id=ids, amount=amounts)
     def cut_before(self, id: str, amount: int) -> None:
-        """Nothing arrives: the aggregate is as it was, and can be saved when the line is there again."""
+        """Nothing is sent: the aggregate is unchanged, and can be saved once Redis can be reached."""
         if id not in self.funds:
             return
-        repository = self.told.accounts
+        repository = self.without_retries.accounts
         account = repository.load(id)
         account.deposit(amount)
         before = (account.funds, account.version, account.position, list(account.changes))
@@ -180,7 +185,7 @@ class Services(RuleBasedStateMachine):
         except redis.ConnectionError:
             assert (account.funds, account.version, account.position, account.changes) == before
         else:
-            raise AssertionError("it was saved without a line")
+            raise AssertionError("it was saved without a connection")
         finally:
             repository.store = store
         assert repository.load(id).funds == self.funds[id]
@@ -198,11 +203,11 @@ class Services(RuleBasedStateMachine):
         )
         if isinstance(damage, bytes):
             self.raw.set(key, damage)
-        elif damage == "other" and kept:  # whole, and of another account
+        elif damage == "other" and kept:  # intact, but of another account
             self.raw.set(key, kept)
-        elif damage == "turned" and kept:  # one digit of the funds, it may be
+        elif damage == "turned" and kept:  # perhaps one digit of the funds
             self.raw.set(key, kept[:-3] + bytes([kept[-3] ^ 1]) + kept[-2:])
-        elif damage == "emptied" and kept:  # whole, and of another program
+        elif damage == "emptied" and kept:  # intact, but of another program
             text = b"[1]"
             self.raw.set(key, zlib.crc32(text).to_bytes(4) + text)
         else:
@@ -215,7 +220,7 @@ class Services(RuleBasedStateMachine):
             AccountService(self.stores[1], snapshot_every=3),
         )
         for id, funds in self.funds.items():
-            for service in (*self.services, self.told, without, fresh):
+            for service in (*self.services, self.without_retries, without, fresh):
                 balance = service.fetch(id)
                 assert (balance.funds, balance.version) == (funds, self.versions[id])
 

@@ -253,3 +253,10 @@ def test_a_refusal_that_comes_second_gives_way_to_the_result(service: AccountSer
     twin.accounts.store.reject = late  # type: ignore[method-assign]
     assert twin.withdraw("a", 5, idempotency_key="k") == store.read("a")[2]
     assert service.fetch("a").funds == 0
+
+
+def test_service_rejects_an_amount_of_5000_digits(service: AccountService) -> None:
+    service.create("a")
+    for command in (service.deposit, service.withdraw):
+        with pytest.raises(InvalidAmount, match="bits"):
+            command("a", 10**5000)

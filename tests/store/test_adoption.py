@@ -1,8 +1,7 @@
-"""Streams that the original wrote are read, adopted and continued; broken ones are refused at their place."""
+"""Streams of the original are read, adopted and continued; broken ones are refused."""
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import pytest
@@ -11,24 +10,9 @@ import redis
 from eventlab import NEW, AdoptionRefused, CorruptEvent, Event, EventStore, NotAdopted
 from eventlab.accounts import AccountService
 from eventlab.servers import connect
+from eventlab.store.scripts import Script
 from tests.support.killed_process import killed_at
-
-
-@pytest.fixture
-def store(redis_client: redis.Redis, category: str) -> EventStore:
-    return EventStore(redis_client, category)
-
-
-def write(store: EventStore, *events: tuple[str, int, str, dict[str, Any]]) -> None:
-    """What the original writes: XADD of one JSON field, at times of its own."""
-    for place, (id, version, type, data) in enumerate(events):
-        entry = {
-            "event": json.dumps(
-                {"id": id, "version": version, "type": type} | data, separators=(",", ":")
-            )
-        }
-        store.redis.xadd(store.category, entry, id=f"{1551312621884 + place}-0")
-
+from tests.support.store import write_original
 
 GOOD = [
     ("JohnDoe", 1, "create", {}),
@@ -37,10 +21,32 @@ GOOD = [
     ("Jane", 2, "deposit", {"amount": 7}),
     ("JohnDoe", 3, "withdraw", {"amount": 40}),
 ]
+DUPLICATE = [
+    *GOOD[:3],
+    ("JohnDoe", 2, "deposit", {"amount": 5}),
+    ("JohnDoe", 3, "withdraw", {"amount": 1}),
+]
+GAP = [*GOOD[:2], ("JohnDoe", 3, "withdraw", {"amount": 1})]
+LATE = [("JohnDoe", 2, "deposit", {"amount": 1})]
+REPAIRABLE = [
+    ("JohnDoe", 1, "create", {}),
+    ("JohnDoe", 2, "deposit", {"amount": 100}),
+    ("JohnDoe", 2, "deposit", {"amount": 5}),
+    ("JohnDoe", 3, "withdraw", {"amount": 40}),
+]
 
 
-def test_a_good_stream_is_read_adopted_and_continued(store: EventStore) -> None:
-    write(store, *GOOD)
+def write_many(store: EventStore, aggregates: int, versions: int) -> None:
+    """Write aggregates as the original does, more than one page has room for."""
+    with store.redis.pipeline(transaction=False) as pipeline:
+        for n in range(aggregates * versions):
+            entry = f'{{"id":"a{n % aggregates}","version":{n // aggregates + 1},"type":"x"}}'
+            pipeline.xadd(store.category, {"event": entry}, id=f"{n + 1}-0")
+        pipeline.execute()
+
+
+def test_adopted_stream_is_read_and_continued(store: EventStore) -> None:
+    write_original(store, *GOOD)
     before = store.redis.xrange(store.category)
     assert [(e.id, e.version, e.type, e.data) for e in store.read_all()] == GOOD
     assert store.adopt() == 5
@@ -54,12 +60,13 @@ def test_a_good_stream_is_read_adopted_and_continued(store: EventStore) -> None:
     assert store.ids() == ["Jane", "JohnDoe"]
 
 
-def test_until_then_the_store_does_not_pretend_to_be_empty(store: EventStore) -> None:
-    write(store, *GOOD)
+def test_store_is_not_empty_before_adoption(store: EventStore) -> None:
+    write_original(store, *GOOD)
     for call in (
         lambda: store.append("JohnDoe", [Event("deposit", {"amount": 1})], expected=3),
         lambda: store.append("New", [Event("create")], expected=NEW),
         lambda: store.read("JohnDoe"),
+        lambda: store.read("JohnDoe", after=1),
         lambda: store.version("JohnDoe"),
         store.ids,
     ):
@@ -68,8 +75,8 @@ def test_until_then_the_store_does_not_pretend_to_be_empty(store: EventStore) ->
     assert store.redis.xlen(store.category) == 5
 
 
-def test_it_can_be_repeated_and_takes_what_came_since(store: EventStore) -> None:
-    write(store, *GOOD[:3])
+def test_adopt_can_be_repeated_and_takes_new_events(store: EventStore) -> None:
+    write_original(store, *GOOD[:3])
     assert store.adopt() == 3
     assert store.adopt() == 3
     store.redis.xadd(
@@ -80,32 +87,37 @@ def test_it_can_be_repeated_and_takes_what_came_since(store: EventStore) -> None
     assert (store.version("Jane"), store.ids()) == (2, ["Jane", "Jim", "JohnDoe"])
 
 
-def test_our_own_category_can_be_adopted_as_well(store: EventStore) -> None:
+def test_adopt_accepts_a_category_of_our_own(store: EventStore) -> None:
     recorded = store.append("a", [Event("x"), Event("y", {}, {"m": 1})], expected=NEW)
     assert store.adopt() == 2
     assert store.read("a") == recorded
 
 
-DOUBLED = [
-    *GOOD[:3],
-    ("JohnDoe", 2, "deposit", {"amount": 5}),
-    ("JohnDoe", 3, "withdraw", {"amount": 1}),
-]
-GAP = [*GOOD[:2], ("JohnDoe", 3, "withdraw", {"amount": 1})]
-LATE = [("JohnDoe", 2, "deposit", {"amount": 1})]
+@pytest.mark.parametrize(("aggregates", "versions"), [(1, 2500), (1300, 2)])
+def test_adopt_takes_a_stream_of_many_pages(
+    store: EventStore, aggregates: int, versions: int
+) -> None:
+    write_many(store, aggregates, versions)
+    assert store.adopt() == aggregates * versions
+    assert store.ids() == sorted(f"a{n}" for n in range(aggregates))
+    logs = [event for id in store.ids() for event in store.read(id)]
+    assert sorted(logs, key=lambda event: int(event.position[:-2])) == list(store.read_all())
+
+
+# ------------------------------------------------------------------------ broken streams
 
 
 @pytest.mark.parametrize(
     ("events", "place", "version", "expected", "word"),
-    [(DOUBLED, 3, 2, 3, "duplicate"), (GAP, 2, 3, 2, "missing"), (LATE, 0, 2, 1, "missing")],
+    [(DUPLICATE, 3, 2, 3, "duplicate"), (GAP, 2, 3, 2, "missing"), (LATE, 0, 2, 1, "missing")],
 )
-def test_a_broken_stream_is_refused_with_its_place(
+def test_adopt_refuses_a_broken_stream_and_names_the_position(
     store: EventStore, events: list[Any], place: int, version: int, expected: int, word: str
 ) -> None:
-    write(store, *events)
-    with pytest.raises(AdoptionRefused, match=word) as refused:
+    write_original(store, *events)
+    with pytest.raises(AdoptionRefused, match=word) as refusal:
         store.adopt()
-    error = refused.value
+    error = refusal.value
     assert (error.position, error.id) == (f"{1551312621884 + place}-0", "JohnDoe")
     assert (error.version, error.expected) == (version, expected)
     assert list(store.redis.scan_iter(match=store.keys.pattern())) == []
@@ -113,15 +125,37 @@ def test_a_broken_stream_is_refused_with_its_place(
         store.append("JohnDoe", [Event("create")], expected=NEW)
 
 
-@pytest.mark.parametrize("events", [DOUBLED, GAP, LATE])
-def test_renumbering_counts_anew_in_the_stream_too(store: EventStore, events: list[Any]) -> None:
-    write(store, *events)
+@pytest.mark.parametrize("renumber", [False, True])
+def test_adopt_accepts_a_stream_that_was_repaired_by_hand(
+    store: EventStore, renumber: bool
+) -> None:
+    """As AdoptionRefused advises: one of the duplicate events is deleted."""
+    positions = write_original(store, *REPAIRABLE)
+    store.redis.xdel(store.category, positions[2])
+    assert store.adopt(renumber=renumber) == 3
+    assert list(store.read_all()) == store.read("JohnDoe")
+    assert AccountService(store).fetch("JohnDoe").funds == 60
+    store.redis.xdel(store.category, positions[1])  # a later deletion is noticed
+    with pytest.raises(Exception, match="trimmed"):
+        list(store.read_all())
+
+
+def test_adopt_renumbers_what_is_left_of_a_trimmed_stream(store: EventStore) -> None:
+    write_original(store, *REPAIRABLE)
+    store.redis.xtrim(store.category, maxlen=2, approximate=False)
+    assert store.adopt(renumber=True) == 2
+    assert [event.version for event in store.read_all()] == [1, 2]
+
+
+@pytest.mark.parametrize("events", [DUPLICATE, GAP, LATE])
+def test_adopt_renumbers_the_stream_too(store: EventStore, events: list[Any]) -> None:
+    write_original(store, *events)
     store.redis.xgroup_create(store.category, "accountStreamGroup", id="1551312621884-0")
     assert store.adopt(renumber=True) == len(events)
-    own = store.read("JohnDoe")
-    assert [event.version for event in own] == list(range(1, len(own) + 1))
-    assert [event for event in store.read_all() if event.id == "JohnDoe"] == own
-    assert [event.data for event in own] == [data for id, _, _, data in events if id == "JohnDoe"]
+    log = store.read("JohnDoe")
+    assert [event.version for event in log] == list(range(1, len(log) + 1))
+    assert [event for event in store.read_all() if event.id == "JohnDoe"] == log
+    assert [event.data for event in log] == [data for id, _, _, data in events if id == "JohnDoe"]
     assert [event.position for event in store.read_all()] == [
         f"{1551312621884 + n}-0" for n in range(len(events))
     ]
@@ -132,27 +166,56 @@ def test_renumbering_counts_anew_in_the_stream_too(store: EventStore, events: li
     )
 
 
-def test_renumbering_does_not_take_work_from_a_group(store: EventStore) -> None:
-    write(store, *DOUBLED)
+def test_adopt_does_not_renumber_while_a_group_has_pending_events(store: EventStore) -> None:
+    write_original(store, *DUPLICATE)
     store.redis.xgroup_create(store.category, "busy", id="0")
     store.redis.xreadgroup("busy", "c", {store.category: ">"}, count=1)
     with pytest.raises(AdoptionRefused, match="busy"):
         store.adopt(renumber=True)
-    assert len(store.redis.xrange(store.category)) == len(DOUBLED)
+    assert len(store.redis.xrange(store.category)) == len(DUPLICATE)
 
 
 @pytest.mark.parametrize(
     "fields",
-    [{"other": "x"}, {"event": "{"}, {"event": '{"id":"a","type":"x"}'}, {"event": '{"id":5,"version":1,"type":"x"}'},
-     {"event": '{"id":"","version":1,"type":"x"}'}, {"event": "[]"}, {"event": '{"id":"a","version":true,"type":"x"}'}],
-)  # fmt: skip
-def test_an_entry_that_is_no_event_is_named(store: EventStore, fields: dict[str, str]) -> None:
-    write(store, *GOOD)
+    [
+        {"other": "x"},
+        {"event": "{"},
+        {"event": '{"id":"a","type":"x"}'},
+        {"event": '{"id":5,"version":1,"type":"x"}'},
+        {"event": '{"id":"","version":1,"type":"x"}'},
+        {"event": "[]"},
+        {"event": '{"id":"a","version":true,"type":"x"}'},
+    ],
+)
+def test_adopt_names_an_entry_that_is_not_an_event(
+    store: EventStore, fields: dict[str, str]
+) -> None:
+    write_original(store, *GOOD)
     position = store.redis.xadd(store.category, fields).decode()
     with pytest.raises(CorruptEvent) as corrupt:
         store.adopt()
     assert corrupt.value.where == position
     assert list(store.redis.scan_iter(match=store.keys.pattern())) == []
+
+
+def test_adopt_refuses_an_aggregate_log_with_other_events(store: EventStore) -> None:
+    store.append("a0", [Event("x"), Event("y")], expected=NEW)
+    store.redis.delete(store.category)
+    write_many(store, 1, 3)
+    before = store.redis.lrange(store.keys.log("a0"), 0, -1)
+    with pytest.raises(AdoptionRefused, match="aggregate log") as refusal:
+        store.adopt()
+    assert (refusal.value.position, refusal.value.version) == ("1-0", 1)
+    assert store.redis.lrange(store.keys.log("a0"), 0, -1) == before
+
+
+def test_adopt_script_never_leaves_a_gap(store: EventStore) -> None:
+    log = store.keys.log("a")
+    assert Script("store/adopt")(store.redis, [log], [2, "2-0", '["2-0","x",{},""]']) == 2
+    assert not store.redis.exists(log)
+
+
+# ------------------------------------------------------------------------ crashes, races
 
 
 def _adopt(category: str, renumber: bool) -> None:
@@ -161,13 +224,14 @@ def _adopt(category: str, renumber: bool) -> None:
 
 
 @pytest.mark.parametrize("renumber", [False, True])
-def test_killed_at_any_step_and_run_again_it_ends_the_same(
+def test_adopt_completes_when_run_again_after_a_kill_at_any_step(
     store: EventStore, renumber: bool
 ) -> None:
-    write(store, *(DOUBLED if renumber else GOOD))
+    write_original(store, *(DUPLICATE if renumber else GOOD))
     step = 0
     while True:
-        step += 3  # every third moment of a run, so that the test takes seconds; the offset walks through them
+        # Every third step, so that the test takes seconds; the offset moves through the others.
+        step += 3
         killed = killed_at(step + step // 9 % 3, _adopt, store.category, renumber)
         if not killed:
             break
@@ -184,24 +248,45 @@ def test_killed_at_any_step_and_run_again_it_ends_the_same(
     ]
 
 
-def test_the_first_append_of_another_one_is_not_taken_for_a_foreign_event(
+def test_adopt_publishes_all_ids_at_once(
+    store: EventStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_many(store, 1300, 1)
+    plain, calls = redis.Redis.sadd, iter([True, False])
+
+    def interrupted(self: redis.Redis, *args: Any) -> Any:
+        if not next(calls):
+            raise KeyboardInterrupt
+        return plain(self, *args)
+
+    monkeypatch.setattr(redis.Redis, "sadd", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        store.adopt()
+    monkeypatch.undo()
+    with pytest.raises(NotAdopted):
+        store.append("new", [Event("x")], expected=NEW)
+    assert store.adopt() == 1300
+    assert len(store.ids()) == 1300
+
+
+def test_first_append_of_another_writer_is_not_taken_for_a_foreign_event(
     store: EventStore,
 ) -> None:
     first = EventStore(store.redis, store.category)
 
     class Overtaken:
-        """A client in front of which, after each of these looks, another one appends the very first event."""
+        """A client that is overtaken after each check: another one appends the very first event."""
 
         def __getattr__(self, name: str) -> Any:
             plain = getattr(first.redis, name)
 
-            def look(*args: Any, **options: Any) -> Any:
+            def check(*args: Any, **options: Any) -> Any:
                 answer = plain(*args, **options)
                 if name in ("xlen", "exists") and not first.redis.exists(first.keys.ids):
                     first.append("a", [Event("create")], expected=NEW)
                 return answer
 
-            return look
+            return check
 
     store.redis = Overtaken()
     assert store.version("a") == 0

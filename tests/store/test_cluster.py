@@ -14,7 +14,6 @@ from eventlab import (
     ANY,
     EXISTS,
     NEW,
-    Event,
     EventStore,
     IdempotencyKeyReused,
     NotAdopted,
@@ -25,6 +24,7 @@ from eventlab import (
 )
 from eventlab.accounts import AccountService, AccountView, InsufficientFunds
 from tests.support.cluster import cluster
+from tests.support.store import deposits
 
 
 @pytest.fixture(scope="module")
@@ -41,16 +41,12 @@ def store(request: pytest.FixtureRequest, three_masters: RedisCluster) -> Iterat
     store.drop()
 
 
-def deposits(*amounts: int) -> list[Event]:
-    return [Event("deposit", {"amount": amount}) for amount in amounts]
-
-
-def test_the_categories_are_on_all_masters(three_masters: RedisCluster) -> None:
+def test_categories_are_on_all_masters(three_masters: RedisCluster) -> None:
     names = ["accountStream", "mailStream", "s2"]
     assert len({three_masters.get_node_from_key(name).port for name in names}) == 3
 
 
-def test_append_conflict_repeat_once_and_read(store: EventStore) -> None:
+def test_store_appends_repeats_and_reads(store: EventStore) -> None:
     first = store.append("a", deposits(1, 2), expected=NEW, token="t")
     assert store.append("a", deposits(1, 2), expected=NEW, token="t") == first
     with pytest.raises(VersionConflict):
@@ -79,7 +75,7 @@ def test_append_conflict_repeat_once_and_read(store: EventStore) -> None:
     )
 
 
-def test_trim_drop_and_adopt(store: EventStore) -> None:
+def test_store_trims_drops_and_adopts(store: EventStore) -> None:
     store.append("a", deposits(*range(1, 11)), expected=NEW)
     assert store.trim(before=store.read("a")[4].position) == 4
     with pytest.raises(Trimmed):
@@ -94,7 +90,7 @@ def test_trim_drop_and_adopt(store: EventStore) -> None:
     assert store.version("a") == 2
 
 
-def test_the_account_service_with_snapshots(store: EventStore) -> None:
+def test_account_service_uses_snapshots(store: EventStore) -> None:
     service = AccountService(store, snapshot_every=5)
     service.create("JohnDoe")
     for _ in range(20):
@@ -104,7 +100,7 @@ def test_the_account_service_with_snapshots(store: EventStore) -> None:
     assert store.redis.exists(store.keys.snapshot("JohnDoe"))
 
 
-def test_a_refusal_is_remembered(store: EventStore) -> None:
+def test_repeat_gets_the_first_rejection(store: EventStore) -> None:
     service = AccountService(store)
     service.create("JohnDoe")
     for _ in range(2):
@@ -113,7 +109,7 @@ def test_a_refusal_is_remembered(store: EventStore) -> None:
         service.deposit("JohnDoe", 5)
 
 
-def test_a_subscription_receives_fails_parks_and_replays(store: EventStore) -> None:
+def test_subscription_receives_fails_parks_and_replays(store: EventStore) -> None:
     events = store.append("a", deposits(1, 2, 3), expected=NEW)
     letters = Subscription(store, "letters", consumer="letters-1", max_failures=1)
     assert letters.receive(10) == events
@@ -127,7 +123,7 @@ def test_a_subscription_receives_fails_parks_and_replays(store: EventStore) -> N
     assert letters.close()
 
 
-def test_a_view_follows_and_is_built_anew_after_a_trim(
+def test_view_follows_and_is_rebuilt_after_a_trim(
     store: EventStore, mongo: Database[dict[str, Any]]
 ) -> None:
     view = AccountView(f"cluster_{store.category}_{os.urandom(4).hex()}")

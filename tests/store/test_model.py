@@ -1,4 +1,4 @@
-"""Any sequence of calls on the store does what it does to a dict of lists."""
+"""A model test: any sequence of calls on the store has the same effect as on a dict of lists."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def events(numbers: list[int]) -> list[Event]:
 
 
 class StoreModel(RuleBasedStateMachine):
-    """The store, and beside it the model."""
+    """The store, and the model it must agree with."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -48,7 +48,7 @@ class StoreModel(RuleBasedStateMachine):
         self.logs: dict[str, list[Recorded]] = {}
         self.all: list[Recorded] = []
         self.tokens: dict[tuple[str, str], tuple[list[int], Any, list[Recorded]]] = {}
-        self.once: dict[tuple[str, str], tuple[list[int], list[Recorded]]] = {}
+        self.outcomes: dict[tuple[str, str], tuple[list[int], list[Recorded]]] = {}
         self.trimmed = 0
 
     def teardown(self) -> None:
@@ -77,7 +77,7 @@ class StoreModel(RuleBasedStateMachine):
         actual = len(self.logs.get(id, []))
         expected = max(0, actual + offset) if form == "exact" else form
         if token and (id, token) in self.tokens:
-            return  # repeats are a rule of their own
+            return  # repeats have their own rule
         if (expected is EXISTS and actual == 0) or (form == "exact" and expected != actual):
             try:
                 self.store.append(id, events(numbers), expected=expected, token=token)
@@ -105,8 +105,10 @@ class StoreModel(RuleBasedStateMachine):
         form=st.sampled_from(["exact", EXISTS, ANY]),
         offset=offsets,
     )
-    def append_once(self, id: str, numbers: list[int], key: str, form: Any, offset: int) -> None:
-        actual, earlier = len(self.logs.get(id, [])), self.once.get((id, key))
+    def append_with_a_key(
+        self, id: str, numbers: list[int], key: str, form: Any, offset: int
+    ) -> None:
+        actual, earlier = len(self.logs.get(id, [])), self.outcomes.get((id, key))
         expected = max(0, actual + offset) if form == "exact" else form
         try:
             recorded = self.store.append(
@@ -117,7 +119,7 @@ class StoreModel(RuleBasedStateMachine):
             assert earlier[0] != numbers
             return
         except VersionConflict:
-            assert not earlier  # else the first result, whatever the version by now
+            assert not earlier  # else it would be the first result, at any version
             assert actual == 0 if expected is EXISTS else expected not in (ANY, actual)
             assert self.store.seen(id, key) is None
             return
@@ -126,7 +128,7 @@ class StoreModel(RuleBasedStateMachine):
         else:
             assert expected in (ANY, EXISTS, actual)
             self.expect(id, numbers, recorded)
-            self.once[id, key] = (numbers, recorded)
+            self.outcomes[id, key] = (numbers, recorded)
         assert self.store.seen(id, key) == recorded
 
     @rule(
@@ -135,7 +137,7 @@ class StoreModel(RuleBasedStateMachine):
             [[], [Event("x", {"id": 1})], [Event("y"), Event("x", {"n": float("nan")})], [None]]
         ),
     )
-    def refuse(self, id: str, bad: list[Any]) -> None:
+    def reject(self, id: str, bad: list[Any]) -> None:
         try:
             self.store.append(id, bad, expected=ANY)
         except (InvalidEvent, InvalidName):

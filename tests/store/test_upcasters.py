@@ -1,4 +1,4 @@
-"""Events of an old shape are lifted wherever they are read: nobody but the upcasters knows the past."""
+"""Upcasters: wherever events are read, they have the newest shape."""
 
 from __future__ import annotations
 
@@ -31,21 +31,21 @@ FUNDS = [0, 115, 2115, 2086, 2586, 2500]
 
 
 def cents(event: Recorded) -> Recorded:
-    """v1 to v2."""
+    """Convert version 1 to version 2: the sum to an amount in cents."""
     if "sum" not in event.data:
         return event
     return msgspec.structs.replace(event, data={"amount": int(Decimal(event.data["sum"]) * 100)})
 
 
 def names(event: Recorded) -> Recorded:
-    """v2 to now: after the first step, because it asks for the amount."""
+    """Convert version 2 to the newest: rename the types. It needs the amount of the first step."""
     assert event.type == "opened" or event.type not in TODAY or "amount" in event.data
     return msgspec.structs.replace(event, type=TODAY.get(event.type, event.type))
 
 
 @pytest.fixture
 def plain(redis_client: redis.Redis, category: str) -> EventStore:
-    """The store of a category that two earlier programs wrote, as in the golden files, without an upcaster."""
+    """The store of a category that two earlier programs wrote, without an upcaster."""
     for name in ("accounts_v1.jsonl", "accounts_v2.jsonl"):
         for line in (GOLDEN / name).read_text("utf-8").splitlines():
             position, event = json.loads(line)
@@ -71,7 +71,7 @@ def shapes(events: Any) -> list[tuple[str, Any]]:
     return [(event.type, event.data) for event in events]
 
 
-def test_by_aggregate_and_by_category_forwards_backwards_and_in_parts(store: EventStore) -> None:
+def test_upcasters_apply_to_every_way_of_reading(store: EventStore) -> None:
     assert shapes(store.read("OldTimer")) == shapes(store.read_all()) == SHAPES
     assert shapes(store.read("OldTimer", reverse=True)) == SHAPES[::-1]
     assert shapes(store.read("OldTimer", after=2, limit=2)) == SHAPES[2:4]
@@ -79,17 +79,15 @@ def test_by_aggregate_and_by_category_forwards_backwards_and_in_parts(store: Eve
     assert store.read("OldTimer") == list(store.read_all())
 
 
-def test_nothing_is_rewritten(plain: EventStore, store: EventStore) -> None:
+def test_upcasters_rewrite_nothing(plain: EventStore, store: EventStore) -> None:
     before = plain.read("OldTimer")
     assert shapes(before)[1] == ("deposited", {"sum": "1.15"})
     AccountService(store, snapshot_every=2).deposit("OldTimer", 1)
     assert plain.read("OldTimer", limit=6) == before
 
 
-def test_a_repeat_gets_its_answer_in_the_shape_of_today(
-    plain: EventStore, store: EventStore
-) -> None:
-    old = [Event("deposited", {"sum": "0.05"})]  # the last deed of the old program
+def test_upcasters_apply_to_the_result_of_a_repeat(plain: EventStore, store: EventStore) -> None:
+    old = [Event("deposited", {"sum": "0.05"})]  # the old program's last event
     plain.append("OldTimer", old, expected=6, token="t", idempotency_key="key")
     assert shapes(store.append("OldTimer", old, expected=6, token="t")) == [
         ("deposit", {"amount": 5})
@@ -100,24 +98,22 @@ def test_a_repeat_gets_its_answer_in_the_shape_of_today(
     assert shapes(store.seen("OldTimer", "key") or []) == [("deposit", {"amount": 5})]
 
 
-def test_an_account_at_each_version_at_a_time_and_from_a_snapshot(store: EventStore) -> None:
+def test_upcasters_apply_to_versions_times_cache_and_snapshot(store: EventStore) -> None:
     accounts = Repository(store, Account)
     assert [accounts.load("OldTimer", version=version).funds for version in range(1, 7)] == FUNDS
     assert accounts.load("OldTimer", at=datetime(2017, 6, 1, tzinfo=UTC)).funds == 2086
     Repository(store, Account, snapshot_every=1).load("OldTimer")
+    assert accounts.load("OldTimer").funds == 2500
+    # An old program is still running: its event is behind the cache and the snapshot.
     old = EventStore(store.redis, store.category)
-    old.append(
-        "OldTimer", [Event("deposited", {"sum": "0.05"})], expected=6
-    )  # an old program that still runs
-    assert (
-        Repository(store, Account, snapshot_every=1).load("OldTimer").funds == 2505
-    )  # snapshot and lifted tail
+    old.append("OldTimer", [Event("deposited", {"sum": "0.05"})], expected=6)
+    assert Repository(store, Account, snapshot_every=1).load("OldTimer").funds == 2505
     assert accounts.load("OldTimer").funds == 2505
     last = store.read("OldTimer")[-1]
     assert AccountService(store).fetch("OldTimer") == Balance("OldTimer", 7, last.position, 2505)
 
 
-def test_a_view_and_its_rebuild_from_the_stream_and_from_the_own_logs(
+def test_upcasters_apply_to_a_view_and_its_rebuild_from_stream_and_logs(
     store: EventStore, projector: Projector, mongo: Database[dict[str, Any]]
 ) -> None:
     assert projector.catch_up() == 6
@@ -131,7 +127,7 @@ def test_a_view_and_its_rebuild_from_the_stream_and_from_the_own_logs(
     assert mongo[store.category].find_one("OldTimer")["funds"] == 2500  # type: ignore[index]
 
 
-def test_a_subscription_also_what_it_has_parked(store: EventStore) -> None:
+def test_upcasters_apply_to_a_subscription_and_its_parked_events(store: EventStore) -> None:
     letters = Subscription(store, "letters", consumer="letters-1", max_failures=1)
     events = letters.receive(10)
     assert shapes(events) == SHAPES
@@ -140,6 +136,6 @@ def test_a_subscription_also_what_it_has_parked(store: EventStore) -> None:
     assert shapes(parked.event for parked in letters.parked()) == SHAPES[:1]
 
 
-def test_the_steps_are_taken_in_their_order(plain: EventStore) -> None:
+def test_upcasters_run_in_order(plain: EventStore) -> None:
     with pytest.raises(AssertionError):
         EventStore(plain.redis, plain.category, upcasters=[names, cents]).read("OldTimer")
