@@ -19,7 +19,12 @@ from eventlab import EventStore
 from eventlab.servers import Lab, connect, external, starter
 from eventlab.servers.directories import DATA_VARIABLE
 
-APART = {"root": "root", "browser": "a browser", "crash": "minutes of killing"}
+APART = {
+    "root": "root",
+    "browser": "a browser",
+    "crash": "minutes of killing",
+    "fresh": "a package index",
+}
 LAB = pytest.StashKey[Lab]()
 NOT_RUN = pytest.StashKey[Counter[str]]()
 
