@@ -137,3 +137,36 @@ def test_wheel_contains_the_package_and_its_data(tmp_path: Path) -> None:
     assert {".py", ".typed", ".lua", ".eml", ".mplstyle"} <= kinds
     for line in ("Provides-Extra: servers", "Requires-Python: >=3.11", "License-Expression: MIT"):
         assert line in text
+
+
+def paths_in(text: str) -> set[str]:
+    """Return the paths between backticks whose first part is a folder of the repository."""
+    spans = re.findall(r"`([^`\s]+)`", text)
+    return {span for span in spans if "/" in span and (ROOT / span.partition("/")[0]).is_dir()}
+
+
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "SECURITY.md"])
+def test_pages_name_only_files_that_exist(name: str) -> None:
+    paths = paths_in((ROOT / name).read_text(encoding="utf-8"))
+    assert [path for path in sorted(paths) if not (ROOT / path).exists()] == []
+
+
+def test_contributing_maps_every_folder_of_the_package() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    folders = {path.parent.relative_to(ROOT).as_posix() for path in PACKAGE.rglob("__init__.py")}
+    named = paths_in(text)
+    missing = {folder for folder in folders if not any(path.startswith(folder) for path in named)}
+    assert missing == set()
+
+
+def test_readme_names_every_extra_and_every_chosen_package() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    extras = project()["optional-dependencies"]
+    assert isinstance(extras, dict)
+    assert [extra for extra in extras if f"| `{extra}` |" not in text] == []
+    chosen = [*requirements("requirements.txt"), *requirements("requirements-browser.txt")]
+    assert [item.name for item in chosen if item.name not in text] == []
+
+
+def test_path_that_does_not_exist_is_found() -> None:
+    assert paths_in("`eventlab/no.py`, `make lab`, `a/b`, `EVENTLAB_DATA`") == {"eventlab/no.py"}
