@@ -1,4 +1,4 @@
-"""One Redis and one MongoDB for the whole test run, in a directory of their own; the notebooks use them too."""
+"""One Redis and one MongoDB for the whole test run, in their own directory, notebooks included."""
 
 from __future__ import annotations
 

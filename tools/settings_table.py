@@ -14,7 +14,7 @@ END = "<!-- end of settings -->"
 
 
 def table() -> str:
-    """Return the table in Markdown, one row for each variable, grouped by the part that reads it."""
+    """Return the table in Markdown: one row for each variable, grouped by what reads it."""
     rows = ["| variable | meaning | default |", "|---|---|---|"]
     for group, variables in VARIABLES.items():
         rows.append(f"| **{group}** | | |")

@@ -1,4 +1,4 @@
-"""A user's programs run and are type-checked in a new environment, with the built wheel and one extra."""
+"""A user's programs run in a new environment, with the built wheel and one extra."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ def test_mypy_accepts_the_programs_of_a_user(tmp_path: Path) -> None:
     (tmp_path / "bad.py").write_text(BAD_CALL)
     status, output = mypy(tmp_path, [*write_programs(tmp_path), tmp_path / "bad.py"])
     problems = [line for line in output.splitlines() if ": error:" in line]
-    # The bad call is found, which shows that mypy reads the types of the package, and nothing else is.
+    # Only the bad call is found, which shows that mypy reads the types of the package.
     assert status == 1
     assert len(problems) == 1
     assert problems[0].startswith("bad.py:2: error: Argument 2 to ")

@@ -1,1 +1,1 @@
-"""Programs that a user of eventlab would write: public API only, type-checked and run by the tests."""
+"""Programs that a user of eventlab would write: public API only, type-checked and run by tests."""
