@@ -1,31 +1,33 @@
-"""A projection: the Projector that keeps a view in MongoDB up to date.
-
-Documents and position are written in one transaction (Follower): whatever is killed, repeated or run twice at once,
-each event counts exactly once.
-"""
+"""The Projector: it keeps a view in MongoDB up to date."""
 
 from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
-from eventlab.errors import InvalidName, VersionConflict, ViewLate
-from eventlab.projections.follower import RETRY_SECONDS, Follower
+from pymongo.database import Database
+
+from eventlab.errors import InvalidArgument, VersionConflict, ViewLate
+from eventlab.projections.checkpoint import Checkpoint
+from eventlab.projections.follower import Follower
 from eventlab.projections.rebuild import Rebuild
-from eventlab.projections.view import Changes
+from eventlab.projections.session import RETRY_SECONDS, ProjectorSession
+from eventlab.projections.view import Changes, View
 from eventlab.store.keys import checked_position, order
 from eventlab.store.scripts import RAW
+from eventlab.store.store import EventStore
 from eventlab.store.stream import CategoryStream
 
-COUNTED: Final = 10_000  # events up to which a lag is counted
+MAX_COUNTED_EVENTS: Final = 10_000  # a longer lag is an estimate
 
 
 @dataclass(frozen=True)
 class ViewLag:
-    """What a view does not hold yet: how many events, and for how many seconds the oldest of them has been waiting.
+    """What a view does not hold yet: how many events, and the age of the oldest in seconds.
 
-    It is exact up to 10,000 events; beyond, all that is known is that they are no more than ``events``.
+    The number is exact up to 10,000 events. Beyond, ``exact`` is False and ``events`` is an upper
+    limit.
     """
 
     position: str
@@ -35,83 +37,114 @@ class ViewLag:
 
 
 class Projector(Follower):
-    """Feeds one view from one category. Several may run, in threads, processes or on machines: the result is the same.
+    """Feeds one view from one category. Several may run: one is active, and the others take over.
 
-    ``batch_size`` is how many events go into a transaction at most; where that takes too long, fewer.
+    They may run in threads, in processes or on several machines.
+
+    ``batch_size`` is the maximum of events in one transaction; a batch that takes too long is
+    followed by smaller ones.
 
     >>> projector = Projector(store, lab.mongo, AccountView())
     >>> projector.run_once()
     3
     """
 
+    def __init__(
+        self,
+        store: EventStore,
+        mongo: Database[dict[str, Any]],
+        view: View,
+        *,
+        batch_size: int = 5000,
+    ) -> None:
+        session = ProjectorSession(mongo, view.name)
+        checkpoint = Checkpoint(store, mongo, view.name, session)
+        super().__init__(
+            store, mongo, view, session=session, checkpoint=checkpoint, batch_size=batch_size
+        )
+
     def lag(self) -> ViewLag:
-        """How far the view is behind the category.
+        """Return how far the view is behind the category.
 
         >>> projector.lag()
         ViewLag(position='1551312847014-0', events=0, seconds=0.0, exact=True)
         """
-        redis, stream = self.store.redis, self.store.keys.stream
-        position = str(self._state_now()["position"])
-        news = redis.execute_command("XRANGE", stream, f"({position}", "+", "COUNT", COUNTED, **RAW)
-        waiting = redis.time()[0] - order(news[0][0].decode())[0] / 1000 if news else 0.0
-        events = len(news) if len(news) < COUNTED else redis.xlen(stream)
-        return ViewLag(position, events, max(0.0, waiting), exact=len(news) < COUNTED)
+        redis = self.store.redis
+        stream = self.store.keys.stream
+        position = self._checkpoint.read().position
+        waiting = redis.execute_command(
+            "XRANGE", stream, f"({position}", "+", "COUNT", MAX_COUNTED_EVENTS, **RAW
+        )
+        seconds = redis.time()[0] - order(waiting[0][0].decode())[0] / 1000 if waiting else 0.0
+        exact = len(waiting) < MAX_COUNTED_EVENTS
+        events = len(waiting) if exact else redis.xlen(stream)
+        return ViewLag(position, events, max(0.0, seconds), exact=exact)
 
     def wait_until(self, id: str, version: int, *, seconds: float = 10.0) -> None:
-        """Wait until the view holds an aggregate's version, so that a writer can read what he wrote.
+        """Wait until the view holds a version of an aggregate, so that writers can read their
+        writes.
 
-        Raises VersionConflict if the aggregate has no such version, ViewLate when the time is over.
-
-        >>> projector.wait_until("JohnDoe", 3)
+        Raises VersionConflict if the aggregate has no such version, ViewLate after ``seconds``.
         """
         found = self.store.read(id, after=version - 1, limit=1)
         if not found:
             raise VersionConflict(id, version, self.store.version(id))
-        end, pause = time.monotonic() + seconds, 0.001
-        while order(str(self._state_now()["position"])) < order(found[0].position):
+        end = time.monotonic() + seconds
+        pause = 0.001
+        while order(self._checkpoint.read().position) < order(found[0].position):
             if time.monotonic() > end:
                 raise ViewLate(self.name, id, version)
             time.sleep(pause)
             pause = min(2 * pause, RETRY_SECONDS)
 
     def skip(self, position: str) -> None:
-        """Pass over the event in front of which the view has stopped; it will never count.
+        """Pass over the event at which the view has stopped; it will never count.
 
-        Raises InvalidName, naming the next event, if that is not the one at ``position``.
-
-        >>> projector.skip("1551312847014-0")
+        Raises InvalidArgument if the next event is not the one at ``position``; the error names the
+        next event.
         """
         while True:
-            now = str(self._state_now()["position"])
+            now = self._checkpoint.read().position
             entries = CategoryStream(self.store.redis, self.store.keys).entries(after=now, limit=1)
             following = next((at.decode() for at, _ in entries), "no event")
             if following != checked_position(position):
-                raise InvalidName(
-                    f"view {self.name!r} stands in front of {following}, not of {position}"
+                raise InvalidArgument(
+                    f"the next event of view {self.name!r} is {following}, not {position}: "
+                    "skip the event that ViewStopped names"
                 )
             if self._write(Changes(), now, position):
                 return
-            while self._unfenced() is None:  # a rebuild stands before its swap
-                pass
+            while self._checkpoint.read_unfenced() is None:
+                pass  # a rebuild is about to replace the documents
 
     def rebuild(self, *, progress: bool = True) -> int:
-        """Build the view anew beside the live one, then let it take its place; returns how many events it counted.
+        """Rebuild the view next to the live one, swap them, and return how many events it counted.
 
-        Who reads sees the old documents, then the new ones, and never a hole; a cursor that is open at that moment ends
-        with an error (pymongo's OperationFailure): open it again. Projectors may run, and go on. Complete after a trim,
-        too, from the own logs. ``progress`` shows a bar. Raises ViewStopped, and the live view stays as it was;
-        RebuildOvertaken if another rebuild began later; Trimmed.
+        Readers see the old documents, then the new ones, and never a gap. A cursor that is open
+        during the swap ends with pymongo's OperationFailure: open it again. Projectors may run, and
+        continue afterwards. The rebuild is complete even after a trim, because it reads the
+        aggregate logs. ``progress`` shows a bar.
+
+        Raises ViewStopped, and the live view stays as it was; RebuildOvertaken if another rebuild
+        started later; Trimmed if events are in no aggregate log.
 
         >>> projector.rebuild()
         3
         """
-        with Rebuild(self, batch_size=self._batch_size) as rebuild:
-            return rebuild.build(progress=progress)
+        try:
+            with Rebuild(self, batch_size=self._max_batch_size) as rebuild:
+                return rebuild.build(progress=progress)
+        finally:
+            self.position = None  # the one that it knew was of the old documents
 
     def reset(self) -> None:
-        """Begin anew: forget the position and the documents. No projector of this view may run meanwhile."""
-        self._session.end_others()  # a dead one's transaction would hold its state for a minute
-        self._states.delete_one({"_id": self.name})
+        """Delete the documents and the checkpoint.
+
+        No projector of this view may run at the same time.
+        """
+        # A dead projector's transaction would lock the checkpoint for a minute.
+        self._session.end_others()
+        self._checkpoint.delete()
         self.mongo[self.name].delete_many({})
         self.store.forget_group(self.name)
         self.position = None

@@ -1,4 +1,4 @@
-"""Views: how events change the documents of a MongoDB collection."""
+"""Views (read models): how events change the documents of a MongoDB collection."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from eventlab.events import Recorded
 
 
 class Change:
-    """What a batch of events does to one document, folded: the least that MongoDB must be told."""
+    """The change of one document by a batch of events, folded into one MongoDB update."""
 
     def __init__(self) -> None:
         self._inc: dict[str, int] = {}
@@ -18,30 +18,31 @@ class Change:
         self._push: dict[str, tuple[list[Any], int]] = {}
 
     def inc(self, field: str, by: int) -> None:
-        """Add to a number, which begins at 0."""
-        self._only(field, self._inc)
+        """Add to a number that starts at 0."""
+        self._require_only(field, self._inc)
         self._inc[field] = self._inc.get(field, 0) + by
 
     def set(self, field: str, value: Any) -> None:
-        """Put a value."""
-        self._only(field, self._set)
+        """Set a field to a value."""
+        self._require_only(field, self._set)
         self._set[field] = value
 
     def push(self, field: str, value: Any, *, keep: int) -> None:
-        """Append to a list that keeps its newest ``keep`` values."""
-        self._only(field, self._push)
+        """Append to a list, and keep only its newest ``keep`` values."""
+        self._require_only(field, self._push)
         values, _ = self._push.setdefault(field, ([], keep))
         values.append(value)
 
-    def _only(self, field: str, its: Mapping[str, Any]) -> None:
+    def _require_only(self, field: str, allowed: Mapping[str, Any]) -> None:
         for other in (self._inc, self._set, self._push):
-            if other is not its and field in other:
+            if other is not allowed and field in other:
                 raise ValueError(
-                    f"field {field!r}: MongoDB takes one of inc, set and push for a field, not two"
+                    f"field {field!r} is changed in two ways, but MongoDB accepts one of inc, set "
+                    "and push per update: use the same one for every event"
                 )
 
     def update(self) -> dict[str, Any]:
-        """The change as a MongoDB update."""
+        """Return the change as a MongoDB update."""
         pushes = {
             field: {"$each": values[-keep:], "$slice": -keep}
             for field, (values, keep) in self._push.items()
@@ -51,21 +52,22 @@ class Change:
 
 
 class Changes(defaultdict[Any, Change]):
-    """The changes of a batch, by the ``_id`` of their documents."""
+    """The changes of a batch: a Change for each document, by its ``_id``."""
 
     def __init__(self) -> None:
         super().__init__(Change)
 
 
 class View(Protocol):
-    """How events change the documents of one MongoDB collection; pure, so a test needs no server.
+    """How events change the documents of one MongoDB collection. Pure: a test needs no server.
 
-    ``name`` is the collection's. ``apply`` says what one event changes: all of it by ``changes``, nothing else. What
-    it cannot apply it raises, before it changes anything: the view then stops in front of that event.
+    ``name`` is the collection's name. ``apply`` makes every change through ``changes`` and has no
+    other effect. It raises at an event that it cannot apply: the view then stops there, without any
+    change by that event.
     """
 
     name: str
 
     def apply(self, event: Recorded, changes: Changes) -> None:
-        """Fold one event into the changes."""
+        """Add what one event changes to ``changes``."""
         ...

@@ -46,7 +46,7 @@ def test_project_runs_until_sigterm_and_resumes_from_its_checkpoint(
             process.send_signal(signal.SIGTERM)
             assert process.wait(20) == 0
             assert process.stderr is not None
-            assert f"view {category}: at work" in process.stderr.read()
+            assert f"view {category}: active" in process.stderr.read()
 
 
 def test_project_stops_at_an_event_that_the_view_cannot_apply_and_skips_it_on_request(

@@ -243,7 +243,7 @@ class Outside(Projector):
             self.mongo[self.name].update_one({"_id": id}, change.update(), upsert=True)
 
     def _position(self, new: str) -> None:
-        self._states.update_one({"_id": self.name}, {"$set": {"position": new}})
+        self.mongo.projections.update_one({"_id": self.name}, {"$set": {"position": new}})
 
 
 class Before(Outside):
@@ -375,11 +375,11 @@ def test_while_a_server_is_away_it_waits_says_so_once_and_goes_on(
             store.append("a", [Event("deposit", {"amount": 7})], expected=1)
         wait_until(lambda: _position(database) == store.head())
         assert crew.processes[0].poll() is None
-        wait_until(lambda: "at work" in crew.said[-1])
+        wait_until(lambda: "active" in crew.said[-1])
     assert [line.split(": ", 1)[1].split(" (")[0].strip() for line in crew.said] == [
-        "at work",
+        "active",
         "waiting: a server does not answer",
-        "at work",
+        "active",
     ]
 
 

@@ -17,7 +17,7 @@ from eventlab import (
     CorruptEvent,
     Event,
     EventStore,
-    InvalidName,
+    InvalidArgument,
     Recorded,
     TrimRefused,
     VersionConflict,
@@ -337,7 +337,7 @@ def test_the_lag_is_counted_from_the_position(store: EventStore, projector: Proj
 def test_beyond_what_it_counts_the_lag_says_no_more_than(
     store: EventStore, projector: Projector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(projection, "COUNTED", 5)
+    monkeypatch.setattr(projection, "MAX_COUNTED_EVENTS", 5)
     fill(store, 5)
     assert (projector.lag().events, projector.lag().exact) == (8, False)
 
@@ -377,12 +377,12 @@ def test_a_person_skips_the_event_by_its_name(
     with pytest.raises(ViewStopped):
         projector.catch_up()
     for other in (store.head(), "1-1"):
-        with pytest.raises(InvalidName, match=bad.position):
+        with pytest.raises(InvalidArgument, match=bad.position):
             projector.skip(other)
     projector.skip(bad.position)
     projector.catch_up()
     assert funds(documents) == 6
-    with pytest.raises(InvalidName, match="no event"):
+    with pytest.raises(InvalidArgument, match="no event"):
         projector.skip(bad.position)
 
 
@@ -426,9 +426,9 @@ def test_of_several_one_is_at_work_and_the_others_take_over(
         thread.start()
     for _ in range(400):  # until they have met
         fill(store, 1)
-        if "standing by" in caplog.text:
+        if "standby" in caplog.text:
             break
-    assert "standing by" in caplog.text
+    assert "standby" in caplog.text
     first.set()
     threads[0].join()
     fill(store, 3)
@@ -472,10 +472,10 @@ def test_a_redis_that_refuses_to_show_the_position_stops_no_view(
     projector.catch_up()
     store.redis.config_set("min-replicas-to-write", 1)
     try:
-        projector._show("1-1")
+        projector._checkpoint.show("1-1")
     finally:
         store.redis.config_set("min-replicas-to-write", 0)
-    assert "cannot be shown" in caplog.text
+    assert "cannot show its position in Redis" in caplog.text
 
 
 def test_a_session_that_another_one_has_ended_is_still_known(

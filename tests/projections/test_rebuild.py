@@ -23,8 +23,10 @@ from eventlab import (
     ViewStopped,
 )
 from eventlab.accounts import AccountView, EventsByType, MoneyPerDay
-from eventlab.projections import follower
+from eventlab.projections import checkpoint
+from eventlab.projections.checkpoint import Checkpoint, RebuildCheckpoint
 from eventlab.projections.rebuild import Rebuild
+from eventlab.projections.session import ProjectorSession
 from eventlab.servers import connect
 from tests.projections.test_projector import fill
 from tests.support.killed_process import killed_at
@@ -148,17 +150,17 @@ def test_while_it_is_fenced_off_a_projector_changes_nothing(
 ) -> None:
     fill(store, 6)
     projector.catch_up()
-    plain = Rebuild._decide
+    plain = Checkpoint.decide_swap
     with Projector(store, mongo, AccountView(store.category)) as other:
         other.catch_up()
 
-        def first_another_one(rebuild: Rebuild) -> bool:
+        def first_another_one(live: Checkpoint, rebuild: str, position: str) -> bool:
             fill(store, 3)
             assert other.run_once() == 0
             assert funds(mongo, store.category) == 6
-            return plain(rebuild)
+            return plain(live, rebuild, position)
 
-        monkeypatch.setattr(Rebuild, "_decide", first_another_one)
+        monkeypatch.setattr(Checkpoint, "decide_swap", first_another_one)
         projector.rebuild(progress=False)
         assert funds(mongo, store.category) == 6
         assert other.catch_up() == 3
@@ -168,19 +170,19 @@ def test_while_it_is_fenced_off_a_projector_changes_nothing(
 def test_a_fence_that_was_broken_is_put_up_again(
     store: EventStore, projector: Projector, mongo: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(follower, "FENCE_SECONDS", 0.0)
+    monkeypatch.setattr(checkpoint, "FENCE_SECONDS", 0.0)
     fill(store, 6)
     projector.catch_up()
-    plain, tries = Rebuild._decide, itertools.count()
+    plain, tries = Checkpoint.decide_swap, itertools.count()
     with Projector(store, mongo, AccountView(store.category)) as other:
 
-        def too_slow_at_first(rebuild: Rebuild) -> bool:
+        def too_slow_at_first(live: Checkpoint, rebuild: str, position: str) -> bool:
             if next(tries) == 0:
                 fill(store, 3)
                 assert other.catch_up() == 3
-            return plain(rebuild)
+            return plain(live, rebuild, position)
 
-        monkeypatch.setattr(Rebuild, "_decide", too_slow_at_first)
+        monkeypatch.setattr(Checkpoint, "decide_swap", too_slow_at_first)
         projector.rebuild(progress=False)
         assert next(tries) == 2
         assert funds(mongo, store.category) == 9
@@ -247,7 +249,7 @@ def test_events_that_no_log_holds_any_more_are_not_passed_over(
 
 
 def _rebuild(category: str) -> None:
-    follower.FENCE_SECONDS = 0.05
+    checkpoint.FENCE_SECONDS = 0.05
     with (
         connect() as lab,
         Projector(EventStore(lab.redis, category), lab.mongo, AccountView(category)) as projector,
@@ -259,7 +261,7 @@ def _rebuild(category: str) -> None:
 def test_killed_between_any_two_steps_the_view_is_whole(
     store: EventStore, mongo: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(follower, "FENCE_SECONDS", 0.05)
+    monkeypatch.setattr(checkpoint, "FENCE_SECONDS", 0.05)
     total = 0
     with Projector(store, mongo, AccountView(store.category)) as projector:
         for step in itertools.count(1, 2):  # in front of a command is behind the one before
@@ -298,16 +300,16 @@ def test_only_what_a_rebuild_left_behind_is_cleared_away(
 def test_a_fence_in_its_way_does_not_hold_it_up_for_ever(
     store: EventStore, projector: Projector, mongo: Any, monkeypatch: pytest.MonkeyPatch, whose: str
 ) -> None:
-    monkeypatch.setattr(follower, "FENCE_SECONDS", 0.2)
+    monkeypatch.setattr(checkpoint, "FENCE_SECONDS", 0.2)
     fill(store, 3)
     projector.catch_up()
-    plain, tries = Rebuild._decide, itertools.count()
+    plain, tries = Checkpoint.decide_swap, itertools.count()
 
-    def failing_at_first(rebuild: Rebuild) -> bool:
-        return next(tries) > 0 and plain(rebuild)
+    def failing_at_first(live: Checkpoint, rebuild: str, position: str) -> bool:
+        return next(tries) > 0 and plain(live, rebuild, position)
 
     if whose == "its own":
-        monkeypatch.setattr(Rebuild, "_decide", failing_at_first)
+        monkeypatch.setattr(Checkpoint, "decide_swap", failing_at_first)
     else:
         mongo.projections.update_one(
             {"_id": store.category}, {"$set": {"fence": f"{store.category}.rebuild-00000000"}}
@@ -319,7 +321,7 @@ def test_a_fence_in_its_way_does_not_hold_it_up_for_ever(
 def test_a_dead_fence_does_not_hold_up_a_skip_for_ever(
     store: EventStore, projector: Projector, mongo: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(follower, "FENCE_SECONDS", 0.2)
+    monkeypatch.setattr(checkpoint, "FENCE_SECONDS", 0.2)
     fill(store, 3)
     projector.catch_up()
     bad = store.append("account-0", [Event("bonus")], expected=2)[0]
@@ -337,15 +339,13 @@ def test_a_batch_that_failed_is_read_from_the_own_logs_again(
         fill(store, 40)
         projector.catch_up()
         store.redis.xdel(store.category, [event.position for event in store.read_all()][20])
-        plain, calls = Rebuild._transact, itertools.count()
+        plain = ProjectorSession.transact
+        calls = itertools.count()
 
-        def failing_once(rebuild: Rebuild, *args: Any) -> bool:
-            if next(calls) == 1:
-                rebuild._size = 5  # as it is after a conflict
-                return False
-            return plain(rebuild, *args)
+        def blocked_once(session: ProjectorSession, *args: Any, **options: Any) -> bool | None:
+            return None if next(calls) == 1 else plain(session, *args, **options)
 
-        monkeypatch.setattr(Rebuild, "_transact", failing_once)
+        monkeypatch.setattr(ProjectorSession, "transact", blocked_once)
         projector.rebuild(progress=False)
         assert funds(mongo, store.category) == 40
 
@@ -365,10 +365,10 @@ def test_a_rebuild_that_was_cleared_away_makes_no_group_again(
 ) -> None:
     fill(store, 6)
     projector.catch_up()
-    plain, once = Rebuild._show, itertools.count()
+    plain, once = RebuildCheckpoint.show, itertools.count()
 
-    def another_first(rebuild: Rebuild, position: str) -> None:
-        if position != "0-0" and next(once) == 0:
+    def another_first(rebuild: RebuildCheckpoint, position: str) -> None:
+        if next(once) == 0:
             with Projector(store, mongo, AccountView(store.category)) as other:
                 other.rebuild(progress=False)
             plain(rebuild, position)
@@ -378,7 +378,7 @@ def test_a_rebuild_that_was_cleared_away_makes_no_group_again(
         else:
             plain(rebuild, position)
 
-    monkeypatch.setattr(Rebuild, "_show", another_first)
+    monkeypatch.setattr(RebuildCheckpoint, "show", another_first)
     with pytest.raises(RebuildOvertaken):
         projector.rebuild(progress=False)
     assert left_over(mongo, store) == []

@@ -1,0 +1,113 @@
+"""The MongoDB session of a projector: its transactions, and what to do when they are blocked.
+
+A projector that is killed inside a transaction leaves it open on the server for up to a minute, and
+blocks all others. So every session is registered by its ID, and a projector that is blocked for too
+long ends the sessions of the others.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+from pymongo.client_session import ClientSession
+from pymongo.database import Database
+from pymongo.errors import ConnectionFailure, PyMongoError
+from pymongo.write_concern import WriteConcern
+
+from eventlab.errors import NoReplicaSet
+
+# One document per running projector. They are not part of the checkpoint: a dead transaction locks
+# that.
+PROJECTORS: Final = "projectors"
+MAJORITY: Final = WriteConcern("majority")
+STUCK_SECONDS: Final = 0.6  # a transaction that conflicts for this long is blocked by a dead one
+RETRY_SECONDS: Final = 0.05  # the longest pause before a retry
+
+# MongoDB's error codes and labels
+NO_TRANSACTIONS: Final = 20
+INTERRUPTED: Final = 11601
+TRANSIENT: Final = "TransientTransactionError"
+UNKNOWN_COMMIT: Final = "UnknownTransactionCommitResult"
+
+
+class ProjectorSession:
+    """One session for all transactions of a projector of ``view``; it starts at its first use."""
+
+    def __init__(self, mongo: Database[dict[str, Any]], view: str) -> None:
+        self._mongo = mongo
+        self._view = view
+        self._projectors = mongo.get_collection(PROJECTORS)
+        self._session: ClientSession | None = None
+        self._obstacle: tuple[object, float] | None = None  # what blocks us, and since when
+
+    @property
+    def is_blocked(self) -> bool:
+        """Whether the last attempt was blocked, by a conflict or a fence."""
+        return self._obstacle is not None
+
+    def get(self) -> ClientSession:
+        """Return the session, and start it at the first call.
+
+        It stays registered until ``close``: nobody can tell a dead projector from one that waits.
+        """
+        if self._session is None:
+            self._session = self._mongo.client.start_session()
+            self._projectors.replace_one({"_id": self._id()}, {"view": self._view}, upsert=True)
+        return self._session
+
+    def transact(self, work: Callable[[ClientSession], bool], *, obstacle: object) -> bool | None:
+        """Run ``work`` in one transaction and return its result, or None if it was blocked.
+
+        A conflict with another transaction blocks it: it pauses, then returns. When the same
+        ``obstacle`` has blocked it for too long, it ends the sessions of the other projectors.
+        Raises NoReplicaSet, and pymongo's errors when MongoDB is down.
+        """
+        session = self.get()
+        try:
+            with session.start_transaction(write_concern=MAJORITY):
+                result = work(session)
+        except PyMongoError as error:
+            code = getattr(error, "code", None)
+            if code == NO_TRANSACTIONS:
+                raise NoReplicaSet from error
+            retryable = code == INTERRUPTED or any(
+                map(error.has_error_label, (TRANSIENT, UNKNOWN_COMMIT))
+            )
+            if isinstance(error, ConnectionFailure) or not retryable:
+                raise
+            # The time is random, or two slow projectors would end each other in turn.
+            if self.is_stuck(obstacle, STUCK_SECONDS * random.uniform(1, 3)):
+                self.end_others()
+            time.sleep(random.uniform(0, RETRY_SECONDS))
+            return None
+        self._obstacle = None
+        return result
+
+    def is_stuck(self, obstacle: object, seconds: float) -> bool:
+        """Return whether the same obstacle has been in the way for ``seconds``, then start over."""
+        now = time.monotonic()
+        if self._obstacle is None or self._obstacle[0] != obstacle:
+            self._obstacle = (obstacle, now)
+        elif now - self._obstacle[1] >= seconds:
+            self._obstacle = None
+            return True
+        return False
+
+    def end_others(self) -> None:
+        """End the sessions of all other projectors of the view, with their open transactions."""
+        others = self._projectors.find({"view": self._view, "_id": {"$ne": self._id()}})
+        if ids := [{"id": other["_id"]} for other in others]:
+            self._mongo.client.admin.command("killSessions", ids)
+
+    def close(self) -> None:
+        """End the session and remove it from the register."""
+        if self._session is not None:
+            self._projectors.delete_one({"_id": self._id()})
+            self._session.end_session()
+            self._session = None
+
+    def _id(self) -> Any:
+        return self.get().session_id["id"]
