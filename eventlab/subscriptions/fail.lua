@@ -1,14 +1,18 @@
--- An event failed: it waits for another try, or is parked.
+-- Report that an event failed: it waits for a retry, or is parked.
 -- KEYS: 1 category stream, 2 due, 3 failed, 4 parked
--- ARGV: 1 group, 2 the consumer that stands for waiting, 3 position, 4 failures to add: 1, or 0 to park what was not
---       handed out, 5 failures at which it is parked, 6 pause in ms after the first, 7 what is kept of it
--- Answers 1 if it is parked, else 0.
+-- ARGV: 1 group, 2 the consumer name of waiting events, 3 position, 4 failures to add: 1, or 0 to
+--       park an event that was not delivered, 5 failures at which it is parked, 6 pause in ms after
+--       the first failure, 7 the record to keep: JSON of id, version, error
+-- Returns 1 if it is parked, else 0.
 local stream, due, failed, parked = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local group, waiting, id, added = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
 
 local row = redis.call('XPENDING', stream, group, id, id, 1)[1]
-local repeated = row and row[2] == waiting  -- by redis-py after a lost answer, or by a consumer taken for dead
-if repeated or not (row or redis.call('ZSCORE', due, id)) then return redis.call('HEXISTS', parked, id) end
+-- A repeat: by redis-py after a lost answer, or by a consumer that was taken for dead.
+local repeated = row and row[2] == waiting
+if repeated or not (row or redis.call('ZSCORE', due, id)) then
+  return redis.call('HEXISTS', parked, id)
+end
 
 local failures, deliveries = string.match(redis.call('HGET', failed, id) or '0 0', '^(%d+) (%d+)')
 if row then deliveries = row[4] end

@@ -470,7 +470,7 @@ def test_it_is_parked_after_its_deliveries_and_its_neighbours_are_not(
     done, letters = killed_by(store, killer, deliveries + 1, max_deliveries=deliveries)
     (parked,) = letters.parked()
     assert (parked.event, parked.failures, parked.deliveries) == (killer, 0, deliveries)
-    assert f"handed out {deliveries} times" in parked.error
+    assert f"delivered {deliveries} times" in parked.error
     assert sorted(done, key=lambda event: event.version) == [before, *rest]
     assert letters.lag().events == 0
 
@@ -811,7 +811,7 @@ def test_the_lag_is_right_where_redis_loses_count(store: EventStore) -> None:
 def test_a_long_lag_is_said_to_be_an_estimate(
     store: EventStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "COUNTED", 5)
+    monkeypatch.setattr(module, "MAX_COUNTED_EVENTS", 5)
     events = fill(store, 20)
     letters = subscribe(store)
     letters.receive(4)
