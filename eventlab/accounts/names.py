@@ -1,6 +1,8 @@
-"""The names that the bank uses unless it is given others."""
+"""The category and the collection that the bank uses unless it is given others."""
 
 from typing import Final
 
-CATEGORY: Final = "accountStream"
-COLLECTION: Final = "accountCollection"
+from eventlab import settings
+
+CATEGORY: Final = settings.SERVICE[settings.CATEGORY].default
+COLLECTION: Final = settings.SERVICE[settings.COLLECTION].default

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import urllib.error
@@ -17,6 +16,7 @@ from eventlab.cli import lab as command
 from eventlab.cli import main
 from eventlab.servers import Lab, directories, state
 from eventlab.servers.directories import DATA_VARIABLE
+from tests.support.ports import free_port
 from tests.support.servers import is_gone, running
 from tests.support.waiting import PATIENCE_SECONDS, wait_until
 
@@ -32,8 +32,7 @@ def answers(url: str) -> bool:
 def test_lab_runs_jupyter_with_the_servers_until_it_ends(tmp_path: Path, data: Path) -> None:
     (tmp_path / "notebooks").mkdir()
     (tmp_path / "notebooks" / command.FIRST_PAGE).touch()
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     words = ["lab", "--no-browser", f"--port={port}", "--data=data"]
     with subprocess.Popen(
         [sys.executable, "-m", "eventlab", *words], cwd=tmp_path, stderr=subprocess.DEVNULL

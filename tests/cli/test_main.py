@@ -17,6 +17,7 @@ from eventlab.servers.directories import DATA_VARIABLE
 from eventlab.servers.external import MONGODB_URL, REDIS_URL
 from tests.support import interrupt
 from tests.support.command import run, start
+from tests.support.ports import free_port
 
 COMMANDS = ("lab", "serve", "project", "route", "sandbox", "doctor")
 
@@ -214,10 +215,10 @@ def test_reader_that_has_read_enough_is_no_error(tmp_path: Path, category: str) 
     ids=lambda value: " ".join(value) if isinstance(value, list) else str(value),
 )
 def test_ctrl_c_at_any_moment_prints_no_traceback(
-    words: list[str], moment: int, category: str, free_port: int
+    words: list[str], moment: int, category: str
 ) -> None:
     own = [] if words[0] in ("doctor", "sandbox", "lab") else [f"--category={category}"]
-    command = [word.format(port=free_port) for word in words] + own
+    command = [word.format(port=free_port()) for word in words] + own
     done = subprocess.run(
         [sys.executable, interrupt.__file__, str(moment), *command],
         capture_output=True,

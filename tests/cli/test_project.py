@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
-import time
 from typing import Any
 
 import redis
@@ -13,6 +12,7 @@ import redis
 from eventlab import Event, EventStore
 from eventlab.accounts import AccountService
 from tests.support import command
+from tests.support.waiting import wait_until
 
 
 def start(category: str, *words: str) -> subprocess.Popen[str]:
@@ -24,10 +24,7 @@ def run(category: str, *words: str) -> tuple[int, str, str]:
 
 
 def await_document(mongo: Any, collection: str, id: str, **fields: Any) -> None:
-    end = time.monotonic() + 40
-    while not (mongo[collection].find_one({"_id": id, **fields})):
-        assert time.monotonic() < end, (collection, id, fields, list(mongo[collection].find()))
-        time.sleep(0.02)
+    wait_until(lambda: mongo[collection].find_one({"_id": id, **fields}))
 
 
 def test_project_runs_until_sigterm_and_resumes_from_its_checkpoint(

@@ -1,4 +1,4 @@
-"""The account service over HTTP: the original's four routes, and what a client expects beside them."""
+"""The account service over HTTP: the original's four routes, and what clients expect besides."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ from eventlab.accounts.http.schemas import (
 from eventlab.accounts.service import AccountService, Balance
 from eventlab.events import Recorded
 
-MAX_BODY: Final = 65_536
-PAGE: Final = 1000
-PATIENCE: Final = 2.0
+MAX_BODY_BYTES: Final = 65_536
+MAX_PAGE: Final = 1000
+PING_SECONDS: Final = 2.0
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 Body = Annotated[bytes, Depends(received)]
@@ -53,8 +53,9 @@ Key = Annotated[
     Header(
         alias="Idempotency-Key",
         pattern="^[!-~]{1,255}$",
-        description="A new one for each new request. For a day, a repeat with it gets the first answer and does "
-        "nothing, whatever has happened by then, a refusal too: for another try take a new key.",
+        description="Use a new key for each new request. For a day, a repeat with the same key "
+        "gets the first response, a rejection too, and changes nothing: to try again, use a new "
+        "key.",
     ),
 ]
 Version = Annotated[
@@ -63,20 +64,19 @@ Version = Annotated[
 At = Annotated[
     str | None,
     Query(
-        description="The account as it was at this time: ISO 8601 with a zone, such as 2026-01-01T00:00:00Z",
+        description="The account as it was at this time: ISO 8601 with a time zone, such as "
+        "2026-01-01T00:00:00Z",
         json_schema_extra={"format": "date-time"},
     ),
 ]
-After = Annotated[
-    int, Query(ge=0, le=2**53, description="The version behind which the page begins")
+After = Annotated[int, Query(ge=0, le=2**53, description="The page begins after this version")]
+Limit = Annotated[
+    int, Query(ge=1, le=MAX_PAGE, description="The maximum number of items on a page")
 ]
-Limit = Annotated[int, Query(ge=1, le=PAGE, description="How many there are on a page, at most")]
-Sort = Annotated[
-    listing.Sort, Query(description="What the accounts are sorted by; with - from the highest down")
-]
+Sort = Annotated[listing.Sort, Query(description="The order of the accounts; - means descending")]
 Place = Annotated[
     str | None,
-    Query(min_length=1, description="The `next` of the page before, with the same `sort`"),
+    Query(min_length=1, description="The `next` of the previous page, with the same `sort`"),
 ]
 
 
@@ -84,19 +84,19 @@ def create_app(
     service: AccountService,
     view: listing.Documents | None = None,
     *,
-    max_body: int = MAX_BODY,
+    max_body: int = MAX_BODY_BYTES,
     lifespan: Lifespan | None = None,
 ) -> FastAPI:
-    """The app, on a service and on the collection of its view; without a view there is no ``GET /accounts``.
+    """Return the app for a service and the collection of its view.
 
-    A body of more than ``max_body`` bytes is refused. ``lifespan`` is FastAPI's: what is done at the start and end.
-
-    Example: ``create_app(AccountService(EventStore(lab.redis, "accountStream")), lab.mongo.accountCollection)``
+    Without a view there is no ``GET /accounts``. A body of more than ``max_body`` bytes is answered
+    with 413. ``lifespan`` is FastAPI's: it surrounds the life of the app.
     """
     app = FastAPI(
         title="eventlab accounts",
         version="1.0.0",
-        description="Accounts that keep their state as events. Amounts are whole numbers of the smallest unit.",
+        description="Accounts that keep their state as events. Amounts are integers, in the "
+        "currency's smallest unit.",
         redirect_slashes=False,
         lifespan=lifespan,
     )
@@ -113,7 +113,7 @@ def create_app(
 
 
 class Commands:
-    """What changes an account."""
+    """The routes that change an account."""
 
     def __init__(self, service: AccountService) -> None:
         self._service = service
@@ -127,11 +127,11 @@ class Commands:
         return answer(201, Opened(id), version=event.version, headers=place)
 
     def deposit(self, request: Request, id: AccountId, body: Body, key: Key = None) -> Response:
-        """Put money in"""
+        """Deposit money"""
         return self._move(self._service.deposit, request, id, body, key)
 
     def withdraw(self, request: Request, id: AccountId, body: Body, key: Key = None) -> Response:
-        """Take money out"""
+        """Withdraw money"""
         return self._move(self._service.withdraw, request, id, body, key)
 
     def _move(
@@ -142,10 +142,8 @@ class Commands:
         body: bytes,
         key: str | None,
     ) -> Response:
-        amount, versions = (
-            whole(parsed(body, Money).amount),
-            wanted(request.headers.getlist("If-Match")),
-        )
+        amount = whole(parsed(body, Money).amount)
+        versions = wanted(request.headers.getlist("If-Match"))
         options = self._options(request, key, usable(id), f"{command.__name__} {amount}")
         event = command(id, amount, versions=versions, **options)
         return answer(200, Moved(id, event.data["amount"]), version=event.version)
@@ -157,26 +155,28 @@ class Commands:
 
 
 class Queries:
-    """What an account holds, and how it came to it."""
+    """The routes that read an account from its events."""
 
     def __init__(self, service: AccountService) -> None:
         self._service = service
 
     def fetch(self, id: AccountId, version: Version = None, at: At = None) -> Response:
-        """What an account holds: now, at a version, or at a time"""
+        """Read an account: now, at a version, or at a time"""
         if version is not None and at is not None:
-            raise HTTPException(400, "version, at: give one of the two")
+            raise HTTPException(400, "version, at: only one of the two may be given")
         balance = self._service.fetch(
             usable(id), version=version, at=None if at is None else _moment(at)
         )
         if version is not None and balance.version < version:
             raise HTTPException(
-                404, f"version: account {id!r} is at {balance.version}, {version} is yet to come"
+                404,
+                f"version: account {id!r} is at version {balance.version};"
+                f" version {version} does not exist yet",
             )
         return answer(200, balance, version=balance.version)
 
     def events(self, id: AccountId, after: After = 0, limit: Limit = 100) -> Response:
-        """The events of an account, oldest first, page by page"""
+        """List the events of an account, oldest first"""
         store = self._service.accounts.store
         found = store.read(usable(id), after=after, limit=limit + 1)
         if not found and not store.version(id):
@@ -189,31 +189,32 @@ class Queries:
 
 
 class Listing:
-    """All accounts, as the view has them: a moment behind their events."""
+    """The route that reads the view, which may be a moment behind the events."""
 
     def __init__(self, view: listing.Documents) -> None:
         self._view = view
 
     def accounts(self, sort: Sort = "id", after: Place = None, limit: Limit = 100) -> Response:
-        """All accounts, from the view, sorted, page by page"""
+        """List all accounts, sorted, from the view"""
         return answer(200, listing.page(self._view, sort=sort, after=after, limit=limit))
 
 
 class Probes:
-    """How the service is."""
+    """The routes that report the health of the service."""
 
     def __init__(self, service: AccountService, view: listing.Documents | None) -> None:
-        self._redis, self._view = service.accounts.store.redis, view
+        self._redis = service.accounts.store.redis
+        self._view = view
 
     async def health(self) -> Response:
-        """Is the process alive?"""
+        """Check that the process is alive"""
         return answer(200, Health())
 
     def ready(self) -> Response:
-        """Do Redis and MongoDB answer?"""
+        """Check that Redis and MongoDB answer"""
         self._redis.ping()
         if self._view is not None:
-            with pymongo.timeout(PATIENCE):
+            with pymongo.timeout(PING_SECONDS):
                 self._view.database.command("ping")
         return answer(200, Health())
 
@@ -222,14 +223,14 @@ def _moment(text: str) -> datetime:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError as error:
-        raise HTTPException(400, f"at: {error}; in a URL write + as %2B") from error
+        raise HTTPException(400, f"at: {error}; in a URL, + must be written as %2B") from error
     if moment.tzinfo is None:
-        raise HTTPException(400, "at: give it a zone, such as 2026-01-01T00:00:00Z")
+        raise HTTPException(400, "at: a time zone is missing, as in 2026-01-01T00:00:00Z")
     return moment
 
 
 def _write_routes(app: FastAPI, commands: Commands) -> None:
-    place = {"description": "The account's path", "schema": {"type": "string"}}
+    place = {"description": "The path of the account", "schema": {"type": "string"}}
     app.post(
         "/accounts",
         status_code=201,

@@ -1,4 +1,4 @@
-"""The correlation id: what ties a request to its answer and to the events that it led to."""
+"""The correlation id: it links a request with its response and with the events it caused."""
 
 from __future__ import annotations
 
@@ -16,11 +16,9 @@ PATTERN: Final = r"^[!-~]{1,128}$"
 
 
 class Correlation:
-    """An ASGI middleware: each answer carries the ``X-Correlation-Id`` of its request, or a new one.
+    """ASGI middleware: each response has the ``X-Correlation-Id`` of its request, or a new one.
 
-    The id is put into ``request.state.correlation_id``. One that is none is answered with 400.
-
-    Example: ``app.add_middleware(Correlation)``
+    The id is in ``request.state.correlation_id``. An invalid one is answered with 400.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -44,8 +42,8 @@ class Correlation:
         if given is None or usable:
             await self._app(scope, receive, send_with_id)
         else:
-            refusal = error(400, f"{HEADER}: give 1 to 128 visible ASCII characters")
-            await refusal(scope, receive, send_with_id)
+            rejection = error(400, f"{HEADER}: must be 1 to 128 visible ASCII characters")
+            await rejection(scope, receive, send_with_id)
 
 
 def _given(headers: Iterable[tuple[bytes, bytes]]) -> str | None:

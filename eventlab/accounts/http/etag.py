@@ -1,4 +1,4 @@
-"""An entity tag: the version of an account, as HTTP asks for it and gives it (RFC 9110, 8.8.3 and 13.1.1)."""
+"""Entity tags: the version of an account in ETag and If-Match (RFC 9110, 8.8.3 and 13.1.1)."""
 
 from __future__ import annotations
 
@@ -14,19 +14,22 @@ STRONG: Final = re.compile(r'(?<![^ \t,])"([1-9][0-9]{0,15})"')
 
 
 def etag(version: int) -> str:
-    """The tag of a version.
+    """Return the entity tag of a version.
 
-    Example: ``etag(3)`` is ``'"3"'``
+    >>> etag(3)
+    '"3"'
     """
     return f'"{version}"'
 
 
 def wanted(lines: Sequence[str]) -> frozenset[int] | None:
-    """The versions that the lines of If-Match allow; None for any, which is also what ``*`` says.
+    """Return the versions that the lines of If-Match allow; None (no line, or ``*``) allows any.
 
-    A weak tag allows none (the comparison is strong). Raises HTTPException 400 for what is no list of tags.
+    A weak tag allows none, because the comparison is strong. Raises HTTPException 400 for a value
+    that is not a list of tags.
 
-    Example: ``wanted(['"3", "4"'])`` is ``frozenset({3, 4})``
+    >>> sorted(wanted(['"3", "4"']))
+    [3, 4]
     """
     if not lines:
         return None
@@ -35,6 +38,6 @@ def wanted(lines: Sequence[str]) -> frozenset[int] | None:
         return None
     if not LIST.fullmatch(text):
         raise HTTPException(
-            400, 'If-Match: give the ETag of an answer, quotes included, such as "3", or *'
+            400, 'If-Match: must be the ETag of a response, quotes included, such as "3", or *'
         )
     return frozenset(map(int, STRONG.findall(text)))

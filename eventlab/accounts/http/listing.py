@@ -1,4 +1,4 @@
-"""The listing: the accounts of the view, sorted, page by page."""
+"""The list of accounts: read from the view, sorted, in pages."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ Sort = Literal["id", "-id", "funds", "-funds"]
 SHOWN: Final = {"funds": 1, "version": 1, "timestamps": {"$slice": -1}}
 
 
-class Place(msgspec.Struct, array_like=True, frozen=True):
-    """The last account of a page, by what it is sorted by; where the next page begins."""
+class PageStart(msgspec.Struct, array_like=True, frozen=True):
+    """The last account of a page: the next page begins after it."""
 
     sort: Sort
     id: str
-    funds: Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]  # what MongoDB takes
+    funds: Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]  # MongoDB's range
 
 
 def page(view: Documents, *, sort: Sort, after: str | None, limit: int) -> Accounts:
-    """A page of the view; raises HTTPException 400 when ``after`` is not the ``next`` of a page of the same sort.
+    """Return a page of the view.
 
-    An account whose funds change between two pages of ``funds`` may be seen twice, or not; by ``id`` each is seen once.
-
-    Example: ``page(lab.mongo.accountCollection, sort="-funds", after=None, limit=10)``
+    When sorted by funds, an account whose funds change between two pages may appear twice or not at
+    all; when sorted by id, each appears once. Raises HTTPException 400 if ``after`` is not the
+    ``next`` of a page with the same ``sort``.
     """
     direction = -1 if sort.startswith("-") else 1
     fields = ["funds", "_id"] if sort.endswith("funds") else ["_id"]
     found = view.find(
-        {} if after is None else _behind(_place(after, sort), fields, direction), SHOWN
+        {} if after is None else _behind(_start(after, sort), fields, direction), SHOWN
     )
     documents = list(found.sort([(field, direction) for field in fields]).limit(limit + 1))
     accounts = [
@@ -44,29 +44,27 @@ def page(view: Documents, *, sort: Sort, after: str | None, limit: int) -> Accou
     ]
     more = len(documents) > limit
     return Accounts(
-        accounts, _text(Place(sort, accounts[-1].id, accounts[-1].funds)) if more else None
+        accounts, _text(PageStart(sort, accounts[-1].id, accounts[-1].funds)) if more else None
     )
 
 
-def _behind(place: Place, fields: list[str], direction: int) -> dict[str, Any]:
+def _behind(start: PageStart, fields: list[str], direction: int) -> dict[str, Any]:
     beyond = "$gt" if direction == 1 else "$lt"
-    by_id = {"_id": {beyond: place.id}}
+    by_id = {"_id": {beyond: start.id}}
     if fields == ["_id"]:
         return by_id
-    return {"$or": [{"funds": {beyond: place.funds}}, {"funds": place.funds, **by_id}]}
+    return {"$or": [{"funds": {beyond: start.funds}}, {"funds": start.funds, **by_id}]}
 
 
-def _text(place: Place) -> str:
-    return base64.urlsafe_b64encode(msgspec.json.encode(place)).decode().rstrip("=")
+def _text(start: PageStart) -> str:
+    return base64.urlsafe_b64encode(msgspec.json.encode(start)).decode().rstrip("=")
 
 
-def _place(text: str, sort: Sort) -> Place:
+def _start(text: str, sort: Sort) -> PageStart:
     try:
-        place = msgspec.json.decode(base64.b64decode(text + "==", b"-_"), type=Place)
+        start = msgspec.json.decode(base64.b64decode(text + "==", b"-_"), type=PageStart)
     except ValueError as error:
-        raise HTTPException(400, "after: give the `next` of the page before") from error
-    if place.sort != sort:
-        raise HTTPException(
-            400, f"after: it belongs to pages sorted by {place.sort}, not by {sort}"
-        )
-    return place
+        raise HTTPException(400, "after: must be the `next` of the previous page") from error
+    if start.sort != sort:
+        raise HTTPException(400, f"after: belongs to a page sorted by {start.sort}, not by {sort}")
+    return start

@@ -1,7 +1,8 @@
-"""The OpenAPI document: every answer that can come, on every route."""
+"""The OpenAPI document: every response that each route can give."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from fastapi import FastAPI
@@ -23,17 +24,17 @@ BODIES: Final = (
     schemas.Conflict,
     Balance,
 )
-MEANINGS: Final = {
-    400: "A rule of the bank says no, or the request cannot be read; nothing was written",
-    404: "There is no such account, or it is not at that version",
-    409: "Others were faster, again and again; nothing was written",
-    412: "The account is at none of the versions of If-Match; nothing was written",
-    413: "The body is too long",
-    422: "The Idempotency-Key stands for another request; nothing was written",
-    500: "A fault of the service",
+DESCRIPTIONS: Final = {
+    400: "A business rule rejected the command, or the request is invalid; nothing was written",
+    404: "The account, or the version asked for, does not exist",
+    409: "The account was changed concurrently at every attempt; nothing was written",
+    412: "The account is not at any of the versions in If-Match; nothing was written",
+    413: "The body is too large",
+    422: "The Idempotency-Key was used for another request; nothing was written",
+    500: "Internal error of the service",
     503: "Redis or MongoDB does not answer",
 }
-ID: Final = {
+CORRELATION_ID: Final = {
     "description": "The correlation id of the request, or a new one",
     "schema": {"type": "string"},
 }
@@ -42,7 +43,7 @@ IF_MATCH: Final = {
     "name": "If-Match",
     "in": "header",
     "required": False,
-    "description": "Do it only if the account is at one of these versions: ETags, or *",
+    "description": "Run the command only if the account is at one of these versions: ETags, or *",
     "schema": {"type": "string", "pattern": r'^(\*|(W/)?"[!#-~]*"(, (W/)?"[!#-~]*")*)$'},
 }
 ETAG: Final = {
@@ -52,21 +53,15 @@ ETAG: Final = {
 
 
 def responses(
-    code: int, body: type, *errors: int, **headers: Any
+    code: int, body: type, *errors: int, **headers: Mapping[str, Any]
 ) -> dict[int | str, dict[str, Any]]:
-    """The answers of a route: the good one with its headers, and the errors.
-
-    Example: ``responses(200, Balance, 404, ETag=ETAG)``
-    """
+    """Describe the responses of a route: the successful one with its headers, and the errors."""
     good = {"description": body.__doc__, "content": _json(body), "headers": headers}
     return {code: good, **{error: _error(error) for error in (*errors, 500, 503)}}
 
 
 def request_body(body: type, *parameters: dict[str, Any]) -> dict[str, Any]:
-    """What a route adds to the document about the body, and the parameters, that it reads by itself.
-
-    Example: ``app.post("/accounts", openapi_extra=request_body(NewAccount))``
-    """
+    """Describe the body and the parameters that a route reads without FastAPI's help."""
     return {
         "requestBody": {"required": True, "content": _json(body)},
         "parameters": list(parameters),
@@ -74,10 +69,7 @@ def request_body(body: type, *parameters: dict[str, Any]) -> dict[str, Any]:
 
 
 def describe(app: FastAPI) -> None:
-    """Give the app its document, made once, when it is asked for.
-
-    Example: ``describe(app)``
-    """
+    """Set the document of an app; it is made when it is first asked for."""
 
     def document() -> dict[str, Any]:
         if app.openapi_schema is None:
@@ -96,7 +88,7 @@ def describe(app: FastAPI) -> None:
 
 def _completed(document: dict[str, Any]) -> dict[str, Any]:
     document["components"] = {"schemas": schemas.schemas(*BODIES)}
-    given = {
+    parameter = {
         "name": HEADER,
         "in": "header",
         "required": False,
@@ -104,13 +96,13 @@ def _completed(document: dict[str, Any]) -> dict[str, Any]:
     }
     for operations in document["paths"].values():
         for operation in operations.values():
-            answers = operation["responses"]
-            if "HTTPValidationError" in str(answers.get("422")):
-                del answers["422"]  # FastAPI's own; here it is a 400
-            answers.setdefault("400", _error(400))
-            operation.setdefault("parameters", []).append(given)
-            for answer in answers.values():
-                answer.setdefault("headers", {})[HEADER] = ID
+            described = operation["responses"]
+            if "HTTPValidationError" in str(described.get("422")):
+                del described["422"]  # FastAPI's own; this service answers 400
+            described.setdefault("400", _error(400))
+            operation.setdefault("parameters", []).append(parameter)
+            for response in described.values():
+                response.setdefault("headers", {})[HEADER] = CORRELATION_ID
     return document
 
 
@@ -118,7 +110,7 @@ def _error(code: int) -> dict[str, Any]:
     with_version = code in (409, 412)
     headers = {"ETag": ETAG} if with_version else {}
     content = _json(schemas.Conflict if with_version else schemas.Error)
-    return {"description": MEANINGS[code], "content": content, "headers": headers}
+    return {"description": DESCRIPTIONS[code], "content": content, "headers": headers}
 
 
 def _json(body: type) -> dict[str, Any]:

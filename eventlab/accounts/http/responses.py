@@ -1,4 +1,4 @@
-"""The answers: a struct as JSON, and an error as the code and the sentence that the client gets."""
+"""The responses: a struct as JSON, and an error as a status code and a sentence."""
 
 from __future__ import annotations
 
@@ -43,10 +43,7 @@ FIELDS: Final[Mapping[type, str]] = {
 def answer(
     code: int, body: object, *, version: int | None = None, headers: Mapping[str, str] | None = None
 ) -> Response:
-    """A struct as an answer, with the account's version as its ETag.
-
-    Example: ``answer(200, Moved("JohnDoe", 100), version=2)``
-    """
+    """Return a struct as a response, with the account's version as its ETag."""
     fields = dict(headers or {})
     if version is not None:
         fields["ETag"] = etag(version)
@@ -54,28 +51,22 @@ def answer(
 
 
 def error(code: int, message: str, headers: Mapping[str, str] | None = None) -> Response:
-    """An error as an answer.
-
-    Example: ``error(404, "account 'JohnDoe' does not exist")``
-    """
+    """Return an error as a response."""
     return answer(code, Error(message), headers=headers)
 
 
 def answer_errors(app: FastAPI) -> None:
-    """Answer every error that a request can meet as ``{"errorMessage": …}``.
-
-    Example: ``answer_errors(app)``
-    """
+    """Answer every error that a request can raise with ``{"errorMessage": …}``."""
     handlers: dict[type[Exception], Handler] = {
-        UnknownAccount: _plainly(404),
-        InvalidArgument: _plainly(400),
-        CommandRejected: _refused,
+        UnknownAccount: _as_status(404),
+        InvalidArgument: _as_status(400),
+        CommandRejected: _rejected,
         VersionConflict: _at_version(409),
         VersionChanged: _at_version(412),
         IdempotencyKeyReused: _key_reused,
         RequestValidationError: _invalid,
         HTTPException: _http,
-        NotAdopted: _plainly(503),
+        NotAdopted: _as_status(503),
         RedisConnectionError: _unavailable,
         RedisTimeoutError: _unavailable,
         ConnectionFailure: _unavailable,
@@ -85,14 +76,14 @@ def answer_errors(app: FastAPI) -> None:
         app.add_exception_handler(kind, handler)
 
 
-def _plainly(code: int) -> Handler:
+def _as_status(code: int) -> Handler:
     async def handle(_request: Request, problem: Exception) -> Response:
         return error(code, str(problem))
 
     return handle
 
 
-async def _refused(_request: Request, problem: CommandRejected) -> Response:
+async def _rejected(_request: Request, problem: CommandRejected) -> Response:
     field = FIELDS.get(type(problem))
     return error(400, f"{field}: {problem}" if field else str(problem))
 
@@ -107,7 +98,7 @@ def _at_version(code: int) -> Handler:
 async def _key_reused(_request: Request, problem: IdempotencyKeyReused) -> Response:
     return error(
         422,
-        f"Idempotency-Key {problem.key!r} stands for another request: take a new key for a new request",
+        f"Idempotency-Key {problem.key!r} was used for another request: use a new key for a new one",
     )
 
 
@@ -123,7 +114,7 @@ async def _http(request: Request, problem: HTTPException) -> Response:
 
 
 def _methods(request: Request) -> set[str]:
-    # Starlette names those of the first route only, and two routes may share a path.
+    # Starlette lists the methods of the first route only, and two routes may share a path.
     routes = [
         route for route in request.app.routes if route.matches(request.scope)[0] is not Match.NONE
     ]
@@ -134,12 +125,16 @@ async def _unavailable(_request: Request, problem: Exception) -> Response:
     server = "MongoDB" if isinstance(problem, ConnectionFailure) else "Redis"
     return error(
         503,
-        f"{server} does not answer: try again, with the same Idempotency-Key",
+        f"{server} does not answer: try again with the same Idempotency-Key",
         {"Retry-After": "1"},
     )
 
 
 async def _failed(request: Request, _problem: Exception) -> Response:
-    # Outside of all middleware, hence the header; the error itself goes on to the server's log.
+    # This runs outside all middleware, hence the header; the server logs the error itself.
     id: str = request.state.correlation_id
-    return error(500, f"a fault of the service; its log says more ({id})", {"X-Correlation-Id": id})
+    return error(
+        500,
+        f"internal error: its cause is in the log of the service (correlation id {id})",
+        {"X-Correlation-Id": id},
+    )

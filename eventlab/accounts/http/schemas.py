@@ -1,4 +1,4 @@
-"""The bodies: what a request may say and what an answer says, as JSON."""
+"""The bodies of requests and responses, as JSON."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def _like(**schema: object) -> msgspec.Meta:
 
 
 Id = Annotated[str, _like(minLength=1, maxLength=512, pattern="^[^/]+$", examples=["JohnDoe"])]
-# As it was written: 1.0, 1e2 and -0 are numbers that a decoder would bend to whole ones.
+# The bytes as sent: a decoder would turn 1.0, 1e2 and -0 into integers.
 Amount = Annotated[msgspec.Raw, _like(type="integer", minimum=1, maximum=LARGEST, examples=[100])]
 
 
@@ -40,20 +40,20 @@ class Money(msgspec.Struct, frozen=True):
 
 
 class Opened(msgspec.Struct, frozen=True):
-    """An account was opened."""
+    """The account was opened."""
 
     id: str
 
 
 class Moved(msgspec.Struct, frozen=True):
-    """Money was moved."""
+    """The deposit or withdrawal was made."""
 
     id: str
     amount: int
 
 
 class StoredEvent(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One event of an account; ``timestamp`` is its position."""
+    """An event of an account; ``timestamp`` is its position."""
 
     version: int
     type: str
@@ -63,7 +63,7 @@ class StoredEvent(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Events(msgspec.Struct, frozen=True):
-    """A page of an account's events; ``next`` goes into ``after`` for the one behind it, null when there is none."""
+    """A page of events; `next` is the `after` of the next page, or null on the last one."""
 
     id: str
     events: list[StoredEvent]
@@ -71,66 +71,70 @@ class Events(msgspec.Struct, frozen=True):
 
 
 class Accounts(msgspec.Struct, frozen=True):
-    """A page of accounts; ``next`` goes into ``after`` for the one behind it, null when there is none."""
+    """A page of accounts; `next` is the `after` of the next page, or null on the last one."""
 
     accounts: list[Balance]
     next: str | None
 
 
 class Health(msgspec.Struct, frozen=True):
-    """It is well."""
+    """The service is healthy."""
 
     status: str = "ok"
 
 
 class Error(msgspec.Struct, frozen=True):
-    """What went wrong, naming the field."""
+    """What went wrong, with the field it is about."""
 
     message: str = msgspec.field(name="errorMessage")
 
 
 class Conflict(msgspec.Struct, frozen=True):
-    """What went wrong, and the version that the account is at."""
+    """What went wrong, and the current version of the account."""
 
     message: str = msgspec.field(name="errorMessage")
     version: int
 
 
 async def received(request: Request) -> bytes:
-    """The body of a request, as it came; HTTPException 413 when it is too long, 400 when it is no JSON.
+    """Return the body of a request as it was sent.
 
-    Example: ``def deposit(body: Annotated[bytes, Depends(received)])``
+    Raises HTTPException 413 if it is too large, 400 if it is not declared as JSON.
     """
     limit: int = request.app.state.max_body
-    parts, size = [], 0
+    parts = []
+    size = 0
     async for part in request.stream():
         parts.append(part)
         size += len(part)
         if size > limit:
-            raise HTTPException(413, f"the body has more than {limit} bytes")
-    # A web page can send all other types to any address without being asked who it is.
+            raise HTTPException(413, f"the body is larger than {limit} bytes")
+    # A web page may send any other type to any address, without asking the server first.
     if not JSON_TYPE.fullmatch(request.headers.get("content-type", "")):
-        raise HTTPException(400, "Content-Type: send application/json")
+        raise HTTPException(400, "Content-Type: must be application/json")
     return b"".join(parts)
 
 
 def parsed(body: bytes, type: type[B]) -> B:
-    """A body as its struct; raises HTTPException 400.
+    """Return a body as its struct; raises HTTPException 400.
 
-    Example: ``parsed(b'{"id":"JohnDoe"}', NewAccount)``
+    >>> parsed(b'{"id":"JohnDoe"}', NewAccount)
+    NewAccount(id='JohnDoe')
     """
     try:
         return msgspec.json.decode(body, type=type)
     except (ValueError, RecursionError) as error:
+        field = type.__struct_encode_fields__[0]
         raise HTTPException(
-            400, f"{type.__struct_encode_fields__[0]}: the body must be an object with it: {error}"
+            400, f"{field}: the body must be a JSON object with a valid field {field!r}: {error}"
         ) from error
 
 
 def whole(amount: msgspec.Raw) -> int:
-    """An amount as a number; raises InvalidAmount.
+    """Return an amount as an integer; raises InvalidAmount.
 
-    Example: ``whole(msgspec.Raw(b"100"))``
+    >>> whole(msgspec.Raw(b"100"))
+    100
     """
     text = bytes(amount)
     if not WHOLE.fullmatch(text):
@@ -139,24 +143,27 @@ def whole(amount: msgspec.Raw) -> int:
 
 
 def usable(id: str) -> str:
-    """An id that a path can hold; raises HTTPException 400.
+    """Return an id that can be part of a path; raises HTTPException 400.
 
-    Example: ``usable("JohnDoe")``
+    >>> usable("JohnDoe")
+    'JohnDoe'
     """
     if "/" in id:
-        raise HTTPException(400, "id: it must not hold a slash, which parts the path of an account")
+        raise HTTPException(400, "id: must not contain '/', which separates the segments of a path")
     if id in (".", ".."):
-        raise HTTPException(400, "id: . and .. mean other paths to most clients")
+        raise HTTPException(
+            400, "id: must not be '.' or '..', which most clients resolve to other paths"
+        )
     if "\ufffd" in id:
-        raise HTTPException(400, "id: it is not in UTF-8")
+        raise HTTPException(400, "id: is not valid UTF-8")
     return id
 
 
 def stored(event: Recorded) -> StoredEvent:
-    """An event as an answer shows it."""
+    """Return an event in the form of a response."""
     return StoredEvent(event.version, event.type, event.position, event.data, event.meta)
 
 
 def schemas(*types: Any) -> dict[str, Any]:
-    """The JSON Schemas of the bodies, by name."""
+    """Return the JSON Schemas of the bodies, by name."""
     return msgspec.json.schema_components(types, ref_template="#/components/schemas/{name}")[1]

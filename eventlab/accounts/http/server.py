@@ -1,4 +1,4 @@
-"""The server: the app in one process or several, on one store; what ``eventlab serve`` runs."""
+"""The server behind ``eventlab serve``: the app in one or several processes, on one store."""
 
 from __future__ import annotations
 
@@ -15,29 +15,25 @@ from fastapi import FastAPI
 
 from eventlab import settings
 from eventlab.accounts.http.app import create_app
+from eventlab.accounts.names import CATEGORY, COLLECTION
 from eventlab.accounts.service import AccountService
 from eventlab.servers import connect
 from eventlab.store.store import EventStore
 
-CATEGORY: Final = settings.CATEGORY
-COLLECTION: Final = settings.COLLECTION
 IDLE_SECONDS: Final = 60
-LAST_SECONDS: Final = 30  # for what still runs when the end comes
+SHUTDOWN_SECONDS: Final = 30  # for requests that are still running
 
 
 def serve(*, host: str, port: int, workers: int, category: str, collection: str) -> None:
-    """Serve until a SIGTERM or SIGINT; what runs then is finished first. Raises ServersError, InvalidName.
+    """Serve until SIGTERM or SIGINT, after finishing the requests that are running.
 
-    Example: ``serve(host="127.0.0.1", port=8444, workers=1, category="accountStream", collection="accountCollection")``
+    Raises ServersError, InvalidName.
     """
-    os.environ[CATEGORY], os.environ[COLLECTION] = (
-        category,
-        collection,
-    )  # what a worker knows, it knows from here
+    os.environ[settings.CATEGORY] = category  # the workers read both
+    os.environ[settings.COLLECTION] = collection
     signal.signal(signal.SIGTERM, _end)
-    with (
-        connect() as lab
-    ):  # the servers stay up between the death of a worker and the start of the next
+    # This connection keeps the private servers up while a crashed worker is replaced.
+    with connect() as lab:
         EventStore(lab.redis, category)
         uvicorn.run(
             f"{__name__}:app",
@@ -48,27 +44,27 @@ def serve(*, host: str, port: int, workers: int, category: str, collection: str)
             access_log=False,
             server_header=False,
             timeout_keep_alive=IDLE_SECONDS,
-            timeout_graceful_shutdown=LAST_SECONDS,
-            timeout_worker_healthcheck=LAST_SECONDS,
+            timeout_graceful_shutdown=SHUTDOWN_SECONDS,
+            timeout_worker_healthcheck=SHUTDOWN_SECONDS,
         )
 
 
 def app() -> FastAPI:
-    """The app of one worker, with connections of its own.
+    """Return the app of one worker, with its own connections.
 
     Example: ``uvicorn --factory eventlab.accounts.http.server:app --port 8444``
     """
     lab = connect()
-    store = EventStore(lab.redis, os.environ.get(CATEGORY, "accountStream"))
+    store = EventStore(lab.redis, os.environ.get(settings.CATEGORY, CATEGORY))
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         yield
         lab.close()
 
-    view = lab.mongo[os.environ.get(COLLECTION, "accountCollection")]
+    view = lab.mongo[os.environ.get(settings.COLLECTION, COLLECTION)]
     return create_app(AccountService(store), view, lifespan=lifespan)
 
 
 def _end(_signal: int, _frame: FrameType | None) -> None:
-    sys.exit(0)  # uvicorn raises the signal again when it has finished
+    sys.exit(0)  # uvicorn raises the signal again after it has shut down

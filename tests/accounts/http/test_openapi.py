@@ -1,4 +1,4 @@
-"""The OpenAPI document tells the truth: schemathesis reads it, and tries to get another answer out of the service."""
+"""The OpenAPI document is right: schemathesis cannot provoke a response that it does not list."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ import requests
 from eventlab.accounts import AccountView
 from eventlab.projections.projector import Projector
 from eventlab.servers import Lab
-from tests.accounts.http.test_app import serving
+from tests.support.accounts_api import serving
 
-# A rule of the bank may refuse what the document allows: that is no fault of either.
+# A business rule may reject a request that the document allows: neither of them is wrong.
 CHECKS = ["--checks=all", "--exclude-checks=positive_data_acceptance"]
 
 
 def run(document: str, folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    """One run of schemathesis, with what it saw in ``folder/report.ndjson``."""
+    """Run schemathesis once, with its report in ``folder/report.ndjson``."""
     script = Path(sys.executable).parent / "schemathesis"
     command = [
         str(script),
@@ -36,8 +36,8 @@ def run(document: str, folder: Path, *options: str) -> subprocess.CompletedProce
     )
 
 
-def answers(folder: Path) -> set[int]:
-    """The status codes that came."""
+def status_codes(folder: Path) -> set[int]:
+    """Return the status codes that the service sent."""
     codes: set[int] = set()
 
     def walk(value: Any) -> None:
@@ -55,7 +55,7 @@ def answers(folder: Path) -> set[int]:
     return codes
 
 
-def test_schemathesis_finds_no_5xx_and_no_answer_outside_the_document(
+def test_schemathesis_finds_no_5xx_and_no_undocumented_response(
     lab: Lab, category: str, tmp_path: Path
 ) -> None:
     with serving(lab, category) as api:
@@ -66,12 +66,12 @@ def test_schemathesis_finds_no_5xx_and_no_answer_outside_the_document(
         done = run(f"{api.url}/openapi.json", tmp_path)
     assert done.returncode == 0, done.stdout
     assert "Tested: 8" in done.stdout
-    codes = answers(tmp_path)
+    codes = status_codes(tmp_path)
     assert codes >= {200, 201, 400, 404}
     assert max(codes) < 500
 
 
-def test_the_document_names_every_code_and_nothing_of_fastapi_s(lab: Lab, category: str) -> None:
+def test_document_lists_every_status_and_no_model_of_fastapi(lab: Lab, category: str) -> None:
     with serving(lab, category) as api:
         text = requests.get(f"{api.url}/openapi.json", timeout=30).text
         assert requests.get(f"{api.url}/docs", timeout=30).ok
@@ -95,7 +95,9 @@ def test_the_document_names_every_code_and_nothing_of_fastapi_s(lab: Lab, catego
     }
 
 
-def test_a_document_that_hides_a_code_is_found_out(lab: Lab, category: str, tmp_path: Path) -> None:
+def test_schemathesis_finds_a_status_that_the_document_omits(
+    lab: Lab, category: str, tmp_path: Path
+) -> None:
     with serving(lab, category) as api:
         api.post("/accounts", {"id": "JohnDoe"})
         document = requests.get(f"{api.url}/openapi.json", timeout=30).json()
