@@ -172,7 +172,7 @@ class Services(RuleBasedStateMachine):
 
     @rule(id=ids, amount=amounts)
     def cut_before(self, id: str, amount: int) -> None:
-        """Nothing is sent: the aggregate is unchanged, and can be saved once Redis can be reached."""
+        """Nothing is sent: the aggregate is unchanged, and can be saved after the outage."""
         if id not in self.funds:
             return
         repository = self.without_retries.accounts

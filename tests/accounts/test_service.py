@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import multiprocessing
+import pydoc
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
@@ -12,7 +14,7 @@ import redis
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eventlab import Event, EventStore, IdempotencyKeyReused, VersionConflict
+from eventlab import Event, EventStore, VersionConflict
 from eventlab.accounts import (
     Account,
     AccountExists,
@@ -29,7 +31,7 @@ SPAWN = multiprocessing.get_context("spawn")
 
 
 def opened(funds: int = 0) -> Account:
-    """An account with so much in it."""
+    """Return an account with these funds."""
     account = Account("JohnDoe")
     account.create()
     if funds:
@@ -42,7 +44,7 @@ def service(redis_client: redis.Redis, category: str) -> AccountService:
     return AccountService(EventStore(redis_client, category))
 
 
-def test_decisions_are_events_and_events_are_the_state() -> None:
+def test_decisions_are_recorded_as_events_that_make_the_state() -> None:
     account = opened(100)
     account.withdraw(30)
     assert account.changes == [
@@ -72,7 +74,7 @@ def test_decisions_are_events_and_events_are_the_state() -> None:
         b"1",
     ],
 )
-def test_an_amount_is_a_positive_whole_number(amount: int) -> None:
+def test_account_rejects_an_amount_that_is_not_a_positive_integer(amount: int) -> None:
     account = opened(100)
     for command in (account.deposit, account.withdraw):
         with pytest.raises(InvalidAmount):
@@ -80,7 +82,7 @@ def test_an_amount_is_a_positive_whole_number(amount: int) -> None:
     assert (account.funds, account.version) == (100, 2)
 
 
-def test_the_largest_amount_is_2_to_the_53() -> None:
+def test_account_holds_2_to_the_53_at_most() -> None:
     account = opened(2**53)
     with pytest.raises(TooMuchMoney):
         account.deposit(1)
@@ -88,15 +90,15 @@ def test_the_largest_amount_is_2_to_the_53() -> None:
     assert account.funds == 0
 
 
-def test_an_account_is_never_overdrawn() -> None:
+def test_account_is_never_overdrawn() -> None:
     account = opened(100)
-    with pytest.raises(InsufficientFunds) as refused:
+    with pytest.raises(InsufficientFunds) as rejection:
         account.withdraw(101)
-    assert (refused.value.funds, refused.value.amount) == (100, 101)
+    assert (rejection.value.funds, rejection.value.amount) == (100, 101)
     assert account.changes[2:] == []
 
 
-def test_an_account_is_created_once_and_first() -> None:
+def test_account_is_created_once_and_before_other_commands() -> None:
     with pytest.raises(AccountExists):
         opened().create()
     for command in (Account("x").deposit, Account("x").withdraw):
@@ -105,7 +107,7 @@ def test_an_account_is_created_once_and_first() -> None:
 
 
 @given(st.lists(st.tuples(st.booleans(), st.integers(1, 1000))))
-def test_replay_gives_the_state_that_the_decisions_had(commands: list[tuple[bool, int]]) -> None:
+def test_replay_returns_the_state_of_the_live_decisions(commands: list[tuple[bool, int]]) -> None:
     live = opened()
     for is_deposit, amount in commands:
         if is_deposit:
@@ -119,7 +121,7 @@ def test_replay_gives_the_state_that_the_decisions_had(commands: list[tuple[bool
     assert again.funds >= 0
 
 
-def test_the_service_walks_like_the_original(service: AccountService) -> None:
+def test_service_follows_the_walkthrough_of_the_original(service: AccountService) -> None:
     assert service.create("JohnDoe").version == 1
     assert service.deposit("JohnDoe", 100).data == {"amount": 100}
     last = service.withdraw("JohnDoe", 100)
@@ -138,7 +140,7 @@ def test_the_service_walks_like_the_original(service: AccountService) -> None:
             call("Nobody")
 
 
-def test_many_threads_share_one_service(service: AccountService) -> None:
+def test_service_is_safe_for_many_threads(service: AccountService) -> None:
     service.create("JohnDoe")
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda n: service.deposit("JohnDoe", n), range(1, 201)))
@@ -147,7 +149,7 @@ def test_many_threads_share_one_service(service: AccountService) -> None:
 
 
 def _pay_in(category: str, times: int, start: Any, answers: Any) -> None:
-    """Four threads of one process, which share a service."""
+    """Deposit from four threads of one process, which share a service."""
     with connect() as lab, ThreadPoolExecutor(4) as pool:
         service, conflicts = AccountService(EventStore(lab.redis, category)), []
         plain = service.accounts.save
@@ -165,7 +167,7 @@ def _pay_in(category: str, times: int, start: Any, answers: Any) -> None:
         answers.put((len(conflicts), service.fetch("JohnDoe").funds))
 
 
-def test_many_processes_of_many_threads_each_with_a_service(service: AccountService) -> None:
+def test_services_in_many_processes_with_many_threads_lose_nothing(service: AccountService) -> None:
     service.create("JohnDoe")
     start, answers = SPAWN.Barrier(4), SPAWN.Queue()
     arguments = (service.accounts.store.category, 50, start, answers)
@@ -176,31 +178,18 @@ def test_many_processes_of_many_threads_each_with_a_service(service: AccountServ
         process.join(120)
     assert [process.exitcode for process in processes] == [0] * 4
     found = [answers.get(timeout=40) for _ in processes]
-    assert all(conflicts for conflicts, _ in found), "they met nobody: this proves nothing"
+    assert all(conflicts for conflicts, _ in found), "there was no conflict: this proves nothing"
     assert max(funds for _, funds in found) == 200
     assert service.fetch("JohnDoe").funds == 200
     assert service.fetch("JohnDoe").version == 201
 
 
-def test_a_repeated_withdrawal_of_the_last_is_not_refused(service: AccountService) -> None:
-    service.create("JohnDoe", idempotency_key="k0")
-    service.deposit("JohnDoe", 100, idempotency_key="k1")
-    first = service.withdraw("JohnDoe", 100, idempotency_key="k2")
-    assert service.withdraw("JohnDoe", 100, idempotency_key="k2") == first
-    assert service.create("JohnDoe", idempotency_key="k0").version == 1
-    with pytest.raises(IdempotencyKeyReused):
-        service.withdraw("JohnDoe", 99, idempotency_key="k2")
-    with pytest.raises(IdempotencyKeyReused):
-        service.deposit("JohnDoe", 100, idempotency_key="k2")
-    assert service.fetch("JohnDoe").version == 3
-
-
-def test_meta_goes_with_the_event(service: AccountService) -> None:
+def test_service_stores_meta_with_the_event(service: AccountService) -> None:
     service.create("JohnDoe", meta={"correlation_id": "c"})
     assert service.accounts.store.read("JohnDoe")[0].meta == {"correlation_id": "c"}
 
 
-def test_funds_at_a_time(redis_client: redis.Redis, category: str) -> None:
+def test_fetch_returns_the_funds_at_a_time(redis_client: redis.Redis, category: str) -> None:
     times = iter([1000, 2000, 3000])
     service = AccountService(EventStore(redis_client, category, clock=times.__next__))
     service.create("a")
@@ -214,49 +203,35 @@ def test_funds_at_a_time(redis_client: redis.Redis, category: str) -> None:
         service.fetch("a", at=datetime(2026, 1, 1))
 
 
-def test_of_a_refused_request_and_its_twin_the_first_outcome_is_that_of_both(
-    service: AccountService,
-) -> None:
-    store = service.accounts.store
-    twin = AccountService(EventStore(store.redis, store.category))
-    service.create("a")
-    plain = twin.accounts.store.seen
-    asked = iter([True])
-
-    def too_early(*args: Any, **options: Any) -> Any:
-        found = plain(*args, **options)
-        if next(
-            asked, False
-        ):  # between its look and its decision the first is refused, and money comes in
-            with pytest.raises(InsufficientFunds):
-                service.withdraw("a", 5, idempotency_key="k")
-            service.deposit("a", 5)
-        return found
-
-    twin.accounts.store.seen = too_early  # type: ignore[method-assign]
-    with pytest.raises(InsufficientFunds, match="holds 0"):
-        twin.withdraw("a", 5, idempotency_key="k")
-    assert service.fetch("a").funds == 5
-
-
-def test_a_refusal_that_comes_second_gives_way_to_the_result(service: AccountService) -> None:
-    store = service.accounts.store
-    twin = AccountService(EventStore(store.redis, store.category))
-    service.create("a")
-    plain = twin.accounts.store.reject
-
-    def late(*args: Any, **options: Any) -> Any:
-        service.deposit("a", 5)
-        service.withdraw("a", 5, idempotency_key="k")
-        return plain(*args, **options)
-
-    twin.accounts.store.reject = late  # type: ignore[method-assign]
-    assert twin.withdraw("a", 5, idempotency_key="k") == store.read("a")[2]
-    assert service.fetch("a").funds == 0
-
-
 def test_service_rejects_an_amount_of_5000_digits(service: AccountService) -> None:
     service.create("a")
     for command in (service.deposit, service.withdraw):
         with pytest.raises(InvalidAmount, match="bits"):
             command("a", 10**5000)
+
+
+OPTIONS = {"versions", "idempotency_key", "fingerprint", "meta", "tries"}
+
+
+@pytest.mark.parametrize("command", ["create", "deposit", "withdraw"])
+def test_help_shows_every_option_of_a_command(command: str) -> None:
+    parameters = inspect.signature(getattr(AccountService, command)).parameters
+    keywords = {name for name, p in parameters.items() if p.kind is inspect.Parameter.KEYWORD_ONLY}
+    assert keywords == OPTIONS
+    assert keywords | {"id", "self"} >= parameters.keys() - {"amount"}  # nothing is hidden
+    manual = pydoc.render_doc(getattr(AccountService, command), renderer=pydoc.plaintext)
+    assert all(f"{option}:" in manual for option in OPTIONS)
+
+
+def test_typo_in_an_option_fails_at_once_and_is_named(service: AccountService) -> None:
+    wrong: dict[str, Any] = {"idempotency_kee": "k"}
+    calls = [
+        lambda: service.create("a", **wrong),
+        lambda: service.deposit("a", 1, **wrong),
+        lambda: service.withdraw("a", 1, **wrong),
+        lambda: AccountService(service.accounts.store, **wrong),
+    ]
+    for call in calls:
+        with pytest.raises(TypeError, match="unexpected keyword argument 'idempotency_kee'"):
+            call()
+    assert service.accounts.store.version("a") == 0
