@@ -9,7 +9,7 @@ from importlib.resources import files
 from typing import Final
 
 INBOX: Final = ("INBOX", "UNREAD")
-#: The samples that are not in the inbox, so nobody has to work on them.
+#: The samples that are not in the inbox, so no agent has to work on them.
 LABELS: Final[Mapping[str, tuple[str, ...]]] = {
     "46-draft": ("DRAFT",),
     "47-sent": ("SENT",),

@@ -345,7 +345,8 @@ def test_strategy_without_onanswer_opens_no_screen_pop() -> None:
 def test_agent_has_one_contact_at_a_time_oldest_first() -> None:
     routing = Routing([PointOfContact("mail"), PointOfContact("more", "other work")])
     contacts = [routing.arrive(item(1)), routing.arrive(item(2, "more")), routing.arrive(item(3))]
-    first, second = routing.log_in(), routing.log_in()
+    first = routing.log_in()
+    second = routing.log_in()
     assert [contact.state for contact in contacts] == ["Incoming", "Incoming", "InQueue"]
     assert (first.events[0]["ContactID"], second.events[0]["SkillId"]) == ("1", "other work")
     routing.accept(first, "1")
@@ -355,7 +356,8 @@ def test_agent_has_one_contact_at_a_time_oldest_first() -> None:
 
 def test_rejected_and_abandoned_contacts_go_to_another_agent() -> None:
     routing = Routing([PointOfContact("mail")])
-    first, second = routing.log_in(), routing.log_in()
+    first = routing.log_in()
+    second = routing.log_in()
     contact = routing.arrive(item())
     routing.reject(first, "1")
     assert (contact.rejections, second.contact) == (1, contact)
@@ -368,14 +370,17 @@ def test_rejected_and_abandoned_contacts_go_to_another_agent() -> None:
 
 def test_rejected_contact_is_offered_again_without_another_agent() -> None:
     routing = Routing([PointOfContact("mail")])
-    session, contact = routing.log_in(), routing.arrive(item())
+    session = routing.log_in()
+    contact = routing.arrive(item())
     routing.reject(session, "1")
     assert session.contact is contact
 
 
 def test_contact_can_be_ended_in_any_state() -> None:
     routing = Routing([PointOfContact("mail")])
-    session, held, waiting = routing.log_in(), routing.arrive(item(1)), routing.arrive(item(2))
+    session = routing.log_in()
+    held = routing.arrive(item(1))
+    waiting = routing.arrive(item(2))
     routing.end("2")
     routing.end("1")
     assert (held.state, waiting.state, session.contact) == ("Disconnected", "Disconnected", None)
@@ -387,7 +392,8 @@ def test_contact_can_be_ended_in_any_state() -> None:
 
 def test_action_in_the_wrong_state_is_rejected() -> None:
     routing = Routing([PointOfContact("mail")])
-    session, other = routing.log_in(), routing.log_in()
+    session = routing.log_in()
+    other = routing.log_in()
     routing.arrive(item())
     actions: list[Callable[[], None]] = [
         lambda: routing.accept(other, "1"),

@@ -324,7 +324,8 @@ def test_history_lists_the_changes_after_an_id(google: Served, token: str) -> No
 def test_history_comes_in_pages(google: Served, token: str) -> None:
     start = google.get(f"{ME}/profile", token).json()["historyId"]
     google.deliver(5)
-    seen, page = [], {}
+    seen = []
+    page = {}
     while not seen or page:
         answer = google.get(
             f"{ME}/history", token, startHistoryId=start, maxResults=2, **page
@@ -430,12 +431,12 @@ def test_batch_answers_each_part_by_its_id_in_any_order(google: Served, token: s
 def test_token_of_a_part_takes_precedence_over_the_batch(google: Served, token: str) -> None:
     id = google.deliver()[0]
     path = f"{ME}/messages/{id}"
-    assert answers(batch(google, token, path, headers=("Authorization: Bearer stale",))) == {
+    assert answers(batch(google, token, path, headers=("Authorization: Bearer expired",))) == {
         "<response-u + 0>": 401
     }
-    assert reason(batch(google, "stale", path)) == (401, "authError")
+    assert reason(batch(google, "expired", path)) == (401, "authError")
     google.fake.options.checks_batch = False
-    assert answers(batch(google, "stale", path)) == {"<response-u + 0>": 401}
+    assert answers(batch(google, "expired", path)) == {"<response-u + 0>": 401}
     assert answers(batch(google, None, path, headers=(f"Authorization: Bearer {token}",))) == {
         "<response-u + 0>": 200
     }

@@ -145,7 +145,8 @@ class FakeMailbox:
 
         Raises ``GoogleError``: 400 for an unknown label, 404 for an unknown mail.
         """
-        adding, removing = self._known(add), self._known(remove)
+        adding = self._known(add)
+        removing = self._known(remove)
         changed = []
         for mail in [self.get(id) for id in ids]:
             new = tuple(label for label in adding if label not in mail.label_ids)

@@ -236,7 +236,8 @@ class OAuthRoutes:
         return None
 
     def _back(self, asked: dict[str, str], scopes: tuple[str, ...]) -> Response:
-        uri, challenge = asked["redirect_uri"], asked.get("code_challenge")
+        uri = asked["redirect_uri"]
+        challenge = asked.get("code_challenge")
         offline = asked.get("access_type") == "offline" and asked.get("prompt") == "consent"
         if scopes:
             code = self._tokens.code(scopes, uri, challenge, offline=offline)
@@ -248,7 +249,8 @@ class OAuthRoutes:
         )
 
     def _is_client(self, authorization: str, form: dict[str, str]) -> bool:
-        id, secret = form.get("client_id", ""), form.get("client_secret", "")
+        id = form.get("client_id", "")
+        secret = form.get("client_secret", "")
         if authorization.lower().startswith("basic "):
             id, _, secret = base64.b64decode(authorization[6:]).decode().partition(":")
         return (id, secret) == (self._tokens.client_id, self._tokens.client_secret)

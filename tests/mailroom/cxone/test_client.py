@@ -149,8 +149,8 @@ OUTCOMES: dict[str, tuple[Fault | None, object, int, int]] = {
         )
         for status in (302, 303)
     },
-    "hung up before": (Fault(on=ITEMS, drop="before"), IN_DOUBT, 1, 0),
-    "hung up after": (Fault(on=ITEMS, drop="after"), IN_DOUBT, 1, 1),
+    "connection closed before": (Fault(on=ITEMS, drop="before"), IN_DOUBT, 1, 0),
+    "connection closed after": (Fault(on=ITEMS, drop="after"), IN_DOUBT, 1, 1),
     "no response in time": (Fault(on=ITEMS, delay=3, drop="before"), IN_DOUBT, 1, 0),
 }
 
@@ -336,7 +336,8 @@ def _certificate(folder: Path) -> ssl.SSLContext:
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import ec
 
-    key, now = ec.generate_private_key(ec.SECP256R1()), datetime.now(UTC)
+    key = ec.generate_private_key(ec.SECP256R1())
+    now = datetime.now(UTC)
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
     built = (
         x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())

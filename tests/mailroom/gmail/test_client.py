@@ -232,8 +232,8 @@ TRANSIENT = {
     "503": gmail_fault("", 503, times=3),
     "502 from a host in between": Fault(on="", status=502, body="bad gateway", times=3),
     "not JSON": Fault(on="", status=200, body="nonsense", times=3),
-    "hung up before": Fault(on="", drop="before", times=3),
-    "hung up after": Fault(on="", drop="after", times=3),
+    "connection closed before": Fault(on="", drop="before", times=3),
+    "connection closed after": Fault(on="", drop="after", times=3),
 }
 
 

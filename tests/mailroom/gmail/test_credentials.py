@@ -94,7 +94,8 @@ def test_unexpected_requests_at_the_port_do_not_end_the_wait(google: Served) -> 
 
 
 def test_silent_connection_does_not_end_the_wait(google: Served) -> None:
-    person, silent = Person(), []
+    person = Person()
+    silent = []
 
     def open_url(link: str) -> bool:
         port = int(re.findall(r"127\.0\.0\.1%3A(\d+)%2F&", link)[0])
@@ -109,7 +110,8 @@ def test_silent_connection_does_not_end_the_wait(google: Served) -> None:
 
 
 def test_authorize_prints_the_link_when_browser_is_false(google: Served) -> None:
-    person, shown = Person(), []
+    person = Person()
+    shown = []
 
     def say(text: str) -> None:
         shown.append(text)
