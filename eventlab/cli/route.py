@@ -245,7 +245,6 @@ def _held(store: EventStore, *, as_json: bool) -> str:
 
 def _confirm(store: EventStore, id: str, contact_id: str | None) -> str:
     from eventlab.mailroom.router import confirm
-    from eventlab.mailroom.work_items import Ledger
 
-    confirm(Ledger(store), id, contact_id)
+    confirm(store, id, contact_id)
     return f"mail {id}: confirmed" + (f", contact {contact_id}" if contact_id else "")

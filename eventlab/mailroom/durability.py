@@ -1,4 +1,4 @@
-"""The disk: an intent counts when a Redis that loses its memory would still know it."""
+"""Durability: an intent counts once it would survive a crash of Redis."""
 
 from __future__ import annotations
 
@@ -10,73 +10,78 @@ from redis.exceptions import ResponseError
 from eventlab.mailroom.errors import NotOnDisk
 from eventlab.store.store import EventStore
 
-ONE_WAIT: Final = 3.0  # less than redis-py's socket_timeout
+WAIT_SECONDS: Final = 3.0  # for one WAITAOF: less than redis-py's socket_timeout
 REMEDY: Final = "CONFIG SET appendonly yes, and appendfsync everysec (Redis 7.2 or newer) or always"
 
 
-class Disk:
-    """The append-only file of a category's Redis, and the clock of that Redis, which all routers share.
+class DurableLog:
+    """The append-only file of the Redis that stores a category, and the clock of that Redis.
 
-    ``patience`` is how many seconds the disk may take.
+    All routers share this clock. ``timeout`` is how many seconds an fsync may take.
 
-    >>> disk = Disk(store)
-    >>> disk.settle()
-    >>> disk.now()
+    >>> log = DurableLog(store)
+    >>> log.wait_until_fsynced()
+    >>> log.now()
     1767225600000
     """
 
-    def __init__(self, store: EventStore, *, patience: float = 30.0) -> None:
-        self._redis, self._stream, self._patience = store.redis, store.keys.stream, patience
+    def __init__(self, store: EventStore, *, timeout: float = 30.0) -> None:
+        self._redis = store.redis
+        self._stream = store.keys.stream
         self._mark = store.keys.settled
+        self._timeout = timeout
 
     def now(self) -> int:
-        """The time in milliseconds since 1970."""
+        """Return Redis's time in milliseconds since 1970."""
         seconds, microseconds = self._node().time()
         return int(seconds) * 1000 + int(microseconds) // 1000
 
-    def settle(self) -> None:
-        """Return when all that was appended before is on the disk.
+    def wait_until_fsynced(self) -> None:
+        """Return when everything that was appended before this call is on disk.
 
-        Raises ``NotOnDisk``, which says what to set, when Redis does not promise that, or not in time.
+        Raises ``NotOnDisk``, which says what to configure, if Redis cannot promise that or takes too
+        long.
         """
-        end = time.monotonic() + self._patience
-        while not self._settled():
+        end = time.monotonic() + self._timeout
+        while not self._is_fsynced():
             if time.monotonic() > end:
                 raise NotOnDisk(
-                    f"Redis has not written its append-only file for {self._patience:g} s: look at its disk"
+                    f"Redis did not fsync its append-only file within {self._timeout:g} s: "
+                    "check its disk"
                 )
 
-    def _settled(self) -> bool:
-        # WAITAOF waits for what its own connection wrote, and the append may have gone over another one of the pool.
-        # The file is one sequence: what is written here, after the append, takes it along to the disk.
+    def _is_fsynced(self) -> bool:
+        # WAITAOF covers only what its own connection wrote, and the append may have used another
+        # connection of the pool. The file is one sequence: a write here, after the append, is
+        # fsynced only together with the append.
         pipeline = self._node().pipeline(transaction=False)
         pipeline.execute_command("SET", self._mark, 1)
-        pipeline.execute_command("WAITAOF", 1, 0, int(min(ONE_WAIT, self._patience) * 1000))
+        pipeline.execute_command("WAITAOF", 1, 0, int(min(WAIT_SECONDS, self._timeout) * 1000))
         try:
             _set, (local, _replicas) = pipeline.execute()
         except ResponseError as error:
             if "unknown command" in str(error):
-                return self._always()
+                return self._is_always_fsynced()
             if "appendonly is disabled" in str(error):
-                raise NotOnDisk(f"Redis keeps no append-only file: {REMEDY}") from None
+                raise NotOnDisk(f"Redis has no append-only file: {REMEDY}") from None
             raise
         return int(local) >= 1
 
-    def _always(self) -> bool:
-        # A Redis before 7.2: it can only promise that it writes before it answers.
+    def _is_always_fsynced(self) -> bool:
+        # Before 7.2, Redis can only promise an fsync before each reply.
         try:
             config = {
                 _text(key): _text(value)
                 for key, value in self._node().config_get("append*").items()
             }
         except ResponseError:
-            raise NotOnDisk(f"this Redis does not say if it writes to the disk: {REMEDY}") from None
+            raise NotOnDisk(f"this Redis does not report whether it fsyncs: {REMEDY}") from None
         if (config.get("appendonly"), config.get("appendfsync")) != ("yes", "always"):
-            raise NotOnDisk(f"this Redis does not say when it has written to the disk: {REMEDY}")
+            raise NotOnDisk(f"this Redis does not report when it has fsynced: {REMEDY}")
         return True
 
     def _node(self) -> Any:
-        """The Redis itself or, in a cluster, the node that holds the category."""
+        """Return Redis itself or, in a cluster, the node that holds the category."""
         if not hasattr(self._redis, "get_node_from_key"):
             return self._redis
         return self._redis.get_redis_connection(self._redis.get_node_from_key(self._stream))

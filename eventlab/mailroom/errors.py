@@ -6,11 +6,11 @@ from eventlab.errors import EventLabError
 
 
 class MailroomError(EventLabError):
-    """The base of every error that the mailroom raises on purpose."""
+    """The base of all errors that the mailroom raises."""
 
 
 class BadSetting(MailroomError):
-    """A setting is missing or cannot be used. Data: ``name``, the environment variable."""
+    """A setting is missing or unusable. Data: ``name``, the environment variable."""
 
     def __init__(self, name: str, reason: str) -> None:
         self.name = name
@@ -18,27 +18,32 @@ class BadSetting(MailroomError):
 
 
 class GmailFailed(MailroomError):
-    """Gmail said no, or could not be reached, after all retries. Data: ``status`` (None: no answer), ``reason``."""
+    """Gmail refused a request, or did not answer after all retries.
+
+    Data: ``status`` (None: no answer), ``reason``.
+    """
 
     def __init__(self, reason: str, status: int | None = None) -> None:
-        self.status, self.reason = status, reason
+        self.status = status
+        self.reason = reason
         super().__init__(reason)
 
 
-class TokenDead(GmailFailed):
-    """Gmail's token is of no use any more; only a person can give consent again."""
+class ConsentRequired(GmailFailed):
+    """The Gmail token has expired or was revoked, and only new consent helps."""
 
 
 class WorkItemRefused(MailroomError):
-    """CXone refused the work item for good: it holds none of it. Data: ``status``, ``reason``."""
+    """CXone refused the work item for good and has not created it. Data: ``status``, ``reason``."""
 
     def __init__(self, status: int, reason: str) -> None:
-        self.status, self.reason = status, reason
+        self.status = status
+        self.reason = reason
         super().__init__(f"CXone refused the work item ({status}): {reason}")
 
 
 class WorkItemUnsent(MailroomError):
-    """The work item has certainly not been taken: try again later. Data: ``reason``."""
+    """CXone has certainly not created the work item: try again later. Data: ``reason``."""
 
     def __init__(self, reason: str) -> None:
         self.reason = reason
@@ -46,15 +51,15 @@ class WorkItemUnsent(MailroomError):
 
 
 class WorkItemInDoubt(MailroomError):
-    """CXone may have taken the work item, or not: nobody can know from here. Data: ``reason``."""
+    """CXone may or may not have created the work item: the outcome is unknown. Data: ``reason``."""
 
     def __init__(self, reason: str) -> None:
         self.reason = reason
-        super().__init__(f"it is not known whether CXone took the work item: {reason}")
+        super().__init__(f"it is unknown whether CXone created the work item: {reason}")
 
 
 class NotOnDisk(MailroomError):
-    """Redis does not say that an intent is on its disk: nothing was sent. Data: ``reason``."""
+    """Redis does not confirm that an intent is on disk, so nothing was sent. Data: ``reason``."""
 
     def __init__(self, reason: str) -> None:
         self.reason = reason

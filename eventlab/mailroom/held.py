@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from eventlab.mailroom.durability import Disk
+from eventlab.mailroom.durability import DurableLog
 from eventlab.mailroom.work_item import Status, WorkItem
 from eventlab.mailroom.worklist import Worklist
 from eventlab.store.store import EventStore
@@ -37,9 +37,12 @@ def held_mails(store: EventStore) -> list[HeldMail]:
     [('18c2a0b1c2d3e4f5', 'in_doubt')]
     """
     worklist = Worklist(store)
-    now = Disk(store).now()
+    now = DurableLog(store).now()
     worklist.refresh()
-    return [_held(item, now) for item in worklist.of("in_doubt", "held", "refused", "submitting")]
+    return [
+        _held(item, now)
+        for item in worklist.with_status("in_doubt", "held", "refused", "submitting")
+    ]
 
 
 def _held(item: WorkItem, now: int) -> HeldMail:

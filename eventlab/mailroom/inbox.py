@@ -1,4 +1,4 @@
-"""The inbox: mails that Gmail has, recorded as received before anything is done with them."""
+"""The inbox: the mails in Gmail, recorded as received before anything is done with them."""
 
 from __future__ import annotations
 
@@ -7,13 +7,16 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from eventlab.errors import VersionConflict
-from eventlab.mailroom.errors import GmailFailed, TokenDead
+from eventlab.mailroom.durability import DurableLog
+from eventlab.mailroom.errors import ConsentRequired, GmailFailed
 from eventlab.mailroom.gmail.client import GmailClient
+from eventlab.mailroom.inbox_cursor import CURSOR_ID, InboxCursor
 from eventlab.mailroom.mail.message import Message
-from eventlab.mailroom.mailbox import MAILBOX, Mailbox
-from eventlab.mailroom.selection import found_in, unwanted
-from eventlab.mailroom.work_items import Ledger
+from eventlab.mailroom.round_counter import RoundCounter
+from eventlab.mailroom.selection import facts_of, reason_to_skip
+from eventlab.mailroom.work_items import WorkItems
 from eventlab.repository import Repository
+from eventlab.store.store import EventStore
 
 log = logging.getLogger(__name__)
 
@@ -23,83 +26,87 @@ Fetched = Message | GmailFailed | None
 
 
 class Inbox:
-    """A mailbox and the ledger that its mails are recorded in.
+    """A Gmail inbox, and the work items that its mails are recorded as."""
 
-    >>> Inbox(ledger, gmail).receive()
-    """
-
-    def __init__(self, ledger: Ledger, gmail: GmailClient) -> None:
-        self._ledger, self._gmail = ledger, gmail
-        self._mailboxes = Repository(ledger.store, Mailbox)
+    def __init__(
+        self,
+        store: EventStore,
+        gmail: GmailClient,
+        work_items: WorkItems,
+        durable_log: DurableLog,
+        counter: RoundCounter,
+    ) -> None:
+        self._cursors = Repository(store, InboxCursor)
+        self._gmail = gmail
+        self._work_items = work_items
+        self._durable_log = durable_log
+        self._counter = counter
 
     def receive(self) -> None:
-        """Record what is new. Raises ``TokenDead``, and ``GmailFailed`` if Gmail is away.
-
-        Example: ``inbox.receive()``
-        """
-        mailbox = self._mailboxes.load(MAILBOX)
+        """Record the new mails. Raises ``ConsentRequired``, and ``GmailFailed`` if Gmail is away."""
+        cursor = self._cursors.load(CURSOR_ID)
         found = 0
-        for page in self._gmail.pages(since=mailbox.history_id):
-            self._ledger.counts["listed"] += len(page.ids)
+        for page in self._gmail.pages(since=cursor.history_id):
+            self._counter.add_listed(len(page.ids))
             found += len(page.ids)
             for id, message in self.fetch(id for id in page.ids if self._is_new(id)):
                 self._receive(id, message)
             if page.cursor is not None:
-                # Only now: had we died before, the next round would have got the same mails again.
-                mailbox.listed(page.cursor, found=found)
+                # Only now: after a crash before this line, the next round gets the same mails again.
+                cursor.advance(page.cursor, found=found)
                 try:
-                    self._mailboxes.save(mailbox)
+                    self._cursors.save(cursor)
                 except VersionConflict:
                     log.debug("another router has moved the cursor")
 
     def fetch(self, ids: Iterable[str]) -> Iterator[tuple[str, Fetched]]:
-        """Give each mail, None if it is gone, or why Gmail does not give it; raise if Gmail is away.
+        """Yield each mail, None if it is gone, or the error if Gmail does not return it.
 
-        Example: ``dict(inbox.fetch(ids))``
+        Raises ``GmailFailed`` if Gmail is away.
         """
         left = dict.fromkeys(ids)
-        asked = len(left)
+        requested = len(left)
         try:
             for id, message in self._gmail.get(tuple(left)):
                 del left[id]
                 yield id, message
-        except TokenDead:
+        except ConsentRequired:
             raise
         except GmailFailed as error:
-            if error.status is None and len(left) == asked:
+            if error.status is None and len(left) == requested:
                 raise
-            log.warning("Gmail does not give %d of %d mails: %s", len(left), asked, error)
+            log.warning("Gmail did not return %d of %d mails: %s", len(left), requested, error)
             yield from ((id, error) for id in left)
 
     def label(self, ids: Iterable[str], name: str) -> None:
-        """Put a label on mails. Should that fail it is logged: it is for people to see, and the events are the truth.
+        """Put a label on mails; a failure is only logged.
 
-        Example: ``inbox.label(ids, "routed")``
+        The label is for people to see. The events are the truth.
         """
         ids = tuple(ids)
         try:
             self._gmail.label(ids, name)
-        except TokenDead:
+        except ConsentRequired:
             raise
         except GmailFailed as error:
             log.warning("%d mails got no label: %s", len(ids), error)
 
     def _is_new(self, id: str) -> bool:
-        return self._ledger.load(id).status in ("new", "skipped")
+        return self._work_items.load(id).status in ("new", "skipped")
 
     def _receive(self, id: str, message: Fetched) -> None:
-        item = self._ledger.load(id)
+        item = self._work_items.load(id)
         if item.status not in ("new", "skipped"):
             return  # another router was faster
-        if isinstance(
-            message, GmailFailed
-        ):  # it is in the inbox: that it cannot be read now is no reason to forget it
-            item.receive({"date": self._ledger.disk.now()})
-        elif message is not None and unwanted(message.label_ids) is None:
-            item.receive(found_in(message))
+        if isinstance(message, GmailFailed):
+            # It is in the inbox: that it cannot be read now is no reason to forget it.
+            item.receive({"date": self._durable_log.now()})
+        elif message is not None and reason_to_skip(message.label_ids) is None:
+            item.receive(facts_of(message))
         elif item.status == "skipped":
             return
         else:
-            item.skip(GONE if message is None else unwanted(message.label_ids) or "")
-        if self._ledger.save(item, "skipped" if item.status == "skipped" else ""):
-            self._ledger.counts["new"] += 1
+            item.skip(GONE if message is None else reason_to_skip(message.label_ids) or "")
+        if self._work_items.save(item):
+            self._counter.add_decision(item)
+            self._counter.add_new()

@@ -1,14 +1,15 @@
-"""The mailroom as documents: one per mail, with its state and nothing of what it says."""
+"""The view of the mailroom: a document per mail, with its state and nothing of its content."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Final
 
 from eventlab.events import Recorded
 from eventlab.projections.view import Changes
 
-#: The state that a mail is in after an event of a type.
-STATES = {
+#: The state of a mail after an event, by the event's type.
+STATES: Final = {
     "received": "received",
     "submitting": "submitting",
     "submitted": "submitted",
@@ -20,14 +21,14 @@ STATES = {
     "held": "held",
     "skipped": "skipped",
 }
-KEPT = 10
+MAX_CONTACT_IDS: Final = 10
 
 
 class MailView:
-    """A document per mail: ``{_id, state, since, domain, received, attempts, contact_id, contact_ids, reason, ...}``.
+    """A document per mail: ``{_id, state, since, domain, received, attempts, contact_id, ...}``.
 
-    ``since`` is when the state changed last, ``received`` when Gmail took the mail in. More than one ``contact_ids``
-    are work items that CXone holds of the same mail.
+    ``since`` is when the state last changed, ``received`` when Gmail received the mail. If there is
+    more than one of ``contact_ids``, CXone has several work items of the same mail.
 
     >>> lab.mongo.mailCollection.find_one({"_id": "18c2a0b1c2d3e4f5"}, {"state": 1, "domain": 1})
     {'_id': '18c2a0b1c2d3e4f5', 'state': 'submitted', 'domain': 'example.com'}
@@ -37,12 +38,13 @@ class MailView:
         self.name = name
 
     def apply(self, event: Recorded, changes: Changes) -> None:
-        """Fold one event; raises ValueError for a type that is none of a work item's."""
+        """Fold one event; raise ValueError for a type that no work item has."""
         if event.type == "listed":
             return
         if event.type not in STATES and event.type != "late":
             raise ValueError(f"a work item has no event of type {event.type!r}")
-        mail, data = changes[event.id], event.data
+        mail = changes[event.id]
+        data = event.data
         if event.type in STATES:
             mail.set("state", STATES[event.type])
             mail.set("since", event.time)
@@ -57,4 +59,4 @@ class MailView:
         if event.type in ("submitted", "confirmed") and data["contact_id"]:
             mail.set("contact_id", data["contact_id"])
         if "submitted" in (event.type, data.get("outcome")):
-            mail.push("contact_ids", data["contact_id"], keep=KEPT)
+            mail.push("contact_ids", data["contact_id"], keep=MAX_CONTACT_IDS)

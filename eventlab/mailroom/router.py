@@ -1,4 +1,4 @@
-"""The router: every mail of the inbox becomes one work item, or is left to a person with the reason."""
+"""The router: every mail of the inbox becomes one work item or is held for review with the reason."""
 
 from __future__ import annotations
 
@@ -11,29 +11,36 @@ from typing import Final
 
 from eventlab.errors import CommandRejected
 from eventlab.mailroom.cxone.client import CXoneClient
-from eventlab.mailroom.errors import GmailFailed, TokenDead, WorkItemUnsent
+from eventlab.mailroom.durability import DurableLog
+from eventlab.mailroom.errors import ConsentRequired, GmailFailed, WorkItemUnsent
 from eventlab.mailroom.gmail.client import GmailClient
 from eventlab.mailroom.inbox import Inbox
-from eventlab.mailroom.sender import Outbox
+from eventlab.mailroom.round_counter import RoundCounter
+from eventlab.mailroom.sender import STOPPED, Sender, SendingOptions
 from eventlab.mailroom.summary import Summary
 from eventlab.mailroom.work_item import WorkItem
-from eventlab.mailroom.work_items import DOWN, Ledger
+from eventlab.mailroom.work_items import WorkItems
+from eventlab.mailroom.worklist import Worklist
+from eventlab.store.outages import OUTAGES
 from eventlab.store.store import EventStore
 
 log = logging.getLogger(__name__)
 
-TRIES: Final = 12  # with their pauses more than four hours
-ENOUGH: Final = 3  # mails one after the other that CXone does not let in: it will not let in the next one either
+MAX_ATTEMPTS: Final = 12  # with their backoff, more than four hours
+#: After this many unsent mails in a row, CXone will not accept the next one either.
+MAX_UNSENT_IN_A_ROW: Final = 3
 
 
 class Router:
-    """Takes mails from Gmail to CXone, each once. Several may run on one store: what one has, the others leave.
+    """Sends each mail of a Gmail inbox to CXone, once.
 
-    ``name`` tells routers apart (default: host and process). ``together`` is how many intents share one wait for the
-    disk, which takes up to a second: a router that is killed leaves at most so many mails in doubt. ``margin`` is how
-    many seconds a deadline lies behind all that CXone's client may still do. A mail that cannot be sent is tried
-    again after ``pause`` seconds, then after twice as long, and is held after ``tries``. ``label`` is put on what was
-    routed (Gmail's consent must cover it). ``automatic_type`` is the work item type of mail that no person wrote.
+    Several routers may run on one store: each mail is handled by one of them. ``name`` tells routers
+    apart (default: host and process id). ``batch_size`` is how many intents share one fsync, which
+    takes up to a second: a router that is killed leaves at most this many mails in doubt. The
+    deadline of an attempt is ``deadline_margin`` seconds after the last moment at which CXone's
+    client may still be working on it. A mail that cannot be sent is retried after ``backoff``
+    seconds, then after twice as long, and is held after ``max_attempts``. ``label`` is put on routed
+    mails (Gmail's consent must cover it). ``automatic_type`` is the work item type of automatic mail.
 
     >>> with GmailClient(load("token.json")) as gmail, CXoneClient(settings) as cxone:
     ...     print(Router(EventStore(lab.redis, "mailStream"), gmail, cxone).run_once())
@@ -47,151 +54,157 @@ class Router:
         cxone: CXoneClient,
         *,
         name: str | None = None,
-        together: int = 10,
-        margin: float = 60.0,
-        tries: int = TRIES,
-        pause: float = 30.0,
+        batch_size: int = 10,
+        deadline_margin: float = 60.0,
+        max_attempts: int = MAX_ATTEMPTS,
+        backoff: float = 30.0,
         label: str | None = None,
         automatic_type: str = "email",
     ) -> None:
         self.name = name or f"{socket.gethostname()}:{os.getpid()}"
-        self._ledger = Ledger(store)
-        self._inbox = Inbox(self._ledger, gmail)
-        self._outbox = Outbox(
-            self._ledger,
-            cxone,
-            name=self.name,
-            margin=int(margin * 1000),
-            tries=tries,
-            pause=int(pause * 1000),
+        self._store = store
+        self._cxone = cxone
+        self._batch_size = batch_size
+        self._label = label
+        self._work_items = WorkItems(store)
+        self._worklist = Worklist(store)
+        self._durable_log = DurableLog(store)
+        self._counter = RoundCounter()
+        self._inbox = Inbox(store, gmail, self._work_items, self._durable_log, self._counter)
+        options = SendingOptions(
+            router_name=self.name,
+            deadline_margin=deadline_margin,
+            max_attempts=max_attempts,
+            backoff=backoff,
             automatic_type=automatic_type,
         )
-        self._together, self._label = together, label
+        self._sender = Sender(cxone, self._work_items, self._durable_log, self._counter, options)
 
     def run_once(self, stop: threading.Event | None = None) -> Summary:
-        """Record what is new, send what is due, the oldest first, and say what came of it.
+        """Record new mails, send those that are due, oldest first, and return a summary.
 
-        ``stop`` ends the round early, between two mails. Raises ``TokenDead``, ``GmailFailed`` if Gmail is away,
-        ``NotOnDisk`` if Redis cannot promise to remember. What was done until then is recorded.
+        ``stop`` ends the round early, between two mails. Raises ``ConsentRequired``, ``GmailFailed``
+        if Gmail is away, and ``NotOnDisk`` if Redis cannot promise durability. What was done until
+        then is recorded.
 
         >>> router.run_once().submitted
         3
         """
-        self._ledger.begin()
+        self._counter.start()
         self._inbox.receive()
-        self._ledger.worklist.refresh()
+        self._worklist.refresh()
         self._expire()
-        return self._ledger.summary(self._send_due(stop or threading.Event()))
+        return self._summary(self._send_due(stop or threading.Event()))
 
     def watch(
         self,
         stop: threading.Event,
-        every: float = 30.0,
-        tell: Callable[[Summary], object] = log.info,
+        poll_interval: float = 30.0,
+        report: Callable[[Summary], object] = log.info,
     ) -> None:
-        """Do a round every so many seconds until ``stop`` is set, and ``tell`` each summary.
+        """Run a round every ``poll_interval`` seconds until ``stop`` is set; ``report`` each summary.
 
-        While Gmail or Redis is away it waits. Raises ``TokenDead``, and ``NotOnDisk``: a person is needed.
-
-        Example: ``router.watch(stop, every=30, tell=print)``
+        Waits while Gmail or Redis is away. Raises ``ConsentRequired`` and ``NotOnDisk``, which need an
+        operator.
         """
         while not stop.is_set():
             try:
-                tell(self.run_once(stop))
-            except TokenDead:
+                report(self.run_once(stop))
+            except ConsentRequired:
                 raise
-            except (GmailFailed, *DOWN) as error:
+            except (GmailFailed, *OUTAGES) as error:
                 log.warning("this round failed: %s", error)
-            stop.wait(every)
+            stop.wait(poll_interval)
 
     def resend(self, id: str) -> Summary:
-        """Send a mail that is held, in doubt or refused once more, because a person says so.
+        """Send a mail that is held, in doubt or refused once more, by decision of an operator.
 
-        Raises ``CommandRejected`` for one that is not, or whose deadline is not over yet; ``WorkItemUnsent``
-        if CXone gives no
-        token: then nothing has changed.
-
-        Example: ``router.resend("18c2a0b1c2d3e4f5")``
+        Raises ``CommandRejected`` if the mail has another status or its deadline has not passed, and
+        ``WorkItemUnsent`` if CXone issues no token; then nothing has changed.
         """
-        self._ledger.begin()
-        self._ledger.load(id).resend(
-            self._ledger.disk.now()
-        )  # asked first, so that no token is fetched in vain
-        self._outbox.cxone.sign_in()
-        self._ledger.decide(id, lambda item: item.resend(self._ledger.disk.now()))
-        log.info("mail %s: sent again by a person's decision", id)
+        self._counter.start()
+        # Checked before signing in, so that a rejected decision fetches no token.
+        self._work_items.load(id).resend(self._durable_log.now())
+        self._cxone.sign_in()
+        self._work_items.decide(id, lambda item: item.resend(self._durable_log.now()))
+        log.info("mail %s: resent by an operator", id)
         self._send([id], threading.Event())
-        return self._ledger.summary()
+        return self._summary()
 
     def confirm(self, id: str, contact_id: str | None = None) -> None:
-        """Take a person's word that CXone has a mail that is held or in doubt; nothing is sent.
+        """Record an operator's statement that CXone has a mail that is held or in doubt.
 
-        Raises ``CommandRejected`` for one that is not, or whose deadline is not over yet.
-
-        Example: ``router.confirm("18c2a0b1c2d3e4f5", "412345678900000001")``
+        Sends nothing. Raises ``CommandRejected`` if the mail has another status or its deadline has
+        not passed.
         """
-        confirm(self._ledger, id, contact_id)
+        confirm(self._store, id, contact_id)
 
     def _expire(self) -> None:
-        now = self._ledger.disk.now()
-        for item in list(self._ledger.worklist.of("submitting")):
+        now = self._durable_log.now()
+        for item in list(self._worklist.with_status("submitting")):
             if item.deadline < now:
-                fresh = self._ledger.load(item.id)
+                fresh = self._work_items.load(item.id)
                 try:
                     fresh.expire(now)
                 except CommandRejected:
-                    continue  # somebody knows more by now
-                self._ledger.save(fresh, "held")
+                    continue  # its outcome is known by now
+                if self._work_items.save(fresh):
+                    self._counter.add_decision(fresh)
 
     def _send_due(self, stop: threading.Event) -> str:
-        """Send what is due; give the reason for ending early, if there is one."""
-        now = self._ledger.disk.now()
-        due = [item.id for item in self._ledger.worklist.of("received") if item.due <= now]
+        """Send what is due; return the reason for ending early, or ''."""
+        now = self._durable_log.now()
+        due = [item.id for item in self._worklist.with_status("received") if item.due <= now]
         if not due:
             return ""
-        self._outbox.not_let_in = 0
+        self._sender.unsent_in_a_row = 0
         try:
-            self._outbox.cxone.sign_in()  # else each mail would wait for a token, in vain
-            for at in range(0, len(due), self._together):
+            self._cxone.sign_in()  # otherwise each mail would wait for a token that never comes
+            for start in range(0, len(due), self._batch_size):
                 if stop.is_set():
                     break
-                self._send(due[at : at + self._together], stop)
-                if self._outbox.not_let_in >= ENOUGH:
-                    return f"{self._outbox.not_let_in} mails one after the other were not let in by CXone"
-        except TokenDead:
+                self._send(due[start : start + self._batch_size], stop)
+                if self._sender.unsent_in_a_row >= MAX_UNSENT_IN_A_ROW:
+                    return f"CXone accepted none of {self._sender.unsent_in_a_row} mails in a row"
+        except ConsentRequired:
             raise
         except (WorkItemUnsent, GmailFailed) as error:
             return str(error)
-        return "it was told to stop" if stop.is_set() else ""
+        return STOPPED if stop.is_set() else ""
 
     def _send(self, ids: Sequence[str], stop: threading.Event) -> None:
-        fetched = dict(
-            self._inbox.fetch(ids)
-        )  # here and not before: no body is kept, and few are in memory
+        # Fetched here and not earlier: no body is stored, and few are in memory at a time.
+        fetched = dict(self._inbox.fetch(ids))
         intents = [
-            intent for id in ids if (intent := self._outbox.intend(id, fetched[id])) is not None
+            intent for id in ids if (intent := self._sender.intend(id, fetched[id])) is not None
         ]
         if not intents:
             return
-        self._outbox.settle(intents)
-        taken = []
+        self._sender.wait_until_fsynced(intents)
+        accepted = []
         for intent in intents:
             if stop.is_set():
-                self._outbox.give_up(intent)
-            elif self._outbox.post(intent):
-                taken.append(intent.id)
-        if self._label is not None and taken:
-            self._inbox.label(taken, self._label)
+                self._sender.withdraw(intent)
+            elif self._sender.send(intent):
+                accepted.append(intent.id)
+        if self._label is not None and accepted:
+            self._inbox.label(accepted, self._label)
+
+    def _summary(self, problem: str = "") -> Summary:
+        self._worklist.refresh()
+        return self._counter.summary(
+            waiting=len(list(self._worklist.with_status("received"))),
+            open=len(list(self._worklist.with_status("in_doubt", "held"))),
+            problem=problem,
+        )
 
 
-def confirm(ledger: Ledger, id: str, contact_id: str | None = None) -> None:
-    """``Router.confirm`` without a router, for who has neither Gmail nor CXone at hand.
-
-    Example: ``confirm(Ledger(EventStore(lab.redis, "mailStream")), "18c2a0b1c2d3e4f5")``
-    """
+def confirm(store: EventStore, id: str, contact_id: str | None = None) -> None:
+    """Confirm a mail as ``Router.confirm`` does, without clients of Gmail and CXone."""
+    durable_log = DurableLog(store)
 
     def decide(item: WorkItem) -> None:
-        item.confirm(ledger.disk.now(), contact_id)
+        item.confirm(durable_log.now(), contact_id)
 
-    ledger.decide(id, decide)
-    log.info("mail %s: confirmed by a person", id)
+    WorkItems(store).decide(id, decide)
+    log.info("mail %s: confirmed by an operator", id)

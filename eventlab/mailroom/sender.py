@@ -1,4 +1,4 @@
-"""The outbox: mails go to CXone one by one, the intent on the disk before, the outcome recorded after."""
+"""The sender: mails go to CXone one by one, with the intent on disk before and the outcome recorded after."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Final
 
 from eventlab.errors import CommandRejected, EventLabError
 from eventlab.mailroom.cxone.client import CXoneClient
+from eventlab.mailroom.durability import DurableLog
 from eventlab.mailroom.errors import (
     GmailFailed,
     NotOnDisk,
@@ -19,179 +20,223 @@ from eventlab.mailroom.errors import (
 from eventlab.mailroom.inbox import GONE, Fetched
 from eventlab.mailroom.mail.message import Message
 from eventlab.mailroom.payload import payload_of
-from eventlab.mailroom.selection import unwanted
+from eventlab.mailroom.round_counter import RoundCounter
+from eventlab.mailroom.selection import reason_to_skip
 from eventlab.mailroom.work_item import WorkItem
-from eventlab.mailroom.work_items import Ledger
+from eventlab.mailroom.work_items import WorkItems
 
 log = logging.getLogger(__name__)
 
-LONGEST_PAUSE: Final = 3_600_000  # milliseconds between two tries
-STOPPED: Final = "the router was told to stop"
-TOO_LATE: Final = "its time was over before it could be sent"
+MAX_BACKOFF_SECONDS: Final = 3600.0
+STOPPED: Final = "the router was stopped"
+TOO_LATE: Final = "its deadline passed before it could be sent"
+NO_PAYLOAD: Final = "it could not be converted into a work item: see the error in the log"
 
-Send = Callable[[], str | None]
+
+@dataclass(frozen=True)
+class WorkItemRequest:
+    """What CXone is asked to create for a mail."""
+
+    work_item_id: str
+    payload: str = field(repr=False)
+    sender: str = field(repr=False)
+    work_item_type: str
 
 
 @dataclass(frozen=True)
 class Intent:
-    """An attempt that is recorded, what it will send, and until when (milliseconds) it may begin."""
+    """A recorded attempt, what it will send, and until when (in milliseconds) it may begin."""
 
     id: str
     attempt: int
-    latest: int
-    send: Send = field(repr=False)
+    latest_start: int
+    request: WorkItemRequest
 
 
-class Outbox:
-    """CXone and the ledger; the options are those of ``Router``, times in milliseconds. ``let_in`` tells of an outage.
+@dataclass(frozen=True, kw_only=True)
+class SendingOptions:
+    """The options of a sender, which are those of ``Router``; times are in seconds."""
 
-    >>> intent = outbox.intend(id, message)
-    >>> outbox.settle([intent])
-    >>> outbox.post(intent)
-    True
-    """
+    router_name: str
+    deadline_margin: float
+    max_attempts: int
+    backoff: float
+    automatic_type: str
+
+
+class Sender:
+    """Sends mails to CXone and records each attempt: ``intend``, ``wait_until_fsynced``, ``send``."""
 
     def __init__(
         self,
-        ledger: Ledger,
         cxone: CXoneClient,
-        *,
-        name: str,
-        margin: int,
-        tries: int,
-        pause: int,
-        automatic_type: str,
+        work_items: WorkItems,
+        durable_log: DurableLog,
+        counter: RoundCounter,
+        options: SendingOptions,
     ) -> None:
-        self.name, self.cxone = name, cxone
-        self._ledger, self._disk = ledger, ledger.disk
-        self._margin, self._tries, self._pause = margin, tries, pause
-        self._automatic_type = automatic_type
-        self.not_let_in = 0  # mails one after the other
+        self._cxone = cxone
+        self._work_items = work_items
+        self._durable_log = durable_log
+        self._counter = counter
+        self._options = options
+        self.unsent_in_a_row = 0
 
     def intend(self, id: str, message: Fetched) -> Intent | None:
-        """Record that a mail is about to be sent; None if it is not to be, or if another router has it.
+        """Record that a mail is about to be sent.
 
-        Example: ``outbox.intend(id, message)``
+        Returns None if it must not be sent now, or if another router has it.
         """
-        item, now = self._ledger.load(id), self._disk.now()
+        item = self._work_items.load(id)
+        now = self._durable_log.now()
         try:
-            send = self._looked_at(item, message, now)
-            if send is None:
-                self._ledger.save(item, item.status if item.status in ("skipped", "held") else "")
+            request = self._request_or_decide(item, message, now)
+            if request is None:
+                if self._work_items.save(item):
+                    self._counter.add_decision(item)
                 return None
-            latest = now + self._margin
+            latest_start = now + _milliseconds(self._options.deadline_margin)
             attempt = item.submit(
-                router=self.name, now=now, deadline=latest + int(self.cxone.max_call_seconds * 1000)
+                router=self._options.router_name,
+                now=now,
+                deadline=latest_start + _milliseconds(self._cxone.max_call_seconds),
             )
         except CommandRejected as error:
             log.debug("%s", error)
             return None
-        return Intent(id, attempt, latest, send) if self._ledger.save(item) else None
+        return Intent(id, attempt, latest_start, request) if self._work_items.save(item) else None
 
-    def settle(self, intents: list[Intent]) -> None:
-        """Return when the intents are on the disk; else say that nothing was sent, and raise ``NotOnDisk``.
+    def wait_until_fsynced(self, intents: list[Intent]) -> None:
+        """Return when the intents are on disk.
 
-        Example: ``outbox.settle(intents)``
+        Otherwise records that nothing was sent and raises ``NotOnDisk``.
         """
         try:
-            self._disk.settle()
+            self._durable_log.wait_until_fsynced()
         except NotOnDisk as error:
             for intent in intents:
-                self._unsent(intent, error.reason, count=False)
+                self._record_unsent(intent, error.reason, counts=False)
             raise
 
-    def give_up(self, intent: Intent) -> None:
-        """Say that it will not be sent now, because the router is told to stop.
+    def withdraw(self, intent: Intent) -> None:
+        """Record that an intent is not sent now, because the router is stopping."""
+        self._record_unsent(intent, STOPPED, counts=False)
 
-        Example: ``outbox.give_up(intent)``
-        """
-        self._unsent(intent, STOPPED, count=False)
-
-    def post(self, intent: Intent) -> bool:
-        """Send it, and record what came of it; True if CXone took it.
-
-        Example: ``outbox.post(intent)``
-        """
-        id, attempt = intent.id, intent.attempt
-        # A process can be stopped for hours between two lines: others may hold this mail in doubt by now.
-        if self._disk.now() > intent.latest:
-            self._unsent(intent, TOO_LATE, count=False)
+    def send(self, intent: Intent) -> bool:
+        """Send a mail and record the outcome; return True if CXone accepted it."""
+        attempt = intent.attempt
+        # A process can be suspended for hours between two lines: by now, other routers may have put
+        # this mail in doubt.
+        if self._durable_log.now() > intent.latest_start:
+            self._record_unsent(intent, TOO_LATE, counts=False)
             return False
         try:
-            contact_id = intent.send()
+            contact_id = self._post(intent.request)
         except WorkItemUnsent as error:
-            self._unsent(intent, error.reason)
-            self.not_let_in += 1
+            self._record_unsent(intent, error.reason)
+            self.unsent_in_a_row += 1
             return False
         except WorkItemRefused as error:
-            status, reason = error.status, error.reason
-            self._ledger.close(id, lambda item: item.refused(attempt, status, reason))
+            status = error.status
+            reason = error.reason
+            self._record(intent, lambda item: item.refused(attempt, status, reason))
         except WorkItemInDoubt as error:
-            self._doubt(intent, error.reason)
-        except Exception as error:  # noqa: BLE001 - nobody knows how far it came: that must be recorded
-            self._doubt(intent, f"{type(error).__name__} in {_place(error)}")
+            self._record_in_doubt(intent, error.reason)
+        except Exception as error:  # noqa: BLE001 - the outcome is unknown: that must be recorded
+            self._record_in_doubt(intent, f"{type(error).__name__} in {_place_of(error)}")
         else:
-            self.not_let_in = 0
-            return (
-                self._ledger.close(id, lambda item: item.accepted(attempt, contact_id))
-                == "submitted"
-            )
-        self.not_let_in = 0
+            self.unsent_in_a_row = 0
+            return self._record(intent, lambda item: item.accepted(attempt, contact_id))
+        self.unsent_in_a_row = 0
         return False
 
-    def wait(self, item: WorkItem) -> int:
-        """How long a mail waits for its next try: twice as long as before, an hour at most.
+    def retry_delay(self, item: WorkItem) -> int:
+        """Return how many milliseconds a mail waits for its next attempt.
 
-        Example: ``outbox.wait(item)``
+        The delay doubles with each failed attempt, up to an hour.
         """
-        return min(self._pause << item.tries, LONGEST_PAUSE)
+        backoff = _milliseconds(self._options.backoff) << item.failed_attempts
+        return min(backoff, _milliseconds(MAX_BACKOFF_SECONDS))
 
-    def _looked_at(self, item: WorkItem, message: Fetched, now: int) -> Send | None:
-        """Make a mail ready to be sent, or decide on the item what else is to become of it."""
+    def _request_or_decide(
+        self, item: WorkItem, message: Fetched, now: int
+    ) -> WorkItemRequest | None:
+        """Return what to send for a mail, or None after deciding what else becomes of it."""
         if isinstance(message, GmailFailed):
-            item.postpone(str(message), again=now + self.wait(item), limit=self._tries)
+            item.postpone(
+                str(message),
+                retry_at=now + self.retry_delay(item),
+                max_attempts=self._options.max_attempts,
+            )
         elif message is None:
             item.skip(GONE)
-        elif (reason := unwanted(message.label_ids)) is not None:
+        elif (reason := reason_to_skip(message.label_ids)) is not None:
             item.skip(reason)
-        elif (send := self._prepared(message)) is None:
-            item.hold("it could not be made into a work item: the log has the error")
+        elif (request := self._request_for(message)) is None:
+            item.hold(NO_PAYLOAD)
         else:
-            return send
+            return request
         return None
 
-    def _prepared(self, message: Message) -> Send | None:
+    def _request_for(self, message: Message) -> WorkItemRequest | None:
         try:
             payload = payload_of(message)
         except EventLabError:
             raise
-        except Exception as error:  # noqa: BLE001 - whatever a mail has in it, it must not harm the others
-            log.error("mail %s: %s in %s", message.gmail_id, type(error).__name__, _place(error))  # noqa: TRY400
+        except Exception as error:  # noqa: BLE001 - whatever a mail contains, it must not harm the others
+            log.error(  # noqa: TRY400 - the traceback may quote the mail
+                "mail %s: %s in %s", message.gmail_id, type(error).__name__, _place_of(error)
+            )
             return None
-        kind = self._automatic_type if message.automatic else "email"
-        return lambda: self.cxone.post_work_item(
+        return WorkItemRequest(
             work_item_id=f"gmail:{message.gmail_id}",
             payload=payload,
             sender=message.sender_address,
-            work_item_type=kind,
+            work_item_type=self._options.automatic_type if message.automatic else "email",
         )
 
-    def _unsent(self, intent: Intent, reason: str, *, count: bool = True) -> None:
+    def _post(self, request: WorkItemRequest) -> str | None:
+        return self._cxone.post_work_item(
+            work_item_id=request.work_item_id,
+            payload=request.payload,
+            sender=request.sender,
+            work_item_type=request.work_item_type,
+        )
+
+    def _record_unsent(self, intent: Intent, reason: str, *, counts: bool = True) -> None:
         def outcome(item: WorkItem) -> None:
-            again = self._disk.now() + (self.wait(item) if count else 0)
-            item.unsent(intent.attempt, reason, again=again, limit=self._tries if count else None)
+            delay = self.retry_delay(item) if counts else 0
+            item.unsent(
+                intent.attempt,
+                reason,
+                retry_at=self._durable_log.now() + delay,
+                max_attempts=self._options.max_attempts if counts else None,
+            )
 
-        self._ledger.close(intent.id, outcome)
+        self._record(intent, outcome)
 
-    def _doubt(self, intent: Intent, reason: str) -> None:
-        self._ledger.close(intent.id, lambda item: item.doubted(intent.attempt, reason))
+    def _record_in_doubt(self, intent: Intent, reason: str) -> None:
+        self._record(intent, lambda item: item.doubted(intent.attempt, reason))
+
+    def _record(self, intent: Intent, outcome: Callable[[WorkItem], None]) -> bool:
+        """Record and count an outcome; return True if CXone accepted the mail."""
+        recorded = self._work_items.record_outcome(intent.id, outcome)
+        if recorded is None:
+            return False
+        item, event = recorded
+        self._counter.add_outcome(item, event)
+        return "submitted" in (event.type, event.data.get("outcome"))
 
 
-def _place(error: Exception) -> str:
-    """Where an error came from; its text may hold what is in the mail."""
+def _milliseconds(seconds: float) -> int:
+    return int(seconds * 1000)
+
+
+def _place_of(error: Exception) -> str:
+    """Return where an error was raised. Its text is not used, because it may quote the mail."""
     step = error.__traceback__
     while step is not None and step.tb_next is not None:
         step = step.tb_next
-    return (
-        "nowhere" if step is None else f"{step.tb_frame.f_code.co_qualname}, line {step.tb_lineno}"
-    )
+    if step is None:
+        return "an unknown place"
+    return f"{step.tb_frame.f_code.co_qualname}, line {step.tb_lineno}"

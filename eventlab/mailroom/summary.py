@@ -1,4 +1,4 @@
-"""A summary: what a router's round has done."""
+"""The summary of a router's round."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from dataclasses import dataclass
 class Summary:
     """What one round did, in numbers of mails.
 
-    ``listed`` were named by Gmail, ``new`` among them were not known before. ``submitted`` were taken by CXone in this
-    round, ``held`` came into doubt or were given up and are left to a person, ``refused`` were refused by CXone,
-    ``skipped`` are not for an agent. ``twice`` are mails of which CXone is now known to hold two work items.
-    ``waiting`` are still to be sent, ``open`` are all that wait for a person, from earlier rounds too. ``problem`` says
-    why the round ended early.
+    Gmail ``listed`` this many, and ``new`` of them were not known before. CXone accepted
+    ``submitted`` and ``refused`` others in this round; ``held`` came into doubt or failed too often
+    and need an operator; ``skipped`` are not for an agent. ``duplicates`` are mails of which CXone is
+    known to have two work items. ``waiting`` are still to be sent, ``open`` are all that need an
+    operator, from earlier rounds too. ``problem`` says why the round ended early.
 
     >>> print(Summary(listed=3, new=3, submitted=2, held=1, open=1))
-    listed 3, new 3: submitted 2, held 1, refused 0, skipped 0; 1 in all left to a person (eventlab route --held)
+    listed 3, new 3: submitted 2, held 1, refused 0, skipped 0; 1 held for review in total ...
     """
 
     listed: int = 0
@@ -25,7 +25,7 @@ class Summary:
     held: int = 0
     refused: int = 0
     skipped: int = 0
-    twice: int = 0
+    duplicates: int = 0
     waiting: int = 0
     open: int = 0
     problem: str = ""
@@ -38,15 +38,16 @@ class Summary:
         )
 
     def __str__(self) -> str:
-        """One line."""
-        done = f"submitted {self.submitted}, held {self.held}, refused {self.refused}, skipped {self.skipped}"
-        line = f"listed {self.listed}, " + (
-            f"new {self.new}: {done}" if self.new else f"nothing new: {done}"
+        """Return the summary in one line."""
+        new = f"new {self.new}" if self.new else "nothing new"
+        line = (
+            f"listed {self.listed}, {new}: submitted {self.submitted}, held {self.held}, "
+            f"refused {self.refused}, skipped {self.skipped}"
         )
-        if self.twice:
-            line += f"; TWICE {self.twice}: CXone holds two work items of the same mail"
+        if self.duplicates:
+            line += f"; DUPLICATES {self.duplicates}: CXone has two work items of the same mail"
         if self.waiting:
             line += f"; {self.waiting} to be sent later"
         if self.open:
-            line += f"; {self.open} in all left to a person (eventlab route --held)"
+            line += f"; {self.open} held for review in total (eventlab route --held)"
         return line + (f"; stopped early: {self.problem}" if self.problem else "")

@@ -1,4 +1,4 @@
-"""A work item: what is known of one mail on its way from Gmail to CXone, and what may be done with it."""
+"""A work item: the state of one mail on its way from Gmail to CXone, and what may be done with it."""
 
 from __future__ import annotations
 
@@ -12,26 +12,28 @@ Status = Literal[
     "new", "received", "submitting", "submitted", "refused", "in_doubt", "held", "skipped"
 ]
 
-#: Nothing more happens to these by itself, and no person is asked.
+#: Nothing more happens to these automatically, and no operator is needed.
 DONE: Final = frozenset({"submitted", "skipped"})
 
 
-class WorkItemRule(CommandRejected):
-    """A work item's rules say no. Data: ``id``, ``status``."""
+class WorkItemCommandRejected(CommandRejected):
+    """A work item's rules reject a command. Data: ``id``, ``status``."""
 
     def __init__(self, id: str, status: Status, reason: str) -> None:
-        self.id, self.status = id, status
+        self.id = id
+        self.status = status
         super().__init__(f"mail {id}: {reason}")
 
 
 class WorkItem(Aggregate):
-    """One mail of the inbox, under its Gmail id. Its events hold no address, no subject and no text of the mail.
+    """One mail of the inbox, under its Gmail id. Its events hold no address, subject or text.
 
-    A mail is ``received``; a router says that it is ``submitting`` it, and until when its attempt may arrive; then it
-    is ``submitted``, ``refused``, ``unsent`` (certainly: it will be tried again, and after many times is ``held``), or
-    ``in_doubt``. A person has it ``resent`` or ``confirmed``. What is not for an agent is ``skipped``. An attempt
-    whose answer comes late may still close what is in doubt; one that was overtaken by another attempt is ``late``.
-    Times are in milliseconds since 1970, by Redis' clock.
+    A mail is ``received``. A router records that it is ``submitting`` the mail, and until when its
+    attempt may arrive. Then the mail is ``submitted``, ``refused``, ``unsent`` (certainly: it is
+    retried, and ``held`` after too many attempts) or ``in_doubt``. An operator has it ``resent`` or
+    ``confirmed``. A mail that is not for an agent is ``skipped``. A late answer to an attempt may
+    still close a doubt; if a newer attempt has begun meanwhile, it is recorded as ``late``. Times are
+    in milliseconds since 1970, by Redis's clock.
 
     >>> item = WorkItem("18c2a0b1c2d3e4f5")
     >>> item.receive({"domain": "example.com", "date": 1767225600000})
@@ -44,105 +46,110 @@ class WorkItem(Aggregate):
     def __init__(self, id: str) -> None:
         super().__init__(id)
         self.status: Status = "new"
-        self.date = 0  # when Gmail took the mail in
+        self.date = 0  # when Gmail received the mail
         self.domain = ""
-        self.attempt = 0  # the number of the newest one
-        self.open: list[int] = []  # attempts of which it is not known what came
-        self.tries = 0  # that came to nothing, since a person last decided
-        self.due = 0  # not before this time
-        self.router, self.deadline = "", 0
-        self.taken = 0  # how many work items CXone is known to hold
+        self.attempt = 0  # the number of the newest attempt
+        self.open_attempts: list[int] = []  # those whose outcome is unknown
+        self.failed_attempts = 0  # since the last decision of an operator
+        self.due = 0  # not to be sent before this time
+        self.router = ""
+        self.deadline = 0
+        self.accepted_count = 0  # how many work items CXone is known to have of this mail
         self.contact_id: str | None = None
         self.reason = ""
         self.changed_at = "0-0"
 
-    # --------------------------------------------------------------------------------------------------- the inbox
+    # ------------------------------------------------------------------------------------ the inbox
 
-    def receive(self, found: Data) -> None:
-        """Take a mail of the inbox in; ``found`` has at least its ``date``. One that was skipped may come back."""
+    def receive(self, facts: Data) -> None:
+        """Receive a mail of the inbox. ``facts`` has at least its ``date``.
+
+        A skipped mail may come back.
+        """
         if self.status not in ("new", "skipped"):
-            raise self._no("it has been received before")
-        self.record("received", found)
+            raise self._rejected("it has already been received")
+        self.record("received", facts)
 
     def skip(self, reason: str) -> None:
-        """Leave out a mail that is not for an agent, or that is gone."""
+        """Skip a mail that is not for an agent, or that is gone."""
         if self.status not in ("new", "received"):
-            raise self._no(f"it is {self.status}, and cannot be left out any more")
+            raise self._rejected(f"it is {self.status} and can no longer be skipped")
         self.record("skipped", {"reason": reason})
 
-    # ----------------------------------------------------------------------------------------------- the attempts
+    # --------------------------------------------------------------------------------- the attempts
 
     def submit(self, *, router: str, now: int, deadline: int) -> int:
-        """Say that a router is about to send it, and when nothing of that can arrive any more; give the attempt."""
+        """Record that a router is about to send the mail; return the number of the attempt.
+
+        Nothing of the attempt can arrive at CXone after ``deadline``.
+        """
         if self.status != "received":
-            raise self._no(f"it is {self.status}, and not to be sent")
+            raise self._rejected(f"it is {self.status} and not to be sent")
         if now < self.due:
-            raise self._no(f"it is not to be sent before {_seconds(self.due - now)} from now")
+            raise self._rejected(f"it is not to be sent for another {_seconds(self.due - now)}")
         attempt = self.attempt + 1
         self.record("submitting", {"router": router, "deadline": deadline, "attempt": attempt})
         return attempt
 
     def accepted(self, attempt: int, contact_id: str | None) -> None:
-        """CXone took it, and gave it a contact id, or none."""
+        """Record that CXone accepted the mail, with a contact id or without one."""
         self._close(attempt, "submitted", {"contact_id": contact_id})
 
     def refused(self, attempt: int, status: int, reason: str) -> None:
-        """CXone refused it for good."""
+        """Record that CXone refused the mail for good."""
         self._close(attempt, "refused", {"status": status, "reason": reason})
 
-    def unsent(self, attempt: int, reason: str, *, again: int, limit: int | None) -> None:
-        """An attempt that certainly did not arrive: it is tried again after a time, or held after ``limit`` times.
+    def unsent(self, attempt: int, reason: str, *, retry_at: int, max_attempts: int | None) -> None:
+        """Record an attempt that certainly did not arrive.
 
-        Without a limit it does not count as a try: nobody but the router itself was in the way.
+        The mail is due again at ``retry_at``, or held after ``max_attempts``. With None the attempt
+        does not count: only the router itself prevented it.
         """
-        self._close(attempt, *self._nothing_came(reason, again, limit))
+        self._close(attempt, *self._failed(reason, retry_at, max_attempts))
 
     def doubted(self, attempt: int, reason: str) -> None:
-        """An attempt that may have arrived, or not."""
-        if (
-            self.status == "submitting" and attempt == self.attempt
-        ):  # else somebody already knows more, or as little
+        """Record that it is unknown whether an attempt arrived."""
+        # Otherwise its outcome is known by now, or the doubt is recorded already.
+        if self.status == "submitting" and attempt == self.attempt:
             self.record("in_doubt", {"attempt": attempt, "reason": reason})
 
     def expire(self, now: int) -> None:
-        """Hold what another router was about to send, and of which it has not said what came before its deadline."""
-        self._must_be_over(now)
-        reason = (
-            f"router {self.router} was to send it, and has not said by its deadline what came of it"
-        )
+        """Put a mail in doubt whose router did not report an outcome before its deadline."""
+        self._must_be_past_deadline(now)
+        reason = f"router {self.router} did not report an outcome before its deadline"
         self.record("in_doubt", {"attempt": self.attempt, "reason": reason})
 
-    def postpone(self, reason: str, *, again: int, limit: int) -> None:
-        """It could not even be tried: later, or held after ``limit`` times."""
-        self._must_wait("put off")
-        self.record(*self._nothing_came(reason, again, limit))
+    def postpone(self, reason: str, *, retry_at: int, max_attempts: int) -> None:
+        """Postpone a mail that could not even be attempted, or hold it after ``max_attempts``."""
+        self._must_be_received("postponed")
+        self.record(*self._failed(reason, retry_at, max_attempts))
 
     def hold(self, reason: str) -> None:
-        """Leave it to a person, because something was not foreseen."""
-        self._must_wait("held")
+        """Hold a mail for review, because something unforeseen happened."""
+        self._must_be_received("held")
         self.record("held", {"reason": reason})
 
-    # -------------------------------------------------------------------------------------------------- the person
+    # --------------------------------------------------------------------------------- the operator
 
     def resend(self, now: int) -> None:
-        """A person wants it sent once more, knowing that CXone may have it already. Rejected before the deadline."""
+        """Send the mail once more, although CXone may have it. Rejected before the deadline."""
         if self.status == "submitting":
             self.expire(now)
         if self.status not in ("in_doubt", "held", "refused"):
-            raise self._no(_NOT_OPEN[self.status])
+            raise self._rejected(_NOTHING_TO_DECIDE[self.status])
         self.record("resent")
 
     def confirm(self, now: int, contact_id: str | None = None) -> None:
-        """A person has seen that CXone has it. Rejected before the deadline."""
+        """Record that an operator has seen the mail in CXone. Rejected before the deadline."""
         if self.status == "submitting":
             self.expire(now)
+        if self.status == "refused":
+            raise self._rejected("CXone refused it")
         if self.status not in ("in_doubt", "held"):
-            raise self._no(
-                "CXone refused it" if self.status == "refused" else _NOT_OPEN[self.status]
-            )
+            raise self._rejected(_NOTHING_TO_DECIDE[self.status])
         self.record("confirmed", {"contact_id": contact_id})
 
-    # ------------------------------------------------------------------------------------------------------- state
+    # ------------------------------------------------------------------------------------ the state
 
     def apply(self, event: Event | Recorded) -> None:
         """Evolve the state."""
@@ -150,92 +157,89 @@ class WorkItem(Aggregate):
         if isinstance(event, Recorded) and event.type != "late":
             self.changed_at = event.position
         self.reason = data.get("reason", self.reason)
+        if event.type != "in_doubt" and data.get("attempt") in self.open_attempts:
+            self.open_attempts.remove(data["attempt"])  # its outcome is known now
         match event.type:
             case "received":
-                self.status, self.reason = "received", ""
-                self.date, self.domain = data.get("date", 0), data.get("domain", "")
+                self.status = "received"
+                self.reason = ""
+                self.date = data.get("date", 0)
+                self.domain = data.get("domain", "")
             case "submitting":
-                self.status, self.attempt = "submitting", data["attempt"]
-                self.router, self.deadline = data["router"], data["deadline"]
-                self.open.append(self.attempt)
+                self.status = "submitting"
+                self.attempt = data["attempt"]
+                self.router = data["router"]
+                self.deadline = data["deadline"]
+                self.open_attempts.append(self.attempt)
             case "submitted":
-                self._known(data)
-                self.status, self.contact_id, self.reason = (
-                    "submitted",
-                    data["contact_id"] or self.contact_id,
-                    "",
-                )
-                self.taken += 1
+                self.status = "submitted"
+                self.contact_id = data["contact_id"] or self.contact_id
+                self.reason = ""
+                self.accepted_count += 1
             case "confirmed":
-                self._known(data)
-                self.status, self.contact_id, self.reason = "submitted", data["contact_id"], ""
+                self.status = "submitted"
+                self.contact_id = data["contact_id"]
+                self.reason = ""
             case "late":
-                self._known(data)
                 if data["outcome"] == "submitted":
-                    self.taken, self.contact_id = (
-                        self.taken + 1,
-                        self.contact_id or data["contact_id"],
-                    )
+                    self.accepted_count += 1
+                    self.contact_id = self.contact_id or data["contact_id"]
             case "unsent":
-                self._known(data)
-                self.status, self.due = "received", data["again"]
-                self.tries += data.get("counted", True)
+                self.status = "received"
+                self.due = data["again"]
+                self.failed_attempts += data.get("counted", True)
             case "resent":
-                self.status, self.due, self.tries = "received", 0, 0
-            case "refused" | "held":
-                self._known(data)
-                self.status = "refused" if event.type == "refused" else "held"
-            case "in_doubt" | "skipped":
-                self.status = "in_doubt" if event.type == "in_doubt" else "skipped"
-
-    def _known(self, data: Data) -> None:
-        if data.get("attempt") in self.open:
-            self.open.remove(data["attempt"])
+                self.status = "received"
+                self.due = 0
+                self.failed_attempts = 0
+            case "refused" | "held" | "in_doubt" | "skipped":
+                self.status = event.type
 
     def _close(self, attempt: int, type: str, data: Data) -> None:
-        if attempt not in self.open:
-            raise self._no(f"what came of attempt {attempt} is known already")
+        if attempt not in self.open_attempts:
+            raise self._rejected(f"the outcome of attempt {attempt} is already known")
         data = {"attempt": attempt, **data}
         if attempt != self.attempt:
             self.record("late", {"outcome": type, **data})
-        elif self.taken and type != "submitted":  # an older attempt arrived meanwhile
+        elif self.accepted_count and type != "submitted":  # an older attempt arrived meanwhile
             self.record("confirmed", {"attempt": attempt, "contact_id": self.contact_id})
         else:
             self.record(type, data)
 
-    def _nothing_came(
-        self, reason: str, again: int, limit: int | None
+    def _failed(
+        self, reason: str, retry_at: int, max_attempts: int | None
     ) -> tuple[str, dict[str, Any]]:
-        if limit is None:
-            return "unsent", {"reason": reason, "again": again, "counted": False}
-        if self.tries + 1 < limit:
-            return "unsent", {"reason": reason, "again": again}
-        return "held", {"reason": f"tried {self.tries + 1} times; {reason}"}
+        """Return the type and the data of the event that records a failed attempt."""
+        if max_attempts is None:
+            return "unsent", {"reason": reason, "again": retry_at, "counted": False}
+        if self.failed_attempts + 1 < max_attempts:
+            return "unsent", {"reason": reason, "again": retry_at}
+        return "held", {"reason": f"failed {self.failed_attempts + 1} times; {reason}"}
 
-    def _must_wait(self, done: str) -> None:
+    def _must_be_received(self, done: str) -> None:
         if self.status != "received":
-            raise self._no(f"it is {self.status}, and cannot be {done}")
+            raise self._rejected(f"it is {self.status} and cannot be {done}")
 
-    def _must_be_over(self, now: int) -> None:
+    def _must_be_past_deadline(self, now: int) -> None:
         if self.status != "submitting":
-            raise self._no(f"it is {self.status}: no router is about to send it")
+            raise self._rejected(f"it is {self.status}: no router is sending it")
         if now <= self.deadline:
             left = _seconds(self.deadline - now)
-            raise self._no(
-                f"router {self.router} may still be sending it: wait for its deadline, {left} from now"
+            raise self._rejected(
+                f"router {self.router} may still be sending it: "
+                f"wait for its deadline, {left} from now"
             )
 
-    def _no(self, reason: str) -> WorkItemRule:
-        return WorkItemRule(self.id, self.status, reason)
+    def _rejected(self, reason: str) -> WorkItemCommandRejected:
+        return WorkItemCommandRejected(self.id, self.status, reason)
 
 
-_NOT_OPEN: Final[dict[Status, str]] = {
+_NOTHING_TO_DECIDE: Final[dict[Status, str]] = {
     "new": "no such mail has been received",
-    "received": "it is not sent yet, and will be by itself",
+    "received": "it has not been sent yet and will be sent automatically",
     "submitting": "a router is sending it",
     "submitted": "CXone has it: there is nothing to decide",
-    "refused": "CXone refused it",
-    "skipped": "it was left out, and will be received if it comes into the inbox again",
+    "skipped": "it was skipped and will be received if it comes back to the inbox",
 }
 
 

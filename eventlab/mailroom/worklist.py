@@ -1,23 +1,25 @@
-"""The worklist: the mails that are not done with, as far as this process has read."""
+"""The worklist: the mails that are not done, as far as this process has read the stream."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from eventlab.errors import Trimmed
-from eventlab.mailroom.mailbox import MAILBOX
+from eventlab.mailroom.inbox_cursor import CURSOR_ID
 from eventlab.mailroom.work_item import DONE, Status, WorkItem
 from eventlab.store.keys import START
 from eventlab.store.store import EventStore
 
 
 class Worklist:
-    """Every mail that waits, is being sent, or is left to a person. It says where to look; who acts loads the mail.
+    """Every mail that waits, is being sent or is held for review.
+
+    It can be behind: load a mail before you act on it.
 
     >>> worklist = Worklist(store)
     >>> worklist.refresh()
-    >>> [item.id for item in worklist.of("in_doubt", "held")]
-    []
+    >>> [item.id for item in worklist.with_status("in_doubt", "held")]
+    ['18c2a0b1c2d3e4f5']
     """
 
     def __init__(self, store: EventStore) -> None:
@@ -26,28 +28,25 @@ class Worklist:
         self._items: dict[str, WorkItem] = {}
 
     def refresh(self) -> None:
-        """Read what has happened since; after a trim, from the own logs."""
+        """Read the new events; after a trim, read the aggregate logs."""
         try:
             for event in self._store.read_all(after=self._position):
-                if event.id != MAILBOX:
+                if event.id != CURSOR_ID:
                     known = self._items.get(event.id) or WorkItem(event.id)
                     if event.version == known.version + 1:
                         self._keep(known.replay([event]))
-                    elif event.version > known.version:  # it was done with, and is not any more
+                    elif event.version > known.version:  # it was done and is not any more
                         self._keep(WorkItem(event.id).replay(self._store.read(event.id)))
                 self._position = event.position
         except Trimmed:
             head = self._store.head()
             for id in self._store.ids():
-                if id != MAILBOX:
+                if id != CURSOR_ID:
                     self._keep(WorkItem(id).replay(self._store.read(id)))
             self._position = head
 
-    def of(self, *statuses: Status) -> Iterator[WorkItem]:
-        """The mails of these statuses, the oldest first.
-
-        Example: ``list(worklist.of("received"))``
-        """
+    def with_status(self, *statuses: Status) -> Iterator[WorkItem]:
+        """Return the mails that have one of these statuses, oldest first."""
         found = [item for item in self._items.values() if item.status in statuses]
         return iter(sorted(found, key=lambda item: (item.date, item.id)))
 

@@ -14,7 +14,6 @@ from typing import Any, Final, Self
 from pymongo import UpdateOne
 from pymongo.client_session import ClientSession
 from pymongo.database import Database
-from pymongo.errors import ConnectionFailure
 from redis import exceptions as redis_errors
 
 from eventlab.errors import Trimmed, ViewAhead, ViewStopped
@@ -23,10 +22,10 @@ from eventlab.projections.checkpoint import Checkpoint
 from eventlab.projections.session import ProjectorSession
 from eventlab.projections.view import Changes, View
 from eventlab.store.keys import order
+from eventlab.store.outages import OUTAGES
 from eventlab.store.store import EventStore
 
 SLOW_SECONDS: Final = 0.25  # a batch that took longer is followed by a smaller one
-OUTAGES: Final = (ConnectionFailure, redis_errors.ConnectionError, redis_errors.TimeoutError)
 
 log = logging.getLogger(__name__)
 

@@ -27,7 +27,7 @@ from tests.support.servers import line_of
 from tests.support.waiting import wait_until
 
 INBOX = [sample.gmail_id for sample in samples() if "INBOX" in sample.label_ids]
-LEFT = "in all left to a person (eventlab route --held)\n"
+LEFT = "held for review in total (eventlab route --held)\n"
 
 
 def environment(**settings: str) -> dict[str, str]:
@@ -148,7 +148,7 @@ def test_round_finishes_the_current_mail_when_it_is_stopped(
     assert (process.returncode, "Traceback" in error) == (1, False)
     assert out == (
         "listed 5, new 5: submitted 1, held 0, refused 0, skipped 0; 4 to be sent later; "
-        "stopped early: it was told to stop\n"
+        "stopped early: the router was stopped\n"
     )
     assert (
         route("--once")[1] == "listed 0, nothing new: submitted 4, held 0, refused 0, skipped 0\n"
@@ -246,10 +246,10 @@ def test_revoked_token_ends_in_one_sentence(both: Fakes, route: Any) -> None:
         (
             "EVENTLAB_GMAIL_ENDPOINT",
             "http://gmail.example.com",
-            "http is accepted for this machine",
+            "http is allowed only for this machine",
         ),
         ("EVENTLAB_GMAIL_ENDPOINT", "nonsense", "it must be a URL"),
-        ("EVENTLAB_CXONE_URL", "http://cxone.example.com", "http is accepted for this machine"),
+        ("EVENTLAB_CXONE_URL", "http://cxone.example.com", "http is allowed only for this machine"),
         ("EVENTLAB_CXONE_AUTH", "basic", "it must be one of"),
         ("EVENTLAB_CXONE_SECRET", "", "it is missing"),
         ("EVENTLAB_CXONE_VERSION", "newest", "it must look like v30.0"),

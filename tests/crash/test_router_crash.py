@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from eventlab.mailroom.durability import Disk
-from eventlab.mailroom.mailbox import MAILBOX
+from eventlab.mailroom.durability import DurableLog
+from eventlab.mailroom.inbox_cursor import CURSOR_ID
 from eventlab.sandbox.faults import Fault
 from tests.support.crash_servers import RedisServer, redis_server
 from tests.support.mailroom import BATCH, ITEMS, Room, Where, mail, room, routing
@@ -37,7 +37,7 @@ CXONES_FAULTS = (
     Fault(on=ITEMS, skip=300, status=429, times=6),
 )
 REASONS = (
-    "has not said by its deadline",
+    "did not report an outcome before its deadline",
     "the connection broke before the response came",
     "CXone answered 503",
     "CXone answered 500",
@@ -62,7 +62,7 @@ class Routers:
         where = Where(
             *(self._server.socket, here.store.category, here.both.settings(), name),
             page_size=PAGE,
-            options={"together": 5},
+            options={"batch_size": 5},
         )
         process, _told = self._closing.enter_context(routing(where))
         self._running.append(process)
@@ -113,11 +113,14 @@ def test_none_of_500_mails_is_lost_and_none_is_sent_twice(
     accepted = here.accepted()
     in_doubt = [id for id in ids if here.status(id) == "in_doubt"]
     # None lost, none twice, and what is not known is said with its reason: each of them counted at the stand-in.
-    assert set(here.store.ids()) == {*ids, MAILBOX}
+    assert set(here.store.ids()) == {*ids, CURSOR_ID}
     assert max(accepted.values()) == 1
     for id in set(ids) - set(in_doubt):
         item = here.item(id)
-        assert (item.status, accepted[id], item.taken) == ("submitted", 1, 1), (id, here.types(id))
+        assert (item.status, accepted[id], item.accepted_count) == ("submitted", 1, 1), (
+            id,
+            here.types(id),
+        )
     for id in in_doubt:
         assert any(reason in here.item(id).reason for reason in REASONS), here.item(id).reason
     assert (
@@ -130,7 +133,7 @@ def test_none_of_500_mails_is_lost_and_none_is_sent_twice(
     for id in in_doubt:
         if accepted[id]:
             item = here.item(id)
-            item.confirm(Disk(here.store).now())
+            item.confirm(DurableLog(here.store).now())
             here.store.append(id, item.changes, expected=item.version - 1)
         else:
             assert hub.resend(id).submitted == 1

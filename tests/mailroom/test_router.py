@@ -21,14 +21,14 @@ from redis.retry import Retry
 from eventlab import EventStore, Projector
 from eventlab.errors import CommandRejected
 from eventlab.mailroom import sender
-from eventlab.mailroom.durability import Disk
-from eventlab.mailroom.errors import GmailFailed, NotOnDisk, TokenDead, WorkItemUnsent
+from eventlab.mailroom.durability import DurableLog
+from eventlab.mailroom.errors import ConsentRequired, GmailFailed, NotOnDisk, WorkItemUnsent
 from eventlab.mailroom.inbox import Inbox
+from eventlab.mailroom.inbox_cursor import CURSOR_ID
 from eventlab.mailroom.mail.message import Message
 from eventlab.mailroom.mail_view import MailView
-from eventlab.mailroom.mailbox import MAILBOX
 from eventlab.mailroom.router import Router
-from eventlab.mailroom.selection import found_in, unwanted
+from eventlab.mailroom.selection import facts_of, reason_to_skip
 from eventlab.mailroom.summary import Summary
 from eventlab.mailroom.work_item import WorkItem
 from eventlab.mailroom.worklist import Worklist
@@ -59,7 +59,7 @@ def here(server: RedisServer, category: str) -> Iterator[Room]:
 
 
 def cursor(here: Room) -> list[dict[str, Any]]:
-    return [event.data for event in here.store.read(MAILBOX)]
+    return [event.data for event in here.store.read(CURSOR_ID)]
 
 
 # ---------------------------------------------------------------------------------------------------------- a round
@@ -117,7 +117,7 @@ def test_mail_that_no_person_wrote_is_routed_too_and_may_get_a_type_of_its_own(h
 
 @pytest.mark.parametrize("label", ["DRAFT", "SENT", "SPAM", "TRASH", "CHAT"])
 def test_what_is_not_for_an_agent_is_skipped_with_the_reason(here: Room, label: str) -> None:
-    assert unwanted(["INBOX", label]) == f"it has the label {label}"
+    assert reason_to_skip(["INBOX", label]) == f"it has the label {label}"
     hidden = label in ("SPAM", "TRASH")  # Gmail does not list these with the inbox
     id = here.both.gmail.deliver(mail(), labels=["INBOX"] if hidden else ["INBOX", label])
     if hidden:
@@ -164,7 +164,7 @@ def test_a_mail_that_leaves_the_inbox_while_it_waits_is_skipped_and_routed_when_
     here.both.cxone.faults.clear()
     here.both.gmail.mailbox.modify([id], remove=["INBOX"])
     assert hub.run_once() == Summary(skipped=1)
-    assert here.item(id).reason == "it is not in the inbox any more"
+    assert here.item(id).reason == "it is no longer in the inbox"
     here.both.gmail.mailbox.modify([id], add=["INBOX"])
     assert hub.run_once() == Summary(listed=1, new=1, submitted=1)
     assert here.accepted() == {id: 1}
@@ -214,7 +214,7 @@ def test_the_cursor_moves_only_when_all_before_it_are_recorded(
 def test_a_mail_that_gmail_does_not_give_holds_up_no_other_and_is_not_forgotten(here: Room) -> None:
     bad, good = here.deliver(2)
     here.both.gmail.faults.order(Fault(on=f"/messages/{bad}", status=500, times=30))
-    hub = here.router(tries=3)
+    hub = here.router(max_attempts=3)
     summary = hub.run_once()
     assert (summary.new, summary.submitted, summary.waiting) == (2, 1, 1)
     assert here.accepted() == {good: 1}
@@ -227,10 +227,10 @@ def test_a_mail_that_gmail_does_not_give_holds_up_no_other_and_is_not_forgotten(
 def test_a_mail_that_gmail_never_gives_is_held_in_the_end(here: Room) -> None:
     [id] = here.deliver()
     here.both.gmail.faults.order(Fault(on=f"/messages/{id}", status=500, times=300))
-    hub = here.router(tries=2)
+    hub = here.router(max_attempts=2)
     assert hub.run_once() == Summary(listed=1, new=1, waiting=1)
     assert hub.run_once() == Summary(held=1, open=1)
-    assert here.item(id).reason.startswith("tried 2 times; ")
+    assert here.item(id).reason.startswith("failed 2 times; ")
 
 
 def test_after_a_history_that_is_too_old_the_whole_inbox_is_listed_and_nothing_is_sent_twice(
@@ -297,7 +297,7 @@ def test_what_was_not_taken_is_tried_again_after_a_growing_pause_and_held_at_las
 ) -> None:
     [id] = here.deliver()
     here.order(Fault(on=ITEMS, status=429, times=1000))
-    hub = here.router(pause=1_000.0, tries=3)
+    hub = here.router(backoff=1_000.0, max_attempts=3)
     assert hub.run_once() == Summary(listed=1, new=1, waiting=1)
     unsent = here.store.read(id)[-1]
     assert unsent.type == "unsent"
@@ -306,38 +306,38 @@ def test_what_was_not_taken_is_tried_again_after_a_growing_pause_and_held_at_las
     )
     assert hub.run_once() == Summary(waiting=1)
     assert here.types(id)[-1] == "unsent"  # its time has not come
-    hub = here.router(tries=3, pause=0.0)
+    hub = here.router(max_attempts=3, backoff=0.0)
     with an_hour_later():
         assert hub.run_once() == Summary(waiting=1)
         assert hub.run_once() == Summary(held=1, open=1)
-    assert here.item(id).reason.startswith("tried 3 times; CXone is busy (429)")
+    assert here.item(id).reason.startswith("failed 3 times; CXone is busy (429)")
     assert here.accepted() == {}
 
 
 @contextlib.contextmanager
 def an_hour_later() -> Iterator[None]:
     """Let Redis' clock, as the routers read it, be an hour ahead."""
-    plain = Disk.now
+    plain = DurableLog.now
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Disk, "now", lambda disk: plain(disk) + 3_600_000)
+        patch.setattr(DurableLog, "now", lambda log: plain(log) + 3_600_000)
         yield
 
 
 def test_the_pause_doubles_up_to_an_hour(here: Room) -> None:
-    hub, item = here.router(pause=30.0), WorkItem("1")
+    hub, item = here.router(backoff=30.0), WorkItem("1")
     waits = []
-    for item.tries in range(12):
-        waits.append(hub._outbox.wait(item) // 1000)
+    for item.failed_attempts in range(12):
+        waits.append(hub._sender.retry_delay(item) // 1000)
     assert waits == [30, 60, 120, 240, 480, 960, 1920, 3600, 3600, 3600, 3600, 3600]
 
 
 def test_an_outage_of_cxone_is_not_counted_against_every_mail(here: Room) -> None:
     ids = here.deliver(8)
     here.order(Fault(on=ITEMS, status=429, times=1000))
-    summary = here.router(together=1).run_once()
-    assert summary.problem == "3 mails one after the other were not let in by CXone"
+    summary = here.router(batch_size=1).run_once()
+    assert summary.problem == "CXone accepted none of 3 mails in a row"
     assert summary.waiting == 8
-    assert [here.item(id).tries for id in ids] == [1, 1, 1, 0, 0, 0, 0, 0]
+    assert [here.item(id).failed_attempts for id in ids] == [1, 1, 1, 0, 0, 0, 0, 0]
 
 
 def test_without_a_token_no_mail_is_tried(here: Room) -> None:
@@ -363,7 +363,10 @@ def test_one_mail_that_the_code_stumbles_over_is_held_and_harms_no_other(
     monkeypatch.setattr(sender, "payload_of", stumbles)
     assert here.router().run_once() == Summary(listed=2, new=2, submitted=1, held=1, open=1)
     assert here.accepted() == {good: 1}
-    assert here.item(bad).reason == "it could not be made into a work item: the log has the error"
+    assert (
+        here.item(bad).reason
+        == "it could not be converted into a work item: see the error in the log"
+    )
     assert f"mail {bad}: ArithmeticError in " in caplog.text
     assert "joe@" not in caplog.text
     monkeypatch.undo()
@@ -375,7 +378,7 @@ def test_what_the_client_stumbles_over_while_it_sends_is_in_doubt(
 ) -> None:
     bad, _good = here.deliver(2)
     hub = here.router()
-    plain = hub._outbox.cxone.post_work_item
+    plain = hub._cxone.post_work_item
 
     def stumbles(**fields: Any) -> str | None:
         if fields["work_item_id"] == f"gmail:{bad}":
@@ -383,7 +386,7 @@ def test_what_the_client_stumbles_over_while_it_sends_is_in_doubt(
             raise ArithmeticError("joe@example.com")
         return plain(**fields)
 
-    monkeypatch.setattr(hub._outbox.cxone, "post_work_item", stumbles)
+    monkeypatch.setattr(hub._cxone, "post_work_item", stumbles)
     assert hub.run_once() == Summary(listed=2, new=2, submitted=1, held=1, open=1)
     assert here.status(bad) == "in_doubt"
     assert here.item(bad).reason.startswith("ArithmeticError in ")
@@ -420,7 +423,7 @@ def received_only(here: Room) -> None:
     stop = threading.Event()
     stop.set()
     summary = here.router().run_once(stop)
-    assert summary.problem == "it was told to stop"
+    assert summary.problem == "the router was stopped"
 
 
 def test_after_the_deadline_of_a_router_that_says_nothing_its_mail_is_in_doubt(here: Room) -> None:
@@ -428,7 +431,7 @@ def test_after_the_deadline_of_a_router_that_says_nothing_its_mail_is_in_doubt(h
     received_only(here)
     here.under_way(id, deadline=1)
     assert here.router().run_once() == Summary(held=1, open=1)
-    assert here.item(id).reason.startswith("router another was to send it")
+    assert here.item(id).reason.startswith("router another did not report an outcome")
     assert here.accepted() == {}
 
 
@@ -448,7 +451,7 @@ def test_a_resend_without_a_token_changes_nothing(here: Room) -> None:
 
 def test_two_routers_at_once_send_nothing_twice(here: Room) -> None:
     ids = here.deliver(60)
-    routers, summaries = [here.router(f"hub-{n}", together=3) for n in range(2)], list[Summary]()
+    routers, summaries = [here.router(f"hub-{n}", batch_size=3) for n in range(2)], list[Summary]()
     begin = threading.Barrier(2)
 
     def work(hub: Router) -> None:
@@ -492,7 +495,7 @@ def where(server: RedisServer, here: Room, name: str, **more: Any) -> Where:
 
 def overtaken(here: Room, id: str) -> None:
     """Another router finds the mail of a stopped one, once its deadline is over."""
-    wait_until(lambda: here.item(id).deadline < Disk(here.store).now())
+    wait_until(lambda: here.item(id).deadline < DurableLog(here.store).now())
     assert here.router("south").run_once() == Summary(held=1, open=1)
     assert here.status(id) == "in_doubt"
 
@@ -511,7 +514,7 @@ def test_a_router_stopped_before_it_looked_at_the_clock_does_not_send_late(
         assert here.accepted() == {}
         # What was in doubt is known now: it never left, and the next round sends it.
         assert here.types(id) == ["received", "submitting", "in_doubt", "unsent"]
-        assert here.item(id).reason == "its time was over before it could be sent"
+        assert here.item(id).reason == "its deadline passed before it could be sent"
         assert here.router("south").run_once() == Summary(submitted=1)
     assert here.accepted() == {id: 1}
 
@@ -528,7 +531,7 @@ def test_a_router_stopped_behind_its_look_at_the_clock_closes_the_doubt_itself(
         )  # held, and not sent again by itself
         continue_(process.pid)
         summary = told.get(timeout=40)
-    assert (summary.submitted, summary.twice, summary.open) == (1, 0, 0)
+    assert (summary.submitted, summary.duplicates, summary.open) == (1, 0, 0)
     assert here.types(id) == ["received", "submitting", "in_doubt", "submitted"]
     assert here.accepted() == {id: 1}
 
@@ -543,11 +546,11 @@ def test_if_a_person_had_it_sent_meanwhile_the_second_work_item_is_reported(
         assert here.router("south").resend(id) == Summary(submitted=1)
         continue_(process.pid)
         summary = told.get(timeout=40)
-    assert (summary.submitted, summary.twice) == (1, 1)
-    assert "TWICE 1" in str(summary)
+    assert (summary.submitted, summary.duplicates) == (1, 1)
+    assert "DUPLICATES 1" in str(summary)
     first, second = (item.contact_id for item in here.both.cxone.work_items)
     item = here.item(id)
-    assert (item.status, item.contact_id, item.taken) == ("submitted", first, 2)
+    assert (item.status, item.contact_id, item.accepted_count) == ("submitted", first, 2)
     assert here.store.read(id)[-1].data == {
         "outcome": "submitted",
         "attempt": 1,
@@ -572,13 +575,13 @@ def test_the_labs_redis_takes_the_intent_to_the_disk_before_the_post(
     with room(redis_client, category) as here:
         [id] = here.deliver()
         hub, seen = here.router(), list[tuple[str, int]]()
-        settle = hub._ledger.disk.settle
+        settle = hub._durable_log.wait_until_fsynced
 
         def settle_and_look() -> None:
             settle()
             seen.append((here.status(id), len(here.both.cxone.work_items)))
 
-        monkeypatch.setattr(hub._ledger.disk, "settle", settle_and_look)
+        monkeypatch.setattr(hub._durable_log, "wait_until_fsynced", settle_and_look)
         assert hub.run_once().submitted == 1
         assert seen == [("submitting", 0)]
 
@@ -589,7 +592,7 @@ def test_the_disk_is_waited_for_by_the_connection_that_wrote_last(
     store = EventStore(redis_client, category)
     sent = list[str]()
     with redis_client.monitor() as monitor:
-        Disk(store).settle()
+        DurableLog(store).wait_until_fsynced()
         for command in monitor.listen():
             sent.append(
                 command["command"].split()[0]
@@ -634,16 +637,16 @@ OLD = ("--rename-command", "WAITAOF", "")  # as before Redis 7.2
 @pytest.mark.parametrize(
     ("options", "remedy"),
     [
-        (("--appendonly", "no"), "keeps no append-only file: CONFIG SET appendonly yes"),
+        (("--appendonly", "no"), "has no append-only file: CONFIG SET appendonly yes"),
         (
             (*OLD, "--appendonly", "yes", "--appendfsync", "everysec"),
-            "does not say when it has written",
+            "does not report when it has fsynced",
         ),
         (
             (*OLD, "--appendonly", "no", "--appendfsync", "always"),
-            "does not say when it has written",
+            "does not report when it has fsynced",
         ),
-        ((*OLD, "--rename-command", "CONFIG", ""), "does not say if it writes"),
+        ((*OLD, "--rename-command", "CONFIG", ""), "does not report whether it fsyncs"),
     ],
 )
 def test_a_redis_that_promises_nothing_is_told_what_to_do_and_nothing_is_sent(
@@ -671,7 +674,7 @@ def test_on_a_cluster_the_disk_of_the_categorys_own_master_is_waited_for(tmp_pat
         for category in ("accountStream", "mailStream", "s2"):  # on a master each
             with room(client, category) as here:  # type: ignore[arg-type]
                 here.deliver()
-                with pytest.raises(NotOnDisk, match="keeps no append-only file"):
+                with pytest.raises(NotOnDisk, match="has no append-only file"):
                     here.router().run_once()
                 client.config_set(
                     "appendonly", "yes", target_nodes=client.get_node_from_key(category)
@@ -683,8 +686,8 @@ def test_a_disk_that_is_too_slow_is_said(tmp_path: Path, category: str) -> None:
     options = ("--appendonly", "yes", "--appendfsync", "no")
     with redis_with(tmp_path, *options) as client:
         store = EventStore(client, category)
-        with pytest.raises(NotOnDisk, match=r"has not written its append-only file for 0.2 s"):
-            Disk(store, patience=0.2).settle()
+        with pytest.raises(NotOnDisk, match=r"did not fsync its append-only file within 0.2 s"):
+            DurableLog(store, timeout=0.2).wait_until_fsynced()
 
 
 def test_an_outcome_waits_for_a_redis_that_is_away(
@@ -697,7 +700,7 @@ def test_an_outcome_waits_for_a_redis_that_is_away(
         with impatient as client, room(client, category) as here:
             [id] = here.deliver()
             hub = here.router()
-            plain = hub._outbox.cxone.post_work_item
+            plain = hub._cxone.post_work_item
 
             def taken_and_redis_dies(**fields: Any) -> str | None:
                 contact_id = plain(**fields)
@@ -705,7 +708,7 @@ def test_an_outcome_waits_for_a_redis_that_is_away(
                 back.start()
                 return contact_id
 
-            monkeypatch.setattr(hub._outbox.cxone, "post_work_item", taken_and_redis_dies)
+            monkeypatch.setattr(hub._cxone, "post_work_item", taken_and_redis_dies)
             assert hub.run_once() == Summary(listed=1, new=1, submitted=1)
             assert here.types(id) == ["received", "submitting", "submitted"]
     finally:
@@ -728,7 +731,7 @@ def test_when_gmail_is_away_or_its_token_dead_the_round_says_so_and_nothing_is_l
     here.both.gmail.faults.clear()
     here.both.gmail.revoke()
     here.both.gmail.expire_tokens()
-    with pytest.raises(TokenDead):
+    with pytest.raises(ConsentRequired):
         hub.run_once()
     here.both._token = here.both.gmail.write_token(here.both._token, here.both.gmail_url)
     assert here.router().run_once() == Summary(listed=2, new=2, submitted=2)
@@ -742,19 +745,19 @@ def test_it_watches_until_it_is_told_to_stop_and_survives_a_bad_round(
     here.both.gmail.faults.order(Fault(on="/profile", status=503, times=7))
     stop, told = threading.Event(), list[Summary]()
 
-    def tell(summary: Summary) -> None:
+    def report(summary: Summary) -> None:
         told.append(summary)
         here.deliver(1)
         if len(told) == 3:
             stop.set()
 
-    here.router().watch(stop, every=0.01, tell=tell)
+    here.router().watch(stop, poll_interval=0.01, report=report)
     assert [summary.submitted for summary in told] == [1, 1, 1]
     assert "this round failed" in caplog.text
     here.both.gmail.revoke()
     here.both.gmail.expire_tokens()
-    with pytest.raises(TokenDead):
-        here.router().watch(threading.Event(), every=0.01)
+    with pytest.raises(ConsentRequired):
+        here.router().watch(threading.Event(), poll_interval=0.01)
 
 
 # ----------------------------------------------------------------------------------------------------- what is kept
@@ -844,7 +847,7 @@ def test_no_secret_no_address_and_no_word_of_a_mail_is_kept_or_logged(
             if fault is not None:
                 (here.both.gmail.faults if fault.on == BATCH else cxone.faults).order(fault)
             here.router(label="routed").run_once()
-        assert {here.status(id) for id in here.store.ids() if id != MAILBOX} == {
+        assert {here.status(id) for id in here.store.ids() if id != CURSOR_ID} == {
             "submitted",
             "refused",
             "in_doubt",
@@ -869,7 +872,7 @@ def test_of_a_mail_sizes_a_domain_and_a_hash_are_kept() -> None:
         "internalDate": "1700000000123",
         "raw": encoded(canary_mail()),
     }
-    found = found_in(Message.from_gmail(resource))
+    found = facts_of(Message.from_gmail(resource))
     assert found["date"] == 1_700_000_000_123
     assert (found["thread_id"], found["domain"], found["size"]) == (
         "2",
@@ -877,7 +880,7 @@ def test_of_a_mail_sizes_a_domain_and_a_hash_are_kept() -> None:
         len(canary_mail()),
     )
     assert len(found["message_hash"]) == 16
-    odd = found_in(Message.from_gmail({"id": "1", "raw": encoded(b'From: <"a b"@"c d">\r\n\r\nx')}))
+    odd = facts_of(Message.from_gmail({"id": "1", "raw": encoded(b'From: <"a b"@"c d">\r\n\r\nx')}))
     assert odd["domain"] == ""
 
 
@@ -913,14 +916,14 @@ def test_the_worklist_reads_only_what_is_new_and_after_a_trim_the_own_logs(here:
     worklist = Worklist(here.store)
     here.router().run_once()
     worklist.refresh()
-    assert [item.id for item in worklist.of("in_doubt")] == ids[:2]
+    assert [item.id for item in worklist.with_status("in_doubt")] == ids[:2]
     here.router().resend(ids[0])
     worklist.refresh()
-    assert [item.id for item in worklist.of("in_doubt")] == ids[1:2]
+    assert [item.id for item in worklist.with_status("in_doubt")] == ids[1:2]
     assert here.store.trim(before=here.store.head()) > 0
     for fresh in (Worklist(here.store), worklist):
         fresh.refresh()
-        assert [item.id for item in fresh.of("in_doubt", "received", "held")] == ids[1:2]
+        assert [item.id for item in fresh.with_status("in_doubt", "received", "held")] == ids[1:2]
 
 
 def test_the_summary_says_in_one_line_what_was_done() -> None:
@@ -932,13 +935,13 @@ def test_the_summary_says_in_one_line_what_was_done() -> None:
         held=1,
         refused=1,
         skipped=1,
-        twice=1,
+        duplicates=1,
         waiting=2,
         open=4,
         problem="busy",
     )
     assert str(full) == (
-        "listed 9, new 8: submitted 3, held 1, refused 1, skipped 1; TWICE 1: CXone holds two work items of the same "
-        "mail; 2 to be sent later; 4 in all left to a person (eventlab route --held); stopped early: busy"
+        "listed 9, new 8: submitted 3, held 1, refused 1, skipped 1; DUPLICATES 1: CXone has two work items of the same "
+        "mail; 2 to be sent later; 4 held for review in total (eventlab route --held); stopped early: busy"
     )
     assert (Summary(listed=3, open=2).quiet, full.quiet) == (True, False)

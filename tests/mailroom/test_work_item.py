@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from eventlab.errors import CommandRejected
 from eventlab.events import Recorded
+from eventlab.mailroom.inbox_cursor import CURSOR_ID, InboxCursor
 from eventlab.mailroom.mail_view import MailView
-from eventlab.mailroom.mailbox import MAILBOX, Mailbox
-from eventlab.mailroom.work_item import WorkItem, WorkItemRule
+from eventlab.mailroom.work_item import WorkItem, WorkItemCommandRejected
 from eventlab.projections.view import Changes
 
 ID = "18c2a0b1c2d3e4f5"
@@ -71,7 +71,12 @@ def types(item: WorkItem) -> list[str]:
 def test_a_mail_is_received_submitted_and_taken() -> None:
     item = submitted()
     assert types(item) == ["received", "submitting", "submitted"]
-    assert (item.status, item.contact_id, item.taken, item.open) == ("submitted", "7", 1, [])
+    assert (item.status, item.contact_id, item.accepted_count, item.open_attempts) == (
+        "submitted",
+        "7",
+        1,
+        [],
+    )
     assert (item.date, item.domain) == (5, "example.com")
     assert item.changes[1].data == {"router": "hub", "deadline": DEADLINE, "attempt": 1}
 
@@ -84,13 +89,13 @@ def test_a_contact_id_may_be_missing() -> None:
 
 @pytest.mark.parametrize("make", [submitting, submitted, in_doubt, held, refused, skipped])
 def test_only_what_is_received_is_sent(make: Callable[[], WorkItem]) -> None:
-    with pytest.raises(WorkItemRule, match="not to be sent"):
+    with pytest.raises(WorkItemCommandRejected, match="not to be sent"):
         make().submit(router="other", now=NOW, deadline=DEADLINE)
 
 
 @pytest.mark.parametrize("make", [received, submitting, submitted, in_doubt, held, refused])
 def test_a_mail_is_received_once(make: Callable[[], WorkItem]) -> None:
-    with pytest.raises(WorkItemRule, match="received before"):
+    with pytest.raises(WorkItemCommandRejected, match="already been received"):
         make().receive({"date": 5})
 
 
@@ -102,7 +107,7 @@ def test_what_was_skipped_may_come_into_the_inbox_again() -> None:
 
 @pytest.mark.parametrize("make", [submitting, submitted, in_doubt, held, refused, skipped])
 def test_what_is_on_its_way_is_not_skipped(make: Callable[[], WorkItem]) -> None:
-    with pytest.raises(WorkItemRule, match="cannot be left out"):
+    with pytest.raises(WorkItemCommandRejected, match="can no longer be skipped"):
         make().skip("it has the label TRASH")
 
 
@@ -113,26 +118,26 @@ def test_what_was_certainly_not_sent_is_tried_again_but_not_at_once_and_then_hel
     item = received()
     for attempt in (1, 2):
         item.submit(router="hub", now=NOW, deadline=DEADLINE)
-        item.unsent(attempt, "busy", again=NOW + 9_000, limit=3)
-        with pytest.raises(WorkItemRule, match="not to be sent before 9 s from now"):
+        item.unsent(attempt, "busy", retry_at=NOW + 9_000, max_attempts=3)
+        with pytest.raises(WorkItemCommandRejected, match="not to be sent for another 9 s"):
             item.submit(router="hub", now=NOW, deadline=DEADLINE)
         item.due = NOW
     item.submit(router="hub", now=NOW, deadline=DEADLINE)
-    item.unsent(3, "busy", again=NOW, limit=3)
-    assert (item.status, item.reason) == ("held", "tried 3 times; busy")
+    item.unsent(3, "busy", retry_at=NOW, max_attempts=3)
+    assert (item.status, item.reason) == ("held", "failed 3 times; busy")
     item.resend(NOW)
-    assert (item.status, item.tries, item.due) == ("received", 0, 0)
+    assert (item.status, item.failed_attempts, item.due) == ("received", 0, 0)
     assert item.submit(router="hub", now=NOW, deadline=DEADLINE) == 4
 
 
 def test_a_mail_that_cannot_even_be_tried_is_put_off_and_then_held() -> None:
     item = received()
-    item.postpone("Gmail does not give it", again=NOW + 1, limit=2)
+    item.postpone("Gmail does not give it", retry_at=NOW + 1, max_attempts=2)
     assert (item.status, item.due) == ("received", NOW + 1)
-    item.postpone("Gmail does not give it", again=NOW + 1, limit=2)
-    assert (item.status, item.reason) == ("held", "tried 2 times; Gmail does not give it")
-    for late in (item.hold, lambda why: item.postpone(why, again=NOW, limit=2)):
-        with pytest.raises(WorkItemRule, match="it is held, and cannot be"):
+    item.postpone("Gmail does not give it", retry_at=NOW + 1, max_attempts=2)
+    assert (item.status, item.reason) == ("held", "failed 2 times; Gmail does not give it")
+    for late in (item.hold, lambda why: item.postpone(why, retry_at=NOW, max_attempts=2)):
+        with pytest.raises(WorkItemCommandRejected, match="it is held and cannot be"):
             late("odd")
 
 
@@ -143,11 +148,11 @@ def test_before_the_deadline_nobody_takes_a_mail_from_a_router() -> None:
     for decide in (WorkItem.expire, WorkItem.resend, WorkItem.confirm):
         item = submitting("north")
         with pytest.raises(
-            WorkItemRule,
+            WorkItemCommandRejected,
             match=r"router north may still be sending it: wait for its deadline, 100 s",
         ):
             decide(item, NOW)
-        with pytest.raises(WorkItemRule):
+        with pytest.raises(WorkItemCommandRejected):
             decide(item, DEADLINE)
         assert types(item) == ["received", "submitting"]
 
@@ -155,10 +160,8 @@ def test_before_the_deadline_nobody_takes_a_mail_from_a_router() -> None:
 def test_after_the_deadline_it_is_in_doubt_and_says_why() -> None:
     item = in_doubt()
     assert item.status == "in_doubt"
-    assert (
-        item.reason == "router hub was to send it, and has not said by its deadline what came of it"
-    )
-    with pytest.raises(WorkItemRule, match="no router is about to send it"):
+    assert item.reason == "router hub did not report an outcome before its deadline"
+    with pytest.raises(WorkItemCommandRejected, match="no router is sending it"):
         item.expire(AFTER)
 
 
@@ -176,14 +179,14 @@ def test_after_the_deadline_a_person_need_not_wait_for_the_next_round() -> None:
     ("make", "sentence"),
     [
         (lambda: WorkItem(ID), "no such mail"),
-        (received, "will be by itself"),
+        (received, "will be sent automatically"),
         (submitted, "CXone has it"),
-        (skipped, "left out"),
+        (skipped, "was skipped"),
     ],
 )
 def test_a_person_decides_only_what_is_open(make: Callable[[], WorkItem], sentence: str) -> None:
     for decide in (WorkItem.resend, WorkItem.confirm):
-        with pytest.raises(WorkItemRule, match=sentence) as raised:
+        with pytest.raises(WorkItemCommandRejected, match=sentence) as raised:
             decide(make(), AFTER)
         assert isinstance(raised.value, CommandRejected)
         assert ID in str(raised.value)
@@ -192,7 +195,7 @@ def test_a_person_decides_only_what_is_open(make: Callable[[], WorkItem], senten
 def test_what_cxone_refused_can_be_sent_again_and_not_be_confirmed() -> None:
     item = refused()
     assert (item.status, item.reason) == ("refused", "Point of contact is not valid")
-    with pytest.raises(WorkItemRule, match="CXone refused it"):
+    with pytest.raises(WorkItemCommandRejected, match="CXone refused it"):
         item.confirm(NOW)
     item.resend(NOW)
     assert item.status == "received"
@@ -206,7 +209,7 @@ def test_what_cxone_refused_can_be_sent_again_and_not_be_confirmed() -> None:
     [
         (lambda item: item.accepted(1, "7"), "submitted"),
         (lambda item: item.refused(1, 400, "no"), "refused"),
-        (lambda item: item.unsent(1, "busy", again=0, limit=9), "received"),
+        (lambda item: item.unsent(1, "busy", retry_at=0, max_attempts=9), "received"),
     ],
 )
 @pytest.mark.parametrize(
@@ -218,8 +221,8 @@ def test_a_late_answer_closes_what_is_in_doubt_whatever_was_thought_meanwhile(
     item = in_doubt()
     decide(item)
     answer(item)
-    assert (item.status, item.open) == (status, [])
-    with pytest.raises(WorkItemRule, match="what came of attempt 1 is known already"):
+    assert (item.status, item.open_attempts) == (status, [])
+    with pytest.raises(WorkItemCommandRejected, match="the outcome of attempt 1 is already known"):
         answer(item)
 
 
@@ -240,17 +243,17 @@ def resent_and_taken() -> WorkItem:
 
 def test_the_second_work_item_of_a_mail_is_known_as_such() -> None:
     item = resent_and_taken()
-    assert (item.taken, item.open) == (1, [1])
+    assert (item.accepted_count, item.open_attempts) == (1, [1])
     item.accepted(1, "7")
     assert types(item)[-1] == "late"
     assert item.changes[-1].data == {"outcome": "submitted", "attempt": 1, "contact_id": "7"}
-    assert (item.status, item.contact_id, item.taken) == ("submitted", "8", 2)
+    assert (item.status, item.contact_id, item.accepted_count) == ("submitted", "8", 2)
 
 
 def test_an_attempt_that_was_overtaken_and_failed_changes_nothing() -> None:
     item = resent_and_taken()
     item.refused(1, 400, "no")
-    assert (item.status, item.taken, item.contact_id, types(item)[-1]) == (
+    assert (item.status, item.accepted_count, item.contact_id, types(item)[-1]) == (
         "submitted",
         1,
         "8",
@@ -263,9 +266,14 @@ def test_a_mail_that_an_older_attempt_brought_is_not_sent_again_when_the_newer_o
     item.resend(AFTER)
     item.submit(router="south", now=AFTER, deadline=AFTER + 1)
     item.accepted(1, "7")
-    assert (item.status, item.taken) == ("submitting", 1)
-    item.unsent(2, "busy", again=0, limit=9)
-    assert (item.status, item.contact_id, item.taken, item.open) == ("submitted", "7", 1, [])
+    assert (item.status, item.accepted_count) == ("submitting", 1)
+    item.unsent(2, "busy", retry_at=0, max_attempts=9)
+    assert (item.status, item.contact_id, item.accepted_count, item.open_attempts) == (
+        "submitted",
+        "7",
+        1,
+        [],
+    )
 
 
 # ------------------------------------------------------------------------------------------------- whatever happens
@@ -276,10 +284,10 @@ COMMANDS: list[Callable[[WorkItem, int, int], object]] = [
     lambda item, now, attempt: item.submit(router="hub", now=now, deadline=now + 5),
     lambda item, now, attempt: item.accepted(attempt, str(attempt)),
     lambda item, now, attempt: item.refused(attempt, 400, "no"),
-    lambda item, now, attempt: item.unsent(attempt, "busy", again=now + 2, limit=3),
+    lambda item, now, attempt: item.unsent(attempt, "busy", retry_at=now + 2, max_attempts=3),
     lambda item, now, attempt: item.doubted(attempt, "broke"),
     lambda item, now, attempt: item.expire(now),
-    lambda item, now, attempt: item.postpone("away", again=now + 2, limit=3),
+    lambda item, now, attempt: item.postpone("away", retry_at=now + 2, max_attempts=3),
     lambda item, now, attempt: item.hold("odd"),
     lambda item, now, attempt: item.resend(now),
     lambda item, now, attempt: item.confirm(now, "c"),
@@ -318,7 +326,7 @@ def test_no_order_of_events_sends_twice_without_a_person_and_a_replay_sees_the_s
         before, known = item.status, len(item.changes)
         try:
             command(item, now, max(1, item.attempt - back))
-        except WorkItemRule:
+        except WorkItemCommandRejected:
             assert len(item.changes) == known
             continue
         for event in item.changes[known:]:
@@ -329,9 +337,9 @@ def test_no_order_of_events_sends_twice_without_a_person_and_a_replay_sees_the_s
                 assert event.data["attempt"] not in answered
                 answered.add(event.data["attempt"])
         if item.status == "submitting" and before != "submitting":
-            assert len(item.open) <= resent + 1
+            assert len(item.open_attempts) <= resent + 1
     accepted = sum(1 for e in item.changes if "submitted" in (e.type, e.data.get("outcome")))
-    assert item.taken == accepted <= resent + 1
+    assert item.accepted_count == accepted <= resent + 1
     again, changes = WorkItem(ID), Changes()
     stored = [Recorded(ID, n, e.type, e.data, f"{n}-0") for n, e in enumerate(item.changes, 1)]
     again.replay(stored)
@@ -342,18 +350,18 @@ def test_no_order_of_events_sends_twice_without_a_person_and_a_replay_sees_the_s
         document = changes[ID].update()
         assert document["$set"]["state"] == item.status
         pushed = document.get("$push", {}).get("contact_ids", {"$each": []})["$each"]
-        assert len(pushed) == item.taken
+        assert len(pushed) == item.accepted_count
 
 
 # --------------------------------------------------------------------------------------------------- mailbox and view
 
 
 def test_the_cursor_moves_and_where_it_stands_already_is_no_event() -> None:
-    mailbox = Mailbox(MAILBOX)
-    mailbox.listed("1001", found=3)
-    mailbox.listed("1001", found=0)
-    assert (mailbox.history_id, len(mailbox.changes)) == ("1001", 1)
-    assert not all(letter in "0123456789abcdef" for letter in MAILBOX)
+    cursor = InboxCursor(CURSOR_ID)
+    cursor.advance("1001", found=3)
+    cursor.advance("1001", found=0)
+    assert (cursor.history_id, len(cursor.changes)) == ("1001", 1)
+    assert not all(letter in "0123456789abcdef" for letter in CURSOR_ID)
 
 
 def test_the_view_names_what_it_does_not_know() -> None:
@@ -361,6 +369,6 @@ def test_the_view_names_what_it_does_not_know() -> None:
         MailView().apply(Recorded(ID, 1, "deposit", {}, "1-0"), Changes())
     changes = Changes()
     MailView().apply(
-        Recorded(MAILBOX, 1, "listed", {"history_id": "1", "found": 1}, "1-0"), changes
+        Recorded(CURSOR_ID, 1, "listed", {"history_id": "1", "found": 1}, "1-0"), changes
     )
     assert not changes

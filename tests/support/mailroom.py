@@ -16,7 +16,7 @@ import redis
 
 from eventlab import EventStore
 from eventlab.mailroom.cxone.client import CXoneClient
-from eventlab.mailroom.durability import Disk
+from eventlab.mailroom.durability import DurableLog
 from eventlab.mailroom.gmail.client import GmailClient
 from eventlab.mailroom.gmail.credentials import load
 from eventlab.mailroom.router import Router
@@ -59,7 +59,7 @@ class Room:
         )
         self.closing.enter_context(gmail)
         self.closing.enter_context(cxone)
-        return Router(self.store, gmail, cxone, name=name, **{"pause": 0.0, **options})
+        return Router(self.store, gmail, cxone, name=name, **{"backoff": 0.0, **options})
 
     def deliver(self, count: int = 1, **more: Any) -> list[str]:
         return [self.both.gmail.deliver(mail(n), **more) for n in range(count)]
@@ -85,7 +85,7 @@ class Room:
     def under_way(self, id: str, *, deadline: int | None = None, router: str = "another") -> int:
         """Let another router have recorded its intent, and say no more."""
         item = self.item(id)
-        now = Disk(self.store).now()
+        now = DurableLog(self.store).now()
         attempt = item.submit(
             router=router, now=now, deadline=now + 60_000 if deadline is None else deadline
         )
@@ -133,21 +133,21 @@ class StoppingCXone(CXoneClient):
 
 def stop_once_settled(router: Router) -> None:
     """Stop the process once, when an intent is on the disk."""
-    settle: Callable[[], None] = router._ledger.disk.settle
+    settle: Callable[[], None] = router._durable_log.wait_until_fsynced
 
     def settle_and_stop() -> None:
         settle()
-        router._ledger.disk.settle = settle  # type: ignore[method-assign]
+        router._durable_log.wait_until_fsynced = settle  # type: ignore[method-assign]
         os.kill(os.getpid(), signal.SIGSTOP)
 
-    router._ledger.disk.settle = settle_and_stop  # type: ignore[method-assign]
+    router._durable_log.wait_until_fsynced = settle_and_stop  # type: ignore[method-assign]
 
 
 def run(where: Where, told: Any) -> None:
     """A router, round after round; it tells its summaries."""
     settings = where.settings
     kind = StoppingCXone if where.stop_at == "posting" else CXoneClient
-    options = {"margin": 2.0, "pause": 0.2, **where.options}
+    options = {"deadline_margin": 2.0, "backoff": 0.2, **where.options}
     with (
         redis.Redis(unix_socket_path=where.socket) as client,
         GmailClient(

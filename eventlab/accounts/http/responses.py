@@ -9,8 +9,6 @@ import msgspec
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pymongo.errors import ConnectionFailure
-from redis import ConnectionError as RedisConnectionError
-from redis import TimeoutError as RedisTimeoutError
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
@@ -30,6 +28,7 @@ from eventlab.errors import (
     NotAdopted,
     VersionConflict,
 )
+from eventlab.store.outages import OUTAGES
 
 Handler = Callable[[Request, Any], Awaitable[Response]]
 
@@ -67,9 +66,7 @@ def answer_errors(app: FastAPI) -> None:
         RequestValidationError: _invalid,
         HTTPException: _http,
         NotAdopted: _as_status(503),
-        RedisConnectionError: _unavailable,
-        RedisTimeoutError: _unavailable,
-        ConnectionFailure: _unavailable,
+        **dict.fromkeys(OUTAGES, _unavailable),
         Exception: _failed,
     }
     for kind, handler in handlers.items():

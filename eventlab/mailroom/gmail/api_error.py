@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import Any, Final
 
-from eventlab.mailroom.errors import GmailFailed, TokenDead
+from eventlab.mailroom.errors import ConsentRequired, GmailFailed
 from eventlab.mailroom.retry_after import retry_after_seconds
 
 RATE_REASONS: Final = {
@@ -45,7 +45,7 @@ class GmailApiError:
         >>> classify_error(429, b"").to_exception()
         GmailFailed('Gmail rate limit exceeded (429), even after long waits: try again later')
         """
-        kind = TokenDead if self.needs_consent else GmailFailed
+        kind = ConsentRequired if self.needs_consent else GmailFailed
         return kind(self.message, self.status or None)
 
 

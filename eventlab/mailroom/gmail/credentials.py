@@ -18,7 +18,7 @@ import httplib2
 from google.auth.exceptions import GoogleAuthError, RefreshError
 from google.oauth2.credentials import Credentials
 
-from eventlab.mailroom.errors import BadSetting, GmailFailed, TokenDead
+from eventlab.mailroom.errors import BadSetting, ConsentRequired, GmailFailed
 from eventlab.mailroom.gmail.client_file import OAuthClient, read_json
 from eventlab.mailroom.gmail.consent import Ask, BrowserMode, Say, Show, ask_for_consent, show
 from eventlab.mailroom.urls import checked_url, is_loopback
@@ -125,7 +125,7 @@ class StoredCredentials(Credentials):
         """Get a new access token and save it.
 
         The request is ignored, and a connection with a timeout is used instead: the batch client
-        would pass a request without a timeout, through a proxy. Raises ``TokenDead``, or
+        would pass a request without a timeout, through a proxy. Raises ``ConsentRequired``, or
         ``GmailFailed`` if Google cannot be reached.
         """
         before = self.token, self.refresh_token
@@ -161,10 +161,10 @@ def proxy_option(url: str) -> dict[str, Any]:
 
 
 def refresh_failed(error: Exception) -> GmailFailed:
-    """Return the exception for a token that could not be renewed: ``TokenDead`` or ``GmailFailed``.
+    """Return the exception for a token that could not be renewed: ``ConsentRequired`` or ``GmailFailed``.
 
     >>> refresh_failed(RefreshError("invalid_grant: Bad Request", {"error": "invalid_grant"}))
-    TokenDead("Gmail's token has expired or been revoked: ...")
+    ConsentRequired("Gmail's token has expired or been revoked: ...")
     """
     if isinstance(error, GmailFailed):
         return error
@@ -175,11 +175,11 @@ def refresh_failed(error: Exception) -> GmailFailed:
     response = next((arg for arg in error.args if isinstance(arg, dict)), {})
     for code in (response.get("error_subtype"), response.get("error")):
         if isinstance(code, str) and code in FINAL_REFRESH_ERRORS:
-            return TokenDead(FINAL_REFRESH_ERRORS[code])
+            return ConsentRequired(FINAL_REFRESH_ERRORS[code])
     if "Reauthentication" in str(error):
-        return TokenDead(FINAL_REFRESH_ERRORS["invalid_rapt"])
+        return ConsentRequired(FINAL_REFRESH_ERRORS["invalid_rapt"])
     if "necessary fields" in str(error):
-        return TokenDead(NO_REFRESH_TOKEN)
+        return ConsentRequired(NO_REFRESH_TOKEN)
     if error.retryable:
         return GmailFailed("Google is temporarily unable to renew the token: try again later")
     return GmailFailed("Google did not renew the token, for an unknown reason: try again later")
@@ -254,7 +254,7 @@ def authorize(
     final address the operator pastes. ``port`` is the loopback port that the browser returns to
     (0: any free port). An expired token is renewed.
 
-    Raises ``BadSetting`` for the files, ``TokenDead`` if the stored token cannot be renewed, and
+    Raises ``BadSetting`` for the files, ``ConsentRequired`` if the stored token cannot be renewed, and
     ``GmailFailed`` if consent is denied, late or too narrow, or Google cannot be reached.
     """
     scope = MODIFY if modify else READONLY

@@ -77,7 +77,7 @@ class GmailTransport:
     def send(self, request: Any) -> GmailResponse:
         """Send one request, retry transient errors, and return the response or the final error.
 
-        Raises ``GmailFailed`` when all attempts are used up, and ``TokenDead`` when the token
+        Raises ``GmailFailed`` when all attempts are used up, and ``ConsentRequired`` when the token
         cannot be renewed.
         """
         attempts = 0
@@ -93,7 +93,7 @@ class GmailTransport:
     def batch(self, requests: Mapping[str, Any]) -> dict[str, GmailResponse]:
         """Send requests as one batch, without retries, and return each response by its name.
 
-        When Gmail rejects the batch as a whole, every request has that error. Raises ``TokenDead``
+        When Gmail rejects the batch as a whole, every request has that error. Raises ``ConsentRequired``
         or ``GmailFailed`` if the token cannot be renewed.
         """
         responses: dict[str, GmailResponse] = {}

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from eventlab.mailroom.errors import BadSetting, GmailFailed, TokenDead
+from eventlab.mailroom.errors import BadSetting, ConsentRequired, GmailFailed
 from eventlab.mailroom.gmail.client import MAX_DOWNLOAD_BYTES, GmailClient
 from eventlab.mailroom.gmail.credentials import authorize, load
 from eventlab.sandbox.faults import Fault
@@ -378,7 +378,7 @@ def test_final_error_is_raised_at_once_with_its_remedy(
     with google.gmail() as gmail, pytest.raises(GmailFailed, match=remedy) as error:
         _ = ids_of(gmail) if "profile" in place else list(gmail.get(ids))
     assert error.value.status == status
-    assert not isinstance(error.value, TokenDead)
+    assert not isinstance(error.value, ConsentRequired)
     assert one_line(error)
     assert google.pauses == []
 
@@ -440,10 +440,10 @@ def test_token_that_is_revoked_half_way_raises_token_dead(google: Served, as_a_w
         mails = gmail.get(ids)
         assert next(mails)[0] == ids[0]
         google.fake.revoke()
-        with pytest.raises(TokenDead, match="give consent again") as error:
+        with pytest.raises(ConsentRequired, match="give consent again") as error:
             list(mails)
         assert one_line(error)
-        with pytest.raises(TokenDead, match="give consent again") as error:
+        with pytest.raises(ConsentRequired, match="give consent again") as error:
             ids_of(gmail)
         assert one_line(error)
     assert google.pauses == []
@@ -453,7 +453,10 @@ def test_token_that_is_revoked_half_way_raises_token_dead(google: Served, as_a_w
 def test_renewed_token_that_is_rejected_raises_token_dead(google: Served, place: str) -> None:
     ids = google.deliver(1)
     google.fake.faults.order(gmail_fault(place, 401, times=1000))
-    with google.gmail() as gmail, pytest.raises(TokenDead, match="not even a new one") as error:
+    with (
+        google.gmail() as gmail,
+        pytest.raises(ConsentRequired, match="not even a new one") as error,
+    ):
         _ = ids_of(gmail) if "profile" in place else list(gmail.get(ids))
     assert error.value.status == 401
 

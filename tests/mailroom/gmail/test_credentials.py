@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 import pytest
 
-from eventlab.mailroom.errors import BadSetting, GmailFailed, TokenDead
+from eventlab.mailroom.errors import BadSetting, ConsentRequired, GmailFailed
 from eventlab.mailroom.gmail.client import GmailClient
 from eventlab.mailroom.gmail.credentials import MODIFY, READONLY, authorize, load, save
 from eventlab.sandbox.faults import Fault
@@ -352,11 +352,11 @@ DESKTOP = {
         (json.dumps({"installed": {**DESKTOP, "client_secret": ""}}), "has no client_secret"),
         (
             json.dumps({"installed": {**DESKTOP, "token_uri": "http://t.example/x"}}),
-            "http is accepted for this machine",
+            "http is allowed only for this machine",
         ),
         (
             json.dumps({"installed": {**DESKTOP, "auth_uri": "http://localhost.t.example"}}),
-            "http is accepted for",
+            "http is allowed only for",
         ),
         (
             json.dumps({"installed": {**DESKTOP, "auth_uri": "ftp://t.example"}}),
@@ -385,7 +385,7 @@ def test_unusable_client_file_is_reported_with_its_problem(
         ("{CANARY", "is not JSON"),
         ("[]", "is JSON, but not an object"),
         ({"refresh_token": None}, None),
-        ({"token_uri": "http://example.com/token"}, "http is accepted for this machine"),
+        ({"token_uri": "http://example.com/token"}, "http is allowed only for this machine"),
         ({"expiry": "CANARY"}, "is not a token file"),
         ({"expiry": 7}, "is not a token file"),
     ],
@@ -504,7 +504,7 @@ def test_revoked_token_raises_token_dead_with_the_remedy(google: Served) -> None
     path = stored(google, expired=True)
     before = path.read_text()
     google.fake.revoke()
-    with pytest.raises(TokenDead, match="give consent again") as error:
+    with pytest.raises(ConsentRequired, match="give consent again") as error:
         authorize(google.client_file, path, open_url=never)
     text = message_of(error)
     # Google does not say which of these it was.
@@ -544,7 +544,7 @@ def test_each_refresh_error_has_its_message(
     google.fake.faults.order(Fault(on="POST /token", status=400, body=body))
     with pytest.raises(GmailFailed, match=problem) as error:
         load(path).refresh(None)
-    assert isinstance(error.value, TokenDead) is final
+    assert isinstance(error.value, ConsentRequired) is final
     assert "CANARY" not in message_of(error)
 
 
@@ -564,7 +564,7 @@ def test_unreachable_token_endpoint_does_not_raise_token_dead(google: Served, fa
     google.fake.faults.order(fault)
     with pytest.raises(GmailFailed, match="try again later") as error:
         load(path).refresh(None)
-    assert not isinstance(error.value, TokenDead)
+    assert not isinstance(error.value, ConsentRequired)
     assert "CANARY" not in message_of(error)
     google.fake.faults.clear()
     load(path).refresh(None)
@@ -573,6 +573,6 @@ def test_unreachable_token_endpoint_does_not_raise_token_dead(google: Served, fa
 def test_expired_token_without_a_refresh_token_raises_token_dead(google: Served) -> None:
     path = stored(google, expired=True)
     path.write_text(json.dumps(json.loads(path.read_text()) | {"refresh_token": None}))
-    with pytest.raises(TokenDead, match="holds no refresh token") as error:
+    with pytest.raises(ConsentRequired, match="holds no refresh token") as error:
         load(path).refresh(None)
     assert message_of(error)

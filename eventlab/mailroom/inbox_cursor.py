@@ -1,0 +1,37 @@
+"""The inbox cursor: how far the mails of the inbox have been recorded as received."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from eventlab.aggregate import Aggregate
+from eventlab.events import Event, Recorded
+
+CURSOR_ID: Final = "mailbox"  # Gmail's ids are hexadecimal, so no mail has this one
+
+
+class InboxCursor(Aggregate):
+    """The position in Gmail's history of the mailbox; ``None`` before the first full list.
+
+    >>> cursor = InboxCursor(CURSOR_ID)
+    >>> cursor.advance("1001", found=3)
+    >>> cursor.history_id
+    '1001'
+    """
+
+    def __init__(self, id: str) -> None:
+        super().__init__(id)
+        self.history_id: str | None = None
+
+    def advance(self, history_id: str, *, found: int) -> None:
+        """Move the cursor, once all ``found`` mails before it are recorded as received.
+
+        Records nothing if the cursor is already there.
+        """
+        if history_id != self.history_id:
+            self.record("listed", {"history_id": history_id, "found": found})
+
+    def apply(self, event: Event | Recorded) -> None:
+        """Evolve the cursor."""
+        if event.type == "listed":
+            self.history_id = event.data["history_id"]

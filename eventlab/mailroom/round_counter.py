@@ -1,0 +1,63 @@
+"""The round counter: what a router's round has done so far, logged and counted mail by mail."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from typing import Final
+
+from eventlab.events import Recorded
+from eventlab.mailroom.summary import Summary
+from eventlab.mailroom.work_item import WorkItem
+
+log = logging.getLogger(__name__)
+
+#: What a decision is counted as, by the status that it leads to. Other statuses are not counted.
+COUNTED_AS: Final = {"skipped": "skipped", "held": "held", "in_doubt": "held"}
+
+
+class RoundCounter:
+    """The numbers of one round at a time, shared by the router, its inbox and its sender.
+
+    >>> counter = RoundCounter()
+    >>> counter.add_listed(3)
+    >>> counter.summary(waiting=3, open=0).listed
+    3
+    """
+
+    def __init__(self) -> None:
+        self._counts = Counter[str]()
+
+    def start(self) -> None:
+        """Start a round: set all numbers to zero."""
+        self._counts.clear()
+
+    def add_listed(self, count: int) -> None:
+        """Count mails that Gmail listed."""
+        self._counts["listed"] += count
+
+    def add_new(self) -> None:
+        """Count a mail that was not known before."""
+        self._counts["new"] += 1
+
+    def add_decision(self, item: WorkItem) -> None:
+        """Count and log that a mail was skipped or held without being sent."""
+        if counted_as := COUNTED_AS.get(item.status):
+            self._counts[counted_as] += 1
+            level = logging.WARNING if counted_as == "held" else logging.INFO
+            log.log(level, "mail %s: %s: %s", item.id, item.status, item.reason)
+
+    def add_outcome(self, item: WorkItem, event: Recorded) -> None:
+        """Count and log the outcome of an attempt, given its event and the mail after it."""
+        accepted = "submitted" in (event.type, event.data.get("outcome"))
+        self._counts["submitted"] += accepted
+        self._counts["duplicates"] += accepted and item.accepted_count > 1
+        self._counts["refused"] += event.type == "refused"
+        self._counts["held"] += event.type in ("held", "in_doubt")
+        reason = f": {item.reason}" if item.reason else ""
+        level = logging.INFO if accepted else logging.WARNING
+        log.log(level, "mail %s: %s%s", item.id, item.status, reason)
+
+    def summary(self, *, waiting: int, open: int, problem: str = "") -> Summary:
+        """Return the summary of the round; the arguments are those of ``Summary``."""
+        return Summary(**self._counts, waiting=waiting, open=open, problem=problem)
