@@ -1,4 +1,7 @@
-"""One Redis and one MongoDB for the whole test run, in their own directory, notebooks included."""
+"""One Redis and one MongoDB for the whole test run, in a directory of their own.
+
+The notebooks use them too. Tests and kernels see none of the user's settings.
+"""
 
 from __future__ import annotations
 
@@ -15,17 +18,27 @@ import pytest
 import redis
 from pymongo.database import Database
 
-from eventlab import EventStore
-from eventlab.servers import Lab, connect, external, starter
-from eventlab.servers.directories import DATA_VARIABLE
+from eventlab import EventStore, settings
+from eventlab.servers import Lab, connect, starter
 
+#: Markers of the tests that only ``--all`` runs, and what they need.
 APART = {
     "root": "root",
     "browser": "a browser",
-    "crash": "minutes of killing",
+    "crash": "minutes of killing processes",
     "fresh": "a package index",
+    "pages": "minutes of running the notebooks again",
 }
+#: What a user may have set for other programs, and what would change a test or a notebook.
+FOREIGN_VARIABLES = re.compile(
+    r"(http|https|all|no|ftp)_proxy|EVENTLAB_\w+|MPL\w+|IPYTHON\w*|JUPYTER\w*|PYDEVD\w+"
+    r"|PYTHON(WARNINGS|STARTUP|OPTIMIZE|UTF8|IOENCODING|_COLORS)"
+    r"|COLUMNS|LINES|NO_COLOR|FORCE_COLOR|CLICOLOR\w*",
+    re.IGNORECASE,
+)
+SETTINGS_FOLDERS = ("IPYTHONDIR", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR")
 LAB = pytest.StashKey[Lab]()
+OWN = pytest.StashKey[Path]()
 NOT_RUN = pytest.StashKey[Counter[str]]()
 
 
@@ -41,10 +54,15 @@ def pytest_configure(config: pytest.Config) -> None:
     for name, need in APART.items():
         config.addinivalue_line("markers", f"{name}: needs {need}; run with --all (make test-all)")
     config.stash[NOT_RUN] = Counter()
-    # Each worker of pytest-xdist makes its own: two of them may run the same notebook at once.
-    os.environ[DATA_VARIABLE] = tempfile.mkdtemp(prefix="eventlab-tests-")
-    os.environ.pop(external.REDIS_URL, None)
-    os.environ.pop(external.MONGODB_URL, None)
+    for name in [name for name in os.environ if FOREIGN_VARIABLES.fullmatch(name)]:
+        del os.environ[name]
+    # Each worker of pytest-xdist has its own: two of them may run the same notebook at once.
+    own = Path(tempfile.mkdtemp(prefix="eventlab-tests-"))
+    config.stash[OWN] = own
+    os.environ[settings.DATA] = str(own / "data")
+    for name in SETTINGS_FOLDERS:
+        os.environ[name] = str(own / name.lower())
+        Path(os.environ[name]).mkdir()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -62,7 +80,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     if session.items and not session.config.option.collectonly:
-        # Held to the end: between two notebooks no kernel is there to hold the servers up.
+        # Open to the end: between two notebooks no kernel keeps the servers running.
         session.config.stash[LAB] = connect()
 
 
@@ -70,10 +88,10 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     lab = config.stash.get(LAB, None)
     if lab is not None:
         lab.close()
-    if DATA_VARIABLE in os.environ:
-        data = Path(os.environ.pop(DATA_VARIABLE))
-        starter.stop(data)
-        shutil.rmtree(data)
+    own = config.stash.get(OWN, None)
+    if own is not None:
+        starter.stop(own / "data")
+        shutil.rmtree(own)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
@@ -85,7 +103,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 def pytest_testnodedown(node: Any) -> None:
     for name, count in getattr(node, "workeroutput", {}).get("not run", {}).items():
         node.config.stash[NOT_RUN][name] = (
-            count  # each worker has collected all, and left out the same
+            count  # every worker collects all tests and leaves out the same
         )
 
 
@@ -101,13 +119,13 @@ def pytest_terminal_summary(
 
 @pytest.fixture(scope="session")
 def lab(pytestconfig: pytest.Config) -> Lab:
-    """The session's servers, connected."""
+    """The lab of this test run."""
     return pytestconfig.stash[LAB]
 
 
 @pytest.fixture(scope="session")
 def redis_client(lab: Lab) -> Iterator[redis.Redis]:
-    """The session's Redis, giving bytes."""
+    """A client of the lab's Redis that returns bytes."""
     path = lab.redis.connection_pool.connection_kwargs["path"]
     with redis.Redis(unix_socket_path=path) as client:
         yield client
@@ -115,13 +133,13 @@ def redis_client(lab: Lab) -> Iterator[redis.Redis]:
 
 @pytest.fixture(scope="session")
 def mongo(lab: Lab) -> Database[dict[str, Any]]:
-    """The session's MongoDB database."""
+    """The lab's MongoDB database."""
     return lab.mongo
 
 
 @pytest.fixture
 def category(request: pytest.FixtureRequest, lab: Lab) -> Iterator[str]:
-    """A category of this test's own; whatever has its name in it is removed afterwards."""
+    """A category for this test alone; all keys and collections with its name are removed later."""
     words = re.sub(r"[^A-Za-z0-9]+", "_", request.node.name)[:60].strip("_")
     name = f"{words}_{os.urandom(4).hex()}"
     yield name

@@ -110,7 +110,14 @@ NOTEBOOKS_WITH_EXERCISES = [
 ]
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS_WITH_EXERCISES, ids=lambda path: path.stem)
+FIRST, *OTHERS = NOTEBOOKS_WITH_EXERCISES
+
+
+@pytest.mark.parametrize(
+    "path",
+    [FIRST, *(pytest.param(path, marks=pytest.mark.pages) for path in OTHERS)],
+    ids=lambda path: path.stem,
+)
 @pytest.mark.parametrize("number", [None, 0], ids=["solved", "failed"])
 def test_a_copy_of_the_notebook_can_be_solved_and_failed_in_place(
     path: Path, number: int | None

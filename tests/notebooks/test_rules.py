@@ -77,6 +77,7 @@ def run_in_pairs(pages: Sequence[Page]) -> dict[Path, NotebookNode | Exception]:
 
 
 @each_page
+@pytest.mark.pages
 @pytest.mark.parametrize("turn", [0, 1], ids=["first", "second"])
 def test_a_page_shows_the_same_again_and_beside_another(
     page: Page, turn: int, rounds: list[dict[Path, NotebookNode | Exception]]

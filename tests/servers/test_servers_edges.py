@@ -32,7 +32,7 @@ from eventlab.servers import (
 )
 from eventlab.servers.directories import DATA_VARIABLE, MARK, RUNTIME_VARIABLE
 from eventlab.servers.plan import GRACE_VARIABLE
-from tests.support.servers import is_alive, pids, running
+from tests.support.servers import is_alive, listening_sockets, pids, running
 from tests.support.waiting import PATIENCE_SECONDS, wait_until
 
 
@@ -128,7 +128,8 @@ def test_an_empty_lab_is_small_and_has_two_sockets(data: Path) -> None:
             sum(path.stat().st_size for path in (data / "mongod" / "journal").iterdir())
             < 10_000_000
         )
-        assert not list(Path(tempfile.gettempdir()).glob("mongodb-*.sock"))
+        mongod = running(data).pids["mongod"]
+        assert listening_sockets(mongod) == [running(data).sockets["mongod"]]
         homes = {Path(path).parent for path in running(data).sockets.values()}
         assert [sorted(path.name for path in home.glob("*.sock")) for home in homes] == [
             ["mongod.sock", "redis.sock"]

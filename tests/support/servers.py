@@ -75,6 +75,18 @@ def listening_ports(processes: Iterable[int]) -> list[str]:
     return found
 
 
+def listening_sockets(pid: int) -> list[str]:
+    """Return the paths of the unix sockets that a process listens on."""
+    inodes = {fd.readlink().name for fd in Path(f"/proc/{pid}/fd").iterdir() if fd.is_symlink()}
+    rows = (line.split() for line in Path("/proc/net/unix").read_text().splitlines()[1:])
+    accepts = "00010000"  # the flag of a socket that listens
+    return [
+        row[7]
+        for row in rows
+        if len(row) > 7 and row[3] == accepts and f"socket:[{row[6]}]" in inodes
+    ]
+
+
 @contextmanager
 def python(code: str, *arguments: object) -> Iterator[subprocess.Popen[str]]:
     """Run Python code in a process of its own, that is killed at the end."""
@@ -116,12 +128,16 @@ class Kernel:
         return self.client.execute(code)
 
     def interrupt_until_it_ends(self, message: str) -> str:
-        """Interrupt a cell, as often as it takes: one that comes while the kernel prints may be lost in there."""
+        """Interrupt a cell until it ends, and return what it printed and the name of its error.
+
+        An interrupt that arrives while the kernel prints may be lost, so it is sent again. A line
+        may arrive in two messages, its line end in the second one.
+        """
         for _ in range(int(PATIENCE_SECONDS)):
             self.interrupt()
             with suppress(queue.Empty):
-                return self.wait_for_output(message, timeout=5) + self.end(message)
-        raise AssertionError("the cell goes on")
+                return (self.wait_for_output(message, timeout=5) + self.end(message)).strip()
+        raise AssertionError("the cell was interrupted and goes on")
 
     def wait_for_output(self, message: str, *, timeout: float = PATIENCE_SECONDS) -> str:
         """Wait until a cell prints or fails, and give what it printed, or the name of its error; "" at its end."""

@@ -1,0 +1,114 @@
+"""Run a command on a machine that is as unhelpful as a user's may be.
+
+    python -m tools.hostile_machine make test
+
+Around the command run four busy loops (``--busy 0``: none) and, on TCP ports, a mongod and a
+redis-server that are not ours. In its environment are a proxy that nobody answers at, another
+matplotlib backend, an IPython profile with a startup file and settings of its own, an unusual time
+zone, the C locale, and a umask of 077. All of it ends with the command, and this program exits with
+the command's status.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from eventlab.servers.binaries import Binary, find_mongod, find_redis
+
+NOWHERE = "http://127.0.0.1:9"  # the discard port: nothing listens there
+PROFILE = """
+c = get_config()
+c.InteractiveShell.colors = "NoColor"
+c.InteractiveShell.autocall = 1
+c.InteractiveShell.ast_node_interactivity = "all"
+c.InteractiveShellApp.exec_lines = ["print('a line of the profile')"]
+"""
+STARTUP = "print('a startup file of the user'); import time; List = None\n"
+
+
+def variables(folder: Path) -> dict[str, str]:
+    """Return what the user of such a machine has set, with an IPython profile in a folder.
+
+    >>> variables(Path("profile"))["MPLBACKEND"]
+    'Agg'
+    """
+    profile = folder / "ipython" / "profile_default"
+    (profile / "startup").mkdir(parents=True)
+    (profile / "ipython_config.py").write_text(PROFILE)
+    (profile / "ipython_kernel_config.py").write_text(PROFILE)
+    (profile / "startup" / "00-hello.py").write_text(STARTUP)
+    proxies = {f"{name}_proxy": NOWHERE for name in ("http", "https", "all")}
+    return {
+        **proxies,
+        **{name.upper(): value for name, value in proxies.items()},
+        "MPLBACKEND": "Agg",
+        "IPYTHONDIR": str(folder / "ipython"),
+        "TZ": "Asia/Kathmandu",
+        "LC_ALL": "C",
+        "COLUMNS": "40",
+        "PYTHONWARNINGS": "always",
+    }
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextlib.contextmanager
+def running(command: list[str], environment: dict[str, str] | None = None) -> Iterator[None]:
+    """Keep a process running for the duration of the block."""
+    process = subprocess.Popen(
+        command,
+        env=os.environ | (environment or {}),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        yield
+    finally:
+        process.kill()
+        process.wait()
+
+
+def foreign(binary: Binary, *arguments: str) -> contextlib.AbstractContextManager[None]:
+    """Run a server that is nobody's business."""
+    return running([str(binary.path), *arguments], dict(binary.env))
+
+
+def main(arguments: list[str]) -> int:
+    """Run the command of the arguments; return its exit status."""
+    parser = argparse.ArgumentParser(prog="python -m tools.hostile_machine")
+    parser.add_argument("--busy", type=int, default=4, help="number of busy loops (default: 4)")
+    parser.add_argument("command", nargs=argparse.REMAINDER, help="command to run")
+    options = parser.parse_args(arguments)
+    if not options.command:
+        parser.error("a command is missing, such as: make test")
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hostile-")))
+        port = str(_free_port())
+        stack.enter_context(
+            foreign(find_redis(), "--port", port, "--save", "", "--dir", str(folder))
+        )
+        (folder / "mongod").mkdir()
+        # With a socket in the usual place, as Debian's package has one.
+        stack.enter_context(
+            foreign(find_mongod(folder), "--port", str(_free_port()), "--dbpath", str(folder / "mongod"))
+        )
+        for _ in range(options.busy):
+            stack.enter_context(running([sys.executable, "-c", "while True: pass"]))
+        os.umask(0o077)
+        return subprocess.call(options.command, env=os.environ | variables(folder))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
