@@ -59,6 +59,7 @@ def pytest_configure(config: pytest.Config) -> None:
     # Each worker of pytest-xdist has its own: two of them may run the same notebook at once.
     own = Path(tempfile.mkdtemp(prefix="eventlab-tests-"))
     config.stash[OWN] = own
+    (own / "data").mkdir()
     os.environ[settings.DATA] = str(own / "data")
     for name in SETTINGS_FOLDERS:
         os.environ[name] = str(own / name.lower())
