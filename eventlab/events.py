@@ -20,7 +20,7 @@ Data = dict[str, Any]
 MAX_EVENT_BYTES = 1_048_576
 MAX_TYPE_BYTES = 256
 MAX_DEPTH = 100  # low enough for a reader that is already deep in calls of its own
-RESERVED = frozenset({"id", "version", "type"})  # they are beside the payload on the wire
+RESERVED = frozenset({"id", "version", "type"})  # on the wire they share an object with the payload
 
 
 class Event(msgspec.Struct, frozen=True, repr_omit_defaults=True, gc=False):

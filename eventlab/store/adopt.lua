@@ -10,7 +10,8 @@ for at = 2, #ARGV, 2 do
   local version = first + (at - 2) / 2
   if version <= length then
     local start = '["' .. ARGV[at] .. '",'
-    if string.sub(redis.call('LINDEX', log, version - 1), 1, #start) ~= start then return version end
+    local element = redis.call('LINDEX', log, version - 1)
+    if string.sub(element, 1, #start) ~= start then return version end
   end
 end
 for at = 2, #ARGV, 2 do

@@ -1,4 +1,4 @@
--- Drop the events before a position from the category stream, unless a group still needs one of them.
+-- Drop the events before a position from the category stream, unless a group needs one.
 -- KEYS: 1 category stream, 2 the hash that records what was trimmed
 -- ARGV: 1 position, the first to be kept
 -- Replies with the number dropped, or {'unfinished', group, position}.
@@ -11,7 +11,8 @@ for _, group in ipairs(redis.call('XINFO', 'GROUPS', stream)) do
   local of = {}
   for i = 1, #group, 2 do of[group[i]] = group[i + 1] end
   local pending = redis.call('XPENDING', stream, of['name'], '-', '(' .. before, 1)[1]
-  local unread = redis.call('XRANGE', stream, '(' .. of['last-delivered-id'], '(' .. before, 'COUNT', 1)[1]
+  local read = '(' .. of['last-delivered-id']
+  local unread = redis.call('XRANGE', stream, read, '(' .. before, 'COUNT', 1)[1]
   local needed = pending or unread
   if needed then return {'unfinished', of['name'], needed[1]} end
 end

@@ -179,7 +179,8 @@ class Services(RuleBasedStateMachine):
         account = repository.load(id)
         account.deposit(amount)
         before = (account.funds, account.version, account.position, list(account.changes))
-        store, repository.store = repository.store, EventStore(NOWHERE, repository.store.category)
+        store = repository.store
+        repository.store = EventStore(NOWHERE, store.category)
         try:
             repository.save(account)
         except redis.ConnectionError:
@@ -205,7 +206,7 @@ class Services(RuleBasedStateMachine):
             self.raw.set(key, damage)
         elif damage == "other" and kept:  # intact, but of another account
             self.raw.set(key, kept)
-        elif damage == "turned" and kept:  # perhaps one digit of the funds
+        elif damage == "turned" and kept:  # one bit is flipped
             self.raw.set(key, kept[:-3] + bytes([kept[-3] ^ 1]) + kept[-2:])
         elif damage == "emptied" and kept:  # intact, but of another program
             text = b"[1]"

@@ -151,7 +151,8 @@ def test_service_is_safe_for_many_threads(service: AccountService) -> None:
 def _pay_in(category: str, times: int, start: Any, answers: Any) -> None:
     """Deposit from four threads of one process, which share a service."""
     with connect() as lab, ThreadPoolExecutor(4) as pool:
-        service, conflicts = AccountService(EventStore(lab.redis, category)), []
+        service = AccountService(EventStore(lab.redis, category))
+        conflicts: list[VersionConflict] = []
         plain = service.accounts.save
 
         def save(*args: Any, **options: Any) -> Any:
@@ -169,7 +170,8 @@ def _pay_in(category: str, times: int, start: Any, answers: Any) -> None:
 
 def test_services_in_many_processes_with_many_threads_lose_nothing(service: AccountService) -> None:
     service.create("JohnDoe")
-    start, answers = SPAWN.Barrier(4), SPAWN.Queue()
+    start = SPAWN.Barrier(4)
+    answers = SPAWN.Queue()
     arguments = (service.accounts.store.category, 50, start, answers)
     processes = [SPAWN.Process(target=_pay_in, args=arguments) for _ in range(4)]
     for process in processes:

@@ -69,6 +69,9 @@ def test_later_changes_to_an_aggregate_do_not_reach_the_cache(
     accounts.save(saved)
     saved.funds = 1_000_000
     assert accounts.load("a").funds == 15
+    cached = accounts.load("a")
+    cached.funds = 1_000_000
+    assert accounts.load("a").funds == 15
 
 
 def test_rejected_decision_does_not_reach_the_cache(store: EventStore) -> None:

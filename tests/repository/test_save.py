@@ -39,7 +39,8 @@ def test_failed_save_leaves_the_cache_and_the_aggregate_unchanged(
     account = accounts.load("a")
     account.deposit(5)
     before = (account.funds, account.version, account.position, list(account.changes))
-    plain, store.append = store.append, failing(error)  # type: ignore[method-assign]
+    plain = store.append
+    store.append = failing(error)  # type: ignore[method-assign]
     with pytest.raises(type(error)):
         accounts.save(account)
     assert (account.funds, account.version, account.position, account.changes) == before
@@ -91,7 +92,8 @@ def test_save_stores_events_as_they_were_recorded(store: EventStore) -> None:
 def test_save_does_not_cache_the_outcome_of_another_decision(store: EventStore) -> None:
     fill(store, 10)
     accounts = Repository(store, Account)
-    other, mine = accounts.load("a"), accounts.load("a")
+    other = accounts.load("a")
+    mine = accounts.load("a")
     other.deposit(1)
     mine.deposit(2)  # the same request, decided differently
     first = accounts.save(other, idempotency_key="k", fingerprint="request")

@@ -252,7 +252,8 @@ def test_adopt_publishes_all_ids_at_once(
     store: EventStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_many(store, 1300, 1)
-    plain, calls = redis.Redis.sadd, iter([True, False])
+    plain = redis.Redis.sadd
+    calls = iter([True, False])
 
     def interrupted(self: redis.Redis, *args: Any) -> Any:
         if not next(calls):

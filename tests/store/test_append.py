@@ -107,9 +107,9 @@ def test_eight_processes_on_one_account_leave_no_gap_and_no_duplicate(store: Eve
     for process in processes:
         process.join(240)
         assert process.exitcode == 0
-    own, stream = store.read("shared"), list(store.read_all())
-    assert own == stream
-    assert [event.version for event in own] == list(range(1, 4002))
+    log = store.read("shared")
+    assert log == list(store.read_all())
+    assert [event.version for event in log] == list(range(1, 4002))
     assert AccountService(store).fetch("shared").funds == 4000
 
 
@@ -138,7 +138,7 @@ def test_append_writes_nothing_when_a_key_has_another_redis_type(
     store: EventStore, key: str
 ) -> None:
     name = store.keys.log("a") if key == "log" else getattr(store.keys, key)
-    store.redis.set(name, "somebody's")
+    store.redis.set(name, "foreign")
     with pytest.raises(redis.ResponseError, match="WRONGTYPE"):
         store.append("a", deposits(1), expected=NEW, idempotency_key="k")
     assert list(contents(store)) == [name]
@@ -269,7 +269,8 @@ def from_deep_inside(call: Callable[[], Any], calls: int) -> Any:
 def test_deepest_event_can_be_read_from_deep_in_the_call_stack(
     store: EventStore, place: str
 ) -> None:
-    deep, deepest = nested(101), nested(100)
+    deep = nested(101)
+    deepest = nested(100)
     with pytest.raises(InvalidEvent, match="deep"):
         store.append("a", [Event("x", **{place: deep})], expected=NEW)
     recorded = store.append("a", [Event("x", **{place: deepest})], expected=NEW)

@@ -121,7 +121,7 @@ def test_rejection_of_a_class_that_is_gone_is_a_plain_one_with_its_text(store: E
     assert vars(again) == {"id": "a"}
 
 
-def test_two_rejection_classes_of_one_name_are_told_apart(store: EventStore) -> None:
+def test_rejection_classes_of_one_name_are_distinguished(store: EventStore) -> None:
     def same_name() -> type[CommandRejected]:
         class Twice(CommandRejected):
             pass

@@ -108,7 +108,8 @@ class StoreModel(RuleBasedStateMachine):
     def append_with_a_key(
         self, id: str, numbers: list[int], key: str, form: Any, offset: int
     ) -> None:
-        actual, earlier = len(self.logs.get(id, [])), self.outcomes.get((id, key))
+        actual = len(self.logs.get(id, []))
+        earlier = self.outcomes.get((id, key))
         expected = max(0, actual + offset) if form == "exact" else form
         try:
             recorded = self.store.append(

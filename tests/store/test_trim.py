@@ -117,7 +117,8 @@ def test_drop_leaves_nothing_and_touches_nothing_else(
 
 @pytest.mark.parametrize("sign", ["*", "?", "[b]", "\\b"])
 def test_drop_takes_the_name_literally(store: EventStore, sign: str) -> None:
-    odd, neighbour = (EventStore(store.redis, f"{store.category}{end}") for end in (sign, "b"))
+    odd = EventStore(store.redis, f"{store.category}{sign}")
+    neighbour = EventStore(store.redis, f"{store.category}b")
     for each in (odd, neighbour):
         each.append("a", [Event("x")], expected=NEW)
     odd.drop()
