@@ -1,1 +1,1 @@
-"""The mail bridge: every mail of a Gmail inbox becomes one CXone work item or is held for review."""
+"""The mail bridge: each mail in a Gmail inbox becomes one CXone work item or is held."""

@@ -39,8 +39,8 @@ class DurableLog:
     def wait_until_fsynced(self) -> None:
         """Return when everything that was appended before this call is on disk.
 
-        Raises ``NotOnDisk``, which says what to configure, if Redis cannot promise that or takes too
-        long.
+        Raises ``NotOnDisk``, which says what to configure, if Redis cannot promise that or takes
+        too long.
         """
         end = time.monotonic() + self._timeout
         while not self._is_fsynced():

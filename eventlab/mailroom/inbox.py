@@ -43,7 +43,7 @@ class Inbox:
         self._counter = counter
 
     def receive(self) -> None:
-        """Record the new mails. Raises ``ConsentRequired``, and ``GmailFailed`` if Gmail is away."""
+        """Record new mails; raise ``ConsentRequired``, or ``GmailFailed`` if Gmail is away."""
         cursor = self._cursors.load(CURSOR_ID)
         found = 0
         for page in self._gmail.pages(since=cursor.history_id):
@@ -52,7 +52,8 @@ class Inbox:
             for id, message in self.fetch(id for id in page.ids if self._is_new(id)):
                 self._receive(id, message)
             if page.cursor is not None:
-                # Only now: after a crash before this line, the next round gets the same mails again.
+                # Only now: after a crash before this line, the next round gets the same mails
+                # again.
                 cursor.advance(page.cursor, found=found)
                 try:
                     self._cursors.save(cursor)

@@ -1,4 +1,4 @@
-"""The payload of a work item: a mail as a plain text that fits, for the agent who gets it."""
+"""The payload of a work item: a mail as plain text, cut to what CXone accepts."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from typing import Final
 from eventlab.mailroom.mail.charset import clean, one_line
 from eventlab.mailroom.mail.message import Attachment, Message
 
-#: CXone takes 50 KB; the rest is left to what it may put around it.
-LIMIT: Final = 48 * 1024
-MOST_ATTACHMENTS: Final = 20
-LONGEST_LINE: Final = 1000
+#: CXone accepts 50 KB; the difference is left to what it may add.
+MAX_PAYLOAD_BYTES: Final = 48 * 1024
+MAX_LISTED_ATTACHMENTS: Final = 20
+MAX_LINE: Final = 1000
 LINK: Final = "https://mail.google.com/mail/u/0/#all/"
 
 
-def payload_of(message: Message, *, limit: int = LIMIT) -> str:
-    r"""Give a mail as text of at most ``limit`` bytes in UTF-8: facts, one a line, then an empty line and its words.
+def payload_of(message: Message, *, max_bytes: int = MAX_PAYLOAD_BYTES) -> str:
+    r"""Return a mail as UTF-8 text of at most ``max_bytes``: facts, an empty line, its text.
 
-    Its words are cut between two characters if they must be, and a last line says how many bytes are left out and
-    where to read on. There is no control character in it but ``\n``.
+    Each fact is one line. A text that is too long is cut between two characters, and a last line
+    says how many bytes are missing and where to read on. The only control character is ``\n``.
 
     >>> print(payload_of(Message.from_gmail({"id": "18c2", "snippet": "Hello"})).splitlines()[0])
     From: (unknown)
@@ -27,11 +27,11 @@ def payload_of(message: Message, *, limit: int = LIMIT) -> str:
     head = "\n".join(_head(message))
     text = _tidy(message.text)
     whole = f"{head}\n\n{text}\n" if text else f"{head}\n"
-    if _size(whole) <= limit:
+    if _size(whole) <= max_bytes:
         return whole
-    room = limit - _size(f"{head}\n\n{_note(_size(text), message)}")
-    if room < 0:  # a limit that not even the facts fit in
-        return _cut(head, limit)
+    room = max_bytes - _size(f"{head}\n\n{_note(_size(text), message)}")
+    if room < 0:  # not even the facts fit
+        return _cut(head, max_bytes)
     kept = _cut(text, room)
     return f"{head}\n\n{kept}{_note(_size(text) - _size(kept), message)}"
 
@@ -45,9 +45,9 @@ def _head(message: Message) -> Iterator[str]:
     yield _line("Date", f"{message.date:%Y-%m-%d %H:%M} UTC")
     if message.automatic:
         yield _line("Automatic", f"{message.automatic.kind} ({message.automatic.reason})")
-    for attachment in message.attachments[:MOST_ATTACHMENTS]:
+    for attachment in message.attachments[:MAX_LISTED_ATTACHMENTS]:
         yield _line("Attachment", _described(attachment))
-    if (more := len(message.attachments) - MOST_ATTACHMENTS) > 0:
+    if (more := len(message.attachments) - MAX_LISTED_ATTACHMENTS) > 0:
         yield _line("Attachment", f"and {more} more")
     if message.problem:
         yield _line("Problem", message.problem)
@@ -57,7 +57,7 @@ def _head(message: Message) -> Iterator[str]:
 
 def _line(name: str, value: str) -> str:
     plain = one_line(value)
-    return f"{name}: {plain if len(plain) <= LONGEST_LINE else plain[:LONGEST_LINE] + '…'}"
+    return f"{name}: {plain if len(plain) <= MAX_LINE else plain[:MAX_LINE] + '…'}"
 
 
 def _described(attachment: Attachment) -> str:
@@ -65,7 +65,8 @@ def _described(attachment: Attachment) -> str:
 
 
 def _note(missing: int, message: Message) -> str:
-    return f"\n\n[truncated, {missing:,} bytes, open in Gmail: {LINK}{one_line(message.gmail_id)[:LONGEST_LINE]}]\n"
+    link = f"{LINK}{one_line(message.gmail_id)[:MAX_LINE]}"
+    return f"\n\n[truncated, {missing:,} bytes, open in Gmail: {link}]\n"
 
 
 def _tidy(text: str) -> str:

@@ -1,4 +1,4 @@
-"""The router: every mail of the inbox becomes one work item or is held for review with the reason."""
+"""The router: each mail of the inbox becomes one work item or is held for review."""
 
 from __future__ import annotations
 
@@ -34,13 +34,14 @@ MAX_UNSENT_IN_A_ROW: Final = 3
 class Router:
     """Sends each mail of a Gmail inbox to CXone, once.
 
-    Several routers may run on one store: each mail is handled by one of them. ``name`` tells routers
-    apart (default: host and process id). ``batch_size`` is how many intents share one fsync, which
-    takes up to a second: a router that is killed leaves at most this many mails in doubt. The
-    deadline of an attempt is ``deadline_margin`` seconds after the last moment at which CXone's
-    client may still be working on it. A mail that cannot be sent is retried after ``backoff``
-    seconds, then after twice as long, and is held after ``max_attempts``. ``label`` is put on routed
-    mails (Gmail's consent must cover it). ``automatic_type`` is the work item type of automatic mail.
+    Several routers may run on one store: each mail is handled by one of them. ``name`` tells
+    routers apart (default: host and process id). ``batch_size`` is how many intents share one
+    fsync, which takes up to a second: a router that is killed leaves at most this many mails in
+    doubt. The deadline of an attempt is ``deadline_margin`` seconds after the last moment at which
+    CXone's client may still be working on it. A mail that cannot be sent is retried after
+    ``backoff`` seconds, then after twice as long, and is held after ``max_attempts``. ``label`` is
+    put on routed mails (Gmail's consent must cover it). ``automatic_type`` is the work item type
+    of automatic mail.
 
     >>> with GmailClient(load("token.json")) as gmail, CXoneClient(settings) as cxone:
     ...     print(Router(EventStore(lab.redis, "mailStream"), gmail, cxone).run_once())
@@ -83,9 +84,9 @@ class Router:
     def run_once(self, stop: threading.Event | None = None) -> Summary:
         """Record new mails, send those that are due, oldest first, and return a summary.
 
-        ``stop`` ends the round early, between two mails. Raises ``ConsentRequired``, ``GmailFailed``
-        if Gmail is away, and ``NotOnDisk`` if Redis cannot promise durability. What was done until
-        then is recorded.
+        ``stop`` ends the round early, between two mails. Raises ``ConsentRequired``,
+        ``GmailFailed`` if Gmail is away, and ``NotOnDisk`` if Redis cannot promise durability.
+        What was done until then is recorded.
 
         >>> router.run_once().submitted
         3
@@ -102,10 +103,10 @@ class Router:
         poll_interval: float = 30.0,
         report: Callable[[Summary], object] = log.info,
     ) -> None:
-        """Run a round every ``poll_interval`` seconds until ``stop`` is set; ``report`` each summary.
+        """Run a round every ``poll_interval`` seconds until ``stop``; ``report`` each summary.
 
-        Waits while Gmail or Redis is away. Raises ``ConsentRequired`` and ``NotOnDisk``, which need an
-        operator.
+        Waits while Gmail or Redis is away. Raises ``ConsentRequired`` and ``NotOnDisk``, which
+        need an operator.
         """
         while not stop.is_set():
             try:
@@ -119,8 +120,8 @@ class Router:
     def resend(self, id: str) -> Summary:
         """Send a mail that is held, in doubt or refused once more, by decision of an operator.
 
-        Raises ``CommandRejected`` if the mail has another status or its deadline has not passed, and
-        ``WorkItemUnsent`` if CXone issues no token; then nothing has changed.
+        Raises ``CommandRejected`` if the mail has another status or its deadline has not passed,
+        and ``WorkItemUnsent`` if CXone issues no token; then nothing has changed.
         """
         self._counter.start()
         # Checked before signing in, so that a rejected decision fetches no token.

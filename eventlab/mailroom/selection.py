@@ -36,7 +36,8 @@ def facts_of(message: Message) -> Data:
     >>> facts_of(message)["domain"]
     'example.com'
     """
-    # No hash of the address: a list of addresses would reveal it. A Message-ID is as good as random.
+    # No hash of the address: a list of addresses would reveal it. A Message-ID is as good as
+    # random.
     message_hash = hashlib.sha256(message.message_id.encode("utf-8", "replace")).hexdigest()[:16]
     facts: Data = {
         "date": int(message.date.timestamp() * 1000),

@@ -1,4 +1,4 @@
-"""The sender: mails go to CXone one by one, with the intent on disk before and the outcome recorded after."""
+"""The sender: it sends each mail with the intent on disk before and the outcome recorded after."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class SendingOptions:
 
 
 class Sender:
-    """Sends mails to CXone and records each attempt: ``intend``, ``wait_until_fsynced``, ``send``."""
+    """Sends mails to CXone: ``intend``, ``wait_until_fsynced``, ``send``; records each attempt."""
 
     def __init__(
         self,
@@ -183,7 +183,7 @@ class Sender:
             payload = payload_of(message)
         except EventLabError:
             raise
-        except Exception as error:  # noqa: BLE001 - whatever a mail contains, it must not harm the others
+        except Exception as error:  # noqa: BLE001 - one mail must not harm the others
             log.error(  # noqa: TRY400 - the traceback may quote the mail
                 "mail %s: %s in %s", message.gmail_id, type(error).__name__, _place_of(error)
             )

@@ -1,4 +1,4 @@
-"""The mailroom's settings: where the mail is, where it goes, and which files hold the credentials."""
+"""The mailroom's settings: where the mail is, where it goes, and the files with credentials."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Settings:
 
     @property
     def names(self) -> tuple[str, str]:
-        """The category and the collection to use, which keep the sandbox's mail apart from real mail.
+        """The category and the collection, which keep the sandbox's mail apart from real mail.
 
         >>> settings.names
         ('mailStream', 'mailCollection')

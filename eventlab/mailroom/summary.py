@@ -11,9 +11,9 @@ class Summary:
 
     Gmail ``listed`` this many, and ``new`` of them were not known before. CXone accepted
     ``submitted`` and ``refused`` others in this round; ``held`` came into doubt or failed too often
-    and need an operator; ``skipped`` are not for an agent. ``duplicates`` are mails of which CXone is
-    known to have two work items. ``waiting`` are still to be sent, ``open`` are all that need an
-    operator, from earlier rounds too. ``problem`` says why the round ended early.
+    and need an operator; ``skipped`` are not for an agent. ``duplicates`` are mails of which CXone
+    is known to have two work items. ``waiting`` are still to be sent, ``open`` are all that need
+    an operator, from earlier rounds too. ``problem`` says why the round ended early.
 
     >>> print(Summary(listed=3, new=3, submitted=2, held=1, open=1))
     listed 3, new 3: submitted 2, held 1, refused 0, skipped 0; 1 held for review in total ...

@@ -1,4 +1,4 @@
-"""A work item: the state of one mail on its way from Gmail to CXone, and what may be done with it."""
+"""A work item: one mail on its way from Gmail to CXone, and what may be done with it."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ class WorkItem(Aggregate):
     attempt may arrive. Then the mail is ``submitted``, ``refused``, ``unsent`` (certainly: it is
     retried, and ``held`` after too many attempts) or ``in_doubt``. An operator has it ``resent`` or
     ``confirmed``. A mail that is not for an agent is ``skipped``. A late answer to an attempt may
-    still close a doubt; if a newer attempt has begun meanwhile, it is recorded as ``late``. Times are
-    in milliseconds since 1970, by Redis's clock.
+    still close a doubt; if a newer attempt has begun meanwhile, it is recorded as ``late``. Times
+    are in milliseconds since 1970, by Redis's clock.
 
     >>> item = WorkItem("18c2a0b1c2d3e4f5")
     >>> item.receive({"domain": "example.com", "date": 1767225600000})

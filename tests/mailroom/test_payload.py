@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eventlab.mailroom.mail.message import Message
-from eventlab.mailroom.payload import LIMIT, payload_of
+from eventlab.mailroom.payload import MAX_PAYLOAD_BYTES, payload_of
 from tests.support.mail import BY_NAME, multipart, read, read_sample, single
 
 LINK = "https://mail.google.com/mail/u/0/#all/"
@@ -57,7 +57,7 @@ def test_many_attachments_are_counted() -> None:
 
 def test_a_long_text_is_cut_and_says_how_much_is_left_out() -> None:
     payload = payload_of(LONG)
-    assert LIMIT - 4 < len(payload.encode()) <= LIMIT
+    assert MAX_PAYLOAD_BYTES - 4 < len(payload.encode()) <= MAX_PAYLOAD_BYTES
     kept, missing = re.fullmatch(
         rf"(.*)\n\n\[truncated, ([\d,]+) bytes, open in Gmail: {LINK}{LONG.gmail_id}\]\n",
         payload,
@@ -71,7 +71,7 @@ def test_a_long_text_is_cut_and_says_how_much_is_left_out() -> None:
 @given(st.integers(0, 3000))
 def test_every_limit_is_kept_and_no_character_is_cut_in_two(limit: int) -> None:
     mail = read(single("€🌻ä".encode() * 300, "Content-Type: text/plain; charset=utf-8"))
-    payload = payload_of(mail, limit=limit)
+    payload = payload_of(mail, max_bytes=limit)
     assert len(payload.encode()) <= limit
     assert "\ufffd" not in payload
     if limit > 300:
@@ -82,14 +82,14 @@ def test_every_limit_is_kept_and_no_character_is_cut_in_two(limit: int) -> None:
 def test_a_text_that_just_fits_is_not_cut(missing: int) -> None:
     mail = read(single(b"word " * 200 + b"end"))
     size = len(payload_of(mail).encode())
-    assert ("truncated" in payload_of(mail, limit=size - missing)) is bool(missing)
+    assert ("truncated" in payload_of(mail, max_bytes=size - missing)) is bool(missing)
 
 
 @pytest.mark.parametrize("name", sorted(BY_NAME))
 def test_a_payload_has_no_control_characters(name: str) -> None:
     payload = payload_of(read_sample(name))
     assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f]", payload)
-    assert len(payload.encode()) <= LIMIT
+    assert len(payload.encode()) <= MAX_PAYLOAD_BYTES
 
 
 def test_no_header_can_add_a_line() -> None:

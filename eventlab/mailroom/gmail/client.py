@@ -51,8 +51,8 @@ class GmailClient:
     ``timeout`` is in seconds, per request; ``page_size`` is 500 at most; ``sleep`` is called with
     the seconds to wait between attempts. Use it in a ``with`` block, which closes the connection.
 
-    Every method raises ``ConsentRequired`` when only a new consent helps, and ``GmailFailed`` when Gmail
-    rejects a request or still fails after about a minute of attempts. The constructor raises
+    Every method raises ``ConsentRequired`` when only a new consent helps, and ``GmailFailed`` when
+    Gmail rejects a request or still fails after about a minute of attempts. The constructor raises
     ``BadSetting`` for an endpoint that is neither https nor this machine.
 
     >>> with GmailClient(load("token.json")) as gmail:

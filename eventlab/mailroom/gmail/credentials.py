@@ -161,7 +161,7 @@ def proxy_option(url: str) -> dict[str, Any]:
 
 
 def refresh_failed(error: Exception) -> GmailFailed:
-    """Return the exception for a token that could not be renewed: ``ConsentRequired`` or ``GmailFailed``.
+    """Return the exception for a failed renewal: ``ConsentRequired`` or ``GmailFailed``.
 
     >>> refresh_failed(RefreshError("invalid_grant: Bad Request", {"error": "invalid_grant"}))
     ConsentRequired("Gmail's token has expired or been revoked: ...")
@@ -254,8 +254,8 @@ def authorize(
     final address the operator pastes. ``port`` is the loopback port that the browser returns to
     (0: any free port). An expired token is renewed.
 
-    Raises ``BadSetting`` for the files, ``ConsentRequired`` if the stored token cannot be renewed, and
-    ``GmailFailed`` if consent is denied, late or too narrow, or Google cannot be reached.
+    Raises ``BadSetting`` for the files, ``ConsentRequired`` if the stored token cannot be renewed,
+    and ``GmailFailed`` if consent is denied, late or too narrow, or Google cannot be reached.
     """
     scope = MODIFY if modify else READONLY
     if Path(token_file).exists():

@@ -93,8 +93,8 @@ class GmailTransport:
     def batch(self, requests: Mapping[str, Any]) -> dict[str, GmailResponse]:
         """Send requests as one batch, without retries, and return each response by its name.
 
-        When Gmail rejects the batch as a whole, every request has that error. Raises ``ConsentRequired``
-        or ``GmailFailed`` if the token cannot be renewed.
+        When Gmail rejects the batch as a whole, every request has that error. Raises
+        ``ConsentRequired`` or ``GmailFailed`` if the token cannot be renewed.
         """
         responses: dict[str, GmailResponse] = {}
 

@@ -1,1 +1,1 @@
-"""Mail: from the bytes of a message to what the mailroom knows about it."""
+"""Mail: the bytes of a message, parsed into what the mailroom knows about it."""

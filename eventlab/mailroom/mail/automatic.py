@@ -1,4 +1,4 @@
-"""Mail that no person wrote: what kind it is, and how one knows. It is classified, and never dropped for it."""
+"""Automatic mail: which kind it is, and which header shows it. It is classified, never dropped."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ REPORTS: Final[Mapping[str, Kind]] = {
     "disposition-notification": "receipt",
     "feedback-report": "complaint",
 }
-#: Headers that say it by being there.
+#: Headers whose mere presence is a sign.
 REPLIES: Final = ("x-autoreply", "x-autorespond", "x-autoresponder", "x-auto-reply-from")
 LISTS: Final = ("list-id", "list-post")
 BULK: Final = ("list-unsubscribe", "feedback-id", "x-campaign-id")
@@ -25,18 +25,16 @@ PRECEDENCE: Final[Mapping[str, Kind]] = {
     "bulk": "bulk",
     "junk": "bulk",
 }
-#: Programs that send nothing but reports and notices.
-POSTMEN: Final = frozenset({"mailer-daemon", "postmaster", "mail-daemon"})
-DEAF: Final = frozenset({"noreply", "no-reply", "donotreply", "do-not-reply"})
+#: Local parts of programs that send only reports and notices.
+REPORT_SENDERS: Final = frozenset({"mailer-daemon", "postmaster", "mail-daemon"})
+NO_REPLY_SENDERS: Final = frozenset({"noreply", "no-reply", "donotreply", "do-not-reply"})
 
 
 @dataclass(frozen=True)
 class Automatic:
-    """What kind of automatic mail it is, and the header that shows it; no address and no text of the mail is in it.
+    """The kind of an automatic mail, and the header that shows it; no address and no text.
 
     ``kind`` is bounce, receipt, complaint, reply (out of office), notice, list or bulk.
-
-    Example: ``Automatic("reply", "Auto-Submitted: auto-replied")``
     """
 
     kind: Kind
@@ -46,9 +44,12 @@ class Automatic:
 def automatic(
     headers: Mapping[str, Sequence[str]], *, content_type: str, report_type: str, sender: str
 ) -> Automatic | None:
-    """Classify a mail by its headers, whose names are in small letters; None for what a person may have written.
+    """Return the kind of an automatic mail, or None if a person may have written it.
 
-    >>> automatic({"auto-submitted": ["auto-replied"]}, content_type="text/plain", report_type="", sender="")
+    The names of ``headers`` are in lower case.
+
+    >>> headers = {"auto-submitted": ["auto-replied"]}
+    >>> automatic(headers, content_type="text/plain", report_type="", sender="")
     Automatic(kind='reply', reason='Auto-Submitted: auto-replied')
     """
     local = sender.rpartition("@")[0].lower()
@@ -57,11 +58,11 @@ def automatic(
         or _submitted(headers)
         or _by_name(headers, REPLIES, "reply")
         or _precedence(headers, {"reply"})
-        or _postman(local)
+        or _report_sender(local)
         or _by_name(headers, LISTS, "list")
         or _precedence(headers, {"list", "bulk"})
         or _by_name(headers, BULK, "bulk")
-        or _quiet(headers, local)
+        or _expects_no_reply(headers, local)
     )
 
 
@@ -78,11 +79,11 @@ def _report(
 
 
 def _submitted(headers: Mapping[str, Sequence[str]]) -> Automatic | None:
-    said = _token(headers.get("auto-submitted", ["no"])[0])
-    if said == "no":
+    value = _token(headers.get("auto-submitted", ["no"])[0])
+    if value == "no":
         return None
     return Automatic(
-        "reply" if said == "auto-replied" else "notice", f"Auto-Submitted: {said or 'unknown'}"
+        "reply" if value == "auto-replied" else "notice", f"Auto-Submitted: {value or 'unknown'}"
     )
 
 
@@ -96,26 +97,26 @@ def _by_name(
 
 
 def _precedence(headers: Mapping[str, Sequence[str]], kinds: set[str]) -> Automatic | None:
-    said = _token(headers.get("precedence", [""])[0])
-    kind = PRECEDENCE.get(said)
-    return Automatic(kind, f"Precedence: {said}") if kind in kinds and kind else None
+    value = _token(headers.get("precedence", [""])[0])
+    kind = PRECEDENCE.get(value)
+    return Automatic(kind, f"Precedence: {value}") if kind in kinds and kind else None
 
 
-def _postman(local: str) -> Automatic | None:
-    return Automatic("bounce", f"From: {local}") if local in POSTMEN else None
+def _report_sender(local: str) -> Automatic | None:
+    return Automatic("bounce", f"From: {local}") if local in REPORT_SENDERS else None
 
 
-def _quiet(headers: Mapping[str, Sequence[str]], local: str) -> Automatic | None:
-    """Find what wants no answer; the least certain signs, so they come last."""
+def _expects_no_reply(headers: Mapping[str, Sequence[str]], local: str) -> Automatic | None:
+    """Find mail that expects no reply: the least certain signs, so they come last."""
     suppress = _token(headers.get("x-auto-response-suppress", ["none"])[0])
     if suppress not in ("none", ""):
         return Automatic("notice", f"X-Auto-Response-Suppress: {suppress}")
     if any(value.strip() == "<>" for value in headers.get("return-path", ())):
         return Automatic("notice", "Return-Path: <>")
-    return Automatic("notice", f"From: {local}") if local in DEAF else None
+    return Automatic("notice", f"From: {local}") if local in NO_REPLY_SENDERS else None
 
 
 def _token(value: str) -> str:
-    """Give the first word of a header's value, if it is one: the rest may be anything, an address too."""
+    """Return the first word of a value, or "": the rest may be anything, even an address."""
     found = re.match(r"\s*([a-zA-Z][a-zA-Z_-]{0,30})(?![\w@.+-])", value)
     return found[1].lower() if found else ""

@@ -1,4 +1,4 @@
-"""The parts of a mail: its text, its HTML, and what is attached, by name, type and size."""
+"""The body of a mail: its text, its HTML, and its attachments by name, type and size."""
 
 from __future__ import annotations
 
@@ -13,26 +13,23 @@ from eventlab.mailroom.mail.charset import clean, decode, one_line
 from eventlab.mailroom.mail.header import as_bytes, base64_of, words
 from eventlab.mailroom.mail.html_text import text_of
 
-DEEPEST: Final = 50
-MOST_PARTS: Final = 1000
-MOST_ATTACHMENTS: Final = 200
-MOST_SPARES: Final = 10
-MOST_TAGS: Final = 10_000
-LONGEST_NAME: Final = 200
+MAX_DEPTH: Final = 50
+MAX_PARTS: Final = 1000
+MAX_ATTACHMENTS: Final = 200
+MAX_SPARES: Final = 10
+MAX_TAGS: Final = 10_000
+MAX_NAME: Final = 200
 NO_NAME: Final = "(no name)"
 LEFT_OUT: Final = "[Some parts of this mail were left out: open it in Gmail.]"
 SHOWN: Final = ("text/plain", "text/html", "text/enriched")
-#: A second form of the text, which only a few programs show.
+#: Another form of the text, which few mail programs show.
 IGNORED: Final = ("text/x-amp-html",)
 META: Final = re.compile(rb"<meta[^<>]{0,200}?charset\s*=\s*[\"']?([\w-]{1,60})", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class Attachment:
-    """What hangs on a mail, pictures in its text too; ``size`` is in bytes, decoded.
-
-    Example: ``Attachment("invoice.pdf", "application/pdf", 52_311)``
-    """
+    """An attachment of a mail, inline images included. ``size`` is in bytes, decoded."""
 
     name: str
     type: str
@@ -41,10 +38,7 @@ class Attachment:
 
 @dataclass(frozen=True)
 class Body:
-    """A mail's text, its HTML as it came ("" if none), and its attachments.
-
-    Example: ``Body("Hello", "<p>Hello</p>", ())``
-    """
+    """A mail's text, its HTML as received ("" if none), and its attachments."""
 
     text: str
     html: str
@@ -54,10 +48,11 @@ class Body:
 def body_of(mail: Part) -> Body:
     """Read all parts of a mail.
 
-    Where a text is there in several forms, the plain one is taken, if anything stands in it; several texts follow each
-    other. A mail in a mail is an attachment, and its text is given if there is no other.
+    Of several forms of a text, the plain one is used unless it is empty; several texts are joined.
+    A mail within a mail is an attachment; its text is used if there is no other.
 
-    Example: ``body_of(parse(raw)).text``
+    >>> body_of(parse(b"Subject: hello\r\n\r\nyou")).text
+    'you'
     """
     reader = _Reader()
     texts = [leaf.text for leaf in reader.read(mail) if leaf.text] or reader.spare_text()
@@ -67,12 +62,13 @@ def body_of(mail: Part) -> Body:
 
 
 def parameter(part: Part, name: str, header: str = "content-type") -> str:
-    """Give a parameter of a header as one line of text, in whatever way it is encoded; "" if there is none.
+    """Return a parameter of a header as one line of decoded text, or "" if there is none.
 
-    Example: ``parameter(part, "filename", "content-disposition")``
+    >>> parameter(part, "filename", "content-disposition")
+    'invoice.pdf'
     """
     value = part.get_param(name, None, header)
-    if isinstance(value, tuple):  # RFC 2231: charset, language, and bytes, each as one character
+    if isinstance(value, tuple):  # RFC 2231: charset, language, and each byte as one character
         charset, _language, text = value
         data = text.encode("latin-1") if max(text, default="") < "\u0100" else as_bytes(text)
         return one_line(decode(data, charset))
@@ -109,7 +105,7 @@ class _Leaf:
 
 @dataclass
 class _Reader:
-    """Goes through a mail once, and notes what it comes by."""
+    """Walks through a mail once and collects what it finds."""
 
     html: str = ""
     attachments: list[Attachment] = field(default_factory=list)
@@ -119,9 +115,9 @@ class _Reader:
     left_out: bool = False
 
     def read(self, part: Part, depth: int = 0) -> list[_Leaf]:
-        """Give the leaves to show, each form of the text but one left out."""
+        """Return the leaves to show, with only one form of each text."""
         self.seen += 1
-        if self.seen > MOST_PARTS or depth > DEEPEST:
+        if self.seen > MAX_PARTS or depth > MAX_DEPTH:
             self.left_out = True
             return []
         inner = _inner(part)
@@ -136,8 +132,8 @@ class _Reader:
         return self._leaf(part)
 
     def spare_text(self) -> list[str]:
-        """Give a text that a mail program would not show at once, for there is no other."""
-        for spare in self.spares[:MOST_SPARES]:
+        """Return a text that a mail program would not show at first, because there is no other."""
+        for spare in self.spares[:MAX_SPARES]:
             if spare.get_content_maintype() == "message":
                 texts = [body_of(inner).text for inner in _inner(spare)[:1]]
             else:
@@ -147,15 +143,17 @@ class _Reader:
         return []
 
     def has_time_for(self, markup: str) -> bool:
-        """Say whether one more HTML may be read; one always is."""
-        first, self.tags = not self.tags, self.tags + markup.count("<") + 1
-        if first or self.tags <= MOST_TAGS:
+        """Return whether one more HTML part may be read. The first one always is."""
+        first = not self.tags
+        self.tags += markup.count("<") + 1
+        if first or self.tags <= MAX_TAGS:
             return True
         self.left_out = True
         return False
 
     def _leaf(self, part: Part) -> list[_Leaf]:
-        type, name = part.get_content_type(), _name(part)
+        type = part.get_content_type()
+        name = _name(part)
         if type in IGNORED:
             return []
         if type in SHOWN and not name and _disposition(part) != "attachment":
@@ -163,23 +161,22 @@ class _Reader:
             if leaf.is_html:
                 self.html = self.html or leaf.decoded
             return [leaf]
-        if (
-            part.get_content_maintype() == "multipart"
-        ):  # its boundary is nowhere: its parts are one text
+        if part.get_content_maintype() == "multipart":
+            # Its boundary occurs nowhere, so its parts are one text.
             self.spares.append(part)
         elif name or _content(part):
             self._attach(_file(part), part)
         return []
 
     def _attach(self, attachment: Attachment, part: Part) -> None:
-        if len(self.attachments) < MOST_ATTACHMENTS:
+        if len(self.attachments) < MAX_ATTACHMENTS:
             self.attachments.append(attachment)
         if attachment.type.startswith("text/") or attachment.type == "message/rfc822":
             self.spares.append(part)
 
 
 def _plainest(forms: Iterable[list[_Leaf]]) -> list[_Leaf]:
-    """Choose the form that is plain text, and is not empty; else the last that is not, which its sender likes best."""
+    """Choose the plain form if it has text, else the last that has, which its sender prefers."""
     all_forms = list(forms)
     for form in all_forms:
         if not any(leaf.is_html for leaf in form) and any(leaf.text for leaf in form):
@@ -199,14 +196,15 @@ def _disposition(part: Part) -> str:
 
 def _name(part: Part) -> str:
     return (parameter(part, "filename", "content-disposition") or parameter(part, "name"))[
-        :LONGEST_NAME
+        :MAX_NAME
     ]
 
 
 def _content(part: Part) -> bytes:
     if str(part.get("content-transfer-encoding", "")).strip().lower() == "base64":
-        # As it came: get_payload() would read it in whatever charset the part says, and decodes only what is whole.
-        return base64_of(as_bytes(vars(part)["_payload"] or "", longest=None))
+        # The raw payload: get_payload() would use the part's charset and decodes only complete
+        # base64.
+        return base64_of(as_bytes(vars(part)["_payload"] or "", max_length=None))
     decoded = part.get_payload(decode=True)
     return decoded if isinstance(decoded, bytes) else b""
 
@@ -218,15 +216,17 @@ def _file(part: Part) -> Attachment:
 
 
 def _mail(part: Part) -> Attachment:
-    """Describe a mail in a mail by its subject."""
+    """Describe a mail within a mail by its subject."""
     inner = _inner(part)
-    name = _name(part) or words(as_bytes(inner[0].get("subject", "")))[:LONGEST_NAME] or NO_NAME
+    name = _name(part) or words(as_bytes(inner[0].get("subject", "")))[:MAX_NAME] or NO_NAME
     return Attachment(name, one_line(part.get_content_type()), sum(_size(one) for one in inner))
 
 
 def _size(part: Part) -> int:
-    stack, size, seen = [part], 0, 0
-    while stack and seen < MOST_PARTS:
+    stack = [part]
+    size = 0
+    seen = 0
+    while stack and seen < MAX_PARTS:
         one = stack.pop()
         seen += 1
         size += sum(len(name) + len(str(value)) + 4 for name, value in one.raw_items())

@@ -1,4 +1,4 @@
-"""Charsets: bytes to text, whatever the mail says they are, and whatever they are."""
+"""Charsets: bytes decoded into text, whatever the mail declares and whatever they are."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import re
 from encodings.aliases import aliases
 from typing import Final
 
-#: Names that mails use, and Python does not know or takes too narrowly: what mail programs decode them as.
+#: Names in mails that Python does not know or interprets too narrowly, and how mail programs
+#: decode them.
 MEANT: Final = {
     "ascii": "cp1252",
     "iso8859_1": "cp1252",
@@ -43,7 +44,7 @@ SINGLE_BYTE: Final = frozenset(
     | {"koi8_r", "koi8_u", "koi8_t", "kz1048"}
     | {"mac_cyrillic", "mac_greek", "mac_latin2", "mac_roman", "mac_turkish"}
 )
-#: Charsets whose text looks like ASCII and is not.
+#: Charsets whose text looks like ASCII but is not.
 SHIFTED: Final = frozenset(
     {
         "utf_7",
@@ -64,25 +65,26 @@ MANY_BYTES: Final = SHIFTED | frozenset(
 )
 NOT_ASCII: Final = re.compile("[^\x00-\x7f\ufffd]")
 LAST_RESORT: Final = "cp1252"
-LONGEST_NAME: Final = 60
+MAX_NAME: Final = 60
 
-#: Line ends of all kinds; what no one can see or type; halves of characters.
+#: Line ends of all kinds; control characters; lone surrogates.
 LINE_END: Final = re.compile("\r\n|[\r\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
 CONTROL: Final = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x9f\ufeff]")
-HALF: Final = re.compile("[\ud800-\udfff]")
-#: Marks that turn the direction of what follows: in a name or a subject they can only deceive.
-TURNS: Final = re.compile("[\u202a-\u202e\u2066-\u2069]")
+LONE_SURROGATE: Final = re.compile("[\ud800-\udfff]")
+#: Marks that change the direction of the text: in a name or a subject they only deceive.
+DIRECTION_MARKS: Final = re.compile("[\u202a-\u202e\u2066-\u2069]")
 
 
 def codec_of(name: str | None) -> str | None:
-    """Give Python's name of a charset as mails name it; None for one that is unknown, or no charset of text.
+    """Return Python's codec for a charset name in a mail, or None if it is unknown or not for text.
 
     >>> codec_of("GB2312"), codec_of("charset=us-ascii"), codec_of("hex")
     ('gb18030', 'cp1252', None)
     """
-    # Looked up in tables: codecs.lookup would also find hex, idna, punycode or unicode_escape, none of them for mails.
+    # From tables: codecs.lookup would also find hex, idna, punycode or unicode_escape, which no
+    # mail means.
     key = re.sub(
-        r"[^a-z0-9]+", "_", (name or "")[:LONGEST_NAME].lower().removeprefix("charset=")
+        r"[^a-z0-9]+", "_", (name or "")[:MAX_NAME].lower().removeprefix("charset=")
     ).strip("_")
     known = aliases.get(key, key)
     meant = MEANT.get(known, known)
@@ -90,40 +92,41 @@ def codec_of(name: str | None) -> str | None:
 
 
 def decode(data: bytes, declared: str | None = None) -> str:
-    """Give bytes as text; what cannot be read becomes U+FFFD, and no error is raised.
+    """Decode bytes; what cannot be decoded becomes U+FFFD, and no error is raised.
 
-    >>> decode(b"caf\\xe9", "iso-8859-1"), decode("café".encode(), "iso-8859-1"), decode(b"caf\\xe9", "x-unknown")
-    ('café', 'café', 'café')
+    >>> decode(b"caf\\xe9", "iso-8859-1"), decode("café".encode(), "iso-8859-1")
+    ('café', 'café')
     """
     codec = codec_of(declared)
     if codec in MANY_BYTES and (text := _strictly(data, codec)) is not None:
         return text
-    # UTF-8 does not come about by chance. So it is UTF-8, whatever single bytes the mail says it is.
+    # Valid UTF-8 is never an accident, so it is UTF-8, whatever single-byte charset the mail
+    # declares.
     if (text := _strictly(data, "utf_8_sig")) is not None and codec not in SHIFTED:
         return text
     if codec in (None, "utf_8"):
-        # Most of it is UTF-8, and some bytes were lost; or what looks like UTF-8 is chance.
+        # Either most of it is UTF-8 with some bytes lost, or what looks like UTF-8 is an accident.
         text = data.decode("utf-8", "replace")
         codec = "utf_8" if len(NOT_ASCII.findall(text)) > text.count("\ufffd") else LAST_RESORT
     return data.decode(codec, "replace")
 
 
 def clean(text: str) -> str:
-    r"""Give text without control characters and half characters; all line ends become ``\n``.
+    r"""Return text without control characters and lone surrogates; all line ends become ``\n``.
 
     >>> clean("one\r\ntwo\x00\x1b[31m")
     'one\ntwo[31m'
     """
-    return HALF.sub("\ufffd", CONTROL.sub("", LINE_END.sub("\n", text)))
+    return LONE_SURROGATE.sub("\ufffd", CONTROL.sub("", LINE_END.sub("\n", text)))
 
 
 def one_line(text: str) -> str:
-    r"""Give text on one line, clean, each gap one space, and no mark that turns its direction.
+    r"""Return clean text on one line, with single spaces and without direction marks.
 
     >>> one_line("  Re:\r\n\t hello ")
     'Re: hello'
     """
-    return " ".join(TURNS.sub("", clean(text)).split())
+    return " ".join(DIRECTION_MARKS.sub("", clean(text)).split())
 
 
 def _strictly(data: bytes, codec: str) -> str | None:

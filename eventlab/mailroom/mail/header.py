@@ -1,4 +1,4 @@
-"""Headers of a mail: bytes of any kind to words, and to addresses."""
+"""The headers of a mail: any bytes decoded into words and addresses."""
 
 from __future__ import annotations
 
@@ -10,18 +10,19 @@ from typing import Final
 
 from eventlab.mailroom.mail.charset import decode, one_line
 
-#: Longer ones are cut before anything else is done with them.
-LONGEST: Final = 32 * 1024
-LONGEST_ADDRESS: Final = 320
-#: RFC 2047: charset, B or Q, and the text. A gap between two of them is not part of it.
+#: In characters. Longer headers are cut before anything else is done with them.
+MAX_HEADER: Final = 32 * 1024
+MAX_ADDRESS: Final = 320
+#: RFC 2047: charset, B or Q, and the text. White space between two of them is dropped.
 WORD: Final = re.compile(
     rb"=\?([^?\s]{1,60})\?([bBqQ])\?([^?]*)\?=(?:\s+(?==\?[^?\s]{1,60}\?[bBqQ]\?[^?]*\?=))?"
 )
 NOT_BASE64: Final = re.compile(rb"[^A-Za-z0-9+/=]+")
-#: What an address list is made of; a quote or bracket that is not closed is taken as it is. Encoded words come whole:
-#: some programs leave a comma or a colon in them.
+#: The tokens of an address list; an unclosed quote or bracket is an ordinary character. Encoded
+#: words are one token, because some programs leave a comma or a colon in them.
 TOKEN: Final = re.compile(
-    r'"(?:[^"\\]|\\.)*"|\\.|\[[^\[\]]*\]|=\?[^?\s]{1,60}\?[bBqQ]\?[^?]*\?=|[()<>,;:]|[^"\\()<>,;:\[=]+|.',
+    r'"(?:[^"\\]|\\.)*"|\\.|\[[^\[\]]*\]'
+    r'|=\?[^?\s]{1,60}\?[bBqQ]\?[^?]*\?=|[()<>,;:]|[^"\\()<>,;:\[=]+|.',
     re.DOTALL,
 )
 GAP_AT_DOT: Final = re.compile(r"\s*\.\s*")
@@ -30,30 +31,29 @@ ROUTE: Final = re.compile(r"^(?:@[^:,@]*,?)+:")
 
 @dataclass(frozen=True)
 class Address:
-    """A name and an address; each may be empty.
-
-    Example: ``Address("Joe Doe", "joe+tag@example.com")``
-    """
+    """A name and an address. Each may be empty."""
 
     name: str
     address: str
 
 
-def as_bytes(value: object, *, longest: int | None = LONGEST) -> bytes:
-    r"""Give a header's value as the bytes it came in, cut to the longest there may be.
+def as_bytes(value: object, *, max_length: int | None = MAX_HEADER) -> bytes:
+    r"""Return a header's value as the bytes it was received in, cut to ``max_length`` characters.
 
     >>> as_bytes("caf\udce9")
     b'caf\xe9'
     """
-    text = str(value)[:longest]
+    text = str(value)[:max_length]
     try:
         return text.encode("utf-8", "surrogateescape")
-    except UnicodeEncodeError:  # another half of a character, from JSON
+    except UnicodeEncodeError:  # another lone surrogate, from JSON
         return text.encode("utf-8", "replace")
 
 
 def words(value: bytes, hint: str | None = None) -> str:
-    """Give a header's value as one line of text; ``hint`` is the charset of bytes that say none.
+    """Return a header's value as one line of text.
+
+    ``hint`` is the charset of bytes that declare none.
 
     >>> words(b"=?utf-8?q?caf=C3=A9?= =?utf-8?b?IQ==?= today")
     'café! today'
@@ -62,10 +62,13 @@ def words(value: bytes, hint: str | None = None) -> str:
 
 
 def _pieces(value: bytes, hint: str | None) -> Iterator[str]:
-    done, waiting, charset = 0, b"", b""
+    done = 0
+    waiting = b""
+    charset = b""
     for found in WORD.finditer(value):
         between = value[done : found.start()]
-        # A character may be cut in two at the end of a word: words of one charset are decoded together.
+        # A character may be split at the end of a word, so words of one charset are decoded
+        # together.
         if waiting and (between or found[1].lower() != charset):
             yield decode(waiting, charset.decode("ascii", "replace"))
             waiting = b""
@@ -83,7 +86,7 @@ def _unquoted(text: bytes) -> bytes:
 
 
 def base64_of(text: bytes) -> bytes:
-    """Decode base64 of any kind: with foreign characters in it, in several pieces, or cut off.
+    """Decode any base64: with foreign characters in it, in several pieces, or truncated.
 
     >>> base64_of(b"aGVs bG8=d29ybGQ"), base64_of(b"aGVsbG8gd29ybGQhI")
     (b'helloworld', b'hello world!')
@@ -98,13 +101,13 @@ def _piece(piece: bytes) -> bytes:
 
 
 def addresses(value: bytes, hint: str | None = None) -> list[Address]:
-    """Give the names and addresses of a header; groups are opened, comments become names.
+    """Return the names and addresses of a header; groups are flattened, comments become names.
 
-    >>> addresses(b'"Doe, Joe" <joe+tag@example.com>, team: ann@example.org;')
-    [Address(name='Doe, Joe', address='joe+tag@example.com'), Address(name='', address='ann@example.org')]
+    >>> addresses(b'"Doe, Joe" <joe+tag@example.com>')
+    [Address(name='Doe, Joe', address='joe+tag@example.com')]
     """
     found = list(_mailboxes(value, hint))
-    # Some programs encode the whole header, address and all.
+    # Some programs encode the whole header, including the address.
     if not any(one.address for one in found) and WORD.search(value):
         plain = list(_mailboxes(words(value, hint).encode(), hint))
         return plain if any(one.address for one in plain) else found
@@ -115,25 +118,33 @@ def _mailboxes(value: bytes, hint: str | None) -> Iterator[Address]:
     name: list[str] = []
     inside: list[str] = []
     comment: list[str] = []
-    depth, bracket, closed = 0, False, False
+    depth = 0
+    bracket = False
+    closed = False
     for token in [*TOKEN.findall(value.decode("ascii", "surrogateescape")), ","]:
         if depth or (token == "(" and not bracket):
             depth += {"(": 1, ")": -1}.get(token, 0)
             comment.append(token)
         elif token == "<" and not bracket:
-            bracket, inside = True, []
+            bracket = True
+            inside = []
         elif token == ">":
-            bracket, closed = False, True
+            bracket = False
+            closed = True
         elif bracket and token not in (",", ";"):
             inside.append(token)
         elif token == ":" and not closed:
             name = []  # the name of a group
         elif token in (",", ";") and not (bracket and inside and inside[0].startswith("@")):
             yield from _mailbox(name, inside if bracket or closed else None, comment, hint)
-            name, inside, comment, bracket, closed = [], [], [], False, False
+            name = []
+            inside = []
+            comment = []
+            bracket = False
+            closed = False
         else:
             (inside if bracket else name).append(token)
-    if comment:  # it does not end, and has the last comma in it, which is ours
+    if comment:  # unclosed, so it includes the last comma, which is ours
         yield from _mailbox(name, inside if bracket or closed else None, comment[:-1], hint)
 
 
@@ -141,10 +152,10 @@ def _mailbox(
     name: list[str], inside: list[str] | None, comment: list[str], hint: str | None
 ) -> Iterator[Address]:
     if inside is None:  # no brackets: all of it is the address
-        said = _text(comment, hint).removeprefix("(").removesuffix(")")
+        note = _text(comment, hint).removeprefix("(").removesuffix(")")
         address = _address("".join(name))
-        if address or said or "".join(name).strip():
-            yield Address(said if address else _text(name, hint) or said, address)
+        if address or note or "".join(name).strip():
+            yield Address(note if address else _text(name, hint) or note, address)
         return
     shown = _text(name, hint) or _text(comment, hint).removeprefix("(").removesuffix(")")
     yield Address(shown, _address(ROUTE.sub("", "".join(inside))))
@@ -156,20 +167,20 @@ def _text(tokens: list[str], hint: str | None) -> str:
 
 
 def _plain(token: str) -> str:
-    """Take off quotes and the backslashes in them."""
+    """Remove quotes and the backslashes in them."""
     if len(token) > 1 and token[0] == '"':
         return re.sub(r"\\(.)", r"\1", token[1:-1], flags=re.DOTALL)
     return token[1:] if len(token) == 2 and token[0] == "\\" else token
 
 
 def _address(text: str) -> str:
-    """Give what is an address, without gaps; else nothing."""
+    """Return the address without white space, or "" if it is not one."""
     plain = one_line(decode(as_bytes(text)))
     local, _at, domain = plain.rpartition("@")
-    if '"' not in local:  # gaps at dots were allowed once; what stands before another gap is a name
+    if '"' not in local:  # spaces at dots used to be allowed; before any other space is a name
         local = "".join(GAP_AT_DOT.sub(".", local).split()[-1:])
     local = local.strip()
     domain = "".join(domain.split())
     good = local and local != '""' and re.fullmatch(r"[\w.-]+|\[[\w.:]+\]", domain)
     address = f"{local}@{domain}"
-    return address if good and len(address) <= LONGEST_ADDRESS else ""
+    return address if good and len(address) <= MAX_ADDRESS else ""

@@ -1,4 +1,4 @@
-"""HTML of a mail to text that one can read."""
+"""The HTML of a mail, converted into readable text."""
 
 from __future__ import annotations
 
@@ -14,22 +14,23 @@ from lxml.html import HTMLParser
 
 from eventlab.mailroom.mail.charset import clean
 
-#: Characters of HTML that are looked at, and those that are read of what is left when attributes are gone.
-LONGEST: Final = 1024 * 1024
-LONGEST_SLIM: Final = 256 * 1024
-#: With more tags than this, they are only taken out: that is fast whatever they are.
-MOST_TAGS: Final = 10_000
-DEEPEST_INDENT: Final = 24
+#: Characters of HTML that are read, and of what is left once attributes are removed.
+MAX_HTML: Final = 1024 * 1024
+MAX_SLIM_HTML: Final = 256 * 1024
+#: HTML with more tags than this is only stripped of them, which is always fast.
+MAX_TAGS: Final = 10_000
+MAX_INDENT: Final = 24
 LEFT_OUT: Final = "[The rest of this mail's HTML was left out: open it in Gmail.]"
-#: Comments, declarations, what is not for reading, and tags. What does not end goes to the end of the text, as in a
-#: browser: so each character is looked at once, and no HTML takes longer than its length.
+#: Comments, declarations, invisible elements, and tags. One without an end extends to the end of
+#: the text, as in a browser, so each character is read once and the time is linear in the length.
 TOKEN: Final = re.compile(
     r"<!--.*?(?:--!?>|\Z)|<[!?][^>]*+(?:>|\Z)"
-    r"|<(script|style|template|noscript|svg|math|textarea|title)\b[^>]*+>.*?(?:</\1\b[^>]*+(?:>|\Z)|\Z)"
+    r"|<(script|style|template|noscript|svg|math|textarea|title)\b"
+    r"[^>]*+>.*?(?:</\1\b[^>]*+(?:>|\Z)|\Z)"
     r"|<(/?[a-z][^\s/<>\"']*+)(?:\"[^\"]*+(?:\"|\Z)|'[^']*+(?:'|\Z)|[^\"'>])*+(?:>|\Z)",
     re.IGNORECASE | re.DOTALL,
 )
-#: Tables of mails are nearly always for the looks: a row becomes a line, a cell a word in it.
+#: Tables in mails are nearly always layout: a row becomes a line, a cell a word in it.
 PLAINER: Final = {
     "table": "div",
     "thead": "div",
@@ -46,35 +47,37 @@ CELL: Final = re.compile(r"<t[dh]>", re.IGNORECASE)
 TAG: Final = re.compile(r"<[^<>]*>")
 BLANK_LINES: Final = re.compile(r"\n(?:[^\S\n]*\n){2,}")
 GAP: Final = re.compile(r"(?<![^\S\n])[^\S\n]+$", re.MULTILINE)
-INDENT: Final = re.compile(rf"^[^\S\n]{{{DEEPEST_INDENT},}}", re.MULTILINE)
+INDENT: Final = re.compile(rf"^[^\S\n]{{{MAX_INDENT},}}", re.MULTILINE)
 
 
 def text_of(markup: str) -> str:
-    r"""Give the words of an HTML text, in lines and lists as it shows them; it never fails, and is done in a moment.
+    r"""Return the words of an HTML text, in the lines and lists that it shows.
+
+    Never fails, and takes linear time.
 
     >>> text_of("<p>Hello<br>you</p><script>x()</script><ul><li>one</ul>")
     'Hello\nyou\n\n  * one'
     """
-    slim = TOKEN.sub(_slim, clean(markup[:LONGEST]))
-    short = slim[:LONGEST_SLIM]
+    slim = TOKEN.sub(_slim, clean(markup[:MAX_HTML]))
+    short = slim[:MAX_SLIM_HTML]
     try:
-        text = _shown(short) if short.count("<") <= MOST_TAGS else _bare(short)
-    # lxml refuses what has no element in it, and inscriptis has no bottom of its own.
+        text = _shown(short) if short.count("<") <= MAX_TAGS else _bare(short)
+    # lxml rejects HTML without elements, and inscriptis has no depth limit of its own.
     except (etree.LxmlError, RecursionError, ValueError, TypeError, LookupError):
         text = _bare(short)
-    text = INDENT.sub(" " * DEEPEST_INDENT, GAP.sub("", clean(text)))
+    text = INDENT.sub(" " * MAX_INDENT, GAP.sub("", clean(text)))
     text = BLANK_LINES.sub("\n\n", text).strip("\n").rstrip()
     return (
         f"{text}\n\n{LEFT_OUT}".lstrip()
-        if len(markup) > LONGEST or len(slim) > LONGEST_SLIM
+        if len(markup) > MAX_HTML or len(slim) > MAX_SLIM_HTML
         else text
     )
 
 
 def _slim(token: re.Match[str]) -> str:
-    """Leave a tag's name and nothing else: attributes can hide text, and ask for a margin of a million lines."""
+    """Keep only a tag's name: attributes can hide text or set a margin of a million lines."""
     name = token[2] or ""
-    if "@" in name:  # someone's address, in brackets that should not be HTML
+    if "@" in name:  # an address in brackets, which is not meant as HTML
         return html.escape(f"<{name}>")
     return f"<{name}>" if name else " "
 
@@ -82,11 +85,11 @@ def _slim(token: re.Match[str]) -> str:
 def _shown(markup: str) -> str:
     if not markup.strip():
         return ""
-    # As bytes in a charset that we name: no <meta> of the mail has a say. Nothing is fetched for HTML.
+    # As bytes in a charset that we name, so that no <meta> of the mail decides. Nothing is fetched.
     parser = HTMLParser(encoding="utf-8", remove_comments=True, remove_pis=True, no_network=True)
     root = etree.fromstring(f"<html><body>{markup}".encode(), parser)
     if any("depth" in error.message for error in parser.error_log):
-        return _bare(markup)  # what is deeper has been dropped
+        return _bare(markup)  # lxml dropped what is nested deeper
     etree.strip_elements(root, "head", "object", "iframe", with_tail=False)
     for element in root.iter(etree.Element):
         element.attrib.clear()
@@ -97,7 +100,7 @@ def _shown(markup: str) -> str:
 
 
 def _bare(markup: str) -> str:
-    """Take the tags out."""
+    """Remove the tags."""
     plain = TAG.sub("", CELL.sub(" ", BLOCK.sub("\x00", markup)))
     words = " ".join(html.unescape(plain).split())
     return re.sub(r" ?\x00[ \x00]*", "\n", words)

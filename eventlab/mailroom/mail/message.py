@@ -1,4 +1,4 @@
-"""A mail of Gmail's as the mailroom knows it: who wrote, when, what about, and the words. No mail is too odd for it."""
+"""A mail from Gmail as the mailroom knows it: sender, date, subject and text."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from email.message import Message as Part
 from typing import Any, Final, Self
 
 from eventlab.mailroom.mail.automatic import Automatic, automatic
-from eventlab.mailroom.mail.body import LONGEST_NAME, NO_NAME, Attachment, Body, body_of, parameter
+from eventlab.mailroom.mail.body import MAX_NAME, NO_NAME, Attachment, Body, body_of, parameter
 from eventlab.mailroom.mail.charset import clean, one_line
 from eventlab.mailroom.mail.header import Address, addresses, as_bytes, words
 from eventlab.mailroom.mail.mime import parse, parse_headers
@@ -21,17 +21,18 @@ from eventlab.mailroom.mail.mime import parse, parse_headers
 __all__ = ["Attachment", "Automatic", "Message"]
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-MOST_REFERENCES: Final = 100
-MOST_PARTS: Final = 200
-MOST_OF_A_NAME: Final = 5
-LONGEST_FROM: Final = 8 * 1024
-LONGEST_SUBJECT: Final = 2000
+MAX_REFERENCES: Final = 100
+MAX_GMAIL_PARTS: Final = 200
+MAX_HEADERS_OF_A_NAME: Final = 5
+MAX_SENDER_BYTES: Final = 8 * 1024
+MAX_SUBJECT: Final = 2000
 REFERENCE: Final = re.compile(r"<[^<>\s]{1,998}>")
 SENDERS: Final = ("from", "sender", "reply-to", "return-path")
-#: What the parsers of mail, headers, dates, charsets and HTML have been seen to raise on some mail or other: unknown
-#: charsets (LookupError), bad bytes and dates (ValueError, OverflowError), faults of the library on odd structures
-#: (AttributeError, TypeError, AssertionError), mails in mails without end (RecursionError). One mail stops no other.
-FAULTS: Final = (
+#: What the parsers of mails, headers, dates, charsets and HTML raise on odd mails: unknown charsets
+#: (LookupError), bad bytes and dates (ValueError, OverflowError), bugs of the library on odd
+#: structures (AttributeError, TypeError, AssertionError), endless nesting (RecursionError). One
+#: mail stops no other.
+PARSER_ERRORS: Final = (
     LookupError,
     ValueError,
     TypeError,
@@ -47,11 +48,11 @@ Headers = dict[str, list[bytes]]
 
 @dataclass(frozen=True)
 class Message:
-    """A mail. ``text`` is for people; ``html`` is as it came: never show it uncleaned.
+    """A mail. ``text`` is readable, ``html`` as received: sanitize it before you display it.
 
-    ``date`` is when Gmail took it in, UTC; ``size`` is in bytes. ``automatic`` says why no person seems to have
-    written it; ``problem`` why it could not be read, and then ``text`` is Gmail's snippet. Names, addresses and texts
-    are not in its repr, so not in a log.
+    ``date`` is when Gmail received it, in UTC; ``size`` is in bytes. ``automatic`` says why it
+    looks automatic. ``problem`` says why it could not be read; then ``text`` is Gmail's snippet.
+    ``repr`` shows no name, address or text, so no log does.
 
     >>> Message.from_gmail({"id": "18c2", "snippet": "Hello"})
     Message(gmail_id='18c2', thread_id='18c2', size=0)
@@ -76,19 +77,23 @@ class Message:
 
     @classmethod
     def from_gmail(cls, resource: Mapping[str, Any]) -> Self:
-        """Read an answer of users.messages.get: format raw, or, for a huge mail, full or metadata. It never raises.
+        """Read a response of users.messages.get: format raw or, for a huge mail, full or metadata.
 
-        Example: ``Message.from_gmail(service.users().messages().get(userId="me", id=id, format="raw").execute())``
+        Never raises: what is wrong with the mail is in its ``problem``.
+
+        >>> Message.from_gmail({"id": "18c2", "snippet": "Hello"}).text
+        'Hello'
         """
         raw = _raw(resource)
         if raw is None:
             return cls(**_of_parts(resource))
         try:
             mail = parse(raw)
-            headers, body = _headers(mail.raw_items()), body_of(mail)
-            return cls(**_known(resource, len(raw)), **_told(headers, mail), **_body(body))
-        except FAULTS as fault:
-            return cls(**_of_start(resource, raw, fault))
+            headers = _headers(mail.raw_items())
+            body = body_of(mail)
+            return cls(**_known(resource, len(raw)), **_from_headers(headers, mail), **_body(body))
+        except PARSER_ERRORS as error:
+            return cls(**_of_start(resource, raw, error))
 
     @property
     def has_html(self) -> bool:
@@ -97,42 +102,45 @@ class Message:
 
     @property
     def sender_domain(self) -> str:
-        """The domain of the sender's address in small letters; "" if there is no address."""
+        """The domain of the sender's address in lower case, or "" if there is no address."""
         return self.sender_address.rpartition("@")[2].lower()
 
 
-# ----------------------------------------------------------------------------------------------- the ways to read one
+# ---------------------------------------------------------------------------- the ways to read one
 
 
-def _of_start(resource: Mapping[str, Any], raw: bytes, fault: BaseException) -> dict[str, Any]:
-    """Read no more than the headers."""
-    why = str(fault) if type(fault).__module__.startswith("eventlab") else type(fault).__name__
-    problem = f"the mail could not be read ({why}): its text is Gmail's first words of it"
+def _of_start(resource: Mapping[str, Any], raw: bytes, error: BaseException) -> dict[str, Any]:
+    """Read only the headers of a mail that could not be parsed."""
+    why = str(error) if type(error).__module__.startswith("eventlab") else type(error).__name__
+    problem = f"the mail could not be read ({why}): its text is Gmail's snippet"
     try:
         mail = parse_headers(raw)
-        told = _told(_headers(mail.raw_items()), mail)
-    except FAULTS:
-        told = _told({}, Part())
-    return {**_known(resource, len(raw)), **told, **_snippet(resource), "problem": problem}
+        found = _from_headers(_headers(mail.raw_items()), mail)
+    except PARSER_ERRORS:
+        found = _from_headers({}, Part())
+    return {**_known(resource, len(raw)), **found, **_snippet(resource), "problem": problem}
 
 
 def _of_parts(resource: Mapping[str, Any]) -> dict[str, Any]:
-    """Read what Gmail says about a mail that was too large to be fetched: its headers, and the names of its parts."""
+    """Read the headers and the names of parts of a mail that was too large to fetch."""
     payload = resource.get("payload")
     payload = payload if isinstance(payload, Mapping) else {}
     part = Part()
     for name, value in _pairs(payload):
         if name.lower() == "content-type":
-            part["content-type"] = one_line(value)[:LONGEST_SUBJECT]
+            part["content-type"] = one_line(value)[:MAX_SUBJECT]
     known = _known(resource, 0)
-    problem = f"only the headers of the mail were fetched ({known['size']:,} bytes are too many): open it in Gmail"
+    problem = (
+        f"only the headers of the mail were fetched, because it has {known['size']:,} bytes: "
+        "open it in Gmail"
+    )
     try:
-        told = _told(_headers(_pairs(payload)), part)
-    except FAULTS:
-        told = _told({}, Part())
+        found = _from_headers(_headers(_pairs(payload)), part)
+    except PARSER_ERRORS:
+        found = _from_headers({}, Part())
     return {
         **known,
-        **told,
+        **found,
         **_snippet(resource),
         "attachments": tuple(_named(payload)),
         "problem": problem,
@@ -148,25 +156,27 @@ def _pairs(payload: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def _named(payload: Mapping[str, Any]) -> Iterable[Attachment]:
-    stack, seen = [payload], 0
-    while stack and seen < MOST_PARTS:
+    stack = [payload]
+    seen = 0
+    while stack and seen < MAX_GMAIL_PARTS:
         part = stack.pop()
         seen += 1
-        inner, body = part.get("parts"), part.get("body")
+        inner = part.get("parts")
+        body = part.get("body")
         stack.extend(
             one
             for one in reversed(inner if isinstance(inner, list) else [])
             if isinstance(one, Mapping)
         )
-        name = one_line(str(part.get("filename") or ""))[:LONGEST_NAME]
+        name = one_line(str(part.get("filename") or ""))[:MAX_NAME]
         if name or (isinstance(body, Mapping) and body.get("attachmentId") and not inner):
             size = _number(body.get("size") if isinstance(body, Mapping) else 0)
             yield Attachment(
-                name or NO_NAME, one_line(str(part.get("mimeType") or ""))[:LONGEST_NAME], size
+                name or NO_NAME, one_line(str(part.get("mimeType") or ""))[:MAX_NAME], size
             )
 
 
-# -------------------------------------------------------------------------------------------------------- its pieces
+# -------------------------------------------------------------------------------------- its pieces
 
 
 def _raw(resource: Mapping[str, Any]) -> bytes | None:
@@ -181,7 +191,7 @@ def _raw(resource: Mapping[str, Any]) -> bytes | None:
 
 
 def _known(resource: Mapping[str, Any], size: int) -> dict[str, Any]:
-    """Give what Gmail says about a mail beside it."""
+    """Return what Gmail reports about a mail besides its bytes."""
     id = one_line(str(resource.get("id") or ""))
     labels = resource.get("labelIds")
     return {
@@ -207,13 +217,13 @@ def _headers(pairs: Iterable[tuple[str, object]]) -> Headers:
     headers: Headers = {}
     for name, value in pairs:
         values = headers.setdefault(name.lower(), [])
-        if len(values) < MOST_OF_A_NAME:
+        if len(values) < MAX_HEADERS_OF_A_NAME:
             values.append(as_bytes(value))
     return headers
 
 
-def _told(headers: Headers, mail: Part) -> dict[str, Any]:
-    """Give what a mail says about itself in its headers."""
+def _from_headers(headers: Headers, mail: Part) -> dict[str, Any]:
+    """Return what the headers of a mail say about it."""
     hint = parameter(mail, "charset")
     sender = _sender(headers, hint)
     ids = REFERENCE.findall(_first(headers, "message-id"))
@@ -229,9 +239,9 @@ def _told(headers: Headers, mail: Part) -> dict[str, Any]:
         "sender_name": sender.name,
         "sender_address": sender.address,
         "raw_from": _first(headers, "from", hint),
-        "subject": _first(headers, "subject", hint)[:LONGEST_SUBJECT],
+        "subject": _first(headers, "subject", hint)[:MAX_SUBJECT],
         "message_id": ids[0] if ids else _first(headers, "message-id")[:998],
-        "references": tuple(dict.fromkeys(listed))[-MOST_REFERENCES:],
+        "references": tuple(dict.fromkeys(listed))[-MAX_REFERENCES:],
         "automatic": automatic(
             plain,
             content_type=mail.get_content_type(),
@@ -246,8 +256,10 @@ def _first(headers: Headers, name: str, hint: str | None = None) -> str:
 
 
 def _sender(headers: Headers, hint: str | None) -> Address:
-    """Find who wrote: the first with an address, and From before all others; a name is better than nothing."""
-    values = {name: [value[:LONGEST_FROM] for value in headers.get(name, ())] for name in SENDERS}
+    """Return the sender: the first with an address, From before all others, else the first name."""
+    values = {
+        name: [value[:MAX_SENDER_BYTES] for value in headers.get(name, ())] for name in SENDERS
+    }
     found = {
         name: [one for value in values[name] for one in addresses(value, hint)] for name in SENDERS
     }
@@ -262,7 +274,7 @@ def _number(value: object) -> int:
 
 
 def _moment(value: object) -> datetime:
-    """Read milliseconds; the epoch stands for a date that Gmail does not give."""
+    """Read milliseconds since 1970; the epoch if Gmail reports no date."""
     try:
         return EPOCH + timedelta(milliseconds=_number(value))
     except OverflowError:

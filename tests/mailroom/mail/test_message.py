@@ -12,9 +12,9 @@ from eventlab.mailroom.mail import message as message_module
 from eventlab.mailroom.mail.automatic import automatic
 from eventlab.mailroom.mail.charset import clean, codec_of, decode
 from eventlab.mailroom.mail.header import Address, addresses, base64_of, words
-from eventlab.mailroom.mail.html_text import LEFT_OUT, LONGEST, text_of
+from eventlab.mailroom.mail.html_text import LEFT_OUT, MAX_HTML, text_of
 from eventlab.mailroom.mail.message import Attachment, Message
-from eventlab.mailroom.mail.mime import LARGEST, parse
+from eventlab.mailroom.mail.mime import MAX_MAIL_BYTES, parse
 from tests.support.mail import BY_NAME, SNIPPET, multipart, read, read_sample, resource, single
 
 FIRST_WORDS = "Gmail's first words & no more"
@@ -331,8 +331,7 @@ def test_mails_in_mails_without_end_are_a_message_with_a_problem() -> None:
         FIRST_WORDS,
     )
     assert (
-        mail.problem
-        == "the mail could not be read (RecursionError): its text is Gmail's first words of it"
+        mail.problem == "the mail could not be read (RecursionError): its text is Gmail's snippet"
     )
 
 
@@ -343,13 +342,13 @@ def test_mails_in_mails_are_read_to_the_core() -> None:
 
 
 def test_a_mail_that_is_too_large_is_not_read_beyond_its_headers() -> None:
-    mail = read(b"From: joe@example.com\r\nSubject: large\r\n\r\n" + b"x" * LARGEST)
+    mail = read(b"From: joe@example.com\r\nSubject: large\r\n\r\n" + b"x" * MAX_MAIL_BYTES)
     assert (mail.sender_address, mail.subject, mail.text) == (
         "joe@example.com",
         "large",
         FIRST_WORDS,
     )
-    assert "up to 5242880 are read" in str(mail.problem)
+    assert "more than 5242880" in str(mail.problem)
 
 
 def test_a_labyrinth_of_parts_is_not_entered() -> None:
@@ -891,7 +890,7 @@ def test_words_in_many_tags_are_found() -> None:
 
 
 def test_html_without_end_is_cut_visibly() -> None:
-    assert text_of("word " * LONGEST).endswith(LEFT_OUT)
+    assert text_of("word " * MAX_HTML).endswith(LEFT_OUT)
 
 
 def test_resources_are_made_like_gmails() -> None:

@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from eventlab.mailroom.mail.message import Message
-from eventlab.mailroom.payload import LIMIT, payload_of
+from eventlab.mailroom.payload import MAX_PAYLOAD_BYTES, payload_of
 from tests.support.mail import BY_NAME, read
 
 MUTATIONS = 10_000
@@ -111,7 +111,9 @@ def check(raw: bytes) -> Message:
     mail = read(raw)
     payload = payload_of(mail)
     assert time.thread_time() - start < WITHIN_SECONDS
-    assert len(payload.encode("utf-8")) <= LIMIT  # a lone surrogate is no UTF-8, and raises here
+    assert (
+        len(payload.encode("utf-8")) <= MAX_PAYLOAD_BYTES
+    )  # a lone surrogate is no UTF-8, and raises here
     assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f]", payload)
     for line in (
         mail.sender_name,
