@@ -1,0 +1,31 @@
+"""A view of this test's own, and its projector."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from pymongo.collection import Collection
+from pymongo.database import Database
+
+from eventlab import EventStore, Projector
+from eventlab.accounts import AccountView
+
+
+@pytest.fixture
+def documents(
+    mongo: Database[dict[str, Any]], category: str
+) -> Iterator[Collection[dict[str, Any]]]:
+    """The documents of this test's view; its bookkeeping is removed afterwards."""
+    yield mongo[category]
+    mongo.projections.delete_many({"_id": {"$regex": f"^{re.escape(category)}"}})
+    mongo.projectors.delete_many({"view": category})
+
+
+@pytest.fixture
+def projector(store: EventStore, mongo: Database[dict[str, Any]], documents: Any) -> Any:
+    """The projector of this test's view."""
+    with Projector(store, mongo, AccountView(store.category)) as projector:
+        yield projector

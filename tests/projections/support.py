@@ -1,0 +1,59 @@
+"""What the tests of projections share."""
+
+from __future__ import annotations
+
+import multiprocessing
+import time
+from typing import Any
+
+from pymongo.collection import Collection
+
+from eventlab import (
+    Event,
+    EventStore,
+)
+from eventlab.accounts import AccountView
+from eventlab.projections.projector import Projector
+from eventlab.servers import connect
+
+SPAWN = multiprocessing.get_context("spawn")
+
+
+def fill(store: EventStore, count: int) -> None:
+    """So many deposits of 1, on three accounts."""
+    for number in range(count):
+        id = f"account-{number % 3}"
+        if not store.version(id):
+            store.append(id, [Event("create")], expected=0)
+        store.append(id, [Event("deposit", {"amount": 1})], expected=store.version(id))
+
+
+def funds(documents: Any) -> int:
+    return sum(document["funds"] for document in documents.find())
+
+
+def _open_and_hang(category: str, ready: Any) -> None:
+    with connect() as lab:
+        projector = Projector(EventStore(lab.redis, category), lab.mongo, AccountView(category))
+        Collection.bulk_write = lambda *_, **__: (
+            ready.set(),
+            time.sleep(600),
+        )  # inside its transaction
+        projector.run_once()
+
+
+def kill_in_transaction(category: str) -> None:
+    ready = SPAWN.Event()
+    dying = SPAWN.Process(target=_open_and_hang, args=(category, ready))
+    dying.start()
+    assert ready.wait(30)
+    dying.kill()
+    dying.join()
+
+
+def left_over(mongo: Any, store: EventStore) -> list[str]:
+    groups = [group["name"].decode() for group in store.redis.xinfo_groups(store.category)]
+    states = [state["_id"] for state in mongo.projections.find({"_id": {"$regex": store.category}})]
+    return [
+        name for name in [*mongo.list_collection_names(), *groups, *states] if ".rebuild-" in name
+    ]

@@ -1,0 +1,32 @@
+"""The changes of a batch fold into the smallest MongoDB updates."""
+
+from __future__ import annotations
+
+import pytest
+
+from eventlab import (
+    Recorded,
+)
+from eventlab.accounts import AccountView
+from eventlab.projections.view import Changes
+
+
+def test_changes_are_folded_into_bounded_updates() -> None:
+    changes = Changes()
+    view = AccountView()
+    for version in range(1, 251):
+        view.apply(Recorded("a", version, "deposit", {"amount": 2}, f"{version}-0"), changes)
+    view.apply(Recorded("b", 1, "create", {}, "251-0"), changes)
+    assert changes["a"].update() == {
+        "$inc": {"funds": 500},
+        "$set": {"version": 250},
+        "$push": {"timestamps": {"$each": [f"{n}-0" for n in range(151, 251)], "$slice": -100}},
+    }
+    assert changes["b"].update()["$inc"] == {"funds": 0}
+
+
+def test_change_rejects_two_operators_on_one_field() -> None:
+    change = Changes()["a"]
+    change.inc("x", 1)
+    with pytest.raises(ValueError, match="one of"):
+        change.set("x", 1)

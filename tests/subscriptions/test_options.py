@@ -1,0 +1,80 @@
+"""A subscription is created: its options, its start, its group and its keys."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import redis
+
+from eventlab import EventStore, InvalidArgument, Trimmed
+from eventlab.subscriptions.subscription import WAITING, Subscription
+from tests.subscriptions.support import fill, subscribe
+
+
+def test_group_has_the_subscriptions_name_and_starts_where_it_should(
+    store: EventStore,
+) -> None:
+    events = fill(store, 3)
+    assert Subscription(store, "all", consumer="x").receive() == events
+    assert (
+        Subscription(store, "rest", consumer="x", start=events[0].position).receive() == events[1:]
+    )
+    news = Subscription(store, "news", consumer="x", start="$")
+    later = fill(store, 1)
+    assert news.receive() == later
+    assert Subscription(store, "news", consumer="x", start="0").receive() == later  # begun is begun
+    assert {g["name"] for g in store.redis.xinfo_groups(store.category)} == {
+        b"all",
+        b"rest",
+        b"news",
+    }
+
+
+def test_subscription_rejects_a_start_in_the_trimmed_part(store: EventStore) -> None:
+    events = fill(store, 4)
+    store.trim(before=events[2].position)
+    with pytest.raises(Trimmed):
+        subscribe(store)
+    assert store.redis.xinfo_groups(store.category) == []  # and it can be tried again
+    assert subscribe(store, start=events[1].position).receive() == events[2:]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"consumer": ""},
+        {"consumer": WAITING},
+        {"consumer": "x", "start": "now"},
+        {"consumer": "x", "claim_after": 0},
+        {"consumer": "x", "backoff": -1},
+        {"consumer": "x", "max_failures": 0},
+        {"consumer": "x", "max_deliveries": 2},
+    ],
+)
+def test_subscription_rejects_options_out_of_range(
+    store: EventStore, wrong: dict[str, Any]
+) -> None:
+    with pytest.raises(InvalidArgument):
+        Subscription(store, "letters", **wrong)
+    with pytest.raises(InvalidArgument):
+        Subscription(store, "", consumer="x")
+    for count, block in ((0, None), (1, -1)):
+        with pytest.raises(InvalidArgument):
+            subscribe(store).receive(count, block=block)
+    assert store.redis.xlen(store.category) == 0
+
+
+def test_every_key_is_in_the_categorys_slot_and_is_dropped_with_it(store: EventStore) -> None:
+    fill(store, 2)
+    letters = subscribe(store, max_failures=2)
+    first, second = letters.receive()
+    letters.fail(first, "no")
+    subscribe(store, max_failures=1).fail(second, "no")
+    keys = list(store.redis.scan_iter(match=f"*{store.category}*"))
+    assert set(store.keys.subscription("letters")) < set(keys)
+    assert {redis.cluster.key_slot(key) for key in keys} == {
+        redis.cluster.key_slot(store.category.encode())
+    }
+    store.drop()
+    assert list(store.redis.scan_iter(match=f"*{store.category}*")) == []
