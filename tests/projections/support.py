@@ -20,7 +20,7 @@ SPAWN = multiprocessing.get_context("spawn")
 
 
 def fill(store: EventStore, count: int) -> None:
-    """So many deposits of 1, on three accounts."""
+    """Append ``count`` deposits of 1, spread over three accounts."""
     for number in range(count):
         id = f"account-{number % 3}"
         if not store.version(id):

@@ -1,4 +1,4 @@
-"""A checkpoint is moved, fenced and swapped by one at a time, and anyone can finish a decided swap."""
+"""A checkpoint guards its position, its fence and its swap."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def test_swap_is_not_decided_for_a_removed_rebuild(
     assert live.read() == CheckpointState("0-0", fence=rebuild.name)
 
 
-def test_decided_swap_is_finished_by_whoever_finds_it(
+def test_decided_swap_is_finished_by_the_next_projector(
     store: EventStore,
     mongo: Any,
     documents: Any,

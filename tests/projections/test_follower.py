@@ -91,13 +91,13 @@ def test_follower_stops_at_an_event_it_cannot_apply_and_resumes_after_the_fix(
         assert funds(documents) == 6
     plain = projector.view.apply
 
-    def mended(event: Recorded, changes: Changes) -> None:
+    def fixed(event: Recorded, changes: Changes) -> None:
         if event.type == "bonus":
             changes[event.id].inc("funds", event.data["amount"])
         else:
             plain(event, changes)
 
-    projector.view.apply = mended  # type: ignore[method-assign]
+    projector.view.apply = fixed  # type: ignore[method-assign]
     projector.catch_up()
     assert funds(documents) == 17
 
@@ -140,7 +140,8 @@ def _project(category: str) -> None:
 def test_each_event_counts_once_when_killed_between_any_two_steps(
     store: EventStore, mongo: Any, documents: Any
 ) -> None:
-    total, kills = 0, 0
+    total = 0
+    kills = 0
     for step in itertools.count(1):
         fill(store, 6)
         total += 6
@@ -243,7 +244,8 @@ def test_one_of_several_projectors_is_active_and_the_others_take_over(
     store: EventStore, mongo: Any, documents: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO", "eventlab")
-    first, second = threading.Event(), threading.Event()
+    first = threading.Event()
+    second = threading.Event()
     projectors = [Projector(store, mongo, AccountView(store.category)) for _ in range(2)]
     threads = [
         threading.Thread(target=projector.run, args=(stop,), kwargs={"poll_interval": 0.1})

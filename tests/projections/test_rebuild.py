@@ -30,7 +30,7 @@ def test_rebuild_equals_a_catch_up_from_the_start(
     before = list(mongo[store.category].find().sort("_id"))
     mongo[store.category].update_many(
         {}, {"$inc": {"funds": 7}}
-    )  # what a mended fault of a view left behind
+    )  # as an earlier bug of the view left it
     mongo[store.category].create_index("funds", name="by funds")
     assert projector.rebuild(progress=False) == 33
     assert list(mongo[store.category].find().sort("_id")) == before
@@ -77,7 +77,8 @@ def test_trim_waits_for_a_running_rebuild(
 ) -> None:
     fill(store, 12)
     projector.catch_up()
-    plain, refused = Rebuild.run_once, list[Exception]()
+    plain = Rebuild.run_once
+    refused = list[Exception]()
 
     def trim_first(rebuild: Rebuild) -> int:
         try:

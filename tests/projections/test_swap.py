@@ -1,4 +1,4 @@
-"""The swap: one whole view, whoever dies on the way, and no event is missed."""
+"""A rebuild is swapped in: the view is whole after any crash, and no event is missed."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_events_appended_during_a_rebuild_are_counted(
         monkeypatch.setattr(Rebuild, "_swap", append_first)
         projector.rebuild(progress=False)
         assert funds(mongo[store.category]) == 12
-        assert other.catch_up() == 0  # its position is of the old documents: it looks anew
+        assert other.catch_up() == 0  # its position is of the old documents: it reads it again
         fill(store, 3)
         assert other.catch_up() == 3
     assert funds(mongo[store.category]) == 15
@@ -76,7 +76,8 @@ def test_broken_fence_is_put_up_again(
     monkeypatch.setattr(checkpoint, "FENCE_SECONDS", 0.0)
     fill(store, 6)
     projector.catch_up()
-    plain, tries = Checkpoint.decide_swap, itertools.count()
+    plain = Checkpoint.decide_swap
+    tries = itertools.count()
     with Projector(store, mongo, AccountView(store.category)) as other:
 
         def too_slow_at_first(live: Checkpoint, rebuild: str, position: str) -> bool:
@@ -97,7 +98,8 @@ def test_later_rebuild_wins(
 ) -> None:
     fill(store, 6)
     projector.catch_up()
-    plain, once = Rebuild._swap, threading.Event()
+    plain = Rebuild._swap
+    once = threading.Event()
 
     def another_begins(rebuild: Rebuild) -> bool:
         if not once.is_set():
@@ -131,14 +133,14 @@ def test_view_is_whole_when_a_rebuild_is_killed_between_any_two_steps(
     monkeypatch.setattr(checkpoint, "FENCE_SECONDS", 0.05)
     total = 0
     with Projector(store, mongo, AccountView(store.category)) as projector:
-        for step in itertools.count(1, 2):  # in front of a command is behind the one before
+        for step in itertools.count(1, 2):  # before a command is also after the one before
             fill(store, 3)
             total += 3
             if step % 3:
                 projector.catch_up()
             if not killed_at(step, _rebuild, store.category):
                 break
-            projector.position = None  # a new one, as after a crash
+            projector.position = None  # read it again, as after a crash
             projector.catch_up()
             assert funds(mongo[store.category]) == total
             assert {d["_id"]: d["version"] for d in mongo[store.category].find()} == {
@@ -156,7 +158,8 @@ def test_fence_in_the_way_does_not_stop_a_rebuild_forever(
     monkeypatch.setattr(checkpoint, "FENCE_SECONDS", 0.2)
     fill(store, 3)
     projector.catch_up()
-    plain, tries = Checkpoint.decide_swap, itertools.count()
+    plain = Checkpoint.decide_swap
+    tries = itertools.count()
 
     def failing_at_first(live: Checkpoint, rebuild: str, position: str) -> bool:
         return next(tries) > 0 and plain(live, rebuild, position)
@@ -200,7 +203,8 @@ def test_removed_rebuild_creates_no_group_again(
 ) -> None:
     fill(store, 6)
     projector.catch_up()
-    plain, once = RebuildCheckpoint.show, itertools.count()
+    plain = RebuildCheckpoint.show
+    once = itertools.count()
 
     def another_first(rebuild: RebuildCheckpoint, position: str) -> None:
         if next(once) == 0:
@@ -225,7 +229,8 @@ def test_rebuild_overtaken_at_its_indexes_removes_none(
     fill(store, 6)
     projector.catch_up()
     mongo[store.category].create_index("funds", name="by funds")
-    plain, once = Collection.create_index, itertools.count()
+    plain = Collection.create_index
+    once = itertools.count()
 
     def another_first(collection: Any, *args: Any, **options: Any) -> Any:
         if next(once) == 0:

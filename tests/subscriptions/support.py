@@ -21,12 +21,12 @@ def fill(store: EventStore, count: int, id: str = "a") -> list[Recorded]:
 
 
 def subscribe(store: EventStore, consumer: str = "one", **options: Any) -> Subscription:
-    """A consumer of the subscription, just started."""
+    """Return a consumer of the subscription, just started."""
     return Subscription(store, "letters", consumer=consumer, **options)
 
 
 def pending(store: EventStore) -> dict[str, tuple[str, int]]:
-    """What Redis holds pending: position to consumer and deliveries."""
+    """Return what Redis holds pending: position to consumer and deliveries."""
     rows = store.redis.xpending_range(store.category, "letters", "-", "+", 10_000)
     return {r["message_id"].decode(): (r["consumer"].decode(), r["times_delivered"]) for r in rows}
 
@@ -36,7 +36,7 @@ def positions(events: list[Recorded] | list[Parked]) -> list[str]:
 
 
 def let_die(store: EventStore, consumer: str, seconds: float = 3600) -> None:
-    """What a consumer holds was given to it so long ago."""
+    """Make it look as if a consumer's events were delivered to it ``seconds`` ago."""
     held = [position for position, (name, _) in pending(store).items() if name == consumer]
     store.redis.xclaim(
         store.category, "letters", consumer, 0, held, idle=int(seconds * 1000), justid=True
@@ -44,7 +44,7 @@ def let_die(store: EventStore, consumer: str, seconds: float = 3600) -> None:
 
 
 def make_due(store: EventStore, events: list[Recorded]) -> None:
-    """The pause of these events is over."""
+    """End the pause of these events."""
     store.redis.zadd(store.keys.subscription("letters")[0], dict.fromkeys(positions(events), 0))
 
 

@@ -1,4 +1,4 @@
-"""Events that fail or kill their consumer are retried, then parked; no other event is counted with them."""
+"""Events that fail or kill their consumer are retried, then parked, and no others with them."""
 
 from __future__ import annotations
 
@@ -23,10 +23,8 @@ from tests.support.waiting import wait_until
 
 
 def test_ack_works_after_another_consumer_claimed_the_event(store: EventStore) -> None:
-    slow, quick = (
-        subscribe(store, "slow"),
-        subscribe(store, "quick", claim_after=SHORT, max_failures=1),
-    )
+    slow = subscribe(store, "slow")
+    quick = subscribe(store, "quick", claim_after=SHORT, max_failures=1)
     (event,) = fill(store, 1)
     slow.receive()
     wait_until(quick.receive)
@@ -57,7 +55,8 @@ def test_event_is_parked_with_its_error_after_its_failures(
 ) -> None:
     bad, *rest = fill(store, 4)
     letters = subscribe(store, max_failures=3, backoff=SHORT)
-    tries, done = 0, []
+    tries = 0
+    done = []
     while letters.lag().events:
         for event in letters.receive(2, block=1):
             if event == bad:
@@ -77,7 +76,8 @@ def test_event_is_parked_with_its_error_after_its_failures(
 
 def test_waiting_event_is_delivered_to_any_consumer(store: EventStore) -> None:
     (event,) = fill(store, 1)
-    one, two = subscribe(store, "one", backoff=SHORT), subscribe(store, "two")
+    one = subscribe(store, "one", backoff=SHORT)
+    two = subscribe(store, "two")
     one.fail(*one.receive(), "no")
     assert pending(store) == {event.position: (WAITING, 1)}
     assert one.lag() == Lag(new=0, pending=0, waiting=1, parked=0, exact=True)
@@ -87,7 +87,8 @@ def test_waiting_event_is_delivered_to_any_consumer(store: EventStore) -> None:
 
 def test_waiting_event_is_never_claimed_before_it_is_due(store: EventStore) -> None:
     (event,) = fill(store, 1)
-    one, two = subscribe(store, "one", backoff=LONG), subscribe(store, "two")
+    one = subscribe(store, "one", backoff=LONG)
+    two = subscribe(store, "two")
     one.fail(*one.receive(), "no")
     let_die(store, WAITING)
     assert two.receive() == []
@@ -100,7 +101,7 @@ def test_repeated_failure_counts_once(store: EventStore) -> None:
     letters = subscribe(store, max_failures=2)
     letters.receive()
     assert not letters.fail(event, "first")
-    assert not letters.fail(event, "again")  # it waits: counted once
+    assert not letters.fail(event, "again")  # it waits, so it is counted once
     assert letters.parked() == []
     once = subscribe(store, max_failures=1)
     make_due(store, [event])
@@ -108,14 +109,14 @@ def test_repeated_failure_counts_once(store: EventStore) -> None:
     assert once.fail(event, "second")
     assert once.fail(event, "again")  # it is parked
     assert [(p.error, p.failures) for p in once.parked()] == [("second", 2)]
-    once.ack([event])  # by one that was slow: done is done
+    once.ack([event])  # by a slow consumer: done is done
     assert once.parked() == []
 
 
 def killed_by(
     store: EventStore, killer: Recorded, lives: int, **options: Any
 ) -> tuple[list[Recorded], Subscription]:
-    """Consume until done, in so many lives at most; each ends, without a word, when it gets to the killer."""
+    """Consume in up to ``lives`` lives; each ends, without a word, at the event that kills it."""
     done: list[Recorded] = []
     for _ in range(lives):
         life = subscribe(store, **options)
@@ -130,7 +131,7 @@ def killed_by(
             break
         else:
             break
-    return done, subscribe(store, "looks on")
+    return done, subscribe(store, "observer")
 
 
 @pytest.mark.parametrize("deliveries", [3, 7, 20])
@@ -148,7 +149,7 @@ def test_deadly_event_is_parked_and_its_neighbors_are_not(
 
 def test_outage_parks_nothing(store: EventStore) -> None:
     events = fill(store, 30)
-    for _ in range(15):  # restarted again and again, nothing done
+    for _ in range(15):  # restarted repeatedly, with nothing done
         subscribe(store).receive(10)
     letters = subscribe(store)
     got: list[Recorded] = []

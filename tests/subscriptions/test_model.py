@@ -21,7 +21,10 @@ from tests.subscriptions.support import fill, positions, subscribe
 
 
 class SubscriptionMachine(RuleBasedStateMachine):
-    """Consumers receive, finish, fail, die; people replay, discard and trim: no event is lost, none is done twice."""
+    """Consumers receive, finish, fail and die; operators replay, discard and trim.
+
+    No event is lost, and none is delivered after it was done.
+    """
 
     client: redis.Redis
     category: str
@@ -33,7 +36,7 @@ class SubscriptionMachine(RuleBasedStateMachine):
         self.store.drop()
         self.lives: dict[str, Subscription] = {name: self.born(name) for name in "xy"}
         self.known: dict[str, Recorded] = {}
-        self.done: set[str] = set()  # acked, or discarded by a person
+        self.done: set[str] = set()  # acknowledged, or discarded by an operator
 
     def born(self, name: str) -> Subscription:
         return subscribe(
@@ -107,7 +110,8 @@ class SubscriptionMachine(RuleBasedStateMachine):
 
 
 def test_no_event_is_lost_whatever_happens(redis_client: redis.Redis, category: str) -> None:
-    SubscriptionMachine.client, SubscriptionMachine.category = redis_client, category
+    SubscriptionMachine.client = redis_client
+    SubscriptionMachine.category = category
     run_state_machine_as_test(
         SubscriptionMachine,
         settings=settings(max_examples=60, stateful_step_count=40, deadline=None, derandomize=True),

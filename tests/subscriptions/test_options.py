@@ -20,14 +20,16 @@ def test_group_has_the_subscriptions_name_and_starts_where_it_should(
     assert (
         Subscription(store, "rest", consumer="x", start=events[0].position).receive() == events[1:]
     )
-    news = Subscription(store, "news", consumer="x", start="$")
+    later_only = Subscription(store, "later", consumer="x", start="$")
     later = fill(store, 1)
-    assert news.receive() == later
-    assert Subscription(store, "news", consumer="x", start="0").receive() == later  # begun is begun
+    assert later_only.receive() == later
+    assert (
+        Subscription(store, "later", consumer="x", start="0").receive() == later
+    )  # an existing group keeps its start
     assert {g["name"] for g in store.redis.xinfo_groups(store.category)} == {
         b"all",
         b"rest",
-        b"news",
+        b"later",
     }
 
 
@@ -36,7 +38,7 @@ def test_subscription_rejects_a_start_in_the_trimmed_part(store: EventStore) -> 
     store.trim(before=events[2].position)
     with pytest.raises(Trimmed):
         subscribe(store)
-    assert store.redis.xinfo_groups(store.category) == []  # and it can be tried again
+    assert store.redis.xinfo_groups(store.category) == []  # so it can be tried again
     assert subscribe(store, start=events[1].position).receive() == events[2:]
 
 

@@ -77,15 +77,13 @@ def test_replayed_event_is_safe_after_its_entry_is_trimmed(
     store.redis.xtrim(store.category, maxlen=0, approximate=False)
     letters.replay()
     assert letters.receive() == events
-    assert letters.receive() == subscribe(store, "two").receive() == []  # in work
+    assert letters.receive() == subscribe(store, "two").receive() == []  # pending
     letters.ack(events[:1])
     assert not letters.fail(events[1], "no")
     make_due(store, events[1:2])
     assert letters.receive() == events[1:2]
     assert letters.fail(events[1], "no")
-    for life in range(
-        2
-    ):  # the third is never answered for: it comes again, and in the end it is parked
+    for life in range(2):  # the third is never answered: it comes again, and is parked in the end
         make_due(store, events[2:])
         assert subscribe(store, f"life {life}").receive() == events[2:]
     make_due(store, events[2:])
@@ -138,7 +136,7 @@ def test_entry_trimmed_while_pending_is_parked_as_lost(store: EventStore, reclai
     ]
     assert all("lost" in p.error for p in letters.parked())
     assert letters.lag() == Lag(0, 0, 0, 2, exact=True)
-    assert letters.replay() == 2  # in vain
+    assert letters.replay() == 2  # without success
     assert (letters.receive(), positions(letters.parked())) == ([], positions(events[:2]))
     assert letters.discard() == 2
 
@@ -181,9 +179,9 @@ def rename(event: Recorded) -> Recorded:
 def test_upcasters_apply_to_delivered_and_to_parked_events(
     store: EventStore,
 ) -> None:
-    lifting = EventStore(store.redis, store.category, upcasters=[rename])
+    upcasting = EventStore(store.redis, store.category, upcasters=[rename])
     (event,) = fill(store, 1)
-    letters = subscribe(lifting, max_failures=1)
+    letters = subscribe(upcasting, max_failures=1)
     assert letters.receive() == [rename(event)]
     letters.fail(event, "no")
     assert [p.event for p in letters.parked()] == [rename(event)]
@@ -201,6 +199,6 @@ def test_event_that_an_upcaster_fails_on_is_parked(store: EventStore) -> None:
     letters = subscribe(EventStore(store.redis, store.category, upcasters=[chokes]))
     assert letters.receive() == [events[0], events[2]]
     assert [(p.event, p.error) for p in letters.parked()] == [(events[1], "KeyError: 'nothing'")]
-    mended = subscribe(store, "mended")
-    mended.replay()
-    assert mended.receive() == [events[1]]
+    fixed = subscribe(store, "fixed")
+    fixed.replay()
+    assert fixed.receive() == [events[1]]

@@ -29,7 +29,8 @@ from tests.support.waiting import wait_until
 def test_receive_delivers_in_commit_order_until_acknowledged(store: EventStore) -> None:
     events = fill(store, 5)
     letters = subscribe(store)
-    first, rest = letters.receive(2), letters.receive()
+    first = letters.receive(2)
+    rest = letters.receive()
     assert first + rest == events
     letters.ack(first)
     assert letters.lag() == Lag(new=0, pending=3, waiting=0, parked=0, exact=True)
@@ -41,7 +42,8 @@ def test_receive_delivers_in_commit_order_until_acknowledged(store: EventStore) 
 
 def test_consumers_share_the_events(store: EventStore) -> None:
     events = fill(store, 40)
-    one, two = subscribe(store, "one"), subscribe(store, "two")
+    one = subscribe(store, "one")
+    two = subscribe(store, "two")
     got = [event for _ in range(4) for consumer in (one, two) for event in consumer.receive(5)]
     assert got == events
 
@@ -78,7 +80,8 @@ def test_restarted_consumer_receives_its_unfinished_events_first_and_once(
 
 def test_pending_event_is_delivered_to_no_other_consumer(store: EventStore) -> None:
     fill(store, 2)
-    one, two = subscribe(store, "one", claim_after=LONG), subscribe(store, "two", claim_after=LONG)
+    one = subscribe(store, "one", claim_after=LONG)
+    two = subscribe(store, "two", claim_after=LONG)
     assert len(one.receive()) == 2
     assert (one.receive(), two.receive()) == ([], [])
     assert set(pending(store).values()) == {("one", 1)}
@@ -87,10 +90,8 @@ def test_pending_event_is_delivered_to_no_other_consumer(store: EventStore) -> N
 def test_events_of_a_dead_consumer_are_delivered_to_another(store: EventStore) -> None:
     events = fill(store, 3)
     subscribe(store, "dead").receive(2)
-    patient, quick = (
-        subscribe(store, "patient", claim_after=LONG),
-        subscribe(store, "quick", claim_after=SHORT),
-    )
+    patient = subscribe(store, "patient", claim_after=LONG)
+    quick = subscribe(store, "quick", claim_after=SHORT)
     assert patient.receive() == events[2:]
     patient.ack(events[2:])
     assert wait_until(quick.receive) == events[:2]
@@ -105,10 +106,11 @@ def test_abandoned_event_is_delivered_to_the_same_consumer_again(store: EventSto
 
 
 class RepeatsCommands:
-    """A client whose next answer to a script is lost after the command was done; redis-py would send it again."""
+    """A client that loses the first reply to a command, and so sends it again like redis-py."""
 
     def __init__(self, client: redis.Redis) -> None:
-        self._client, self.losing = client, False
+        self._client = client
+        self.losing = False
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._client, name)
