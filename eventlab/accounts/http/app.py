@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 from urllib.parse import quote
 
 import pymongo
@@ -39,7 +39,7 @@ from eventlab.accounts.http.schemas import (
     whole,
 )
 from eventlab.accounts.service import AccountService, Balance
-from eventlab.events import Recorded
+from eventlab.events import Data, Recorded
 
 MAX_BODY_BYTES: Final = 65_536
 MAX_PAGE: Final = 1000
@@ -122,7 +122,8 @@ class Commands:
     def create(self, request: Request, body: Body, key: Key = None) -> Response:
         """Open an account"""
         id = usable(parsed(body, NewAccount).id)
-        event = self._service.create(id, **self._options(request, key, id, "create"))
+        self._claim(key, id, "create")
+        event = self._service.create(id, idempotency_key=key, meta=_meta(request))
         place = {"Location": f"/accounts/{quote(id, safe='')}"}
         return answer(201, Opened(id), version=event.version, headers=place)
 
@@ -144,14 +145,13 @@ class Commands:
     ) -> Response:
         amount = whole(parsed(body, Money).amount)
         versions = wanted(request.headers.getlist("If-Match"))
-        options = self._options(request, key, usable(id), f"{command.__name__} {amount}")
-        event = command(id, amount, versions=versions, **options)
+        self._claim(key, usable(id), f"{command.__name__} {amount}")
+        event = command(id, amount, versions=versions, idempotency_key=key, meta=_meta(request))
         return answer(200, Moved(id, event.data["amount"]), version=event.version)
 
-    def _options(self, request: Request, key: str | None, id: str, command: str) -> dict[str, Any]:
+    def _claim(self, key: str | None, id: str, command: str) -> None:
         if key is not None:
             self._idempotency.claim(key, id, command)
-        return {"idempotency_key": key, "meta": {"correlation_id": request.state.correlation_id}}
 
 
 class Queries:
@@ -217,6 +217,10 @@ class Probes:
             with pymongo.timeout(PING_SECONDS):
                 self._view.database.command("ping")
         return answer(200, Health())
+
+
+def _meta(request: Request) -> Data:
+    return {"correlation_id": request.state.correlation_id}
 
 
 def _moment(text: str) -> datetime:

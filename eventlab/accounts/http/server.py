@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from multiprocessing import resource_tracker
 from types import FrameType
 from typing import Final
 
@@ -32,6 +34,8 @@ def serve(*, host: str, port: int, workers: int, category: str, collection: str)
     os.environ[settings.CATEGORY] = category  # the workers read both
     os.environ[settings.COLLECTION] = collection
     signal.signal(signal.SIGTERM, _end)
+    if workers > 1:
+        _keep_interrupts_from_workers()
     # This connection keeps the private servers up while a crashed worker is replaced.
     with connect() as lab:
         EventStore(lab.redis, category)
@@ -64,6 +68,22 @@ def app() -> FastAPI:
 
     view = lab.mongo[os.environ.get(settings.COLLECTION, COLLECTION)]
     return create_app(AccountService(store), view, lifespan=lifespan)
+
+
+def _keep_interrupts_from_workers() -> None:
+    """Let Ctrl-C reach this process only, which then stops the workers by SIGTERM.
+
+    A terminal sends it to all of them, and a worker that is still starting would print a traceback.
+    Workers inherit the blocked signal from this thread; another thread receives it for the process.
+    """
+
+    def receive() -> None:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+        threading.Event().wait()
+
+    threading.Thread(target=receive, name="interrupts", daemon=True).start()
+    resource_tracker.ensure_running()  # it is started with the first worker, and unblocks SIGINT
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
 
 
 def _end(_signal: int, _frame: FrameType | None) -> None:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import subprocess
+import sys
 
+import psutil
 import pytest
 
 from eventlab.servers import Lab
@@ -14,6 +17,7 @@ from tests.support.accounts_api import (
     Served,
     serving,
 )
+from tests.support.ports import free_port
 from tests.support.waiting import wait_until
 
 
@@ -45,6 +49,25 @@ def test_serve_ends_with_status_0_on_a_stop_signal(
         api.process.send_signal(number)
         assert api.process.wait(40) == 0
         assert "Traceback" not in "".join(api.output)
+
+
+def test_ctrl_c_while_workers_start_prints_no_traceback(category: str) -> None:
+    words = ["serve", "--workers=2", f"--port={free_port()}", f"--category={category}"]
+    with subprocess.Popen(
+        [sys.executable, "-m", "eventlab", *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        assert process.stdout is not None
+        while "Started parent process" not in process.stdout.readline():
+            assert process.poll() is None
+        children = wait_until(lambda: psutil.Process(process.pid).children())
+        assert children
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+        assert "Traceback" not in process.stdout.read()
+    assert process.returncode == 0
 
 
 def test_serve_reports_a_category_that_cannot_be_used() -> None:
