@@ -8,9 +8,9 @@ import sys
 
 from benchmarks.bench import private_bench
 from benchmarks.report import HEADER, as_json, lines
-from benchmarks.row import Row
+from benchmarks.result import Row
 from benchmarks.sizes import FULL, QUICK
-from benchmarks.works import WORKS
+from benchmarks.suite import BENCHMARKS
 
 
 def main() -> None:
@@ -24,10 +24,10 @@ def main() -> None:
             flush=True,
         )
     with private_bench(QUICK if asked.quick else FULL) as bench:
-        for name in asked.names or WORKS:
+        for name in asked.names or BENCHMARKS:
             if sys.stderr.isatty():
                 print(f"… {name}", end="\r", file=sys.stderr, flush=True)
-            some = WORKS[name](bench)
+            some = BENCHMARKS[name](bench)
             rows += some
             for line in [] if asked.json else [line for row in some for line in lines(row)]:
                 print(line, flush=True)
@@ -44,11 +44,11 @@ def _arguments() -> argparse.Namespace:
         "--quick", action="store_true", help="smaller stores, fewer slices: under a minute"
     )
     parser.add_argument("--json", action="store_true", help="for a machine")
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"one of {', '.join(WORKS)}")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"one of {', '.join(BENCHMARKS)}")
     asked = parser.parse_args()
     for name in asked.names:
-        if name not in WORKS:
-            parser.error(f"there is no {name!r}: give any of {', '.join(WORKS)}")
+        if name not in BENCHMARKS:
+            parser.error(f"there is no {name!r}: give any of {', '.join(BENCHMARKS)}")
     return asked
 
 

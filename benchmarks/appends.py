@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 from benchmarks import original, raw
 from benchmarks.bench import Bench
-from benchmarks.row import LIMIT, ORIGINAL, OURS, Other, Row, row_of
-from benchmarks.slices import Speeds, Step, interleave, timed
+from benchmarks.interleaving import Speeds, Step, interleave, timed
+from benchmarks.result import LIMIT, ORIGINAL, OURS, Other, Row, row_of
 from benchmarks.workload import EVENT, account, text
 from eventlab import EventStore
 

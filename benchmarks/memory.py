@@ -6,8 +6,8 @@ from typing import Any
 
 from benchmarks import raw
 from benchmarks.bench import Bench
-from benchmarks.row import LIMIT, ORIGINAL, Ratio, Row
-from benchmarks.slices import spread
+from benchmarks.interleaving import spread
+from benchmarks.result import LIMIT, ORIGINAL, Ratio, Row
 from benchmarks.workload import fill, text
 from eventlab import EventStore
 

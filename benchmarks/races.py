@@ -14,8 +14,8 @@ import redis
 
 from benchmarks import original, raw
 from benchmarks.bench import Bench
-from benchmarks.row import LIMIT, ORIGINAL, OURS, Other, Row, row_of
-from benchmarks.slices import Way, interleave, timed
+from benchmarks.interleaving import Way, interleave, timed
+from benchmarks.result import LIMIT, ORIGINAL, OURS, Other, Row, row_of
 from benchmarks.workload import EVENT, account, text
 from eventlab import EventStore, VersionConflict
 

@@ -13,8 +13,8 @@ import redis
 
 from benchmarks import original, raw
 from benchmarks.bench import Bench
-from benchmarks.row import LIMIT, ORIGINAL, OURS, Other, Row, row_of
-from benchmarks.slices import Step, Way, interleave, timed
+from benchmarks.interleaving import Step, Way, interleave, timed
+from benchmarks.result import LIMIT, ORIGINAL, OURS, Other, Row, row_of
 from benchmarks.workload import EVENT, account, decode, fill, text
 from eventlab import EventStore, Repository
 from eventlab.accounts import Account

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from benchmarks.row import LIMIT, ORIGINAL, Ratio, Row
+from benchmarks.result import LIMIT, ORIGINAL, Ratio, Row
 
 HEADER = (
     f"{'work':<46} {'fsync':<8} {'ratio':>7} {'middle half':>15} {'needs':>6} {'':<5} {'ours':>11} {'other':>11} "

@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from statistics import quantiles
 
 from benchmarks.bench import Bench
-from benchmarks.row import LIMIT, OURS, Other, Ratio, Row, row_of
-from benchmarks.slices import Way, interleave, spread
+from benchmarks.interleaving import Way, interleave, spread
+from benchmarks.result import LIMIT, OURS, Other, Ratio, Row, row_of
 from benchmarks.workload import account, fill
 from eventlab import EventStore
 

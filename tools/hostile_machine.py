@@ -102,7 +102,9 @@ def main(arguments: list[str]) -> int:
         (folder / "mongod").mkdir()
         # With a socket in the usual place, as Debian's package has one.
         stack.enter_context(
-            foreign(find_mongod(folder), "--port", str(_free_port()), "--dbpath", str(folder / "mongod"))
+            foreign(
+                find_mongod(folder), "--port", str(_free_port()), "--dbpath", str(folder / "mongod")
+            )
         )
         for _ in range(options.busy):
             stack.enter_context(running([sys.executable, "-c", "while True: pass"]))

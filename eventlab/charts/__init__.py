@@ -1,17 +1,17 @@
-"""Events as DataFrames and figures, in one look.
+"""DataFrames and figures of events, in one style.
 
-Every figure is titled, says its units, is legible at half size, and is safe for the colour-blind. Each file holds the
-figures of one subject; `style.py` is what they share.
+Every figure has a title and units, is legible at half size, and is safe for color-blind readers.
+Each file holds the figures of one subject; `style.py` holds what they share.
 """
 
 from __future__ import annotations
 
-from eventlab.charts.followers import pending, shifts, timeline
 from eventlab.charts.frames import frame
 from eventlab.charts.mailroom import by_sender, funnel, stays
 from eventlab.charts.money import balance
 from eventlab.charts.projections import by_day, ladder, lag
 from eventlab.charts.style import BLUE, GREEN, GREY, ORANGE, PURPLE, YELLOW
+from eventlab.charts.subscriptions import pending, shifts, timeline
 from eventlab.charts.timing import bars, growth, race, shares, waits
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""Figures of the mailroom: what became of the mails, how long they were in each state, and who wrote them."""
+"""Figures of the mailroom: mails per step, time in each state, and senders."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ COLOURS: Final = {
     "refused": "black",
     "skipped": GREY,
 }
-#: The steps of the way, and the states of those that go no further than the step before.
+#: The steps, each with the states of the mails that do not get past the step before.
 STEPS: Final[Mapping[str, tuple[str, ...]]] = {
     "in the inbox": (),
     "for an agent": ("skipped",),
@@ -34,15 +34,13 @@ STEPS: Final[Mapping[str, tuple[str, ...]]] = {
 
 
 def funnel(states: Mapping[str, int], *, title: str) -> Figure:
-    """How many mails came how far, and in which states the others are.
+    """Draw how many mails reach each step, and the states of the others.
 
-    ``states`` has the number of mails in each state.
-
-    >>> funnel({"submitted": 40, "in_doubt": 1, "skipped": 2}, title="What became of the mails");
+    ``states`` maps each state to its number of mails. Raises ValueError for an unknown state.
     """
     unknown = set(states) - set(COLOURS)
     if unknown:
-        raise ValueError(f"these are no states of a mail: {', '.join(sorted(unknown))}")
+        raise ValueError(f"unknown mail states: {', '.join(sorted(unknown))}")
     total = left = sum(states.values())
     with style.figure(title, height=2.8) as (figure, axes):
         for row, ends in enumerate(STEPS.values()):
@@ -70,19 +68,16 @@ def funnel(states: Mapping[str, int], *, title: str) -> Figure:
 
 
 def stays(events: Iterable[Recorded], *, title: str) -> Figure:
-    """How long each mail was in each state that it has left again, in seconds, a dot each.
+    """Draw how long each mail was in each state, in seconds, one dot per stay.
 
-    ``events`` are those of a mailroom's category, in commit order; the last state of a mail has no end, and no dot.
-
-    >>> stays(store.read_all(), title="How long a mail was in each state");
+    ``events`` are those of a mailroom's category, in commit order. The current state of a mail has
+    not ended, so it has no dot.
     """
     since: dict[str, tuple[str, Recorded]] = {}
     seconds: dict[str, list[float]] = {}
     for event in events:
         state = STATES.get(event.type)
-        if (
-            state is None
-        ):  # the cursor of the mailbox, or an answer that came late: no mail's state changed
+        if state is None:  # the mailbox's cursor or a late response: no mail changes its state
             continue
         if event.id in since:
             before, entered = since[event.id]
@@ -97,11 +92,9 @@ def stays(events: Iterable[Recorded], *, title: str) -> Figure:
 
 
 def by_sender(mails: pd.DataFrame, *, title: str, most: int = 8) -> Figure:
-    """How many mails each domain sent, the busiest on top, and what became of them; the rest is one bar.
+    """Draw the mails of each sender domain by state, busiest first; the rest share one bar.
 
-    ``mails`` has a row for each mail: ``domain`` (str, "" or missing if it is not known) and ``state``.
-
-    >>> by_sender(pd.DataFrame(lab.mongo.mailCollection.find()), title="By the sender's domain");
+    ``mails`` has one row per mail: ``domain`` (str, empty or missing if unknown) and ``state``.
     """
     domains = mails["domain"].fillna("").replace("", "(unknown)")
     count = pd.crosstab(domains, mails["state"])

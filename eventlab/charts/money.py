@@ -14,11 +14,9 @@ from eventlab.events import Recorded
 
 
 def balance(events: Iterable[Recorded], *, title: str, unit: str = "cents") -> Figure:
-    """The balance of one account over time, with each deposit and each withdrawal.
+    """Draw the balance of one account over time, with its deposits and withdrawals.
 
-    ``events`` are all events of the account, oldest first; ``unit`` is the smallest unit of its currency.
-
-    >>> balance(store.read("JohnDoe"), title="JohnDoe's year");
+    ``events`` are all events of the account, oldest first. ``unit`` is the unit of the amounts.
     """
     table = frame(events)
     amount = table["amount"] if "amount" in table else pd.Series(0, index=table.index)

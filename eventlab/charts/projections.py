@@ -1,4 +1,4 @@
-"""Views as figures: what a projection costs, what it shows, and how far it is behind."""
+"""Figures of projections: errors and rates, events per day, and lag."""
 
 from __future__ import annotations
 
@@ -14,12 +14,10 @@ from eventlab.charts.style import BLUE, GREEN, GREY, ORANGE, PURPLE, YELLOW
 
 
 def ladder(rungs: pd.DataFrame, *, title: str, unit: str = "cents") -> Figure:
-    """Ways of doing the same, from top to bottom: how much money is off afterwards, and how fast each one is.
+    """Compare designs, from top to bottom: the error in money, and the speed of each.
 
-    ``rungs`` has a row for each way, under its name: ``off`` (money too much, or too little if negative, in ``unit``)
-    and ``rate`` (events per second). What is exact is in blue.
-
-    >>> ladder(pd.DataFrame({"off": [200, 0], "rate": [600, 900]}, index=["+=", "one transaction"]), title="Off");
+    ``rungs`` has one row per design, indexed by name: ``off`` (the error in ``unit``, negative if
+    money is missing) and ``rate`` (events per second). Exact designs are blue.
     """
     with style.figure(title, height=1.7 + 0.6 * len(rungs)) as (figure, whole):
         whole.remove()
@@ -62,15 +60,14 @@ def _off(axes: Axes, places: list[int], money: pd.Series[float], unit: str) -> N
 
 
 def by_day(days: pd.DataFrame, *, title: str, unit: str = "Events") -> Figure:
-    """What happened on each day: a bar per day, a part of it for each column.
+    """Draw one stacked bar per day, with one part per column.
 
-    ``days`` has a row for each day, under its date (UTC), and up to five columns of whole numbers, such as one for
-    each type of event.
-
-    >>> by_day(pd.DataFrame({"deposit": [3, 4]}, index=["2026-01-01", "2026-01-02"]), title="Two days");
+    ``days`` is indexed by date (UTC) and has up to five columns of whole numbers, such as one per
+    event type.
     """
     with style.figure(title) as (figure, axes):
-        at, floor = pd.to_datetime(days.index), pd.Series(0, index=days.index)
+        at = pd.to_datetime(days.index)
+        floor = pd.Series(0, index=days.index)
         for name, colour in zip(days.columns, (GREEN, BLUE, ORANGE, PURPLE, YELLOW), strict=False):
             label = f"{name} ({days[name].sum():,.0f})"
             axes.bar(
@@ -91,14 +88,14 @@ def by_day(days: pd.DataFrame, *, title: str, unit: str = "Events") -> Figure:
 
 
 def lag(samples: pd.DataFrame, marks: Mapping[str, float], *, title: str) -> Figure:
-    """How far a view is behind, over time, and what happened when.
+    """Draw the lag of a view over time, with named moments.
 
-    ``samples`` has a row each: ``s`` (seconds, of any clock that only grows) and ``events`` (int). ``marks`` are
-    moments of the same clock under their names, in their order; the time from the first to the last is shaded.
-
-    >>> lag(samples, {"killed": 1.0, "caught up": 2.2}, title="A projector is killed");
+    ``samples`` has one row per sample: ``s`` (seconds of a monotonic clock) and ``events`` (int).
+    ``marks`` maps names to seconds of the same clock, in order; the time from the first to the last
+    is shaded.
     """
-    began, top = samples["s"].iloc[0], max(1, samples["events"].max()) * 1.45
+    began = samples["s"].iloc[0]
+    top = max(1, samples["events"].max()) * 1.45
     with style.figure(title) as (figure, axes):
         axes.fill_between(
             samples["s"] - began, samples["events"], color=BLUE, alpha=0.15, linewidth=0
@@ -124,5 +121,5 @@ def lag(samples: pd.DataFrame, marks: Mapping[str, float], *, title: str) -> Fig
                 va="top",
                 color=ORANGE,
             )
-        axes.set(xlabel="Time (s)", ylabel="Events that the view lacks", ylim=(0, top))
+        axes.set(xlabel="Time (s)", ylabel="Lag (events)", ylim=(0, top))
     return figure

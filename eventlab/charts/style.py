@@ -1,4 +1,4 @@
-"""The one look of all figures: colours, and how a figure begins."""
+"""The common style of all figures: colors, and how a figure is created."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-# Okabe and Ito's palette (https://jfly.uni-koeln.de/color/): told apart by every kind of colour vision.
+# Okabe and Ito's palette (https://jfly.uni-koeln.de/color/): distinct for all color vision.
 BLUE: Final = "#0072B2"
 ORANGE: Final = "#D55E00"
 GREEN: Final = "#009E73"
@@ -23,10 +23,9 @@ GREY: Final = "#595959"
 
 @contextlib.contextmanager
 def figure(title: str, *, height: float = 4.2) -> Iterator[tuple[Figure, Axes]]:
-    """The one place where a figure begins, so that all have one look (eventlab.mplstyle).
+    """Create a figure in the common style (eventlab.mplstyle).
 
-    >>> with style.figure("Deposits") as (figure, axes):
-    ...     axes.plot(days, amounts)
+    ``height`` is in inches. The global style is restored at the end of the ``with`` block.
     """
     with (
         resources.as_file(resources.files("eventlab.charts") / "eventlab.mplstyle") as look,

@@ -1,4 +1,4 @@
-"""Figures of what was measured: a race, a rate, how a time grows, how it is spread."""
+"""Figures of measurements: races, rates, growth, and distributions."""
 
 from __future__ import annotations
 
@@ -13,11 +13,10 @@ from eventlab.charts.style import BLUE, GREEN, GREY, ORANGE, PURPLE
 
 
 def race(attempts: pd.DataFrame, *, title: str) -> Figure:
-    """Attempts of several writers over time: which were stored, which met a conflict.
+    """Draw the attempts of several writers over time: stored, or a conflict.
 
-    ``attempts`` has a row each: ``writer`` (int, from 0), ``ms`` (milliseconds since the start), ``won`` (bool).
-
-    >>> race(attempts, title="Eight writers, one account");
+    ``attempts`` has one row per attempt: ``writer`` (int, from 0), ``ms`` (milliseconds since the
+    start), and ``won`` (bool).
     """
     with style.figure(title) as (figure, axes):
         for won, colour, marker, label in (
@@ -43,10 +42,7 @@ def race(attempts: pd.DataFrame, *, title: str) -> Figure:
 
 
 def bars(values: Mapping[str, float], *, title: str, unit: str, ours: str = "") -> Figure:
-    """A horizontal bar for each way of doing something, longest first; ``ours`` is drawn in blue.
-
-    >>> bars({"bare XADD": 20_000, "store.append": 14_000}, title="Appends", unit="events/s", ours="store.append");
-    """
+    """Draw one horizontal bar per value, longest on top; ``ours`` is blue."""
     ways = sorted(values, key=lambda way: values[way])
     with style.figure(title, height=1.4 + 0.55 * len(ways)) as (figure, axes):
         drawn = axes.barh(
@@ -64,10 +60,7 @@ def bars(values: Mapping[str, float], *, title: str, unit: str, ours: str = "") 
 
 
 def growth(table: pd.DataFrame, *, title: str, xlabel: str, ylabel: str, ours: str) -> Figure:
-    """How what is measured (columns) grows with what is varied (index), on logarithmic axes; ``ours`` is in blue.
-
-    >>> growth(times, title="Replay", xlabel="Events in the store", ylabel="Time (ms)", ours="own log");
-    """
+    """Draw how each column grows with the index, on logarithmic axes; ``ours`` is blue."""
     styles = [(ORANGE, "s"), (GREEN, "D"), (PURPLE, "v"), (GREY, "x")]
     with style.figure(title) as (figure, axes):
         for name in table.columns:
@@ -87,10 +80,7 @@ def growth(table: pd.DataFrame, *, title: str, xlabel: str, ylabel: str, ours: s
 
 
 def shares(values: Mapping[str, Sequence[float]], *, title: str, unit: str) -> Figure:
-    """For each name the share of its values that are no larger than what is on the x axis, which is logarithmic.
-
-    >>> shares({"answer": [2.1, 2.3, 9.0]}, title="How long it took", unit="Time (ms)");
-    """
+    """Draw the cumulative distribution of each set of values, on a logarithmic x axis."""
     with style.figure(title) as (figure, axes):
         for (name, some), colour in zip(
             values.items(), (BLUE, ORANGE, GREEN, PURPLE), strict=False
@@ -107,15 +97,11 @@ def shares(values: Mapping[str, Sequence[float]], *, title: str, unit: str) -> F
 
 
 def waits(values: Mapping[str, Sequence[float]], *, title: str, ours: str) -> Figure:
-    """How long each of several things waited, in seconds, a dot each, on a logarithmic axis; ``ours`` is in blue.
-
-    >>> waits({"timer": [2.5, 7.5], "at once": [0.002, 0.003]}, title="How long news wait", ours="at once");
-    """
+    """Draw each wait, in seconds, as one dot on a logarithmic axis; ``ours`` is blue."""
     with style.figure(title, height=1.8 + 0.75 * len(values)) as (figure, axes):
         for row, (name, some) in enumerate(values.items()):
-            height = [
-                row + 0.22 * ((n * 0.618) % 1 - 0.5) * 2 for n in range(len(some))
-            ]  # spread, the same each time
+            # Spread the dots, the same way each time.
+            height = [row + 0.22 * ((n * 0.618) % 1 - 0.5) * 2 for n in range(len(some))]
             axes.scatter(
                 some,
                 height,

@@ -1,6 +1,6 @@
-"""What the notebooks need and the library does not: exercises, counted traffic, lost answers."""
+"""Helpers for the notebooks only: exercises, counted traffic, lost replies."""
 
-from eventlab.lessons.lossy import LossyProxy, lossy
+from eventlab.lessons.lossy_proxy import LossyProxy, lossy
 from eventlab.lessons.traffic import Traffic, traffic
 
 __all__ = ["LossyProxy", "Traffic", "lossy", "traffic"]

@@ -19,12 +19,12 @@ COLOURS: Final = {
 
 
 class Wrong(Exception):
-    """Raised by a judge: the answer is wrong, and this is what its author may have thought, and why it is not so."""
+    """Raised by a judge for a wrong answer: names the likely misunderstanding and corrects it."""
 
 
 @dataclass(frozen=True)
 class Note:
-    """What an exercise says: a kind, a text, and code if there is any."""
+    """The feedback of an exercise: a kind, a text, and optional code."""
 
     kind: str
     text: str
@@ -37,20 +37,22 @@ class Note:
         colour = COLOURS.get(self.kind, "#0072B2")
         code = f"<pre style='margin:0.6em 0 0'>{escape(self.code)}</pre>" if self.code else ""
         style = f"border-left:5px solid {colour};padding:0.4em 0.9em"
-        return f"<div style='{style}'><b style='color:{colour}'>{escape(self.kind)}</b> {escape(self.text)}{code}</div>"
+        kind = f"<b style='color:{colour}'>{escape(self.kind)}</b>"
+        return f"<div style='{style}'>{kind} {escape(self.text)}{code}</div>"
 
 
 @dataclass(frozen=True)
 class Exercise:
-    """One exercise: how an answer is judged, and what can be said about it.
+    """One exercise: how to judge an answer, and the feedback to give.
 
-    ``judge`` takes the answer, returns nothing when it is right, and raises Wrong when it is not. ``right`` says what
-    a right answer means. ``hints`` come one after the other. ``answer`` is the reference solution's code and
-    ``explanation`` why it is so. ``mistakes`` are foreseen wrong answers, as code: the tests run them all through the
-    same judge, and each must be told something.
+    ``judge`` takes the answer, returns nothing if it is right, and raises Wrong otherwise.
+    ``right`` says what a right answer shows. ``hints`` are revealed one at a time. ``answer`` is
+    the code of the reference solution, and ``explanation`` its reason. ``mistakes`` are foreseen
+    wrong answers, as code: the tests run each through the same judge, and each must get its own
+    feedback.
 
     >>> exercise.check(...)
-    Not attempted: put your code in the place of the dots, and run the cell again.
+    Not attempted: replace the dots with your code and run the cell again.
     """
 
     judge: Callable[[Any], None]
@@ -62,27 +64,25 @@ class Exercise:
     _given: list[int] = field(default_factory=lambda: [0], repr=False)
 
     def check(self, answer: Any) -> Note:
-        """Judge an answer: not attempted, not yet (and why), or right (and what it means)."""
+        """Judge an answer: not attempted, not yet (and why), or right (and what it shows)."""
         if _is_stub(answer):
-            return Note(
-                "Not attempted", "put your code in the place of the dots, and run the cell again."
-            )
+            return Note("Not attempted", "replace the dots with your code and run the cell again.")
         try:
             self.judge(answer)
         except Wrong as wrong:
             return Note("Not yet", str(wrong))
-        except Exception as error:  # noqa: BLE001 - the answer is the reader's code: whatever it raises is told to him
+        except Exception as error:  # noqa: BLE001 - readers see whatever their code raises
             return Note("Not yet", f"your code raised {type(error).__name__}: {error}")
         return Note("Right", self.right)
 
     def hint(self) -> Note:
-        """The next hint; after the last one, the last one again."""
+        """Return the next hint; after the last one, repeat it."""
         number = min(self._given[0], len(self.hints) - 1)
         self._given[0] += 1
         return Note("Hint", f"{number + 1} of {len(self.hints)}: {self.hints[number]}")
 
     def solution(self) -> Note:
-        """The reference solution, and why it is so."""
+        """Return the reference solution with its explanation."""
         return Note("Solution", self.explanation, textwrap.dedent(self.answer).strip())
 
 
@@ -94,7 +94,5 @@ def _is_stub(answer: Any) -> bool:
         for step in dis.get_instructions(answer)
         if step.opname not in ("RESUME", "NOP", "RETURN_VALUE")
     ]
-    return [step.argval for step in steps] in (
-        [None],
-        [...],
-    )  # it does nothing but return the dots, or nothing
+    # The function does nothing but return the dots, or None.
+    return [step.argval for step in steps] in ([None], [...])

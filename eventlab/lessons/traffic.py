@@ -1,4 +1,4 @@
-"""What this thread sends to Redis and gets back, counted: a cost that no busy machine changes."""
+"""Count what this thread exchanges with Redis: a cost that does not depend on machine load."""
 
 from __future__ import annotations
 

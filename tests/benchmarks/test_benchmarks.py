@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 
 from benchmarks.bench import Bench, bench_on
+from benchmarks.interleaving import interleave, spread, timed
 from benchmarks.report import HEADER, as_json, lines
-from benchmarks.row import LIMIT, ORIGINAL, OURS, Other, Row, row_of
+from benchmarks.result import LIMIT, ORIGINAL, OURS, Other, Row, row_of
 from benchmarks.sizes import FULL, QUICK, Sizes
-from benchmarks.slices import interleave, spread, timed
+from benchmarks.suite import BENCHMARKS
 from benchmarks.workload import account, text
-from benchmarks.works import WORKS
 from eventlab.servers import Lab
 
 TINY = Sizes(
@@ -62,12 +62,12 @@ def bench(lab: Lab) -> Iterator[Bench]:
 
 
 def test_every_work_is_tried_here() -> None:
-    assert list(ROWS) == list(WORKS)
+    assert list(ROWS) == list(BENCHMARKS)
 
 
-@pytest.mark.parametrize("work", WORKS)
+@pytest.mark.parametrize("work", BENCHMARKS)
 def test_a_work_gives_its_rows_and_leaves_nothing(bench: Bench, work: str) -> None:
-    rows = WORKS[work](bench)
+    rows = BENCHMARKS[work](bench)
     assert len(rows) == ROWS[work]
     for row in rows:
         assert row.ours > 0
@@ -90,9 +90,9 @@ def test_a_work_gives_its_rows_and_leaves_nothing(bench: Bench, work: str) -> No
 
 
 def test_what_is_required_stands_in_the_rows(bench: Bench) -> None:
-    [row] = WORKS["append-one"](bench)
+    [row] = BENCHMARKS["append-one"](bench)
     assert {ratio.against: ratio.required for ratio in row.ratios} == {LIMIT: 0.65, ORIGINAL: 2.0}
-    assert [row.at_most for row in WORKS["memory"](bench)] == [230, 230]
+    assert [row.at_most for row in BENCHMARKS["memory"](bench)] == [230, 230]
 
 
 def test_the_events_are_of_the_size_that_is_said() -> None:

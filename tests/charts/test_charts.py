@@ -1,4 +1,4 @@
-"""Events become typed tables, and figures that say what they show."""
+"""Frames are typed, and figures are labelled."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ FIGURES = {
 
 
 @pytest.mark.parametrize("name", FIGURES)
-def test_every_figure_is_titled_labelled_and_can_be_drawn(name: str) -> None:
+def test_every_figure_has_a_title_and_axis_labels(name: str) -> None:
     figure: Figure = FIGURES[name]()
     [axes] = figure.axes
     assert axes.get_title(loc="left") == "T"
@@ -83,13 +83,13 @@ def texts(figure: Figure) -> list[str]:
     return [text.get_text() for text in figure.axes[0].texts]
 
 
-def test_the_pending_list_says_who_holds_what_and_how_often_it_was_handed_out() -> None:
+def test_pending_shows_the_consumer_and_delivery_count_of_each_event() -> None:
     figure = charts.pending(STATES, title="T")
     (legend,) = figure.legends
     assert [text.get_text() for text in legend.texts] == [
         "held by x",
         "held by y",
-        "not handed out yet",
+        "not delivered yet",
         "acked",
     ]
     assert [(text.get_position(), text.get_text()) for text in figure.axes[0].texts] == [
@@ -99,7 +99,7 @@ def test_the_pending_list_says_who_holds_what_and_how_often_it_was_handed_out() 
     plt.close(figure)
 
 
-def test_a_timeline_says_how_far_each_follower_is_and_what_it_has_not_finished() -> None:
+def test_timeline_shows_the_progress_and_unfinished_events_of_each_follower() -> None:
     figure = FIGURES["timeline"]()
     (axes,) = figure.axes
     assert [label.get_text() for label in axes.get_yticklabels()] == [
@@ -114,7 +114,7 @@ def test_a_timeline_says_how_far_each_follower_is_and_what_it_has_not_finished()
     plt.close(figure)
 
 
-def test_shifts_show_who_had_what_in_hand_when_and_who_was_killed() -> None:
+def test_shifts_shows_deliveries_and_kills_per_consumer() -> None:
     figure = FIGURES["shifts"]()
     first, again, killed = (points.get_offsets().tolist() for points in figure.axes[0].collections)  # type: ignore[union-attr]
     assert (first, again, killed) == ([[0.0, 1.0]], [[1.0, 2.0]], [[0.5, 1.0]])
@@ -122,13 +122,13 @@ def test_shifts_show_who_had_what_in_hand_when_and_who_was_killed() -> None:
     plt.close(figure)
 
 
-def test_waits_say_the_middle_one_in_a_unit_that_fits() -> None:
+def test_waits_labels_the_median_in_a_readable_unit() -> None:
     figure = FIGURES["waits"]()
     assert texts(figure) == ["half: 5 s", "half: 2.5 ms"]
     plt.close(figure)
 
 
-def test_the_look_stays_in_its_figures() -> None:
+def test_charts_leave_the_global_style_unchanged() -> None:
     before = dict(matplotlib.rcParams)
     plt.close(charts.balance(EVENTS, title="T"))
     assert dict(matplotlib.rcParams) == before

@@ -1,4 +1,4 @@
-"""The figures of the mailroom: how far the mails came, how long they were in each state, and who wrote them."""
+"""Charts of the mailroom: mails per step, time in each state, and senders."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def happened(ms: int, id: str, type: str, version: int = 1) -> Recorded:
 # ----------------------------------------------------------------------------------------------------------- funnel
 
 
-def test_the_funnel_shows_how_many_came_how_far_and_where_the_others_are() -> None:
+def test_funnel_shows_the_mails_per_step_and_the_states_of_the_rest() -> None:
     figure = charts.funnel(STATES, title="T")
     figure.canvas.draw()
     [axes] = figure.axes
@@ -49,7 +49,7 @@ def test_the_funnel_shows_how_many_came_how_far_and_where_the_others_are() -> No
     assert words == ["46", "", "44", "2 skipped", "40", "3 received, 1 in doubt"]
 
 
-def test_no_word_of_the_funnel_leaves_its_picture() -> None:
+def test_funnel_keeps_all_text_inside_the_figure() -> None:
     states = {
         "submitted": 1000,
         "received": 11,
@@ -64,12 +64,12 @@ def test_no_word_of_the_funnel_leaves_its_picture() -> None:
         assert text.get_window_extent().x1 <= figure.bbox.x1, text.get_text()
 
 
-def test_a_funnel_without_a_mail_can_be_drawn() -> None:
+def test_funnel_draws_without_mails() -> None:
     charts.funnel({}, title="T").canvas.draw()
 
 
-def test_a_state_that_no_mail_can_have_is_refused() -> None:
-    with pytest.raises(ValueError, match="no states of a mail: lost"):
+def test_funnel_rejects_an_unknown_state() -> None:
+    with pytest.raises(ValueError, match="unknown mail states: lost"):
         charts.funnel({"lost": 1}, title="T")
 
 
@@ -86,7 +86,7 @@ def seconds_in(figure: Figure) -> dict[str, list[float]]:
     }
 
 
-def test_a_mail_stays_in_a_state_until_its_next_event() -> None:
+def test_stays_lasts_until_the_next_event_of_the_mail() -> None:
     events = [
         happened(0, "a", "received"),
         happened(500, "b", "received"),
@@ -105,7 +105,7 @@ def test_a_mail_stays_in_a_state_until_its_next_event() -> None:
     assert figure.axes[0].get_xlabel() == "Time in the state"
 
 
-def test_a_mail_that_waits_again_is_received_again() -> None:
+def test_stays_counts_a_mail_as_received_again_after_unsent() -> None:
     events = [
         happened(0, "a", "received"),
         happened(1000, "a", "submitting", 2),
@@ -118,7 +118,7 @@ def test_a_mail_that_waits_again_is_received_again() -> None:
     }
 
 
-def test_what_changes_no_mails_state_ends_no_stay() -> None:
+def test_stays_ignores_events_that_change_no_state() -> None:
     events = [
         happened(0, "a", "received"),
         happened(300, "mailbox", "listed"),
@@ -130,7 +130,7 @@ def test_what_changes_no_mails_state_ends_no_stay() -> None:
     assert seconds_in(charts.stays(events, title="T")) == {"received": [0.4], "submitting": [1.0]}
 
 
-def test_no_time_at_all_can_be_drawn_on_an_axis_without_zero() -> None:
+def test_stays_draws_a_zero_duration_on_a_logarithmic_axis() -> None:
     events = [happened(0, "a", "received"), happened(0, "a", "skipped", 2)]
     assert seconds_in(charts.stays(events, title="T")) == {"received": [0.001]}
 
@@ -159,7 +159,7 @@ def bars_of(figure: Figure) -> dict[str, list[tuple[float, float]]]:
     }
 
 
-def test_each_domain_is_a_bar_with_a_part_for_each_state() -> None:
+def test_by_sender_stacks_the_states_of_each_domain() -> None:
     figure = charts.by_sender(MAILS, title="T")
     figure.canvas.draw()
     [axes] = figure.axes
@@ -179,7 +179,7 @@ def test_each_domain_is_a_bar_with_a_part_for_each_state() -> None:
     assert legend == ["submitted (6)", "in doubt (1)", "refused (1)", "skipped (1)"]
 
 
-def test_those_who_write_little_share_a_bar() -> None:
+def test_by_sender_groups_the_remaining_domains() -> None:
     figure = charts.by_sender(MAILS, title="T", most=2)
     figure.canvas.draw()
     names = [label.get_text() for label in figure.axes[0].get_yticklabels()]
@@ -188,7 +188,7 @@ def test_those_who_write_little_share_a_bar() -> None:
     assert [text.get_text() for text in figure.axes[0].texts] == ["4", "2", "3"]
 
 
-def test_the_look_stays_in_its_figures() -> None:
+def test_mailroom_charts_leave_the_global_style_unchanged() -> None:
     before = dict(matplotlib.rcParams)
     charts.funnel(STATES, title="T")
     charts.by_sender(MAILS, title="T")

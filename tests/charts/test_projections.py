@@ -1,4 +1,4 @@
-"""The figures of views: money off, events by day, how far a view is behind."""
+"""Charts of projections: errors in money, events per day, and lag."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def closed() -> Iterator[None]:
     plt.close("all")
 
 
-def test_the_ladder_shows_for_each_way_the_money_off_and_the_rate() -> None:
+def test_ladder_shows_the_error_and_the_rate_of_each_design() -> None:
     figure = charts.ladder(RUNGS, title="T", unit="cents")
     figure.canvas.draw()
     off, rate = figure.axes
@@ -46,7 +46,7 @@ def test_the_ladder_shows_for_each_way_the_money_off_and_the_rate() -> None:
     )
 
 
-def test_no_word_of_the_ladder_leaves_its_panel() -> None:
+def test_ladder_keeps_all_text_inside_its_panel() -> None:
     figure = charts.ladder(RUNGS, title="T")
     figure.canvas.draw()
     for axes in figure.axes:
@@ -56,11 +56,11 @@ def test_no_word_of_the_ladder_leaves_its_panel() -> None:
             assert panel.x0 <= extent.x0 < extent.x1 <= panel.x1, text.get_text()
 
 
-def test_a_ladder_on_which_all_is_exact_can_be_drawn() -> None:
+def test_ladder_draws_when_every_design_is_exact() -> None:
     charts.ladder(RUNGS.assign(off=0), title="T").canvas.draw()
 
 
-def test_a_day_is_a_bar_with_a_part_for_each_column() -> None:
+def test_by_day_stacks_the_columns_of_each_day() -> None:
     figure = charts.by_day(DAYS, title="T", unit="Events")
     figure.canvas.draw()
     [axes] = figure.axes
@@ -81,14 +81,14 @@ def test_a_day_is_a_bar_with_a_part_for_each_column() -> None:
     ]
 
 
-def test_the_lag_is_a_line_from_the_first_sample_on_with_what_happened() -> None:
+def test_lag_starts_at_the_first_sample_and_shows_the_marks() -> None:
     figure = charts.lag(SAMPLES, {"killed": 101.0, "caught up": 102.5}, title="T")
     figure.canvas.draw()
     [axes] = figure.axes
     assert (axes.get_title(loc="left"), axes.get_xlabel(), axes.get_ylabel()) == (
         "T",
         "Time (s)",
-        "Events that the view lacks",
+        "Lag (events)",
     )
     curve, *marks = axes.lines
     assert list(zip(curve.get_xdata(), curve.get_ydata(), strict=True)) == [
@@ -101,11 +101,11 @@ def test_the_lag_is_a_line_from_the_first_sample_on_with_what_happened() -> None
     assert [text.get_text() for text in axes.texts] == ["killed", "caught up"]
 
 
-def test_a_lag_without_marks_and_without_events_behind_can_be_drawn() -> None:
+def test_lag_draws_without_marks_and_without_lag() -> None:
     charts.lag(SAMPLES.assign(events=0), {}, title="T").canvas.draw()
 
 
-def test_the_look_stays_in_its_figures() -> None:
+def test_projection_charts_leave_the_global_style_unchanged() -> None:
     before = dict(matplotlib.rcParams)
     charts.ladder(RUNGS, title="T")
     assert dict(matplotlib.rcParams) == before

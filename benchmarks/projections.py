@@ -15,8 +15,8 @@ from pymongo import UpdateOne
 
 from benchmarks import original, raw
 from benchmarks.bench import Bench
-from benchmarks.row import LIMIT, ORIGINAL, OURS, Other, Ratio, Row, row_of
-from benchmarks.slices import Way, interleave, spread, timed
+from benchmarks.interleaving import Way, interleave, spread, timed
+from benchmarks.result import LIMIT, ORIGINAL, OURS, Other, Ratio, Row, row_of
 from benchmarks.workload import EVENT, account, fill, text
 from eventlab import EventStore, Projector
 from eventlab.accounts import AccountView

@@ -1,14 +1,14 @@
-"""The works that are measured, by the names they are asked for."""
+"""All benchmarks, by name."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from benchmarks import appends, memory, races, replays, serving, views
+from benchmarks import appends, memory, projections, races, replays, serving
 from benchmarks.bench import Bench
-from benchmarks.row import Row
+from benchmarks.result import Row
 
-WORKS: dict[str, Callable[[Bench], list[Row]]] = {
+BENCHMARKS: dict[str, Callable[[Bench], list[Row]]] = {
     "append-one": appends.append_one,
     "append-one-always": appends.append_one_always,
     "append-many": appends.append_many,
@@ -16,9 +16,9 @@ WORKS: dict[str, Callable[[Bench], list[Row]]] = {
     "replay": replays.replays,
     "snapshot": replays.snapshots,
     "memory": memory.memory,
-    "catch-up": views.catch_up,
-    "rebuild": views.rebuild,
-    "history": views.history,
-    "latency": views.latency,
+    "catch-up": projections.catch_up,
+    "rebuild": projections.rebuild,
+    "history": projections.history,
+    "latency": projections.latency,
     "serving": serving.serving,
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from statistics import median
 
-from benchmarks.slices import Speeds, Spread, ratios
+from benchmarks.interleaving import Speeds, Spread, ratios
 
 OURS, LIMIT, ORIGINAL = "ours", "limit", "original"
 

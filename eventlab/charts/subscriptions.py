@@ -1,4 +1,4 @@
-"""Figures of those who follow a category: what they hold, how far they are, what they did and when."""
+"""Figures of consumers: what they have pending, how far they have read, and what they did when."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from eventlab.charts import style
 from eventlab.charts.frames import frame
 from eventlab.charts.style import BLUE, GREEN, GREY, ORANGE, PURPLE, YELLOW
 from eventlab.events import Recorded
+from eventlab.store.keys import order
 
 _COLOURS = (ORANGE, BLUE, PURPLE, YELLOW)
 _MARKERS = ("s", "o", "D", "^")
 
 
 def pending(states: pd.DataFrame, *, title: str) -> Figure:
-    """The pending list at several moments: who holds each event, and how often it was handed out.
+    """Draw the pending list at several moments: the consumer and delivery count of each event.
 
-    ``states`` has a row for each event at each moment: ``moment`` and ``event`` (what is written at the axes, in the
-    order of their first rows), ``state`` (``new``, ``done``, or the consumer that holds it), ``deliveries`` (int).
-
-    >>> pending(pd.DataFrame(rows, columns=["moment", "event", "state", "deliveries"]), title="Before and after");
+    ``states`` has one row per event and moment: ``moment`` and ``event`` (the labels of the axes,
+    in the order of their first rows), ``state`` (``new``, ``done``, or the consumer that holds it),
+    and ``deliveries`` (int).
     """
     moments, events = states["moment"].unique(), states["event"].unique()
     column = {moment: at for at, moment in enumerate(moments)}
@@ -51,7 +51,7 @@ def pending(states: pd.DataFrame, *, title: str) -> Figure:
                     size=10,
                     zorder=4,
                 )
-        for state, marker, label in (("new", "_", "not handed out yet"), ("done", "$✓$", "acked")):
+        for state, marker, label in (("new", "_", "not delivered yet"), ("done", "$✓$", "acked")):
             some = states[states["state"] == state]
             at = (
                 [column[moment] for moment in some["moment"]],
@@ -87,26 +87,24 @@ def timeline(
     title: str,
     unfinished: Mapping[str, Collection[str]] | None = None,
 ) -> Figure:
-    """A stream over time, and how far each of its followers is.
+    """Draw a stream over time, and how far each follower has read.
 
-    ``events`` are in commit order; ``followers`` gives the position that each has passed; ``unfinished``
-    the positions of those that a follower was handed and has not finished.
-
-    >>> timeline(store.read_all(), {"letters": "1551312827949-0"}, title="Who is where");
+    ``events`` are in commit order. ``followers`` maps each name to the last position it has passed.
+    ``unfinished`` maps a name to the positions of the events that are delivered but not finished.
     """
     table = frame(events)
     with style.figure(title, height=2.4 + 0.55 * len(followers)) as (figure, axes):
-        for kind, colour, marker in zip(
+        for type, colour, marker in zip(
             table["type"].unique(), (BLUE, GREEN, PURPLE, YELLOW), "ovD^", strict=False
         ):
-            of = table["time"][table["type"] == kind]
+            of = table["time"][table["type"] == type]
             axes.scatter(
                 of,
                 [0] * len(of),
                 color=colour,
                 marker=marker,
                 s=50,
-                label=f"{kind} ({len(of)})",
+                label=f"{type} ({len(of)})",
                 zorder=3,
             )
         for row, (name, position) in enumerate(followers.items(), start=1):
@@ -135,12 +133,11 @@ def timeline(
 
 
 def shifts(work: pd.DataFrame, kills: Sequence[tuple[str, float]], *, title: str) -> Figure:
-    """What each consumer had in hand, and when; and when one was killed.
+    """Draw which consumer processed events when, and when consumers were killed.
 
-    ``work`` has a row for each event that a consumer took in hand: ``consumer`` (str), ``s`` (seconds since the start),
-    ``again`` (bool: somebody had it in hand before). ``kills`` are consumers and the seconds at which they were killed.
-
-    >>> shifts(work, [("letters-1", 0.8)], title="Three consumers under fire");
+    ``work`` has one row per delivery: ``consumer`` (str), ``s`` (seconds since the start), and
+    ``again`` (bool: the event was delivered before). ``kills`` lists consumers with the second at
+    which each was killed.
     """
     consumers = sorted(work["consumer"].unique())
     row = {name: at for at, name in enumerate(consumers, start=1)}
@@ -157,7 +154,7 @@ def shifts(work: pd.DataFrame, kills: Sequence[tuple[str, float]], *, title: str
                 color=colour,
                 marker=marker,
                 s=34,
-                label=f"in hand, {label} ({len(some)})",
+                label=f"delivered, {label} ({len(some)})",
                 zorder=3,
             )
         rows = [row[name] for name, _ in kills]
@@ -184,10 +181,6 @@ def _time(position: str) -> pd.Timestamp:
 
 
 def _behind(table: pd.DataFrame, position: str) -> int:
-    def order(text: str) -> tuple[int, int]:
-        ms, _, sequence = text.partition("-")
-        return int(ms), int(sequence or 0)
-
     return sum(order(text) > order(position) for text in table["position"])
 
 

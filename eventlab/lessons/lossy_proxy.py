@@ -1,4 +1,4 @@
-"""A line to a server that can lose answers: the request arrives and is done, its answer never comes."""
+"""A proxy that loses replies: the server executes the request, but the reply never arrives."""
 
 from __future__ import annotations
 
@@ -10,19 +10,18 @@ from pathlib import Path
 
 
 class LossyProxy:
-    """A unix socket in front of another one. After ``lose(n, b"XADD")`` it cuts the connection n times instead of
-    passing on the answer to such a request.
+    """A unix socket in front of a server's own socket.
 
-    >>> with lossy(folder / "line", "/path/of/redis.sock") as line:
-    ...     client = redis.Redis(unix_socket_path=line.path)
-    ...     line.lose(1, b"XADD")
+    After ``lose(n, b"XADD")`` it cuts the connection for the next ``n`` requests that contain
+    ``XADD`` instead of forwarding the reply.
     """
 
     def __init__(self, path: Path | str, upstream: str) -> None:
         self.path = str(path)
         self.lost = 0
         self._upstream = upstream
-        self._left, self._word = 0, b""
+        self._left = 0
+        self._word = b""
         self._listener = socket.socket(socket.AF_UNIX)
         self._listener.bind(self.path)
         self._listener.listen(16)
@@ -30,11 +29,12 @@ class LossyProxy:
         threading.Thread(target=self._accept, daemon=True).start()
 
     def lose(self, times: int, word: bytes) -> None:
-        """Lose the answers of the next requests that hold a word."""
-        self._left, self._word = times, word
+        """Lose the replies to the next ``times`` requests that contain ``word``."""
+        self._left = times
+        self._word = word
 
     def close(self) -> None:
-        """Stop listening, and cut what is open."""
+        """Stop listening, and cut all open connections."""
         self._listener.close()
         for sock in list(self._open):
             with contextlib.suppress(OSError):
@@ -56,18 +56,18 @@ class LossyProxy:
             while request := client.recv(1 << 20):
                 losing = self._left > 0 and self._word in request
                 server.sendall(request)
-                answer = server.recv(1 << 20)
-                if losing and answer:
+                reply = server.recv(1 << 20)
+                if losing and reply:
                     self._left -= 1
                     self.lost += 1
                     break
-                client.sendall(answer)
+                client.sendall(reply)
         self._open -= {client, server}
 
 
 @contextlib.contextmanager
 def lossy(path: Path | str, upstream: str) -> Iterator[LossyProxy]:
-    """A LossyProxy for the length of a with block."""
+    """Open a LossyProxy, and close it at the end of the ``with`` block."""
     proxy = LossyProxy(path, upstream)
     try:
         yield proxy
