@@ -14,28 +14,28 @@ def _judge_steps(steps: dict[str, str]) -> None:
         raise Wrong('each answer is one of "again", "look" and "stop".')
     if steps["a"] == "stop":
         raise Wrong(
-            "a: nobody knows whether it was done. Whoever stops here has perhaps paid, perhaps not."
+            "a: the outcome is unknown. If you stop here, the deposit may or may not exist."
         )
     if steps["a"] == "look":
-        raise Wrong("a: a look tells the funds, not whose deposit made them so. The key knows.")
+        raise Wrong("a: the funds do not show whose deposit is in them. The key does.")
     if steps["b"] == "again":
         raise Wrong(
-            "b: the same request with the same stale version gets the same answer, for ever."
+            "b: the same request with the same stale version gets the same response, forever."
         )
     if steps["b"] != "look":
-        raise Wrong("b: the wish may still be sensible, on what is there now.")
+        raise Wrong("b: the request may still make sense with the current state.")
     if steps["c"] != "stop":
-        raise Wrong("c: the request itself is wrong. The tenth time it is as wrong as the first.")
+        raise Wrong("c: the request itself is wrong, and repeating it does not help.")
     if steps["d"] != "again":
         raise Wrong(
-            "d: the service cannot right now; later it can. The key makes the repeat harmless."
+            "d: the service is unavailable now, not forever. The key makes a repeat harmless."
         )
 
 
 what_to_do_next = Exercise(
     judge=_judge_steps,
-    right="not known or not now: again, with the key. Changed: look. Wrong: stop.",
-    hints=["ask of each: is it known whether it was done? Would the same request ever succeed?"],
+    right="unknown or unavailable: again, with the key. Changed: look. Wrong: stop.",
+    hints=["for each, ask: is the outcome known? Could the same request ever succeed?"],
     answer="""
         steps = {"a": "again", "b": "look", "c": "stop", "d": "again"}
     """,
@@ -58,7 +58,7 @@ what_to_do_next = Exercise(
 
 
 class _Bank:
-    """Deposits by key, and a line that breaks: before the deposit, after it, or not at all."""
+    """Deposits by key, on a connection that breaks before the deposit, after it, or not at all."""
 
     def __init__(self, breaks: list[str]) -> None:
         self.breaks = breaks
@@ -67,33 +67,35 @@ class _Bank:
     def send(self, amount: int, key: str) -> int:
         if not isinstance(key, str) or not key:
             raise Wrong(
-                "a deposit without a key cannot be told from another one: give a text that is yours alone."
+                "a deposit without a key looks like any other: pass a unique, non-empty string."
             )
         broken = self.breaks.pop(0) if self.breaks else ""
         if broken != "before":
             self.keys.setdefault(key, amount)
         if broken:
-            raise ConnectionError("the line is dead")
+            raise ConnectionError("connection lost")
         return 200
 
 
 def _judge_client(deposit: Callable[[Callable[[int, str], int], int], int]) -> None:
     if deposit(_Bank([]).send, 5) != 200:
-        raise Wrong("all goes well, and the answer is 200: return it.")
+        raise Wrong("without failures the response is 200: return it.")
     for breaks in (["before"], ["after"], ["after", "before", "after"]):
         bank = _Bank(list(breaks))
         try:
             code = deposit(bank.send, 5)
         except ConnectionError as error:
             raise Wrong(
-                "the connection broke, and you gave up: nobody knows now whether the money is there."
+                "the connection broke, and you stopped: now nobody knows whether the deposit exists."
             ) from error
         funds = sum(bank.keys.values())
         if funds > 5:
-            raise Wrong(f"{funds} instead of 5: each try had a new key, so each was a new deposit.")
+            raise Wrong(
+                f"{funds} instead of 5: each attempt had a new key, so each was a new deposit."
+            )
         if (code, funds) != (200, 5):
             raise Wrong(
-                f"after {breaks} there are {funds} in the account and you return {code}; expected 5 and 200."
+                f"after {breaks} the balance is {funds} and you return {code}; expected 5 and 200."
             )
     first, second = _Bank([]), _Bank([])
     second.keys = first.keys
@@ -101,16 +103,16 @@ def _judge_client(deposit: Callable[[Callable[[int, str], int], int], int]) -> N
     deposit(second.send, 5)
     if len(first.keys) != 2:
         raise Wrong(
-            "two deposits of 5 are two wishes. With one and the same key for all, the second is lost."
+            "two deposits of 5 are two requests. With the same key for both, the second is lost."
         )
 
 
 a_client_that_does_not_give_up = Exercise(
     judge=_judge_client,
-    right="one key for one wish, however many tries. That is all that a client has to know.",
+    right="one key per request, however many attempts. A client needs no other rule.",
     hints=[
-        "make the key before the loop, not in it: uuid.uuid4().hex, for example.",
-        "try, return what came back; on a ConnectionError try again.",
+        "create the key before the loop, not in it: uuid.uuid4().hex, for example.",
+        "return the response; on a ConnectionError, try again.",
     ],
     answer="""
         import uuid
@@ -124,7 +126,7 @@ a_client_that_does_not_give_up = Exercise(
                 except ConnectionError:
                     continue
     """,
-    explanation="The key stands for the wish: made with it, and living as long. (A real client also pauses.)",
+    explanation="The key identifies the request and lives as long as it does. (A real client also backs off.)",
     mistakes=[
         """
         import uuid

@@ -29,42 +29,38 @@ def _judge_balance(balance_at: Callable[[list[Recorded], datetime], int]) -> Non
     nothing = balance_at([], NOON)
     if nothing is None:
         raise Wrong(
-            "your function gives nothing back: end it with return, after the loop. (print only shows.)"
+            "your function returns nothing: end it with return, after the loop (print only displays)."
         )
     if nothing != 0:
-        raise Wrong(f"without any event the balance is 0; yours is {nothing!r}.")
+        raise Wrong(f"without events the balance is 0; yours is {nothing!r}.")
     try:
         found = balance_at(HISTORY, NOON)
     except KeyError as error:
         raise Wrong(
-            f"not every event has {error}: a 'create' moves no money. Look at the type first."
+            f"not every event has {error}: a 'create' moves no money. Check the type first."
         ) from error
     if found == 75:
         raise Wrong(
-            "you counted everything that ever happened. The question is about one moment: leave out what is later."
+            "you counted every event. The question is about one moment: leave out later events."
         )
     if found == 100:
-        raise Wrong(
-            "an event of exactly that moment has happened by then: compare with <=, not with <."
-        )
+        raise Wrong("an event at exactly that moment counts: compare with <=, not with <.")
     if found in (130, 135):
-        raise Wrong("a withdrawal takes money away: look at the type before you add.")
+        raise Wrong("a withdrawal takes money out: check the type before you add.")
     if found != 70:
         raise Wrong(
             f"a deposit of 100 before noon and a withdrawal of 30 at noon make 70; you have {found!r}."
         )
     if balance_at(HISTORY, NOON + timedelta(days=1)) != 75:
-        raise Wrong(
-            "70 at noon is right, but the 5 that came an hour later are missing the day after."
-        )
+        raise Wrong("70 at noon is right, but a day later the 5 deposited after noon are missing.")
 
 
 balance_at_a_moment = Exercise(
     judge=_judge_balance,
-    right="the past needs no table of its own: it is a filter on the events.",
+    right="the past needs no table: it is a filter on the events.",
     hints=[
-        "go through the events, skip those whose event.time is after the moment, and add up the rest.",
-        "event.type says in which direction event.data['amount'] goes; a 'create' has no amount.",
+        "loop over the events, skip those whose event.time is after the moment, and add up the rest.",
+        "event.type says whether event.data['amount'] goes in or out; a 'create' has no amount.",
     ],
     answer="""
         def balance_at(events, moment):
@@ -116,23 +112,23 @@ def _judge_wire(entry: Callable[[str, int, int], str]) -> None:
     text = entry("JohnDoe", 4, 25)
     if not isinstance(text, str):
         raise Wrong(
-            f"an entry's field is text; you gave a {type(text).__name__}. json.dumps makes text of a dict."
+            f"an entry's field is text; you returned a {type(text).__name__}. json.dumps turns a dict into text."
         )
     try:
         event = json.loads(text)
     except ValueError as error:
         raise Wrong(
-            f"that is no JSON (names and texts stand in double quotes, as str() does not write them): {text}"
+            f"that is not JSON (JSON strings need double quotes, and str() writes single quotes): {text}"
         ) from error
     if not isinstance(event, dict):
-        raise Wrong(f"an event is a JSON object, with four fields by their names; yours is {text}.")
+        raise Wrong(f"an event is a JSON object with four named fields; yours is {text}.")
     if "data" in event or "payload" in event:
         raise Wrong(
-            "the payload is not nested on the wire: its fields stand beside id, version and type."
+            "the payload is not nested on the wire: its fields are next to id, version and type."
         )
     if isinstance(event.get("amount"), str) or isinstance(event.get("version"), str):
         raise Wrong(
-            "numbers are numbers in JSON: no quotes around amount and version. ('100' + '100' is '100100'.)"
+            "JSON has numbers: do not quote amount and version ('100' + '100' is '100100')."
         )
     if event != {"id": "JohnDoe", "version": 4, "type": "deposit", "amount": 25}:
         raise Wrong(f"expected id, version, type and amount, and nothing else; yours is {event}.")
@@ -146,19 +142,19 @@ def _judge_any_id(entry: Callable[[str, int, int], str]) -> None:
         event = json.loads(text)
     except ValueError as error:
         raise Wrong(
-            f"right, until an id has a quotation mark in it: {text} is no JSON. json.dumps knows how."
+            f"right, until an id contains a quotation mark: {text} is not JSON. json.dumps escapes it."
         ) from error
     if event != {"id": id, "version": 7, "type": "deposit", "amount": 3}:
         raise Wrong(
-            f"right for JohnDoe's 25; for ({id!r}, 7, 3) it gives {text}. Use what you are given."
+            f"right for JohnDoe's 25; for ({id!r}, 7, 3) it returns {text}. Use the arguments."
         )
 
 
 the_wire_format = Exercise(
     judge=_judge_wire,
-    right="that is what lies in the stream: readable by every language, and by people.",
+    right="this is what the stream stores: every language can read it, and so can people.",
     hints=[
-        "look at what XRANGE showed: four fields, side by side.",
+        "look at the output of XRANGE: four fields, not nested.",
         "json.dumps({...}) with the keys id, version, type and amount.",
     ],
     answer="""
@@ -168,7 +164,7 @@ the_wire_format = Exercise(
         def entry(id, version, amount):
             return json.dumps({"id": id, "version": version, "type": "deposit", "amount": amount})
     """,
-    explanation="id and version are its identity, type says what happened, the payload stands flat beside them.",
+    explanation="id and version identify the event, type says what happened, and the payload is flat next to them.",
     mistakes=[
         """
         def entry(id, version, amount):

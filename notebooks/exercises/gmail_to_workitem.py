@@ -15,48 +15,44 @@ def _judge_fates(fates: dict[str, str]) -> None:
     if not set(fates.values()) <= FATES:
         raise Wrong('each answer is one of "done", "again", "refused" and "doubt".')
     if fates["a"] != "done":
-        raise Wrong(
-            "a: 202 says that it is taken. The id would be nice to have; that it is missing takes nothing back."
-        )
+        raise Wrong("a: 202 means accepted. A missing id does not change that.")
     if fates["b"] == "doubt":
-        raise Wrong(
-            "b: without a connection not one byte of it has left. There is nothing to doubt."
-        )
+        raise Wrong("b: without a connection not one byte was sent. Nothing is in doubt.")
     if fates["b"] != "again":
-        raise Wrong(
-            "b: nothing was sent, and nothing was refused: the next time there may be a connection."
-        )
+        raise Wrong("b: nothing was sent, and nothing was refused: the next attempt may connect.")
     if fates["c"] == "again":
         raise Wrong(
-            "c: a server may stumble after it has taken it, too. Send it again, and two agents may have it."
+            "c: a server may also fail after it accepted the request. Send again, and two agents may get it."
         )
     if fates["c"] != "doubt":
         raise Wrong("c: 500 says that something went wrong there. Does it say when?")
     if fates["d"] != "again":
-        raise Wrong("d: 429 means: too busy to look at it. That is certain, and it will pass.")
+        raise Wrong(
+            "d: 429 means that the server did not process the request. That is certain, and temporary."
+        )
     if fates["e"] == "again":
-        raise Wrong("e: the request itself is wrong. The tenth time it is as wrong as the first.")
+        raise Wrong("e: the request itself is wrong, and repeating it does not help.")
     if fates["e"] != "refused":
-        raise Wrong("e: it looked at the request, and said no. That is known.")
+        raise Wrong("e: the server read the request and refused it. The outcome is known.")
     if fates["f"] == "again":
         raise Wrong(
-            "f: no answer in time may be a late answer. Perhaps an agent is reading it just now."
+            "f: a timeout may be a late response. An agent may already be reading the mail."
         )
     if fates["f"] != "doubt":
-        raise Wrong("f: neither yes nor no was said. Who would claim to know?")
+        raise Wrong("f: the server neither accepted nor refused. The outcome is unknown.")
 
 
 what_is_known = Exercise(
     judge=_judge_fates,
-    right="what was said is known, what was not sent is known; for all between the two a person is needed.",
+    right="a response is certain, and so is a request never sent; anything in between needs an operator.",
     hints=[
-        "ask of each: may a work item be there? must one be there?",
-        "where it may be and need not be: that is doubt.",
+        "for each, ask: can a work item exist? Must one exist?",
+        "if one can exist but need not, the outcome is in doubt.",
     ],
     answer="""
         fates = {"a": "done", "b": "again", "c": "doubt", "d": "again", "e": "refused", "f": "doubt"}
     """,
-    explanation="429 and no connection are certain; 500 and silence are not. That is all one has to remember.",
+    explanation="429 and no connection are certain; 500 and silence are not. That is the whole rule.",
     mistakes=[
         """
         fates = {"a": "doubt", "b": "again", "c": "doubt", "d": "again", "e": "refused", "f": "doubt"}
@@ -80,19 +76,19 @@ what_is_known = Exercise(
 )
 
 _SENDERS = {
-    "joe@example.com": ("joe@example.com", "an address may stand alone."),
+    "joe@example.com": ("joe@example.com", "an address may come without a name."),
     "Joe Doe <joe@example.com>": ("joe@example.com", "the address is between the angle brackets."),
     '"Doe, Joe" <joe+tag@example.com>': (
         "joe+tag@example.com",
-        "a plus is a letter like others: without what is before it, that is another mailbox.",
+        "a plus is an ordinary character: without the part before it, it is another mailbox.",
     ),
     '"joe@example.com via Shop" <shop@example.org>': (
         "shop@example.org",
-        "what is in quotes is a name, whatever it looks like; whoever believes it answers to a stranger.",
+        "quoted text is a name, whatever it looks like; trust it, and you reply to a stranger.",
     ),
     '"Doe, Joe" <joe@example.com>, Ann <ann@example.org>': (
         "joe@example.com",
-        "a comma in quotes divides nothing, and the first person counts.",
+        "a quoted comma is not a separator, and the first address counts.",
     ),
     '"joe doe"@example.com': (
         '"joe doe"@example.com',
@@ -100,9 +96,9 @@ _SENDERS = {
     ),
     "ann@example.org (not joe@example.com)": (
         "ann@example.org",
-        "what is in brackets is a remark.",
+        "text in parentheses is a comment.",
     ),
-    "The Shop": ("", "no address is in it: then there is none to give."),
+    "The Shop": ("", "there is no address: return an empty string."),
 }
 
 
@@ -115,15 +111,15 @@ def _judge_sender(sender: Callable[[str], str]) -> None:
                 f"{header!r} raised {type(error).__name__}: one mail must not stop the others."
             ) from error
         if found != expected:
-            raise Wrong(f"{header!r} gives {found!r}, expected {expected!r}: {why}")
+            raise Wrong(f"{header!r} returns {found!r}, expected {expected!r}: {why}")
 
 
 the_senders_address = Exercise(
     judge=_judge_sender,
     right="an address has a grammar. A parser knows it; a regular expression guesses.",
     hints=[
-        "the standard library has read mail headers for thirty years: look into email.utils.",
-        "parseaddr gives a pair: the name, the address. For what is no address look if there is an @ in it.",
+        "the standard library parses mail headers: see email.utils.",
+        "parseaddr returns a pair, name and address. Without an @ it is not an address.",
     ],
     answer="""
         from email.utils import getaddresses
@@ -133,7 +129,7 @@ the_senders_address = Exercise(
             found = [address for _, address in getaddresses([header]) if "@" in address]
             return found[0] if found else ""
     """,
-    explanation="The parser takes the header apart as its grammar says: names, remarks, quotes, and then addresses. "
+    explanation="The parser follows the header's grammar: names, comments, quotes, and addresses. "
     "(The bridge's own parser also reads raw bytes, encoded words and groups.)",
     mistakes=[
         """
@@ -168,11 +164,11 @@ the_senders_address = Exercise(
 
 
 class _Killed(BaseException):
-    """Not an Exception: a process that is killed catches nothing."""
+    """Not an Exception, because a killed process catches nothing."""
 
 
 class _World:
-    """CXone, and a process that is killed at the n-th post: before it was taken, or after."""
+    """CXone, and a process killed at the n-th post, before or after CXone accepts it."""
 
     def __init__(self, kill_at: int, after: bool) -> None:
         self.kill_at, self.after = kill_at, after
@@ -195,13 +191,13 @@ def _judge_bridge(
     quiet, log = _World(0, after=False), list[object]()
     held = bridge(ids, log, quiet.post)
     if quiet.taken != ids:
-        raise Wrong(f"nothing goes wrong, and of {ids} CXone has {quiet.taken}.")
+        raise Wrong(f"without failures, CXone has {quiet.taken}, expected {ids}.")
     if list(held or ()) != []:
-        raise Wrong(f"nothing went wrong, and a person is to look at {held}: give an empty list.")
+        raise Wrong(f"nothing failed, but you report {held} for review: return an empty list.")
     bridge(ids, log, quiet.post)
     if quiet.taken != ids:
         raise Wrong(
-            f"called again with the same log, without a fault, CXone has {quiet.taken}: no memory, no bridge."
+            f"after a second call with the same log, CXone has {quiet.taken}: the bridge must use its log."
         )
     for after in (True, False):
         world, log = _World(2, after), list[object]()
@@ -212,39 +208,39 @@ def _judge_bridge(
             caught = False
         if caught:
             raise Wrong(
-                "you caught the SIGKILL. In earnest nobody can: no line of yours runs after it."
+                "you caught the SIGKILL. In production no code can: none of your lines runs after it."
             )
         held = list(bridge(ids, log, world.post) or ())
         when = (
-            "after CXone had taken it, before you could note that"
+            "after CXone accepted it, before you could log that"
             if after
-            else "before CXone had taken it"
+            else "before CXone accepted it"
         )
         doubled = [id for id in ids if world.taken.count(id) > 1]
         if doubled:
             raise Wrong(
-                f"killed {when}: {doubled} went out twice. What did your log say before the post?"
+                f"killed {when}: {doubled} was sent twice. What did your log contain before the post?"
             )
         if not after and "b" in world.taken:
             raise Wrong(
-                "killed before it was taken: you sent it again. How could you know that it was not there?"
+                "killed before CXone accepted it: you sent it again, but you cannot know that it is not there."
             )
         if "b" not in held:
             raise Wrong(
-                f"killed {when}: no one is told of 'b'. Held are {held}; what is not known must be said."
+                f"killed {when}: 'b' is not held for review. You hold {held}; report unknown outcomes."
             )
         if held != ["b"]:
-            raise Wrong(f"killed {when}: a person is to look at {held}, and only 'b' is in doubt.")
+            raise Wrong(f"killed {when}: you hold {held} for review, but only 'b' is in doubt.")
         if "c" not in world.taken:
             raise Wrong("'c' was never sent: one mail in doubt must not stop the others.")
 
 
 a_bridge_with_a_memory = Exercise(
     judge=_judge_bridge,
-    right="intent, post, outcome, in this order. What has an intent and no outcome is in doubt, and a person's.",
+    right="intent, post, outcome, in this order. An intent without an outcome is in doubt: ask an operator.",
     hints=[
-        "two notes for each mail: one before the post, one after it.",
-        "on the next start: both notes are there, done. None: send it. Only the first: do not send it, and say so.",
+        "make two log entries per mail: one before the post, one after it.",
+        "on restart: both entries, done. None, send it. Only the first, do not send it: return it for review.",
     ],
     answer="""
         def bridge(ids, log, post):
@@ -255,8 +251,8 @@ a_bridge_with_a_memory = Exercise(
                     log.append(("sent", id))
             return [id for id in ids if ("sent", id) not in log]
     """,
-    explanation="The note before the post makes it at most once; the one after it tells done from in doubt. "
-    "(The router's intent also has a deadline, so that two of them can run.)",
+    explanation="The entry before the post makes it at most once; the one after it separates done from in doubt. "
+    "(The router's intent also has a deadline, so that two routers can run.)",
     mistakes=[
         """
         def bridge(ids, log, post):

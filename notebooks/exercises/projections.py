@@ -18,40 +18,40 @@ def _judge_fates(answer: dict[str, Any]) -> None:
             'give a dict with the five letters: {"a": ..., "b": ..., "c": ..., "d": ..., "e": ...}.'
         )
     if not set(answer.values()) <= {"less", "right", "more"}:
-        raise Wrong('each of them is "less", "right" or "more".')
+        raise Wrong('each answer is "less", "right" or "more".')
     if answer["a"] != "less":
         raise Wrong(
-            "a: what was acknowledged is never handed out again. Was it written before the kill?"
+            "a: an acknowledged event is never delivered again. Was it written before the kill?"
         )
     if answer["b"] == "less":
-        raise Wrong("b: += overtakes nothing: a sum does not ask in which order its parts came.")
+        raise Wrong("b: += does not depend on order: a sum is the same in any order.")
     if answer["b"] == "more":
         raise Wrong(
-            "b: two consumers of a group do not get the same events. And nobody died, so nothing was repeated."
+            "b: two consumers of a group get different events. No process died, so nothing was repeated."
         )
     if answer["c"] != "less":
         raise Wrong(
-            "c: nobody has to die. One of the two is a little faster, and what it overtook counts as older."
+            "c: no crash is needed. One consumer is slightly faster, and the event it overtakes looks older."
         )
     if answer["d"] != "right":
         raise Wrong("d: take the largest of 30, 70 and 50. Now take it of 50, 30, 70 and 70.")
     if answer["e"] != "more":
         raise Wrong(
-            "e: the documents are in, the position is not. From where does the next one go on?"
+            "e: the documents are committed, the checkpoint is not. Where does the next projector resume?"
         )
 
 
 how_much_is_there = Exercise(
     judge=_judge_fates,
-    right="ask of each way: what if it is repeated, what if it is overtaken, what if it dies between the two steps?",
+    right="for each design, ask: what if an event repeats, is overtaken, or the process dies between steps?",
     hints=[
-        "put the kill between the two steps. What has happened already, and what never will?",
-        "of these five, two are right: in one of them nothing is repeated, in the other a repeat does no harm.",
+        "put the kill between the two steps. What has already happened, and what never will?",
+        "two of the five are right: in one nothing is repeated, in the other a repeat is harmless.",
     ],
     answer="""
         fates = {"a": "less", "b": "right", "c": "less", "d": "right", "e": "more"}
     """,
-    explanation="The order of two steps decides whether something is lost or doubled. One step decides for neither.",
+    explanation="The order of two steps decides whether events are lost or doubled. One step does neither.",
     mistakes=[
         """
         fates = {"a": "more", "b": "right", "c": "less", "d": "right", "e": "more"}
@@ -95,7 +95,10 @@ def _batches() -> Iterator[list[Recorded]]:
 def _written(
     apply: Callable[[Recorded, Changes], None], *, killed: bool
 ) -> dict[Any, dict[str, Any]]:
-    """The documents after all batches; if killed, each batch is folded once in vain, as by one that dies then."""
+    """Return the documents after all batches.
+
+    If ``killed``, each batch is first folded and discarded, as by a projector that then dies.
+    """
     documents: dict[Any, dict[str, Any]] = defaultdict(dict)
     for events in _batches():
         for _ in range(2 if killed else 1):
@@ -114,30 +117,28 @@ def _judge_view(apply: Callable[[Recorded, Changes], None]) -> None:
     try:
         found = _written(apply, killed=False)
     except KeyError as error:
-        raise Wrong("a `create` has no amount. Ask for the type first.") from error
+        raise Wrong("a `create` has no amount. Check the type first.") from error
     wanted = {9: {"withdrawn": 75}, 23: {"withdrawn": 7}}
     if {9: {"withdrawn": 5}, 23: {"withdrawn": 7}}.items() <= found.items():
-        raise Wrong(
-            "`set` puts a value in the place of the old one: the last withdrawal is left. Add them up."
-        )
+        raise Wrong("`set` replaces the old value: only the last withdrawal is left. Add them up.")
     if any(document.get("withdrawn", 0) > 80 for document in found.values()):
-        raise Wrong("there is too much in it: deposits are no withdrawals.")
+        raise Wrong("the total is too high: deposits are not withdrawals.")
     if any(not isinstance(id, int) for id in found):
         raise Wrong(
-            f"a document for each hour of the day, 0 to 23, as a number; yours are called {list(found)}."
+            f"each hour of the day, 0 to 23, needs a document with that number as its id; yours: {list(found)}."
         )
     if found != wanted:
-        raise Wrong(f"wanted {wanted}; you have {found}.")
+        raise Wrong(f"expected {wanted}; you have {found}.")
     if _written(apply, killed=True) != wanted:
         raise Wrong(
-            "right, until a projector is killed: the batch is folded again, and what you keep outside of `changes` has "
-            "counted it already. Only `changes` is written, or thrown away, with the transaction."
+            "right, until a projector is killed: the batch is folded again, and your own variables have "
+            "already counted it. Only `changes` is committed or discarded with the transaction."
         )
 
 
 a_view_of_your_own = Exercise(
     judge=_judge_view,
-    right="it looks at one event, and says what it changes. All that must survive is in the documents.",
+    right="it takes one event and states the changes. Everything that must survive is in the documents.",
     hints=[
         "event.time is a datetime in UTC, and has an hour.",
         "only for withdrawals: changes[hour].inc(field, amount).",
@@ -147,7 +148,7 @@ a_view_of_your_own = Exercise(
             if event.type == "withdraw":
                 changes[event.time.hour].inc("withdrawn", event.data["amount"])
     """,
-    explanation="`inc` adds to what is in the document, so a view needs no memory, and a repeat has nothing to double.",
+    explanation="`inc` adds to the stored value, so a view keeps no state of its own that a repeat could double.",
     mistakes=[
         """
         def withdrawn_per_hour(event, changes):
@@ -183,7 +184,7 @@ a_view_of_your_own = Exercise(
 
 
 class _Gift:
-    """Funds, and 5 more for each account: so that the view and the sum of the log can be told apart."""
+    """Funds plus 5 per account, so that the view differs from the sum of the log."""
 
     name = "exerciseReadYourWrite"
 
@@ -192,7 +193,7 @@ class _Gift:
 
 
 class _Watched(Projector):
-    """A projector that remembers for what somebody waited."""
+    """A projector that records the versions that callers wait for."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -205,7 +206,7 @@ class _Watched(Projector):
 
 @contextmanager
 def _late(projector: Projector) -> Iterator[None]:
-    """A projector that is a while behind, and follows."""
+    """Run a projector that starts late and then follows."""
     stop = threading.Event()
 
     def follow() -> None:
@@ -245,18 +246,16 @@ def _judge_reader(pay_and_look: Callable[..., int]) -> None:
                 follower.reset()
                 store.drop()
     if stored != [{"amount": 20}]:
-        raise Wrong(f"one deposit of the amount is wanted in the log; there is {stored}.")
+        raise Wrong(f"the log must have one deposit of the amount; it has {stored}.")
     if found == 120:
         raise Wrong(
-            "that is what the log says (the view adds a gift of 5). The question was what the view shows."
+            "that is the sum of the log (the view adds a gift of 5). The question is what the view shows."
         )
     if found != 125 and not projector.waited:
-        raise Wrong(
-            "you looked, and the view was not there yet: it showed the funds of before. Wait for your event."
-        )
+        raise Wrong("the view had not caught up: it showed the old funds. Wait for your event.")
     if found != 125 and max(projector.waited) < 3:
         raise Wrong(
-            "you waited for a version that was there before you wrote. Yours is the one that append gave back."
+            "you waited for a version from before your write. Yours is the one that append returned."
         )
     if found != 125:
         raise Wrong(f"the view shows 125 in the end; you have {found!r}.")
@@ -264,10 +263,10 @@ def _judge_reader(pay_and_look: Callable[..., int]) -> None:
 
 read_your_own_write = Exercise(
     judge=_judge_reader,
-    right="you waited for your event, and for no longer. Nobody else has to wait for anything.",
+    right="you waited for your event, and no longer. Other readers do not have to wait.",
     hints=[
-        "append returns a list of what was recorded; the last one has the version to wait for.",
-        'then projector.wait_until("JohnDoe", version), and only then look into the documents.',
+        "append returns the recorded events; the last one has the version to wait for.",
+        'then projector.wait_until("JohnDoe", version), and only then read the documents.',
     ],
     answer="""
         from eventlab import Event
@@ -279,7 +278,7 @@ read_your_own_write = Exercise(
             projector.wait_until("JohnDoe", paid.version)
             return documents.find_one({"_id": "JohnDoe"})["funds"]
     """,
-    explanation="The writer knows what he wrote: its version is the receipt. Whoever shows it is shown his own write.",
+    explanation="The version is the writer's receipt. Readers that wait for it see their own write.",
     mistakes=[
         """
         from eventlab import Event

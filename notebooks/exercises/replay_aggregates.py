@@ -19,25 +19,21 @@ def _judge_highest(highest: Callable[[list[Recorded]], int]) -> None:
     events = _events(("deposit", 60), ("deposit", 50), ("withdraw", 90), ("deposit", 70))
     found = highest(events)
     if len(events) != 5:
-        raise Wrong(
-            "you changed the list that you were given: whoever reads it next finds other events."
-        )
+        raise Wrong("you changed the list you were given: the next reader finds different events.")
     if found == 90:
-        raise Wrong(
-            "90 is what is there at the end (and the largest amount). The account once held more."
-        )
+        raise Wrong("90 is the final balance (and the largest amount). The account once held more.")
     if found == 70:
         raise Wrong(
-            "that is the largest single deposit. A balance is what all events so far add up to."
+            "that is the largest single deposit. A balance is the sum of all events so far."
         )
     if found == 180:
         raise Wrong(
-            "withdrawals take away: 60 + 50 - 90 + 70. And the highest is reached on the way."
+            "subtract withdrawals: 60 + 50 - 90 + 70. And the highest balance occurs on the way."
         )
     if found != 110:
         raise Wrong(f"after 60 and 50 the account held 110, and never more; you have {found!r}.")
     if highest(_events()) != 0:
-        raise Wrong("an account that was opened and never used held 0 at its best.")
+        raise Wrong("the highest balance of an account that was never used is 0.")
     if (found := highest(_events(("deposit", 10), ("withdraw", 5), ("deposit", 50)))) != 55:
         raise Wrong(
             f"right for the first account. The next held 10, then 5, then 55: at most 55; you have {found!r}."
@@ -46,9 +42,9 @@ def _judge_highest(highest: Callable[[list[Recorded]], int]) -> None:
 
 the_highest_balance = Exercise(
     judge=_judge_highest,
-    right="a new question to old events. Nobody had to foresee it when they were stored.",
+    right="a new question to old events. Nobody had to foresee it when the events were stored.",
     hints=[
-        "keep two numbers: what is there now, and the most there ever was.",
+        "keep two numbers: the current balance and the highest so far.",
         "after each event: most = max(most, now).",
     ],
     answer="""
@@ -115,22 +111,20 @@ def _judge_lift(lift: Callable[[Recorded], Recorded]) -> None:
     new = lift(old)
     if old.data != {"sum": "1.15"}:
         raise Wrong(
-            "you changed the event that you were given. Others may hold it too: give back a changed copy."
+            "you changed the event you were given. Other code may use it too: return a changed copy."
         )
     if new is None:
-        raise Wrong(
-            "your function gives nothing back: what is to become of the event? End with return."
-        )
+        raise Wrong("your function returns nothing, so the event is lost. End with return.")
     if not isinstance(new, Recorded):
-        raise Wrong("an upcaster gives back an event: the same one, or a changed copy.")
+        raise Wrong("an upcaster returns an event: the same one, or a changed copy.")
     if not isinstance(new.data, dict):
-        raise Wrong(f"the data are a dict, as they were before; yours are {new.data!r}.")
+        raise Wrong(f"data must stay a dict; yours is {new.data!r}.")
     if new.data.get("amount") == 114:
         raise Wrong(
-            "1.15 as a float is a little less than 1.15, and int() cuts: a cent is gone. Use Decimal, or round."
+            "the float 1.15 is slightly less than 1.15, and int() truncates: a cent is lost. Use Decimal."
         )
     if new.data.get("amount") in (1, 1.15, "1.15"):
-        raise Wrong("the amount is wanted in cents: 115.")
+        raise Wrong("the amount must be in cents: 115.")
     if new.data != {"amount": 115}:
         raise Wrong(f"expected the data {{'amount': 115}} and nothing else; you have {new.data}.")
     if (new.id, new.version, new.type, new.position, new.meta) != (
@@ -140,9 +134,7 @@ def _judge_lift(lift: Callable[[Recorded], Recorded]) -> None:
         "2-0",
         {"by": "x"},
     ):
-        raise Wrong(
-            "only the data change: id, version, type, position and meta stay what they are."
-        )
+        raise Wrong("change only data: id, version, type, position and meta must stay the same.")
     for event in (
         Recorded("a", 1, "create", {}, "1-0"),
         Recorded("a", 3, "deposit", {"amount": 5}, "3-0"),
@@ -151,10 +143,12 @@ def _judge_lift(lift: Callable[[Recorded], Recorded]) -> None:
             same = lift(event)
         except KeyError as error:
             raise Wrong(
-                "every event passes through an upcaster, those of the present shape as well."
+                "every event passes through an upcaster, including events with the current shape."
             ) from error
         if same != event:
-            raise Wrong(f"this one has the present shape and must come back as it is: {event}.")
+            raise Wrong(
+                f"this event has the current shape and must be returned unchanged: {event}."
+            )
     for text, cents in (("0.29", 29), ("7", 700), ("4.35", 435)):
         amount = lift(Recorded("a", 2, "deposit", {"sum": text}, "2-0")).data.get("amount")
         if amount != cents or type(amount) is not int:
@@ -165,9 +159,9 @@ def _judge_lift(lift: Callable[[Recorded], Recorded]) -> None:
 
 an_upcaster = Exercise(
     judge=_judge_lift,
-    right="one step, one shape. A chain of such steps carries events through ten years of a program.",
+    right="one step, one shape. A chain of such steps keeps events readable for ten years.",
     hints=[
-        "if there is no 'sum' in event.data, give back the event.",
+        "if event.data has no 'sum', return the event.",
         "Decimal('1.15') * 100 is exactly 115; float('1.15') * 100 is not.",
     ],
     answer="""
@@ -181,7 +175,7 @@ an_upcaster = Exercise(
                 return event
             return msgspec.structs.replace(event, data={"amount": int(Decimal(event.data["sum"]) * 100)})
     """,
-    explanation="Look at the shape, not at the date: a step that knows its own old shape can be run over everything.",
+    explanation="Check the shape, not the date: a step that recognizes its old shape can run over every event.",
     mistakes=[
         """
         import msgspec

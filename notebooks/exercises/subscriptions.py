@@ -17,41 +17,43 @@ def _judge_steps(steps: dict[str, str]) -> None:
         raise Wrong('each answer is one of "ack", "fail" and "nothing".')
     if steps["a"] == "nothing":
         raise Wrong(
-            "a: what is never acked stays in the pending list, and comes back until it is parked as a killer."
+            "a: an event without an ack stays pending and is delivered again until it is parked as poison."
         )
     if steps["a"] == "fail":
         raise Wrong(
-            "a: nothing went wrong. It would be tried again, and be parked in the end, with all small sums."
+            "a: nothing went wrong. Every small withdrawal would be retried and finally parked."
         )
     if steps["b"] == "ack":
-        raise Wrong("b: then the letter is lost: nobody sends it, and nobody knows.")
+        raise Wrong("b: then the letter is lost: it is never sent, and nobody notices.")
     if steps["b"] == "nothing":
-        raise Wrong("b: it comes back, but without pause, limit and error: tell what you know.")
+        raise Wrong(
+            "b: it is delivered again, but without backoff, limit, or error: report the failure."
+        )
     if steps["c"] == "fail":
         raise Wrong(
-            "c: the letter is there. However often you try, it will be there; a letter that was sent is parked."
+            "c: the letter exists, and every retry finds it again; an event whose letter was sent gets parked."
         )
     if steps["c"] == "nothing":
-        raise Wrong("c: somebody sent it and died before the ack. The ack is what is missing.")
+        raise Wrong("c: a consumer sent it and died before the ack. Only the ack is missing.")
     if steps["d"] == "ack":
-        raise Wrong("d: nothing was done for it, and nothing will be.")
+        raise Wrong("d: nothing was done for this event, and after an ack nothing will be.")
     if steps["d"] == "fail":
         raise Wrong(
-            "d: no try, no failure. Too many restarts, and a letter without fault is parked."
+            "d: no attempt, no failure. After enough restarts a healthy event would be parked."
         )
 
 
 ack_fail_or_nothing = Exercise(
     judge=_judge_steps,
-    right="ack: there is nothing left to do. fail: it was tried in vain. Nothing: it is given again by itself.",
+    right="ack: nothing is left to do. fail: an attempt failed. Nothing: the event is delivered again anyway.",
     hints=[
-        "ask of each: is anything left to do? And if so, was it tried?",
+        "for each, ask: is anything left to do? If so, was it attempted?",
         "two of them are acked.",
     ],
     answer="""
         steps = {"a": "ack", "b": "fail", "c": "ack", "d": "nothing"}
     """,
-    explanation="An ack says that nothing is left to do, whoever did it; a failure says that somebody tried.",
+    explanation="An ack says that nothing is left to do; a failure says that an attempt was made.",
     mistakes=[
         """
         steps = {"a": "nothing", "b": "fail", "c": "ack", "d": "nothing"}
@@ -73,14 +75,14 @@ ack_fail_or_nothing = Exercise(
 
 
 class _Box:
-    """A letter box that takes each name once; and who is asked to look at it."""
+    """A letter box that accepts each name once."""
 
     def __init__(self) -> None:
         self.letters: dict[str, str] = {}
 
     def put(self, name: str, text: str) -> None:
         if not isinstance(name, str) or not name:
-            raise Wrong("a letter's name is a text that is not empty.")
+            raise Wrong("a letter's name must be a non-empty string.")
         if name in self.letters:
             raise FileExistsError(name)
         self.letters[name] = str(text)
@@ -94,21 +96,23 @@ def _judge_send(send: Callable[[_Box, Recorded], object]) -> None:
     box, first = _Box(), _withdrawal("JohnDoe", 2, 50_000, 1_000)
     send(box, first)
     if len(box.letters) != 1:
-        raise Wrong(f"one withdrawal, one call, and {len(box.letters)} letters are in the box.")
+        raise Wrong(
+            f"after one call for one withdrawal, {len(box.letters)} letters are in the box."
+        )
     try:
-        send(box, first)  # the ack did not come to pass
+        send(box, first)  # the ack was lost
     except FileExistsError as error:
         raise Wrong(
-            "the second call raised FileExistsError: the letter was sent, but the event would be failed, and parked."
+            "the second call raised FileExistsError: the letter was sent, but the event would be parked."
         ) from error
     if len(box.letters) != 1:
         raise Wrong(
-            "the same event a second time, and there are two letters: by its name the box must know a repeat."
+            "the same event was delivered twice, and there are two letters: give a repeat the same name."
         )
     for other, fault in (
         (
             _withdrawal("JohnDoe", 3, 70_000, 2_000),
-            "John's second withdrawal has the name of his first",
+            "John's second withdrawal has the name of the first",
         ),
         (_withdrawal("JaneDoe", 2, 50_000, 3_000), "Jane's withdrawal has the name of John's"),
         (
@@ -124,16 +128,16 @@ def _judge_send(send: Callable[[_Box, Recorded], object]) -> None:
         before = len(box.letters)
         send(box, other)
         if len(box.letters) == before:
-            raise Wrong(f"{fault}, so it is taken for a repeat, and its letter is never sent.")
+            raise Wrong(f"{fault}, so it counts as a repeat, and its letter is never sent.")
 
 
 one_letter_each = Exercise(
     judge=_judge_send,
-    right="the event's identity is the letter's name, and a name that is taken means: done.",
+    right="the event's identity is the letter's name, and a name that is taken means done.",
     hints=[
-        "what is different for each event, and the same each time it is handed out?",
-        "its id and version together, or its position; with something between id and version.",
-        "try to put it; on FileExistsError it was sent before: pass.",
+        "what differs between events, but is the same for each delivery of one event?",
+        "its id and version together, with a separator between them, or its position.",
+        "try to put it; FileExistsError means that it was sent before: pass.",
     ],
     answer="""
         def send(box, event):
@@ -142,7 +146,7 @@ one_letter_each = Exercise(
             except FileExistsError:
                 pass
     """,
-    explanation="id and version name an event, and so does its position; nothing else in it does.",
+    explanation="id and version identify an event, and so does its position; nothing else does.",
     mistakes=[
         """
         import uuid
@@ -188,11 +192,11 @@ one_letter_each = Exercise(
 
 
 class _Killed(BaseException):
-    """What a process feels that is killed: no `except Exception` catches it."""
+    """Simulates SIGKILL: no `except Exception` catches it."""
 
 
 class _Outside:
-    """A post office that does not answer for one version, and a process that is killed at another one."""
+    """A post office that fails for one version, and a process that is killed at another."""
 
     def __init__(self, store: EventStore, *, fails: int = 0, kills: int = 0) -> None:
         self.store, self.fails, self.kills = store, fails, kills
@@ -204,7 +208,7 @@ class _Outside:
         )
         if not group:
             raise Wrong(
-                "an event was acked before its letter was sent. Who dies between the two has lost a letter."
+                "an event was acked before its letter was sent. A crash between the two loses the letter."
             )
         if event.version == self.kills:
             raise _Killed
@@ -216,7 +220,7 @@ class _Outside:
 def _played(
     work: Callable[[Subscription, Callable[[Recorded], None]], object], **faults: int
 ) -> Any:
-    """What one call of an answer sent of four events, the lag that it left, and what a second consumer is given."""
+    """Return the versions sent of four events, the lag, and the versions received after a restart."""
     with connect() as lab:
         store = EventStore(lab.redis, "exerciseLetters")
         store.drop()
@@ -230,7 +234,7 @@ def _played(
             return outside.sent, letters.lag(), [event.version for event in again.receive()]
         except ConnectionError as error:
             raise Wrong(
-                "the post office did not answer for one letter, and your loop ended there: the others wait for it."
+                "the post office did not respond for one letter, and your loop stopped: the others wait."
             ) from error
         finally:
             store.drop()
@@ -239,37 +243,37 @@ def _played(
 def _judge_work(work: Callable[[Subscription, Callable[[Recorded], None]], object]) -> None:
     sent, lag, _ = _played(work)
     if sent != [1, 2, 3, 4]:
-        raise Wrong(f"four events, nothing goes wrong, and letters were sent for {sent}.")
+        raise Wrong(f"without failures, letters were sent for {sent}, expected [1, 2, 3, 4].")
     if lag.events:
         raise Wrong(
-            "all four letters are sent, and they are still pending: they will be sent again. Ack what is done."
+            "all four letters were sent, but are still pending and will be sent again. Ack what is done."
         )
     sent, lag, _ = _played(work, fails=2)
     if sent != [1, 3, 4]:
         raise Wrong(
-            f"the post office did not answer for version 2; letters were sent for {sent}, expected [1, 3, 4]."
+            f"the post office failed for version 2; letters were sent for {sent}, expected [1, 3, 4]."
         )
     if lag.events == 0:
         raise Wrong(
-            "there was no answer for version 2, and you acked it: its letter is lost, and nobody knows."
+            "version 2 got no response, and you acked it: its letter is lost, and nobody notices."
         )
     if lag.waiting != 1:
         raise Wrong(
-            "version 2 failed, and the subscription was not told: it has no pause, no limit, no error."
+            "version 2 failed, but you did not report it: there is no backoff, no limit, and no error."
         )
     sent, lag, again = _played(work, kills=3)
     if again != [3, 4]:
         raise Wrong(
-            f"killed at version 3, and started again, you are given {again}: 1 and 2 were sent, and are sent again. "
-            "At least once allows it, but you can do better: ack each as soon as it is done."
+            f"after a kill at version 3 and a restart you receive {again}: 1 and 2 are sent a second time. "
+            "At-least-once allows it, but you can do better: ack each event as soon as it is done."
         )
 
 
 a_loop_that_loses_nothing = Exercise(
     judge=_judge_work,
-    right="try, else ack, except fail: one event at a time, each with its own end.",
+    right="try, else ack, except fail: one event at a time, each with its own outcome.",
     hints=[
-        "for event in letters.receive(): and inside, for each event, try, except, else.",
+        "loop with for event in letters.receive(): and use try, except, else for each event.",
         "letters.fail(event, error) when it raised; letters.ack([event]) when it did not.",
     ],
     answer="""
@@ -282,7 +286,7 @@ a_loop_that_loses_nothing = Exercise(
                 else:
                     letters.ack([event])
     """,
-    explanation="First the work, then the ack; and a failure is told, so that it neither stops the others nor is lost.",
+    explanation="First the work, then the ack; a reported failure neither blocks the others nor gets lost.",
     mistakes=[
         """
         def work(letters, send):

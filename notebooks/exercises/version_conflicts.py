@@ -15,43 +15,43 @@ def _judge_expectations(answer: dict[str, Any]) -> None:
         raise Wrong('give a dict with the four letters: {"a": ..., "b": ..., "c": ..., "d": ...}.')
     if odd := [value for value in answer.values() if isinstance(value, str | bool | float)]:
         raise Wrong(
-            f"{odd[0]!r} is none: NEW, EXISTS and ANY are imported names, a version is a whole number."
+            f"{odd[0]!r} is not an expectation: import NEW, EXISTS or ANY, or use a whole number."
         )
     if answer["a"] in (ANY, EXISTS):
         raise Wrong(
-            "a: two customers could open the same account, and both would be told that it is theirs."
+            "a: two customers could open the same account, and both would think it is theirs."
         )
     if answer["a"] != NEW:
-        raise Wrong("a: before it is opened an account has no events. There is a name for that.")
+        raise Wrong("a: a new account has no events yet. There is a name for that.")
     if answer["b"] in (ANY, EXISTS):
         raise Wrong(
-            "b: 'there was enough money' was true at version 7. If it is another version by now, it may be a lie."
+            "b: 'there is enough money' was true at version 7. At a later version it may be false."
         )
     if answer["b"] == 8:
-        raise Wrong("b: you expect what you have seen, not what you are about to write.")
+        raise Wrong("b: expect the version you read, not the one you are about to write.")
     if answer["b"] != 7:
         raise Wrong("b: which version was the decision based on?")
     if answer["c"] != ANY:
         raise Wrong(
-            "c: it is so warm, whatever was reported before. Nothing that was stored can make the report wrong."
+            "c: the temperature does not depend on earlier reports. No stored event can make it wrong."
         )
     if answer["d"] != EXISTS:
-        raise Wrong("d: it depends on one thing only: that the account is there.")
+        raise Wrong("d: it depends on one thing only: that the account exists.")
 
 
 what_to_expect = Exercise(
     judge=_judge_expectations,
-    right="expect as much as the decision depends on, and no more: every needless expectation is a needless conflict.",
+    right="expect what the decision depends on, and no more: a needless expectation is a needless conflict.",
     hints=[
-        "ask of each: what did I look at before I decided?",
-        "one of each kind.",
+        "for each, ask: what did I read before I decided?",
+        "each of the four is different.",
     ],
     answer="""
         from eventlab import ANY, EXISTS, NEW
 
         expectations = {"a": NEW, "b": 7, "c": ANY, "d": EXISTS}
     """,
-    explanation="A decision on the state expects its version; a fact from outside expects nothing.",
+    explanation="A decision based on the state expects its version; an outside fact expects nothing.",
     mistakes=[
         """
         from eventlab import ANY, EXISTS
@@ -85,17 +85,18 @@ what_to_expect = Exercise(
 )
 
 
-ENOUGH = 50  # tries, where four are needed
+ENOUGH = 50  # attempts; four are needed
 
 
 class _ForEver(BaseException):
-    """Not an Exception: an answer that catches those would go on."""
+    """Not an Exception, because an answer that catches those would continue."""
 
 
 class _Overtaken(EventStore):
-    """A store in which somebody else is faster: in front of an append, as often as there are rivals.
+    """A store in which another writer is faster: once before each append, while rivals are left.
 
-    Or, once, in front of a look at the version: who looks at it after he has read has decided on an older one.
+    ``early`` is appended before the next call of ``version``: code that asks for the version after
+    it has read the events has decided on an older state.
     """
 
     rivals: list[Event]
@@ -120,7 +121,7 @@ class _Overtaken(EventStore):
 def _played(
     withdraw: Callable[..., bool], rivals: list[Event], amount: int = 80, early: Event | None = None
 ) -> tuple[bool, int, int]:
-    """What the answer returned, and the funds and version that it left, beginning with 100 in the account."""
+    """Return the answer's result, and the funds and version it leaves; the account starts at 100."""
     with connect() as lab:
         store = _Overtaken(lab.redis, f"exerciseWithdraw-{secrets.token_hex(4)}")
         store.rivals = []
@@ -129,16 +130,14 @@ def _played(
         try:
             said = withdraw(store, "a", amount)
         except _ForEver:
-            raise Wrong(
-                "you try again for ever, with a version that stays wrong: read the events again."
-            ) from None
+            raise Wrong("you retry forever with a stale version: read the events again.") from None
         except VersionConflict as error:
             raise Wrong(
-                "somebody was faster, and you gave up: after a conflict, begin again."
+                "another writer was faster, and you stopped: after a conflict, start over."
             ) from error
         except KeyError as error:
             raise Wrong(
-                f"not every event has {error}: a 'create' moves no money. Look at the type first."
+                f"not every event has {error}: a 'create' moves no money. Check the type first."
             ) from error
         finally:
             sign = {"create": 0, "deposit": 1, "withdraw": -1}
@@ -147,7 +146,7 @@ def _played(
         for event in events:
             if event.type not in sign or type(event.data.get("amount", 0)) is not int:
                 raise Wrong(
-                    f"you stored {event.type!r} with {event.data}; wanted: 'withdraw', its amount a whole number."
+                    f"you stored {event.type!r} with {event.data}; expected 'withdraw' with a whole amount."
                 )
         funds = sum(sign[event.type] * event.data.get("amount", 0) for event in events)
         return said, funds, len(events)
@@ -157,43 +156,43 @@ def _judge_withdraw(withdraw: Callable[..., bool]) -> None:
     said, funds, events = _played(withdraw, [])
     if (said, funds, events) != (True, 20, 3):
         raise Wrong(
-            f"nobody else is there, 100 are: 80 of them go, and True comes back. You left {funds}, and said {said}."
+            f"no other writer, 100 in the account: 80 can be withdrawn. You left {funds} and returned {said}."
         )
     said, funds, events = _played(withdraw, [], amount=100)
     if (said, funds) != (True, 0):
         raise Wrong(
-            f"100 are there, and 100 can be withdrawn: True, and nothing is left. You left {funds}, said {said}."
+            f"100 in the account: 100 can be withdrawn. You left {funds} and returned {said}."
         )
     said, funds, events = _played(withdraw, [Event("withdraw", {"amount": 50})])
     if funds < 0:
         raise Wrong(
-            f"somebody took 50 while you were deciding, and you took 80 of the other 50: the account is at {funds}. "
-            "The new version is not enough: the decision must be taken again, on what is there now."
+            f"another writer withdrew 50 meanwhile, and you took 80 of the remaining 50: the balance is {funds}. "
+            "The new version is not enough: decide again, based on the current events."
         )
     if said is not False or events != 3:
         raise Wrong(
-            "somebody took 50 while you were deciding; with 50 left, the withdrawal of 80 must be refused: False."
+            "another writer withdrew 50 meanwhile; with 50 left, reject the withdrawal of 80: return False."
         )
     said, funds, events = _played(withdraw, [], early=Event("withdraw", {"amount": 50}))
     if funds < 0:
         raise Wrong(
-            f"somebody took 50 between your reading and your look at the version: the account is at {funds}. "
-            "Expect the version that you have read, not one that you ask for later."
+            f"another writer withdrew 50 after your read and before you asked for the version: balance {funds}. "
+            "Expect the version you read, not one you ask for later."
         )
     said, funds, events = _played(withdraw, [Event("deposit", {"amount": 1})] * 3)
     if (said, funds) != (True, 23):
         raise Wrong(
-            "three deposits came in between, one after the other: you may be overtaken more than once."
+            "three deposits came first, one after the other: more than one conflict can happen."
         )
 
 
 a_withdrawal_that_holds = Exercise(
     judge=_judge_withdraw,
-    right="read, decide, append, and after a conflict all three again. Repository.retry does it, with a limit.",
+    right="read, decide, append, and after a conflict repeat all three. Repository.retry does it, with a limit.",
     hints=[
-        "a loop around everything: reading, the question of enough money, and the append.",
-        "the version to expect is that of the last event that you have read.",
-        "after a VersionConflict the loop begins anew; conflict.actual is not needed.",
+        "put a loop around everything: the read, the check of the funds, and the append.",
+        "expect the version of the last event you read.",
+        "after a VersionConflict the loop starts over; you do not need conflict.actual.",
     ],
     answer="""
         from eventlab import Event, VersionConflict
@@ -212,7 +211,7 @@ a_withdrawal_that_holds = Exercise(
                     continue
                 return True
     """,
-    explanation="The decision is inside the loop. What was true at version 2 has to be asked again at version 3.",
+    explanation="The decision is inside the loop. What was true at version 2 must be checked again at version 3.",
     mistakes=[
         """
         from eventlab import Event, VersionConflict
