@@ -1,4 +1,4 @@
-"""The router takes each mail to CXone once, holds what cannot be known, and its summary says so."""
+"""The router sends each mail once, holds unknown outcomes, and reports them in its summary."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def cursor(here: Room) -> list[dict[str, Any]]:
 # ---------------------------------------------------------------------------------------------------------- a round
 
 
-def test_each_mail_becomes_one_work_item_and_a_second_round_finds_nothing_new(here: Room) -> None:
+def test_round_sends_each_mail_once_and_the_next_finds_nothing_new(here: Room) -> None:
     ids = here.deliver(3)
     hub = here.router()
     assert hub.run_once() == Summary(listed=3, new=3, submitted=3)
@@ -78,7 +78,7 @@ def test_each_mail_becomes_one_work_item_and_a_second_round_finds_nothing_new(he
     assert len(here.both.cxone.work_items) == 3
 
 
-def test_an_agent_gets_the_text_and_who_sent_it(here: Room) -> None:
+def test_work_item_has_the_text_and_the_sender(here: Room) -> None:
     here.both.gmail.deliver(mail(sender="joe+tag@example.com", body="Where is my parcel?"))
     here.router().run_once()
     [item] = here.both.cxone.work_items
@@ -86,14 +86,14 @@ def test_an_agent_gets_the_text_and_who_sent_it(here: Room) -> None:
     assert "Where is my parcel?" in item.payload
 
 
-def test_the_oldest_mail_is_sent_first_whatever_came_first(here: Room) -> None:
+def test_round_sends_the_oldest_mail_first(here: Room) -> None:
     late = here.both.gmail.deliver(mail(1), internal_date_ms=2_000)
     early = here.both.gmail.deliver(mail(2), internal_date_ms=1_000)
     here.router().run_once()
     assert list(here.accepted()) == [early, late]
 
 
-def test_all_the_samples_are_routed_the_odd_ones_too(here: Room) -> None:
+def test_router_routes_every_sample(here: Room) -> None:
     for sample in samples():
         here.both.gmail.deliver(sample.raw, labels=sample.label_ids, id=sample.gmail_id)
     inbox = [sample.gmail_id for sample in samples() if "INBOX" in sample.label_ids]
@@ -103,7 +103,7 @@ def test_all_the_samples_are_routed_the_odd_ones_too(here: Room) -> None:
     assert here.accepted() == dict.fromkeys(inbox, 1)
 
 
-def test_mail_that_no_person_wrote_is_routed_too_and_may_get_a_type_of_its_own(here: Room) -> None:
+def test_automatic_mail_is_routed_with_its_own_type(here: Room) -> None:
     for _ in range(2):
         id = here.both.gmail.deliver(b"Auto-Submitted: auto-replied\r\n" + mail())
         here.router(
@@ -116,7 +116,7 @@ def test_mail_that_no_person_wrote_is_routed_too_and_may_get_a_type_of_its_own(h
 
 
 @pytest.mark.parametrize("label", ["DRAFT", "SENT", "SPAM", "TRASH", "CHAT"])
-def test_what_is_not_for_an_agent_is_skipped_with_the_reason(here: Room, label: str) -> None:
+def test_mail_that_is_not_for_an_agent_is_skipped_with_the_reason(here: Room, label: str) -> None:
     assert reason_to_skip(["INBOX", label]) == f"it has the label {label}"
     hidden = label in ("SPAM", "TRASH")  # Gmail does not list these with the inbox
     id = here.both.gmail.deliver(mail(), labels=["INBOX"] if hidden else ["INBOX", label])
@@ -146,7 +146,7 @@ def patched_pause(here: Room, act: Any) -> Iterator[None]:
     assert here.pauses
 
 
-def test_a_mail_that_is_gone_before_it_is_read_is_skipped(here: Room) -> None:
+def test_mail_is_skipped_when_it_is_gone_before_it_is_read(here: Room) -> None:
     [id] = here.deliver()
     here.both.gmail.faults.order(Fault(on=BATCH, status=503, times=1))
     with patched_pause(here, lambda: here.both.gmail.delete(id)):
@@ -154,7 +154,7 @@ def test_a_mail_that_is_gone_before_it_is_read_is_skipped(here: Room) -> None:
     assert here.item(id).reason == "it was gone before it could be read"
 
 
-def test_a_mail_that_leaves_the_inbox_while_it_waits_is_skipped_and_routed_when_it_comes_back(
+def test_mail_that_leaves_the_inbox_is_skipped_and_routed_when_it_returns(
     here: Room,
 ) -> None:
     [id] = here.deliver()
@@ -170,7 +170,7 @@ def test_a_mail_that_leaves_the_inbox_while_it_waits_is_skipped_and_routed_when_
     assert here.accepted() == {id: 1}
 
 
-def test_the_label_is_put_on_what_was_routed_and_its_failure_harms_nothing(
+def test_router_labels_routed_mails_and_survives_a_failure_to_label(
     here: Room, caplog: pytest.LogCaptureFixture
 ) -> None:
     [id] = here.deliver()
@@ -189,7 +189,7 @@ def test_the_label_is_put_on_what_was_routed_and_its_failure_harms_nothing(
 # --------------------------------------------------------------------------------------------------------- the cursor
 
 
-def test_the_cursor_moves_only_when_all_before_it_are_recorded(
+def test_cursor_moves_only_when_all_mails_before_it_are_recorded(
     here: Room, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ids = here.deliver(3)
@@ -211,7 +211,7 @@ def test_the_cursor_moves_only_when_all_before_it_are_recorded(
     assert [data["found"] for data in cursor(here)] == [3]
 
 
-def test_a_mail_that_gmail_does_not_give_holds_up_no_other_and_is_not_forgotten(here: Room) -> None:
+def test_unreadable_mail_delays_no_other_and_is_not_forgotten(here: Room) -> None:
     bad, good = here.deliver(2)
     here.both.gmail.faults.order(Fault(on=f"/messages/{bad}", status=500, times=30))
     hub = here.router(max_attempts=3)
@@ -224,7 +224,7 @@ def test_a_mail_that_gmail_does_not_give_holds_up_no_other_and_is_not_forgotten(
     assert here.accepted() == {good: 1, bad: 1}
 
 
-def test_a_mail_that_gmail_never_gives_is_held_in_the_end(here: Room) -> None:
+def test_mail_that_gmail_never_returns_is_held(here: Room) -> None:
     [id] = here.deliver()
     here.both.gmail.faults.order(Fault(on=f"/messages/{id}", status=500, times=300))
     hub = here.router(max_attempts=2)
@@ -233,7 +233,7 @@ def test_a_mail_that_gmail_never_gives_is_held_in_the_end(here: Room) -> None:
     assert here.item(id).reason.startswith("failed 2 times; ")
 
 
-def test_after_a_history_that_is_too_old_the_whole_inbox_is_listed_and_nothing_is_sent_twice(
+def test_expired_history_lists_the_whole_inbox_and_sends_nothing_twice(
     here: Room,
 ) -> None:
     ids = here.deliver(2)
@@ -248,7 +248,7 @@ def test_after_a_history_that_is_too_old_the_whole_inbox_is_listed_and_nothing_i
 # --------------------------------------------------------------------------------- what CXone says, and does not say
 
 
-def test_a_mail_that_cxone_refuses_is_refused_for_its_reason_and_the_others_go_on(
+def test_refused_mail_keeps_the_reason_and_stops_no_other(
     here: Room,
 ) -> None:
     bad, good = here.deliver(2)
@@ -278,7 +278,7 @@ def test_a_mail_that_cxone_refuses_is_refused_for_its_reason_and_the_others_go_o
         (Fault(on=ITEMS, status=503), 0, "CXone answered 503"),
     ],
 )
-def test_what_cannot_be_known_is_in_doubt_and_never_sent_again_by_itself(
+def test_unknown_outcome_is_in_doubt_and_never_resent_automatically(
     here: Room, fault: Fault, taken: int, reason: str
 ) -> None:
     [id] = here.deliver()
@@ -292,7 +292,7 @@ def test_what_cannot_be_known_is_in_doubt_and_never_sent_again_by_itself(
     assert here.both.cxone.faults.seen(ITEMS) == 1
 
 
-def test_what_was_not_taken_is_tried_again_after_a_growing_pause_and_held_at_last(
+def test_unsent_mail_is_retried_with_backoff_and_then_held(
     here: Room,
 ) -> None:
     [id] = here.deliver()
@@ -323,7 +323,7 @@ def an_hour_later() -> Iterator[None]:
         yield
 
 
-def test_the_pause_doubles_up_to_an_hour(here: Room) -> None:
+def test_backoff_doubles_up_to_an_hour(here: Room) -> None:
     hub, item = here.router(backoff=30.0), WorkItem("1")
     waits = []
     for item.failed_attempts in range(12):
@@ -331,7 +331,7 @@ def test_the_pause_doubles_up_to_an_hour(here: Room) -> None:
     assert waits == [30, 60, 120, 240, 480, 960, 1920, 3600, 3600, 3600, 3600, 3600]
 
 
-def test_an_outage_of_cxone_is_not_counted_against_every_mail(here: Room) -> None:
+def test_outage_of_cxone_counts_against_few_mails(here: Room) -> None:
     ids = here.deliver(8)
     here.order(Fault(on=ITEMS, status=429, times=1000))
     summary = here.router(batch_size=1).run_once()
@@ -340,7 +340,7 @@ def test_an_outage_of_cxone_is_not_counted_against_every_mail(here: Room) -> Non
     assert [here.item(id).failed_attempts for id in ids] == [1, 1, 1, 0, 0, 0, 0, 0]
 
 
-def test_without_a_token_no_mail_is_tried(here: Room) -> None:
+def test_round_attempts_no_mail_without_a_token(here: Room) -> None:
     ids = here.deliver(2)
     here.both.cxone.faults.order(Fault(on="POST /auth/token", status=401, times=1000))
     summary = here.router().run_once()
@@ -349,7 +349,7 @@ def test_without_a_token_no_mail_is_tried(here: Room) -> None:
     assert {tuple(here.types(id)) for id in ids} == {("received",)}
 
 
-def test_one_mail_that_the_code_stumbles_over_is_held_and_harms_no_other(
+def test_mail_is_held_when_its_conversion_fails(
     here: Room, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     bad, good = here.deliver(2)
@@ -373,7 +373,7 @@ def test_one_mail_that_the_code_stumbles_over_is_held_and_harms_no_other(
     assert here.router().resend(bad) == Summary(submitted=1)
 
 
-def test_what_the_client_stumbles_over_while_it_sends_is_in_doubt(
+def test_mail_is_in_doubt_when_the_client_fails_while_sending(
     here: Room, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bad, _good = here.deliver(2)
@@ -392,10 +392,10 @@ def test_what_the_client_stumbles_over_while_it_sends_is_in_doubt(
     assert here.item(bad).reason.startswith("ArithmeticError in ")
 
 
-# ----------------------------------------------------------------------------------------------- a person decides
+# ------------------------------------------------------------------------------- an operator decides
 
 
-def test_a_person_may_have_what_is_in_doubt_sent_again(here: Room) -> None:
+def test_resend_sends_a_mail_that_is_in_doubt(here: Room) -> None:
     [id] = here.deliver()
     here.order(Fault(on=ITEMS, drop="before"))
     hub = here.router()
@@ -406,7 +406,7 @@ def test_a_person_may_have_what_is_in_doubt_sent_again(here: Room) -> None:
         hub.resend(id)
 
 
-def test_nothing_is_sent_again_before_the_deadline_of_another_router(here: Room) -> None:
+def test_resend_is_rejected_before_the_deadline_of_another_router(here: Room) -> None:
     [id] = here.deliver()
     received_only(here)
     here.under_way(id)
@@ -419,14 +419,14 @@ def test_nothing_is_sent_again_before_the_deadline_of_another_router(here: Room)
 
 
 def received_only(here: Room) -> None:
-    """A round of a router that was told to stop before it sent anything."""
+    """Run a round of a router that is stopped before it sends anything."""
     stop = threading.Event()
     stop.set()
     summary = here.router().run_once(stop)
     assert summary.problem == "the router was stopped"
 
 
-def test_after_the_deadline_of_a_router_that_says_nothing_its_mail_is_in_doubt(here: Room) -> None:
+def test_mail_is_in_doubt_after_the_deadline_of_a_silent_router(here: Room) -> None:
     [id] = here.deliver()
     received_only(here)
     here.under_way(id, deadline=1)
@@ -435,7 +435,7 @@ def test_after_the_deadline_of_a_router_that_says_nothing_its_mail_is_in_doubt(h
     assert here.accepted() == {}
 
 
-def test_a_resend_without_a_token_changes_nothing(here: Room) -> None:
+def test_resend_changes_nothing_without_a_token(here: Room) -> None:
     [id] = here.deliver()
     here.order(Fault(on=ITEMS, drop="before"))
     here.router().run_once()
@@ -449,7 +449,7 @@ def test_a_resend_without_a_token_changes_nothing(here: Room) -> None:
 # --------------------------------------------------------------------------------------------------- several routers
 
 
-def test_two_routers_at_once_send_nothing_twice(here: Room) -> None:
+def test_two_routers_send_nothing_twice(here: Room) -> None:
     ids = here.deliver(60)
     routers, summaries = [here.router(f"hub-{n}", batch_size=3) for n in range(2)], list[Summary]()
     begin = threading.Barrier(2)
@@ -470,7 +470,7 @@ def test_two_routers_at_once_send_nothing_twice(here: Room) -> None:
     assert here.router().run_once() == Summary()
 
 
-def test_a_mail_that_another_router_took_meanwhile_is_left_to_it(
+def test_mail_is_left_to_the_router_that_took_it_first(
     here: Room, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     [id] = here.deliver()
@@ -500,7 +500,7 @@ def overtaken(here: Room, id: str) -> None:
     assert here.status(id) == "in_doubt"
 
 
-def test_a_router_stopped_before_it_looked_at_the_clock_does_not_send_late(
+def test_router_suspended_before_its_deadline_check_does_not_send_late(
     server: RedisServer, here: Room
 ) -> None:
     [id] = here.deliver()
@@ -519,7 +519,7 @@ def test_a_router_stopped_before_it_looked_at_the_clock_does_not_send_late(
     assert here.accepted() == {id: 1}
 
 
-def test_a_router_stopped_behind_its_look_at_the_clock_closes_the_doubt_itself(
+def test_router_suspended_after_its_deadline_check_closes_the_doubt(
     server: RedisServer, here: Room
 ) -> None:
     [id] = here.deliver()
@@ -536,7 +536,7 @@ def test_a_router_stopped_behind_its_look_at_the_clock_closes_the_doubt_itself(
     assert here.accepted() == {id: 1}
 
 
-def test_if_a_person_had_it_sent_meanwhile_the_second_work_item_is_reported(
+def test_second_work_item_is_reported_after_a_resend_by_an_operator(
     server: RedisServer, here: Room, mongo: Any
 ) -> None:
     [id] = here.deliver()
@@ -568,7 +568,7 @@ def continue_(pid: int) -> None:
 # ------------------------------------------------------------------------------------------------------- the disk
 
 
-def test_the_labs_redis_takes_the_intent_to_the_disk_before_the_post(
+def test_intent_is_on_disk_before_the_post(
     redis_client: redis.Redis, category: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It writes every second, so that the router has to wait for it."""
@@ -586,7 +586,7 @@ def test_the_labs_redis_takes_the_intent_to_the_disk_before_the_post(
         assert seen == [("submitting", 0)]
 
 
-def test_the_disk_is_waited_for_by_the_connection_that_wrote_last(
+def test_durable_log_waits_on_the_connection_that_wrote(
     redis_client: redis.Redis, category: str
 ) -> None:
     store = EventStore(redis_client, category)
@@ -649,7 +649,7 @@ OLD = ("--rename-command", "WAITAOF", "")  # as before Redis 7.2
         ((*OLD, "--rename-command", "CONFIG", ""), "does not report whether it fsyncs"),
     ],
 )
-def test_a_redis_that_promises_nothing_is_told_what_to_do_and_nothing_is_sent(
+def test_nothing_is_sent_when_redis_promises_no_durability(
     tmp_path: Path, category: str, options: tuple[str, ...], remedy: str
 ) -> None:
     with redis_with(tmp_path, *options) as client, room(client, category) as here:
@@ -660,16 +660,14 @@ def test_a_redis_that_promises_nothing_is_told_what_to_do_and_nothing_is_sent(
         assert here.types(id)[-1] == "unsent"  # and not in doubt: it is certain
 
 
-def test_an_older_redis_that_writes_before_it_answers_is_good_enough(
-    tmp_path: Path, category: str
-) -> None:
+def test_older_redis_that_always_fsyncs_is_accepted(tmp_path: Path, category: str) -> None:
     options = (*OLD, "--appendonly", "yes", "--appendfsync", "always")
     with redis_with(tmp_path, *options) as client, room(client, category) as here:
         here.deliver()
         assert here.router().run_once().submitted == 1
 
 
-def test_on_a_cluster_the_disk_of_the_categorys_own_master_is_waited_for(tmp_path: Path) -> None:
+def test_durable_log_waits_for_the_master_of_its_category_in_a_cluster(tmp_path: Path) -> None:
     with cluster(tmp_path) as client:
         for category in ("accountStream", "mailStream", "s2"):  # on a master each
             with room(client, category) as here:  # type: ignore[arg-type]
@@ -682,7 +680,7 @@ def test_on_a_cluster_the_disk_of_the_categorys_own_master_is_waited_for(tmp_pat
                 assert here.router().run_once().submitted == 1
 
 
-def test_a_disk_that_is_too_slow_is_said(tmp_path: Path, category: str) -> None:
+def test_durable_log_reports_a_slow_disk(tmp_path: Path, category: str) -> None:
     options = ("--appendonly", "yes", "--appendfsync", "no")
     with redis_with(tmp_path, *options) as client:
         store = EventStore(client, category)
@@ -690,7 +688,7 @@ def test_a_disk_that_is_too_slow_is_said(tmp_path: Path, category: str) -> None:
             DurableLog(store, timeout=0.2).wait_until_fsynced()
 
 
-def test_an_outcome_waits_for_a_redis_that_is_away(
+def test_outcome_is_recorded_when_redis_returns(
     tmp_path: Path, category: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     own = RedisServer(tmp_path)
@@ -720,7 +718,7 @@ def test_an_outcome_waits_for_a_redis_that_is_away(
 # ------------------------------------------------------------------------------------------------------ Gmail is away
 
 
-def test_when_gmail_is_away_or_its_token_dead_the_round_says_so_and_nothing_is_lost(
+def test_round_loses_nothing_when_gmail_is_away_or_its_token_is_revoked(
     here: Room,
 ) -> None:
     ids = here.deliver(2)
@@ -738,7 +736,7 @@ def test_when_gmail_is_away_or_its_token_dead_the_round_says_so_and_nothing_is_l
     assert here.accepted() == dict.fromkeys(ids, 1)
 
 
-def test_it_watches_until_it_is_told_to_stop_and_survives_a_bad_round(
+def test_watch_runs_until_stopped_and_survives_a_failed_round(
     here: Room, caplog: pytest.LogCaptureFixture
 ) -> None:
     here.deliver(1)
@@ -785,7 +783,7 @@ def canary_mail() -> bytes:
 
 
 def everything_in(client: redis.Redis, category: str) -> str:
-    """What stands under the keys of a category, as text."""
+    """Return everything under the keys of a category, as text."""
     found = list[object]()
     for key in client.scan_iter(match=f"*{category}*"):
         read = {
@@ -813,7 +811,7 @@ FAULTS = (
 )
 
 
-def test_no_secret_no_address_and_no_word_of_a_mail_is_kept_or_logged(
+def test_nothing_secret_and_nothing_of_a_mail_is_stored_or_logged(
     server: RedisServer,
     category: str,
     mongo: Any,
@@ -865,7 +863,7 @@ def test_no_secret_no_address_and_no_word_of_a_mail_is_kept_or_logged(
         assert [secret for secret in hidden if secret.casefold() in text.casefold()] == [], place
 
 
-def test_of_a_mail_sizes_a_domain_and_a_hash_are_kept() -> None:
+def test_facts_hold_sizes_a_domain_and_a_hash() -> None:
     resource = {
         "id": "1",
         "threadId": "2",
@@ -888,7 +886,7 @@ def encoded(raw: bytes) -> str:
     return base64.urlsafe_b64encode(raw).decode()
 
 
-def test_the_view_has_a_document_per_mail_with_its_state_and_age(here: Room, mongo: Any) -> None:
+def test_mail_view_has_a_document_per_mail_with_state_and_age(here: Room, mongo: Any) -> None:
     good, bad = here.deliver(2)
     here.order(Fault(on=ITEMS, skip=1, drop="before"))
     here.router().run_once()
@@ -910,7 +908,7 @@ def test_the_view_has_a_document_per_mail_with_its_state_and_age(here: Room, mon
 # ---------------------------------------------------------------------------------------------------- the worklist
 
 
-def test_the_worklist_reads_only_what_is_new_and_after_a_trim_the_own_logs(here: Room) -> None:
+def test_worklist_reads_new_events_and_after_a_trim_the_aggregate_logs(here: Room) -> None:
     ids = here.deliver(3)
     here.order(Fault(on=ITEMS, drop="before", times=2))
     worklist = Worklist(here.store)
@@ -926,7 +924,7 @@ def test_the_worklist_reads_only_what_is_new_and_after_a_trim_the_own_logs(here:
         assert [item.id for item in fresh.with_status("in_doubt", "received", "held")] == ids[1:2]
 
 
-def test_the_summary_says_in_one_line_what_was_done() -> None:
+def test_summary_is_one_line() -> None:
     assert str(Summary()) == "listed 0, nothing new: submitted 0, held 0, refused 0, skipped 0"
     full = Summary(
         listed=9,

@@ -1,4 +1,4 @@
-"""A work item's rules: when it may be sent, what an answer means, early or late, and what a person may decide."""
+"""The rules of a work item: when it may be sent, what an answer means, what an operator decides."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def types(item: WorkItem) -> list[str]:
 # ---------------------------------------------------------------------------------------------------- the straight way
 
 
-def test_a_mail_is_received_submitted_and_taken() -> None:
+def test_work_item_is_received_submitted_and_accepted() -> None:
     item = submitted()
     assert types(item) == ["received", "submitting", "submitted"]
     assert (item.status, item.contact_id, item.accepted_count, item.open_attempts) == (
@@ -81,32 +81,32 @@ def test_a_mail_is_received_submitted_and_taken() -> None:
     assert item.changes[1].data == {"router": "hub", "deadline": DEADLINE, "attempt": 1}
 
 
-def test_a_contact_id_may_be_missing() -> None:
+def test_accepted_allows_a_missing_contact_id() -> None:
     item = submitting()
     item.accepted(1, None)
     assert (item.status, item.contact_id) == ("submitted", None)
 
 
 @pytest.mark.parametrize("make", [submitting, submitted, in_doubt, held, refused, skipped])
-def test_only_what_is_received_is_sent(make: Callable[[], WorkItem]) -> None:
+def test_submit_is_rejected_unless_received(make: Callable[[], WorkItem]) -> None:
     with pytest.raises(WorkItemCommandRejected, match="not to be sent"):
         make().submit(router="other", now=NOW, deadline=DEADLINE)
 
 
 @pytest.mark.parametrize("make", [received, submitting, submitted, in_doubt, held, refused])
-def test_a_mail_is_received_once(make: Callable[[], WorkItem]) -> None:
+def test_receive_is_rejected_the_second_time(make: Callable[[], WorkItem]) -> None:
     with pytest.raises(WorkItemCommandRejected, match="already been received"):
         make().receive({"date": 5})
 
 
-def test_what_was_skipped_may_come_into_the_inbox_again() -> None:
+def test_receive_accepts_a_skipped_mail() -> None:
     item = skipped()
     item.receive({"date": 5})
     assert (item.status, item.reason) == ("received", "")
 
 
 @pytest.mark.parametrize("make", [submitting, submitted, in_doubt, held, refused, skipped])
-def test_what_is_on_its_way_is_not_skipped(make: Callable[[], WorkItem]) -> None:
+def test_skip_is_rejected_after_an_attempt(make: Callable[[], WorkItem]) -> None:
     with pytest.raises(WorkItemCommandRejected, match="can no longer be skipped"):
         make().skip("it has the label TRASH")
 
@@ -114,7 +114,7 @@ def test_what_is_on_its_way_is_not_skipped(make: Callable[[], WorkItem]) -> None
 # ------------------------------------------------------------------------------------------------ tried again, given up
 
 
-def test_what_was_certainly_not_sent_is_tried_again_but_not_at_once_and_then_held() -> None:
+def test_unsent_work_item_is_retried_later_and_then_held() -> None:
     item = received()
     for attempt in (1, 2):
         item.submit(router="hub", now=NOW, deadline=DEADLINE)
@@ -130,7 +130,7 @@ def test_what_was_certainly_not_sent_is_tried_again_but_not_at_once_and_then_hel
     assert item.submit(router="hub", now=NOW, deadline=DEADLINE) == 4
 
 
-def test_a_mail_that_cannot_even_be_tried_is_put_off_and_then_held() -> None:
+def test_postponed_work_item_is_held_after_max_attempts() -> None:
     item = received()
     item.postpone("Gmail does not give it", retry_at=NOW + 1, max_attempts=2)
     assert (item.status, item.due) == ("received", NOW + 1)
@@ -144,7 +144,7 @@ def test_a_mail_that_cannot_even_be_tried_is_put_off_and_then_held() -> None:
 # --------------------------------------------------------------------------------------------------------- the deadline
 
 
-def test_before_the_deadline_nobody_takes_a_mail_from_a_router() -> None:
+def test_decisions_are_rejected_before_the_deadline() -> None:
     for decide in (WorkItem.expire, WorkItem.resend, WorkItem.confirm):
         item = submitting("north")
         with pytest.raises(
@@ -157,7 +157,7 @@ def test_before_the_deadline_nobody_takes_a_mail_from_a_router() -> None:
         assert types(item) == ["received", "submitting"]
 
 
-def test_after_the_deadline_it_is_in_doubt_and_says_why() -> None:
+def test_expired_work_item_is_in_doubt_with_the_reason() -> None:
     item = in_doubt()
     assert item.status == "in_doubt"
     assert item.reason == "router hub did not report an outcome before its deadline"
@@ -165,7 +165,7 @@ def test_after_the_deadline_it_is_in_doubt_and_says_why() -> None:
         item.expire(AFTER)
 
 
-def test_after_the_deadline_a_person_need_not_wait_for_the_next_round() -> None:
+def test_operator_can_decide_right_after_the_deadline() -> None:
     item = submitting()
     item.resend(AFTER)
     assert types(item)[2:] == ["in_doubt", "resent"]
@@ -184,7 +184,7 @@ def test_after_the_deadline_a_person_need_not_wait_for_the_next_round() -> None:
         (skipped, "was skipped"),
     ],
 )
-def test_a_person_decides_only_what_is_open(make: Callable[[], WorkItem], sentence: str) -> None:
+def test_operator_decides_only_open_work_items(make: Callable[[], WorkItem], sentence: str) -> None:
     for decide in (WorkItem.resend, WorkItem.confirm):
         with pytest.raises(WorkItemCommandRejected, match=sentence) as raised:
             decide(make(), AFTER)
@@ -192,7 +192,7 @@ def test_a_person_decides_only_what_is_open(make: Callable[[], WorkItem], senten
         assert ID in str(raised.value)
 
 
-def test_what_cxone_refused_can_be_sent_again_and_not_be_confirmed() -> None:
+def test_refused_work_item_can_be_resent_but_not_confirmed() -> None:
     item = refused()
     assert (item.status, item.reason) == ("refused", "Point of contact is not valid")
     with pytest.raises(WorkItemCommandRejected, match="CXone refused it"):
@@ -215,7 +215,7 @@ def test_what_cxone_refused_can_be_sent_again_and_not_be_confirmed() -> None:
 @pytest.mark.parametrize(
     "decide", [lambda item: None, lambda item: item.confirm(AFTER), lambda item: item.resend(AFTER)]
 )
-def test_a_late_answer_closes_what_is_in_doubt_whatever_was_thought_meanwhile(
+def test_late_answer_closes_a_doubt_whatever_was_decided_meanwhile(
     answer: Callable[[WorkItem], None], status: str, decide: Callable[[WorkItem], None]
 ) -> None:
     item = in_doubt()
@@ -226,7 +226,7 @@ def test_a_late_answer_closes_what_is_in_doubt_whatever_was_thought_meanwhile(
         answer(item)
 
 
-def test_a_late_doubt_tells_nothing_new() -> None:
+def test_late_doubt_changes_nothing() -> None:
     item = in_doubt()
     item.confirm(AFTER, "7")
     item.doubted(1, "the connection broke")
@@ -241,7 +241,7 @@ def resent_and_taken() -> WorkItem:
     return item
 
 
-def test_the_second_work_item_of_a_mail_is_known_as_such() -> None:
+def test_second_acceptance_is_counted_as_a_duplicate() -> None:
     item = resent_and_taken()
     assert (item.accepted_count, item.open_attempts) == (1, [1])
     item.accepted(1, "7")
@@ -250,7 +250,7 @@ def test_the_second_work_item_of_a_mail_is_known_as_such() -> None:
     assert (item.status, item.contact_id, item.accepted_count) == ("submitted", "8", 2)
 
 
-def test_an_attempt_that_was_overtaken_and_failed_changes_nothing() -> None:
+def test_late_failure_of_an_older_attempt_changes_nothing() -> None:
     item = resent_and_taken()
     item.refused(1, 400, "no")
     assert (item.status, item.accepted_count, item.contact_id, types(item)[-1]) == (
@@ -261,7 +261,7 @@ def test_an_attempt_that_was_overtaken_and_failed_changes_nothing() -> None:
     )
 
 
-def test_a_mail_that_an_older_attempt_brought_is_not_sent_again_when_the_newer_one_fails() -> None:
+def test_work_item_accepted_late_is_not_resent_when_the_newer_attempt_fails() -> None:
     item = in_doubt()
     item.resend(AFTER)
     item.submit(router="south", now=AFTER, deadline=AFTER + 1)
@@ -317,7 +317,7 @@ STEPS = st.tuples(
 
 @settings(max_examples=500, derandomize=True, deadline=None)
 @given(st.lists(STEPS, min_size=20, max_size=60))
-def test_no_order_of_events_sends_twice_without_a_person_and_a_replay_sees_the_same(
+def test_no_order_of_commands_sends_twice_without_an_operator(
     steps: list[tuple[Callable[[WorkItem, int, int], object], int, int]],
 ) -> None:
     item, now, resent, answered = WorkItem(ID), 0, 0, set[int]()
@@ -356,7 +356,7 @@ def test_no_order_of_events_sends_twice_without_a_person_and_a_replay_sees_the_s
 # --------------------------------------------------------------------------------------------------- mailbox and view
 
 
-def test_the_cursor_moves_and_where_it_stands_already_is_no_event() -> None:
+def test_cursor_records_only_moves() -> None:
     cursor = InboxCursor(CURSOR_ID)
     cursor.advance("1001", found=3)
     cursor.advance("1001", found=0)
@@ -364,7 +364,7 @@ def test_the_cursor_moves_and_where_it_stands_already_is_no_event() -> None:
     assert not all(letter in "0123456789abcdef" for letter in CURSOR_ID)
 
 
-def test_the_view_names_what_it_does_not_know() -> None:
+def test_mail_view_rejects_an_unknown_event_type() -> None:
     with pytest.raises(ValueError, match="'deposit'"):
         MailView().apply(Recorded(ID, 1, "deposit", {}, "1-0"), Changes())
     changes = Changes()

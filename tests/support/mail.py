@@ -1,4 +1,4 @@
-"""Mails as Gmail gives them, made from their bytes."""
+"""Mails as Gmail returns them, made from their bytes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ BY_NAME = {sample.name: sample for sample in samples()}
 
 
 def resource(raw: bytes, **more: Any) -> dict[str, Any]:
-    """Give what users.messages.get answers for format raw."""
+    """Return the response of users.messages.get for format raw."""
     encoded = base64.urlsafe_b64encode(raw).decode()
     return {
         "id": "18c2a0b1c2d3e4f5",

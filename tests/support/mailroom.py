@@ -1,4 +1,4 @@
-"""A mailroom for tests: both stand-ins, a store on a Redis that writes before it answers, and routers between them."""
+"""A mailroom for tests: both fake servers, a store, and routers between them."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Room:
         total_timeout: float = 90,
         **options: Any,
     ) -> Router:
-        """A router that waits for nothing between its tries, and tries again at once in its next round."""
+        """Return a router without pauses, which retries in its next round."""
         settings = self.both.settings()
         gmail = GmailClient(
             load(settings.gmail_token), endpoint=settings.gmail_endpoint, sleep=self.pauses.append
@@ -83,7 +83,7 @@ class Room:
         self.both.cxone.faults.order(*faults)
 
     def under_way(self, id: str, *, deadline: int | None = None, router: str = "another") -> int:
-        """Let another router have recorded its intent, and say no more."""
+        """Record the intent of another router that then falls silent."""
         item = self.item(id)
         now = DurableLog(self.store).now()
         attempt = item.submit(
@@ -105,7 +105,7 @@ def room(client: redis.Redis, category: str) -> Iterator[Room]:
 
 @dataclass(frozen=True)
 class Where:
-    """What a router in another process has to know."""
+    """What a router in another process needs to know."""
 
     socket: str
     category: str
@@ -120,7 +120,7 @@ class Where:
 
 
 class StoppingCXone(CXoneClient):
-    """Stops its whole process in front of its first POST, as a machine that is suspended does."""
+    """Stops its process right before its first POST, like a suspended machine."""
 
     stopped = False
 
@@ -144,7 +144,7 @@ def stop_once_settled(router: Router) -> None:
 
 
 def run(where: Where, told: Any) -> None:
-    """A router, round after round; it tells its summaries."""
+    """Run a router round after round, and report its summaries."""
     settings = where.settings
     kind = StoppingCXone if where.stop_at == "posting" else CXoneClient
     options = {"deadline_margin": 2.0, "backoff": 0.2, **where.options}
@@ -168,7 +168,7 @@ def run(where: Where, told: Any) -> None:
 
 @contextmanager
 def routing(where: Where) -> Iterator[tuple[Any, Any]]:
-    """A router's process, and the queue of what it tells; killed at the end."""
+    """Run a router in a process, with a queue of its summaries; kill it at the end."""
     told = SPAWN.Queue()
     process = SPAWN.Process(target=run, args=(where, told))
     process.start()
