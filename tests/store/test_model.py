@@ -82,7 +82,7 @@ class StoreModel(RuleBasedStateMachine):
             try:
                 self.store.append(id, events(numbers), expected=expected, token=token)
             except VersionConflict as conflict:
-                assert (conflict.expected, conflict.actual) == (expected, actual)  # noqa: PT017 - its data is the point
+                assert (conflict.expected, conflict.actual) == (expected, actual)  # noqa: PT017
             else:
                 raise AssertionError("a conflict was stored")
             return
