@@ -1,4 +1,4 @@
-"""A private Redis and MongoDB, shared by the kernels that are open, kept between starts, seen by nobody else."""
+"""A private Redis and MongoDB: shared by all open kernels, kept between starts."""
 
 from eventlab.servers.errors import (
     BinaryMissing,

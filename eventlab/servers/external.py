@@ -1,4 +1,4 @@
-"""Servers of the user's own, named by ``EVENTLAB_REDIS_URL`` and ``EVENTLAB_MONGODB_URL``, in place of private ones."""
+"""The user's own servers, named by ``EVENTLAB_REDIS_URL`` and ``EVENTLAB_MONGODB_URL``."""
 
 from __future__ import annotations
 
@@ -17,26 +17,24 @@ from eventlab.servers.replica_set import Client
 
 REDIS_URL = settings.REDIS_URL
 MONGODB_URL = settings.MONGODB_URL
-PATIENCE_MS = 5000
+SELECTION_TIMEOUT_MS = 5000
 
 
-def own_redis(url: str) -> redis.Redis:
-    """Connect to a Redis of the user's own; if it is a node of a cluster, to the cluster.
+def redis_at(url: str) -> redis.Redis:
+    """Connect to the Redis of a URL; if it is a node of a cluster, to the cluster.
 
-    Raises ServerUnreachable when it does not answer.
-
-    Example: ``own_redis("redis://:secret@example.org/0")``
+    Raises ServerUnreachable when it does not answer or is older than 7.0.
     """
     try:
         node = redis.Redis.from_url(url, decode_responses=True)
-    except ValueError:  # its words may hold a part of the password
+    except ValueError:  # its text may contain a part of the password
         raise ServerUnreachable(
-            REDIS_URL, "cannot be used: that is no URL; percent-encode the password"
+            REDIS_URL, "cannot be used: this is not a URL; percent-encode the password"
         ) from None
     try:
         info = _attempt(REDIS_URL, lambda: node.info("server") | node.info("cluster"))
         version = str(info["redis_version"])
-        if binaries.numbers(version) < binaries.OLDEST_REDIS:  # it would store half of a batch
+        if binaries.numbers(version) < binaries.OLDEST_REDIS:  # it would store half a batch
             raise ServerUnreachable(REDIS_URL, f"is Redis {version}, older than 7.0")
     except ServerUnreachable:
         node.close()
@@ -45,27 +43,27 @@ def own_redis(url: str) -> redis.Redis:
         return node
     node.close()
     cluster = _attempt(REDIS_URL, lambda: RedisCluster.from_url(url, decode_responses=True))
-    return cast("redis.Redis", cluster)  # another class with the same commands
+    return cast("redis.Redis", cluster)  # a different class with the same commands
 
 
-def own_mongodb(url: str) -> Client:
-    """Connect to a MongoDB of the user's own: a replica set or a sharded cluster.
+def mongodb_at(url: str) -> Client:
+    """Connect to the MongoDB of a URL: a replica set or a sharded cluster.
 
-    Raises ServerUnreachable when it does not answer, or is a standalone and so knows no transactions.
-
-    Example: ``own_mongodb("mongodb+srv://me:secret@example.mongodb.net")``
+    Raises ServerUnreachable when it does not answer, or is a standalone server, which has no
+    transactions.
     """
-    patience: dict[str, Any] = (
+    options: dict[str, Any] = (
         {}
         if "serverselectiontimeoutms" in url.lower()
-        else {"serverSelectionTimeoutMS": PATIENCE_MS}
+        else {"serverSelectionTimeoutMS": SELECTION_TIMEOUT_MS}
     )
-    client: Client = _attempt(MONGODB_URL, lambda: pymongo.MongoClient(url, **patience))
+    client: Client = _attempt(MONGODB_URL, lambda: pymongo.MongoClient(url, **options))
     try:
         hello = _attempt(MONGODB_URL, lambda: client.admin.command("hello"))
         if "setName" not in hello and hello.get("msg") != "isdbgrid":
             raise ServerUnreachable(
-                MONGODB_URL, "is no replica set, and so knows no transactions: see rs.initiate()"
+                MONGODB_URL,
+                "is not a replica set, so it has no transactions: see rs.initiate()",
             )
     except ServerUnreachable:
         client.close()

@@ -1,4 +1,4 @@
-"""Whether a private server answers."""
+"""Checks whether a private server answers."""
 
 from __future__ import annotations
 
@@ -14,14 +14,11 @@ from redis.retry import Retry
 from eventlab.servers import replica_set
 from eventlab.servers.config import MONGOD, REDIS
 
-PATIENCE = 2.0
+ANSWER_TIMEOUT_SECONDS = 2.0
 
 
 def listens(path: str) -> bool:
-    """Say whether somebody listens on a unix socket.
-
-    Example: ``listens(running.sockets["redis"])``
-    """
+    """Return whether a process listens on a unix socket."""
     with socket.socket(socket.AF_UNIX) as probe:
         try:
             probe.connect(path)
@@ -31,21 +28,17 @@ def listens(path: str) -> bool:
 
 
 def answer(sockets: Mapping[str, str]) -> bool:
-    """Say whether servers answer; one that is being killed may still listen, but it answers no more.
-
-    Example: ``answer(running.sockets)``
-    """
+    """Return whether all servers answer; one that is being killed may still listen."""
     probes = {REDIS: redis_answers, MONGOD: mongod_answers}
     return all(probes[name](path) for name, path in sockets.items())
 
 
 def redis_answers(path: str) -> bool:
-    """Say whether a Redis answers, which it does not while it reads its log.
-
-    Example: ``redis_answers(running.sockets["redis"])``
-    """
-    once = Retry(NoBackoff(), 0)
-    with redis.Redis(unix_socket_path=path, retry=once, socket_timeout=PATIENCE) as client:
+    """Return whether a Redis answers; it does not while it loads its append-only file."""
+    no_retry = Retry(NoBackoff(), 0)
+    with redis.Redis(
+        unix_socket_path=path, retry=no_retry, socket_timeout=ANSWER_TIMEOUT_SECONDS
+    ) as client:
         try:
             return bool(client.ping())
         except redis.RedisError:
@@ -53,15 +46,12 @@ def redis_answers(path: str) -> bool:
 
 
 def mongod_answers(path: str) -> bool:
-    """Say whether a mongod answers as the primary of its replica set.
-
-    Example: ``mongod_answers(running.sockets["mongod"])``
-    """
+    """Return whether a mongod answers as the primary of its replica set."""
     if not listens(path):
-        return False  # a MongoClient would look again every half second
+        return False  # a MongoClient would try again every half second
     client: replica_set.Client
     with pymongo.MongoClient(
-        replica_set.socket_url(path), serverSelectionTimeoutMS=int(PATIENCE * 1000)
+        replica_set.socket_url(path), serverSelectionTimeoutMS=int(ANSWER_TIMEOUT_SECONDS * 1000)
     ) as client:
         try:
             return replica_set.is_primary(client)

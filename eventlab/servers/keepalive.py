@@ -1,7 +1,7 @@
-"""A process that does nothing but hold the lease: ``python -m eventlab.servers.keepalive``.
+"""A process that only holds the lease: ``python -m eventlab.servers.keepalive``.
 
-Where kernels come and go (Binder culls an idle one after ten minutes), it keeps the servers up between them, until it
-is ended itself. ``binder/start`` runs it in the background.
+Where kernels come and go (Binder culls an idle one after ten minutes), it keeps the servers running
+between them, until it gets a SIGTERM. ``binder/start`` runs it in the background.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from eventlab.servers.lab import connect
 
 
 def main() -> None:
-    """Start the servers if need be, and hold them up until a SIGTERM or SIGINT."""
+    """Start the servers if necessary, and keep them running until a SIGTERM or SIGINT."""
     signal.signal(signal.SIGTERM, _end)
     signal.signal(signal.SIGINT, _end)
     with connect():

@@ -18,17 +18,19 @@ from eventlab.servers import directories, external, health, lease, replica_set, 
 from eventlab.servers.config import MONGOD, REDIS
 
 DATABASE = "eventlab"
-FAREWELL = 1.0
-PATIENCE_MS = 5000  # a local server that is gone does not come back by itself
+CLOSE_TIMEOUT_SECONDS = 1.0
+SELECTION_TIMEOUT_MS = 5000  # a local server that is gone does not come back by itself
 
 
 class Lab:
-    """The two servers, connected; ``connect()`` makes it.
+    """A connected Redis and MongoDB; ``connect()`` returns one.
 
-    ``redis`` is a ``redis.Redis`` that gives text; ``mongo`` is the MongoDB database ``eventlab`` (or the one that
-    ``EVENTLAB_MONGODB_URL`` names). Private servers stay up until the last process that has a Lab closes it or ends.
+    ``redis`` is a ``redis.Redis`` that returns text. ``mongo`` is the MongoDB database
+    ``eventlab``, or the one that ``EVENTLAB_MONGODB_URL`` names. Private servers run until the
+    last process that has a Lab closes it or ends.
 
-    Example: ``lab.redis.xrange("accountStream")``, ``lab.mongo.accountCollection.find_one("JohnDoe")``
+    >>> lab.redis.ping()
+    True
     """
 
     def __init__(
@@ -45,15 +47,18 @@ class Lab:
         self._closing = contextlib.ExitStack()
         if data is not None:
             self._closing.callback(lease.give_back, data)
-        self._closing.callback(_hang_up, mongo.client)
+        self._closing.callback(_close_client, mongo.client)
         self._closing.callback(redis.close)
 
     def close(self) -> None:
-        """Hang up; private servers stop soon after their last Lab is closed. A second call does nothing."""
+        """Close the connections; private servers stop soon after their last Lab is closed.
+
+        A second call does nothing.
+        """
         self._closing.close()
 
     def __enter__(self) -> Self:
-        """Use the Lab for the length of a block."""
+        """Return the Lab; it is closed at the end of the block."""
         return self
 
     def __exit__(
@@ -66,12 +71,13 @@ class Lab:
         self.close()
 
     def __repr__(self) -> str:
-        """Say what there is, in words that are the same on every machine."""
+        """Describe the servers in words that are the same on every machine."""
         return "Lab(" + ", ".join(f"{name}: {text}" for name, text in self._parts()) + ")"
 
     def _repr_html_(self) -> str:
         rows = "".join(
-            f"<tr><th style='text-align:left'>{escape(name)}</th><td style='text-align:left'>{escape(text)}</td></tr>"
+            f"<tr><th style='text-align:left'>{escape(name)}</th>"
+            f"<td style='text-align:left'>{escape(text)}</td></tr>"
             for name, text in self._parts()
         )
         return f"<table>{rows}</table>"
@@ -93,24 +99,28 @@ class Lab:
 
 
 def connect(data: Path | str | None = None) -> Lab:
-    """Give a Redis and a MongoDB: those of ``EVENTLAB_REDIS_URL`` and ``EVENTLAB_MONGODB_URL``, else private ones.
+    """Connect to a Redis and a MongoDB, and start private ones if necessary.
 
-    The private ones keep their data in ``data``, else in ``EVENTLAB_DATA``, else in the user's data directory; all
-    processes with the same directory share them. After a server has died, connect again.
+    ``EVENTLAB_REDIS_URL`` and ``EVENTLAB_MONGODB_URL`` name servers of your own. Private servers
+    keep their data in ``data``, else in ``EVENTLAB_DATA``, else in your user data directory; all
+    processes with the same directory share them. If a server has died, connect again.
 
-    Raises ServersError: BinaryMissing or BinaryUnusable when a program has to be installed, DirectoryRefused for a
-    directory that is not yours, ServerUnreachable for a URL that does not answer, ServersFailed for the rest.
+    Raises ServersError: BinaryMissing or BinaryUnusable when a program has to be installed,
+    DirectoryRefused for a directory that cannot be used, ServerUnreachable for a URL that does not
+    answer, ServersFailed when the private servers do not start.
 
-    Example: ``lab = connect()``
+    >>> connect()
+    Lab(Redis: running (private), MongoDB: running (private, a replica set of one))
     """
     urls = {REDIS: os.environ.get(external.REDIS_URL), MONGOD: os.environ.get(external.MONGODB_URL)}
     wanted = {name for name, url in urls.items() if not url}
     with contextlib.ExitStack() as undo:
-        directory, sockets = None, dict[str, str]()
+        directory = None
+        sockets: dict[str, str] = {}
         if wanted:
             directory = directories.data_directory(data)
             directories.prepare_data(directory)
-            running = starter.ensure(directory, wanted).sockets  # perhaps for others, who want more
+            running = starter.ensure(directory, wanted).sockets  # perhaps more than these
             sockets = {name: path for name, path in running.items() if name in wanted}
             undo.callback(lease.give_back, directory)
         client = _redis(urls[REDIS], sockets)
@@ -120,22 +130,23 @@ def connect(data: Path | str | None = None) -> Lab:
     return Lab(client, mongo, sockets=sockets, data=directory)
 
 
-def _hang_up(client: replica_set.Client) -> None:
-    with pymongo.timeout(
-        FAREWELL
-    ):  # it says goodbye to the server, and would wait for one that is gone
+def _close_client(client: replica_set.Client) -> None:
+    # Closing ends the sessions at the server, and would wait for a server that is gone.
+    with pymongo.timeout(CLOSE_TIMEOUT_SECONDS):
         client.close()
 
 
 def _redis(url: str | None, sockets: dict[str, str]) -> redis.Redis:
     if url:
-        return external.own_redis(url)
+        return external.redis_at(url)
     return redis.Redis(unix_socket_path=sockets[REDIS], decode_responses=True)
 
 
 def _mongodb(url: str | None, sockets: dict[str, str]) -> Database[dict[str, Any]]:
     if url:
-        return external.own_mongodb(url).get_default_database(DATABASE)
+        return external.mongodb_at(url).get_default_database(DATABASE)
     url = replica_set.socket_url(sockets[MONGOD])
-    client: replica_set.Client = pymongo.MongoClient(url, serverSelectionTimeoutMS=PATIENCE_MS)
+    client: replica_set.Client = pymongo.MongoClient(
+        url, serverSelectionTimeoutMS=SELECTION_TIMEOUT_MS
+    )
     return client[DATABASE]

@@ -1,7 +1,8 @@
-"""The lease: while a process holds one, the servers of a data directory stay up.
+"""The lease: while a process holds it, the servers of a data directory keep running.
 
-It is a shared record lock. Unlike a pipe or an flock, a record lock belongs to one process and is not inherited, so a
-child that outlives its parent keeps nothing alive by accident; the system drops it at any death, SIGKILL included.
+It is a shared record lock. Unlike a pipe or an flock, a record lock belongs to one process and is
+not inherited, so a child that outlives its parent keeps nothing alive by accident. The operating
+system releases it when the process dies, by SIGKILL too.
 """
 
 from __future__ import annotations
@@ -13,18 +14,14 @@ from pathlib import Path
 
 LEASE = "lease"
 
-Key = tuple[
-    int, Path
-]  # a forked child has another process id, so it finds no lease of its own and takes one
+# With the process id: a forked child finds no lease under its own id, and takes one.
+Key = tuple[int, Path]
 _mutex = threading.Lock()
 _held: dict[Key, tuple[int, int]] = {}  # the open file, and how many Labs share it
 
 
 def take(data: Path) -> None:
-    """Hold the lease for this process; each ``take`` needs its ``give_back``.
-
-    Example: ``take(data_directory())``
-    """
+    """Hold the lease for this process; each ``take`` needs a ``give_back``."""
     key = (os.getpid(), data)
     with _mutex:
         fd, count = _held.get(key, (-1, 0))
@@ -35,38 +32,33 @@ def take(data: Path) -> None:
 
 
 def give_back(data: Path) -> None:
-    """Give back one ``take``; the last one of the process ends its lease.
-
-    Example: ``give_back(data_directory())``
-    """
+    """Undo one ``take``; the last one of the process releases the lease."""
     key = (os.getpid(), data)
     with _mutex:
         fd, count = _held.pop(key, (-1, 0))
         if count > 1:
             _held[key] = (fd, count - 1)
         elif count == 1:
-            # Closing any file on the lease drops the whole process's lock: there must never be a second one open.
+            # Closing any file on the lease releases the lock of the whole process: there must
+            # never be a second open file.
             os.close(fd)
 
 
 class Watch:
-    """How the supervisor sees whether anybody holds the lease."""
+    """The supervisor's view of the lease: whether a process holds it."""
 
     def __init__(self, data: Path) -> None:
         self._fd = _open(data)
 
     def is_deleted(self) -> bool:
-        """Say whether the data directory was deleted."""
+        """Return whether the data directory was deleted."""
         return os.fstat(self._fd).st_nlink == 0
 
     def is_wanted(self) -> bool:
-        """Say whether some process holds the lease."""
+        """Return whether a process holds the lease."""
         try:
             fcntl.lockf(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except (
-            BlockingIOError,
-            PermissionError,
-        ):  # which of the two is left to the system by POSIX
+        except (BlockingIOError, PermissionError):  # POSIX allows either
             return True
         fcntl.lockf(self._fd, fcntl.LOCK_UN)
         return False

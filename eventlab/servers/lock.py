@@ -1,4 +1,4 @@
-"""Locks on files: the system lets go of them when their holder dies, however it dies."""
+"""Locks on files: the operating system releases them when their holder dies, however it dies."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-PAUSE = 0.02
+POLL_SECONDS = 0.02
 
 
 @dataclass(frozen=True)
 class Lock:
-    """A lock that is held, on an open file: a child that inherits the file holds the lock as well."""
+    """A lock that is held, on an open file; a child that inherits the file holds it too."""
 
     fd: int
 
     def release(self) -> None:
-        """Let go of the lock, in every process that shares it."""
+        """Release the lock in every process that shares it."""
         fcntl.flock(self.fd, fcntl.LOCK_UN)
         os.close(self.fd)
 
@@ -29,17 +29,15 @@ class Lock:
         os.close(self.fd)
 
     def note(self, text: str) -> None:
-        """Write down something about the holder, in the locked file itself."""
+        """Write something about the holder into the locked file."""
         os.ftruncate(self.fd, 0)
         os.pwrite(self.fd, text.encode(), 0)
 
 
 def attempt(path: Path) -> Lock | None:
-    """Take the lock of a file if nobody holds it.
+    """Take the lock of a file if nobody holds it; return None otherwise.
 
     Raises OSError when the file cannot be opened.
-
-    Example: ``attempt(data / "supervisor.lock")``
     """
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
@@ -54,25 +52,20 @@ def attempt(path: Path) -> Lock | None:
 
 
 def acquire(path: Path, *, timeout: float) -> Lock:
-    """Take the lock of a file, waiting for it.
+    """Wait for the lock of a file, up to ``timeout`` seconds, and take it.
 
-    Raises TimeoutError when it does not come free in time.
-
-    Example: ``acquire(data / "start.lock", timeout=60)``
+    Raises TimeoutError when the lock is not released in time.
     """
     end = time.monotonic() + timeout
     while (lock := attempt(path)) is None:
         if time.monotonic() > end:
             raise TimeoutError(f"{path} stayed locked for {timeout:.0f} s")
-        time.sleep(PAUSE)
+        time.sleep(POLL_SECONDS)
     return lock
 
 
 def is_held(path: Path) -> bool:
-    """Say whether a living process holds the lock of a file.
-
-    Example: ``is_held(data / "supervisor.lock")``
-    """
+    """Return whether a living process holds the lock of a file."""
     lock = attempt(path)
     if lock is None:
         return True
@@ -82,11 +75,9 @@ def is_held(path: Path) -> bool:
 
 @contextlib.contextmanager
 def held(path: Path, *, timeout: float) -> Iterator[Lock]:
-    """Hold the lock of a file for the length of a block.
+    """Hold the lock of a file for the duration of a block.
 
-    Raises TimeoutError when it does not come free in time.
-
-    Example: ``with held(data / "start.lock", timeout=60): ...``
+    Waits up to ``timeout`` seconds. Raises TimeoutError when the lock is not released in time.
     """
     lock = acquire(path, timeout=timeout)
     try:

@@ -1,4 +1,4 @@
-"""What a supervisor is told to run: made by the process that starts it, read by the supervisor."""
+"""What a supervisor runs: written by the process that starts it, read by the supervisor."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from eventlab.servers.config import MONGOD, REDIS, Server
 from eventlab.servers.errors import ServersFailed
 
 GRACE_VARIABLE = settings.GRACE
-GRACE = 5.0
+DEFAULT_GRACE_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The servers of one data directory, and how many seconds they outlive their last user."""
+    """The servers of one data directory, and the seconds that they outlive their last user."""
 
     data: Path
     runtime: Path
@@ -28,23 +28,22 @@ class Plan:
     servers: tuple[Server, ...]
 
     def to_json(self) -> str:
-        """Write it down for the supervisor."""
+        """Return the plan as JSON for the supervisor."""
         return json.dumps(dataclasses.asdict(self), default=str)
 
     @classmethod
     def from_json(cls, text: str) -> Plan:
-        """Read what ``to_json`` wrote."""
+        """Return the plan that ``to_json`` wrote."""
         raw = json.loads(text)
         servers = tuple(Server(**server) for server in raw["servers"])
         return cls(Path(raw["data"]), Path(raw["runtime"]), float(raw["grace"]), servers)
 
 
 def make_plan(data: Path, wanted: Collection[str]) -> Plan:
-    """Find the programs and make the directories for the servers that are wanted (``redis``, ``mongod``).
+    """Find the programs and create the directories for the wanted servers (``redis``, ``mongod``).
 
-    Raises BinaryMissing, BinaryUnusable or DirectoryRefused; ServersFailed for a grace time that is no number.
-
-    Example: ``make_plan(data_directory(), {"redis", "mongod"})``
+    Raises BinaryMissing, BinaryUnusable, DirectoryRefused, and ServersFailed for a grace time that
+    is not a number.
     """
     runtime = directories.runtime_directory(data)
     servers = []
@@ -58,10 +57,10 @@ def make_plan(data: Path, wanted: Collection[str]) -> Plan:
 
 
 def _grace() -> float:
-    text = os.environ.get(GRACE_VARIABLE) or str(GRACE)
+    text = os.environ.get(GRACE_VARIABLE) or str(DEFAULT_GRACE_SECONDS)
     try:
         return float(text)
     except ValueError as error:
         raise ServersFailed(
-            f"{GRACE_VARIABLE}={text!r}: give a number of seconds, such as {GRACE}"
+            f"{GRACE_VARIABLE}={text!r}: expected seconds, such as {DEFAULT_GRACE_SECONDS}"
         ) from error

@@ -1,4 +1,4 @@
-"""One server process: started, asked whether it lives, stopped; and found again when its supervisor was killed."""
+"""One server process: start it, check it, stop it, and find it after its supervisor was killed."""
 
 from __future__ import annotations
 
@@ -15,25 +15,29 @@ from pathlib import Path
 from eventlab.servers import lock
 from eventlab.servers.config import Server
 
-ASK_AGAIN = 0.25  # Redis may refuse a SIGTERM while it writes its log: it is asked again
-PATIENCE = 8.0
-LOG_LIMIT = 10 * 1024 * 1024
+SIGTERM_INTERVAL_SECONDS = 0.25  # Redis may ignore a SIGTERM while it writes its log
+STOP_TIMEOUT_SECONDS = 8.0
+MAX_LOG_BYTES = 10 * 1024 * 1024
 PR_SET_PDEATHSIG = 1
 
 
 class Process:
-    """A running server. It holds a lock of its own, so that a later supervisor knows it from a process id used anew."""
+    """A running server.
+
+    It holds a lock of its own, so that a later supervisor can tell it from another process that
+    got the same process id.
+    """
 
     def __init__(self, server: Server, data: Path) -> None:
         self.server = server
         end_leftover(server, data)
         Path(server.socket).unlink(missing_ok=True)
-        own = lock.acquire(_lock_path(server, data), timeout=PATIENCE)
+        lease = lock.acquire(_lock_path(server, data), timeout=STOP_TIMEOUT_SECONDS)
         try:
-            self._popen = _spawn(server, own.fd)
-            own.note(str(self._popen.pid))
+            self._popen = _spawn(server, lease.fd)
+            lease.note(str(self._popen.pid))
         finally:
-            own.hand_over()
+            lease.hand_over()
 
     @property
     def pid(self) -> int:
@@ -41,11 +45,11 @@ class Process:
         return self._popen.pid
 
     def status(self) -> int | None:
-        """Give the exit status, or None while it runs."""
+        """Return the exit status, or None while it runs."""
         return self._popen.poll()
 
     def ask_to_stop(self) -> None:
-        """Send SIGTERM: Redis writes out its log, mongod steps down."""
+        """Send SIGTERM: Redis flushes its append-only file, mongod steps down."""
         self._popen.terminate()
 
     def kill(self) -> None:
@@ -55,32 +59,28 @@ class Process:
 
 
 def stop_all(processes: list[Process]) -> None:
-    """Stop servers together: by SIGTERM again and again, in the end by SIGKILL.
-
-    Example: ``stop_all([redis, mongod])``
-    """
-    end = time.monotonic() + PATIENCE
+    """Stop servers together: by repeated SIGTERM, finally by SIGKILL."""
+    end = time.monotonic() + STOP_TIMEOUT_SECONDS
     while living := [process for process in processes if process.status() is None]:
         for process in living:
             process.kill() if time.monotonic() > end else process.ask_to_stop()
-        _wait(lambda: all(process.status() is not None for process in processes), ASK_AGAIN)
+        _wait(
+            lambda: all(process.status() is not None for process in processes),
+            SIGTERM_INTERVAL_SECONDS,
+        )
 
 
 def end_leftover(server: Server, data: Path) -> None:
-    """Wait for the server of a supervisor that was killed; end it where the system has not done so.
-
-    Example: ``end_leftover(server, data)``
-    """
+    """Stop the server that a killed supervisor left behind, if there is one."""
     path = _lock_path(server, data)
     start = time.monotonic()
-    while lock.is_held(path) and (waited := time.monotonic() - start) < 2 * PATIENCE:
-        # The lock is held, so the process id in the file is the holder's and nobody else's.
-        overdue = waited > PATIENCE
-        with contextlib.suppress(
-            ProcessLookupError, ValueError
-        ):  # it just died; or died before its id was written
+    while lock.is_held(path) and (waited := time.monotonic() - start) < 2 * STOP_TIMEOUT_SECONDS:
+        # The lock is held, so the process id in the file is the holder's.
+        overdue = waited > STOP_TIMEOUT_SECONDS
+        # Suppressed: it died just now, or before its process id was written.
+        with contextlib.suppress(ProcessLookupError, ValueError):
             os.kill(int(path.read_text("utf-8")), signal.SIGKILL if overdue else signal.SIGTERM)
-        _wait(lambda: not lock.is_held(path), ASK_AGAIN)
+        _wait(lambda: not lock.is_held(path), SIGTERM_INTERVAL_SECONDS)
 
 
 def _lock_path(server: Server, data: Path) -> Path:
@@ -90,12 +90,12 @@ def _lock_path(server: Server, data: Path) -> Path:
 def _wait(condition: Callable[[], bool], seconds: float) -> None:
     end = time.monotonic() + seconds
     while not condition() and time.monotonic() < end:
-        time.sleep(lock.PAUSE)
+        time.sleep(lock.POLL_SECONDS)
 
 
 def _spawn(server: Server, lock_fd: int) -> subprocess.Popen[bytes]:
     log = Path(server.log)
-    if log.exists() and log.stat().st_size > LOG_LIMIT:
+    if log.exists() and log.stat().st_size > MAX_LOG_BYTES:
         log.replace(f"{log}.old")
     with log.open("ab") as out:
         return subprocess.Popen(
@@ -110,7 +110,7 @@ def _spawn(server: Server, lock_fd: int) -> subprocess.Popen[bytes]:
 
 
 def _die_with_parent() -> Callable[[], None] | None:
-    """Linux: the server gets a SIGTERM when the supervisor dies, even by SIGKILL."""
+    """Linux: send the server a SIGTERM when the supervisor dies, even by SIGKILL."""
     if sys.platform != "linux":
         return None
     parent = os.getpid()

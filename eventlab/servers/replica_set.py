@@ -1,4 +1,4 @@
-"""The one-node replica set: what makes transactions and change streams work on a single mongod."""
+"""The one-node replica set: it gives a single mongod transactions and change streams."""
 
 from __future__ import annotations
 
@@ -16,19 +16,18 @@ Client = pymongo.MongoClient[dict[str, Any]]
 
 
 def socket_url(socket: str) -> str:
-    """Give the MongoDB URL of a unix socket.
+    """Return the MongoDB URL of a unix socket.
 
-    Example: ``socket_url("/run/user/1000/eventlab/mongod.sock")``
+    >>> socket_url("lab/mongod.sock")
+    'mongodb://lab%2Fmongod.sock/?directConnection=true'
     """
     return f"mongodb://{quote(socket, safe='')}/?directConnection=true"
 
 
 def initiate(client: Client, socket: str) -> None:
-    """Make the mongod a replica set of itself, or tell the one it was before where it lives now.
+    """Make the mongod a replica set of one; if it is one already, update its address.
 
-    Raises OperationFailure when mongod refuses.
-
-    Example: ``initiate(MongoClient(socket_url(socket)), socket)``
+    Raises OperationFailure when mongod rejects the configuration.
     """
     config: dict[str, Any] = {"_id": REPLICA_SET, "members": [{"_id": 0, "host": socket}]}
     try:
@@ -43,8 +42,5 @@ def initiate(client: Client, socket: str) -> None:
 
 
 def is_primary(client: Client) -> bool:
-    """Say whether the replica set takes writes by now.
-
-    Example: ``is_primary(MongoClient(socket_url(socket)))``
-    """
+    """Return whether the mongod is the primary, so that it accepts writes."""
     return bool(client.admin.command("hello").get("isWritablePrimary"))

@@ -1,4 +1,4 @@
-"""Getting the servers of a data directory: those that run, else new ones."""
+"""The servers of a data directory: the running ones, else new ones."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from eventlab.servers.state import Running
 
 START_LOCK = "start.lock"
 SUPERVISOR_LOG = "supervisor.log"
-TIMEOUT = 120.0
+START_TIMEOUT_SECONDS = 120.0
 
 
 def ensure(data: Path, wanted: Collection[str]) -> Running:
-    """Take this process's lease and give the servers of a prepared data directory, started now if none run.
+    """Take the lease of this process and return the servers of a prepared data directory.
 
-    Raises ServersFailed with what the servers said, BinaryMissing, BinaryUnusable or DirectoryRefused.
-
-    Example: ``ensure(data, {"redis", "mongod"})``
+    They are started if none run. Raises ServersFailed with the end of the servers' logs,
+    BinaryMissing, BinaryUnusable or DirectoryRefused.
     """
-    # Whoever starts holds this lock, and so does the supervisor when it decides to stop: neither can miss the other.
-    with lock.held(data / START_LOCK, timeout=TIMEOUT):
+    # A process that starts servers holds this lock, and so does a supervisor that decides to stop:
+    # neither can miss the other.
+    with lock.held(data / START_LOCK, timeout=START_TIMEOUT_SECONDS):
         lease.take(data)
         try:
             return _running_or_started(data, wanted)
@@ -41,32 +41,31 @@ def ensure(data: Path, wanted: Collection[str]) -> Running:
 
 
 def stop(data: Path) -> None:
-    """Stop the servers of a data directory, whoever uses them, and wait until they are gone.
+    """Stop the servers of a data directory, even if they are in use, and wait until they are gone.
 
     Raises TimeoutError when they are not gone in time.
-
-    Example: ``stop(data_directory())``
     """
-    with lock.held(data / START_LOCK, timeout=TIMEOUT):
+    with lock.held(data / START_LOCK, timeout=START_TIMEOUT_SECONDS):
         running = state.read(data)
         if running is not None and state.is_supervised(data):
-            with contextlib.suppress(ProcessLookupError):  # it ended by itself at this moment
+            with contextlib.suppress(ProcessLookupError):  # it has just ended by itself
                 os.kill(running.supervisor, signal.SIGTERM)
-        lock.acquire(data / state.SUPERVISOR_LOCK, timeout=TIMEOUT).release()
+        lock.acquire(data / state.SUPERVISOR_LOCK, timeout=START_TIMEOUT_SECONDS).release()
 
 
 def _running_or_started(data: Path, wanted: Collection[str]) -> Running:
-    end = time.monotonic() + TIMEOUT
+    end = time.monotonic() + START_TIMEOUT_SECONDS
     while state.is_supervised(data):
         running = state.read(data)
         if running is not None and health.answer(running.sockets):
             return _with_all(running, wanted, data)
-        # It is about to stop, for no one's use or for a dead server; or it still starts, and its starter was killed.
+        # It is about to stop, because it is unused or a server died. Or it is still starting,
+        # and its starter was killed.
         if time.monotonic() > end:
             raise ServersFailed(
-                f"the supervisor of {data} neither runs nor ends\n{_last_words(data)}"
+                f"the supervisor of {data} neither starts nor ends\n{_last_words(data)}"
             )
-        time.sleep(lock.PAUSE)
+        time.sleep(lock.POLL_SECONDS)
     state.clear(data)
     return _started(data, wanted)
 
@@ -75,15 +74,16 @@ def _with_all(running: Running, wanted: Collection[str], data: Path) -> Running:
     missing = sorted(set(wanted) - running.sockets.keys())
     if missing:
         raise ServersFailed(
-            f"{' and '.join(missing)} does not run for {data}: its servers were started by a process that uses one of "
-            "its own; set the same EVENTLAB_REDIS_URL and EVENTLAB_MONGODB_URL here, or another EVENTLAB_DATA"
+            f"{' and '.join(missing)} does not run for {data}, because the process that started "
+            "its servers uses another one; set the same EVENTLAB_REDIS_URL and "
+            "EVENTLAB_MONGODB_URL here, or another EVENTLAB_DATA"
         )
     return running
 
 
 def _started(data: Path, wanted: Collection[str]) -> Running:
     plan = make_plan(data, wanted)
-    # -P: a file of the notebook's directory that is called like a module must not be imported for it.
+    # -P: a file in the notebook's directory with the name of a module must not be imported.
     command = [sys.executable, "-P", "-m", "eventlab.servers.supervisor", str(data)]
     with (data / SUPERVISOR_LOG).open("ab") as log:
         done = subprocess.run(
@@ -91,7 +91,7 @@ def _started(data: Path, wanted: Collection[str]) -> Running:
             input=plan.to_json().encode(),
             stdout=subprocess.PIPE,
             stderr=log,
-            start_new_session=True,  # or the notebook's Interrupt button would reach the servers
+            start_new_session=True,  # or the Interrupt button would stop the servers
             check=False,
         )
     running = state.read(data)
@@ -99,21 +99,24 @@ def _started(data: Path, wanted: Collection[str]) -> Running:
         said = (
             json.loads(done.stdout)
             if done.stdout
-            else {"error": "the supervisor ended before it could say why"}
+            else {"error": "the supervisor ended without a reason"}
         )
-        answer = said.get("error", "one of them ended at once")
+        answer = said.get("error", "one of them ended immediately")
         words = _last_words(data)
         raise ServersFailed(f"the servers did not start: {answer}\n{words}{_remedy(plan, words)}")
     return running
 
 
 def _remedy(plan: Plan, words: str) -> str:
-    """How to get a program that Redis names and no wheel brings: it is the server itself, called by that name."""
+    """Return how to get redis-check-aof, which no wheel has: it is the server under that name."""
     if "use ./redis-check-aof" not in words:
         return ""
     [program] = [server.argv[0] for server in plan.servers if server.name == REDIS]
     [manifest] = (plan.data / REDIS).rglob("*.manifest")
-    return f"\nTo get that program: ln -s '{program}' redis-check-aof; then ./redis-check-aof --fix '{manifest}'"
+    return (
+        f"\nTo get that program: ln -s '{program}' redis-check-aof; "
+        f"then ./redis-check-aof --fix '{manifest}'"
+    )
 
 
 def _last_words(data: Path, *, size: int = 1500) -> str:

@@ -1,4 +1,4 @@
-"""What runs for a data directory: written by its supervisor, true while the supervisor holds its lock."""
+"""What runs for a data directory: valid while the supervisor that wrote it holds its lock."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ STATE = "state.json"
 
 @dataclass(frozen=True)
 class Running:
-    """The processes of a lab, and where its servers listen."""
+    """The processes of a lab, and the sockets of its servers."""
 
     supervisor: int
     pids: dict[str, int]
@@ -23,18 +23,12 @@ class Running:
 
 
 def is_supervised(data: Path) -> bool:
-    """Say whether a supervisor of the data directory is alive.
-
-    Example: ``is_supervised(data_directory())``
-    """
+    """Return whether a supervisor of the data directory is alive."""
     return lock.is_held(data / SUPERVISOR_LOCK)
 
 
 def read(data: Path) -> Running | None:
-    """Give what the supervisor wrote; None when it has not written yet, or has begun to stop.
-
-    Example: ``read(data_directory())``
-    """
+    """Return what the supervisor wrote; None when it is still starting, or stopping."""
     try:
         text = (data / STATE).read_text("utf-8")
     except FileNotFoundError:
@@ -43,27 +37,21 @@ def read(data: Path) -> Running | None:
 
 
 def write(data: Path, running: Running) -> None:
-    """Say that everything runs.
-
-    Example: ``write(data, Running(os.getpid(), pids, sockets))``
-    """
+    """Record that everything runs."""
     fresh = data / f"{STATE}.new"
     fresh.write_text(json.dumps(dataclasses.asdict(running)), "utf-8")
     fresh.replace(data / STATE)
 
 
 def clear(data: Path) -> None:
-    """Say that nothing runs, or not for long.
-
-    Example: ``clear(data)``
-    """
+    """Record that nothing runs, or is about to stop."""
     (data / STATE).unlink(missing_ok=True)
 
 
 def clear_own(data: Path, supervisor: int) -> None:
-    """Let a supervisor say that it stops; if its data directory was replaced, the new one's state is not its own.
+    """Record that a supervisor stops.
 
-    Example: ``clear_own(data, os.getpid())``
+    If the data directory was replaced, the state in it belongs to another supervisor and stays.
     """
     running = read(data)
     if running is not None and running.supervisor == supervisor:

@@ -1,8 +1,9 @@
-"""The process that keeps the servers of one data directory: ``python -m eventlab.servers.supervisor DATA``.
+"""The process that runs the servers of one data directory.
 
-The first ``connect()`` starts it, with the plan on its standard input. It starts the servers, answers on its standard
-output, and stops them when nobody has held the lease for the grace time, when it gets a SIGTERM, or when one of the
-servers has ended: then it stops the other, and the next ``connect()`` starts both.
+The first ``connect()`` starts it, with the plan on its standard input. It starts the servers and
+reports on its standard output. It stops them when nobody has held the lease for the grace time,
+when it gets a SIGTERM, or when one of the servers has ended. The next ``connect()`` starts both
+again.
 """
 
 from __future__ import annotations
@@ -28,19 +29,19 @@ from eventlab.servers.plan import Plan
 from eventlab.servers.process import Process, stop_all
 from eventlab.servers.starter import START_LOCK
 
-READY_TIMEOUT = 100.0  # a long log takes Redis a while to read
-LOOK = 0.25
+READY_TIMEOUT_SECONDS = 100.0  # Redis needs a while to load a long log
+POLL_SECONDS = 0.25
 
 
 class Stop(BaseException):
-    """A SIGTERM has come."""
+    """A SIGTERM arrived."""
 
 
 def main() -> None:
-    """Detach from the starter, and keep the servers until they are to stop."""
+    """Detach from the starter, then run the servers until they have to stop."""
     plan = Plan.from_json(sys.stdin.read())
     if os.fork():
-        os._exit(0)  # so the starter has no child to wait for, and no zombie
+        os._exit(0)  # so that the starter has no child to wait for
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _stop)
     os.umask(0o077)
@@ -49,15 +50,13 @@ def main() -> None:
 
 
 def _stop(_signal: int, _frame: FrameType | None) -> None:
-    signal.signal(
-        signal.SIGTERM, signal.SIG_IGN
-    )  # once is enough: stopping must not be interrupted
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # stopping must not be interrupted
     raise Stop
 
 
 def _supervise(plan: Plan) -> None:
-    # Never released: the system does it when this process is gone, and that is what the lock says.
-    lock.acquire(plan.data / state.SUPERVISOR_LOCK, timeout=READY_TIMEOUT)
+    # Never released by us: the lock is held as long as this process exists.
+    lock.acquire(plan.data / state.SUPERVISOR_LOCK, timeout=READY_TIMEOUT_SECONDS)
     processes: list[Process] = []
     try:
         try:
@@ -98,21 +97,22 @@ def _await_ready(process: Process) -> None:
 
 
 def _await(process: Process, is_ready: Callable[[], bool]) -> None:
-    end = time.monotonic() + READY_TIMEOUT
+    end = time.monotonic() + READY_TIMEOUT_SECONDS
     while not is_ready():
         if process.status() is not None:
             raise ServersFailed(f"{process.server.name} ended with status {process.status()}")
         if time.monotonic() > end:
-            raise ServersFailed(f"{process.server.name} was not ready after {READY_TIMEOUT:.0f} s")
-        time.sleep(lock.PAUSE)
+            raise ServersFailed(
+                f"{process.server.name} was not ready after {READY_TIMEOUT_SECONDS:.0f} s"
+            )
+        time.sleep(lock.POLL_SECONDS)
 
 
 def _answer(answer: dict[str, object]) -> None:
-    with contextlib.suppress(
-        BrokenPipeError
-    ):  # the starter was killed meanwhile; the next one finds the state
+    # Suppressed: the starter was killed meanwhile; the next one reads the state.
+    with contextlib.suppress(BrokenPipeError):
         os.write(sys.stdout.fileno(), json.dumps(answer).encode())
-    # The starter waits for the end of the answer, and whoever holds this process's input and output.
+    # The starter waits until this end of its pipe is closed.
     nothing = os.open(os.devnull, os.O_RDWR)
     os.dup2(nothing, sys.stdin.fileno())
     os.dup2(nothing, sys.stdout.fileno())
@@ -122,13 +122,14 @@ def _answer(answer: dict[str, object]) -> None:
 def _watch(plan: Plan, processes: list[Process]) -> None:
     watch = Watch(plan.data)
     wanted_at = time.monotonic()
-    # A logout or a cleaner of /tmp may take the sockets away: nobody could come in any more, and nobody start anew.
+    # A logout or a cleaner of /tmp may remove the sockets: nobody could connect or restart.
     while all(
         process.status() is None and Path(process.server.socket).exists() for process in processes
     ):
-        time.sleep(LOOK)
+        time.sleep(POLL_SECONDS)
         if watch.is_deleted():
-            # There is nothing to keep, and an orderly stop would write into a new directory of the same name.
+            # Nothing is left to keep, and a clean stop would write into a new directory of the
+            # same name.
             for process in processes:
                 process.kill()
         elif watch.is_wanted():
@@ -138,15 +139,16 @@ def _watch(plan: Plan, processes: list[Process]) -> None:
 
 
 def is_over(data: Path, watch: Watch) -> bool:
-    """Decide, safe from whoever comes at this moment, that nobody holds the lease and the servers are to stop.
+    """Return whether nobody holds the lease, so that the servers stop.
 
-    Example: ``is_over(data, Watch(data))``
+    The start lock is held meanwhile, so that no process can connect between the check and the stop.
     """
     starting = lock.attempt(data / START_LOCK)
     if starting is None:
         return False
     try:
-        # Somebody may have come since the last look; whoever comes now finds no state, and waits for the end.
+        # A process may have connected since the last check. One that connects now finds no state
+        # and waits for the end.
         over = not watch.is_wanted()
         if over:
             state.clear_own(data, os.getpid())
@@ -158,7 +160,7 @@ def is_over(data: Path, watch: Watch) -> bool:
 def _remove_sockets(plan: Plan) -> None:
     for server in plan.servers:
         Path(server.socket).unlink(missing_ok=True)
-    with contextlib.suppress(OSError):  # something else lies there: it stays
+    with contextlib.suppress(OSError):  # there are other files in it: it stays
         plan.runtime.rmdir()
 
 

@@ -260,8 +260,8 @@ class Before(Outside):
 
 
 def project_wrongly(redis_url: str, mongo_url: str, kind: type[Projector]) -> None:
-    store = EventStore(external.own_redis(redis_url), CATEGORY)
-    mongo = external.own_mongodb(mongo_url)["eventlab"]
+    store = EventStore(external.redis_at(redis_url), CATEGORY)
+    mongo = external.mongodb_at(mongo_url)["eventlab"]
     kind(store, mongo, AccountView(COLLECTION), batch_size=100).run(threading.Event())
 
 
@@ -416,7 +416,7 @@ def test_mongod_without_replica_set_is_reported(redis_server: RedisServer, tmp_p
 
 def read_all_the_time(url: str, path: str, stop: Any) -> None:
     """Read 100 times a second, by id and by cursor, and record every impossible result."""
-    mongo = external.own_mongodb(url)["eventlab"]
+    mongo = external.mongodb_at(url)["eventlab"]
     accounts = mongo[COLLECTION]
     newest = Counter[str]()
     polls = 0

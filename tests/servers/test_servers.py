@@ -316,7 +316,7 @@ def test_nobody_takes_the_lease_outside_the_starters_lock(
     data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     directories.prepare_data(data)
-    monkeypatch.setattr(starter, "TIMEOUT", 0.1)
+    monkeypatch.setattr(starter, "START_TIMEOUT_SECONDS", 0.1)
     monkeypatch.setattr(lease, "take", lambda _data: pytest.fail("took it"))
     with lock.held(data / starter.START_LOCK, timeout=1), pytest.raises(TimeoutError):
         starter.ensure(data, {"redis", "mongod"})
@@ -503,7 +503,7 @@ def test_a_long_data_path_has_short_sockets(
     data = tmp_path.joinpath(*["long" * 10] * 5)
     directories.prepare_data(data)
     runtime = directories.runtime_directory(data)
-    assert len(str(runtime / "mongod.sock")) <= directories.LONGEST_SOCKET_PATH
+    assert len(str(runtime / "mongod.sock")) <= directories.MAX_SOCKET_PATH_BYTES
     long = tmp_path / ("x" * 90)
     long.mkdir()
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(long))

@@ -157,7 +157,7 @@ def test_a_server_that_hears_no_sigterm_is_killed(
     )
     started = process.Process(server, tmp_path)
     assert wait_until(lambda: "deaf" in log.read_text())
-    monkeypatch.setattr(process, "PATIENCE", 0.5)
+    monkeypatch.setattr(process, "STOP_TIMEOUT_SECONDS", 0.5)
     process.stop_all([started])
     assert started.status() == -signal.SIGKILL
 
