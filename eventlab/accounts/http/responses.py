@@ -95,7 +95,7 @@ def _at_version(code: int) -> Handler:
 async def _key_reused(_request: Request, problem: IdempotencyKeyReused) -> Response:
     return error(
         422,
-        f"Idempotency-Key {problem.key!r} was used for another request: use a new key for a new one",
+        f"Idempotency-Key {problem.key!r} was used for another request: use a new key",
     )
 
 
