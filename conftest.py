@@ -113,9 +113,7 @@ def pytest_terminal_summary(
 ) -> None:
     for name, count in sorted(config.stash[NOT_RUN].items()):
         how = "make test-all" + (" as root" if name == "root" else "")
-        terminalreporter.write_line(
-            f"not run here: {count} test{'s' * (count > 1)} that need {APART[name]} ({how})"
-        )
+        terminalreporter.write_line(f"not run here: {count} tests that need {APART[name]} ({how})")
 
 
 @pytest.fixture(scope="session")

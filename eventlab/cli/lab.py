@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import MutableMapping
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Final
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 NOTEBOOKS: Final = "notebooks"
 FIRST_PAGE: Final = "00_start_here.ipynb"
+LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
 #: JupyterLab, except that Ctrl-C while it is still being imported prints no traceback.
 JUPYTER: Final = """
 import sys
@@ -53,8 +55,16 @@ def _lab(arguments: argparse.Namespace) -> int:
     require(("jupyterlab",), "lab")
     # The kernels start elsewhere: they must find the same directory.
     os.environ[directories.DATA_VARIABLE] = str(directories.data_directory())
+    _adapt_to_notebooks(os.environ)
     with connect():
         return _run_to_its_end(_jupyter(notebooks, arguments))
+
+
+def _adapt_to_notebooks(variables: MutableMapping[str, str]) -> None:
+    """Change what the notebooks cannot live with: a proxy for this machine, figures elsewhere."""
+    for name in ("no_proxy", "NO_PROXY"):
+        variables[name] = ",".join(filter(None, [variables.get(name), *LOOPBACK]))
+    variables.pop("MPLBACKEND", None)
 
 
 def _find_notebooks() -> Path:

@@ -29,7 +29,12 @@ def answers(url: str) -> bool:
         return False
 
 
-def test_lab_runs_jupyter_with_the_servers_until_it_ends(tmp_path: Path, data: Path) -> None:
+def test_lab_runs_jupyter_with_the_servers_until_it_ends(
+    tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The user's proxy is not for this machine, and figures belong into the notebooks."""
+    monkeypatch.setenv("no_proxy", "example.org")
+    monkeypatch.setenv("MPLBACKEND", "Agg")
     (tmp_path / "notebooks").mkdir()
     (tmp_path / "notebooks" / command.FIRST_PAGE).touch()
     port = free_port()
@@ -43,6 +48,8 @@ def test_lab_runs_jupyter_with_the_servers_until_it_ends(tmp_path: Path, data: P
             [jupyter] = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
             variables = Path(f"/proc/{jupyter}/environ").read_text().split("\0")
             assert f"{DATA_VARIABLE}={data}" in variables  # for the kernels, wherever they start
+            assert "no_proxy=example.org,127.0.0.1,localhost,::1" in variables
+            assert not [text for text in variables if text.startswith("MPLBACKEND=")]
             process.terminate()
             assert process.wait(PATIENCE_SECONDS) == 0
         finally:
