@@ -1,4 +1,4 @@
-"""An aggregate: it makes decisions, and its state results from its events."""
+"""An aggregate: it makes decisions, and its state derives from its events."""
 
 from __future__ import annotations
 

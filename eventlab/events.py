@@ -1,7 +1,7 @@
 """An event: new (Event) and stored (Recorded), and its JSON on the wire.
 
-This module does not know Redis. It rejects what JSON cannot carry there and back, because a replay
-must see what the live code saw.
+This module does not know Redis. It rejects what a JSON round trip would change, because a
+replay must see what the live code saw.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Data = dict[str, Any]
 
 MAX_EVENT_BYTES = 1_048_576
 MAX_TYPE_BYTES = 256
-MAX_DEPTH = 100  # low enough for a reader that is already deep in calls of its own
+MAX_DEPTH = 100  # low enough for a reader whose call stack is already deep
 RESERVED = frozenset({"id", "version", "type"})  # on the wire they share an object with the payload
 
 
@@ -89,7 +89,7 @@ _decode_rows = msgspec.json.Decoder(list[Row]).decode
 
 def encode_batch(events: Sequence[Event]) -> Batch:
     """Check and encode every event; raises InvalidEvent, which names the event by its index."""
-    # A list first: to check for a Sequence takes as long as to encode an event.
+    # A list first: checking for a Sequence takes as long as encoding an event.
     if not isinstance(events, list) and (
         isinstance(events, Event) or not isinstance(events, Sequence)
     ):

@@ -1,7 +1,7 @@
 """Every environment variable that eventlab reads: its name, its meaning and its default.
 
-This module only names them; the rooms that use a variable read it. The table under "Configuration"
-in the README is generated from here (``make settings``).
+This module only names them; the modules that use a variable read it. The table under
+"Configuration" in the README is generated from here (``make settings``).
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ SERVERS: Final[dict[str, Variable]] = {
     REDIS_URL: Variable("URL of a Redis of your own (7.0 or newer)", "a private Redis"),
     MONGODB_URL: Variable("URL of a MongoDB replica set of your own", "a private MongoDB"),
     DATA: Variable("directory where the private servers keep their data", "your user data folder"),
-    RUNTIME: Variable("directory for the private servers' sockets", "a short one for each user"),
+    RUNTIME: Variable("directory for the private servers' sockets", "a short path for each user"),
     GRACE: Variable("seconds that the private servers outlive their last user", "5"),
     REDIS_SERVER: Variable(
         "path of the redis-server program", "the installed wheel's, then the one on PATH"
@@ -78,10 +78,10 @@ MAILROOM: Final[dict[str, Variable]] = {
     CXONE_AUTH: Variable("how to sign in: oidc, accesskey or legacy", "oidc"),
     CXONE_URL: Variable(
         "URL of the authority; required for accesskey (https://AREA.nice-incontact.com), "
-        "otherwise NICE's own by default"
+        "otherwise NICE's own"
     ),
-    CXONE_KEY: Variable("id of the access key; for legacy application@vendor"),
-    CXONE_SECRET: Variable("secret of the access key; for legacy the application's key"),
+    CXONE_KEY: Variable("id of the access key; for legacy: application@vendor"),
+    CXONE_SECRET: Variable("secret of the access key; for legacy: the application's key"),
     CXONE_CLIENT: Variable("for oidc: client id that NICE issued to the application"),
     CXONE_CLIENT_SECRET: Variable("for oidc: client secret that belongs to the client id"),
     CXONE_POC: Variable("point of contact, as CXone names it"),

@@ -15,7 +15,7 @@ from eventlab.charts.timing import waits
 from eventlab.events import Recorded
 from eventlab.mailroom.mail_view import STATES
 
-#: The states in the order in which a mail passes them, each with its colour.
+#: The states in the order in which a mail passes them, each with its color.
 COLOURS: Final = {
     "submitted": BLUE,
     "received": GREEN,

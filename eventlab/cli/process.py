@@ -24,7 +24,7 @@ class CommandFailed(EventLabError):
 
 
 class UsageError(CommandFailed):
-    """Options that are valid one by one and contradict each other; the exit status is 2."""
+    """Options that are valid one by one but contradict each other; the exit status is 2."""
 
 
 def stop_on_signals() -> threading.Event:

@@ -56,7 +56,7 @@ def add_to(commands: Commands) -> None:
     instead.add_argument(
         "--skip",
         metavar="POSITION",
-        help="make a stopped view (--view) pass over the event at this position, and exit",
+        help="make a stopped view (--view) skip the event at this position, and exit",
     )
     options.add_category_and_collection(parser)
 

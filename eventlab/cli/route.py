@@ -1,4 +1,4 @@
-"""``eventlab route``: take the mails of a Gmail inbox to CXone, and decide about those held."""
+"""``eventlab route``: send the mails of a Gmail inbox to CXone, and decide about held mails."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ CONSENT: Final[dict[str, Any]] = {"browser": True, "link": False, "paste-back": 
 def add_to(commands: Commands) -> None:
     """Add the command to the command line."""
     parser = options.add_command(
-        commands, "route", _route, "take each mail of a Gmail inbox to CXone as one work item"
+        commands, "route", _route, "send each mail of a Gmail inbox to CXone as one work item"
     )
     _add_actions(parser)
     parser.add_argument(

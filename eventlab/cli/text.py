@@ -14,7 +14,7 @@ from eventlab.errors import EventLabError
 from eventlab.servers.external import MONGODB_URL, REDIS_URL
 
 SIZE_UNITS: Final = ("kB", "MB", "GB", "TB")
-#: The driver appends its whole picture of the servers to the one sentence that matters.
+#: The driver appends its whole description of the servers to the one sentence that matters.
 TOPOLOGY: Final = re.compile(r"(, Timeout: [\d.]+s)?, Topology Description: .*", re.DOTALL)
 
 

@@ -82,7 +82,7 @@ class Inbox:
     def label(self, ids: Iterable[str], name: str) -> None:
         """Put a label on mails; a failure is only logged.
 
-        The label is for people to see. The events are the truth.
+        The label is for people to see. The events are the source of truth.
         """
         ids = tuple(ids)
         try:
@@ -90,7 +90,7 @@ class Inbox:
         except ConsentRequired:
             raise
         except GmailFailed as error:
-            log.warning("%d mails got no label: %s", len(ids), error)
+            log.warning("%d mails could not be labeled: %s", len(ids), error)
 
     def _is_new(self, id: str) -> bool:
         return self._work_items.load(id).status in ("new", "skipped")

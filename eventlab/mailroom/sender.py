@@ -161,7 +161,7 @@ class Sender:
     def _request_or_decide(
         self, item: WorkItem, message: Fetched, now: int
     ) -> WorkItemRequest | None:
-        """Return what to send for a mail, or None after deciding what else becomes of it."""
+        """Return what to send for a mail, or None after recording why it is not sent now."""
         if isinstance(message, GmailFailed):
             item.postpone(
                 str(message),

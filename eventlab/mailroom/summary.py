@@ -10,7 +10,7 @@ class Summary:
     """What one round did, in numbers of mails.
 
     Gmail ``listed`` this many, and ``new`` of them were not known before. CXone accepted
-    ``submitted`` and ``refused`` others in this round; ``held`` came into doubt or failed too often
+    ``submitted`` and ``refused`` others in this round; ``held`` are in doubt or failed too often
     and need an operator; ``skipped`` are not for an agent. ``duplicates`` are mails of which CXone
     is known to have two work items. ``waiting`` are still to be sent, ``open`` are all that need
     an operator, from earlier rounds too. ``problem`` says why the round ended early.

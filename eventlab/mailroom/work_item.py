@@ -30,10 +30,10 @@ class WorkItem(Aggregate):
 
     A mail is ``received``. A router records that it is ``submitting`` the mail, and until when its
     attempt may arrive. Then the mail is ``submitted``, ``refused``, ``unsent`` (certainly: it is
-    retried, and ``held`` after too many attempts) or ``in_doubt``. An operator has it ``resent`` or
-    ``confirmed``. A mail that is not for an agent is ``skipped``. A late answer to an attempt may
-    still close a doubt; if a newer attempt has begun meanwhile, it is recorded as ``late``. Times
-    are in milliseconds since 1970, by Redis's clock.
+    retried, and ``held`` after too many attempts) or ``in_doubt``. An operator resends it
+    (``resent``) or confirms it (``confirmed``). A mail that is not for an agent is ``skipped``. A
+    late response to an attempt may still resolve a doubt; if a newer attempt has begun meanwhile,
+    it is recorded as ``late``. Times are in milliseconds since 1970, by Redis's clock.
 
     >>> item = WorkItem("18c2a0b1c2d3e4f5")
     >>> item.receive({"domain": "example.com", "date": 1767225600000})
@@ -51,7 +51,7 @@ class WorkItem(Aggregate):
         self.attempt = 0  # the number of the newest attempt
         self.open_attempts: list[int] = []  # those whose outcome is unknown
         self.failed_attempts = 0  # since the last decision of an operator
-        self.due = 0  # not to be sent before this time
+        self.due = 0  # must not be sent before this time
         self.router = ""
         self.deadline = 0
         self.accepted_count = 0  # how many work items CXone is known to have of this mail
@@ -84,9 +84,9 @@ class WorkItem(Aggregate):
         Nothing of the attempt can arrive at CXone after ``deadline``.
         """
         if self.status != "received":
-            raise self._rejected(f"it is {self.status} and not to be sent")
+            raise self._rejected(f"it is {self.status} and must not be sent")
         if now < self.due:
-            raise self._rejected(f"it is not to be sent for another {_seconds(self.due - now)}")
+            raise self._rejected(f"it must not be sent for another {_seconds(self.due - now)}")
         attempt = self.attempt + 1
         self.record("submitting", {"router": router, "deadline": deadline, "attempt": attempt})
         return attempt

@@ -4,8 +4,8 @@ swap.
 A rebuild replaces a view's documents in two steps, so that a crash anywhere leaves one whole view:
 
 1. `fence` stops the live projectors: they cannot move the position, and wait. A projector that has
-   waited for FENCE_SECONDS takes the rebuild for dead and breaks the fence; a rebuild that still
-   runs then fences again.
+   waited for FENCE_SECONDS assumes that the rebuild is dead and breaks the fence; a rebuild that
+   still runs then fences again.
 2. `decide_swap` commits the decision in one transaction, which requires the fence to be intact.
    From then on the swap is certain, and anyone can finish it: the rebuild, a projector that finds
    it, or the next rebuild.
@@ -57,7 +57,7 @@ class CheckpointState:
 
 
 class Checkpoint:
-    """The bookkeeping of a view: how far its documents count, and who may change that."""
+    """The bookkeeping of a view: up to where its documents count, and who may change that."""
 
     def __init__(
         self,

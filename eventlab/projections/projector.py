@@ -98,7 +98,7 @@ class Projector(Follower):
             pause = min(2 * pause, RETRY_SECONDS)
 
     def skip(self, position: str) -> None:
-        """Pass over the event at which the view has stopped; it will never count.
+        """Skip the event at which the view has stopped; it will never count.
 
         Raises InvalidArgument if the next event is not the one at ``position``; the error names the
         next event.
@@ -135,7 +135,7 @@ class Projector(Follower):
             with Rebuild(self, batch_size=self._max_batch_size) as rebuild:
                 return rebuild.build(progress=progress)
         finally:
-            self.position = None  # the one that it knew was of the old documents
+            self.position = None  # the last known one belonged to the old documents
 
     def reset(self) -> None:
         """Delete the documents and the checkpoint.

@@ -98,8 +98,8 @@ class Rebuild(Follower):
         # The collection is created first and removed last: after a crash, it leads to everything
         # else.
         self.mongo.create_collection(self.name)
-        # Before the indexes: a rebuild that is removed while it copies them must not go on without
-        # them.
+        # Before the indexes: a rebuild that is removed while it copies them must not continue
+        # without them.
         self._own.create()
         for name, index in self.mongo[self._live.name].index_information().items():
             if name != "_id_":

@@ -1,4 +1,4 @@
-"""The servers of a data directory: the running ones, else new ones."""
+"""The servers of a data directory: find the running ones, or start new ones."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def _running_or_started(data: Path, wanted: Collection[str]) -> Running:
         # and its starter was killed.
         if time.monotonic() > end:
             raise ServersFailed(
-                f"the supervisor of {data} neither starts nor ends\n{_last_words(data)}"
+                f"the supervisor of {data} has neither started nor stopped\n{_last_words(data)}"
             )
         time.sleep(lock.POLL_SECONDS)
     state.clear(data)
@@ -99,7 +99,7 @@ def _started(data: Path, wanted: Collection[str]) -> Running:
         said = (
             json.loads(done.stdout)
             if done.stdout
-            else {"error": "the supervisor ended without a reason"}
+            else {"error": "the supervisor exited without giving a reason"}
         )
         answer = said.get("error", "one of them ended immediately")
         words = _last_words(data)

@@ -70,7 +70,7 @@ def _check_next(event: Recorded, versions: Counter[str]) -> None:
         problem = "is a duplicate" if event.version < expected else f"follows a missing {expected}"
         reason = (
             f"version {event.version} {problem}; "
-            "repair the stream, or number its events again with adopt(renumber=True)"
+            "repair the stream, or renumber its events with adopt(renumber=True)"
         )
         raise AdoptionRefused(reason, event.position, event.id, event.version, expected)
 

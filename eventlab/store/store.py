@@ -73,7 +73,7 @@ Upcaster = Callable[[Recorded], Recorded]
 
 
 class Append(msgspec.Struct, frozen=True):
-    """One call of ``append``, checked and encoded: the same for each of its tries."""
+    """One call of ``append``, checked and encoded: the same for each of its attempts."""
 
     id: str
     batch: Batch
@@ -178,8 +178,8 @@ class EventStore:
     def _append_loosely(
         self, request: Append, expected: Expected, *, given: bool
     ) -> list[Recorded]:
-        # A loop over the exact form, so that a repeat is recognized by its version, as there.
-        # A given token may belong to an earlier call, and be anywhere below.
+        # A loop over the exact form, which recognizes a repeat by its version.
+        # A given token may belong to an earlier call, at any lower version.
         version = self.version(request.id)
         searched = 0
         while True:
@@ -291,7 +291,7 @@ class EventStore:
     def tail(self, id: str, *, after: int = 0) -> Tail:
         """Return the events with versions above ``after``, oldest first, each with its token.
 
-        This is ``read`` for those who keep a state, and must know whether it is of this log.
+        This is ``read`` for callers that keep a state, and must know whether it is from this log.
         """
         checked_counts(after=after)
         rows = self._rows(id, after, None)
@@ -361,7 +361,7 @@ class EventStore:
         return self._stream.head()
 
     def lacks(self, position: str) -> bool:
-        """Return True if Redis lost the event at a position in a crash; a trim is no loss."""
+        """Return True if Redis lost the event at a position in a crash; a trim does not count."""
         return self._stream.lacks(position)
 
     # --------------------------------------------------------------- maintain

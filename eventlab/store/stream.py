@@ -30,7 +30,7 @@ class CategoryStream:
     ) -> Iterator[Entry]:
         """Yield the entries after a position, oldest first; raises Trimmed if some are gone.
 
-        Without ``others``, entries that somebody else deleted are not counted as gone.
+        Without ``others``, entries that others deleted are not counted as gone.
         """
         checked_position(after)
         left = limit
@@ -90,7 +90,7 @@ class CategoryStream:
         return bool(self._info() and self._redis.execute_command(*destroy))
 
     def accept_deletions(self) -> None:
-        """Take note that no entry that others deleted so far is missing."""
+        """Record that the entries others have deleted so far do not count as missing."""
         self._redis.hset(self._keys.trimmed, "dropped", _dropped(self._info()))
 
     def _check_not_trimmed(self, after: str, others: bool) -> None:

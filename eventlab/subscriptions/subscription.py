@@ -1,4 +1,4 @@
-"""A subscription: work that no transaction can hold, such as a call to another system.
+"""A subscription: work that no transaction can include, such as a call to another system.
 
 Each event is delivered until a consumer acknowledges it: at least once, to competing consumers, in
 no order. So the work must be idempotent. Unfinished events are in the pending entries list of a
@@ -57,8 +57,8 @@ class Parked:
 class Lag:
     """What a subscription has not finished: events that are new, pending, or wait for a retry.
 
-    Parked events are counted apart. If ``exact`` is False, there are over 10,000 new events, and
-    ``new`` is an estimate.
+    Parked events are counted separately. If ``exact`` is False, there are over 10,000 new events,
+    and ``new`` is an estimate.
     """
 
     new: int
@@ -74,7 +74,7 @@ class Lag:
 
 
 class Subscription:
-    """The events of a category for work outside, shared by all consumers of the subscription.
+    """The events of a category for other systems, shared by all consumers of the subscription.
 
     ``consumer`` names this consumer: use the same name after a restart, and never the same name
     twice at a time. A new subscription starts at the first event, or after ``start``: a position,
@@ -84,7 +84,7 @@ class Subscription:
     abandoned, and any consumer may get it: choose more than the work on all events of one
     ``receive`` takes. A failed event is delivered again after ``backoff`` seconds, doubled with
     each failure. It is parked after ``max_failures`` failures, or after ``max_deliveries``
-    deliveries (3 or more) that ended without a word from the consumer.
+    deliveries (3 or more) that got no response from the consumer.
 
     Raises InvalidArgument, InvalidName; Trimmed when events after ``start`` are gone.
 
@@ -163,8 +163,8 @@ class Subscription:
         This consumer's unfinished events come first, then retries, a dead consumer's events, and
         new ones. Each kind leaves a share of ``count`` to the next, so none starves another. If
         there is nothing, it waits up to ``block`` seconds for events. An event that was delivered
-        twice without a word comes alone: if it kills its consumer, no other event is counted with
-        it. An event that cannot be read is parked.
+        twice without a response comes alone: if it kills its consumer, no other event is counted
+        with it. An event that cannot be read is parked.
 
         >>> [event.type for event in letters.receive(2)]
         ['create', 'deposit']
@@ -247,7 +247,7 @@ class Subscription:
         return int(self._run("replay", WAITING, *self._parked_positions(position)))
 
     def discard(self, position: str | None = None) -> int:
-        """Give up a parked event for good, or all of them; return how many. The store keeps them.
+        """Discard a parked event, or all of them; return how many. The store keeps the events.
 
         >>> letters.discard("1551312847014-0")
         1
@@ -285,7 +285,7 @@ class Subscription:
     def _open(
         self, position: bytes, fields: list[bytes], unanswered: int, kept: bytes
     ) -> Recorded | None:
-        """Return an event to deliver; None if it was parked, as unreadable or deadly."""
+        """Return an event to deliver; None if it was parked (unreadable, or kills consumers)."""
         at = position.decode()
         id, version, _ = msgspec.json.decode(kept)
         error: object = (

@@ -112,7 +112,8 @@ def test_none_of_500_mails_is_lost_and_none_is_sent_twice(
     )
     accepted = here.accepted()
     in_doubt = [id for id in ids if here.status(id) == "in_doubt"]
-    # None lost, none twice, and what is not known is said with its reason: each of them counted at the stand-in.
+    # No mail is lost or sent twice, and an unknown outcome is recorded with its reason: counted at
+    # the fake server.
     assert set(here.store.ids()) == {*ids, CURSOR_ID}
     assert max(accepted.values()) == 1
     for id in set(ids) - set(in_doubt):

@@ -183,7 +183,7 @@ def test_router_labels_routed_mails_and_survives_a_failure_to_label(
     here.both.gmail.faults.order(Fault(on="batchModify", status=403, body={"error": {"code": 403}}))
     assert here.router(label="routed").run_once().submitted == 1
     assert label not in here.both.gmail.mailbox.get(other).label_ids
-    assert "1 mails got no label" in caplog.text
+    assert "1 mails could not be labeled" in caplog.text
 
 
 # --------------------------------------------------------------------------------------------------------- the cursor

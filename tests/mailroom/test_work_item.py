@@ -89,7 +89,7 @@ def test_accepted_allows_a_missing_contact_id() -> None:
 
 @pytest.mark.parametrize("make", [submitting, submitted, in_doubt, held, refused, skipped])
 def test_submit_is_rejected_unless_received(make: Callable[[], WorkItem]) -> None:
-    with pytest.raises(WorkItemCommandRejected, match="not to be sent"):
+    with pytest.raises(WorkItemCommandRejected, match="must not be sent"):
         make().submit(router="other", now=NOW, deadline=DEADLINE)
 
 
@@ -119,7 +119,7 @@ def test_unsent_work_item_is_retried_later_and_then_held() -> None:
     for attempt in (1, 2):
         item.submit(router="hub", now=NOW, deadline=DEADLINE)
         item.unsent(attempt, "busy", retry_at=NOW + 9_000, max_attempts=3)
-        with pytest.raises(WorkItemCommandRejected, match="not to be sent for another 9 s"):
+        with pytest.raises(WorkItemCommandRejected, match="must not be sent for another 9 s"):
             item.submit(router="hub", now=NOW, deadline=DEADLINE)
         item.due = NOW
     item.submit(router="hub", now=NOW, deadline=DEADLINE)

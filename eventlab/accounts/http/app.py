@@ -1,4 +1,4 @@
-"""The account service over HTTP: the original's four routes, and what clients expect besides."""
+"""The account service over HTTP: the original's four routes, and what else clients expect."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def create_app(
     """Return the app for a service and the collection of its view.
 
     Without a view there is no ``GET /accounts``. A body of more than ``max_body`` bytes is answered
-    with 413. ``lifespan`` is FastAPI's: it surrounds the life of the app.
+    with 413. ``lifespan`` is FastAPI's: it runs as the app starts and stops.
     """
     app = FastAPI(
         title="eventlab accounts",

@@ -69,7 +69,7 @@ def request_body(body: type, *parameters: dict[str, Any]) -> dict[str, Any]:
 
 
 def describe(app: FastAPI) -> None:
-    """Set the document of an app; it is made when it is first asked for."""
+    """Set the document of an app; it is generated at the first request for it."""
 
     def document() -> dict[str, Any]:
         if app.openapi_schema is None:

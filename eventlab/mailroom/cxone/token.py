@@ -27,7 +27,7 @@ from eventlab.mailroom.urls import checked_url, is_loopback
 
 log = logging.getLogger(__name__)
 
-#: A token's life if the response does not say.
+#: The life of a token if the response does not state it.
 DEFAULT_LIFE_SECONDS: Final = 3600.0
 #: A token is replaced this long before it expires, or a tenth of its life if that is longer.
 EXPIRY_MARGIN_SECONDS: Final = 60.0

@@ -89,7 +89,7 @@ class CXoneTransport:
     most three times, and not after ``deadline``, a time of ``time.monotonic()``. A request that is
     ``safe`` is retried after any failure. ``timeout`` is the seconds to connect and to read;
     ``sleep`` is called with the seconds to wait. urllib3's own Retry is not used: it also repeats a
-    413, and it has no overall limit that could be promised.
+    413, and it has no overall time limit.
     """
 
     def __init__(

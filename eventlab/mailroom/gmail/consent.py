@@ -151,7 +151,7 @@ class _RedirectServer(socketserver.TCPServer):
             self.timeout = end - time.monotonic()
             if self.timeout <= 0:
                 raise GmailFailed(
-                    f"No consent came within {seconds:g} seconds: "
+                    f"Consent was not given within {seconds:g} seconds: "
                     "ask again, and answer in the browser"
                 )
             self.handle_request()

@@ -44,7 +44,7 @@ FINAL_REFRESH_ERRORS: Final = {
         f"{CONSENT_AGAIN}"
     ),
     "invalid_rapt": (
-        "Gmail's token has expired: the organization requires its users to sign in again: "
+        "Gmail's token has expired, because the organization requires its users to sign in again: "
         f"{CONSENT_AGAIN}"
     ),
     "invalid_client": (
@@ -66,11 +66,11 @@ FINAL_REFRESH_ERRORS: Final = {
     ),
     "access_denied": (
         "The account's administrator no longer allows this app: "
-        f"have it allowed, then {CONSENT_AGAIN}"
+        f"ask them to allow it, then {CONSENT_AGAIN}"
     ),
     "admin_policy_enforced": (
         "The account's administrator does not allow this app: "
-        f"have it allowed, then {CONSENT_AGAIN}"
+        f"ask them to allow it, then {CONSENT_AGAIN}"
     ),
     "org_internal": (
         "This app is only for members of its own organization: "

@@ -21,7 +21,7 @@ from eventlab.mailroom.gmail.credentials import proxy_option, refresh_failed
 from eventlab.mailroom.urls import checked_url
 from eventlab.mailroom.variables import GMAIL_ENDPOINT
 
-#: With the waits between them about a minute in total: Gmail counts its quota per minute.
+#: About a minute in total, waits included: Gmail counts its quota per minute.
 MAX_ATTEMPTS: Final = 7
 MAX_BACKOFF_SECONDS: Final = 32.0
 #: No response, or one that the batch client fails on: it assumes that every part is well-formed.
@@ -56,7 +56,7 @@ class GmailTransport:
         self._bare.follow_redirects = False
         self._authorized = google_auth_httplib2.AuthorizedHttp(credentials, http=self._bare)
         # Built on the bare connection, requests carry no token into the parts of a batch. The batch
-        # carries it for all of them, also when the token is renewed half way.
+        # carries it for all of them, also when the token is renewed halfway.
         self._api = build(
             "gmail",
             "v1",

@@ -161,7 +161,7 @@ def test_consent_that_covers_too_little_is_not_stored(google: Served) -> None:
 
 
 def test_consent_times_out(google: Served) -> None:
-    with pytest.raises(GmailFailed, match=r"No consent came within 0\.2 seconds") as error:
+    with pytest.raises(GmailFailed, match=r"Consent was not given within 0\.2 seconds") as error:
         authorize(
             google.client_file, google.token_file, open_url=lambda _: True, timeout_seconds=0.2
         )
