@@ -1,4 +1,4 @@
-# What you type; CI types the same.  Needs only Python 3.11 or newer, git and make.
+# The commands that you run; CI runs the same.  Needs only Python 3.11 or newer, git and make.
 # More arguments for a command go into ARGS:  make lab ARGS="--port 8889"
 
 PYTHON ?= python3
@@ -23,16 +23,16 @@ help:  ## show this list
 lab: $(INSTALLED)  ## JupyterLab on the notebooks, with a real Redis and a real MongoDB behind them
 	@$(BIN)/eventlab lab $(ARGS)
 
-test: $(INSTALLED)  ## all tests, every cell of every notebook among them
+test: $(INSTALLED)  ## all tests, and every cell of every notebook
 	@$(PYTEST) $(ARGS)
 
-test-all: $(BROWSER)  ## the same, and the tests that need root, a browser (Chromium), or minutes of killing
+test-all: $(BROWSER)  ## the same, and the tests that need root, a browser (Chromium), or several minutes
 	@$(PYTEST) --all $(ARGS)
 
-notebooks: $(INSTALLED)  ## run the notebooks again and write what they print into them (ARGS="01 03": only these)
+notebooks: $(INSTALLED)  ## run the notebooks and store their outputs (ARGS="01 03": only these)
 	@$(BIN)/python -m tools.notebooks $(ARGS)
 
-bench: $(INSTALLED)  ## speed, side by side with the raw limit
+bench: $(INSTALLED)  ## speed, as ratios to the bare commands
 	@$(BIN)/python -m benchmarks $(ARGS)
 
 settings: $(INSTALLED)  ## write the table of environment variables into the README
@@ -50,7 +50,7 @@ check: $(INSTALLED)  ## ruff, mypy, and the workflow files
 clean:  ## remove .venv and the tools' caches (your data stays: see eventlab doctor)
 	@rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-lock:  ## refresh the lock files after a change of requirements*.txt (needs uv; ARGS=--upgrade for the newest of all)
+lock:  ## refresh the lock files after a change of requirements*.txt (needs uv; ARGS=--upgrade for the newest versions)
 	@uv pip compile $(LOCK_OPTIONS) requirements.txt --output-file requirements.lock $(ARGS)
 	@uv pip compile $(LOCK_OPTIONS) requirements-browser.txt --constraints requirements.lock --output-file requirements-browser.lock $(ARGS)
 	@uv pip compile $(LOCK_OPTIONS) --no-deps binder/notebook.in --output-file binder/notebook.lock $(ARGS)

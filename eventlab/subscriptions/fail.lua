@@ -8,7 +8,7 @@ local stream, due, failed, parked = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local group, waiting, id, added = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
 
 local row = redis.call('XPENDING', stream, group, id, id, 1)[1]
--- A repeat: by redis-py after a lost answer, or by a consumer that was taken for dead.
+-- A repeat: by redis-py after a lost response, or by a consumer that was presumed dead.
 local repeated = row and row[2] == waiting
 if repeated or not (row or redis.call('ZSCORE', due, id)) then
   return redis.call('HEXISTS', parked, id)

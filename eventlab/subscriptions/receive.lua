@@ -4,7 +4,7 @@
 -- ARGV: 1 group, 2 consumer, 3 the consumer name of waiting events, 4 the maximum of events, 5 ms
 --       of silence after which an event counts as abandoned, 6 the source that is asked first: 0 to
 --       3, then the positions that the consumer is working on
--- Returns {{{position, fields or {}, deliveries without a word from the consumer, record}, ...},
+-- Returns {{{position, fields or {}, deliveries that got no response, record}, ...},
 -- the position after which new events come, ms until it is worth asking again}.
 local stream, due, failed, group = KEYS[1], KEYS[2], KEYS[3], ARGV[1]
 local me, waiting, count, idle = ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
