@@ -1,4 +1,4 @@
-"""The errors that mean that a server is away and may come back, in one list for the whole library."""
+"""The errors of a server that is away and may come back: one list for the whole library."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
 """Every notebook in a real JupyterLab, started by the product's own command, in a real browser.
 
-Pictures of the pages go to the folder that EVENTLAB_PICTURES names (else to pytest's temporary one).
+Pictures of the pages go to the folder that EVENTLAB_PICTURES names (else to pytest's temporary
+one).
 """
 
 from __future__ import annotations

@@ -43,7 +43,9 @@ STATES = pd.DataFrame(
 
 FIGURES = {
     "balance": lambda: charts.balance(EVENTS, title="T", unit="cents"),
-    "race": lambda: charts.race(pd.DataFrame({"writer": [0, 1], "ms": [0.0, 1.0], "won": [True, False]}), title="T"),
+    "race": lambda: charts.race(
+        pd.DataFrame({"writer": [0, 1], "ms": [0.0, 1.0], "won": [True, False]}), title="T"
+    ),
     "bars": lambda: charts.bars({"a": 1.0, "b": 2.0}, title="T", unit="events/s", ours="b"),
     "growth": lambda: charts.growth(
         pd.DataFrame({"a": [1.0, 2.0], "b": [1.0, 20.0]}, index=[10, 100]),
@@ -53,10 +55,15 @@ FIGURES = {
     "waits": lambda: charts.waits({"a": [2.0, 8.0], "b": [0.002, 0.003]}, title="T", ours="b"),
     "pending": lambda: charts.pending(STATES, title="T"),
     "timeline": lambda: charts.timeline(
-        EVENTS, {"x": EVENTS[2].position, "y": EVENTS[0].position}, title="T", unfinished={"x": [EVENTS[1].position]}
+        EVENTS,
+        {"x": EVENTS[2].position, "y": EVENTS[0].position},
+        title="T",
+        unfinished={"x": [EVENTS[1].position]},
     ),
     "shifts": lambda: charts.shifts(
-        pd.DataFrame({"consumer": ["x", "y"], "s": [0.0, 1.0], "again": [False, True]}), [("x", 0.5)], title="T"
+        pd.DataFrame({"consumer": ["x", "y"], "s": [0.0, 1.0], "again": [False, True]}),
+        [("x", 0.5)],
+        title="T",
     ),
 }  # fmt: skip
 

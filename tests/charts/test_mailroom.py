@@ -29,7 +29,7 @@ def happened(ms: int, id: str, type: str, version: int = 1) -> Recorded:
     return Recorded(position=f"{1767225600000 + ms}-0", id=id, version=version, type=type, data={})
 
 
-# ----------------------------------------------------------------------------------------------------------- funnel
+# ------------------------------------------------------------------------------------------- funnel
 
 
 def test_funnel_shows_the_mails_per_step_and_the_states_of_the_rest() -> None:
@@ -73,7 +73,7 @@ def test_funnel_rejects_an_unknown_state() -> None:
         charts.funnel({"lost": 1}, title="T")
 
 
-# ------------------------------------------------------------------------------------------------------------ stays
+# -------------------------------------------------------------------------------------------- stays
 
 
 def seconds_in(figure: Figure) -> dict[str, list[float]]:
@@ -135,7 +135,7 @@ def test_stays_draws_a_zero_duration_on_a_logarithmic_axis() -> None:
     assert seconds_in(charts.stays(events, title="T")) == {"received": [0.001]}
 
 
-# -------------------------------------------------------------------------------------------------------- by sender
+# ---------------------------------------------------------------------------------------- by sender
 
 MAILS = pd.DataFrame(
     [

@@ -1,4 +1,6 @@
-"""Routers are killed, refused, cut off and made to wait, two at a time: no mail is lost, and none is sent twice."""
+"""Routers are killed, refused, cut off and made to wait, two at a time: no mail is lost, and none
+is sent twice.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +48,9 @@ REASONS = (
 
 
 class Routers:
-    """Two routers as processes; the one whose turn it is, is killed and another one takes its place."""
+    """Two routers as processes; the one whose turn it is, is killed and another one takes its
+    place.
+    """
 
     def __init__(self, server: RedisServer, here: Room, closing: ExitStack) -> None:
         self._here, self._server, self._closing = here, server, closing

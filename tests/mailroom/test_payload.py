@@ -93,7 +93,10 @@ def test_a_payload_has_no_control_characters(name: str) -> None:
 
 
 def test_no_header_can_add_a_line() -> None:
-    raw = b"From: =?utf-8?q?a=0AGmail:_x?= <joe@example.com>\r\nSubject: =?utf-8?q?b=0D=0AFrom:_ceo=E2=80=A8c?=\r\n\r\nhi"
+    raw = (
+        b"From: =?utf-8?q?a=0AGmail:_x?= <joe@example.com>\r\n"
+        b"Subject: =?utf-8?q?b=0D=0AFrom:_ceo=E2=80=A8c?=\r\n\r\nhi"
+    )
     assert payload_of(read(raw)).splitlines()[:2] == [
         "From: a Gmail: x <joe@example.com>",
         "Subject: b From: ceo c",

@@ -62,7 +62,7 @@ def cursor(here: Room) -> list[dict[str, Any]]:
     return [event.data for event in here.store.read(CURSOR_ID)]
 
 
-# ---------------------------------------------------------------------------------------------------------- a round
+# ------------------------------------------------------------------------------------------ a round
 
 
 def test_round_sends_each_mail_once_and_the_next_finds_nothing_new(here: Room) -> None:
@@ -186,7 +186,7 @@ def test_router_labels_routed_mails_and_survives_a_failure_to_label(
     assert "1 mails could not be labeled" in caplog.text
 
 
-# --------------------------------------------------------------------------------------------------------- the cursor
+# --------------------------------------------------------------------------------------- the cursor
 
 
 def test_cursor_moves_only_when_all_mails_before_it_are_recorded(
@@ -245,7 +245,7 @@ def test_expired_history_lists_the_whole_inbox_and_sends_nothing_twice(
     assert here.accepted() == dict.fromkeys(ids, 1)
 
 
-# --------------------------------------------------------------------------------- what CXone says, and does not say
+# ---------------------------------------------------------------- what CXone says, and does not say
 
 
 def test_refused_mail_keeps_the_reason_and_stops_no_other(
@@ -392,7 +392,7 @@ def test_mail_is_in_doubt_when_the_client_fails_while_sending(
     assert here.item(bad).reason.startswith("ArithmeticError in ")
 
 
-# ------------------------------------------------------------------------------- an operator decides
+# ------------------------------------------------------------------------------ an operator decides
 
 
 def test_resend_sends_a_mail_that_is_in_doubt(here: Room) -> None:
@@ -446,7 +446,7 @@ def test_resend_changes_nothing_without_a_token(here: Room) -> None:
     assert here.types(id)[-1] == "in_doubt"
 
 
-# --------------------------------------------------------------------------------------------------- several routers
+# ---------------------------------------------------------------------------------- several routers
 
 
 def test_two_routers_send_nothing_twice(here: Room) -> None:
@@ -565,7 +565,7 @@ def continue_(pid: int) -> None:
     os.kill(pid, signal.SIGCONT)
 
 
-# ------------------------------------------------------------------------------------------------------- the disk
+# ----------------------------------------------------------------------------------------- the disk
 
 
 def test_intent_is_on_disk_before_the_post(
@@ -715,7 +715,7 @@ def test_outcome_is_recorded_when_redis_returns(
         own.kill()
 
 
-# ------------------------------------------------------------------------------------------------------ Gmail is away
+# ------------------------------------------------------------------------------------ Gmail is away
 
 
 def test_round_loses_nothing_when_gmail_is_away_or_its_token_is_revoked(
@@ -758,7 +758,7 @@ def test_watch_runs_until_stopped_and_survives_a_failed_round(
         here.router().watch(threading.Event(), poll_interval=0.01)
 
 
-# ----------------------------------------------------------------------------------------------------- what is kept
+# ------------------------------------------------------------------------------------- what is kept
 
 CANARIES = {
     "address": "canary-address@example.com",
@@ -774,11 +774,13 @@ CANARIES = {
 def canary_mail() -> bytes:
     said = CANARIES
     return (
-        f"From: {said['name']} <{said['address']}>\r\nReply-To: {said['address']}\r\nSubject: {said['subject']}\r\n"
+        f"From: {said['name']} <{said['address']}>\r\nReply-To: {said['address']}\r\n"
+        f"Subject: {said['subject']}\r\n"
         f"Message-ID: <{said['subject']}@example.com>\r\nMIME-Version: 1.0\r\n"
         "Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Type: text/plain\r\n\r\n"
         f"{said['body']}\r\n--b\r\nContent-Type: application/pdf; name={said['attachment']}\r\n"
-        f"Content-Disposition: attachment; filename={said['attachment']}\r\n\r\n{said['body']}\r\n--b--\r\n"
+        f"Content-Disposition: attachment; filename={said['attachment']}\r\n\r\n"
+        f"{said['body']}\r\n--b--\r\n"
     ).encode()
 
 
@@ -905,7 +907,7 @@ def test_mail_view_has_a_document_per_mail_with_state_and_age(here: Room, mongo:
     assert found[bad]["since"].timestamp() > found[bad]["received"].timestamp()
 
 
-# ---------------------------------------------------------------------------------------------------- the worklist
+# ------------------------------------------------------------------------------------- the worklist
 
 
 def test_worklist_reads_new_events_and_after_a_trim_the_aggregate_logs(here: Room) -> None:
@@ -939,7 +941,8 @@ def test_summary_is_one_line() -> None:
         problem="busy",
     )
     assert str(full) == (
-        "listed 9, new 8: submitted 3, held 1, refused 1, skipped 1; DUPLICATES 1: CXone has two work items of the same "
-        "mail; 2 to be sent later; 4 held for review in total (eventlab route --held); stopped early: busy"
+        "listed 9, new 8: submitted 3, held 1, refused 1, skipped 1; "
+        "DUPLICATES 1: CXone has two work items of the same mail; 2 to be sent later; "
+        "4 held for review in total (eventlab route --held); stopped early: busy"
     )
     assert (Summary(listed=3, open=2).quiet, full.quiet) == (True, False)

@@ -65,7 +65,7 @@ def types(item: WorkItem) -> list[str]:
     return [event.type for event in item.changes]
 
 
-# ---------------------------------------------------------------------------------------------------- the straight way
+# --------------------------------------------------------------------------------- the straight way
 
 
 def test_work_item_is_received_submitted_and_accepted() -> None:
@@ -111,7 +111,7 @@ def test_skip_is_rejected_after_an_attempt(make: Callable[[], WorkItem]) -> None
         make().skip("it has the label TRASH")
 
 
-# ------------------------------------------------------------------------------------------------ tried again, given up
+# ---------------------------------------------------------------------------- tried again, given up
 
 
 def test_unsent_work_item_is_retried_later_and_then_held() -> None:
@@ -141,7 +141,7 @@ def test_postponed_work_item_is_held_after_max_attempts() -> None:
             late("odd")
 
 
-# --------------------------------------------------------------------------------------------------------- the deadline
+# ------------------------------------------------------------------------------------- the deadline
 
 
 def test_decisions_are_rejected_before_the_deadline() -> None:
@@ -201,7 +201,7 @@ def test_refused_work_item_can_be_resent_but_not_confirmed() -> None:
     assert item.status == "received"
 
 
-# ------------------------------------------------------------------------------------------------------- late answers
+# ------------------------------------------------------------------------------------- late answers
 
 
 @pytest.mark.parametrize(
@@ -276,7 +276,7 @@ def test_work_item_accepted_late_is_not_resent_when_the_newer_attempt_fails() ->
     )
 
 
-# ------------------------------------------------------------------------------------------------- whatever happens
+# --------------------------------------------------------------------------------- whatever happens
 
 COMMANDS: list[Callable[[WorkItem, int, int], object]] = [
     lambda item, now, attempt: item.receive({"date": now}),
@@ -353,7 +353,7 @@ def test_no_order_of_commands_sends_twice_without_an_operator(
         assert len(pushed) == item.accepted_count
 
 
-# --------------------------------------------------------------------------------------------------- mailbox and view
+# --------------------------------------------------------------------------------- mailbox and view
 
 
 def test_cursor_records_only_moves() -> None:

@@ -1,4 +1,6 @@
-"""Every exercise tells right from wrong, and every shipped notebook can be solved, and failed, in place."""
+"""Every exercise tells right from wrong, and every shipped notebook can be solved, and failed, in
+place.
+"""
 
 from __future__ import annotations
 
@@ -84,7 +86,9 @@ def test_a_note_is_safe_html() -> None:
 
 
 def filled(path: Path, number: int | None) -> tuple[Any, list[str]]:
-    """A copy of a notebook with the solutions, or the foreseen mistakes of a number, in the place of the stubs."""
+    """A copy of a notebook with the solutions, or the foreseen mistakes of a number, in the place
+    of the stubs.
+    """
     notebook = copy.deepcopy(nbformat.read(path, 4))
     kinds = []
     for cell in notebook.cells:

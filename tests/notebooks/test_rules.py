@@ -28,7 +28,7 @@ MARKDOWN = [
 ]
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.path.stem)
 
-# ------------------------------------------------------------------------------------------------- the real pages
+# ----------------------------------------------------------------------------------- the real pages
 
 
 @pytest.mark.parametrize("rule", rules.RULES, ids=lambda rule: rule.__name__)
@@ -56,7 +56,7 @@ def test_every_page_is_on_the_map(name: str) -> None:
     assert [p.name for p in PATHS if p.name not in text and p.name not in name] == []
 
 
-# ------------------------------------------------------------------------- run again, and beside one another
+# ---------------------------------------------------------------- run again, and beside one another
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +89,7 @@ def test_a_page_shows_the_same_again_and_beside_another(
     )
 
 
-# --------------------------------------------------------------------------------- the rules, shown a bad page
+# ---------------------------------------------------------------------- the rules, shown a bad page
 
 
 def toy() -> NotebookNode:
@@ -276,7 +276,7 @@ def test_another_setup_cell_is_found(here: Path) -> None:
     assert len(rules.one_setup_cell(pages)) == 1
 
 
-# ------------------------------------------------------------------------------------------- the settled form
+# --------------------------------------------------------------------------------- the settled form
 
 
 def png(colour: str, software: str) -> str:

@@ -67,7 +67,9 @@ CONNECT_AND_WAIT = CONNECT + "input()"
 
 @pytest.fixture
 def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A data directory of the test's own, with servers that do not linger, for this process and its children."""
+    """A data directory of the test's own, with servers that do not linger, for this process and its
+    children.
+    """
     directory = tmp_path / "data"
     monkeypatch.setenv(DATA_VARIABLE, str(directory))
     monkeypatch.setenv(GRACE_VARIABLE, str(SHORT))
@@ -97,7 +99,7 @@ def written(lab: Lab) -> tuple[list[str], list[str]]:
     return lab.redis.lrange("kept", 0, -1), sorted(d["_id"] for d in lab.mongo.kept.find())
 
 
-# ---------------------------------------------------------------------------------------------------- the Lab
+# ------------------------------------------------------------------------------------------ the Lab
 
 
 def test_both_answer(lab: Lab) -> None:
@@ -139,7 +141,7 @@ def test_change_streams_work(lab: Lab, category: str) -> None:
         assert next(changes)["fullDocument"] == {"_id": 1}
 
 
-# -------------------------------------------------------------------------------------------- lives and deaths
+# --------------------------------------------------------------------------------- lives and deaths
 
 
 def test_kernels_come_and_go(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -156,7 +158,8 @@ def test_kernels_come_and_go(data: Path, monkeypatch: pytest.MonkeyPatch) -> Non
             assert kernel.wait_for_output(cell).strip() == "on"
             assert kernel.interrupt_until_it_ends(cell) == "KeyboardInterrupt"
         assert first.run(
-            "print(lab.redis.rpush('kept', 'first'), lab.mongo.kept.insert_one({'_id': 'first'}) is None)"
+            "print(lab.redis.rpush('kept', 'first'), "
+            "lab.mongo.kept.insert_one({'_id': 'first'}) is None)"
         )
 
         first.restart()
@@ -240,7 +243,9 @@ def test_a_process_id_used_anew_is_spared(data: Path) -> None:
 
 
 def test_a_leftover_server_is_ended_first(data: Path, tmp_path: Path) -> None:
-    """Where the system does not end them with their supervisor (macOS): here a Redis that nobody told to."""
+    """Where the system does not end them with their supervisor (macOS): here a Redis that nobody
+    told to.
+    """
     directories.prepare_data(data)
     (data / "redis").mkdir()
     server = config.redis_server(binaries.find_redis(), data=data, runtime=tmp_path)
@@ -297,7 +302,9 @@ input()
 
 
 def test_nobody_is_missed_when_the_servers_are_to_stop(data: Path) -> None:
-    """The supervisor looks again under the starters' lock, and leaves no state for those who come later."""
+    """The supervisor looks again under the starters' lock, and leaves no state for those who come
+    later.
+    """
     directories.prepare_data(data)
     state.write(data, state.Running(os.getpid(), {}, {}))
     watch = Watch(data)
@@ -409,7 +416,7 @@ def test_a_deleted_data_directory_can_be_made_anew_at_once(data: Path) -> None:
             write(again, "new")
 
 
-# ------------------------------------------------------------------------------------------------- who gets in
+# -------------------------------------------------------------------------------------- who gets in
 
 
 def test_no_tcp_port_is_open() -> None:
@@ -465,7 +472,7 @@ def test_another_user_is_kept_out(mode: int) -> None:
         folder.chmod(0o700)
 
 
-# ------------------------------------------------------------------------------------------------- directories
+# -------------------------------------------------------------------------------------- directories
 
 
 def test_an_open_directory_is_closed(tmp_path: Path) -> None:
@@ -525,7 +532,7 @@ def test_two_data_directories_are_two_labs(lab: Lab, data: Path) -> None:
         assert lab.redis.get("only_here") is None
 
 
-# ------------------------------------------------------------------------------------------ servers of one's own
+# ----------------------------------------------------------------------------- servers of one's own
 
 
 def url_of_session_redis() -> str:
@@ -635,7 +642,7 @@ def test_a_node_of_a_cluster_gives_the_cluster(
             process.terminate()
 
 
-# --------------------------------------------------------------------------------------------------- the programs
+# ------------------------------------------------------------------------------------- the programs
 
 
 def script(path: Path, text: str) -> Path:
@@ -724,12 +731,15 @@ def test_a_mongod_that_cannot_run_is_explained(
 def test_without_libcurl_mongod_borrows_it(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The loader's complaint is played, its way out is real: mongod then runs on the libraries of pycurl."""
+    """The loader's complaint is played, its way out is real: mongod then runs on the libraries of
+    pycurl.
+    """
     mongod = binaries.find_mongod(tmp_path).path
     lacking = script(
         tmp_path / "mongod",
         f'case "$LD_LIBRARY_PATH" in *{binaries.SHIM}*) exec {mongod} "$@";; esac\n'
-        "echo 'mongod: error while loading shared libraries: libcurl.so.4: cannot open shared object file' >&2\n"
+        "echo 'mongod: error while loading shared libraries: libcurl.so.4: "
+        "cannot open shared object file' >&2\n"
         "exit 127",
     )
     monkeypatch.setenv(binaries.MONGOD_VARIABLE, str(lacking))

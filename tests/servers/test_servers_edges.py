@@ -1,4 +1,4 @@
-"""The edges of the servers and the command line: directories, passwords, old servers, lost sockets."""
+"""Unusual directories, passwords, old servers and lost sockets each have a clear outcome."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         starter.stop(directory)
 
 
-# ------------------------------------------------------------------------------------------------- directories
+# -------------------------------------------------------------------------------------- directories
 
 
 def test_of_two_first_starts_the_second_is_not_refused(
@@ -122,7 +122,9 @@ def test_a_socket_path_that_mongod_would_split_is_refused(
 
 
 def test_an_empty_lab_is_small_and_has_two_sockets(data: Path) -> None:
-    """mongod alone would begin with a journal of 300 MB, and put a second socket into the temp directory."""
+    """mongod alone would begin with a journal of 300 MB, and put a second socket into the temp
+    directory.
+    """
     with connect():
         assert (
             sum(path.stat().st_size for path in (data / "mongod" / "journal").iterdir())
@@ -144,13 +146,16 @@ def test_a_grace_time_that_is_no_number_is_named(
         connect()
 
 
-# ---------------------------------------------------------------------------------------------- lives and deaths
+# --------------------------------------------------------------------------------- lives and deaths
 
 
 def test_a_server_that_hears_no_sigterm_is_killed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    deaf = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); time.sleep(600)"
+    deaf = (
+        "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); "
+        "print('deaf', flush=True); time.sleep(600)"
+    )
     log = tmp_path / "deaf.log"
     server = config.Server(
         "deaf", [sys.executable, "-c", deaf], {}, str(tmp_path / "deaf.sock"), str(log)
@@ -164,7 +169,9 @@ def test_a_server_that_hears_no_sigterm_is_killed(
 
 @pytest.mark.parametrize("lost", ["redis", "mongod", "both"])
 def test_servers_whose_sockets_were_taken_away_are_started_anew(data: Path, lost: str) -> None:
-    """As a logout does with the session's directory, and a cleaner with /tmp; a kernel holds the lease all the time."""
+    """As a logout does with the session's directory, and a cleaner with /tmp; a kernel holds the
+    lease all the time.
+    """
     with connect() as lab:
         lab.redis.set("kept", 1)
         found = running(data)
@@ -195,7 +202,7 @@ def test_a_broken_end_of_the_log_is_mended_as_the_error_says(data: Path, tmp_pat
         assert lab.redis.get("kept") == "1"
 
 
-# ------------------------------------------------------------------------------------------ servers of one's own
+# ----------------------------------------------------------------------------- servers of one's own
 
 
 def url_of(lab: Lab) -> str:
@@ -203,7 +210,9 @@ def url_of(lab: Lab) -> str:
 
 
 def test_an_own_redis_that_is_too_old_is_refused(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Before 7.0 there is no XADD with half a position: of a batch the first event would be stored alone."""
+    """Before 7.0 there is no XADD with half a position: of a batch the first event would be stored
+    alone.
+    """
     monkeypatch.setenv(external.REDIS_URL, url_of(lab))
     monkeypatch.setattr(binaries, "OLDEST_REDIS", (99, 0))
     with pytest.raises(ServerUnreachable, match=r"older than"):
@@ -271,7 +280,7 @@ def test_a_redis_with_a_password_is_used(
             process.terminate()
 
 
-# ------------------------------------------------------------------------------------------------ command line
+# ------------------------------------------------------------------------------------- command line
 
 
 @pytest.mark.parametrize(

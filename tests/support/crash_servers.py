@@ -1,4 +1,6 @@
-"""Servers of a test's own, that can be killed and come back: what they have said is on the disk, they still know."""
+"""Servers of a test's own, that can be killed and come back: what they have said is on the disk,
+they still know.
+"""
 
 from __future__ import annotations
 

@@ -29,7 +29,8 @@ BATCH = "POST /batch"
 
 
 def mail(n: int = 0, sender: str = "joe@example.com", body: str = "hello") -> bytes:
-    return f"From: {sender}\r\nSubject: letter {n}\r\nMessage-ID: <{n}@example.com>\r\n\r\n{body}\r\n".encode()
+    head = f"From: {sender}\r\nSubject: letter {n}\r\nMessage-ID: <{n}@example.com>"
+    return f"{head}\r\n\r\n{body}\r\n".encode()
 
 
 @dataclass
@@ -100,7 +101,7 @@ def room(client: redis.Redis, category: str) -> Iterator[Room]:
         yield Room(both, EventStore(client, category), closing)
 
 
-# ------------------------------------------------------------------------------------------- routers as processes
+# ----------------------------------------------------------------------------- routers as processes
 
 
 @dataclass(frozen=True)

@@ -140,7 +140,9 @@ class Kernel:
         raise AssertionError("the cell was interrupted and goes on")
 
     def wait_for_output(self, message: str, *, timeout: float = PATIENCE_SECONDS) -> str:
-        """Wait until a cell prints or fails, and give what it printed, or the name of its error; "" at its end."""
+        """Wait until a cell prints or fails, and give what it printed, or the name of its error; ""
+        at its end.
+        """
         while True:
             got = self.client.get_iopub_msg(timeout=timeout)
             if got["parent_header"].get("msg_id") != message:

@@ -1,4 +1,6 @@
-"""A mail becomes a Message: who wrote it and what it says are found, and nothing that it holds stops the others."""
+"""A mail becomes a Message: who wrote it and what it says are found, and nothing that it holds
+stops the others.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +38,8 @@ EXPECTED: dict[str, tuple[tuple[str, str], str, str]] = {
     "04-html-only": (
         ("Shop", "orders@example.com"),
         "A return",
-        "too small.\nPlease send me size 43 – or my money back.\n\nArticle Size\nWalking shoe 42\n  * never",
+        "too small.\nPlease send me size 43 – or my money back.\n\n"
+        "Article Size\nWalking shoe 42\n  * never",
     ),
     "05-html-hostile": (
         ("Stranger", "stranger@example.net"),
@@ -245,7 +248,7 @@ ATTACHMENTS = {
 }
 WITH_HTML = {"02", "04", "05", "16", "26", "44", "45", "53", "54"}
 
-# ----------------------------------------------------------------------------------------------------- the samples
+# -------------------------------------------------------------------------------------- the samples
 
 
 @pytest.mark.parametrize("name", sorted(BY_NAME))
@@ -315,7 +318,7 @@ def test_a_message_shows_nothing_of_the_mail_in_its_repr() -> None:
     )
 
 
-# -------------------------------------------------------------------------------------------------- what cannot be read
+# ------------------------------------------------------------------------------ what cannot be read
 
 
 def deep(levels: int) -> bytes:
@@ -492,7 +495,7 @@ def test_raw_may_come_without_its_padding() -> None:
     assert Message.from_gmail({"id": "1", "raw": raw.rstrip("=")}).subject == "ab"
 
 
-# ------------------------------------------------------------------------------------------------------------ its parts
+# ---------------------------------------------------------------------------------------- its parts
 
 
 PLAIN, PAGE = (
@@ -517,7 +520,10 @@ def test_several_texts_follow_each_other() -> None:
 
 
 def test_a_text_file_is_an_attachment_and_read_if_nothing_else_is_there() -> None:
-    file = b"Content-Type: text/plain; name=a.txt\r\nContent-Disposition: attachment\r\n\r\nin the file"
+    file = (
+        b"Content-Type: text/plain; name=a.txt\r\n"
+        b"Content-Disposition: attachment\r\n\r\nin the file"
+    )
     mail = read(multipart("mixed", file, PLAIN))
     assert (mail.text, mail.attachments) == (
         "plain words",
@@ -574,7 +580,7 @@ def test_the_name_of_an_attachment_is_read(name: bytes, found: str) -> None:
     assert [a.name for a in read(multipart("mixed", PLAIN, file)).attachments] == [found]
 
 
-# -------------------------------------------------------------------------------------------------------------- headers
+# ------------------------------------------------------------------------------------------ headers
 
 
 @pytest.mark.parametrize(
@@ -692,7 +698,7 @@ def test_only_a_few_headers_of_a_name_are_read() -> None:
     assert read(b"From: Joe\r\n" * 5 + b"From: joe@example.com\r\n\r\n").sender_address == ""
 
 
-# ------------------------------------------------------------------------------------------------------------- charsets
+# ----------------------------------------------------------------------------------------- charsets
 
 
 @pytest.mark.parametrize(
@@ -781,7 +787,7 @@ def test_text_is_clean() -> None:
     )
 
 
-# ------------------------------------------------------------------------------------------------------------ automatic
+# ---------------------------------------------------------------------------------------- automatic
 
 
 @pytest.mark.parametrize(
@@ -850,7 +856,7 @@ def test_reports_are_classified(report: str, kind: str) -> None:
     assert found.kind == kind
 
 
-# ----------------------------------------------------------------------------------------------------------------- HTML
+# --------------------------------------------------------------------------------------------- HTML
 
 
 @pytest.mark.parametrize(
