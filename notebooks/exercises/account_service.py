@@ -39,7 +39,9 @@ what_to_do_next = Exercise(
     answer="""
         steps = {"a": "again", "b": "look", "c": "stop", "d": "again"}
     """,
-    explanation="Only the same request with the same key is a repeat; everything else is a new decision.",
+    explanation=(
+        "Only the same request with the same key is a repeat; everything else is a new decision."
+    ),
     mistakes=[
         """
         steps = {"a": "look", "b": "look", "c": "stop", "d": "again"}
@@ -86,7 +88,8 @@ def _judge_client(deposit: Callable[[Callable[[int, str], int], int], int]) -> N
             code = deposit(bank.send, 5)
         except ConnectionError as error:
             raise Wrong(
-                "the connection broke, and you stopped: now nobody knows whether the deposit exists."
+                "the connection broke, and you stopped: now nobody knows whether the deposit "
+                "exists."
             ) from error
         funds = sum(bank.keys.values())
         if funds > 5:
@@ -126,7 +129,10 @@ a_client_that_does_not_give_up = Exercise(
                 except ConnectionError:
                     continue
     """,
-    explanation="The key identifies the request and lives as long as it does. (A real client also backs off.)",
+    explanation=(
+        "The key identifies the request and lives as long as it does. (A real client also backs "
+        "off.)"
+    ),
     mistakes=[
         """
         import uuid

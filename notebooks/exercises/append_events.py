@@ -29,7 +29,8 @@ def _judge_balance(balance_at: Callable[[list[Recorded], datetime], int]) -> Non
     nothing = balance_at([], NOON)
     if nothing is None:
         raise Wrong(
-            "your function returns nothing: end it with return, after the loop (print only displays)."
+            "your function returns nothing: end it with return, after the loop (print only "
+            "displays)."
         )
     if nothing != 0:
         raise Wrong(f"without events the balance is 0; yours is {nothing!r}.")
@@ -49,7 +50,8 @@ def _judge_balance(balance_at: Callable[[list[Recorded], datetime], int]) -> Non
         raise Wrong("a withdrawal takes money out: check the type before you add.")
     if found != 70:
         raise Wrong(
-            f"a deposit of 100 before noon and a withdrawal of 30 at noon make 70; you have {found!r}."
+            "a deposit of 100 before noon and a withdrawal of 30 at noon make 70; you have "
+            f"{found!r}."
         )
     if balance_at(HISTORY, NOON + timedelta(days=1)) != 75:
         raise Wrong("70 at noon is right, but a day later the 5 deposited after noon are missing.")
@@ -59,7 +61,8 @@ balance_at_a_moment = Exercise(
     judge=_judge_balance,
     right="the past needs no table: it is a filter on the events.",
     hints=[
-        "loop over the events, skip those whose event.time is after the moment, and add up the rest.",
+        "loop over the events, skip those whose event.time is after the moment, and add up the "
+        "rest.",
         "event.type says whether event.data['amount'] goes in or out; a 'create' has no amount.",
     ],
     answer="""
@@ -89,7 +92,8 @@ balance_at_a_moment = Exercise(
         """,
         """
         def balance_at(events, moment):
-            return sum({"deposit": 1, "withdraw": -1}.get(e.type, 0) * e.data.get("amount", 0) for e in events)
+            sign = {"deposit": 1, "withdraw": -1}
+            return sum(sign.get(e.type, 0) * e.data.get("amount", 0) for e in events)
         """,
         """
         def balance_at(events, moment):
@@ -112,13 +116,15 @@ def _judge_wire(entry: Callable[[str, int, int], str]) -> None:
     text = entry("JohnDoe", 4, 25)
     if not isinstance(text, str):
         raise Wrong(
-            f"an entry's field is text; you returned a {type(text).__name__}. json.dumps turns a dict into text."
+            f"an entry's field is text; you returned a {type(text).__name__}. json.dumps turns a "
+            "dict into text."
         )
     try:
         event = json.loads(text)
     except ValueError as error:
         raise Wrong(
-            f"that is not JSON (JSON strings need double quotes, and str() writes single quotes): {text}"
+            "that is not JSON (JSON strings need double quotes, and str() writes single quotes): "
+            f"{text}"
         ) from error
     if not isinstance(event, dict):
         raise Wrong(f"an event is a JSON object with four named fields; yours is {text}.")
@@ -142,7 +148,8 @@ def _judge_any_id(entry: Callable[[str, int, int], str]) -> None:
         event = json.loads(text)
     except ValueError as error:
         raise Wrong(
-            f"right, until an id contains a quotation mark: {text} is not JSON. json.dumps escapes it."
+            f"right, until an id contains a quotation mark: {text} is not JSON. json.dumps "
+            "escapes it."
         ) from error
     if event != {"id": id, "version": 7, "type": "deposit", "amount": 3}:
         raise Wrong(
@@ -164,7 +171,10 @@ the_wire_format = Exercise(
         def entry(id, version, amount):
             return json.dumps({"id": id, "version": version, "type": "deposit", "amount": amount})
     """,
-    explanation="id and version identify the event, type says what happened, and the payload is flat next to them.",
+    explanation=(
+        "id and version identify the event, type says what happened, and the payload is flat "
+        "next to them."
+    ),
     mistakes=[
         """
         def entry(id, version, amount):
@@ -175,7 +185,8 @@ the_wire_format = Exercise(
 
 
         def entry(id, version, amount):
-            return json.dumps({"id": id, "version": version, "type": "deposit", "data": {"amount": amount}})
+            data = {"amount": amount}
+            return json.dumps({"id": id, "version": version, "type": "deposit", "data": data})
         """,
         """
         def entry(id, version, amount):

@@ -22,13 +22,15 @@ def _judge_fates(fates: dict[str, str]) -> None:
         raise Wrong("b: nothing was sent, and nothing was refused: the next attempt may connect.")
     if fates["c"] == "again":
         raise Wrong(
-            "c: a server may also fail after it accepted the request. Send again, and two agents may get it."
+            "c: a server may also fail after it accepted the request. Send again, and two agents "
+            "may get it."
         )
     if fates["c"] != "doubt":
         raise Wrong("c: 500 says that something went wrong there. Does it say when?")
     if fates["d"] != "again":
         raise Wrong(
-            "d: 429 means that the server did not process the request. That is certain, and temporary."
+            "d: 429 means that the server did not process the request. That is certain, and "
+            "temporary."
         )
     if fates["e"] == "again":
         raise Wrong("e: the request itself is wrong, and repeating it does not help.")
@@ -44,33 +46,59 @@ def _judge_fates(fates: dict[str, str]) -> None:
 
 what_is_known = Exercise(
     judge=_judge_fates,
-    right="a response is certain, and so is a request never sent; anything in between needs an operator.",
+    right=(
+        "a response is certain, and so is a request never sent; anything in between needs an "
+        "operator."
+    ),
     hints=[
         "for each, ask: can a work item exist? Must one exist?",
         "if one can exist but need not, the outcome is in doubt.",
     ],
     answer="""
-        fates = {"a": "done", "b": "again", "c": "doubt", "d": "again", "e": "refused", "f": "doubt"}
+        fates = {
+            "a": "done", "b": "again", "c": "doubt",
+            "d": "again", "e": "refused", "f": "doubt",
+        }
     """,
-    explanation="429 and no connection are certain; 500 and silence are not. That is the whole rule.",
+    explanation=(
+        "429 and no connection are certain; 500 and silence are not. That is the whole rule."
+    ),
     mistakes=[
         """
-        fates = {"a": "doubt", "b": "again", "c": "doubt", "d": "again", "e": "refused", "f": "doubt"}
+        fates = {
+            "a": "doubt", "b": "again", "c": "doubt",
+            "d": "again", "e": "refused", "f": "doubt",
+        }
         """,
         """
-        fates = {"a": "done", "b": "doubt", "c": "doubt", "d": "again", "e": "refused", "f": "doubt"}
+        fates = {
+            "a": "done", "b": "doubt", "c": "doubt",
+            "d": "again", "e": "refused", "f": "doubt",
+        }
         """,
         """
-        fates = {"a": "done", "b": "again", "c": "again", "d": "again", "e": "refused", "f": "again"}
+        fates = {
+            "a": "done", "b": "again", "c": "again",
+            "d": "again", "e": "refused", "f": "again",
+        }
         """,
         """
-        fates = {"a": "done", "b": "again", "c": "doubt", "d": "doubt", "e": "refused", "f": "doubt"}
+        fates = {
+            "a": "done", "b": "again", "c": "doubt",
+            "d": "doubt", "e": "refused", "f": "doubt",
+        }
         """,
         """
-        fates = {"a": "done", "b": "again", "c": "doubt", "d": "again", "e": "again", "f": "doubt"}
+        fates = {
+            "a": "done", "b": "again", "c": "doubt",
+            "d": "again", "e": "again", "f": "doubt",
+        }
         """,
         """
-        fates = {"a": "done", "b": "again", "c": "doubt", "d": "again", "e": "refused", "f": "again"}
+        fates = {
+            "a": "done", "b": "again", "c": "doubt",
+            "d": "again", "e": "refused", "f": "again",
+        }
         """,
     ],
 )
@@ -197,7 +225,8 @@ def _judge_bridge(
     bridge(ids, log, quiet.post)
     if quiet.taken != ids:
         raise Wrong(
-            f"after a second call with the same log, CXone has {quiet.taken}: the bridge must use its log."
+            f"after a second call with the same log, CXone has {quiet.taken}: the bridge must use "
+            "its log."
         )
     for after in (True, False):
         world, log = _World(2, after), list[object]()
@@ -208,7 +237,8 @@ def _judge_bridge(
             caught = False
         if caught:
             raise Wrong(
-                "you caught the SIGKILL. In production no code can: none of your lines runs after it."
+                "you caught the SIGKILL. In production no code can: none of your lines runs after "
+                "it."
             )
         held = list(bridge(ids, log, world.post) or ())
         when = (
@@ -219,15 +249,18 @@ def _judge_bridge(
         doubled = [id for id in ids if world.taken.count(id) > 1]
         if doubled:
             raise Wrong(
-                f"killed {when}: {doubled} was sent twice. What did your log contain before the post?"
+                f"killed {when}: {doubled} was sent twice. What did your log contain before the "
+                "post?"
             )
         if not after and "b" in world.taken:
             raise Wrong(
-                "killed before CXone accepted it: you sent it again, but you cannot know that it is not there."
+                "killed before CXone accepted it: you sent it again, but you cannot know that it "
+                "is not there."
             )
         if "b" not in held:
             raise Wrong(
-                f"killed {when}: 'b' is not held for review. You hold {held}; report unknown outcomes."
+                f"killed {when}: 'b' is not held for review. You hold {held}; report unknown "
+                "outcomes."
             )
         if held != ["b"]:
             raise Wrong(f"killed {when}: you hold {held} for review, but only 'b' is in doubt.")
@@ -237,10 +270,14 @@ def _judge_bridge(
 
 a_bridge_with_a_memory = Exercise(
     judge=_judge_bridge,
-    right="intent, post, outcome, in this order. An intent without an outcome is in doubt: ask an operator.",
+    right=(
+        "intent, post, outcome, in this order. An intent without an outcome is in doubt: ask an "
+        "operator."
+    ),
     hints=[
         "make two log entries per mail: one before the post, one after it.",
-        "on restart: both entries, done. None, send it. Only the first, do not send it: return it for review.",
+        "on restart: both entries, done. None, send it. Only the first, do not send it: return "
+        "it for review.",
     ],
     answer="""
         def bridge(ids, log, post):
@@ -251,8 +288,10 @@ a_bridge_with_a_memory = Exercise(
                     log.append(("sent", id))
             return [id for id in ids if ("sent", id) not in log]
     """,
-    explanation="The entry before the post makes it at most once; the one after it separates done from in doubt. "
-    "(The router's intent also has a deadline, so that two routers can run.)",
+    explanation=(
+        "The entry before the post makes it at most once; the one after it separates done from in "
+        "doubt. (The router's intent also has a deadline, so that two routers can run.)"
+    ),
     mistakes=[
         """
         def bridge(ids, log, post):

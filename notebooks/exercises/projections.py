@@ -27,23 +27,29 @@ def _judge_fates(answer: dict[str, Any]) -> None:
         raise Wrong("b: += does not depend on order: a sum is the same in any order.")
     if answer["b"] == "more":
         raise Wrong(
-            "b: two consumers of a group get different events. No process died, so nothing was repeated."
+            "b: two consumers of a group get different events. No process died, so nothing was "
+            "repeated."
         )
     if answer["c"] != "less":
         raise Wrong(
-            "c: no crash is needed. One consumer is slightly faster, and the event it overtakes looks older."
+            "c: no crash is needed. One consumer is slightly faster, and the event it overtakes "
+            "looks older."
         )
     if answer["d"] != "right":
         raise Wrong("d: take the largest of 30, 70 and 50. Now take it of 50, 30, 70 and 70.")
     if answer["e"] != "more":
         raise Wrong(
-            "e: the documents are committed, the checkpoint is not. Where does the next projector resume?"
+            "e: the documents are committed, the checkpoint is not. Where does the next projector "
+            "resume?"
         )
 
 
 how_much_is_there = Exercise(
     judge=_judge_fates,
-    right="for each design, ask: what if an event repeats, is overtaken, or the process dies between steps?",
+    right=(
+        "for each design, ask: what if an event repeats, is overtaken, or the process dies "
+        "between steps?"
+    ),
     hints=[
         "put the kill between the two steps. What has already happened, and what never will?",
         "two of the five are right: in one nothing is repeated, in the other a repeat is harmless.",
@@ -51,7 +57,9 @@ how_much_is_there = Exercise(
     answer="""
         fates = {"a": "less", "b": "right", "c": "less", "d": "right", "e": "more"}
     """,
-    explanation="The order of two steps decides whether events are lost or doubled. One step does neither.",
+    explanation=(
+        "The order of two steps decides whether events are lost or doubled. One step does neither."
+    ),
     mistakes=[
         """
         fates = {"a": "more", "b": "right", "c": "less", "d": "right", "e": "more"}
@@ -125,20 +133,25 @@ def _judge_view(apply: Callable[[Recorded, Changes], None]) -> None:
         raise Wrong("the total is too high: deposits are not withdrawals.")
     if any(not isinstance(id, int) for id in found):
         raise Wrong(
-            f"each hour of the day, 0 to 23, needs a document with that number as its id; yours: {list(found)}."
+            "each hour of the day, 0 to 23, needs a document with that number as its id; yours: "
+            f"{list(found)}."
         )
     if found != wanted:
         raise Wrong(f"expected {wanted}; you have {found}.")
     if _written(apply, killed=True) != wanted:
         raise Wrong(
-            "right, until a projector is killed: the batch is folded again, and your own variables have "
+            "right, until a projector is killed: the batch is folded again, and your own "
+            "variables have "
             "already counted it. Only `changes` is committed or discarded with the transaction."
         )
 
 
 a_view_of_your_own = Exercise(
     judge=_judge_view,
-    right="it takes one event and states the changes. Everything that must survive is in the documents.",
+    right=(
+        "it takes one event and states the changes. Everything that must survive is in the "
+        "documents."
+    ),
     hints=[
         "event.time is a datetime in UTC, and has an hour.",
         "only for withdrawals: changes[hour].inc(field, amount).",
@@ -148,7 +161,10 @@ a_view_of_your_own = Exercise(
             if event.type == "withdraw":
                 changes[event.time.hour].inc("withdrawn", event.data["amount"])
     """,
-    explanation="`inc` adds to the stored value, so a view keeps no state of its own that a repeat could double.",
+    explanation=(
+        "`inc` adds to the stored value, so a view keeps no state of its own that a repeat could "
+        "double."
+    ),
     mistakes=[
         """
         def withdrawn_per_hour(event, changes):
@@ -249,13 +265,15 @@ def _judge_reader(pay_and_look: Callable[..., int]) -> None:
         raise Wrong(f"the log must have one deposit of the amount; it has {stored}.")
     if found == 120:
         raise Wrong(
-            "that is the sum of the log (the view adds a gift of 5). The question is what the view shows."
+            "that is the sum of the log (the view adds a gift of 5). The question is what the "
+            "view shows."
         )
     if found != 125 and not projector.waited:
         raise Wrong("the view had not caught up: it showed the old funds. Wait for your event.")
     if found != 125 and max(projector.waited) < 3:
         raise Wrong(
-            "you waited for a version from before your write. Yours is the one that append returned."
+            "you waited for a version from before your write. Yours is the one that append "
+            "returned."
         )
     if found != 125:
         raise Wrong(f"the view shows 125 in the end; you have {found!r}.")
@@ -274,11 +292,14 @@ read_your_own_write = Exercise(
 
         def pay_and_look(store, projector, documents, amount):
             version = store.version("JohnDoe")
-            [paid] = store.append("JohnDoe", [Event("deposit", {"amount": amount})], expected=version)
+            deposit = Event("deposit", {"amount": amount})
+            [paid] = store.append("JohnDoe", [deposit], expected=version)
             projector.wait_until("JohnDoe", paid.version)
             return documents.find_one({"_id": "JohnDoe"})["funds"]
     """,
-    explanation="The version is the writer's receipt. Readers that wait for it see their own write.",
+    explanation=(
+        "The version is the writer's receipt. Readers that wait for it see their own write."
+    ),
     mistakes=[
         """
         from eventlab import Event

@@ -36,7 +36,8 @@ def _judge_highest(highest: Callable[[list[Recorded]], int]) -> None:
         raise Wrong("the highest balance of an account that was never used is 0.")
     if (found := highest(_events(("deposit", 10), ("withdraw", 5), ("deposit", 50)))) != 55:
         raise Wrong(
-            f"right for the first account. The next held 10, then 5, then 55: at most 55; you have {found!r}."
+            "right for the first account. The next held 10, then 5, then 55: at most 55; you "
+            f"have {found!r}."
         )
 
 
@@ -58,7 +59,10 @@ the_highest_balance = Exercise(
                 most = max(most, now)
             return most
     """,
-    explanation="The state of a replay is what you choose to keep: here the balance, and the highest one so far.",
+    explanation=(
+        "The state of a replay is what you choose to keep: here the balance, and the highest one "
+        "so far."
+    ),
     mistakes=[
         """
         def highest(events):
@@ -79,7 +83,8 @@ the_highest_balance = Exercise(
 
         def highest(events):
             sign = {"deposit": 1, "withdraw": -1}
-            return max(accumulate(sign[e.type] * e.data["amount"] for e in events if e.type in sign))
+            amounts = (sign[e.type] * e.data["amount"] for e in events if e.type in sign)
+            return max(accumulate(amounts))
         """,
         """
         def highest(events):
@@ -90,7 +95,8 @@ the_highest_balance = Exercise(
             now = most = 0
             while events:
                 event = events.pop(0)
-                now += {"deposit": 1, "withdraw": -1}.get(event.type, 0) * event.data.get("amount", 0)
+                sign = {"deposit": 1, "withdraw": -1}.get(event.type, 0)
+                now += sign * event.data.get("amount", 0)
                 most = max(most, now)
             return most
         """,
@@ -98,7 +104,8 @@ the_highest_balance = Exercise(
         def highest(events):
             now = most = 0
             for event in events:
-                now += {"deposit": 1, "withdraw": -1}.get(event.type, 0) * event.data.get("amount", 0)
+                sign = {"deposit": 1, "withdraw": -1}.get(event.type, 0)
+                now += sign * event.data.get("amount", 0)
                 most = max(most, now)
             print(most)
         """,
@@ -111,7 +118,8 @@ def _judge_lift(lift: Callable[[Recorded], Recorded]) -> None:
     new = lift(old)
     if old.data != {"sum": "1.15"}:
         raise Wrong(
-            "you changed the event you were given. Other code may use it too: return a changed copy."
+            "you changed the event you were given. Other code may use it too: return a changed "
+            "copy."
         )
     if new is None:
         raise Wrong("your function returns nothing, so the event is lost. End with return.")
@@ -121,7 +129,8 @@ def _judge_lift(lift: Callable[[Recorded], Recorded]) -> None:
         raise Wrong(f"data must stay a dict; yours is {new.data!r}.")
     if new.data.get("amount") == 114:
         raise Wrong(
-            "the float 1.15 is slightly less than 1.15, and int() truncates: a cent is lost. Use Decimal."
+            "the float 1.15 is slightly less than 1.15, and int() truncates: a cent is lost. Use "
+            "Decimal."
         )
     if new.data.get("amount") in (1, 1.15, "1.15"):
         raise Wrong("the amount must be in cents: 115.")
@@ -153,7 +162,8 @@ def _judge_lift(lift: Callable[[Recorded], Recorded]) -> None:
         amount = lift(Recorded("a", 2, "deposit", {"sum": text}, "2-0")).data.get("amount")
         if amount != cents or type(amount) is not int:
             raise Wrong(
-                f"right for 1.15; a sum of {text!r} gives {amount!r}, expected {cents}, a whole number."
+                f"right for 1.15; a sum of {text!r} gives {amount!r}, expected {cents}, a whole "
+                "number."
             )
 
 
@@ -173,9 +183,13 @@ an_upcaster = Exercise(
         def lift(event):
             if "sum" not in event.data:
                 return event
-            return msgspec.structs.replace(event, data={"amount": int(Decimal(event.data["sum"]) * 100)})
+            amount = int(Decimal(event.data["sum"]) * 100)
+            return msgspec.structs.replace(event, data={"amount": amount})
     """,
-    explanation="Check the shape, not the date: a step that recognizes its old shape can run over every event.",
+    explanation=(
+        "Check the shape, not the date: a step that recognizes its old shape can run over every "
+        "event."
+    ),
     mistakes=[
         """
         import msgspec
@@ -184,14 +198,16 @@ an_upcaster = Exercise(
         def lift(event):
             if "sum" not in event.data:
                 return event
-            return msgspec.structs.replace(event, data={"amount": int(float(event.data["sum"]) * 100)})
+            amount = int(float(event.data["sum"]) * 100)
+            return msgspec.structs.replace(event, data={"amount": amount})
         """,
         """
         import msgspec
 
 
         def lift(event):
-            return msgspec.structs.replace(event, data={"amount": round(float(event.data["sum"]) * 100)})
+            amount = round(float(event.data["sum"]) * 100)
+            return msgspec.structs.replace(event, data={"amount": amount})
         """,
         """
         def lift(event):
@@ -204,7 +220,8 @@ an_upcaster = Exercise(
         def lift(event):
             if "sum" not in event.data:
                 return event
-            return msgspec.structs.replace(event, data=event.data | {"amount": round(float(event.data["sum"]) * 100)})
+            amount = round(float(event.data["sum"]) * 100)
+            return msgspec.structs.replace(event, data=event.data | {"amount": amount})
         """,
         """
         def lift(event):
@@ -217,7 +234,9 @@ an_upcaster = Exercise(
 
 
         def lift(event):
-            return msgspec.structs.replace(event, data={"amount": 115}) if "sum" in event.data else event
+            if "sum" not in event.data:
+                return event
+            return msgspec.structs.replace(event, data={"amount": 115})
         """,
         """
         import msgspec
@@ -226,7 +245,8 @@ an_upcaster = Exercise(
         def lift(event):
             if "sum" not in event.data:
                 return event
-            return msgspec.structs.replace(event, data={"amount": int(event.data["sum"].replace(".", ""))})
+            amount = int(event.data["sum"].replace(".", ""))
+            return msgspec.structs.replace(event, data={"amount": amount})
         """,
         """
         from decimal import Decimal

@@ -17,7 +17,8 @@ def _judge_steps(steps: dict[str, str]) -> None:
         raise Wrong('each answer is one of "ack", "fail" and "nothing".')
     if steps["a"] == "nothing":
         raise Wrong(
-            "a: an event without an ack stays pending and is delivered again until it is parked as poison."
+            "a: an event without an ack stays pending and is delivered again until it is parked "
+            "as poison."
         )
     if steps["a"] == "fail":
         raise Wrong(
@@ -31,7 +32,8 @@ def _judge_steps(steps: dict[str, str]) -> None:
         )
     if steps["c"] == "fail":
         raise Wrong(
-            "c: the letter exists, and every retry finds it again; an event whose letter was sent gets parked."
+            "c: the letter exists, and every retry finds it again; an event whose letter was sent "
+            "gets parked."
         )
     if steps["c"] == "nothing":
         raise Wrong("c: a consumer sent it and died before the ack. Only the ack is missing.")
@@ -45,7 +47,10 @@ def _judge_steps(steps: dict[str, str]) -> None:
 
 ack_fail_or_nothing = Exercise(
     judge=_judge_steps,
-    right="ack: nothing is left to do. fail: an attempt failed. Nothing: the event is delivered again anyway.",
+    right=(
+        "ack: nothing is left to do. fail: an attempt failed. Nothing: the event is delivered "
+        "again anyway."
+    ),
     hints=[
         "for each, ask: is anything left to do? If so, was it attempted?",
         "two of them are acked.",
@@ -103,11 +108,13 @@ def _judge_send(send: Callable[[_Box, Recorded], object]) -> None:
         send(box, first)  # the ack was lost
     except FileExistsError as error:
         raise Wrong(
-            "the second call raised FileExistsError: the letter was sent, but the event would be parked."
+            "the second call raised FileExistsError: the letter was sent, but the event would be "
+            "parked."
         ) from error
     if len(box.letters) != 1:
         raise Wrong(
-            "the same event was delivered twice, and there are two letters: give a repeat the same name."
+            "the same event was delivered twice, and there are two letters: give a repeat the "
+            "same name."
         )
     for other, fault in (
         (
@@ -141,8 +148,9 @@ one_letter_each = Exercise(
     ],
     answer="""
         def send(box, event):
+            text = f"Dear {event.id}, you have withdrawn {event.data['amount']}."
             try:
-                box.put(f"{event.id} {event.version}", f"Dear {event.id}, you have withdrawn {event.data['amount']}.")
+                box.put(f"{event.id} {event.version}", text)
             except FileExistsError:
                 pass
     """,
@@ -153,11 +161,13 @@ one_letter_each = Exercise(
 
 
         def send(box, event):
-            box.put(uuid.uuid4().hex, f"Dear {event.id}, you have withdrawn {event.data['amount']}.")
+            text = f"Dear {event.id}, you have withdrawn {event.data['amount']}."
+            box.put(uuid.uuid4().hex, text)
         """,
         """
         def send(box, event):
-            box.put(f"{event.id} {event.version}", f"Dear {event.id}, you have withdrawn {event.data['amount']}.")
+            text = f"Dear {event.id}, you have withdrawn {event.data['amount']}."
+            box.put(f"{event.id} {event.version}", text)
         """,
         """
         def send(box, event):
@@ -168,22 +178,25 @@ one_letter_each = Exercise(
         """,
         """
         def send(box, event):
+            text = f"Dear {event.id}, you have withdrawn {event.data['amount']}."
             try:
-                box.put(f"{event.version} {event.type}", f"Dear {event.id}, you have withdrawn {event.data['amount']}.")
+                box.put(f"{event.version} {event.type}", text)
             except FileExistsError:
                 pass
         """,
         """
         def send(box, event):
             try:
-                box.put(f"{event.id} {event.data['amount']}", "Dear customer, you have withdrawn money.")
+                name = f"{event.id} {event.data['amount']}"
+                box.put(name, "Dear customer, you have withdrawn money.")
             except FileExistsError:
                 pass
         """,
         """
         def send(box, event):
+            text = f"Dear {event.id}, you have withdrawn {event.data['amount']}."
             try:
-                box.put(f"{event.id}{event.version}", f"Dear {event.id}, you have withdrawn {event.data['amount']}.")
+                box.put(f"{event.id}{event.version}", text)
             except FileExistsError:
                 pass
         """,
@@ -208,7 +221,8 @@ class _Outside:
         )
         if not group:
             raise Wrong(
-                "an event was acked before its letter was sent. A crash between the two loses the letter."
+                "an event was acked before its letter was sent. A crash between the two loses the "
+                "letter."
             )
         if event.version == self.kills:
             raise _Killed
@@ -220,7 +234,7 @@ class _Outside:
 def _played(
     work: Callable[[Subscription, Callable[[Recorded], None]], object], **faults: int
 ) -> Any:
-    """Return the versions sent of four events, the lag, and the versions received after a restart."""
+    """Return the versions sent, the lag, and the versions received after a restart."""
     with connect() as lab:
         store = EventStore(lab.redis, "exerciseLetters")
         store.drop()
@@ -234,7 +248,8 @@ def _played(
             return outside.sent, letters.lag(), [event.version for event in again.receive()]
         except ConnectionError as error:
             raise Wrong(
-                "the post office did not respond for one letter, and your loop stopped: the others wait."
+                "the post office did not respond for one letter, and your loop stopped: the "
+                "others wait."
             ) from error
         finally:
             store.drop()
@@ -246,12 +261,14 @@ def _judge_work(work: Callable[[Subscription, Callable[[Recorded], None]], objec
         raise Wrong(f"without failures, letters were sent for {sent}, expected [1, 2, 3, 4].")
     if lag.events:
         raise Wrong(
-            "all four letters were sent, but are still pending and will be sent again. Ack what is done."
+            "all four letters were sent, but are still pending and will be sent again. Ack what "
+            "is done."
         )
     sent, lag, _ = _played(work, fails=2)
     if sent != [1, 3, 4]:
         raise Wrong(
-            f"the post office failed for version 2; letters were sent for {sent}, expected [1, 3, 4]."
+            f"the post office failed for version 2; letters were sent for {sent}, expected [1, 3, "
+            "4]."
         )
     if lag.events == 0:
         raise Wrong(
@@ -259,12 +276,14 @@ def _judge_work(work: Callable[[Subscription, Callable[[Recorded], None]], objec
         )
     if lag.waiting != 1:
         raise Wrong(
-            "version 2 failed, but you did not report it: there is no backoff, no limit, and no error."
+            "version 2 failed, but you did not report it: there is no backoff, no limit, and no "
+            "error."
         )
     sent, lag, again = _played(work, kills=3)
     if again != [3, 4]:
         raise Wrong(
-            f"after a kill at version 3 and a restart you receive {again}: 1 and 2 are sent a second time. "
+            f"after a kill at version 3 and a restart you receive {again}: 1 and 2 are sent a "
+            "second time. "
             "At-least-once allows it, but you can do better: ack each event as soon as it is done."
         )
 
@@ -286,7 +305,9 @@ a_loop_that_loses_nothing = Exercise(
                 else:
                     letters.ack([event])
     """,
-    explanation="First the work, then the ack; a reported failure neither blocks the others nor gets lost.",
+    explanation=(
+        "First the work, then the ack; a reported failure neither blocks the others nor gets lost."
+    ),
     mistakes=[
         """
         def work(letters, send):

@@ -33,7 +33,8 @@ def _judge_expectations(answer: dict[str, Any]) -> None:
         raise Wrong("b: which version was the decision based on?")
     if answer["c"] != ANY:
         raise Wrong(
-            "c: the temperature does not depend on earlier reports. No stored event can make it wrong."
+            "c: the temperature does not depend on earlier reports. No stored event can make it "
+            "wrong."
         )
     if answer["d"] != EXISTS:
         raise Wrong("d: it depends on one thing only: that the account exists.")
@@ -41,7 +42,10 @@ def _judge_expectations(answer: dict[str, Any]) -> None:
 
 what_to_expect = Exercise(
     judge=_judge_expectations,
-    right="expect what the decision depends on, and no more: a needless expectation is a needless conflict.",
+    right=(
+        "expect what the decision depends on, and no more: a needless expectation is a needless "
+        "conflict."
+    ),
     hints=[
         "for each, ask: what did I read before I decided?",
         "each of the four is different.",
@@ -51,7 +55,9 @@ what_to_expect = Exercise(
 
         expectations = {"a": NEW, "b": 7, "c": ANY, "d": EXISTS}
     """,
-    explanation="A decision based on the state expects its version; an outside fact expects nothing.",
+    explanation=(
+        "A decision based on the state expects its version; an outside fact expects nothing."
+    ),
     mistakes=[
         """
         from eventlab import ANY, EXISTS
@@ -121,7 +127,7 @@ class _Overtaken(EventStore):
 def _played(
     withdraw: Callable[..., bool], rivals: list[Event], amount: int = 80, early: Event | None = None
 ) -> tuple[bool, int, int]:
-    """Return the answer's result, and the funds and version it leaves; the account starts at 100."""
+    """Return the result, and the funds and version it leaves; the account starts at 100."""
     with connect() as lab:
         store = _Overtaken(lab.redis, f"exerciseWithdraw-{secrets.token_hex(4)}")
         store.rivals = []
@@ -146,7 +152,8 @@ def _played(
         for event in events:
             if event.type not in sign or type(event.data.get("amount", 0)) is not int:
                 raise Wrong(
-                    f"you stored {event.type!r} with {event.data}; expected 'withdraw' with a whole amount."
+                    f"you stored {event.type!r} with {event.data}; expected 'withdraw' with a "
+                    "whole amount."
                 )
         funds = sum(sign[event.type] * event.data.get("amount", 0) for event in events)
         return said, funds, len(events)
@@ -156,7 +163,8 @@ def _judge_withdraw(withdraw: Callable[..., bool]) -> None:
     said, funds, events = _played(withdraw, [])
     if (said, funds, events) != (True, 20, 3):
         raise Wrong(
-            f"no other writer, 100 in the account: 80 can be withdrawn. You left {funds} and returned {said}."
+            f"no other writer, 100 in the account: 80 can be withdrawn. You left {funds} and "
+            f"returned {said}."
         )
     said, funds, events = _played(withdraw, [], amount=100)
     if (said, funds) != (True, 0):
@@ -166,17 +174,20 @@ def _judge_withdraw(withdraw: Callable[..., bool]) -> None:
     said, funds, events = _played(withdraw, [Event("withdraw", {"amount": 50})])
     if funds < 0:
         raise Wrong(
-            f"another writer withdrew 50 meanwhile, and you took 80 of the remaining 50: the balance is {funds}. "
+            "another writer withdrew 50 meanwhile, and you took 80 of the remaining 50: the "
+            f"balance is {funds}. "
             "The new version is not enough: decide again, based on the current events."
         )
     if said is not False or events != 3:
         raise Wrong(
-            "another writer withdrew 50 meanwhile; with 50 left, reject the withdrawal of 80: return False."
+            "another writer withdrew 50 meanwhile; with 50 left, reject the withdrawal of 80: "
+            "return False."
         )
     said, funds, events = _played(withdraw, [], early=Event("withdraw", {"amount": 50}))
     if funds < 0:
         raise Wrong(
-            f"another writer withdrew 50 after your read and before you asked for the version: balance {funds}. "
+            "another writer withdrew 50 after your read and before you asked for the version: "
+            f"balance {funds}. "
             "Expect the version you read, not one you ask for later."
         )
     said, funds, events = _played(withdraw, [Event("deposit", {"amount": 1})] * 3)
@@ -188,7 +199,10 @@ def _judge_withdraw(withdraw: Callable[..., bool]) -> None:
 
 a_withdrawal_that_holds = Exercise(
     judge=_judge_withdraw,
-    right="read, decide, append, and after a conflict repeat all three. Repository.retry does it, with a limit.",
+    right=(
+        "read, decide, append, and after a conflict repeat all three. Repository.retry does it, "
+        "with a limit."
+    ),
     hints=[
         "put a loop around everything: the read, the check of the funds, and the append.",
         "expect the version of the last event you read.",
@@ -211,7 +225,10 @@ a_withdrawal_that_holds = Exercise(
                     continue
                 return True
     """,
-    explanation="The decision is inside the loop. What was true at version 2 must be checked again at version 3.",
+    explanation=(
+        "The decision is inside the loop. What was true at version 2 must be checked again at "
+        "version 3."
+    ),
     mistakes=[
         """
         from eventlab import Event, VersionConflict
@@ -285,7 +302,8 @@ a_withdrawal_that_holds = Exercise(
                 if sum(sign[event.type] * event.data.get("amount", 0) for event in events) < amount:
                     return False
                 try:
-                    store.append(id, [Event("withdraw", {"amount": amount})], expected=store.version(id))
+                    withdrawal = Event("withdraw", {"amount": amount})
+                    store.append(id, [withdrawal], expected=store.version(id))
                     return True
                 except VersionConflict:
                     pass
@@ -307,7 +325,8 @@ a_withdrawal_that_holds = Exercise(
             expected = store.version(id)
             while True:
                 try:
-                    return bool(store.append(id, [Event("withdraw", {"amount": amount})], expected=expected))
+                    withdrawal = Event("withdraw", {"amount": amount})
+                    return bool(store.append(id, [withdrawal], expected=expected))
                 except VersionConflict:
                     pass
         """,
