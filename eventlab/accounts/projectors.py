@@ -72,11 +72,11 @@ def run_until(stop: threading.Event, running: Mapping[str, Projector]) -> list[s
     def run(name: str, projector: Projector) -> None:
         try:
             projector.run(stop)
-        except EventLabError as error:
+        except BaseException as error:
+            failed.append(name)  # also after ``stop``: the batch that was under way did not succeed
+            if not isinstance(error, EventLabError):
+                raise
             log.error("%s", error)  # noqa: TRY400 - the sentence says it all
-        finally:
-            if not stop.is_set():
-                failed.append(name)
 
     threads = [threading.Thread(target=run, args=each, name=each[0]) for each in running.items()]
     for thread in threads:
