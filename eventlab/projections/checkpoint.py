@@ -167,8 +167,8 @@ class Checkpoint:
         session = self._session.get()
         try:
             with session.start_transaction(write_concern=MAJORITY):
-                # Whoever removes a rebuild deletes its checkpoint first. So either they remove it,
-                # or the swap is decided.
+                # A process that removes a rebuild deletes its checkpoint first. So either it is
+                # removed, or the swap is decided.
                 mine = self._documents.delete_one({"_id": rebuild}, session=session)
                 if not mine.deleted_count:
                     raise RebuildOvertaken(self.name)

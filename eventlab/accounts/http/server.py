@@ -54,10 +54,7 @@ def serve(*, host: str, port: int, workers: int, category: str, collection: str)
 
 
 def app() -> FastAPI:
-    """Return the app of one worker, with its own connections.
-
-    Example: ``uvicorn --factory eventlab.accounts.http.server:app --port 8444``
-    """
+    """Return the app of one worker, with its own connections; uvicorn calls it."""
     lab = connect()
     store = EventStore(lab.redis, os.environ.get(settings.CATEGORY, CATEGORY))
 
