@@ -1,0 +1,42 @@
+"""``eventlab lab --port`` uses that port or fails."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from eventlab.cli import main as cli
+from eventlab.cli.lab import FIRST_PAGE
+from eventlab.servers import (
+    Lab,
+)
+from tests.support.waiting import PATIENCE_SECONDS
+
+
+@pytest.mark.parametrize("port", ["99999", "-1", "0", "x"])
+def test_lab_rejects_an_impossible_port(port: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        cli.main(["lab", "--port", port])
+    assert "--port" in capsys.readouterr().err
+
+
+def test_lab_uses_the_given_port_or_fails(tmp_path: Path, lab: Lab) -> None:
+    (tmp_path / "notebooks").mkdir()
+    (tmp_path / "notebooks" / FIRST_PAGE).touch()
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        command = [sys.executable, "-m", "eventlab", "lab", "--no-browser", "--port", str(port)]
+        with subprocess.Popen(
+            command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, env=os.environ
+        ) as process:
+            try:
+                _, said = process.communicate(timeout=PATIENCE_SECONDS)
+            finally:
+                process.kill()
+    assert process.returncode == 1
+    assert f"port {port} is already in use" in said

@@ -1,0 +1,186 @@
+"""Directories are private and short enough for sockets; unusable ones are rejected by name."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from eventlab.cli import main as cli
+from eventlab.servers import (
+    DirectoryRefused,
+    Lab,
+    connect,
+    directories,
+)
+from eventlab.servers.directories import DATA_VARIABLE, RUNTIME_VARIABLE
+from tests.support.servers import (
+    is_gone,
+    running,
+)
+from tests.support.waiting import wait_until
+
+NOBODY = 65534
+
+
+def session_data() -> Path:
+    return directories.data_directory()
+
+
+def write(lab: Lab, value: str) -> None:
+    """Write to both servers, to MongoDB in a transaction."""
+    lab.redis.rpush("kept", value)
+    with lab.mongo.client.start_session() as session, session.start_transaction():
+        lab.mongo.kept.insert_one({"_id": value}, session=session)
+
+
+def written(lab: Lab) -> tuple[list[str], list[str]]:
+    return lab.redis.lrange("kept", 0, -1), sorted(d["_id"] for d in lab.mongo.kept.find())
+
+
+KNOCK = """
+import os, socket, sys
+if sys.argv[1] != "0":
+    os.setgroups([])
+    os.setgid(int(sys.argv[1]))
+    os.setuid(int(sys.argv[1]))
+for path in sys.argv[2:]:
+    try:
+        socket.socket(socket.AF_UNIX).connect(path)
+        print("in", end=" ")
+    except PermissionError:
+        print("out", end=" ")
+"""
+
+
+def test_deleted_data_directory_can_be_created_again_immediately(data: Path) -> None:
+    with connect() as lab:
+        write(lab, "old")
+        found = running(data)
+        # Again and again, as a person would: mongod writes new files meanwhile.
+        assert wait_until(lambda: shutil.rmtree(data, ignore_errors=True) or not data.exists())
+        with connect() as again:
+            assert written(again) == ([], [])
+            assert wait_until(lambda: is_gone(found))
+            assert again.redis.ping()
+            write(again, "new")
+
+
+def test_files_are_closed_to_other_users() -> None:
+    sockets = [Path(path) for path in running(session_data()).sockets.values()]
+    assert len(sockets) == 2
+    for path in [
+        session_data(),
+        sockets[0].parent,
+        *sockets,
+        session_data() / "redis",
+        session_data() / "mongod",
+    ]:
+        assert stat.S_IMODE(path.stat().st_mode) == 0o700, path
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("mode", [0o700, 0o755])
+def test_another_user_is_kept_out(mode: int) -> None:
+    """By the directory, and by the sockets if somebody opens the directory."""
+    sockets = running(session_data()).sockets.values()
+    folder = Path(next(iter(sockets))).parent
+    folder.chmod(mode)
+    try:
+        command = [sys.executable, "-W", "ignore", "-c", KNOCK]
+        for user, answer in ((0, "in in"), (NOBODY, "out out")):
+            done = subprocess.run(
+                [*command, str(user), *sockets], stdout=subprocess.PIPE, text=True, check=True
+            )
+            assert done.stdout.strip() == answer
+    finally:
+        folder.chmod(0o700)
+
+
+def test_open_directory_is_closed(tmp_path: Path) -> None:
+    tmp_path.chmod(0o777)
+    directories.prepare_data(tmp_path)
+    assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o700
+
+
+def test_directory_with_other_files_is_rejected(tmp_path: Path) -> None:
+    (tmp_path / "letter.txt").touch()
+    with pytest.raises(DirectoryRefused, match=DATA_VARIABLE):
+        connect(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["letter.txt"]
+
+
+def test_link_in_place_of_the_socket_directory_is_rejected(tmp_path: Path) -> None:
+    (tmp_path / "target").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "target")
+    with pytest.raises(DirectoryRefused, match="link"):
+        directories.prepare_runtime(tmp_path / "link")
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("prepare", [directories.prepare_data, directories.prepare_runtime])
+def test_directory_of_another_user_is_rejected(tmp_path: Path, prepare: type) -> None:
+    os.chown(tmp_path, NOBODY, NOBODY)
+    with pytest.raises(DirectoryRefused, match="another user"):
+        prepare(tmp_path)
+
+
+def test_long_data_path_has_short_sockets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    data = tmp_path.joinpath(*["long" * 10] * 5)
+    directories.prepare_data(data)
+    runtime = directories.runtime_directory(data)
+    assert len(str(runtime / "mongod.sock")) <= directories.MAX_SOCKET_PATH_BYTES
+    long = tmp_path / ("x" * 90)
+    long.mkdir()
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(long))
+    assert not directories.runtime_directory(data).is_relative_to(long)
+
+
+def test_path_too_long_for_sockets_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directories.prepare_data(tmp_path)
+    monkeypatch.setenv(RUNTIME_VARIABLE, str(tmp_path / ("x" * 100)))
+    with pytest.raises(DirectoryRefused, match=RUNTIME_VARIABLE):
+        directories.runtime_directory(tmp_path)
+
+
+@pytest.mark.parametrize("path", ["letter.txt", "letter.txt/below", "x" * 300])
+@pytest.mark.parametrize("variable", [DATA_VARIABLE, RUNTIME_VARIABLE])
+def test_directory_that_cannot_be_created_is_named_with_its_variable(
+    data: Path, monkeypatch: pytest.MonkeyPatch, path: str, variable: str
+) -> None:
+    with tempfile.TemporaryDirectory(prefix="short-") as short:
+        (Path(short) / "letter.txt").touch()
+        monkeypatch.setenv(variable, str(Path(short) / path))
+        with pytest.raises(DirectoryRefused, match=variable):
+            connect()
+
+
+def test_user_without_a_home_learns_what_to_set(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv(DATA_VARIABLE, "~nobody-of-this-name/data")
+    with pytest.raises(DirectoryRefused, match=DATA_VARIABLE):
+        connect()
+    assert cli.main(["doctor"]) == 1
+    assert DATA_VARIABLE in capsys.readouterr().out
+    assert cli.main(["project", "--status"]) == 1
+    assert cli.main(["project", "--status", "--data", "~nobody-of-this-name"]) == 1
+
+
+@pytest.mark.parametrize("sign", ":,")
+def test_socket_path_that_mongod_would_split_is_rejected(
+    data: Path, monkeypatch: pytest.MonkeyPatch, sign: str
+) -> None:
+    with tempfile.TemporaryDirectory(prefix=f"odd{sign}") as odd:
+        monkeypatch.setenv(RUNTIME_VARIABLE, odd)
+        with pytest.raises(DirectoryRefused, match=r"colon.*" + RUNTIME_VARIABLE):
+            connect()

@@ -1,0 +1,216 @@
+"""The supervisor starts, watches and stops the servers, whatever is killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+import redis
+
+from eventlab.servers import (
+    Lab,
+    ServersFailed,
+    binaries,
+    config,
+    connect,
+    directories,
+    health,
+    lock,
+    process,
+    starter,
+    state,
+)
+from eventlab.servers.directories import RUNTIME_VARIABLE
+from tests.support.servers import (
+    is_alive,
+    kill,
+    pids,
+    python,
+    running,
+)
+from tests.support.waiting import wait_until
+
+
+def write(lab: Lab, value: str) -> None:
+    """Write to both servers, to MongoDB in a transaction."""
+    lab.redis.rpush("kept", value)
+    with lab.mongo.client.start_session() as session, session.start_transaction():
+        lab.mongo.kept.insert_one({"_id": value}, session=session)
+
+
+def written(lab: Lab) -> tuple[list[str], list[str]]:
+    return lab.redis.lrange("kept", 0, -1), sorted(d["_id"] for d in lab.mongo.kept.find())
+
+
+def script(path: Path, text: str) -> Path:
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(0o755)
+    return path
+
+
+def test_connect_starts_new_servers_when_the_supervisor_was_killed(data: Path) -> None:
+    with connect() as lab:
+        write(lab, "before")
+        found = running(data)
+        kill(found.supervisor)
+        assert wait_until(lambda: not any(map(is_alive, pids(found))), 10)
+        with connect() as again:
+            write(again, "after")
+            assert written(again) == (["before", "after"], ["after", "before"])
+            assert not {*pids(found)} & {*pids(running(data))}
+
+
+@pytest.mark.parametrize("name", ["redis", "mongod"])
+def test_connect_restarts_both_when_one_server_was_killed(data: Path, name: str) -> None:
+    with connect() as lab:
+        write(lab, "before")
+        found = running(data)
+        kill(found.pids[name])
+        with connect() as again:  # at once: before the supervisor has seen it
+            assert not {*pids(found)} & {*pids(running(data))}
+            assert not any(map(is_alive, pids(found)))
+            assert written(again) == (["before"], ["before"])
+
+
+def test_connect_recovers_when_everything_was_killed(data: Path) -> None:
+    """As when the machine loses its power, but for the disk: locks, sockets, state lie about."""
+    with connect() as lab:
+        write(lab, "before")
+        found = running(data)
+        os.kill(found.supervisor, signal.SIGSTOP)  # it shall not tidy up
+        for pid in [*found.pids.values(), found.supervisor]:
+            kill(pid)
+        assert all(Path(path).exists() for path in found.sockets.values())
+        assert (data / state.STATE).exists()
+        with connect() as again:
+            assert written(again) == (["before"], ["before"])
+
+
+def test_process_with_a_reused_id_is_not_killed(data: Path) -> None:
+    directories.prepare_data(data)
+    with python("input()") as innocent:
+        names = ("redis", "mongod")
+        state.write(
+            data,
+            state.Running(
+                innocent.pid, dict.fromkeys(names, innocent.pid), dict.fromkeys(names, "")
+            ),
+        )
+        for name in names:
+            (data / f"{name}.lock").write_text(str(innocent.pid))
+        with connect() as lab:
+            assert lab.redis.ping()
+        assert innocent.poll() is None
+
+
+def test_leftover_server_is_stopped_before_a_start(data: Path, tmp_path: Path) -> None:
+    """Where the system does not end them with their supervisor (macOS): here a Redis that nobody
+    told to.
+    """
+    directories.prepare_data(data)
+    (data / "redis").mkdir()
+    server = config.redis_server(binaries.find_redis(), data=data, runtime=tmp_path)
+    held = lock.acquire(data / "redis.lock", timeout=1)
+    with subprocess.Popen(server.argv, pass_fds=[held.fd], stdout=subprocess.DEVNULL) as leftover:
+        try:
+            held.note(str(leftover.pid))
+            held.hand_over()
+            assert wait_until(lambda: health.listens(server.socket))
+            with redis.Redis(unix_socket_path=server.socket) as client:
+                client.rpush("kept", "before")
+            with connect() as lab:
+                assert leftover.poll() is not None
+                assert lab.redis.lrange("kept", 0, -1) == ["before"]
+        finally:
+            leftover.kill()
+
+
+def test_stop_loses_no_data(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also when the sockets move: the replica set has to learn its new address."""
+    with connect() as lab:
+        for n in range(200):
+            lab.redis.rpush("kept", n)
+        lab.mongo.kept.insert_many({"_id": n} for n in range(200))
+    starter.stop(data)
+    with tempfile.TemporaryDirectory(prefix="moved-") as short:
+        monkeypatch.setenv(RUNTIME_VARIABLE, short)
+        with connect() as again:
+            assert all(path.startswith(short) for path in running(data).sockets.values())
+            assert again.redis.llen("kept") == again.mongo.kept.count_documents({}) == 200
+        starter.stop(data)
+
+
+def test_server_that_ends_immediately_is_reported(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = script(
+        tmp_path / "mongod",
+        "[ $1 = --version ] && echo 'db version v6.0.5' && exit 0\necho 'a word'; exit 9",
+    )
+    monkeypatch.setenv(binaries.MONGOD_VARIABLE, str(broken))
+    with pytest.raises(ServersFailed, match=r"(?s)mongod ended with status 9.*a word"):
+        connect()
+    assert wait_until(lambda: not state.is_supervised(data), 10)
+    monkeypatch.delenv(binaries.MONGOD_VARIABLE)
+    with connect() as lab:
+        assert lab.redis.ping()
+
+
+def test_server_that_ignores_sigterm_is_killed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deaf = (
+        "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); "
+        "print('deaf', flush=True); time.sleep(600)"
+    )
+    log = tmp_path / "deaf.log"
+    server = config.Server(
+        "deaf", [sys.executable, "-c", deaf], {}, str(tmp_path / "deaf.sock"), str(log)
+    )
+    started = process.Process(server, tmp_path)
+    assert wait_until(lambda: "deaf" in log.read_text())
+    monkeypatch.setattr(process, "STOP_TIMEOUT_SECONDS", 0.5)
+    process.stop_all([started])
+    assert started.status() == -signal.SIGKILL
+
+
+@pytest.mark.parametrize("lost", ["redis", "mongod", "both"])
+def test_servers_restart_when_their_sockets_were_removed(data: Path, lost: str) -> None:
+    """As a logout does with the session's directory, and a cleaner with /tmp; a kernel holds the
+    lease all the time.
+    """
+    with connect() as lab:
+        lab.redis.set("kept", 1)
+        found = running(data)
+        for name, path in found.sockets.items():
+            if lost in (name, "both"):
+                Path(path).unlink()
+        with connect() as again:
+            assert again.redis.get("kept") == "1"
+            assert again.mongo.command("ping")["ok"]
+            assert not {*pids(found)} & {*pids(running(data))}
+        assert wait_until(lambda: not any(map(is_alive, pids(found))))
+
+
+def test_broken_end_of_the_append_only_file_is_repaired_as_the_error_says(
+    data: Path, tmp_path: Path
+) -> None:
+    with connect() as lab:
+        lab.redis.set("kept", 1)
+    starter.stop(data)
+    [log] = (data / "redis").rglob("*.incr.aof")
+    with log.open("ab") as end:
+        end.write(b"no command")
+    with pytest.raises(ServersFailed, match="To get that program: ") as refused:
+        connect()
+    remedy = str(refused.value).rpartition("To get that program: ")[2].replace("then ", "")
+    subprocess.run(
+        remedy, shell=True, cwd=tmp_path, input=b"y\n", check=True, stdout=subprocess.DEVNULL
+    )
+    with connect() as lab:
+        assert lab.redis.get("kept") == "1"
