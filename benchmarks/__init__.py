@@ -1,1 +1,1 @@
-"""How fast eventlab is: beside the bare command and beside the original's way, in one run, with one client."""
+"""Benchmarks: eventlab compared with the bare command and the original, in the same run."""

@@ -1,4 +1,4 @@
-"""Measure: ``python -m benchmarks [--quick] [--json] [NAME ...]``."""
+"""Run the benchmarks: ``python -m benchmarks [--quick] [--json] [NAME ...]``."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ from benchmarks.suite import BENCHMARKS
 
 
 def main() -> None:
-    """Run the works that were asked for, and print what they came to."""
+    """Run the requested benchmarks and print a row for each result."""
     asked = _arguments()
     rows: list[Row] = []
     if not asked.json:
-        # Two processes that answer each other suffer most from what else runs: the rows of one event sink first.
+        # Other load slows down two processes that wait for each other the most: the rows of one
+        # event get worse first.
         print(
-            f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores before the start\n\n{HEADER}",
+            f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores at the start\n\n{HEADER}",
             flush=True,
         )
     with private_bench(QUICK if asked.quick else FULL) as bench:
@@ -38,17 +39,21 @@ def main() -> None:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         "python -m benchmarks",
-        description="eventlab beside the bare command and the original's way, in one run",
+        description="Compare eventlab with the bare command and the original, in the same run",
     )
     parser.add_argument(
-        "--quick", action="store_true", help="smaller stores, fewer slices: under a minute"
+        "--quick",
+        action="store_true",
+        help="use smaller stores and fewer slices (takes under a minute)",
     )
-    parser.add_argument("--json", action="store_true", help="for a machine")
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"one of {', '.join(BENCHMARKS)}")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help=f"{', '.join(BENCHMARKS)} (default: all)"
+    )
     asked = parser.parse_args()
     for name in asked.names:
         if name not in BENCHMARKS:
-            parser.error(f"there is no {name!r}: give any of {', '.join(BENCHMARKS)}")
+            parser.error(f"unknown benchmark {name!r}: choose from {', '.join(BENCHMARKS)}")
     return asked
 
 

@@ -1,4 +1,4 @@
-"""Appending: one event per call, and many."""
+"""Measure appending: one event per call, and many."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ACCOUNTS = 100
 
 
 def append_one(bench: Bench) -> list[Row]:
-    """One event per call."""
+    """Measure one event per call."""
     return [
         _one(
             bench,
@@ -27,7 +27,7 @@ def append_one(bench: Bench) -> list[Row]:
 
 
 def append_one_always(bench: Bench) -> list[Row]:
-    """One event per call, on the disk before it is answered."""
+    """Measure one event per call, fsynced before Redis responds."""
     return [
         _one(
             bench,
@@ -38,7 +38,7 @@ def append_one_always(bench: Bench) -> list[Row]:
 
 
 def append_many(bench: Bench) -> list[Row]:
-    """Many events per call."""
+    """Measure many events per call."""
     few = max(1, bench.sizes.batch // 10)
     return [_many(bench, few, None), _many(bench, bench.sizes.batch, 1.0)]
 
@@ -83,7 +83,8 @@ def _slices(bench: Bench, steps: dict[str, Step]) -> Speeds:
 
 
 def _appender(bench: Bench, category: str, count: int) -> Callable[[str, int], int]:
-    store, events = EventStore(bench.redis, category), [EVENT] * count
+    store = EventStore(bench.redis, category)
+    events = [EVENT] * count
 
     def append(id: str, turn: int) -> int:
         return len(store.append(id, events, expected=turn * count))
@@ -99,6 +100,6 @@ def _publisher(bench: Bench, stream: str) -> Callable[[str, int], int]:
 
 
 def _in_turn(write: Callable[[str, int], int]) -> Step:
-    """A step that writes to one account after the other; it says how often it was this one's turn."""
+    """Return a step that writes to each account in turn; `write` gets an id and a turn number."""
     turns = ((account(number), turn) for turn in itertools.count() for number in range(ACCOUNTS))
     return lambda: write(*next(turns))

@@ -1,4 +1,4 @@
-"""The bare route: what FastAPI and one XADD cost, and nothing else. The limit of the account service."""
+"""A bare FastAPI route with one XADD and nothing else: the limit of the account service."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from fastapi import Body, FastAPI
 
 
 def app() -> FastAPI:
-    """An app with one route, on the Redis that EVENTLAB_REDIS_URL names and the stream that BENCH_STREAM names."""
+    """Return an app with one route.
+
+    EVENTLAB_REDIS_URL names its Redis, and BENCH_STREAM its stream.
+    """
     client = redis.Redis.from_url(os.environ["EVENTLAB_REDIS_URL"])
     stream = os.environ["BENCH_STREAM"]
     bare = FastAPI()

@@ -1,4 +1,4 @@
-"""The bench: the servers that are measured, and how much is done on them."""
+"""The servers to measure, and the sizes of a run."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from eventlab.servers import Lab, connect, external, starter
 
 @dataclass(frozen=True)
 class Bench:
-    """A Redis that gives bytes, by its socket, a MongoDB database, and the sizes of the run."""
+    """A Redis client that returns bytes, its socket, a MongoDB database, and the sizes of a run."""
 
     redis: Any
     socket: str
@@ -29,7 +29,7 @@ class Bench:
     sizes: Sizes
 
     def environment(self) -> dict[str, str]:
-        """What a process must know to work on the same servers."""
+        """Return environment variables that make a process use the same servers."""
         host, _ = self.mongo.client.address or ("", None)
         mongo = f"mongodb://{quote(host, safe='')}/{self.mongo.name}?directConnection=true"
         return os.environ | {
@@ -38,9 +38,12 @@ class Bench:
         }
 
     @contextlib.contextmanager
-    def name(self, work: str) -> Iterator[str]:
-        """A name for a work's categories and collections; what has it in its own is removed at the end."""
-        name = f"bench_{work}"
+    def name(self, benchmark: str) -> Iterator[str]:
+        """Yield a prefix for the categories and collections of a benchmark.
+
+        Before and after the block, all keys and collections that contain it are removed.
+        """
+        name = f"bench_{benchmark}"
         self._remove(name)
         self.settle()
         try:
@@ -50,7 +53,7 @@ class Bench:
 
     @contextlib.contextmanager
     def fsync(self, policy: str) -> Iterator[None]:
-        """Redis at this appendfsync, for the length of a with block."""
+        """Set appendfsync for the duration of the block."""
         before = self.redis.config_get("appendfsync")["appendfsync"]
         self.redis.config_set("appendfsync", policy)
         self.settle()
@@ -60,7 +63,7 @@ class Bench:
             self.redis.config_set("appendfsync", before)
 
     def settle(self) -> None:
-        """Wait until Redis does nothing in the background: no rewrite of its file, no freeing of what was removed."""
+        """Wait until Redis neither rewrites its AOF nor frees memory in the background."""
         while True:
             info = self.redis.info("all")
             busy = (
@@ -81,7 +84,7 @@ class Bench:
 
 @contextlib.contextmanager
 def bench_on(lab: Lab, sizes: Sizes) -> Iterator[Bench]:
-    """A bench on servers that run."""
+    """Yield a bench that uses running servers."""
     socket = lab.redis.connection_pool.connection_kwargs["path"]
     with redis.Redis(unix_socket_path=socket) as client:
         yield Bench(client, socket, lab.mongo, sizes)
@@ -89,7 +92,7 @@ def bench_on(lab: Lab, sizes: Sizes) -> Iterator[Bench]:
 
 @contextlib.contextmanager
 def private_bench(sizes: Sizes) -> Iterator[Bench]:
-    """A bench on servers of its own, which are gone with all their data at the end."""
+    """Start private servers and yield a bench; stop them and delete their data afterwards."""
     for variable in (external.REDIS_URL, external.MONGODB_URL):
         os.environ.pop(variable, None)
     with (
@@ -100,7 +103,7 @@ def private_bench(sizes: Sizes) -> Iterator[Bench]:
         lab = connect(data=data)
         closing.callback(starter.stop, data)
         closing.callback(lab.close)
-        # A copy of the whole made in the background, amid a slice, would say nothing about either way.
+        # An AOF rewrite in the background would slow down whichever slice is running.
         lab.redis.config_set("auto-aof-rewrite-percentage", 0)
         with bench_on(lab, sizes) as bench:
             yield bench

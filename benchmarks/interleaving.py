@@ -1,4 +1,4 @@
-"""Slices: short pieces of work, timed in turn, so that a slow moment of the machine meets all ways alike."""
+"""Time short slices of each way in turn, so that a slow moment affects all ways alike."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-Step = Callable[[], int]
-Way = Callable[[], float]  # one slice: work for a moment, and say how many units a second were done
+Step = Callable[[], int]  # returns the number of units done
+Way = Callable[[], float]  # runs one slice; returns units per second
 Speeds = dict[str, list[float]]
 
 
 class Spread(NamedTuple):
-    """A median, and the quartiles and ends around it."""
+    """Median, quartiles, minimum and maximum of some values."""
 
     median: float
     lower: float
@@ -25,14 +25,12 @@ class Spread(NamedTuple):
 
 
 def timed(step: Step, seconds: float = 0.0) -> Way:
-    """A way that repeats a step for so long (at least once); a step says how many units it did.
-
-    >>> timed(lambda: 1, 0.1)() > 0
-    True
-    """
+    """Return a way that repeats a step for `seconds`, and at least once."""
 
     def way() -> float:
-        done, begin, now = 0, time.perf_counter(), 0.0
+        done = 0
+        begin = time.perf_counter()
+        now = 0.0
         while now < begin + seconds or not done:
             done += step()
             now = time.perf_counter()
@@ -42,10 +40,13 @@ def timed(step: Step, seconds: float = 0.0) -> Way:
 
 
 def interleave(ways: Mapping[str, Way], *, rounds: int) -> Speeds:
-    """Run the ways in turn, each round beginning with another one; the first round is for warming up."""
+    """Run all ways in each round and return their speeds, without those of the warm-up round.
+
+    Each round begins with a different way.
+    """
     names = list(ways)
     speeds: Speeds = {name: [] for name in names}
-    with _own_garbage_only():
+    with _without_old_garbage():
         for way in ways.values():
             way()
         for number in range(rounds):
@@ -56,8 +57,8 @@ def interleave(ways: Mapping[str, Way], *, rounds: int) -> Speeds:
 
 
 @contextlib.contextmanager
-def _own_garbage_only() -> Iterator[None]:
-    # The collector stays on, but what the bench itself holds is none of a way's business to look through.
+def _without_old_garbage() -> Iterator[None]:
+    # The collector stays on, but must not scan the bench's own objects during a slice.
     gc.collect()
     gc.freeze()
     try:
@@ -67,14 +68,14 @@ def _own_garbage_only() -> Iterator[None]:
 
 
 def ratios(speeds: Speeds, name: str, against: str) -> Spread:
-    """How many times as fast one way is as another, slice by slice of the same round."""
+    """Return the spread of the speed of `name` divided by that of `against`, round by round."""
     return spread(
         [ours / theirs for ours, theirs in zip(speeds[name], speeds[against], strict=True)]
     )
 
 
 def spread(values: Sequence[float]) -> Spread:
-    """The spread of some values.
+    """Return the spread of some values.
 
     >>> spread([1.0, 2.0, 3.0, 4.0, 5.0])
     Spread(median=3.0, lower=2.0, upper=4.0, lowest=1.0, highest=5.0)

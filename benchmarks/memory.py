@@ -1,4 +1,4 @@
-"""Memory in Redis, per event, all keys counted."""
+"""Measure the memory that Redis uses per event, over all keys."""
 
 from __future__ import annotations
 
@@ -11,17 +11,18 @@ from benchmarks.result import LIMIT, ORIGINAL, Ratio, Row
 from benchmarks.workload import fill, text
 from eventlab import EventStore
 
-MOST = 230
-AT_ONCE = 1000
+MAX_BYTES_PER_EVENT = 230
+BATCH_SIZE = 1000
 
 
 def memory(bench: Bench) -> list[Row]:
-    """Few accounts with many events, and many with few."""
+    """Measure few accounts with many events, and many accounts with few."""
     return [_memory(bench, accounts, each) for accounts, each in bench.sizes.memory]
 
 
 def _memory(bench: Bench, accounts: int, each: int) -> Row:
-    redis, events = bench.redis, accounts * each
+    redis = bench.redis
+    events = accounts * each
     with bench.name("memory") as name:
         ids = fill(EventStore(redis, f"{name}_ours"), accounts=accounts, each=each)
         _add_all(
@@ -35,19 +36,19 @@ def _memory(bench: Bench, accounts: int, each: int) -> Row:
         )
     others = {
         LIMIT: ("one stream, nothing else", stream),
-        ORIGINAL: ("one stream, version keys, set of ids", stream + versions),
+        ORIGINAL: ("one stream, version keys, a set of ids", stream + versions),
     }
     compared = [
         Ratio(against, way, spread([ours / value]), value)
         for against, (way, value) in others.items()
     ]
-    work = f"memory, {accounts:,} accounts of {each:,} events"
-    return Row(work, "everysec", "bytes/event", ours, compared, at_most=MOST)
+    title = f"memory, {accounts:,} accounts of {each:,} events"
+    return Row(title, "everysec", "bytes/event", ours, compared, at_most=MAX_BYTES_PER_EVENT)
 
 
 def _add_all(redis: Any, stream: str, texts: list[bytes]) -> None:
-    for begin in range(0, len(texts), AT_ONCE):
-        raw.add_many(redis, stream, texts[begin : begin + AT_ONCE])
+    for begin in range(0, len(texts), BATCH_SIZE):
+        raw.add_many(redis, stream, texts[begin : begin + BATCH_SIZE])
 
 
 def _count_versions(redis: Any, name: str, ids: list[str], each: int) -> None:
@@ -59,7 +60,8 @@ def _count_versions(redis: Any, name: str, ids: list[str], each: int) -> None:
 
 
 def _bytes(redis: Any, pattern: str) -> int:
-    # used_memory would count what else the server does and keep changing by a few per cent; this says a little more.
+    # Not used_memory: it includes everything else in the server and varies by a few percent.
+    # The sum of all keys is slightly higher.
     pipe = redis.pipeline(transaction=False)
     for key in redis.scan_iter(match=pattern, count=10_000):
         pipe.memory_usage(key, samples=0)

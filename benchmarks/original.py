@@ -1,8 +1,8 @@
-"""The original's ways (2019, Node.js), written with the clients that this project uses.
+"""The original (Node.js, 2019), rewritten in Python with the clients that this project uses.
 
-They are given what the original has not: JSON in C (msgspec; orjson for a replay), no log lines, and after a conflict
-one place for all accounts from which to read on. Its version keys are the bare ids; here they have a prefix, to be
-removed.
+The rewrite has advantages over the original: JSON in C (msgspec; orjson for a replay), no log
+lines, and a single position for all accounts from which a writer reads after a conflict. The
+original's version keys are the bare ids; here they have a prefix, so that they can be removed.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ POLLING_SECONDS = 10.0
 
 
 def publish(redis: Any, stream: str, id: str, version: int) -> bool:
-    """WATCH the version, GET it, compare with the one expected, MULTI, INCR, XADD, EXEC; False on a conflict."""
+    """Append an event with WATCH, GET, MULTI, INCR, XADD and EXEC; return False on a conflict."""
     key = f"{stream}/{id}"
     with redis.pipeline() as pipe:
         pipe.watch(key)
@@ -41,7 +41,10 @@ def publish(redis: Any, stream: str, id: str, version: int) -> bool:
 
 
 class Writer:
-    """Publishes, and after a conflict reads on in the category, which is the original's only way to learn a version."""
+    """A writer that reads new events of the category after a conflict.
+
+    The original has no other way to learn a version.
+    """
 
     def __init__(self, redis: Any, stream: str) -> None:
         self._redis = redis
@@ -50,13 +53,13 @@ class Writer:
         self._versions: dict[str, int] = {}
 
     def write(self, id: str) -> int:
-        """One event, however often it takes."""
+        """Publish one event, retrying until it is accepted; return 1."""
         while not publish(self._redis, self._stream, id, self._versions.get(id, 0)):
-            self._read_on()
+            self._read_new_events()
         self._versions[id] = self._versions.get(id, 0) + 1
         return 1
 
-    def _read_on(self) -> None:
+    def _read_new_events(self) -> None:
         for _, entries in self._redis.xread({self._stream: self._position}):
             for self._position, fields in entries:
                 event = decode(fields[b"event"])
@@ -64,7 +67,7 @@ class Writer:
 
 
 def replay(redis: Any, stream: str, id: str, *, decode: Callable[[bytes], Any]) -> Account:
-    """XREAD the whole category, decode each event, keep those of one account, apply them."""
+    """Load an account: XREAD the whole category, decode all events, and apply its own."""
     account = Account(id)
     [[_, entries]] = redis.xread({stream: "0-0"})
     for position, fields in entries:
@@ -75,7 +78,7 @@ def replay(redis: Any, stream: str, id: str, *, decode: Callable[[bytes], Any]) 
 
 
 def subscribe(redis: Any, stream: str) -> None:
-    """The consumer group, at the beginning of the stream."""
+    """Set the consumer group to the beginning of the stream; create it if it is missing."""
     try:
         redis.xgroup_create(stream, GROUP, "0")
     except ResponseError:
@@ -83,10 +86,14 @@ def subscribe(redis: Any, stream: str) -> None:
 
 
 def project(redis: Any, stream: str, documents: Collection[dict[str, Any]], count: int) -> int:
-    """XREADGROUP, then for each event an upsert guarded by the list of its timestamps, and XACK."""
+    """Project up to `count` events; return how many.
+
+    Each event takes an upsert, guarded by a list of timestamps, and an XACK.
+    """
     [[_, entries]] = redis.xreadgroup(GROUP, CONSUMER, {stream: ">"}, count=count)
     for position, fields in entries:
-        event, timestamp = decode(fields[b"event"]), position.decode()
+        event = decode(fields[b"event"])
+        timestamp = position.decode()
         documents.update_one(
             {"_id": event["id"], "timestamps": {"$ne": timestamp}},
             {"$inc": {"funds": event["amount"]}, "$addToSet": {"timestamps": timestamp}},

@@ -1,4 +1,4 @@
-"""Views: how fast a view in MongoDB catches up, whatever the history, and how soon it shows an event."""
+"""Measure views: how fast they catch up and rebuild, and how soon they show an event."""
 
 from __future__ import annotations
 
@@ -21,12 +21,10 @@ from benchmarks.workload import EVENT, account, fill, text
 from eventlab import EventStore, Projector
 from eventlab.accounts import AccountView
 
-MOST_MS = 5.0
-IDLE = 0.03  # seconds between two appends, at most: any moment of the projector's waiting is met
-GLANCE = (
-    0.0005  # seconds between two looks: a reader that never rests would slow down what it waits for
-)
-PATIENCE = 30.0
+MAX_LATENCY_MS = 5.0
+MAX_PAUSE = 0.03  # seconds between two appends, random: they hit any moment of the projector's wait
+POLL_INTERVAL = 0.0005  # seconds: polling without a pause would slow down the projector
+TIMEOUT = 30.0  # seconds
 RUN = 5  # events of one account in a row
 
 
@@ -40,11 +38,11 @@ def _projecting(bench: Bench, store: EventStore) -> Iterator[Projector]:
 
 
 def catch_up(bench: Bench) -> list[Row]:
-    """From nothing to all events, beside the same writes built before."""
+    """Measure catching up from the first event, compared with the same writes, prepared."""
     sizes = bench.sizes
     with bench.name("catch_up") as name, contextlib.ExitStack() as closing:
         store = EventStore(bench.redis, name)
-        fill(store, accounts=sizes.accounts, each=sizes.view // sizes.accounts, at_once=RUN)
+        fill(store, accounts=sizes.accounts, each=sizes.view // sizes.accounts, batch_size=RUN)
         projector = closing.enter_context(_projecting(bench, store))
 
         def ours() -> float:
@@ -53,12 +51,12 @@ def catch_up(bench: Bench) -> list[Row]:
 
         ways = {
             OURS: ours,
-            LIMIT: _built_before(bench, store),
+            LIMIT: _prepared(bench, store),
             ORIGINAL: _original(bench, store.category, sizes.sample),
         }
         speeds = interleave(ways, rounds=sizes.long_rounds)
     others = {
-        LIMIT: Other("the same folded writes, built before, in the same transactions", 0.5),
+        LIMIT: Other("the same folded writes, prepared, in the same transactions", 0.5),
         ORIGINAL: Other(
             f"a guarded upsert with timestamps per event ({sizes.sample:,} events)", 25
         ),
@@ -69,12 +67,12 @@ def catch_up(bench: Bench) -> list[Row]:
 
 
 def rebuild(bench: Bench) -> list[Row]:
-    """A view built anew beside the live one, against a catch-up from nothing."""
+    """Measure rebuilding a live view, compared with catching up from the first event."""
     sizes = bench.sizes
     with bench.name("rebuild") as name, contextlib.ExitStack() as closing:
         store = EventStore(bench.redis, name)
         count = sizes.view // sizes.accounts * sizes.accounts
-        fill(store, accounts=sizes.accounts, each=sizes.view // sizes.accounts, at_once=RUN)
+        fill(store, accounts=sizes.accounts, each=sizes.view // sizes.accounts, batch_size=RUN)
         projector = closing.enter_context(_projecting(bench, store))
 
         def caught_up() -> float:
@@ -84,15 +82,17 @@ def rebuild(bench: Bench) -> list[Row]:
         ways = {OURS: timed(lambda: projector.rebuild(progress=False)), LIMIT: caught_up}
         speeds = interleave(ways, rounds=sizes.long_rounds)
     return [
-        row_of(f"rebuild, {count:,} events", speeds, {LIMIT: Other("catch-up from nothing", 0.9)})
+        row_of(
+            f"rebuild, {count:,} events",
+            speeds,
+            {LIMIT: Other("catching up from the first event", 0.9)},
+        )
     ]
 
 
-def _built_before(bench: Bench, store: EventStore) -> Way:
-    documents, states = (
-        bench.mongo[f"{store.category}_raw"],
-        bench.mongo[f"{store.category}_states"],
-    )
+def _prepared(bench: Bench, store: EventStore) -> Way:
+    documents = bench.mongo[f"{store.category}_raw"]
+    states = bench.mongo[f"{store.category}_states"]
     writes = raw.folded(store, AccountView(documents.name))
 
     def way() -> float:
@@ -115,7 +115,7 @@ def _original(bench: Bench, category: str, sample: int) -> Way:
 
 
 def history(bench: Bench) -> list[Row]:
-    """The same number of events on as many accounts, whose history is long or short."""
+    """Measure catching up on accounts with a long history, compared with a short one."""
     sizes = bench.sizes
     few, many = sizes.history
     with bench.name("history") as name, contextlib.ExitStack() as closing:
@@ -151,12 +151,12 @@ def _append_to_all(store: EventStore, ids: list[str], version: int, count: int) 
 
 
 def latency(bench: Bench) -> list[Row]:
-    """From before the append to the moment when a reader of MongoDB sees the event; nothing else goes on."""
+    """Measure the time from an append until a MongoDB reader sees the event, on idle servers."""
     with bench.name("latency") as name:
         store = EventStore(bench.redis, name)
         with _projecting(bench, store), _running(bench, store):
             pairs = [
-                (_wait(store, bench.mongo[name], n), _bare(bench, name, n))
+                (_append_and_wait(store, bench.mongo[name], n), _bare(bench, name, n))
                 for n in range(bench.sizes.seen + 1)
             ]
     waits, bare = zip(*pairs[1:], strict=True)
@@ -164,24 +164,32 @@ def latency(bench: Bench) -> list[Row]:
     compared = [
         Ratio(
             LIMIT,
-            "bare XADD and one transaction, in turn",
+            "bare XADD, then one transaction",
             spread([ours / theirs for ours, theirs in pairs[1:]]),
             median(bare),
         ),
         Ratio(
             ORIGINAL,
-            "polling every 10 s: half of it, computed",
+            "polling every 10 s: half of that, computed",
             spread([wait / polling for wait in waits]),
             polling,
         ),
     ]
     return [
-        Row("append to visible, idle, median", "everysec", "ms", median(waits), compared, MOST_MS)
+        Row(
+            "append to visible, idle, median",
+            "everysec",
+            "ms",
+            median(waits),
+            compared,
+            MAX_LATENCY_MS,
+        )
     ]
 
 
 def _bare(bench: Bench, name: str, number: int) -> float:
-    documents, states = bench.mongo[f"{name}_raw"], bench.mongo[f"{name}_states"]
+    documents = bench.mongo[f"{name}_raw"]
+    states = bench.mongo[f"{name}_states"]
     update = UpdateOne({"_id": account(number)}, {"$inc": {"funds": 100}}, upsert=True)
     states.replace_one({"_id": documents.name}, {"position": "0-0"}, upsert=True)
     begin = time.perf_counter()
@@ -192,27 +200,27 @@ def _bare(bench: Bench, name: str, number: int) -> float:
 
 @contextlib.contextmanager
 def _running(bench: Bench, store: EventStore) -> Iterator[None]:
-    # In a process of its own, as it is used: here it would share an interpreter with the one who waits for it.
+    # In its own process, as in production: here it would share an interpreter with its reader.
     where = ["--category", store.category, "--collection", store.category, "--view", "accounts"]
     command = [sys.executable, "-m", "eventlab", "project", *where]
     with subprocess.Popen(
         command, env=bench.environment(), stderr=subprocess.PIPE, text=True
     ) as process:
         assert process.stderr is not None
-        process.stderr.readline()  # at work
+        process.stderr.readline()  # it is working
         try:
             yield
         finally:
             process.terminate()
 
 
-def _wait(store: EventStore, documents: Any, number: int) -> float:
+def _append_and_wait(store: EventStore, documents: Any, number: int) -> float:
     id = account(number)
-    time.sleep(random.uniform(0, IDLE))
+    time.sleep(random.uniform(0, MAX_PAUSE))
     begin = time.perf_counter()
     store.append(id, [EVENT], expected=0)
     while documents.find_one(id) is None:
-        if time.perf_counter() > begin + PATIENCE:
-            raise RuntimeError(f"{id} was not seen within {PATIENCE} s")
-        time.sleep(GLANCE)
+        if time.perf_counter() > begin + TIMEOUT:
+            raise RuntimeError(f"{id} did not appear in MongoDB within {TIMEOUT} s")
+        time.sleep(POLL_INTERVAL)
     return (time.perf_counter() - begin) * 1000

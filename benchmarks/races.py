@@ -1,4 +1,4 @@
-"""Races: many processes that write at once, to one account or to many."""
+"""Measure races: many processes that write at once, to one account or to many."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from benchmarks.workload import EVENT, account, text
 from eventlab import EventStore, VersionConflict
 
 SPAWN = multiprocessing.get_context("spawn")
-PATIENCE = 60.0
+TIMEOUT = 60.0  # seconds
 
 
 class Slice(NamedTuple):
-    """What the racers are told: which way, on how many accounts, for how long."""
+    """A command to a racer: which way, on how many accounts, for how many seconds."""
 
     way: str
     accounts: int
@@ -32,7 +32,7 @@ class Slice(NamedTuple):
 
 
 class Racer:
-    """One process's writer, in each of the ways."""
+    """The writer of one process, for each of the ways."""
 
     def __init__(self, socket: str, name: str) -> None:
         self._redis = redis.Redis(unix_socket_path=socket)
@@ -43,7 +43,7 @@ class Racer:
         self._text = text(account(0), 1)
 
     def run(self, slice: Slice) -> float:
-        """Write for the length of a slice, and say how many appends a second were accepted."""
+        """Write for one slice; return the accepted appends per second."""
         write = {OURS: self._append, LIMIT: self._add, ORIGINAL: self._original.write}[slice.way]
         return timed(lambda: write(account(random.randrange(slice.accounts))), slice.seconds)()
 
@@ -63,12 +63,12 @@ class Racer:
 
 
 def race(socket: str, name: str, commands: Connection, start: Barrier) -> None:
-    """Be a racer until there is nothing more to do."""
+    """Run slices on command until the other end of the pipe closes."""
     racer = Racer(socket, name)
     with contextlib.suppress(EOFError):
         while True:
             slice = commands.recv()
-            start.wait(PATIENCE)
+            start.wait(TIMEOUT)
             commands.send(racer.run(slice))
 
 
@@ -90,11 +90,11 @@ def _racers(bench: Bench, name: str) -> Iterator[list[Connection]]:
         for end in ends:
             end.close()
         for process in processes:
-            process.join(PATIENCE)
+            process.join(TIMEOUT)
 
 
 def races(bench: Bench) -> list[Row]:
-    """On one account, and on many."""
+    """Measure races on one account, and on many."""
     with bench.name("race") as name, _racers(bench, name) as racers:
         return [_race(bench, racers, 1, 2.0), _race(bench, racers, bench.sizes.accounts, None)]
 
@@ -117,5 +117,5 @@ def _race(bench: Bench, racers: list[Connection], accounts: int, required: float
         LIMIT: Other("bare XADD, no check"),
         ORIGINAL: Other("WATCH GET MULTI EXEC", required),
     }
-    where = "one account" if accounts == 1 else f"{accounts:,} accounts at random"
+    where = "one account" if accounts == 1 else f"{accounts:,} random accounts"
     return row_of(f"{len(racers)} processes on {where}", speeds, others, unit="accepted/s")

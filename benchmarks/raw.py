@@ -1,4 +1,4 @@
-"""The raw limits: the bare command through the same client, with everything encoded and built before."""
+"""The raw limits: bare commands through the same client, with all data encoded in advance."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from pymongo.write_concern import WriteConcern
 
 from eventlab import Changes, EventStore, View
 
-BATCH = 5000  # as the Projector's
+BATCH_SIZE = 5000  # the same as the Projector's
 Documents = Collection[dict[str, Any]]
 
 
 def add(redis: Any, stream: str, text: bytes) -> int:
-    """One XADD."""
+    """Add one entry with XADD; return 1."""
     redis.xadd(stream, {"event": text})
     return 1
 
 
 def add_many(redis: Any, stream: str, texts: Sequence[bytes]) -> int:
-    """XADD for each, in one pipeline."""
+    """Add entries with one XADD each, in one pipeline; return how many."""
     pipe = redis.pipeline(transaction=False)
     for text in texts:
         pipe.xadd(stream, {"event": text})
@@ -32,19 +32,19 @@ def add_many(redis: Any, stream: str, texts: Sequence[bytes]) -> int:
 
 
 def read(redis: Any, stream: str) -> int:
-    """XRANGE of a whole stream, nothing decoded."""
+    """Read a whole stream with XRANGE, without decoding; return the number of entries."""
     return len(redis.xrange(stream))
 
 
 def snapshot_and_tail(redis: Any, key: bytes, stream: str) -> int:
-    """GET, then XRANGE, nothing decoded."""
+    """Read a snapshot with GET and a tail with XRANGE, without decoding; return 1."""
     redis.get(key)
     redis.xrange(stream)
     return 1
 
 
 class Write(NamedTuple):
-    """A batch of events, folded: the updates, and the position they lead to."""
+    """A folded batch of events: its updates, the checkpoint after it, and its number of events."""
 
     updates: list[UpdateOne]
     position: str
@@ -52,13 +52,13 @@ class Write(NamedTuple):
 
 
 def folded(store: EventStore, view: View) -> list[Write]:
-    """All events of a category as the writes to be done."""
+    """Return the folded writes for all events of a category."""
     return [_fold(view, batch) for batch in _batches(store.read_all())]
 
 
 def _batches(events: Iterable[Any]) -> Iterator[list[Any]]:
     events = iter(events)
-    while batch := list(itertools.islice(events, BATCH)):
+    while batch := list(itertools.islice(events, BATCH_SIZE)):
         yield batch
 
 
@@ -73,13 +73,19 @@ def _fold(view: View, events: list[Any]) -> Write:
 
 
 def write(documents: Documents, states: Documents, writes: Iterable[Write]) -> int:
-    """The folded writes, each in one transaction with its position, guarded by the old one."""
-    position, done = "0-0", 0
+    """Commit each write and its checkpoint in one transaction; return the number of events.
+
+    The update of the checkpoint expects the previous one.
+    """
+    position = "0-0"
+    done = 0
     with documents.database.client.start_session() as session:
         for batch in writes:
             with session.start_transaction(write_concern=WriteConcern("majority")):
-                mine = {"_id": documents.name, "position": position}
-                states.update_one(mine, {"$set": {"position": batch.position}}, session=session)
+                checkpoint = {"_id": documents.name, "position": position}
+                states.update_one(
+                    checkpoint, {"$set": {"position": batch.position}}, session=session
+                )
                 documents.bulk_write(batch.updates, ordered=False, session=session)
             position = batch.position
             done += batch.events

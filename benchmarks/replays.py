@@ -1,4 +1,4 @@
-"""Replaying: from the events of one account to its state, in a small and in a large store, and from a snapshot."""
+"""Measure loading an account: by replay, in a small and a large store, and from a snapshot."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from benchmarks.workload import EVENT, account, decode, fill, text
 from eventlab import EventStore, Repository
 from eventlab.accounts import Account
 
-READ = 100  # accounts that are read, in turn: as many in the small store as in the large one
+READ = 100  # accounts to read in turn, the same number in the small store as in the large one
 SMALL = "small store"
 RATIO_AT_100_000 = 300.0
 DECODERS: dict[str, Callable[[bytes], Any]] = {ORIGINAL: orjson.loads, "msgspec": decode}
@@ -27,13 +27,14 @@ TAIL = 10
 
 
 def replays(bench: Bench) -> list[Row]:
-    """A whole own log, beside XRANGE of the same events and beside the original's reading of the category."""
+    """Measure replaying a whole aggregate log.
+
+    It is compared with XRANGE of the same events, and with the original, which reads the category.
+    """
     sizes = bench.sizes
     with bench.name("replay") as name:
-        store, large = (
-            EventStore(bench.redis, f"{name}_small"),
-            EventStore(bench.redis, f"{name}_large"),
-        )
+        store = EventStore(bench.redis, f"{name}_small")
+        large = EventStore(bench.redis, f"{name}_large")
         ids = fill(store, accounts=sizes.small_store // sizes.log, each=sizes.log)
         many = fill(large, accounts=sizes.large_store // sizes.log, each=sizes.log)
         for id in ids[:READ]:
@@ -49,7 +50,8 @@ def replays(bench: Bench) -> list[Row]:
         speeds = interleave(
             {key: timed(step, sizes.seconds) for key, step in steps.items()}, rounds=sizes.rounds
         )
-        # In a process of its own: what it leaves of memory after 100,000 events makes whatever follows there slow.
+        # In its own process: the memory that 100,000 decoded events leave behind slows down
+        # whatever runs there next.
         with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as other:
             whole = {
                 name: _whole(other, bench.socket, store.category, ids[0], name) for name in DECODERS
@@ -61,20 +63,20 @@ def replays(bench: Bench) -> list[Row]:
         row_of(
             f"replay {sizes.log:,} of {sizes.small_store:,} events",
             speeds,
-            {LIMIT: Other("bare XRANGE of the same, undecoded", 0.8)},
+            {LIMIT: Other("bare XRANGE of the same events, not decoded", 0.8)},
         ),
         row_of(
             f"replay {sizes.log:,} of {sizes.large_store:,} events",
             {OURS: speeds["large"], LIMIT: speeds[LIMIT], SMALL: speeds[OURS]},
             {
-                LIMIT: Other("bare XRANGE of the same, undecoded", 0.8),
-                SMALL: Other(f"the same out of {sizes.small_store:,}", 0.9),
+                LIMIT: Other("bare XRANGE of the same events, not decoded", 0.8),
+                SMALL: Other(f"the same, of {sizes.small_store:,} events", 0.9),
             },
         ),
         row_of(
             f"replay {sizes.log:,} of {sizes.small_store:,} events",
             beside,
-            # What the original's way costs grows with the store: in a smaller one, less is to be gained.
+            # The original slows down as the store grows: a smaller store needs a smaller ratio.
             {
                 ORIGINAL: Other(
                     "XREAD of the whole category, orjson, filter",
@@ -87,7 +89,7 @@ def replays(bench: Bench) -> list[Row]:
 
 
 def snapshots(bench: Bench) -> list[Row]:
-    """A snapshot and a short tail, beside the whole own log."""
+    """Measure loading from a snapshot and a short tail, compared with the whole aggregate log."""
     sizes = bench.sizes
     with bench.name("snapshot") as name:
         store = EventStore(bench.redis, name)
@@ -115,10 +117,10 @@ def snapshots(bench: Bench) -> list[Row]:
             {key: timed(step, sizes.seconds) for key, step in steps.items()}, rounds=sizes.rounds
         )
     others = {
-        LIMIT: Other(f"bare GET and XRANGE of {TAIL}, undecoded"),
-        "whole": Other(f"this project without a snapshot, {sizes.log + TAIL:,} events"),
+        LIMIT: Other(f"bare GET and XRANGE of {TAIL}, not decoded"),
+        "whole": Other(f"eventlab without a snapshot, {sizes.log + TAIL:,} events"),
     }
-    return [row_of(f"load: snapshot and a tail of {TAIL}", speeds, others, unit="loads/s")]
+    return [row_of(f"load a snapshot and a tail of {TAIL} events", speeds, others, unit="loads/s")]
 
 
 def _with_snapshot(repository: Repository[Account], id: str, length: int) -> None:
@@ -140,7 +142,7 @@ def _whole(other: ProcessPoolExecutor, socket: str, stream: str, id: str, decode
 
 
 def replay_whole(socket: str, stream: str, id: str, decoder: str) -> float:
-    """The original's replay, once; how many events of the account a second that was."""
+    """Replay once like the original; return how many events of the account that is per second."""
     with redis.Redis(unix_socket_path=socket) as client:
         return timed(
             lambda: original.replay(client, stream, id, decode=DECODERS[decoder]).version

@@ -1,4 +1,4 @@
-"""The report: rows as a table for a person, or as JSON for a machine."""
+"""Format rows as a table or as JSON."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from typing import Any
 from benchmarks.result import LIMIT, ORIGINAL, Ratio, Row
 
 HEADER = (
-    f"{'work':<46} {'fsync':<8} {'ratio':>7} {'middle half':>15} {'needs':>6} {'':<5} {'ours':>11} {'other':>11} "
-    f"{'unit':<11} against"
+    f"{'benchmark':<46} {'fsync':<8} {'ratio':>7} {'quartiles':>15} {'needs':>6} {'':<5} "
+    f"{'ours':>11} {'other':>11} {'unit':<11} against"
 )
 VERDICT = {True: "OK", False: "below", None: ""}
 
 
 def lines(row: Row) -> list[str]:
-    """A line per ratio, and one for a figure that is required itself."""
+    """Return a line for each ratio, and one for a value that has a limit of its own."""
     text = [_line(row, ratio) for ratio in row.ratios]
     if row.at_most is not None:
         verdict = "OK" if row.met else "above"
         text.append(
-            f"{row.name:<46} {row.fsync:<8} {'':>7} {'':>15} {'':>6} {verdict:<5} {_figure(row.ours):>11} "
-            f"{_figure(row.at_most):>11} {row.unit:<11} at most"
+            f"{row.name:<46} {row.fsync:<8} {'':>7} {'':>15} {'':>6} {verdict:<5} "
+            f"{_figure(row.ours):>11} {_figure(row.at_most):>11} {row.unit:<11} at most"
         )
     return text
 
@@ -31,13 +31,14 @@ def _line(row: Row, ratio: Ratio) -> str:
     middle = f"{_figure(spread.lower)}..{_figure(spread.upper)}"
     needs = "" if ratio.required is None else f"{ratio.required:g}"
     return (
-        f"{row.name:<46} {row.fsync:<8} {_figure(spread.median):>7} {middle:>15} {needs:>6} {VERDICT[ratio.met]:<5} "
-        f"{_figure(row.ours):>11} {_figure(ratio.value):>11} {row.unit:<11} {ratio.way}"
+        f"{row.name:<46} {row.fsync:<8} {_figure(spread.median):>7} {middle:>15} {needs:>6} "
+        f"{VERDICT[ratio.met]:<5} {_figure(row.ours):>11} {_figure(ratio.value):>11} "
+        f"{row.unit:<11} {ratio.way}"
     )
 
 
 def _figure(value: float) -> str:
-    """Three digits that count."""
+    """Return a value with about three significant digits."""
     if value >= 100:
         return f"{value:,.0f}"
     if value >= 10:
@@ -46,7 +47,7 @@ def _figure(value: float) -> str:
 
 
 def as_json(rows: list[Row]) -> str:
-    """All rows."""
+    """Return all rows as JSON."""
     return json.dumps([_plain(row) for row in rows], indent=2)
 
 

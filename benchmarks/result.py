@@ -1,4 +1,4 @@
-"""A row of the table: one work, done by this project, by the bare command and in the original's way."""
+"""A row of the table: one benchmark, run by eventlab, the bare command and the original."""
 
 from __future__ import annotations
 
@@ -7,12 +7,17 @@ from statistics import median
 
 from benchmarks.interleaving import Speeds, Spread, ratios
 
-OURS, LIMIT, ORIGINAL = "ours", "limit", "original"
+OURS = "ours"
+LIMIT = "limit"
+ORIGINAL = "original"
 
 
 @dataclass(frozen=True)
 class Ratio:
-    """This project against another way: ``against`` says which, ``value`` is what the other way reached."""
+    """eventlab compared with another way.
+
+    ``against`` and ``way`` name the other way; ``value`` is its result.
+    """
 
     against: str
     way: str
@@ -22,13 +27,16 @@ class Ratio:
 
     @property
     def met(self) -> bool | None:
-        """Whether the median is what is required; None if nothing is."""
+        """Whether the median reaches the required ratio; None if no ratio is required."""
         return None if self.required is None else self.spread.median >= self.required
 
 
 @dataclass(frozen=True)
 class Row:
-    """What one work came to; ``at_most`` is for a work where little is good and the figure itself is required."""
+    """The result of one benchmark.
+
+    ``at_most`` is the limit of the value itself, where less is better.
+    """
 
     name: str
     fsync: str
@@ -39,13 +47,13 @@ class Row:
 
     @property
     def met(self) -> bool | None:
-        """Whether the figure itself is what is required; None if nothing is."""
+        """Whether the value is within its limit; None if it has no limit."""
         return None if self.at_most is None else self.ours <= self.at_most
 
 
 @dataclass(frozen=True)
 class Other:
-    """Another way, in words, and the ratio that is required against it."""
+    """A description of another way, and the ratio that is required against it."""
 
     way: str
     required: float | None = None
@@ -59,7 +67,7 @@ def row_of(
     fsync: str = "everysec",
     unit: str = "events/s",
 ) -> Row:
-    """A row from the slices of its ways, ``ours`` and those named in ``others``."""
+    """Return a row from the speeds of eventlab and of the ways named in ``others``."""
     compared = [
         Ratio(
             against,

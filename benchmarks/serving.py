@@ -1,4 +1,4 @@
-"""Serving: requests a second of the account service, and how long each takes, on eight connections."""
+"""Measure the account service: requests per second and response times, on eight connections."""
 
 from __future__ import annotations
 
@@ -22,59 +22,60 @@ from eventlab import EventStore
 
 CONNECTIONS = 8
 SMALL_STORE = 1000
-ACCOUNTS = 50  # that are asked; all others only stand in the store
+ACCOUNTS = 50  # accounts that receive requests; the others only fill the store
 BODY = b'{"amount":100}'
 JSON = {"Content-Type": "application/json"}
-PATIENCE = 60.0
+TIMEOUT = 60.0  # seconds
 
 
 @dataclass
 class Client:
-    """Eight connections to one port, kept open; ``took`` are the seconds of every request."""
+    """Eight open connections to one port; ``took`` lists the seconds that each request took."""
 
     port: int
     took: list[float] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self._lines = [
+        self._connections = [
             http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
             for _ in range(CONNECTIONS)
         ]
         self._pool = ThreadPoolExecutor(CONNECTIONS)
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the connections."""
         self._pool.shutdown()
-        for line in self._lines:
-            line.close()
+        for connection in self._connections:
+            connection.close()
 
     def slice(self, seconds: float, method: str, path: str) -> float:
-        """Ask on all connections for so long; requests a second."""
+        """Send requests on all connections for `seconds`; return the requests per second."""
         begin = time.perf_counter()
         done = self._pool.map(
-            lambda line: self._ask(line, begin + seconds, method, path), self._lines
+            lambda connection: self._send(connection, begin + seconds, method, path),
+            self._connections,
         )
         return sum(done) / (time.perf_counter() - begin)
 
-    def _ask(self, line: http.client.HTTPConnection, end: float, method: str, path: str) -> int:
+    def _send(
+        self, connection: http.client.HTTPConnection, end: float, method: str, path: str
+    ) -> int:
         count = 0
         while not count or time.perf_counter() < end:
             begin = time.perf_counter()
-            place = path.format(account(random.randrange(ACCOUNTS)))
-            line.request(method, place, BODY if method == "POST" else None, JSON)
-            answer = line.getresponse()
-            text = answer.read()
-            if answer.status != 200:
-                raise RuntimeError(
-                    f"{method} {place} was answered with {answer.status}: {text[:200]!r}"
-                )
+            url = path.format(account(random.randrange(ACCOUNTS)))
+            connection.request(method, url, BODY if method == "POST" else None, JSON)
+            response = connection.getresponse()
+            body = response.read()
+            if response.status != 200:
+                raise RuntimeError(f"{method} {url} returned {response.status}: {body[:200]!r}")
             self.took.append(time.perf_counter() - begin)
             count += 1
         return count
 
 
 def serving(bench: Bench) -> list[Row]:
-    """Deposits and fetches beside a bare route, and deposits in a store that is large."""
+    """Measure deposits and fetches against a bare route, and deposits in a large store."""
     sizes = bench.sizes
     with bench.name("serving") as name, contextlib.ExitStack() as closing:
         ports = {}
@@ -103,15 +104,16 @@ def serving(bench: Bench) -> list[Row]:
             which: closing.enter_context(contextlib.closing(Client(port)))
             for which, port in ports.items()
         }
-        return [*_beside_the_bare_route(bench, clients), *_in_a_large_store(bench, clients)]
+        return [*_against_the_bare_route(bench, clients), *_in_a_large_store(bench, clients)]
 
 
 def _way(client: Client, seconds: float, method: str, path: str) -> Way:
     return lambda: client.slice(seconds, method, path)
 
 
-def _beside_the_bare_route(bench: Bench, clients: dict[str, Client]) -> Iterator[Row]:
-    seconds, rounds = bench.sizes.seconds * 5, bench.sizes.rounds
+def _against_the_bare_route(bench: Bench, clients: dict[str, Client]) -> Iterator[Row]:
+    seconds = bench.sizes.seconds * 5
+    rounds = bench.sizes.rounds
     limit = _way(clients["bare"], seconds, "POST", "/accounts/{}/deposits")
     for what, method, path, required in (
         ("deposit", "POST", "/accounts/{}/deposits", 0.5),
@@ -139,7 +141,8 @@ def _times(what: str, ours: list[float], bare: list[float]) -> Iterator[Row]:
 
 
 def _in_a_large_store(bench: Bench, clients: dict[str, Client]) -> Iterator[Row]:
-    seconds, sizes = bench.sizes.seconds * 5, bench.sizes
+    sizes = bench.sizes
+    seconds = sizes.seconds * 5
     ways = {
         OURS: _way(clients["large"], seconds, "POST", "/accounts/{}/deposits"),
         "small": _way(clients["small"], seconds, "POST", "/accounts/{}/deposits"),
@@ -156,18 +159,18 @@ def _in_a_large_store(bench: Bench, clients: dict[str, Client]) -> Iterator[Row]
 
 @contextlib.contextmanager
 def _process(bench: Bench, command: list[str], name: str) -> Iterator[int]:
-    """A server in a process of its own, on the bench's Redis and MongoDB; gives its port."""
+    """Run a server in its own process, on the bench's Redis and MongoDB; yield its port."""
     environment = bench.environment() | {"BENCH_STREAM": f"{name}_bare"}
     port = _free_port()
     process = subprocess.Popen(
         [*command, "--port", str(port)], env=environment, stderr=subprocess.DEVNULL
     )
     try:
-        _until(lambda: socket.create_connection(("127.0.0.1", port), 1).close(), process)
+        _wait_until_ready(lambda: socket.create_connection(("127.0.0.1", port), 1).close(), process)
         yield port
     finally:
         process.terminate()
-        process.wait(PATIENCE)
+        process.wait(TIMEOUT)
 
 
 def _free_port() -> int:
@@ -176,12 +179,12 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _until(ready: Callable[[], None], process: subprocess.Popen[bytes]) -> None:
-    end = time.monotonic() + PATIENCE
+def _wait_until_ready(ready: Callable[[], None], process: subprocess.Popen[bytes]) -> None:
+    end = time.monotonic() + TIMEOUT
     while True:
         try:
             return ready()
         except ConnectionRefusedError as error:
             if process.poll() is not None or time.monotonic() > end:
-                raise RuntimeError("the server does not answer") from error
+                raise RuntimeError("the server did not start") from error
         time.sleep(0.05)

@@ -1,4 +1,4 @@
-"""How much is measured: the whole, or less of it in less time."""
+"""Sizes of a run: the full one, and a quick one with less data and fewer slices."""
 
 from __future__ import annotations
 
@@ -7,23 +7,27 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Sizes:
-    """The sizes of a run; ``rounds`` are of slices that last ``seconds``, ``long_rounds`` of those that take longer."""
+    """The sizes of a run.
+
+    A slice lasts ``seconds`` and is repeated ``rounds`` times; slices that take longer are repeated
+    ``long_rounds`` times.
+    """
 
     seconds: float
     rounds: int
     long_rounds: int
-    batch: int  # events per append in the row of many
+    batch: int  # events per call, when appending many
     processes: int
-    accounts: int  # of the races, and of the catch-up
-    log: int  # events of one account that is replayed
+    accounts: int  # accounts in the races and when catching up
+    log: int  # events of a replayed account
     small_store: int
     large_store: int
-    memory: tuple[tuple[int, int], ...]  # accounts x events
+    memory: tuple[tuple[int, int], ...]  # pairs of accounts and events per account
     view: int  # events to catch up on
-    sample: int  # events of these that the original's way is given
+    sample: int  # how many of these the original processes
     history: tuple[int, int]  # events per account: few, many
-    followed: int  # accounts with such a history
-    seen: int  # appends waited for
+    followed: int  # accounts with that history
+    seen: int  # appends to wait for
 
 
 FULL = Sizes(

@@ -1,4 +1,4 @@
-"""The workload: small events of a bank's accounts, 80 to 90 bytes of JSON each."""
+"""The workload: small events of bank accounts, 80 to 90 bytes of JSON each."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ decode = msgspec.json.decode
 
 
 def account(number: int) -> str:
-    """An account's id.
+    """Return the id of an account.
 
     >>> account(1)
     'account-000001'
@@ -23,7 +23,7 @@ def account(number: int) -> str:
 
 
 def text(id: str, version: int) -> bytes:
-    """The event as it is on the wire.
+    """Return the JSON of an event as it is stored.
 
     >>> text("account-000001", 1)
     b'{"id":"account-000001","version":1,"type":"deposit","amount":100,"note":"salary march"}'
@@ -31,11 +31,14 @@ def text(id: str, version: int) -> bytes:
     return encode({"id": id, "version": version, "type": EVENT.type, **DATA})
 
 
-def fill(store: EventStore, *, accounts: int, each: int, at_once: int = 1000) -> list[str]:
-    """Give so many accounts so many events each, in turns of ``at_once``; returns the ids."""
+def fill(store: EventStore, *, accounts: int, each: int, batch_size: int = 1000) -> list[str]:
+    """Append ``each`` events to each of ``accounts`` accounts, ``batch_size`` per call.
+
+    Returns the ids.
+    """
     ids = [account(number) for number in range(accounts)]
-    for version in range(0, each, at_once):
-        events = [EVENT] * min(at_once, each - version)
+    for version in range(0, each, batch_size):
+        events = [EVENT] * min(batch_size, each - version)
         for id in ids:
             store.append(id, events, expected=version)
     return ids

@@ -1,4 +1,4 @@
-"""The benchmarks run, each in a minuscule size; how fast anything is, no test says."""
+"""Run each benchmark in a tiny size; no test depends on a speed."""
 
 from __future__ import annotations
 
@@ -61,17 +61,17 @@ def bench(lab: Lab) -> Iterator[Bench]:
         yield bench
 
 
-def test_every_work_is_tried_here() -> None:
+def test_every_benchmark_has_an_expected_number_of_rows() -> None:
     assert list(ROWS) == list(BENCHMARKS)
 
 
-@pytest.mark.parametrize("work", BENCHMARKS)
-def test_a_work_gives_its_rows_and_leaves_nothing(bench: Bench, work: str) -> None:
-    rows = BENCHMARKS[work](bench)
-    assert len(rows) == ROWS[work]
+@pytest.mark.parametrize("benchmark_name", BENCHMARKS)
+def test_benchmark_returns_its_rows_and_removes_its_data(bench: Bench, benchmark_name: str) -> None:
+    rows = BENCHMARKS[benchmark_name](bench)
+    assert len(rows) == ROWS[benchmark_name]
     for row in rows:
         assert row.ours > 0
-        assert row.fsync == ("always" if work.endswith("always") else "everysec")
+        assert row.fsync == ("always" if benchmark_name.endswith("always") else "everysec")
         assert row.ratios
         for ratio in row.ratios:
             assert (
@@ -89,17 +89,17 @@ def test_a_work_gives_its_rows_and_leaves_nothing(bench: Bench, work: str) -> No
     assert not list(bench.mongo.projections.find({"_id": {"$regex": "bench_"}}))
 
 
-def test_what_is_required_stands_in_the_rows(bench: Bench) -> None:
+def test_rows_contain_the_requirements(bench: Bench) -> None:
     [row] = BENCHMARKS["append-one"](bench)
     assert {ratio.against: ratio.required for ratio in row.ratios} == {LIMIT: 0.65, ORIGINAL: 2.0}
     assert [row.at_most for row in BENCHMARKS["memory"](bench)] == [230, 230]
 
 
-def test_the_events_are_of_the_size_that_is_said() -> None:
+def test_events_have_the_documented_size() -> None:
     assert 80 <= len(text(account(1), 1)) <= 90
 
 
-def test_the_ways_take_turns() -> None:
+def test_interleave_runs_the_ways_in_turn() -> None:
     order: list[str] = []
 
     def way(name: str) -> float:
@@ -111,13 +111,13 @@ def test_the_ways_take_turns() -> None:
     assert speeds == {name: [1.0] * 3 for name in "abc"}
 
 
-def test_a_slice_counts_what_its_steps_did() -> None:
+def test_timed_counts_the_units_of_each_step() -> None:
     steps = iter([3, 4])
     assert timed(lambda: next(steps))() > 0
     assert list(steps) == [4]
 
 
-def test_ratios_are_of_the_same_round() -> None:
+def test_ratios_compare_speeds_of_the_same_round() -> None:
     speeds = {OURS: [10.0, 100.0, 30.0], LIMIT: [20.0, 100.0, 10.0]}
     row = row_of("work", speeds, {LIMIT: Other("bare", 0.9)})
     [ratio] = row.ratios
@@ -126,7 +126,7 @@ def test_ratios_are_of_the_same_round() -> None:
     assert spread([2.0]) == (2.0,) * 5
 
 
-def test_the_report_says_what_is_met() -> None:
+def test_report_shows_whether_a_requirement_is_met() -> None:
     speeds = {OURS: [1.0, 1.0], LIMIT: [2.0, 2.0]}
     below = row_of("work", speeds, {LIMIT: Other("bare XADD", 0.65)}, fsync="always")
     above = Row("memory", "everysec", "bytes/event", 300.0, at_most=230)
@@ -147,15 +147,15 @@ def test_the_report_says_what_is_met() -> None:
     assert (second["at_most"], second["met"]) == (230, False)
 
 
-def test_the_whole_says_more_than_the_quick() -> None:
+def test_quick_sizes_are_not_larger_than_the_full_sizes() -> None:
     quick, full = dataclasses.asdict(QUICK), dataclasses.asdict(FULL)
     assert all(quick[name] <= full[name] for name in quick if isinstance(quick[name], int | float))
 
 
-def test_a_name_that_is_none_is_answered_with_the_names() -> None:
+def test_command_rejects_an_unknown_name_and_lists_the_known_ones() -> None:
     command = [sys.executable, "-m", "benchmarks", "append"]
     done = subprocess.run(
         command, capture_output=True, text=True, check=False, cwd=Path(__file__).parents[2]
     )
     assert done.returncode == 2
-    assert "append-one" in done.stderr
+    assert "unknown benchmark 'append': choose from append-one" in done.stderr
