@@ -1,1 +1,1 @@
-"""What the makers of the notebooks use; no part of the package."""
+"""Tools for developing eventlab; not part of the package."""

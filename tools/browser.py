@@ -1,9 +1,9 @@
-"""Open notebooks in a real JupyterLab, in a real browser, run all their cells, and look at what is there.
+"""Run notebooks in a real JupyterLab, in a real browser, and report what is broken.
 
     python -m tools.browser [--pictures DIR] [--url URL-OF-A-RUNNING-LAB] [NAME ...]
 
-Needs `pip install -r requirements-browser.txt` and Debian's chromium.  Every request that leaves the machine is refused
-and reported: a page that needs the internet is a fault.
+Needs `pip install -r requirements-browser.txt` and Debian's chromium.  Every request to another
+machine is blocked and reported: a page must not need the internet.
 """
 
 from __future__ import annotations
@@ -40,9 +40,10 @@ FLAGS = (
     "--disable-sync",
 )
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]", "::1", None)
-WIDTH, PATIENCE_S = 1100, 180
+WIDTH = 1100  # pixels
+TIMEOUT = 180  # seconds
 
-#: All cells in the page (not only those in sight), no pop-up, and no saving behind our back.
+#: Render all cells, not only the visible ones; no pop-ups and no autosave.
 SETTINGS: dict[str, dict[str, object]] = {
     "notebook-extension/tracker": {"windowingMode": "none", "scrollPastEnd": False},
     "apputils-extension/notification": {
@@ -53,16 +54,18 @@ SETTINGS: dict[str, dict[str, object]] = {
     "docmanager-extension/plugin": {"autosave": False},
 }
 
-IDLE = "() => window.jupyterapp?.shell?.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'"
+IDLE = """() => window.jupyterapp?.shell?.currentWidget
+  ?.sessionContext?.session?.kernel?.status === 'idle'"""
 RUN_ALL = "async () => { await window.jupyterapp.commands.execute('notebook:run-all-cells'); }"
 FOLD_SIDEBAR = (
     "async () => { await window.jupyterapp.commands.execute('application:toggle-left-area'); }"
 )
-BUSY = """() => [...document.querySelectorAll('.jp-CodeCell .jp-InputPrompt')].some(e => e.textContent.includes('*'))"""
+BUSY = """() => [...document.querySelectorAll('.jp-CodeCell .jp-InputPrompt')]
+  .some(e => e.textContent.includes('*'))"""
 HEIGHT = "() => document.querySelector('.jp-WindowedPanel-outer')?.scrollHeight ?? 2000"
 TO_THE_TOP = """() => { window.jupyterapp.shell.currentWidget.content.activeCellIndex = 0;
   document.querySelector('.jp-WindowedPanel-outer')?.scrollTo(0, 0); }"""
-LOOK = """() => {
+INSPECT = """() => {
   const all = s => [...document.querySelectorAll('.jp-NotebookPanel:not(.lm-mod-hidden) ' + s)];
   const seen = { cells: 0, errors: [], not_run: [] };
   window.jupyterapp.shell.currentWidget.content.widgets.forEach((w, i) => {
@@ -74,9 +77,11 @@ LOOK = """() => {
       if (o.output_type === 'error') seen.errors.push(`cell ${i}: ${o.ename}: ${o.evalue}`);
   });
   seen.broken = all('.jp-OutputArea-output')
-      .filter(e => /Error displaying widget|Loading widget/.test(e.textContent)).map(e => e.textContent.trim())
+      .filter(e => /Error displaying widget|Loading widget/.test(e.textContent))
+      .map(e => e.textContent.trim())
     .concat(all('.jp-RenderedMermaid.jp-mod-warning').map(() => 'mermaid'))
-    .concat(all('.jp-Cell img').filter(e => !e.naturalWidth).map(e => 'picture ' + e.src.slice(0, 80)));
+    .concat(all('.jp-Cell img').filter(e => !e.naturalWidth)
+      .map(e => 'picture ' + e.src.slice(0, 80)));
   seen.pictures = all('.jp-OutputArea-output img').length;
   seen.widgets = all('.jupyter-widgets').length;
   return seen;
@@ -85,37 +90,38 @@ LOOK = """() => {
 
 @dataclass
 class Seen:
-    """What a browser saw of one notebook after all its cells were run."""
+    """What the browser showed of one notebook after a run of all its cells."""
 
     name: str
     cells: int = 0
     errors: list[str] = field(default_factory=list)
     not_run: list[int] = field(default_factory=list)
     broken: list[str] = field(default_factory=list)
-    refused: list[str] = field(default_factory=list)
+    blocked: list[str] = field(default_factory=list)
     pictures: int = 0
     widgets: int = 0
     seconds: float = 0.0
 
     @property
-    def faults(self) -> list[str]:
-        """Everything that should not be."""
-        nothing = [] if self.cells else ["no code cell"]
+    def problems(self) -> list[str]:
+        """All problems, in words."""
+        empty = [] if self.cells else ["no code cell"]
         unrun = [f"cell {i} was not run" for i in self.not_run]
         broken = [f"broken: {what}" for what in self.broken]
         return (
-            nothing
+            empty
             + self.errors
             + unrun
             + broken
-            + [f"wants the internet: {url}" for url in self.refused]
+            + [f"needs the internet: {url}" for url in self.blocked]
         )
 
 
 @contextlib.contextmanager
 def lab(scratch: Path) -> Iterator[str]:
-    """Run `eventlab lab` as a person would, on data of its own; give the address that opens it."""
-    port, token = _free_port(), secrets.token_hex(16)
+    """Run `eventlab lab` as a user would, on private data; yield the URL that opens it."""
+    port = _free_port()
+    token = secrets.token_hex(16)
     _write_settings(scratch)
     command = [sys.executable, "-m", "eventlab", "lab", "--no-browser", "--port", str(port)]
     with (scratch / "lab.log").open("wb") as log:
@@ -173,7 +179,7 @@ def _free_port() -> int:
 
 
 def _wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    end = time.monotonic() + PATIENCE_S
+    end = time.monotonic() + TIMEOUT
     while True:
         try:
             with urllib.request.urlopen(url.replace("/?", "/api/status?"), timeout=5):
@@ -188,10 +194,13 @@ def _wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
 
 @contextlib.contextmanager
 def browser() -> Iterator[Browser]:
-    """Give a headless Chromium, the one that the system has."""
+    """Yield a headless Chromium, the one that is installed on the system.
+
+    Raises ``RuntimeError`` if there is none.
+    """
     program = next(filter(None, map(shutil.which, CHROMIUM)), None)
     if program is None:
-        raise RuntimeError("there is no Chromium: apt-get install chromium")
+        raise RuntimeError("Chromium is not installed: apt-get install chromium")
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=program, args=list(FLAGS))
         try:
@@ -200,16 +209,20 @@ def browser() -> Iterator[Browser]:
             chromium.close()
 
 
-def look(chromium: Browser, url: str, notebook: str, picture: Path | None) -> Seen:
-    """Open one notebook in the Lab at `url`, run all cells, take a picture of the page, and tell what is there."""
-    began, seen = time.monotonic(), Seen(notebook)
+def inspect(chromium: Browser, url: str, notebook: str, picture: Path | None) -> Seen:
+    """Run all cells of one notebook in the Lab at `url`, and return what the page shows.
+
+    A screenshot of the page is written to `picture`, if given.
+    """
+    began = time.monotonic()
+    seen = Seen(notebook)
     context = chromium.new_context(viewport={"width": WIDTH, "height": 900})
 
     def gate(route: Route) -> None:
         if urlsplit(route.request.url).hostname in LOOPBACK:
             route.continue_()
         else:
-            seen.refused.append(route.request.url)
+            seen.blocked.append(route.request.url)
             route.abort()
 
     context.route("**/*", gate)
@@ -217,8 +230,8 @@ def look(chromium: Browser, url: str, notebook: str, picture: Path | None) -> Se
         page = context.new_page()
         _open_and_run(page, url, notebook)
         if picture:
-            _photograph(page, picture)
-        found: dict[str, Any] = page.evaluate(LOOK)
+            _take_screenshot(page, picture)
+        found: dict[str, Any] = page.evaluate(INSPECT)
     finally:
         context.close()
     for name, value in found.items():
@@ -228,7 +241,7 @@ def look(chromium: Browser, url: str, notebook: str, picture: Path | None) -> Se
 
 
 def _open_and_run(page: Page, url: str, notebook: str) -> None:
-    page.set_default_timeout(PATIENCE_S * 1000)
+    page.set_default_timeout(TIMEOUT * 1000)
     page.goto(
         url.replace("/?", f"/lab/tree/{quote(notebook)}?reset&"), wait_until="domcontentloaded"
     )
@@ -236,10 +249,10 @@ def _open_and_run(page: Page, url: str, notebook: str) -> None:
     page.wait_for_function(IDLE)
     page.evaluate(RUN_ALL)
     page.wait_for_function(f"() => !({BUSY})() && ({IDLE})()")
-    page.wait_for_timeout(1500)  # widgets and diagrams paint
+    page.wait_for_timeout(1500)  # until widgets and diagrams are drawn
 
 
-def _photograph(page: Page, picture: Path) -> None:
+def _take_screenshot(page: Page, picture: Path) -> None:
     page.evaluate(FOLD_SIDEBAR)
     page.set_viewport_size(
         {"width": WIDTH, "height": min(int(page.evaluate(HEIGHT)) + 140, 15_000)}
@@ -250,7 +263,7 @@ def _photograph(page: Page, picture: Path) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Look at the notebooks named (all by default), and print what was seen; 1 if there is a fault."""
+    """Inspect the named notebooks (default: all); return 1 if any has a problem, else 0."""
     parser = argparse.ArgumentParser(
         prog="python -m tools.browser", description=__doc__.split("\n")[0]
     )
@@ -258,26 +271,30 @@ def main(argv: Sequence[str] | None = None) -> int:
         "names", nargs="*", metavar="NAME", help="part of a file's name (default: all notebooks)"
     )
     parser.add_argument(
-        "--pictures", type=Path, default=Path("pictures"), metavar="DIR", help="where pictures go"
+        "--pictures",
+        type=Path,
+        default=Path("pictures"),
+        metavar="DIR",
+        help="folder for the screenshots (default: pictures)",
     )
     parser.add_argument(
-        "--url", help="a Lab that runs already, with its token: http://127.0.0.1:8888/?token=…"
+        "--url", help="use a running Lab, with its token: http://127.0.0.1:8888/?token=…"
     )
     arguments = parser.parse_args(argv)
     arguments.pictures.mkdir(parents=True, exist_ok=True)
-    faults = 0
+    problems = 0
     with contextlib.ExitStack() as stack:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="eventlab-")))
         url = arguments.url or stack.enter_context(lab(scratch))
         chromium = stack.enter_context(browser())
         for path in select(arguments.names):
-            seen = look(chromium, url, path.name, arguments.pictures / f"{path.stem}.png")
-            faults += len(seen.faults)
+            seen = inspect(chromium, url, path.name, arguments.pictures / f"{path.stem}.png")
+            problems += len(seen.problems)
             print(
-                f"{seen.name:34} {seen.seconds:5.1f} s  {seen.faults or 'as it should be'}  {seen}",
+                f"{seen.name:34} {seen.seconds:5.1f} s  {seen.problems or 'OK'}  {seen}",
                 flush=True,
             )
-    return 1 if faults else 0
+    return 1 if problems else 0
 
 
 if __name__ == "__main__":

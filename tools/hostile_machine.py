@@ -1,12 +1,12 @@
-"""Run a command on a machine that is as unhelpful as a user's may be.
+"""Run a command in an environment as unfavorable as a user's machine may be.
 
     python -m tools.hostile_machine make test
 
-Around the command run four busy loops (``--busy 0``: none) and, on TCP ports, a mongod and a
-redis-server that are not ours. In its environment are a proxy that nobody answers at, another
-matplotlib backend, an IPython profile with a startup file and settings of its own, an unusual time
-zone, the C locale, and a umask of 077. All of it ends with the command, and this program exits with
-the command's status.
+Alongside the command run four busy loops (``--busy 0``: none) and, on TCP ports, a mongod and a
+redis-server that are not ours. The command's environment has a proxy that does not respond, a
+different matplotlib backend, an IPython profile with its own startup file and settings, an unusual
+time zone, the C locale, and a umask of 077. Everything stops when the command ends, and the exit
+status is the command's.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ STARTUP = "print('a startup file of the user'); import time; List = None\n"
 
 
 def variables(folder: Path) -> dict[str, str]:
-    """Return what the user of such a machine has set, with an IPython profile in a folder.
+    """Return the environment variables of such a user; write their IPython profile to a folder.
 
     >>> variables(Path("profile"))["MPLBACKEND"]
     'Agg'
@@ -81,18 +81,18 @@ def running(command: list[str], environment: dict[str, str] | None = None) -> It
 
 
 def foreign(binary: Binary, *arguments: str) -> contextlib.AbstractContextManager[None]:
-    """Run a server that is nobody's business."""
+    """Run a server that does not belong to eventlab."""
     return running([str(binary.path), *arguments], dict(binary.env))
 
 
 def main(arguments: list[str]) -> int:
-    """Run the command of the arguments; return its exit status."""
+    """Run the command in the arguments; return its exit status."""
     parser = argparse.ArgumentParser(prog="python -m tools.hostile_machine")
     parser.add_argument("--busy", type=int, default=4, help="number of busy loops (default: 4)")
     parser.add_argument("command", nargs=argparse.REMAINDER, help="command to run")
     options = parser.parse_args(arguments)
     if not options.command:
-        parser.error("a command is missing, such as: make test")
+        parser.error("a command is required, such as: make test")
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hostile-")))
         port = str(_free_port())
@@ -100,7 +100,7 @@ def main(arguments: list[str]) -> int:
             foreign(find_redis(), "--port", port, "--save", "", "--dir", str(folder))
         )
         (folder / "mongod").mkdir()
-        # With a socket in the usual place, as Debian's package has one.
+        # With a socket in the default place, like the one of Debian's package.
         stack.enter_context(
             foreign(
                 find_mongod(folder), "--port", str(_free_port()), "--dbpath", str(folder / "mongod")

@@ -1,8 +1,8 @@
-"""Every sentence that the program says, in one table: ``python -m tools.messages``.
+"""List every message of the program in one table: ``python -m tools.messages``.
 
-Errors, log lines, command-line help and API descriptions are written far from each other and by
-different people. Read side by side, they show which words differ and which sentence a reader has
-to read twice. Values are shown as ``{name}``.
+Errors, log lines, command-line help and API descriptions are written in different files by
+different people. Read side by side, they show which terms differ and which sentences are hard to
+read. Values are shown as ``{name}``.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ LOG = dict.fromkeys(["debug", "info", "warning", "error", "exception", "critical
 HELP = dict.fromkeys(["add", "add_parser", "add_argument"], "help")
 KINDS = {"__init__": "error", **LOG, **HELP, "print": "output", "write": "output"}
 OPTIONS = {"help": "help", "description": "API", "summary": "API", "epilog": "help"}
-FEWEST_WORDS = 3  # what is shorter is a name or a code
+MIN_WORDS = 3  # a shorter text is a name or a code
 
 
 @dataclass(frozen=True)
 class Message:
-    """A sentence, what kind it is, and where it is written."""
+    """The text of a message, its kind, and its file and line."""
 
     kind: str
     file: str
@@ -32,7 +32,7 @@ class Message:
 
 
 def messages(root: Path = ROOT) -> list[Message]:
-    """Return the messages of the package, by kind, file and line, each text once.
+    """Return the messages of the package, sorted by kind, file and line, each text once.
 
     >>> messages()[0].kind
     'API'
@@ -42,7 +42,7 @@ def messages(root: Path = ROOT) -> list[Message]:
         name = path.relative_to(root).as_posix()
         for kind, node in _texts(ast.parse(path.read_text("utf-8"))):
             text = " ".join(_shown(node).split())
-            if len(text.split()) >= FEWEST_WORDS:
+            if len(text.split()) >= MIN_WORDS:
                 found.setdefault((kind, text), Message(kind, name, node.lineno, text))
     return sorted(found.values(), key=lambda m: (m.kind, m.file, m.line))
 
@@ -61,11 +61,11 @@ def table(found: list[Message]) -> str:
 
 
 def _texts(tree: ast.Module) -> Iterator[tuple[str, ast.expr]]:
-    """Yield every string that is neither a docstring nor a part of another one, with its kind."""
+    """Yield each string with its kind, except docstrings and parts of other strings."""
     kinds = dict(_kinds(tree))
     inner: set[ast.AST] = set()
     for node in ast.walk(tree):
-        if isinstance(node, ast.Expr) or node in inner:  # a docstring, or a part of a text
+        if isinstance(node, ast.Expr) or node in inner:  # a docstring, or part of a text
             inner.update(ast.iter_child_nodes(node) if _is_statement_text(node) else ())
         elif isinstance(node, ast.expr) and _is_text(node):
             inner.update(ast.walk(node))

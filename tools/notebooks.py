@@ -1,10 +1,11 @@
-"""Run the notebooks from top to bottom and write what they print into them, in one settled form.
+"""Run the notebooks from top to bottom and store their outputs in a normalized form.
 
     python -m tools.notebooks [NAME ...] [--check]
 
-A NAME is a part of a file name (``01``).  A second run changes nothing, pictures of measured speeds apart.
-With --check nothing is written, and the exit status is 1 if anything but the bytes of a picture would change.
-The servers are a private pair with data of their own: neither the reader's data nor his own servers are touched.
+A NAME is part of a file name (``01``).  A second run changes nothing, except pictures of measured
+speeds.  With --check nothing is written, and the exit status is 1 if anything but the bytes of a
+picture would change.  The notebooks use private servers: the user's own servers and data are not
+touched.
 """
 
 from __future__ import annotations
@@ -57,23 +58,24 @@ _OVERWRITTEN = re.compile(r"[^\n]*\r(?!\n)")
 _BACKSPACE = re.compile(r"[^\n]\x08")
 
 
-# ------------------------------------------------------------------------------------------------ run
+# ---------------------------------------------------------------------------------------------- run
 
 
 def read(path: Path) -> NotebookNode:
-    """Give the notebook of a file."""
-    return cast(NotebookNode, nbformat.v4.reads(path.read_text("utf-8")))  # type: ignore[no-untyped-call]
+    """Return the notebook in a file."""
+    text = path.read_text("utf-8")
+    return cast(NotebookNode, nbformat.v4.reads(text))  # type: ignore[no-untyped-call]
 
 
 def dumps(nb: NotebookNode) -> str:
-    """Give the text of a notebook's file: indent 1, sorted keys, one newline at the end."""
+    """Return the text of a notebook's file: indent 1, sorted keys, one newline at the end."""
     return str(nbformat.v4.writes(nb)).rstrip("\n") + "\n"  # type: ignore[no-untyped-call]
 
 
 async def run(
     nb: NotebookNode, cwd: Path = NOTEBOOKS, timeout: float = CELL_TIMEOUT
 ) -> NotebookNode:
-    """Run a copy of a notebook in a new kernel of this environment, and give it back in the settled form."""
+    """Run a copy of a notebook in a new kernel of this environment; return it normalized."""
     fresh = copy.deepcopy(nb)
     client = NotebookClient(
         fresh,
@@ -92,7 +94,7 @@ async def run(
 def run_together(
     nbs: Sequence[NotebookNode], cwd: Path = NOTEBOOKS
 ) -> list[NotebookNode | Exception]:
-    """Run notebooks at the same time, each in a kernel of its own; give each one, or the error that ended it."""
+    """Run notebooks concurrently, each in its own kernel; return each one, or its error."""
 
     async def gathered() -> list[NotebookNode | BaseException]:
         return await asyncio.gather(*(run(nb, cwd) for nb in nbs), return_exceptions=True)
@@ -104,15 +106,16 @@ def run_together(
     return cast("list[NotebookNode | Exception]", done)
 
 
-# ------------------------------------------------------------------------------------- the settled form
+# ------------------------------------------------------------------------------ the normalized form
 
 
 def normalise(nb: NotebookNode) -> NotebookNode:
-    """Give a copy in the settled form: what a run leaves by chance is taken out, what a reader sees stays."""
+    """Return a normalized copy: what varies between runs is removed, what a reader sees is kept."""
     nb = copy.deepcopy(nb)
-    nb.nbformat, nb.nbformat_minor = 4, 5
+    nb.nbformat = 4
+    nb.nbformat_minor = 5
     nb.metadata = {"kernelspec": KERNELSPEC, "language_info": LANGUAGE}
-    _settle_ids(nb)
+    _normalise_ids(nb)
     count = 0
     for cell in nb.cells:
         cell.metadata = {k: v for k, v in cell.metadata.items() if k in KEPT_METADATA and v}
@@ -122,12 +125,12 @@ def normalise(nb: NotebookNode) -> NotebookNode:
         count += ran
         cell.execution_count = count if ran else None
         cell.outputs = [
-            _settle_output(o, cell.execution_count) for o in _merge_streams(cell.outputs)
+            _normalise_output(o, cell.execution_count) for o in _merge_streams(cell.outputs)
         ]
     return nb
 
 
-def _settle_ids(nb: NotebookNode) -> None:
+def _normalise_ids(nb: NotebookNode) -> None:
     seen: set[str] = set()
     for position, cell in enumerate(nb.cells):
         if not cell.get("id") or cell["id"] in seen:
@@ -136,7 +139,7 @@ def _settle_ids(nb: NotebookNode) -> None:
 
 
 def _merge_streams(outputs: list[NotebookNode]) -> list[NotebookNode]:
-    """Join neighbours that belong to one stream: how a kernel splits them is chance."""
+    """Join adjacent outputs of one stream: where a kernel splits them is random."""
     merged: list[NotebookNode] = []
     for output in outputs:
         if output.output_type != "stream":
@@ -157,7 +160,7 @@ def _as_a_terminal_shows(text: str) -> str:
     return _OVERWRITTEN.sub("", text)
 
 
-def _settle_output(output: NotebookNode, count: int | None) -> NotebookNode:
+def _normalise_output(output: NotebookNode, count: int | None) -> NotebookNode:
     if output.output_type == "execute_result":
         output.execution_count = count
     if output.output_type == "error":
@@ -171,14 +174,15 @@ def _settle_output(output: NotebookNode, count: int | None) -> NotebookNode:
 
 
 def _is_frame_of_a_file(part: str) -> bool:
-    """Tell the frames that name a path of this machine; the cell's own frame and the message stay."""
+    """Whether a part of a traceback names a file of this machine, unlike the cell's own frame."""
     return _ANSI.sub("", part).startswith("File ")
 
 
 def _plain_png(text: str) -> str:
-    """Take out of a PNG what is not picture: the name and version of the program that drew it."""
+    """Remove the metadata from a PNG: the name and version of the program that drew it."""
     raw = base64.b64decode(text)
-    kept, at = [raw[:8]], 8
+    kept = [raw[:8]]
+    at = 8
     while at < len(raw):
         (length,) = struct.unpack(">I", raw[at : at + 4])
         end = at + 12 + length
@@ -188,11 +192,11 @@ def _plain_png(text: str) -> str:
     return base64.b64encode(b"".join(kept)).decode()
 
 
-# ----------------------------------------------------------------------------------------- what changed
+# ------------------------------------------------------------------------------------- what changed
 
 
 def without_pictures(nb: NotebookNode) -> NotebookNode:
-    """Give a copy with every picture's bytes left out, for comparing."""
+    """Return a copy without the bytes of its pictures, for comparison."""
     nb = copy.deepcopy(nb)
     for output in _pictures(nb.cells):
         output.data[PNG] = "…"
@@ -202,25 +206,33 @@ def without_pictures(nb: NotebookNode) -> NotebookNode:
 def keep_pictures(
     new: NotebookNode, old: NotebookNode, same: Callable[[str, str], bool]
 ) -> NotebookNode:
-    """Put a picture's old bytes back where all else in its cell is equal, and `same` says so of the pictures."""
+    """Return a copy of `new` with the old bytes of each unchanged picture.
+
+    A picture is unchanged if the other outputs of its cell are equal, and `same` is true for the
+    old and the new picture.
+    """
     new = copy.deepcopy(new)
     before = {cell.get("id"): cell for cell in old.cells if cell.cell_type == "code"}
     for cell in new.cells:
         was = before.get(cell["id"])
         if was is None or cell.cell_type != "code" or not _equal_but_for_pictures(cell, was):
             continue
-        for mine, his in zip(_pictures([cell]), _pictures([was]), strict=True):
-            if same(mine.data[PNG], his.data[PNG]):
-                mine.data[PNG] = his.data[PNG]
+        for after, earlier in zip(_pictures([cell]), _pictures([was]), strict=True):
+            if same(after.data[PNG], earlier.data[PNG]):
+                after.data[PNG] = earlier.data[PNG]
     return new
 
 
 def same_pixels(a: str, b: str) -> bool:
-    """Say whether two pictures (base64 PNG) look the same, whatever their bytes."""
+    """Whether two pictures (base64 PNG) have the same pixels."""
     if a == b:
         return True
     one, other = (Image.open(io.BytesIO(base64.b64decode(text))).convert("RGBA") for text in (a, b))
     return one.size == other.size and one.tobytes() == other.tobytes()
+
+
+def _any_picture(_new: str, _old: str) -> bool:
+    return True
 
 
 def _pictures(cells: Sequence[NotebookNode]) -> Iterator[NotebookNode]:
@@ -240,19 +252,18 @@ def _equal_but_for_pictures(a: NotebookNode, b: NotebookNode) -> bool:
     return rest(a) == rest(b)
 
 
-# ---------------------------------------------------------------------------------------------- command
+# ------------------------------------------------------------------------------------------ command
 
 
 @contextlib.contextmanager
 def private_servers() -> Iterator[None]:
-    """Hold a pair of servers open for the kernels, with data and Jupyter settings of its own."""
+    """Run private servers for the kernels, with private data and Jupyter settings."""
     with tempfile.TemporaryDirectory(prefix="eventlab-") as scratch:
-        for mine in ("EVENTLAB_REDIS_URL", "EVENTLAB_MONGODB_URL", "JUPYTER_PATH"):
-            os.environ.pop(mine, None)
+        for variable in ("EVENTLAB_REDIS_URL", "EVENTLAB_MONGODB_URL", "JUPYTER_PATH"):
+            os.environ.pop(variable, None)
         os.environ["EVENTLAB_DATA"] = f"{scratch}/data"
-        os.environ["JUPYTER_DATA_DIR"] = (
-            f"{scratch}/jupyter"  # a kernel "python3" of the user's is not ours
-        )
+        # A kernel "python3" of the user's may not be in this environment.
+        os.environ["JUPYTER_DATA_DIR"] = f"{scratch}/jupyter"
         os.environ["IPYTHONDIR"] = f"{scratch}/ipython"
         try:
             with servers.connect():
@@ -262,39 +273,43 @@ def private_servers() -> Iterator[None]:
 
 
 def select(names: Sequence[str]) -> list[Path]:
-    """Give the notebooks whose file names hold one of the names; all of them if none is given."""
+    """Return the notebooks whose file names contain one of the names; all if none is given.
+
+    Exits if a name matches no notebook.
+    """
     every = sorted(NOTEBOOKS.glob("*.ipynb"))
     chosen = [p for p in every if not names or any(n in p.name for n in names)]
     for name in names:
         if not any(name in p.name for p in every):
             raise SystemExit(
-                f"no notebook has {name!r} in its name; there are: {', '.join(p.stem for p in every)}"
+                f"no notebook has {name!r} in its name: "
+                f"choose from {', '.join(p.stem for p in every)}"
             )
     return chosen
 
 
 def refresh(path: Path, check: bool) -> str:
-    """Run one notebook, write it unless `check`, and say in a word what came of it."""
+    """Run one notebook, write it unless `check`, and return the outcome in words."""
     before = path.read_text("utf-8")
     old = read(path)
     try:
         new = asyncio.run(run(old, path.parent))
     except FAILURES as error:
-        return f"FAILED, and left as it was\n{error}"
-    settled, any_picture = normalise(old), lambda _mine, _his: True
-    after = dumps(keep_pictures(new, settled, any_picture if check else same_pixels))
+        return f"FAILED, file not changed\n{error}"
+    normal = normalise(old)
+    after = dumps(keep_pictures(new, normal, _any_picture if check else same_pixels))
     if after == before:
-        return "as it was"
+        return "unchanged"
     if check:
-        return "WOULD CHANGE: run `make notebooks` and look at the difference"
+        return "WOULD CHANGE: run `make notebooks` and review the diff"
     path.write_text(after, "utf-8")
     return (
-        "new pictures" if dumps(keep_pictures(new, settled, any_picture)) == before else "changed"
+        "new pictures" if dumps(keep_pictures(new, normal, _any_picture)) == before else "changed"
     )
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; 0 if all is well."""
+    """Run the named notebooks (default: all); return 1 if any failed or would change, else 0."""
     parser = argparse.ArgumentParser(
         prog="python -m tools.notebooks", description=__doc__.split("\n")[0]
     )

@@ -1,6 +1,7 @@
-"""What every page must keep to: one small function per rule, each giving the faults it finds in one notebook.
+"""The rules for notebooks: one small function per rule, which returns the problems in one page.
 
-Rules about more than one page (`order`, `one_setup_cell`) and about Markdown files (`broken_links`) stand at the end.
+Rules for all pages together (`order`, `one_setup_cell`) and for Markdown files (`broken_links`) are
+at the end.
 """
 
 from __future__ import annotations
@@ -23,23 +24,28 @@ from tools.notebooks import dumps, normalise, read, without_pictures
 ROOT = Path(__file__).resolve().parents[1]
 MAX_IGNORED = 2
 LIBRARIES = (
-    *(
-        "IPython",
-        "bson",
-        "fastapi",
-        "google",
-        "google_auth_oauthlib",
-        "googleapiclient",
-        "ipywidgets",
-        "matplotlib",
-    ),
-    "exercises",  # notebooks/exercises: the judges of the exercises, in files of their own
-    *("msgspec", "numpy", "pandas", "pymongo", "redis", "requests", "tqdm", "uvicorn"),
+    "IPython",
+    "bson",
+    "exercises",  # notebooks/exercises: the exercises with their judges, in separate files
+    "fastapi",
+    "google",
+    "google_auth_oauthlib",
+    "googleapiclient",
+    "ipywidgets",
+    "matplotlib",
+    "msgspec",
+    "numpy",
+    "pandas",
+    "pymongo",
+    "redis",
+    "requests",
+    "tqdm",
+    "uvicorn",
 )
-#: What the first cell must say, and the words by which a reader finds it.
+#: What the first cell must say, and the pattern that finds it.
 OPENING = {
     "what the reader will be able to do": r"you will be able to",
-    "what he needs": r"you need",
+    "what the reader needs": r"you need",
     "how long it takes": r"\b\d+ minutes",
 }
 
@@ -56,7 +62,7 @@ _WIPES = re.compile(r"flush_?(?:all|db)|drop_?database", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class Page:
-    """A notebook, where it lies, and the text of its file."""
+    """A notebook, its path, and the text of its file."""
 
     path: Path
     nb: NotebookNode
@@ -64,27 +70,27 @@ class Page:
 
     @classmethod
     def load(cls, path: Path) -> Page:
-        """Read the page of a file."""
+        """Read a page from a file."""
         return cls(path, read(path), path.read_text("utf-8"))
 
     @property
     def code(self) -> list[tuple[int, NotebookNode]]:
-        """The code cells, each with its place in the notebook."""
+        """The code cells, each with its index in the notebook."""
         return [(i, c) for i, c in enumerate(self.nb.cells) if c.cell_type == "code"]
 
     @property
     def prose(self) -> list[tuple[int, NotebookNode]]:
-        """The Markdown cells, each with its place in the notebook."""
+        """The Markdown cells, each with its index in the notebook."""
         return [(i, c) for i, c in enumerate(self.nb.cells) if c.cell_type == "markdown"]
 
 
 def tags(cell: NotebookNode) -> list[str]:
-    """Give a cell's tags."""
+    """Return the tags of a cell."""
     return list(cell.metadata.get("tags", []))
 
 
 def without_ignored(nb: NotebookNode) -> NotebookNode:
-    """Give a copy without what strict nbval does not compare either: pictures, and outputs tagged so."""
+    """Return a copy without what nbval does not compare: pictures, tracebacks, ignored outputs."""
     nb = without_pictures(nb)
     for cell in nb.cells:
         if "nbval-ignore-output" in tags(cell):
@@ -94,44 +100,44 @@ def without_ignored(nb: NotebookNode) -> NotebookNode:
     return nb
 
 
-# ------------------------------------------------------------------------------------------ the file's form
+# ----------------------------------------------------------------------------- the form of the file
 
 
 def valid(page: Page) -> list[str]:
     """The file is a valid notebook of format 4.5."""
     errors = iter_validate(page.nb, version=4, version_minor=5)  # type: ignore[no-untyped-call]
-    faults = [f"not a valid notebook: {error.message}" for error in errors]
+    problems = [f"not a valid notebook: {error.message}" for error in errors]
     return (
-        faults
+        problems
         if (page.nb.nbformat, page.nb.nbformat_minor) == (4, 5)
-        else [*faults, "not notebook format 4.5"]
+        else [*problems, "not notebook format 4.5"]
     )
 
 
 def settled(page: Page) -> list[str]:
-    """The file is in the form that `make notebooks` gives: no widget state, no times, no version, no chance order."""
+    """The file is as `make notebooks` writes it: no widget state, times or versions."""
     return (
         []
         if dumps(normalise(page.nb)) == page.text
-        else ["not in the settled form: run `make notebooks`"]
+        else ["not in the normalized form: run `make notebooks`"]
     )
 
 
 def unique_ids(page: Page) -> list[str]:
-    """Every cell has an id of its own."""
+    """Every cell has a unique id."""
     ids = [cell.get("id") for cell in page.nb.cells]
     return [
-        f"cell {i}: id {known!r} is missing or taken"
+        f"cell {i}: id {known!r} is missing or a duplicate"
         for i, known in enumerate(ids)
         if not known or known in ids[:i]
     ]
 
 
-# --------------------------------------------------------------------------------------------- what it shows
+# ------------------------------------------------------------------------------------ what it shows
 
 
 def counted(page: Page) -> list[str]:
-    """Every code cell was run, in order: a cell without a count is one that nbval does not compare."""
+    """Every code cell was run, in order: nbval does not compare a cell without a count."""
     return [
         f"cell {i}: count {cell.execution_count}, expected {n}"
         for n, (i, cell) in enumerate(page.code, start=1)
@@ -141,64 +147,68 @@ def counted(page: Page) -> list[str]:
 
 def errors_are_meant(page: Page) -> list[str]:
     """A stored error has the tag `raises-exception`, and a cell with the tag has a stored error."""
-    faults = []
+    problems = []
     for i, cell in page.code:
         raised = [o.ename for o in cell.outputs if o.output_type == "error"]
         meant = "raises-exception" in tags(cell)
         if raised and not meant:
-            faults.append(f"cell {i}: stored error {raised[0]} without the tag raises-exception")
+            problems.append(f"cell {i}: stored error {raised[0]} without the tag raises-exception")
         if meant and not raised:
-            faults.append(
-                f"cell {i}: tagged raises-exception, but no error is stored, so nbval would not miss it"
+            problems.append(
+                f"cell {i}: tagged raises-exception, but has no stored error for nbval to compare"
             )
-    return faults
+    return problems
 
 
 def nothing_skipped(page: Page) -> list[str]:
-    """No cell is kept from nbval; a few outputs may be, with the reason in the text above ("not compared …")."""
-    faults, ignored = [], 0
+    """No cell is excluded from nbval.
+
+    A few outputs may be, if the text above says why ("not compared …").
+    """
+    problems, ignored = [], 0
     for i, cell in page.code:
         if re.search(r"nbval[_-]", cell.source, re.IGNORECASE):
-            faults.append(f"cell {i}: a comment for nbval; use a tag")
+            problems.append(f"cell {i}: a comment for nbval; use a tag")
         for tag in tags(cell):
             if tag in ("nbval-skip", "nbval-raises-exception"):
-                faults.append(f"cell {i}: tag {tag}")
+                problems.append(f"cell {i}: tag {tag}")
         if "nbval-ignore-output" in tags(cell):
             ignored += 1
             above = page.nb.cells[i - 1] if i else None
             if above is None or above.cell_type != "markdown" or "not compared" not in above.source:
-                faults.append(
-                    f"cell {i}: nbval-ignore-output, but the text above does not say why ('not compared …')"
+                problems.append(
+                    f"cell {i}: nbval-ignore-output, but the text above does not say why "
+                    "('not compared …')"
                 )
     if ignored > MAX_IGNORED:
-        faults.append(f"{ignored} outputs ignored, at most {MAX_IGNORED}")
-    return faults
+        problems.append(f"{ignored} outputs ignored, at most {MAX_IGNORED}")
+    return problems
 
 
 def no_hushing(page: Page) -> list[str]:
-    """No cell hides its value by a semicolon at the end: nbval runs cells so that it shows all the same."""
+    """No cell hides its value with a final semicolon: nbval runs cells in a way that shows it."""
     return [
         f"cell {i}: ends with a semicolon; assign the value to _"
         for i, c in page.code
-        if _hushes(c.source)
+        if _ends_with_semicolon(c.source)
     ]
 
 
-def _hushes(source: str) -> bool:
+def _ends_with_semicolon(source: str) -> bool:
     last = source.rstrip().rpartition("\n")[2]
     return last.endswith(";") and not last.lstrip().startswith("#")
 
 
 def no_absolute_path(page: Page) -> list[str]:
-    """No path of some machine, neither in a source nor in an output."""
-    faults = []
+    """No source and no output contains an absolute path."""
+    problems = []
     for i, cell in enumerate(page.nb.cells):
         for text in (cell.source, *_shown(cell)):
             if found := _ABSOLUTE.search(text):
-                faults.append(
+                problems.append(
                     f"cell {i}: absolute path {text[found.start() : found.start() + 30]!r}"
                 )
-    return faults
+    return problems
 
 
 def _shown(cell: NotebookNode) -> Iterator[str]:
@@ -211,7 +221,7 @@ def _shown(cell: NotebookNode) -> Iterator[str]:
         )
 
 
-# ------------------------------------------------------------------------------------------------ what it does
+# ------------------------------------------------------------------------------------- what it does
 
 
 def _trees(page: Page) -> Iterator[tuple[int, ast.Module]]:
@@ -253,15 +263,15 @@ def _allowed(parts: list[str]) -> bool:
 
 
 def wipes_nothing(page: Page) -> list[str]:
-    """No page empties a server: it may be the reader's own."""
+    """No page deletes all data of a server: it may be the reader's own."""
     return [f"cell {i}: {m[0]}" for i, cell in page.code if (m := _WIPES.search(cell.source))]
 
 
-# ------------------------------------------------------------------------------------------------- what it says
+# ------------------------------------------------------------------------------------- what it says
 
 
 def opening(page: Page) -> list[str]:
-    """The first cell is the title, what the reader will be able to do, what he needs, and how long it takes."""
+    """The first cell is the title, the goals, the requirements, and the time needed."""
     first = page.nb.cells[0]
     if first.cell_type != "markdown" or not first.source.startswith("# "):
         return ["the first cell is not a title"]
@@ -275,27 +285,41 @@ def opening(page: Page) -> list[str]:
 def ending(page: Page) -> list[str]:
     """The last cell says what comes next."""
     last = page.nb.cells[-1]
-    said = last.cell_type == "markdown" and re.search(r"\bnext\b", last.source, re.IGNORECASE)
-    return [] if said else ["the last cell does not say what comes next"]
+    found = last.cell_type == "markdown" and re.search(r"\bnext\b", last.source, re.IGNORECASE)
+    return [] if found else ["the last cell does not say what comes next"]
 
 
 def links(page: Page) -> list[str]:
-    """Every link to a page, a heading or a picture leads somewhere, in the notebooks' folder: Lab shows no other."""
+    """Every link to a page, heading or picture has a target in the notebooks' folder.
+
+    JupyterLab shows no other files.
+    """
     where, folder = page.path, page.path.parent
     return [
-        f"cell {i}: {fault}"
+        f"cell {i}: {problem}"
         for i, cell in page.prose
-        for fault in broken_links(where, cell.source, page.nb, folder)
+        for problem in broken_links(where, cell.source, page.nb, folder)
     ]
 
 
 RULES: Sequence[Callable[[Page], list[str]]] = (
-    valid, settled, unique_ids, counted, errors_are_meant, nothing_skipped, no_hushing, no_absolute_path,
-    public_imports, wipes_nothing, opening, ending, links,
-)  # fmt: skip
+    valid,
+    settled,
+    unique_ids,
+    counted,
+    errors_are_meant,
+    nothing_skipped,
+    no_hushing,
+    no_absolute_path,
+    public_imports,
+    wipes_nothing,
+    opening,
+    ending,
+    links,
+)
 
 
-# ------------------------------------------------------------------------------------------- more than one page
+# ------------------------------------------------------------------------------- more than one page
 
 
 def one_setup_cell(pages: Sequence[Page]) -> list[str]:
@@ -309,24 +333,24 @@ def one_setup_cell(pages: Sequence[Page]) -> list[str]:
 
 
 def order(pages: Sequence[Page]) -> list[str]:
-    """The pages are numbered from 00 on without a hole, and each one's last cell leads to the following."""
+    """The pages are numbered from 00 without gaps, and the last cell of each links to the next."""
     numbers = [page.path.name[:2] for page in pages]
-    faults = [
+    problems = [
         f"{page.path.name}: no number" for page in pages if not re.match(r"\d\d_", page.path.name)
     ]
     if numbers != [f"{number:02d}" for number in range(len(pages))]:
-        faults.append(f"the pages are numbered {numbers}: begin with 00, and leave out none")
+        problems.append(f"the pages are numbered {numbers}: start at 00 and leave no gaps")
     for page, following in itertools.pairwise(pages):
         if following.path.name not in page.nb.cells[-1].source:
-            faults.append(f"{page.path.name}: its last cell has no link to {following.path.name}")
-    return faults
+            problems.append(f"{page.path.name}: its last cell has no link to {following.path.name}")
+    return problems
 
 
 def broken_links(
     path: Path, markdown: str, nb: NotebookNode | None = None, root: Path = ROOT
 ) -> list[str]:
-    """Give the links in a piece of Markdown of the file `path` that lead nowhere; other sites are not tried."""
-    faults = []
+    """Return the broken links in the Markdown of the file `path`; external links are not tried."""
+    problems = []
     for found in _LINK.finditer(_CODE.sub("", markdown)):
         target = found[1] or found[2]
         if _ELSEWHERE.match(target) or target.startswith("//"):
@@ -334,10 +358,10 @@ def broken_links(
         name, _, anchor = target.partition("#")
         file = (path.parent / unquote(name)).resolve() if name else path
         if name and (name.startswith("/") or not file.is_relative_to(root) or not file.exists()):
-            faults.append(f"link {target!r} leads to no file")
+            problems.append(f"link {target!r} does not point to a file")
         elif anchor and unquote(anchor) not in _anchors(file, nb if not name else None):
-            faults.append(f"link {target!r} leads to no heading")
-    return faults
+            problems.append(f"link {target!r} does not point to a heading")
+    return problems
 
 
 def _anchors(file: Path, nb: NotebookNode | None) -> set[str]:

@@ -14,7 +14,7 @@ END = "<!-- end of settings -->"
 
 
 def table() -> str:
-    """Return the table in Markdown: one row for each variable, grouped by what reads it."""
+    """Return the table in Markdown: one row per variable, grouped by its reader."""
     rows = ["| variable | meaning | default |", "|---|---|---|"]
     for group, variables in VARIABLES.items():
         rows.append(f"| **{group}** | | |")
@@ -23,9 +23,9 @@ def table() -> str:
 
 
 def with_table(text: str) -> str:
-    """Return the README's text with the current table between the two marks.
+    """Return the README's text with the current table between the two markers.
 
-    Raises ``ValueError`` if a mark is missing.
+    Raises ``ValueError`` if a marker is missing.
     """
     before, found_begin, rest = text.partition(BEGIN)
     _old, found_end, after = rest.partition(END)
@@ -37,13 +37,20 @@ def with_table(text: str) -> str:
 def main() -> int:
     """Write the table, or with ``--check`` only compare it; return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--check", action="store_true", help="write nothing; fail if it is stale")
+    parser.add_argument(
+        "--check",
+        action="store_true",
+        help="write nothing; exit with 1 if the table is out of date",
+    )
     arguments = parser.parse_args()
     text = README.read_text(encoding="utf-8")
     current = with_table(text)
     if arguments.check:
         if text != current:
-            print("README.md: the table of variables is stale: run make settings", file=sys.stderr)
+            print(
+                "README.md: the table of variables is out of date: run `make settings`",
+                file=sys.stderr,
+            )
             return 1
         return 0
     README.write_text(current, encoding="utf-8")

@@ -46,12 +46,10 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
-def test_a_page_runs_in_the_browser(
-    path: Path, url: str, chromium: Browser, pictures: Path
-) -> None:
+def test_page_runs_in_the_browser(path: Path, url: str, chromium: Browser, pictures: Path) -> None:
     from tools import browser
 
     before = path.read_bytes()
-    seen = browser.look(chromium, url, path.name, pictures / f"{path.stem}.png")
-    assert seen.faults == []
-    assert path.read_bytes() == before, "looking at a page must not change it"
+    seen = browser.inspect(chromium, url, path.name, pictures / f"{path.stem}.png")
+    assert seen.problems == []
+    assert path.read_bytes() == before, "inspecting a page must not change it"
