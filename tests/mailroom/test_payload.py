@@ -1,4 +1,4 @@
-"""The payload of a work item: what the agent needs of a mail, in plain text that always fits."""
+"""The payload of a work item: what an agent needs from a mail, as plain text within the limit."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LINK = "https://mail.google.com/mail/u/0/#all/"
 LONG = read_sample("50-long-text")
 
 
-def test_it_says_who_wrote_what_when_and_where_to_read_on() -> None:
+def test_payload_has_the_sender_subject_date_attachments_and_links() -> None:
     mail = read_sample("03-mixed-attachment")
     assert payload_of(mail) == (
         "From: Accounts <billing@example.net>\n"
@@ -31,31 +31,31 @@ def test_it_says_who_wrote_what_when_and_where_to_read_on() -> None:
     )
 
 
-def test_it_says_that_a_mail_is_automatic_and_why() -> None:
+def test_payload_reports_that_a_mail_is_automatic_and_why() -> None:
     assert "\nAutomatic: reply (Auto-Submitted: auto-replied)\n" in payload_of(
         read_sample("18-out-of-office")
     )
 
 
-def test_it_says_why_a_mail_could_not_be_read() -> None:
+def test_payload_reports_why_a_mail_could_not_be_read() -> None:
     payload = payload_of(read_sample("57-many-lines"))
     assert "\nProblem: the mail could not be read (it has 160006 lines" in payload
     assert payload.endswith("Gmail's first words & no more\n")
 
 
-def test_a_mail_without_a_sender_or_a_subject_says_so() -> None:
+def test_payload_marks_a_missing_sender_or_subject() -> None:
     assert payload_of(read_sample("34-empty")).startswith("From: (unknown)\nSubject: (none)\n")
     assert payload_of(read_sample("33-odd-from")).startswith('From: <""@x>\n')
 
 
-def test_many_attachments_are_counted() -> None:
+def test_payload_lists_20_attachments_and_counts_the_rest() -> None:
     file = b"Content-Type: application/x; name=a\r\n\r\nx"
     payload = payload_of(read(multipart("mixed", *[file] * 30)))
     assert payload.count("Attachment: a (") == 20
     assert "\nAttachment: and 10 more\n" in payload
 
 
-def test_a_long_text_is_cut_and_says_how_much_is_left_out() -> None:
+def test_payload_truncates_a_long_text_and_reports_the_bytes_left_out() -> None:
     payload = payload_of(LONG)
     assert MAX_PAYLOAD_BYTES - 4 < len(payload.encode()) <= MAX_PAYLOAD_BYTES
     kept, missing = re.fullmatch(
@@ -69,7 +69,7 @@ def test_a_long_text_is_cut_and_says_how_much_is_left_out() -> None:
 
 
 @given(st.integers(0, 3000))
-def test_every_limit_is_kept_and_no_character_is_cut_in_two(limit: int) -> None:
+def test_payload_keeps_within_any_limit_and_splits_no_character(limit: int) -> None:
     mail = read(single("€🌻ä".encode() * 300, "Content-Type: text/plain; charset=utf-8"))
     payload = payload_of(mail, max_bytes=limit)
     assert len(payload.encode()) <= limit
@@ -79,20 +79,20 @@ def test_every_limit_is_kept_and_no_character_is_cut_in_two(limit: int) -> None:
 
 
 @pytest.mark.parametrize("missing", [0, 1])
-def test_a_text_that_just_fits_is_not_cut(missing: int) -> None:
+def test_payload_is_not_truncated_when_it_just_fits(missing: int) -> None:
     mail = read(single(b"word " * 200 + b"end"))
     size = len(payload_of(mail).encode())
     assert ("truncated" in payload_of(mail, max_bytes=size - missing)) is bool(missing)
 
 
 @pytest.mark.parametrize("name", sorted(BY_NAME))
-def test_a_payload_has_no_control_characters(name: str) -> None:
+def test_payload_has_no_control_characters(name: str) -> None:
     payload = payload_of(read_sample(name))
     assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f]", payload)
     assert len(payload.encode()) <= MAX_PAYLOAD_BYTES
 
 
-def test_no_header_can_add_a_line() -> None:
+def test_payload_header_cannot_add_a_line() -> None:
     raw = (
         b"From: =?utf-8?q?a=0AGmail:_x?= <joe@example.com>\r\n"
         b"Subject: =?utf-8?q?b=0D=0AFrom:_ceo=E2=80=A8c?=\r\n\r\nhi"
@@ -105,14 +105,14 @@ def test_no_header_can_add_a_line() -> None:
     assert payload_of(odd).splitlines()[-3:] == [f"Gmail: {LINK}1 2", "", "hello"]
 
 
-def test_a_message_from_elsewhere_is_made_plain_too() -> None:
+def test_payload_cleans_the_fields_of_any_message() -> None:
     mail = replace(read_sample("01-plain"), subject="a\r\nGmail: b\x07", text="c\x00d\r\n\te\ud800")
     lines = payload_of(mail).splitlines()
     assert lines[1] == "Subject: a Gmail: b"
     assert lines[-2:] == ["cd", "    e\ufffd"]
 
 
-def test_a_long_line_of_the_head_is_cut() -> None:
+def test_payload_cuts_a_long_header_line() -> None:
     payload = payload_of(read(f"From: {'x' * 5000}\r\nSubject: {'y' * 5000}\r\n\r\nhi".encode()))
     assert max(len(line) for line in payload.splitlines()) < 1020
     assert payload.endswith("\n\nhi\n")

@@ -46,7 +46,7 @@ LIST = "GET /gmail/v1/users/me/messages"
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    """A Redis that writes before it answers: a router need not wait for its disk."""
+    """A Redis that writes to disk before it responds: a router does not have to wait for it."""
     server = RedisServer(tmp_path_factory.mktemp("redis"))
     yield server
     server.kill()
@@ -133,7 +133,7 @@ def test_mail_that_is_not_for_an_agent_is_skipped_with_the_reason(here: Room, la
 
 @contextlib.contextmanager
 def patched_pause(here: Room, act: Any) -> Iterator[None]:
-    """Let something happen while the router waits for its next try."""
+    """Call `act` once, while the router waits before its next attempt."""
 
     class Pauses(list[float]):
         def append(self, seconds: float) -> None:
@@ -193,7 +193,8 @@ def test_cursor_moves_only_when_all_mails_before_it_are_recorded(
     here: Room, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ids = here.deliver(3)
-    plain, seen = Inbox._receive, list[str]()
+    plain = Inbox._receive
+    seen: list[str] = []
 
     def dies_at_the_third(self: Inbox, id: str, message: Any) -> None:
         if len(seen) == 2:
@@ -305,7 +306,7 @@ def test_unsent_mail_is_retried_with_backoff_and_then_held(
         0 <= unsent.data["again"] - int(unsent.time.timestamp() * 1000) - 1_000_000 + 1_000 <= 2_000
     )
     assert hub.run_once() == Summary(waiting=1)
-    assert here.types(id)[-1] == "unsent"  # its time has not come
+    assert here.types(id)[-1] == "unsent"  # its retry is not due yet
     hub = here.router(max_attempts=3, backoff=0.0)
     with an_hour_later():
         assert hub.run_once() == Summary(waiting=1)
@@ -324,7 +325,8 @@ def an_hour_later() -> Iterator[None]:
 
 
 def test_backoff_doubles_up_to_an_hour(here: Room) -> None:
-    hub, item = here.router(backoff=30.0), WorkItem("1")
+    hub = here.router(backoff=30.0)
+    item = WorkItem("1")
     waits = []
     for item.failed_attempts in range(12):
         waits.append(hub._sender.retry_delay(item) // 1000)
@@ -451,7 +453,8 @@ def test_resend_changes_nothing_without_a_token(here: Room) -> None:
 
 def test_two_routers_send_nothing_twice(here: Room) -> None:
     ids = here.deliver(60)
-    routers, summaries = [here.router(f"hub-{n}", batch_size=3) for n in range(2)], list[Summary]()
+    routers = [here.router(f"hub-{n}", batch_size=3) for n in range(2)]
+    summaries: list[Summary] = []
     begin = threading.Barrier(2)
 
     def work(hub: Router) -> None:
@@ -494,7 +497,7 @@ def where(server: RedisServer, here: Room, name: str, **more: Any) -> Where:
 
 
 def overtaken(here: Room, id: str) -> None:
-    """Another router finds the mail of a stopped one, once its deadline is over."""
+    """Let another router find the mail of a stopped one after its deadline."""
     wait_until(lambda: here.item(id).deadline < DurableLog(here.store).now())
     assert here.router("south").run_once() == Summary(held=1, open=1)
     assert here.status(id) == "in_doubt"
@@ -504,15 +507,15 @@ def test_router_suspended_before_its_deadline_check_does_not_send_late(
     server: RedisServer, here: Room
 ) -> None:
     [id] = here.deliver()
-    with routing(where(server, here, "north", stop_at="settled", rounds=1)) as (process, told):
+    with routing(where(server, here, "north", stop_at="settled", rounds=1)) as (process, summaries):
         wait_until(lambda: is_stopped(process.pid))
         assert here.status(id) == "submitting"
         overtaken(here, id)
         continue_(process.pid)
-        summary = told.get(timeout=40)
+        summary = summaries.get(timeout=40)
         assert (summary.submitted, summary.waiting, summary.held) == (0, 1, 0)
         assert here.accepted() == {}
-        # What was in doubt is known now: it never left, and the next round sends it.
+        # The outcome is known now: the mail was never sent, and the next round sends it.
         assert here.types(id) == ["received", "submitting", "in_doubt", "unsent"]
         assert here.item(id).reason == "its deadline passed before it could be sent"
         assert here.router("south").run_once() == Summary(submitted=1)
@@ -523,14 +526,13 @@ def test_router_suspended_after_its_deadline_check_closes_the_doubt(
     server: RedisServer, here: Room
 ) -> None:
     [id] = here.deliver()
-    with routing(where(server, here, "north", stop_at="posting", rounds=1)) as (process, told):
+    with routing(where(server, here, "north", stop_at="posting", rounds=1)) as (process, summaries):
         wait_until(lambda: is_stopped(process.pid))
         overtaken(here, id)
-        assert here.router("south").run_once() == Summary(
-            open=1
-        )  # held, and not sent again by itself
+        # Held for review, and not resent automatically.
+        assert here.router("south").run_once() == Summary(open=1)
         continue_(process.pid)
-        summary = told.get(timeout=40)
+        summary = summaries.get(timeout=40)
     assert (summary.submitted, summary.duplicates, summary.open) == (1, 0, 0)
     assert here.types(id) == ["received", "submitting", "in_doubt", "submitted"]
     assert here.accepted() == {id: 1}
@@ -540,12 +542,12 @@ def test_second_work_item_is_reported_after_a_resend_by_an_operator(
     server: RedisServer, here: Room, mongo: Any
 ) -> None:
     [id] = here.deliver()
-    with routing(where(server, here, "north", stop_at="posting", rounds=1)) as (process, told):
+    with routing(where(server, here, "north", stop_at="posting", rounds=1)) as (process, summaries):
         wait_until(lambda: is_stopped(process.pid))
         overtaken(here, id)
         assert here.router("south").resend(id) == Summary(submitted=1)
         continue_(process.pid)
-        summary = told.get(timeout=40)
+        summary = summaries.get(timeout=40)
     assert (summary.submitted, summary.duplicates) == (1, 1)
     assert "DUPLICATES 1" in str(summary)
     first, second = (item.contact_id for item in here.both.cxone.work_items)
@@ -571,17 +573,18 @@ def continue_(pid: int) -> None:
 def test_intent_is_on_disk_before_the_post(
     redis_client: redis.Redis, category: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It writes every second, so that the router has to wait for it."""
+    """Redis fsyncs every second here, so the router has to wait for it."""
     with room(redis_client, category) as here:
         [id] = here.deliver()
-        hub, seen = here.router(), list[tuple[str, int]]()
+        hub = here.router()
+        seen: list[tuple[str, int]] = []
         settle = hub._durable_log.wait_until_fsynced
 
-        def settle_and_look() -> None:
+        def settle_and_record() -> None:
             settle()
             seen.append((here.status(id), len(here.both.cxone.work_items)))
 
-        monkeypatch.setattr(hub._durable_log, "wait_until_fsynced", settle_and_look)
+        monkeypatch.setattr(hub._durable_log, "wait_until_fsynced", settle_and_record)
         assert hub.run_once().submitted == 1
         assert seen == [("submitting", 0)]
 
@@ -657,7 +660,7 @@ def test_nothing_is_sent_when_redis_promises_no_durability(
         with pytest.raises(NotOnDisk, match=remedy):
             here.router().run_once()
         assert here.accepted() == {}
-        assert here.types(id)[-1] == "unsent"  # and not in doubt: it is certain
+        assert here.types(id)[-1] == "unsent"  # not in doubt: it is certain that it was not sent
 
 
 def test_older_redis_that_always_fsyncs_is_accepted(tmp_path: Path, category: str) -> None:
@@ -669,7 +672,7 @@ def test_older_redis_that_always_fsyncs_is_accepted(tmp_path: Path, category: st
 
 def test_durable_log_waits_for_the_master_of_its_category_in_a_cluster(tmp_path: Path) -> None:
     with cluster(tmp_path) as client:
-        for category in ("accountStream", "mailStream", "s2"):  # on a master each
+        for category in ("accountStream", "mailStream", "s2"):  # each on a different master
             with room(client, category) as here:  # type: ignore[arg-type]
                 here.deliver()
                 with pytest.raises(NotOnDisk, match="has no append-only file"):
@@ -741,16 +744,17 @@ def test_watch_runs_until_stopped_and_survives_a_failed_round(
 ) -> None:
     here.deliver(1)
     here.both.gmail.faults.order(Fault(on="/profile", status=503, times=7))
-    stop, told = threading.Event(), list[Summary]()
+    stop = threading.Event()
+    summaries: list[Summary] = []
 
     def report(summary: Summary) -> None:
-        told.append(summary)
+        summaries.append(summary)
         here.deliver(1)
-        if len(told) == 3:
+        if len(summaries) == 3:
             stop.set()
 
     here.router().watch(stop, poll_interval=0.01, report=report)
-    assert [summary.submitted for summary in told] == [1, 1, 1]
+    assert [summary.submitted for summary in summaries] == [1, 1, 1]
     assert "this round failed" in caplog.text
     here.both.gmail.revoke()
     here.both.gmail.expire_tokens()
@@ -772,15 +776,15 @@ CANARIES = {
 
 
 def canary_mail() -> bytes:
-    said = CANARIES
+    canary = CANARIES
     return (
-        f"From: {said['name']} <{said['address']}>\r\nReply-To: {said['address']}\r\n"
-        f"Subject: {said['subject']}\r\n"
-        f"Message-ID: <{said['subject']}@example.com>\r\nMIME-Version: 1.0\r\n"
+        f"From: {canary['name']} <{canary['address']}>\r\nReply-To: {canary['address']}\r\n"
+        f"Subject: {canary['subject']}\r\n"
+        f"Message-ID: <{canary['subject']}@example.com>\r\nMIME-Version: 1.0\r\n"
         "Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Type: text/plain\r\n\r\n"
-        f"{said['body']}\r\n--b\r\nContent-Type: application/pdf; name={said['attachment']}\r\n"
-        f"Content-Disposition: attachment; filename={said['attachment']}\r\n\r\n"
-        f"{said['body']}\r\n--b--\r\n"
+        f"{canary['body']}\r\n--b\r\nContent-Type: application/pdf; name={canary['attachment']}\r\n"
+        f"Content-Disposition: attachment; filename={canary['attachment']}\r\n\r\n"
+        f"{canary['body']}\r\n--b--\r\n"
     ).encode()
 
 
@@ -820,18 +824,17 @@ def test_nothing_secret_and_nothing_of_a_mail_is_stored_or_logged(
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    caplog.set_level(logging.DEBUG)  # of every logger
-    plain, secrets = (
-        fakes.gmail.create_fake_gmail,
-        {"client_secret": CANARIES["secret"], "token_word": CANARIES["token"]},
-    )
+    caplog.set_level(logging.DEBUG)  # for every logger
+    plain = fakes.gmail.create_fake_gmail
+    secrets = {"client_secret": CANARIES["secret"], "token_word": CANARIES["token"]}
     monkeypatch.setattr(
         fakes.gmail,
         "create_fake_gmail",
         lambda mails, **options: plain(mails, **secrets, **options),
     )
     with server.client() as client, room(client, category) as here:
-        cxone, bearers = here.both.cxone, set[str]()
+        cxone = here.both.cxone
+        bearers: set[str] = set()
         issue = cxone.issuer.issue
 
         def noted(*scopes: str) -> str:
@@ -852,7 +855,7 @@ def test_nothing_secret_and_nothing_of_a_mail_is_stored_or_logged(
             "refused",
             "in_doubt",
         }
-        assert CANARIES["body"] in cxone.work_items[0].payload  # the canaries did fly
+        assert CANARIES["body"] in cxone.work_items[0].payload  # the canaries reached CXone
         assert len(bearers) >= len(FAULTS)
         with Projector(here.store, mongo, MailView(category)) as projector:
             projector.run_once()

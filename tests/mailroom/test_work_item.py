@@ -1,4 +1,4 @@
-"""The rules of a work item: when it may be sent, what an answer means, what an operator decides."""
+"""The rules of a work item: when it may be sent, what a reply means, what an operator decides."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ from eventlab.mailroom.work_item import WorkItem, WorkItemCommandRejected
 from eventlab.projections.view import Changes
 
 ID = "18c2a0b1c2d3e4f5"
-NOW, DEADLINE, AFTER = 1_000_000, 1_100_000, 1_100_001
+NOW = 1_000_000
+DEADLINE = 1_100_000
+AFTER = 1_100_001
 
 
 def received() -> WorkItem:
@@ -307,7 +309,7 @@ LIKELY = [
     10,
     10,
     *range(len(COMMANDS)),
-]  # else few walks come as far as a second attempt
+]  # otherwise few walks reach a second attempt
 STEPS = st.tuples(
     st.sampled_from([COMMANDS[n] for n in LIKELY]),
     st.integers(0, 9),
@@ -320,10 +322,14 @@ STEPS = st.tuples(
 def test_no_order_of_commands_sends_twice_without_an_operator(
     steps: list[tuple[Callable[[WorkItem, int, int], object], int, int]],
 ) -> None:
-    item, now, resent, answered = WorkItem(ID), 0, 0, set[int]()
+    item = WorkItem(ID)
+    now = 0
+    resent = 0
+    answered: set[int] = set()
     for command, passes, back in steps:
         now += passes
-        before, known = item.status, len(item.changes)
+        before = item.status
+        known = len(item.changes)
         try:
             command(item, now, max(1, item.attempt - back))
         except WorkItemCommandRejected:
@@ -340,7 +346,8 @@ def test_no_order_of_commands_sends_twice_without_an_operator(
             assert len(item.open_attempts) <= resent + 1
     accepted = sum(1 for e in item.changes if "submitted" in (e.type, e.data.get("outcome")))
     assert item.accepted_count == accepted <= resent + 1
-    again, changes = WorkItem(ID), Changes()
+    again = WorkItem(ID)
+    changes = Changes()
     stored = [Recorded(ID, n, e.type, e.data, f"{n}-0") for n, e in enumerate(item.changes, 1)]
     again.replay(stored)
     assert {**again.state(), "changed_at": "0-0"} == item.state()

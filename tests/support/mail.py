@@ -1,4 +1,4 @@
-"""Mails as Gmail returns them, made from their bytes."""
+"""Mails as Gmail returns them, made from raw bytes."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ def mail(n: int = 0, sender: str = "joe@example.com", body: str = "hello") -> by
 
 @dataclass
 class Room:
-    """Where the routers of a test work."""
+    """The fake servers and the store of one test, and routers between them."""
 
     both: Fakes
     store: EventStore
@@ -50,7 +50,7 @@ class Room:
         total_timeout: float = 90,
         **options: Any,
     ) -> Router:
-        """Return a router without pauses, which retries in its next round."""
+        """Return a router that does not pause and retries in its next round."""
         settings = self.both.settings()
         gmail = GmailClient(
             load(settings.gmail_token), endpoint=settings.gmail_endpoint, sleep=self.pauses.append
@@ -75,7 +75,7 @@ class Room:
         return [event.type for event in self.store.read(id)]
 
     def accepted(self) -> Counter[str]:
-        """How many work items CXone took, by Gmail id."""
+        """Return how many work items CXone accepted, by Gmail id."""
         return Counter(
             item.work_item_id.removeprefix("gmail:") for item in self.both.cxone.work_items
         )
@@ -84,7 +84,7 @@ class Room:
         self.both.cxone.faults.order(*faults)
 
     def under_way(self, id: str, *, deadline: int | None = None, router: str = "another") -> int:
-        """Record the intent of another router that then falls silent."""
+        """Record the intent of another router, which never reports an outcome."""
         item = self.item(id)
         now = DurableLog(self.store).now()
         attempt = item.submit(
@@ -112,16 +112,15 @@ class Where:
     category: str
     settings: Any
     name: str
-    stop_at: str | None = (
-        None  # "settled": between intent and POST; "posting": behind the look at the clock
-    )
+    #: "settled": between intent and POST; "posting": after the router has checked the clock
+    stop_at: str | None = None
     rounds: int | None = None
     page_size: int = 500
     options: dict[str, Any] = field(default_factory=dict)
 
 
 class StoppingCXone(CXoneClient):
-    """Stops its process right before its first POST, like a suspended machine."""
+    """A client that stops its process right before its first POST, like a suspended machine."""
 
     stopped = False
 
@@ -133,7 +132,7 @@ class StoppingCXone(CXoneClient):
 
 
 def stop_once_settled(router: Router) -> None:
-    """Stop the process once, when an intent is on the disk."""
+    """Stop the process once, as soon as an intent is on disk."""
     settle: Callable[[], None] = router._durable_log.wait_until_fsynced
 
     def settle_and_stop() -> None:
@@ -144,8 +143,8 @@ def stop_once_settled(router: Router) -> None:
     router._durable_log.wait_until_fsynced = settle_and_stop  # type: ignore[method-assign]
 
 
-def run(where: Where, told: Any) -> None:
-    """Run a router round after round, and report its summaries."""
+def run(where: Where, summaries: Any) -> None:
+    """Run a router round after round, and put each summary in the queue."""
     settings = where.settings
     kind = StoppingCXone if where.stop_at == "posting" else CXoneClient
     options = {"deadline_margin": 2.0, "backoff": 0.2, **where.options}
@@ -164,17 +163,17 @@ def run(where: Where, told: Any) -> None:
         rounds = 0
         while where.rounds is None or rounds < where.rounds:
             rounds += 1
-            told.put(router.run_once())
+            summaries.put(router.run_once())
 
 
 @contextmanager
 def routing(where: Where) -> Iterator[tuple[Any, Any]]:
     """Run a router in a process, with a queue of its summaries; kill it at the end."""
-    told = SPAWN.Queue()
-    process = SPAWN.Process(target=run, args=(where, told))
+    summaries = SPAWN.Queue()
+    process = SPAWN.Process(target=run, args=(where, summaries))
     process.start()
     try:
-        yield process, told
+        yield process, summaries
     finally:
         process.kill()
         process.join()

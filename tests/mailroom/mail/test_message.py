@@ -1,5 +1,5 @@
-"""A mail becomes a Message: who wrote it and what it says are found, and nothing that it holds
-stops the others.
+"""A mail becomes a Message: its sender and text are found, and malformed content never raises an
+error that would stop the other mails.
 """
 
 from __future__ import annotations
@@ -20,9 +20,10 @@ from eventlab.mailroom.mail.mime import MAX_MAIL_BYTES, parse
 from tests.support.mail import BY_NAME, SNIPPET, multipart, read, read_sample, resource, single
 
 FIRST_WORDS = "Gmail's first words & no more"
-JOHN, AGENT = ("John Doe", "john.doe@example.com"), ("", "agent@example.com")
+JOHN = ("John Doe", "john.doe@example.com")
+AGENT = ("", "agent@example.com")
 
-#: Each sample with its sender's name and address, its subject, and words that stand in it.
+#: Each sample with its sender's name and address, its subject, and a fragment of its text.
 EXPECTED: dict[str, tuple[tuple[str, str], str, str]] = {
     "01-plain": (JOHN, "Where is my order?", "number 4711, and it has not come"),
     "02-alternative": (
@@ -252,7 +253,7 @@ WITH_HTML = {"02", "04", "05", "16", "26", "44", "45", "53", "54"}
 
 
 @pytest.mark.parametrize("name", sorted(BY_NAME))
-def test_each_sample_is_read(name: str) -> None:
+def test_message_is_read_from_each_sample(name: str) -> None:
     mail = read_sample(name)
     sender, subject, fragment = EXPECTED[name]
     assert (mail.sender_name, mail.sender_address) == sender
@@ -266,7 +267,7 @@ def test_each_sample_is_read(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(BY_NAME))
-def test_a_text_has_no_replacement_characters_and_no_controls(name: str) -> None:
+def test_message_has_no_replacement_or_control_characters(name: str) -> None:
     mail = read_sample(name)
     shown = [mail.text, mail.subject, mail.sender_name, *(a.name for a in mail.attachments)]
     assert not any(
@@ -275,7 +276,7 @@ def test_a_text_has_no_replacement_characters_and_no_controls(name: str) -> None
     )
 
 
-def test_nothing_of_hostile_html_is_left_in_the_text() -> None:
+def test_message_text_keeps_nothing_of_hostile_html() -> None:
     text = read_sample("05-html-hostile").text
     assert not any(
         word in text
@@ -283,7 +284,7 @@ def test_nothing_of_hostile_html_is_left_in_the_text() -> None:
     )
 
 
-def test_what_gmail_says_is_taken_from_gmail() -> None:
+def test_message_takes_ids_labels_date_and_size_from_gmail() -> None:
     mail = read_sample("42-reply")
     first = read_sample("01-plain")
     assert mail.gmail_id == BY_NAME["42-reply"].gmail_id
@@ -293,7 +294,7 @@ def test_what_gmail_says_is_taken_from_gmail() -> None:
     assert mail.size == len(BY_NAME["42-reply"].raw)
 
 
-def test_the_thread_of_a_mail_is_known() -> None:
+def test_message_has_its_message_id_and_references() -> None:
     mail = read_sample("42-reply")
     assert mail.message_id == "<order-2@example.com>"
     assert mail.references == ("<order-1@example.com>", "<answer-1@example.com>")
@@ -301,16 +302,16 @@ def test_the_thread_of_a_mail_is_known() -> None:
     assert read_sample("33-odd-from").message_id == "no brackets here"
 
 
-def test_the_raw_sender_is_kept_when_it_is_no_address() -> None:
+def test_message_keeps_the_raw_sender_when_it_is_not_an_address() -> None:
     mail = read_sample("33-odd-from")
     assert (mail.raw_from, mail.sender_domain) == ('<""@x>', "")
 
 
-def test_the_senders_domain_is_in_small_letters() -> None:
+def test_sender_domain_is_lowercase() -> None:
     assert read(b"From: Joe@Mail.EXAMPLE.com\r\n\r\n").sender_domain == "mail.example.com"
 
 
-def test_a_message_shows_nothing_of_the_mail_in_its_repr() -> None:
+def test_message_repr_shows_no_content() -> None:
     mail = read_sample("23-bounce")
     assert (
         repr(mail)
@@ -318,7 +319,7 @@ def test_a_message_shows_nothing_of_the_mail_in_its_repr() -> None:
     )
 
 
-# ------------------------------------------------------------------------------ what cannot be read
+# -------------------------------------------------------------------------------- unreadable mails
 
 
 def deep(levels: int) -> bytes:
@@ -326,7 +327,7 @@ def deep(levels: int) -> bytes:
     return head + b"Content-Type: message/rfc822\r\n\r\n" * levels + b"the core\r\n"
 
 
-def test_mails_in_mails_without_end_are_a_message_with_a_problem() -> None:
+def test_message_has_a_problem_when_mails_are_nested_too_deep() -> None:
     mail = read(deep(3000))
     assert (mail.sender_address, mail.subject, mail.text) == (
         "doll@example.org",
@@ -338,13 +339,13 @@ def test_mails_in_mails_without_end_are_a_message_with_a_problem() -> None:
     )
 
 
-def test_mails_in_mails_are_read_to_the_core() -> None:
+def test_message_is_read_through_60_nested_mails() -> None:
     mail = read(deep(60))
     assert (mail.text, mail.problem) == ("the core", None)
     assert mail.attachments == (Attachment("(no name)", "message/rfc822", 1780),)
 
 
-def test_a_mail_that_is_too_large_is_not_read_beyond_its_headers() -> None:
+def test_message_has_only_headers_when_the_mail_is_too_large() -> None:
     mail = read(b"From: joe@example.com\r\nSubject: large\r\n\r\n" + b"x" * MAX_MAIL_BYTES)
     assert (mail.sender_address, mail.subject, mail.text) == (
         "joe@example.com",
@@ -354,7 +355,7 @@ def test_a_mail_that_is_too_large_is_not_read_beyond_its_headers() -> None:
     assert "more than 5242880" in str(mail.problem)
 
 
-def test_a_labyrinth_of_parts_is_not_entered() -> None:
+def test_message_has_a_problem_when_there_are_too_many_boundaries() -> None:
     nest = b"".join(
         b"Content-Type: multipart/mixed; boundary=b%d\r\n\r\n--b%d\r\n" % (n, n)
         for n in range(1500)
@@ -364,7 +365,7 @@ def test_a_labyrinth_of_parts_is_not_entered() -> None:
     assert "1500 boundaries" in str(mail.problem)
 
 
-def test_long_headers_are_cut_before_they_are_read() -> None:
+def test_parse_cuts_long_headers_before_reading_them() -> None:
     part = parse(
         b"Content-Type: text/plain" + b";a" * 5000 + b"\r\nSubject: " + b"x" * 100_000 + b"\r\n\r\n"
     )
@@ -373,22 +374,24 @@ def test_long_headers_are_cut_before_they_are_read() -> None:
 
 
 @pytest.mark.parametrize(
-    "fault", [LookupError, UnicodeError, AttributeError, TypeError, RecursionError, OverflowError]
+    "error", [LookupError, UnicodeError, AttributeError, TypeError, RecursionError, OverflowError]
 )
-def test_a_fault_of_the_parser_is_said_and_not_raised(
-    fault: type[Exception], monkeypatch: pytest.MonkeyPatch
+def test_message_records_a_parser_error_instead_of_raising_it(
+    error: type[Exception], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def body_of(_mail: object) -> None:
-        raise fault("joe@example.com")
+        raise error("joe@example.com")
 
     monkeypatch.setattr(message_module, "body_of", body_of)
     mail = read(BY_NAME["01-plain"].raw)
     assert (mail.sender_address, mail.text) == (JOHN[1], FIRST_WORDS)
-    assert fault.__name__ in str(mail.problem)
+    assert error.__name__ in str(mail.problem)
     assert "joe@" not in str(mail.problem)
 
 
-def test_a_fault_in_the_headers_leaves_the_snippet(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_message_falls_back_to_the_snippet_when_its_headers_fail(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     def addresses(value: bytes, _hint: object) -> list[Address]:
         if value:
             raise RecursionError
@@ -436,7 +439,7 @@ def test_a_fault_in_the_headers_leaves_the_snippet(monkeypatch: pytest.MonkeyPat
         },
     ],
 )
-def test_no_answer_is_too_odd(odd: dict[str, Any]) -> None:
+def test_message_accepts_any_gmail_response(odd: dict[str, Any]) -> None:
     mail = Message.from_gmail(odd)
     assert (mail.sender_name + mail.text + mail.gmail_id).encode() is not None
     assert mail.date.tzinfo is UTC
@@ -461,7 +464,7 @@ def parsed_payload() -> dict[str, Any]:
     }
 
 
-def test_a_huge_mail_is_read_from_what_gmail_says_of_it() -> None:
+def test_message_of_a_huge_mail_is_read_from_gmails_parsed_payload() -> None:
     mail = Message.from_gmail(
         {
             "id": "1",
@@ -483,43 +486,41 @@ def test_a_huge_mail_is_read_from_what_gmail_says_of_it() -> None:
     assert "9,100,000 bytes" in str(mail.problem)
 
 
-def test_half_a_character_in_a_header_harms_nothing_else() -> None:
+def test_message_replaces_a_lone_surrogate_in_a_header() -> None:
     headers = [{"name": "From", "value": "\ud800 <a@example.com>"}]
     mail = Message.from_gmail({"id": "1", "payload": {"headers": headers}})
     assert (mail.sender_name, mail.sender_address) == ("?", "a@example.com")
 
 
-def test_raw_may_come_without_its_padding() -> None:
+def test_message_accepts_raw_without_padding() -> None:
     raw = base64.urlsafe_b64encode(b"Subject: ab\r\n\r\n\xfb\xff").decode()
     assert "-" in raw or "_" in raw
     assert Message.from_gmail({"id": "1", "raw": raw.rstrip("=")}).subject == "ab"
 
 
-# ---------------------------------------------------------------------------------------- its parts
+# -------------------------------------------------------------------------------------------- parts
 
 
-PLAIN, PAGE = (
-    b"Content-Type: text/plain\r\n\r\nplain words",
-    b"Content-Type: text/html\r\n\r\n<p>words of a page",
-)
+PLAIN = b"Content-Type: text/plain\r\n\r\nplain words"
+PAGE = b"Content-Type: text/html\r\n\r\n<p>words of a page"
 
 
-def test_the_plain_form_of_a_text_is_taken() -> None:
+def test_message_text_prefers_the_plain_alternative() -> None:
     assert read(multipart("alternative", PAGE, PLAIN)).text == "plain words"
 
 
-def test_an_empty_plain_form_is_not_taken() -> None:
+def test_message_text_skips_an_empty_plain_alternative() -> None:
     assert (
         read(multipart("alternative", b"Content-Type: text/plain\r\n\r\n \r\n", PAGE)).text
         == "words of a page"
     )
 
 
-def test_several_texts_follow_each_other() -> None:
+def test_message_text_joins_several_texts_in_order() -> None:
     assert read(multipart("mixed", PLAIN, PAGE)).text == "plain words\n\nwords of a page"
 
 
-def test_a_text_file_is_an_attachment_and_read_if_nothing_else_is_there() -> None:
+def test_message_text_is_an_attached_text_file_only_without_another_text() -> None:
     file = (
         b"Content-Type: text/plain; name=a.txt\r\n"
         b"Content-Disposition: attachment\r\n\r\nin the file"
@@ -532,20 +533,20 @@ def test_a_text_file_is_an_attachment_and_read_if_nothing_else_is_there() -> Non
     assert read(multipart("mixed", file)).text == "in the file"
 
 
-def test_a_mail_in_a_mail_is_read_if_nothing_else_is_there() -> None:
+def test_message_text_is_a_nested_mail_only_without_another_text() -> None:
     inner = b"Content-Type: message/rfc822\r\n\r\nSubject: inner\r\n\r\ninner words"
     assert read(multipart("mixed", PLAIN, inner)).text == "plain words"
     assert read(multipart("mixed", inner)).text == "inner words"
 
 
-def test_deep_parts_are_left_out_and_it_is_said() -> None:
+def test_message_text_reports_deep_parts_it_leaves_out() -> None:
     nest = b"".join(
         b"Content-Type: multipart/mixed; boundary=b%d\r\n\r\n--b%d\r\n" % (n, n) for n in range(60)
     )
     assert "left out" in read(nest + PLAIN).text
 
 
-def test_much_html_is_left_out_and_it_is_said() -> None:
+def test_message_text_reports_excess_html_it_leaves_out() -> None:
     page = b"Content-Type: text/html\r\n\r\n" + b"<li>word" * 6000
     text = read(multipart("mixed", page, page, PLAIN)).text
     assert text.count("word\n") < 7000
@@ -553,7 +554,7 @@ def test_much_html_is_left_out_and_it_is_said() -> None:
 
 
 @pytest.mark.parametrize("name", ["B", "b", "BASE64"])
-def test_base64_is_read_whatever_is_in_it(name: str) -> None:
+def test_message_text_decodes_base64_with_invalid_characters(name: str) -> None:
     coding = "base64" if len(name) == 1 else name
     raw = single(
         b"aGVs!bG8g\r\n*d29y bGQ=YW5k IG1vcmU=\r\n", f"Content-Transfer-Encoding: {coding}"
@@ -575,7 +576,7 @@ def test_base64_is_read_whatever_is_in_it(name: str) -> None:
         (b'filename="../../etc\r\n\t/x"', "../../etc /x"),
     ],
 )
-def test_the_name_of_an_attachment_is_read(name: bytes, found: str) -> None:
+def test_attachment_name_is_read_from_any_encoding(name: bytes, found: str) -> None:
     file = b"Content-Type: application/x\r\nContent-Disposition: attachment; " + name + b"\r\n\r\nx"
     assert [a.name for a in read(multipart("mixed", PLAIN, file)).attachments] == [found]
 
@@ -633,7 +634,7 @@ def test_addresses_are_read(value: str, found: list[tuple[str, str]]) -> None:
 @pytest.mark.parametrize(
     "piece", ["(", "<", '"', ",", ":", ";", "\\", "[", "@", "a@b,", "<@a,", "()", '"" ']
 )
-def test_addresses_of_any_shape_come_to_an_end(piece: str) -> None:
+def test_addresses_are_bounded_for_any_repeated_piece(piece: str) -> None:
     for one in addresses((piece * 8000)[:8000].encode()):
         assert len(one.address) <= 320
 
@@ -660,11 +661,11 @@ def test_addresses_of_any_shape_come_to_an_end(piece: str) -> None:
         (b"a\x00\x07b\r\n\tc", "ab c"),
     ],
 )
-def test_words_are_read(value: bytes, text: str) -> None:
+def test_words_are_decoded(value: bytes, text: str) -> None:
     assert words(value) == text
 
 
-def test_raw_bytes_of_a_header_are_in_the_mails_charset() -> None:
+def test_raw_header_bytes_use_the_charset_of_the_mail() -> None:
     raw = (
         b"Subject: "
         + "Вопрос".encode("koi8_r")
@@ -673,7 +674,7 @@ def test_raw_bytes_of_a_header_are_in_the_mails_charset() -> None:
     assert read(raw).subject == "Вопрос"
 
 
-def test_base64_that_was_cut_off_is_read_as_far_as_it_goes() -> None:
+def test_base64_of_decodes_as_much_as_possible_when_cut_off() -> None:
     encoded = base64.b64encode(b"hello world, hello")
     assert [base64_of(encoded[:n]) for n in (24, 22, 21, 20)] == [
         b"hello world, hello",
@@ -683,7 +684,7 @@ def test_base64_that_was_cut_off_is_read_as_far_as_it_goes() -> None:
     ]
 
 
-def test_the_sender_is_found_elsewhere_if_from_has_no_address() -> None:
+def test_sender_is_read_from_other_headers_when_from_has_no_address() -> None:
     assert (
         read(b"From: Joe\r\nReply-To: joe@example.com\r\n\r\n").sender_address == "joe@example.com"
     )
@@ -694,7 +695,7 @@ def test_the_sender_is_found_elsewhere_if_from_has_no_address() -> None:
     assert read(b"From: \r\nFrom: Ann <ann@example.com>\r\n\r\n").sender_name == "Ann"
 
 
-def test_only_a_few_headers_of_a_name_are_read() -> None:
+def test_sender_is_read_from_only_the_first_few_from_headers() -> None:
     assert read(b"From: Joe\r\n" * 5 + b"From: joe@example.com\r\n\r\n").sender_address == ""
 
 
@@ -749,7 +750,7 @@ def test_only_a_few_headers_of_a_name_are_read() -> None:
         ),
     ],
 )
-def test_charsets_have_many_names(name: str, codec: str | None) -> None:
+def test_codec_of_knows_the_many_names_of_charsets(name: str, codec: str | None) -> None:
     assert codec_of(name) == codec
     assert codec_of(None) is None
 
@@ -760,7 +761,7 @@ def test_charsets_have_many_names(name: str, codec: str | None) -> None:
         ("€ “x”".encode("cp1252"), "iso-8859-1", "€ “x”"),
         ("café".encode(), "iso-8859-1", "café"),
         ("café".encode(), "us-ascii", "café"),
-        ("für 5 €".encode(), "euc-jp", "für 5 €"),  # bytes that are no EUC, and are UTF-8
+        ("für 5 €".encode(), "euc-jp", "für 5 €"),  # not valid EUC-JP, but valid UTF-8
         (b"caf\xe9", "utf-8", "café"),
         (b"caf\xe9", None, "café"),
         ("à la carte, garçon, è".encode()[:-1], "utf-8", "à la carte, garçon, \ufffd"),
@@ -772,15 +773,15 @@ def test_charsets_have_many_names(name: str, codec: str | None) -> None:
             "日本".encode("iso2022_jp")[:-4],
             "iso-2022-jp",
             "日\ufffd",
-        ),  # all of it ASCII, and cut in a character
+        ),  # only ASCII bytes, cut inside a character
         (b"ab\xff\xff", "iso-2022-jp", "ab\ufffd\ufffd"),
     ],
 )
-def test_bytes_become_text(data: bytes, charset: str | None, text: str) -> None:
+def test_decode_returns_text_for_any_bytes(data: bytes, charset: str | None, text: str) -> None:
     assert clean(decode(data, charset)) == text
 
 
-def test_text_is_clean() -> None:
+def test_clean_normalizes_line_ends_and_removes_controls() -> None:
     assert (
         clean("a\r\nb\rc\u2028d\x85e\x0bf\x00\x1b\x9f\ufeff\ud800\tg")
         == "a\nb\nc\nd\ne\nf\ufffd\tg"
@@ -824,9 +825,9 @@ def test_automatic_mail_is_classified(headers: dict[str, str], kind: str | None)
     assert "@" not in (found.reason if found else "")
 
 
-def test_a_reason_quotes_no_address() -> None:
-    said = {"auto-submitted": ["joe@example.com"], "precedence": ["bulk.joe@example.com"]}
-    found = automatic(said, content_type="text/plain", report_type="", sender="")
+def test_automatic_reason_quotes_no_address() -> None:
+    headers = {"auto-submitted": ["joe@example.com"], "precedence": ["bulk.joe@example.com"]}
+    found = automatic(headers, content_type="text/plain", report_type="", sender="")
     assert found is not None
     assert found.reason == "Auto-Submitted: unknown"
 
@@ -841,7 +842,7 @@ def test_a_reason_quotes_no_address() -> None:
         ("", None),
     ],
 )
-def test_programs_are_known_by_their_addresses(sender: str, kind: str | None) -> None:
+def test_automatic_sender_is_recognized_by_its_address(sender: str, kind: str | None) -> None:
     found = automatic({}, content_type="text/plain", report_type="", sender=sender)
     assert (found.kind if found else None) == kind
 
@@ -885,19 +886,19 @@ def test_reports_are_classified(report: str, kind: str) -> None:
         ("<div>" * 500 + "a<p>b", "a\nb"),
     ],
 )
-def test_html_becomes_text(markup: str, text: str) -> None:
+def test_text_of_converts_html_to_text(markup: str, text: str) -> None:
     assert text_of(markup) == text
 
 
-def test_words_in_many_tags_are_found() -> None:
+def test_text_of_keeps_the_words_in_many_tags() -> None:
     text = text_of("<p>one <b>two</b></p>" * 8000 + "<td>end</td><td>of it</td>")
     assert text.startswith("one two\none two\n")
     assert text.endswith("end of it")
 
 
-def test_html_without_end_is_cut_visibly() -> None:
+def test_text_of_marks_html_that_it_cuts() -> None:
     assert text_of("word " * MAX_HTML).endswith(LEFT_OUT)
 
 
-def test_resources_are_made_like_gmails() -> None:
+def test_resource_encodes_raw_as_gmail_does() -> None:
     assert base64.urlsafe_b64decode(resource(b"\xff\xfe")["raw"]) == b"\xff\xfe"
