@@ -72,7 +72,9 @@ def test_servers_of_a_killed_starter_are_usable(
     program.chmod(0o755)
     monkeypatch.setenv(settings.REDIS_SERVER, str(program))
     with python(CONNECT_AND_WAIT) as first:
-        wait_until(lambda: data.exists() and state.is_supervised(data))
+        # is_supervised creates a file, and the first starter rejects a directory that has files but
+        # no mark.
+        wait_until(lambda: (data / MARK).exists() and state.is_supervised(data))
         assert state.read(data) is None  # still starting: Redis is held back
         first.kill()
         go.touch()
