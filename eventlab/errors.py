@@ -9,7 +9,36 @@ if TYPE_CHECKING:
 
 
 class EventLabError(Exception):
-    """The base of every error that eventlab raises on purpose."""
+    """The base of every error that eventlab raises on purpose.
+
+    It survives ``pickle`` and ``copy`` with its data and its sentence, for example on the way back
+    from another process.
+    """
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # Exception's own way calls the class with its sentence, where it expects its data.
+        return _restored, (type(self), self.args, self.__dict__)
+
+
+def _restored(
+    kind: type[EventLabError], args: tuple[object, ...], data: dict[str, object]
+) -> EventLabError:
+    error = kind.__new__(kind)
+    error.args = args
+    error.__dict__.update(data)
+    return error
+
+
+class Misconfigured(EventLabError):
+    """A server rejects our rights or credentials. Data: ``server``, ``reason``."""
+
+    def __init__(self, server: str, reason: str) -> None:
+        self.server = server
+        self.reason = reason
+        super().__init__(
+            f"{server} refuses it ({reason}): correct the user, its rights or the URL; "
+            "`eventlab doctor` shows which rights are missing"
+        )
 
 
 class CommandRejected(EventLabError):

@@ -21,7 +21,7 @@ from eventlab.mailroom.summary import Summary
 from eventlab.mailroom.work_item import WorkItem
 from eventlab.mailroom.work_items import WorkItems
 from eventlab.mailroom.worklist import Worklist
-from eventlab.store.outages import OUTAGES
+from eventlab.store.answers import SERVER_ERRORS, is_outage, misconfiguration, reason
 from eventlab.store.store import EventStore
 
 log = logging.getLogger(__name__)
@@ -113,8 +113,12 @@ class Router:
                 report(self.run_once(stop))
             except ConsentRequired:
                 raise
-            except (GmailFailed, *OUTAGES) as error:
+            except GmailFailed as error:
                 log.warning("this round failed: %s", error)
+            except SERVER_ERRORS as error:
+                if not is_outage(error):
+                    raise misconfiguration(error) or error from error
+                log.warning("this round failed: %s", reason(error))
             stop.wait(poll_interval)
 
     def resend(self, id: str) -> Summary:

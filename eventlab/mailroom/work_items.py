@@ -11,7 +11,7 @@ from eventlab.errors import CommandRejected, VersionConflict
 from eventlab.events import Recorded
 from eventlab.mailroom.work_item import WorkItem
 from eventlab.repository import Repository
-from eventlab.store.outages import OUTAGES
+from eventlab.store.answers import SERVER_ERRORS, is_outage
 from eventlab.store.store import EventStore
 
 log = logging.getLogger(__name__)
@@ -67,8 +67,8 @@ class WorkItems:
             try:
                 recorded = self._repository.retry(id, decide)
                 break
-            except OUTAGES:
-                if time.monotonic() > end:
+            except SERVER_ERRORS as error:
+                if not is_outage(error) or time.monotonic() > end:
                     raise
                 time.sleep(RETRY_SECONDS)
             except CommandRejected as error:  # an earlier try recorded it, but its reply was lost

@@ -21,8 +21,8 @@ from eventlab.events import Recorded
 from eventlab.projections.checkpoint import Checkpoint
 from eventlab.projections.session import ProjectorSession
 from eventlab.projections.view import Changes, View
+from eventlab.store.answers import SERVER_ERRORS, is_outage, misconfiguration
 from eventlab.store.keys import order
-from eventlab.store.outages import OUTAGES
 from eventlab.store.store import EventStore
 
 SLOW_SECONDS: Final = 0.25  # a batch that took longer is followed by a smaller one
@@ -121,7 +121,9 @@ class Follower:
                 elif not self._session.is_blocked:
                     self._log_state("standby")
                     self._stand_by(stop, poll_interval)
-            except OUTAGES as error:
+            except SERVER_ERRORS as error:
+                if not is_outage(error):
+                    raise misconfiguration(error) or error from error
                 self._log_state(f"waiting: a server does not answer ({type(error).__name__})")
                 self.position = None
                 stop.wait(poll_interval)

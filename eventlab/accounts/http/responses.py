@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
 import msgspec
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from pymongo.errors import ConnectionFailure
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
@@ -28,7 +28,9 @@ from eventlab.errors import (
     NotAdopted,
     VersionConflict,
 )
-from eventlab.store.outages import OUTAGES
+from eventlab.store.answers import SERVER_ERRORS, is_outage, misconfiguration, server
+
+log = logging.getLogger(__name__)
 
 Handler = Callable[[Request, Any], Awaitable[Response]]
 
@@ -66,7 +68,7 @@ def answer_errors(app: FastAPI) -> None:
         RequestValidationError: _invalid,
         HTTPException: _http,
         NotAdopted: _as_status(503),
-        **dict.fromkeys(OUTAGES, _unavailable),
+        **dict.fromkeys(SERVER_ERRORS, _server_error),
         Exception: _failed,
     }
     for kind, handler in handlers.items():
@@ -118,13 +120,17 @@ def _methods(request: Request) -> set[str]:
     return {method for route in routes for method in route.methods}
 
 
-async def _unavailable(_request: Request, problem: Exception) -> Response:
-    server = "MongoDB" if isinstance(problem, ConnectionFailure) else "Redis"
-    return error(
-        503,
-        f"{server} does not answer: try again with the same Idempotency-Key",
-        {"Retry-After": "1"},
-    )
+async def _server_error(_request: Request, problem: Exception) -> Response:
+    if is_outage(problem):
+        return error(
+            503,
+            f"{server(problem)} is unavailable: try again with the same Idempotency-Key",
+            {"Retry-After": "1"},
+        )
+    if misconfiguration(problem):
+        log.error("%s", misconfiguration(problem))
+        return error(503, f"{server(problem)} rejects the service: tell its operator")
+    raise problem
 
 
 async def _failed(request: Request, _problem: Exception) -> Response:
