@@ -21,7 +21,7 @@ from eventlab.events import Recorded
 from eventlab.projections.checkpoint import Checkpoint
 from eventlab.projections.session import ProjectorSession
 from eventlab.projections.view import Changes, View
-from eventlab.store.answers import SERVER_ERRORS, is_outage, misconfiguration
+from eventlab.store.answers import SERVER_ERRORS, is_outage, misconfiguration, reason, server
 from eventlab.store.keys import order
 from eventlab.store.store import EventStore
 
@@ -124,7 +124,7 @@ class Follower:
             except SERVER_ERRORS as error:
                 if not is_outage(error):
                     raise misconfiguration(error) or error from error
-                self._log_state(f"waiting: a server does not answer ({type(error).__name__})")
+                self._log_state("waiting", f": {server(error)} is unavailable ({reason(error)})")
                 self.position = None
                 stop.wait(poll_interval)
 
@@ -211,7 +211,7 @@ class Follower:
                 return
             seen = position
 
-    def _log_state(self, state: str) -> None:
+    def _log_state(self, state: str, why: str = "") -> None:
         if state != self._logged_state:
-            log.info("view %s: %s", self.name, state)
+            log.info("view %s: %s%s", self.name, state, why)
             self._logged_state = state

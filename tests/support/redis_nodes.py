@@ -1,0 +1,223 @@
+"""Real Redis servers on loopback that replicate: a cluster of three pairs, and a Sentinel trio."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import redis
+
+from eventlab.servers.binaries import find_redis
+from tests.support.ports import free_cluster_port, free_port
+from tests.support.waiting import wait_until
+
+SLOTS = 16384
+NODE_TIMEOUT_MS = 2000
+MASTER_NAME = "mymaster"
+#: A node that is asked directly is asked once, and not for long: it may be dead or stopped.
+IMPATIENT: dict[str, Any] = {"socket_timeout": 1, "socket_connect_timeout": 1, "retry": None}
+ASKED_IN_VAIN = (redis.RedisError, OSError)
+
+
+class Node:
+    """A Redis server that can be killed, stopped and started again on its port and its data."""
+
+    def __init__(self, folder: Path, port: int, *options: str, sentinel: bool = False) -> None:
+        folder.mkdir()
+        self.port = port
+        self.folder = folder
+        binary = find_redis()
+        where = ["--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder)]
+        self._argv = [str(binary.path), *where, "--logfile", "log", *options]
+        if sentinel:
+            (folder / "sentinel.conf").touch()
+            self._argv[1:1] = [str(folder / "sentinel.conf"), "--sentinel"]
+        self._env = os.environ | dict(binary.env)
+        self.client = redis.Redis(host="127.0.0.1", port=port, decode_responses=True, **IMPATIENT)
+        self.start()
+
+    def start(self) -> None:
+        """Start the server and wait until it answers."""
+        self._process = subprocess.Popen(self._argv, env=self._env, stdout=subprocess.DEVNULL)
+        wait_until(self.answers)
+
+    def answers(self) -> bool:
+        """Return whether the server answers a PING."""
+        with contextlib.suppress(*ASKED_IN_VAIN):
+            return bool(self.client.ping())
+        return False
+
+    def kill(self) -> None:
+        """Kill the server with SIGKILL."""
+        self._process.kill()
+        self._process.wait()
+
+    def stop(self) -> None:
+        """Stop the server with SIGSTOP: it keeps its connections and does not answer."""
+        self._process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let a stopped server continue."""
+        self._process.send_signal(signal.SIGCONT)
+
+    def role(self) -> str:
+        """Return ``master`` or ``slave``, or an empty string if the server does not answer."""
+        with contextlib.suppress(*ASKED_IN_VAIN):
+            return str(self.client.info("replication")["role"])
+        return ""
+
+    def follows(self, master: Node) -> bool:
+        """Return whether the server is a replica of another one and in step with it."""
+        with contextlib.suppress(*ASKED_IN_VAIN):
+            found = self.client.info("replication")
+            return (
+                found["role"] == "slave"
+                and found["master_port"] == master.port
+                and found["master_link_status"] == "up"
+            )
+        return False
+
+    def is_in_step_with(self, master: Node) -> bool:
+        """Return whether the server has received all that the master has written."""
+        written = master.client.info("replication")["master_repl_offset"]
+        return bool(self.client.info("replication")["slave_repl_offset"] == written)
+
+    def close(self) -> None:
+        """End the server, even if it is stopped."""
+        self.resume()
+        self.kill()
+        self.client.close()
+
+
+@dataclass
+class Shard:
+    """A master of a cluster and its replica."""
+
+    master: Node
+    replica: Node
+
+    def promoted(self) -> bool:
+        """Return whether the replica has become the master."""
+        return self.replica.role() == "master"
+
+
+@dataclass
+class Cluster:
+    """A cluster of three shards; the first one holds the category of the test."""
+
+    shards: list[Shard]
+
+    @property
+    def nodes(self) -> list[Node]:
+        """All six nodes."""
+        return [node for shard in self.shards for node in (shard.master, shard.replica)]
+
+    @property
+    def url(self) -> str:
+        """The URL of the cluster: the addresses of all of its nodes."""
+        return f"redis://127.0.0.1:{self.shards[0].master.port}"
+
+    def is_well(self) -> bool:
+        """Return whether every node says that the cluster is well."""
+        return all("cluster_state:ok" in _cluster_info(node) for node in self.nodes)
+
+
+def _cluster_info(node: Node) -> str:
+    with contextlib.suppress(*ASKED_IN_VAIN):
+        return str(node.client.execute_command("CLUSTER", "INFO"))
+    return ""
+
+
+@contextlib.contextmanager
+def cluster_of_pairs(path: Path, category: str) -> Iterator[Cluster]:
+    """Run a cluster of three masters with a replica each, with append-only files."""
+    with contextlib.ExitStack() as stack:
+        nodes = []
+        for _ in range(6):
+            port = free_cluster_port()
+            node = Node(
+                path / str(port),
+                port,
+                *["--appendonly", "yes", "--save", ""],
+                *["--cluster-enabled", "yes", "--cluster-node-timeout", str(NODE_TIMEOUT_MS)],
+                *["--repl-diskless-sync-delay", "0", "--cluster-replica-validity-factor", "0"],
+            )
+            stack.callback(node.close)
+            nodes.append(node)
+        masters, replicas = nodes[:3], nodes[3:]
+        for number, master in enumerate(masters):
+            first = number * SLOTS // 3
+            last = (number + 1) * SLOTS // 3 - 1
+            master.client.execute_command("CLUSTER", "ADDSLOTSRANGE", first, last)
+            master.client.execute_command("CLUSTER", "SET-CONFIG-EPOCH", number + 1)
+        for node in nodes[1:]:
+            masters[0].client.execute_command("CLUSTER", "MEET", "127.0.0.1", node.port)
+        wait_until(lambda: all("cluster_known_nodes:6" in _cluster_info(node) for node in nodes))
+        for master, replica in zip(masters, replicas, strict=True):
+            id = master.client.execute_command("CLUSTER", "MYID")
+            replica.client.execute_command("CLUSTER", "REPLICATE", id)
+        pairs = list(zip(masters, replicas, strict=True))
+        wait_until(lambda: all(replica.follows(master) for master, replica in pairs))
+        slot = masters[0].client.execute_command("CLUSTER", "KEYSLOT", category)
+        pairs.insert(0, pairs.pop(int(slot) * 3 // SLOTS))
+        cluster = Cluster([Shard(master, replica) for master, replica in pairs])
+        wait_until(cluster.is_well)
+        yield cluster
+
+
+@dataclass
+class Sentinels:
+    """A master, its replica, and three Sentinels that watch them."""
+
+    master: Node
+    replica: Node
+    sentinels: list[Node]
+
+    @property
+    def url(self) -> str:
+        """The URL of the master that the Sentinels agree on."""
+        hosts = ",".join(f"127.0.0.1:{sentinel.port}" for sentinel in self.sentinels)
+        return f"redis+sentinel://{hosts}/{MASTER_NAME}/0"
+
+    def promoted(self) -> bool:
+        """Return whether the replica has become the master."""
+        return self.replica.role() == "master"
+
+
+@contextlib.contextmanager
+def sentinel_trio(path: Path) -> Iterator[Sentinels]:
+    """Run a master with a replica and three Sentinels, which need two votes."""
+    with contextlib.ExitStack() as stack:
+        data = ["--appendonly", "yes", "--save", "", "--repl-diskless-sync-delay", "0"]
+        master = Node(path / "master", free_port(), *data)
+        stack.callback(master.close)
+        follow = ["--replicaof", f"127.0.0.1 {master.port}"]
+        replica = Node(path / "replica", free_port(), *data, *follow)
+        stack.callback(replica.close)
+        wait_until(lambda: replica.follows(master))
+        sentinels = []
+        for number in range(3):
+            sentinel = Node(path / f"sentinel{number}", free_port(), sentinel=True)
+            stack.callback(sentinel.close)
+            ask = sentinel.client.execute_command
+            ask("SENTINEL", "MONITOR", MASTER_NAME, "127.0.0.1", master.port, 2)
+            ask("SENTINEL", "SET", MASTER_NAME, "down-after-milliseconds", NODE_TIMEOUT_MS)
+            ask("SENTINEL", "SET", MASTER_NAME, "failover-timeout", 10_000)
+            sentinels.append(sentinel)
+        trio = Sentinels(master, replica, sentinels)
+        wait_until(lambda: all(_knows_all(sentinel) for sentinel in sentinels))
+        yield trio
+
+
+def _knows_all(sentinel: Node) -> bool:
+    fields = sentinel.client.execute_command("SENTINEL", "MASTER", MASTER_NAME)
+    found = (
+        fields if isinstance(fields, dict) else dict(zip(fields[::2], fields[1::2], strict=True))
+    )
+    return int(found["num-slaves"]) == 1 and int(found["num-other-sentinels"]) == 2
