@@ -1,0 +1,142 @@
+"""A real MongoDB replica set of three on loopback, whose members can be killed or stopped."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pymongo
+from pymongo.errors import PyMongoError
+
+from eventlab.servers.binaries import find_mongod
+from eventlab.servers.config import REPLICA_SET
+from tests.support.ports import free_port
+from tests.support.waiting import wait_until
+
+ELECTION_TIMEOUT_MS = 3000  # MongoDB's default is 10 s
+
+
+class Member:
+    """A mongod that can be killed, stopped and started again on its port and its data."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir()
+        binary = find_mongod(folder)
+        self.port = free_port()
+        self._argv = [str(binary.path), "--dbpath", str(folder), "--port", str(self.port)]
+        self._argv += ["--bind_ip", "127.0.0.1", "--nounixsocket", "--replSet", REPLICA_SET]
+        self._argv += ["--oplogSize", "64", "--wiredTigerCacheSizeGB", "0.25"]
+        self._argv += ["--wiredTigerEngineConfigString", "log=(prealloc=false,file_max=4MB)"]
+        self._argv += ["--setParameter", "diagnosticDataCollectionEnabled=false"]
+        self._argv += ["--logpath", str(folder / "log"), "--quiet"]
+        self._env = os.environ | dict(binary.env)
+        self.client: pymongo.MongoClient[dict[str, Any]] = pymongo.MongoClient(
+            "127.0.0.1",
+            self.port,
+            directConnection=True,
+            serverSelectionTimeoutMS=1000,
+            socketTimeoutMS=1000,
+        )
+        self.start()
+
+    @property
+    def address(self) -> str:
+        """The host and the port."""
+        return f"127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        """Start the mongod and wait until it answers."""
+        self._process = subprocess.Popen(
+            self._argv, env=self._env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        wait_until(lambda: self._hello())
+
+    def _hello(self) -> dict[str, Any]:
+        with contextlib.suppress(PyMongoError):
+            return dict(self.client.admin.command("hello"))
+        return {}
+
+    def is_primary(self) -> bool:
+        """Return whether the member is the primary."""
+        return bool(self._hello().get("isWritablePrimary"))
+
+    def is_secondary(self) -> bool:
+        """Return whether the member is a secondary."""
+        return bool(self._hello().get("secondary"))
+
+    def kill(self) -> None:
+        """Kill the mongod with SIGKILL."""
+        self._process.kill()
+        self._process.wait()
+
+    def stop(self) -> None:
+        """Stop the mongod with SIGSTOP: it keeps its connections and does not answer."""
+        self._process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let a stopped mongod continue."""
+        self._process.send_signal(signal.SIGCONT)
+
+    def close(self) -> None:
+        """End the mongod, even if it is stopped."""
+        self.client.close()
+        self.resume()
+        self.kill()
+
+
+@dataclass
+class ReplicaSet:
+    """Three members, of which one is the primary."""
+
+    members: list[Member]
+
+    @property
+    def url(self) -> str:
+        """The URL of the replica set."""
+        hosts = ",".join(member.address for member in self.members)
+        return f"mongodb://{hosts}/eventlab?replicaSet={REPLICA_SET}"
+
+    def primary(self, *, other_than: Member | None = None) -> Member:
+        """Return the primary, once there is one that is not ``other_than``."""
+        others = [member for member in self.members if member is not other_than]
+        return wait_until(lambda: next((one for one in others if one.is_primary()), None))
+
+    def wait_until_complete(self) -> None:
+        """Wait until there is a primary and two secondaries."""
+        wait_until(
+            lambda: (
+                any(one.is_primary() for one in self.members)
+                and sum(one.is_secondary() for one in self.members) == len(self.members) - 1
+            )
+        )
+
+
+@contextlib.contextmanager
+def replica_set_of_three(path: Path) -> Iterator[ReplicaSet]:
+    """Run a replica set of three members."""
+    with contextlib.ExitStack() as stack:
+        members = []
+        for number in range(3):
+            member = Member(path / f"member{number}")
+            stack.callback(member.close)
+            members.append(member)
+        hosts = [{"_id": number, "host": one.address} for number, one in enumerate(members)]
+        config = {
+            "_id": REPLICA_SET,
+            "members": hosts,
+            "settings": {"electionTimeoutMillis": ELECTION_TIMEOUT_MS},
+        }
+        patient: pymongo.MongoClient[dict[str, Any]] = pymongo.MongoClient(
+            "127.0.0.1", members[0].port, directConnection=True
+        )
+        with patient:
+            patient.admin.command("replSetInitiate", config)
+        found = ReplicaSet(members)
+        found.wait_until_complete()
+        yield found
