@@ -36,7 +36,7 @@ class Misconfigured(EventLabError):
         self.server = server
         self.reason = reason
         super().__init__(
-            f"{server} refuses it ({reason}): correct the user, its rights or the URL; "
+            f"{server} denies access ({reason}): correct the user, its rights or the URL; "
             "`eventlab doctor` shows which rights are missing"
         )
 
@@ -158,7 +158,7 @@ class TrimRefused(EventLabError):
         self.position = position
         super().__init__(
             f"group {group!r} has not finished {position}: let it catch up, trim less, "
-            f"or call store.forget_group({group!r}) if it will not return"
+            f"or call store.forget_group({group!r}) if it is no longer used"
         )
 
 

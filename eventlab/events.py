@@ -128,7 +128,7 @@ def _encode_type(type: str) -> bytes:
         raise InvalidEvent("the type must be a non-empty string")
     text, _ = plain_json(type, "the type")
     if len(text) > MAX_TYPE_BYTES:
-        raise InvalidEvent(f"the type has {len(text)} bytes of JSON, the limit is {MAX_TYPE_BYTES}")
+        raise InvalidEvent(f"the type is {len(text)} bytes of JSON: the limit is {MAX_TYPE_BYTES}")
     return text
 
 
@@ -145,7 +145,7 @@ def _encode_sized(value: object, what: str) -> tuple[bytes, Any]:
     text, back = plain_json(value, what)
     if len(text) > MAX_EVENT_BYTES:
         raise InvalidEvent(
-            f"{what} has {len(text):,} bytes of JSON, the limit is {MAX_EVENT_BYTES:,}"
+            f"{what} is {len(text):,} bytes of JSON: the limit is {MAX_EVENT_BYTES:,}"
         )
     return text, back
 

@@ -52,7 +52,7 @@ SERVERS: Final[dict[str, Variable]] = {
     MONGODB_URL: Variable("URL of a MongoDB replica set of your own", "a private MongoDB"),
     DATA: Variable("directory where the private servers keep their data", "your user data folder"),
     RUNTIME: Variable("directory for the private servers' sockets", "a short path for each user"),
-    GRACE: Variable("seconds that the private servers outlive their last user", "5"),
+    GRACE: Variable("seconds that the private servers run on after their last user", "5"),
     REDIS_SERVER: Variable(
         "path of the redis-server program", "the installed wheel's, then the one on PATH"
     ),
@@ -86,7 +86,9 @@ MAILROOM: Final[dict[str, Variable]] = {
     CXONE_CLIENT_SECRET: Variable("for oidc: client secret that belongs to the client id"),
     CXONE_POC: Variable("point of contact, as CXone names it"),
     CXONE_VERSION: Variable("version of the API", "v30.0"),
-    CXONE_WHERE: Variable("where the point of contact is sent: body or query", "body"),
+    CXONE_WHERE: Variable(
+        "part of the request that holds the point of contact: body or query", "body"
+    ),
     AUTOMATIC_TYPE: Variable("work item type of automatic mail (auto-replies, bulk)", "email"),
 }
 #: All of them, by the part of eventlab that reads them.

@@ -1,4 +1,4 @@
-"""``eventlab lab``: JupyterLab on the notebooks, and the servers for as long as it runs."""
+"""``eventlab lab``: opens the notebooks in JupyterLab, and runs the servers until it exits."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ except KeyboardInterrupt:
 def add_to(commands: Commands) -> None:
     """Add the command to the command line."""
     parser = options.add_command(
-        commands, "lab", _lab, "open JupyterLab on the notebooks; the servers run until it ends"
+        commands, "lab", _lab, "open the notebooks in JupyterLab; the servers run until it exits"
     )
     parser.add_argument(
         "--no-browser",

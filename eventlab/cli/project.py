@@ -27,7 +27,8 @@ def add_to(commands: Commands) -> None:
         commands,
         "project",
         _project,
-        "keep the views of the accounts up to date until Ctrl-C or SIGTERM; several may run",
+        "keep the views of the accounts up to date until Ctrl-C or SIGTERM; "
+        "several can run at once",
     )
     names = ", ".join(VIEWS)
     parser.add_argument(
@@ -38,7 +39,7 @@ def add_to(commands: Commands) -> None:
         help=f"work on this view only; may be repeated (default: all views: {names})",
     )
     parser.add_argument(
-        "--verbose", action="store_true", help="log each batch (default: log changes of state)"
+        "--verbose", action="store_true", help="log each batch (default: log state changes)"
     )
     parser.add_argument("--json", action="store_true", help="with --status: print JSON")
     instead = parser.add_mutually_exclusive_group()
@@ -100,7 +101,8 @@ def _named(arguments: argparse.Namespace) -> list[str]:
         if set(named) - {arguments.rebuild}:
             others = ", ".join(named)
             raise UsageError(
-                f"--rebuild {arguments.rebuild} and --view {others} disagree: leave out --view"
+                f"--rebuild {arguments.rebuild} and --view {others} name different views: "
+                "leave out --view"
             )
         return [arguments.rebuild]
     if arguments.skip is not None and len(set(named)) != 1:

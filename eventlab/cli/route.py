@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 NEEDED: Final = ("requests", "googleapiclient", "google_auth_oauthlib")
 NEEDED_BY_SANDBOX: Final = ("fastapi", "uvicorn", "nh3")
 WATCH_SECONDS: Final = 30.0
-NOTHING_HELD: Final = "no mail is held, in doubt, refused or before its deadline"
+NOTHING_HELD: Final = "no mail is held, in doubt, refused or being sent"
 #: How ``authorize`` asks for consent, by the value of ``--consent``.
 CONSENT: Final[dict[str, Any]] = {"browser": True, "link": False, "paste-back": "paste-back"}
 
@@ -68,8 +68,8 @@ def add_to(commands: Commands) -> None:
         choices=list(CONSENT),
         default="browser",
         help="how to ask for consent if there is no token file: open a browser, print a link for a"
-        " browser on this machine, or print a link for a browser elsewhere and ask for the address"
-        " it ends at (default: %(default)s)",
+        " browser on this machine, or print a link for a browser elsewhere and ask for the final"
+        " address (default: %(default)s)",
     )
     parser.add_argument(
         "--category",
@@ -82,7 +82,7 @@ def add_to(commands: Commands) -> None:
         help=f"collection of the mailroom's view (default: {REAL_NAMES[1]}, or {SANDBOX_NAMES[1]})",
     )
     parser.add_argument(
-        "--verbose", action="store_true", help="log more (default: log changes of state)"
+        "--verbose", action="store_true", help="log details (default: log state changes)"
     )
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     width = max(map(len, VARIABLES))
@@ -109,10 +109,12 @@ def _add_actions(parser: argparse.ArgumentParser) -> None:
     action.add_argument(
         "--held",
         action="store_true",
-        help="list the mails that are held, in doubt, refused or before their deadline, and exit",
+        help="list the mails that are held, in doubt, refused or being sent, and exit",
     )
     action.add_argument(
-        "--resend", metavar="ID", help="send this mail again, although CXone may have it, and exit"
+        "--resend",
+        metavar="ID",
+        help="send this mail again, even if CXone may already have it, and exit",
     )
     action.add_argument(
         "--confirm", metavar="ID", help="record that CXone has this mail, send nothing, and exit"

@@ -31,7 +31,7 @@ def add_to(commands: Commands) -> None:
         type=options.workers,
         default=1,
         metavar="N",
-        help="number of processes that serve (default: %(default)s)",
+        help="number of worker processes (default: %(default)s)",
     )
     options.add_category_and_collection(parser)
 

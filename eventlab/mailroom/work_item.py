@@ -132,7 +132,7 @@ class WorkItem(Aggregate):
     # --------------------------------------------------------------------------------- the operator
 
     def resend(self, now: int) -> None:
-        """Send the mail once more, although CXone may have it. Rejected before the deadline."""
+        """Send the mail again, even if CXone may have it. Rejected before the deadline."""
         if self.status == "submitting":
             self.expire(now)
         if self.status not in ("in_doubt", "held", "refused"):

@@ -45,4 +45,4 @@ class ServerUnreachable(ServersError):
 
     def __init__(self, variable: str, reason: str) -> None:
         self.variable = variable
-        super().__init__(f"the server of {variable} {reason}")
+        super().__init__(f"the server at {variable} {reason}")

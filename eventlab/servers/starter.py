@@ -74,8 +74,8 @@ def _with_all(running: Running, wanted: Collection[str], data: Path) -> Running:
     missing = sorted(set(wanted) - running.sockets.keys())
     if missing:
         raise ServersFailed(
-            f"{' and '.join(missing)} does not run for {data}, because the process that started "
-            "its servers uses another one; set the same EVENTLAB_REDIS_URL and "
+            f"{data} has no private {' or '.join(missing)}, because the process that started its "
+            "servers uses an external one: set the same EVENTLAB_REDIS_URL and "
             "EVENTLAB_MONGODB_URL here, or another EVENTLAB_DATA"
         )
     return running

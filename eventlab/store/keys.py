@@ -25,8 +25,7 @@ class Keys:
         self.stream = checked_name(category, "category")
         if b"{" in self.stream or b"}" in self.stream:
             raise InvalidName(
-                f"category {category!r} contains braces, by which Redis Cluster finds a slot: "
-                "remove them"
+                f"category {category!r} contains braces, which Redis Cluster hashes by: remove them"
             )
         self._tag = b"{%b}" % self.stream
         self.ids = self._tag + b"/ids"
@@ -90,7 +89,7 @@ def checked_name(name: str, what: str) -> bytes:
         raise InvalidName(f"{what} {name!r} contains a lone surrogate: remove it") from error
     if len(text) > MAX_NAME_BYTES:
         raise InvalidName(
-            f"{what} {name[:20]!r}… has {len(text)} bytes, the limit is {MAX_NAME_BYTES}"
+            f"{what} {name[:20]!r}… is {len(text)} bytes: the limit is {MAX_NAME_BYTES}"
         )
     return text
 

@@ -375,7 +375,7 @@ class EventStore:
         return self._stream.trim(before)
 
     def forget_group(self, name: str) -> bool:
-        """Forget a group that will not return, with its parked events; trim stops waiting for it.
+        """Forget a group that is no longer used, and its parked events; trim stops waiting for it.
 
         Returns False if the group does not exist.
         """

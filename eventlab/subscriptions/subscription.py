@@ -116,9 +116,9 @@ class Subscription:
                 "use another name"
             )
         if claim_after <= 0:
-            raise InvalidArgument(f"claim_after={claim_after!r} must be over 0 seconds")
+            raise InvalidArgument(f"claim_after={claim_after!r} must be more than 0 seconds")
         if backoff <= 0:
-            raise InvalidArgument(f"backoff={backoff!r} must be over 0 seconds")
+            raise InvalidArgument(f"backoff={backoff!r} must be more than 0 seconds")
         if max_failures <= 0:
             raise InvalidArgument(f"max_failures={max_failures!r} must be 1 or more")
         if max_deliveries < MIN_DELIVERIES:

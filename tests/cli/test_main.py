@@ -79,7 +79,7 @@ def test_help_describes_every_option(command: str, capsys: pytest.CaptureFixture
         ),
         (
             ["project", "--rebuild", "accounts", "--view", "per_day"],
-            "--rebuild accounts and --view per_day disagree: leave out --view",
+            "--rebuild accounts and --view per_day name different views: leave out --view",
         ),
         (["serve", "--collection", ""], "--collection: '' is empty"),
         (["serve", "--collection", "a$b"], "--collection: 'a$b' holds a $ or a null character"),

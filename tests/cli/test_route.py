@@ -206,7 +206,7 @@ def test_held_lists_the_mails_that_an_operator_decides_about(
     status, _, error = route("--resend", "18f0")
     assert (status, error) == (1, "eventlab: mail 18f0: no such mail has been received\n")
     assert route("--resend", ids[2])[0] == 0
-    assert route("--held")[1] == "no mail is held, in doubt, refused or before its deadline\n"
+    assert route("--held")[1] == "no mail is held, in doubt, refused or being sent\n"
     assert sorted(item.work_item_id for item in both.cxone.work_items) == [
         f"gmail:{id}" for id in ids
     ]

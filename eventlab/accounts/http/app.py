@@ -54,7 +54,7 @@ Key = Annotated[
         alias="Idempotency-Key",
         pattern="^[!-~]{1,255}$",
         description="Use a new key for each new request. For a day, a repeat with the same key "
-        "gets the first response, a rejection too, and changes nothing: to try again, use a new "
+        "gets the first response, even a rejection, and changes nothing; to try again, use a new "
         "key.",
     ),
 ]

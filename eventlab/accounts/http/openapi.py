@@ -27,7 +27,7 @@ BODIES: Final = (
 DESCRIPTIONS: Final = {
     400: "A business rule rejected the command, or the request is invalid; nothing was written",
     404: "The account, or the version asked for, does not exist",
-    409: "The account was changed concurrently at every attempt; nothing was written",
+    409: "The account was changed concurrently on every attempt; nothing was written",
     412: "The account is not at any of the versions in If-Match; nothing was written",
     413: "The body is too large",
     422: "The Idempotency-Key was used for another request; nothing was written",

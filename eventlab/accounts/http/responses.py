@@ -129,7 +129,7 @@ async def _server_error(_request: Request, problem: Exception) -> Response:
         )
     if misconfiguration(problem):
         log.error("%s", misconfiguration(problem))
-        return error(503, f"{server(problem)} rejects the service: tell its operator")
+        return error(503, f"{server(problem)} rejects this service: tell its operators")
     raise problem
 
 
@@ -138,6 +138,6 @@ async def _failed(request: Request, _problem: Exception) -> Response:
     id: str = request.state.correlation_id
     return error(
         500,
-        f"internal error: its cause is in the log of the service (correlation id {id})",
+        f"internal error: the cause is in the service's log (correlation id {id})",
         {"X-Correlation-Id": id},
     )

@@ -267,7 +267,7 @@ def _about(id: str, response: GmailResponse | None) -> GmailResponse:
     if response is None or response.get("id") != id:
         return GmailApiError(
             0,
-            "Gmail answered with another mail than the one requested: try again later",
+            "Gmail returned a different mail from the one requested: try again later",
             transient=True,
         )
     return response

@@ -114,9 +114,7 @@ def _over_loopback(
     except OSError as error:
         if error.errno != errno.EADDRINUSE:
             raise
-        raise GmailFailed(
-            f"Port {port} is in use: name another port for the browser to return to, or none"
-        ) from None
+        raise GmailFailed(f"Port {port} is in use: choose another port, or leave it out") from None
     with server:
         flow, url = _begin(client, scope, f"http://127.0.0.1:{server.server_address[1]}/")
         server.state = parse_qs(urlsplit(url).query)["state"][0]
@@ -262,7 +260,7 @@ def _exchange_message(error: Exception) -> str:
         )
     if isinstance(error, requests.RequestException):
         return (
-            f"Google could not be asked for a token ({type(error).__name__}): "
+            f"The token request to Google failed ({type(error).__name__}): "
             "ask for consent again later"
         )
     code = getattr(error, "error", None) or type(error).__name__

@@ -170,7 +170,7 @@ def refresh_failed(error: Exception) -> GmailFailed:
         return error
     if not isinstance(error, RefreshError):
         return GmailFailed(
-            f"Google could not be asked for a new token ({type(error).__name__}): try again later"
+            f"The token request to Google failed ({type(error).__name__}): try again later"
         )
     response = next((arg for arg in error.args if isinstance(arg, dict)), {})
     for code in (response.get("error_subtype"), response.get("error")):
