@@ -47,7 +47,7 @@ class Aggregate(abc.ABC):
 
     def record(self, type: str, data: Data | None = None) -> None:
         """Record a decision as an event, and apply it."""
-        # Two events with their own data: apply may take its data as state, and change it later.
+        # Two copies of the data: apply may keep one as state and change it later.
         event = Event(type, data or {})
         kept = Event(type, copy.deepcopy(data or {}))
         self.apply(event)

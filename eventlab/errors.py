@@ -16,7 +16,7 @@ class EventLabError(Exception):
     """
 
     def __reduce__(self) -> tuple[object, ...]:
-        # Exception's own way calls the class with its sentence, where it expects its data.
+        # Exception's own __reduce__ would call the class with the sentence instead of the data.
         return _restored, (type(self), self.args, self.__dict__)
 
 
@@ -30,7 +30,7 @@ def _restored(
 
 
 class Misconfigured(EventLabError):
-    """A server rejects our rights or credentials. Data: ``server``, ``reason``."""
+    """A server rejects our credentials, or they lack a right. Data: ``server``, ``reason``."""
 
     def __init__(self, server: str, reason: str) -> None:
         self.server = server

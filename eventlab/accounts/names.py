@@ -1,4 +1,4 @@
-"""The category and the collection that the bank uses unless it is given others."""
+"""The default category and the default collection of the bank."""
 
 from typing import Final
 

@@ -31,8 +31,8 @@ class AccountService:
     event. The commands take the same options:
 
     - ``versions``: run the command only if the account is at one of them, else raise VersionChanged
-    - ``idempotency_key``: for a day, a repeat with the same key has the first outcome, which may be
-      a rejection; ``fingerprint`` identifies the request (default: the command and its amount)
+    - ``idempotency_key``: for a day, a repeat with the same key gets the first outcome, even if
+      it is a rejection; ``fingerprint`` identifies the request (default: the command and amount)
     - ``meta``: stored with the event, such as a ``correlation_id``
 
     ``cache``, ``snapshot_every`` and ``schema`` are those of ``Repository``.

@@ -15,7 +15,7 @@ from eventlab.charts.timing import waits
 from eventlab.events import Recorded
 from eventlab.mailroom.mail_view import STATES
 
-#: The states in the order in which a mail passes them, each with its color.
+#: The states in the order in which a mail passes through them, each with its color.
 COLOURS: Final = {
     "submitted": BLUE,
     "received": GREEN,
@@ -25,7 +25,7 @@ COLOURS: Final = {
     "refused": "black",
     "skipped": GREY,
 }
-#: The steps, each with the states of the mails that do not get past the step before.
+#: The steps, each with the states of the mails that reach the step before it and not this one.
 STEPS: Final[Mapping[str, tuple[str, ...]]] = {
     "in the inbox": (),
     "for an agent": ("skipped",),

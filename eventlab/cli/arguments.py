@@ -49,7 +49,7 @@ def add_category_and_collection(parser: argparse.ArgumentParser) -> None:
 
 
 def port(text: str) -> int:
-    """Return a TCP port that can be asked for by number."""
+    """Return a TCP port number, which must not be 0."""
     return _whole(text, 1, MAX_PORT)
 
 

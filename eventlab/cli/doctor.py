@@ -57,7 +57,7 @@ STYLE: Final = "text-align:left"
 
 @dataclass(frozen=True, repr=False)
 class Report:
-    """All checks. Its ``repr`` has no version and no path: it is equal on all healthy machines."""
+    """All checks. Its ``repr`` has no version or path: it is the same on all healthy machines."""
 
     checks: tuple[Check, ...]
 

@@ -61,7 +61,7 @@ def _lab(arguments: argparse.Namespace) -> int:
 
 
 def _adapt_to_notebooks(variables: MutableMapping[str, str]) -> None:
-    """Change what the notebooks cannot live with: a proxy for this machine, figures elsewhere."""
+    """Remove what breaks the notebooks: a proxy for loopback, another backend for figures."""
     for name in ("no_proxy", "NO_PROXY"):
         variables[name] = ",".join(filter(None, [variables.get(name), *LOOPBACK]))
     variables.pop("MPLBACKEND", None)
@@ -98,7 +98,7 @@ def _run_to_its_end(command: list[str]) -> int:
             jupyter.send_signal(number)
 
         before = {signal.SIGTERM: signal.signal(signal.SIGTERM, pass_on)}
-        # A terminal sends Ctrl-C to both; Jupyter asks for confirmation, and its answer counts.
+        # A terminal sends Ctrl-C to both; Jupyter asks for confirmation, and decides.
         before[signal.SIGINT] = signal.signal(signal.SIGINT, signal.SIG_IGN)
         try:
             status = jupyter.wait()

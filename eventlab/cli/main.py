@@ -1,7 +1,7 @@
 """The command line: its parser, and how a command starts and ends.
 
 At the top it imports only what Python has loaded anyway: everything else is imported where Ctrl-C
-is already handled, so that Ctrl-C during a start prints no traceback.
+is already handled, so that Ctrl-C during startup prints no traceback.
 """
 
 from __future__ import annotations

@@ -43,7 +43,7 @@ def finish(work: Callable[[], Result]) -> Result:
     with ThreadPoolExecutor(1) as threads:
         done = threads.submit(work)
         while not done.done():
-            wait([done], timeout=WAKE_SECONDS)  # a wait without a limit would delay the handlers
+            wait([done], timeout=WAKE_SECONDS)  # a wait without a timeout would delay the handlers
         return done.result()
 
 

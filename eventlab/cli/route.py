@@ -131,7 +131,7 @@ def _route(arguments: argparse.Namespace) -> int:
     log_to_stderr(verbose=arguments.verbose)
     with ExitStack() as closing:
         if arguments.held or arguments.confirm is not None:
-            # Neither Gmail nor CXone is asked, so no settings are needed.
+            # Neither Gmail nor CXone is contacted, so no settings are needed.
             names = default_names(os.environ, sandbox=arguments.sandbox)
             lab, store, collection = _open(arguments, names, closing)
             if arguments.held:

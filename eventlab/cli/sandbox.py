@@ -1,4 +1,4 @@
-"""``eventlab sandbox``: the fake servers for Gmail and CXone, for another terminal."""
+"""``eventlab sandbox``: the fake servers for Gmail and CXone, to run in a terminal of their own."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ class BadSetting(MailroomError):
 
 
 class GmailFailed(MailroomError):
-    """Gmail refused a request, or did not answer after all retries.
+    """Gmail rejected a request, or did not answer after all retries.
 
     Data: ``status`` (None: no answer), ``reason``.
     """

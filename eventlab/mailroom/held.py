@@ -14,8 +14,8 @@ from eventlab.store.store import EventStore
 class HeldMail:
     """One mail that an operator may have to decide about.
 
-    ``deadline_seconds`` is the time left until the attempt of a mail that is being sent may be
-    given up; it is negative afterwards, and None for every other status.
+    ``deadline_seconds`` is the time left until the deadline of a mail that is being sent; it is
+    negative afterwards, and None for every other status.
     """
 
     id: str

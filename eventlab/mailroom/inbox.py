@@ -43,7 +43,7 @@ class Inbox:
         self._counter = counter
 
     def receive(self) -> None:
-        """Record new mails; raise ``ConsentRequired``, or ``GmailFailed`` if Gmail is away."""
+        """Record new mails; raise ``ConsentRequired``, or ``GmailFailed`` if Gmail is down."""
         cursor = self._cursors.load(CURSOR_ID)
         found = 0
         for page in self._gmail.pages(since=cursor.history_id):
@@ -63,7 +63,7 @@ class Inbox:
     def fetch(self, ids: Iterable[str]) -> Iterator[tuple[str, Fetched]]:
         """Yield each mail, None if it is gone, or the error if Gmail does not return it.
 
-        Raises ``GmailFailed`` if Gmail is away.
+        Raises ``GmailFailed`` if Gmail is down.
         """
         left = dict.fromkeys(ids)
         requested = len(left)
@@ -100,7 +100,7 @@ class Inbox:
         if item.status not in ("new", "skipped"):
             return  # another router was faster
         if isinstance(message, GmailFailed):
-            # It is in the inbox: that it cannot be read now is no reason to forget it.
+            # It is still in the inbox, so it is kept even if it cannot be read now.
             item.receive({"date": self._durable_log.now()})
         elif message is not None and reason_to_skip(message.label_ids) is None:
             item.receive(facts_of(message))

@@ -8,7 +8,7 @@ from typing import Final
 from eventlab.mailroom.mail.charset import clean, one_line
 from eventlab.mailroom.mail.message import Attachment, Message
 
-#: CXone accepts 50 KB; the difference is left to what it may add.
+#: CXone accepts 50 KB; the difference is room for what it may add.
 MAX_PAYLOAD_BYTES: Final = 48 * 1024
 MAX_LISTED_ATTACHMENTS: Final = 20
 MAX_LINE: Final = 1000

@@ -85,7 +85,7 @@ class Router:
         """Record new mails, send those that are due, oldest first, and return a summary.
 
         ``stop`` ends the round early, between two mails. Raises ``ConsentRequired``,
-        ``GmailFailed`` if Gmail is away, and ``NotOnDisk`` if Redis cannot promise durability.
+        ``GmailFailed`` if Gmail is down, and ``NotOnDisk`` if Redis cannot promise durability.
         What was done until then is recorded.
 
         >>> router.run_once().submitted
@@ -105,7 +105,7 @@ class Router:
     ) -> None:
         """Run a round every ``poll_interval`` seconds until ``stop``; ``report`` each summary.
 
-        Waits while Gmail or Redis is away. Raises ``ConsentRequired`` and ``NotOnDisk``, which
+        Waits while Gmail or Redis is down. Raises ``ConsentRequired`` and ``NotOnDisk``, which
         need an operator.
         """
         while not stop.is_set():

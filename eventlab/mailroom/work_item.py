@@ -114,7 +114,7 @@ class WorkItem(Aggregate):
             self.record("in_doubt", {"attempt": attempt, "reason": reason})
 
     def expire(self, now: int) -> None:
-        """Put a mail in doubt whose router did not report an outcome before its deadline."""
+        """Put the mail in doubt if its router reported no outcome before the deadline."""
         self._must_be_past_deadline(now)
         reason = f"router {self.router} did not report an outcome before its deadline"
         self.record("in_doubt", {"attempt": self.attempt, "reason": reason})

@@ -16,7 +16,7 @@ from eventlab.store.store import EventStore
 
 log = logging.getLogger(__name__)
 
-MAX_OUTAGE_SECONDS: Final = 30.0  # that an outcome is kept in memory while Redis is away
+MAX_OUTAGE_SECONDS: Final = 30.0  # that an outcome is kept in memory while Redis is down
 RETRY_SECONDS: Final = 0.1
 
 
@@ -51,7 +51,7 @@ class WorkItems:
     def record_outcome(
         self, id: str, outcome: Callable[[WorkItem], None]
     ) -> tuple[WorkItem, Recorded] | None:
-        """Record the outcome of an attempt, waiting up to 30 s for a Redis that is away.
+        """Record the outcome of an attempt, waiting up to 30 s while Redis is down.
 
         The outcome is known nowhere else. Returns the mail and the event of the outcome, or None if
         there was nothing new to record.

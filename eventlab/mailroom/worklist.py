@@ -35,7 +35,7 @@ class Worklist:
                     known = self._items.get(event.id) or WorkItem(event.id)
                     if event.version == known.version + 1:
                         self._keep(known.replay([event]))
-                    elif event.version > known.version:  # it was done and is not any more
+                    elif event.version > known.version:  # it was done and no longer is
                         self._keep(WorkItem(event.id).replay(self._store.read(event.id)))
                 self._position = event.position
         except Trimmed:

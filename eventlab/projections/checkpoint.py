@@ -247,7 +247,7 @@ class RebuildCheckpoint(Checkpoint):
     def show(self, position: str) -> None:
         """Show the position in Redis, unless the group was removed.
 
-        Nobody would remove it a second time.
+        If it were created again here, nobody would remove it.
         """
         with contextlib.suppress(ResponseError):
             self._store.redis.xgroup_setid(self._store.category, self.name, position)

@@ -100,7 +100,7 @@ class Follower:
         while self.position is None or order(self.position) < order(head):
             more = self.run_once()
             if not more and self.position is not None and not self._read(self.position):
-                break  # the newest event was deleted by hand
+                break  # somebody deleted the newest event
             counted += more
         return counted
 
@@ -176,7 +176,7 @@ class Follower:
                 self.mongo[self.name].bulk_write(updates, ordered=False, session=session)
             return moved
 
-        self.position = None  # who moved it, perhaps this one, is known to MongoDB only
+        self.position = None  # only MongoDB knows who moved it, perhaps this one
         moved = self._session.transact(move_and_update, obstacle=("position", old))
         if moved:
             self.position = new

@@ -26,8 +26,8 @@ MAX_COUNTED_EVENTS: Final = 10_000  # a longer lag is an estimate
 class ViewLag:
     """What a view does not hold yet: how many events, and the age of the oldest in seconds.
 
-    The number is exact up to 10,000 events. Beyond, ``exact`` is False and ``events`` is an upper
-    limit.
+    The number is exact up to 10,000 events. Beyond that, ``exact`` is False and ``events`` is
+    an upper limit.
     """
 
     position: str

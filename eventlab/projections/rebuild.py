@@ -132,7 +132,7 @@ class Rebuild(Follower):
         self._logs_position = position
 
     def _next_of_logs(self, position: str) -> list[Recorded]:
-        # Once started, the logs are read to their end: the stream may have holes behind its first
+        # Once started, the logs are read to their end: the stream may have gaps after its first
         # entry, too.
         if position != self._logs_position:
             self._logs_position = ""
@@ -146,7 +146,7 @@ def events_of_logs(store: EventStore, *, after: str) -> Iterator[Recorded]:
     """Yield the events after a position from all aggregate logs, in commit order.
 
     It ends at the event that is the newest when it is called."""
-    # The head is read first: of later events, some logs would show more than others.
+    # The head is read first: of the events after it, only some logs would have theirs.
     head = order(store.head())
     logs = [_events_of_log(store, id) for id in store.ids()]
     merged = heapq.merge(*logs, key=lambda event: order(event.position))

@@ -1,4 +1,4 @@
-"""Sample mails, written for this project: one for each trick that mail plays on its readers."""
+"""Sample mails, written for this project: one for each difficulty of reading mail."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ def _many_recipients() -> bytes:
 
 
 def _large_attachment() -> bytes:
-    """Return a mail of more than 5 MB, the most that is downloaded."""
+    """Return a mail of more than 5 MB, the limit for a download."""
     text = "--p\nContent-Type: text/plain\n\nThe film is attached.\n"
     film = "--p\nContent-Type: video/mp4; name=film.mp4\nContent-Transfer-Encoding: base64\n\n"
     lines = f"{'AAAA' * 19}\n" * 72_000
@@ -146,7 +146,7 @@ def _large_attachment() -> bytes:
 
 
 def _many_lines() -> bytes:
-    """Return a mail of a program gone wild, too long for any reader or parser."""
+    """Return a mail from a runaway program, too long for any reader or parser."""
     return _mail(
         "Wild Program <wild@example.org>",
         "lines and lines",

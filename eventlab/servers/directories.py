@@ -47,8 +47,8 @@ def runtime_directory(data: Path) -> Path:
     Raises DirectoryRefused when every candidate is too long for a socket, or has a character that
     mongod does not accept.
     """
-    # The mark is part of the name: a data directory that is deleted and created again gets other
-    # sockets.
+    # The name depends on the directory's id: a data directory that is deleted and created again
+    # gets other sockets.
     digest = hashlib.sha256(os.fsencode(data) + (data / MARK).read_bytes()).hexdigest()[:10]
     candidates = [base / f"eventlab-{os.geteuid()}-{digest}" for base in _runtime_bases()]
     for candidate in candidates:
@@ -74,7 +74,7 @@ def prepare_data(data: Path) -> None:
         mark = data / MARK
         if not mark.exists():
             others = any(not path.name.startswith(MARK) for path in data.iterdir())
-            # Check again: the files may belong to a process that was first a moment ago.
+            # Check again: another process may have created the files a moment ago.
             if others and not mark.exists():
                 reason = f"has other files in it: set {DATA_VARIABLE} to an empty or new directory"
                 raise DirectoryRefused(data, reason)

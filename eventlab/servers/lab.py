@@ -19,7 +19,7 @@ from eventlab.servers.config import MONGOD, REDIS
 
 DATABASE = "eventlab"
 CLOSE_TIMEOUT_SECONDS = 1.0
-SELECTION_TIMEOUT_MS = 5000  # a local server that is gone does not come back by itself
+SELECTION_TIMEOUT_MS = 5000  # a local server that has stopped does not restart by itself
 
 
 class Lab:

@@ -20,7 +20,7 @@ DEFAULT_GRACE_SECONDS = 5.0
 
 @dataclass(frozen=True)
 class Plan:
-    """The servers of one data directory, and the seconds that they outlive their last user."""
+    """The servers of one data directory, and the seconds that they run on after their last user."""
 
     data: Path
     runtime: Path

@@ -108,7 +108,7 @@ def _started(data: Path, wanted: Collection[str]) -> Running:
 
 
 def _remedy(plan: Plan, words: str) -> str:
-    """Return how to get redis-check-aof, which no wheel has: it is the server under that name."""
+    """Return how to get redis-check-aof, which no wheel has: it is a link to redis-server."""
     if "use ./redis-check-aof" not in words:
         return ""
     [program] = [server.argv[0] for server in plan.servers if server.name == REDIS]

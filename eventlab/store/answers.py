@@ -96,7 +96,7 @@ _MONGODB_MISCONFIGURED_CODES: Final = frozenset(
 
 
 def is_outage(error: BaseException) -> bool:
-    """Return whether a server is away, failing over, read-only, full or busy: wait, then retry.
+    """Return whether a server is down, failing over, read-only, full or busy: wait, then retry.
 
     >>> is_outage(redis.exceptions.ResponseError("UNBLOCKED force unblock from blocking operation"))
     True
@@ -117,7 +117,7 @@ def is_outage(error: BaseException) -> bool:
 
 
 def misconfiguration(error: BaseException) -> Misconfigured | None:
-    """Return what an operator has to change if a server rejects our rights or credentials.
+    """Return what an operator has to change if our credentials are wrong or lack a right.
 
     >>> misconfiguration(redis.exceptions.ConnectionError("Connection refused")) is None
     True

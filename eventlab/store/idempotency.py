@@ -84,8 +84,8 @@ class Idempotency:
     def claim(self, key: str, id: str, request: str) -> None:
         """Take a key for one request of the whole category, whichever aggregate it is about.
 
-        The other records are per aggregate and make a repeat harmless. A claim only finds the
-        mistake of one key for two aggregates, and raises IdempotencyKeyReused for it.
+        The other records are per aggregate and make a repeat harmless. A claim only detects
+        a key that is used for two aggregates, and raises IdempotencyKeyReused for it.
         """
         mine = _hash(f"{request} {id}").encode()
         first = self._redis.execute_command(

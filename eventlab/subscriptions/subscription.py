@@ -81,9 +81,9 @@ class Subscription:
     or ``$`` for events from now on. An object serves one thread.
 
     An event that is neither acknowledged nor failed for ``claim_after`` seconds counts as
-    abandoned, and any consumer may get it: choose more than the work on all events of one
-    ``receive`` takes. A failed event is delivered again after ``backoff`` seconds, doubled with
-    each failure. It is parked after ``max_failures`` failures, or after ``max_deliveries``
+    abandoned, and any consumer may get it: choose a longer time than the work on all events
+    of one ``receive`` takes. A failed event is delivered again after ``backoff`` seconds, doubled
+    with each failure. It is parked after ``max_failures`` failures, or after ``max_deliveries``
     deliveries (3 or more) that got no response from the consumer.
 
     Raises InvalidArgument, InvalidName; Trimmed when events after ``start`` are gone.
@@ -198,9 +198,8 @@ class Subscription:
     def fail(self, event: Recorded, error: Exception | str) -> bool:
         """Report that the work on an event failed; return True if that parked it.
 
-        Otherwise it is delivered again after a pause.
-
-        An event that another consumer has finished in the meantime stays finished.
+        Otherwise it is delivered again after a pause. An event that another
+        consumer has finished in the meantime stays finished.
 
         >>> letters.fail(event, ConnectionError("no answer"))
         False
@@ -275,7 +274,7 @@ class Subscription:
         now = time.monotonic()
         claim_after_ms = math.ceil(self._claim_after * 1000)
         self._held = {position: until for position, until in self._held.items() if until > now}
-        # Too few for a share each: the sources take turns in being asked first.
+        # Too few for a share each: the sources take turns at being asked first.
         first = self._first_source if count < MIN_SHARED_COUNT else 0
         self._first_source = (self._first_source + 1) % SOURCES
         return self._run(

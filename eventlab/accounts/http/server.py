@@ -27,7 +27,7 @@ SHUTDOWN_SECONDS: Final = 30  # for requests that are still running
 
 
 def serve(*, host: str, port: int, workers: int, category: str, collection: str) -> None:
-    """Serve until SIGTERM or SIGINT, after finishing the requests that are running.
+    """Serve until SIGTERM or SIGINT, then finish the requests that are running.
 
     Raises ServersError, InvalidName.
     """

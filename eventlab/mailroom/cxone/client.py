@@ -18,7 +18,7 @@ from eventlab.mailroom.errors import MailroomError, WorkItemInDoubt, WorkItemRef
 from eventlab.mailroom.variables import CXONE_URL
 
 ACCEPTED_STATUSES: Final = (200, 201, 202)
-#: The request was not processed here, while a 302 or 303 may follow after it was.
+#: The request was not processed. (A 302 or 303 may come after the request was processed.)
 REDIRECT_STATUSES: Final = (301, 307, 308)
 #: The server did not wait for the end of the request; what it did with the beginning is unknown.
 REQUEST_TIMEOUT_STATUS: Final = 408
@@ -88,7 +88,7 @@ class CXoneClient:
         return self._total_timeout + 2 * sum(self._timeout)
 
     def sign_in(self) -> str:
-        """Get a token now, not with the first mail, and return the URL of the services it opens.
+        """Get a token now, before the first mail, and return the URL of the services it is for.
 
         Raises ``WorkItemUnsent`` with the reason if CXone issues no token.
 

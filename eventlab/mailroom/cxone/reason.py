@@ -1,4 +1,4 @@
-"""The reason in an error response, made fit for a log: short, one line, nothing that was sent."""
+"""The reason in an error response, made safe to log: short, one line, without what was sent."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MAX_SCANNED_CHARS: Final = 2000
 #: This many characters in a row that were also sent are not a coincidence.
 MIN_ECHO_CHARS: Final = 10
 _JWT = re.compile(r"eyJ[\w-]+(?:\.[\w-]*)*")  # any token, also one of another client
-#: One character for one character, unlike str.lower.
+#: Keeps the length of the text, unlike str.lower.
 _LOWER = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcdefghijklmnopqrstuvwxyz")
 
 

@@ -55,7 +55,7 @@ Document = TypeVar("Document", TokenGrant, DiscoveryDocument)
 
 @dataclass(frozen=True)
 class CXoneToken:
-    """A bearer token and the URL of the services it opens.
+    """A bearer token and the URL of the services it is for.
 
     ``expires_at``, a time of ``time.monotonic()``, is shortly before the token expires.
     """
@@ -109,7 +109,7 @@ class CXoneTokens:
         return (*secrets, token.value) if token else secrets
 
     def _fetch(self, deadline: float) -> CXoneToken:
-        # Counted from before the request, the token never seems to live longer than it does.
+        # Counted from before the request, so that no token is used after it has expired.
         requested_at = time.monotonic()
         granted = self._fetch_json(self._token_request(deadline), TokenGrant, deadline)
         if not re.fullmatch(r"[\x21-\x7e]+", granted.access_token):
@@ -216,7 +216,7 @@ def _basic(scheme: str, user: str, password: str) -> AuthorizationHeader:
 
 
 def _claim(jwt: str | None, name: str) -> str:
-    """Return a claim of a token without verifying it: it only looks up an address there."""
+    """Return a claim of a token, unverified: it is only used to look up an address."""
     try:
         part = (jwt or "").split(".")[1]
         claims: Any = json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))

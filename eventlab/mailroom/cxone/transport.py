@@ -85,7 +85,7 @@ class CXoneResponse:
 class CXoneTransport:
     """HTTP with known outcomes: when a request is retried, and what is known when it fails.
 
-    A request that was turned away (429, 503 with Retry-After) or found no connection is retried, at
+    A request is retried if it was turned away (429, 503 with Retry-After) or could not connect, at
     most three times, and not after ``deadline``, a time of ``time.monotonic()``. A request that is
     ``safe`` is retried after any failure. ``timeout`` is the seconds to connect and to read;
     ``sleep`` is called with the seconds to wait. urllib3's own Retry is not used: it also repeats a

@@ -49,7 +49,7 @@ show: Show = webbrowser.open
 
 @dataclass(frozen=True)
 class Consent:
-    """The tokens that a consent led to; ``expires_at`` is in seconds since 1970."""
+    """The tokens that Google issued after consent; ``expires_at`` is in seconds since 1970."""
 
     token: str = field(repr=False)
     refresh_token: str = field(repr=False)
@@ -157,7 +157,7 @@ class _RedirectServer(socketserver.TCPServer):
 
 
 class _RedirectHandler(BaseHTTPRequestHandler):
-    timeout = SILENT_CONNECTION_SECONDS  # browsers open connections ahead and send nothing on them
+    timeout = SILENT_CONNECTION_SECONDS  # browsers open spare connections and send nothing on them
     server: _RedirectServer
 
     def do_GET(self) -> None:

@@ -25,7 +25,7 @@ PRECEDENCE: Final[Mapping[str, Kind]] = {
     "bulk": "bulk",
     "junk": "bulk",
 }
-#: Local parts of programs that send only reports and notices.
+#: Local parts of addresses that send only reports and notices.
 REPORT_SENDERS: Final = frozenset({"mailer-daemon", "postmaster", "mail-daemon"})
 NO_REPLY_SENDERS: Final = frozenset({"noreply", "no-reply", "donotreply", "do-not-reply"})
 

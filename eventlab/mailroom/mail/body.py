@@ -176,7 +176,7 @@ class _Reader:
 
 
 def _plainest(forms: Iterable[list[_Leaf]]) -> list[_Leaf]:
-    """Choose the plain form if it has text, else the last that has, which its sender prefers."""
+    """Choose the plain form if it has text, else the last with text: senders put the best last."""
     all_forms = list(forms)
     for form in all_forms:
         if not any(leaf.is_html for leaf in form) and any(leaf.text for leaf in form):

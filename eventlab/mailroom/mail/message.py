@@ -31,7 +31,7 @@ SENDERS: Final = ("from", "sender", "reply-to", "return-path")
 #: What the parsers of mails, headers, dates, charsets and HTML raise on odd mails: unknown charsets
 #: (LookupError), bad bytes and dates (ValueError, OverflowError), bugs of the library on odd
 #: structures (AttributeError, TypeError, AssertionError), endless nesting (RecursionError). One
-#: mail stops no other.
+#: bad mail must not stop the others.
 PARSER_ERRORS: Final = (
     LookupError,
     ValueError,

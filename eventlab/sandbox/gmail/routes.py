@@ -182,7 +182,7 @@ def _page_size(request: Request) -> int:
 
 
 def _place(token: str) -> tuple[int, str]:
-    """Parse a page token: the last mail of the previous page, so that new mails move nothing."""
+    """Parse a page token: the last mail of the previous page, so that new mails shift no page."""
     date_ms, _, id = token.partition(".")
     if not date_ms.isdecimal():
         raise GoogleError(400, message="Invalid pageToken")
