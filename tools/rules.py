@@ -114,7 +114,7 @@ def valid(page: Page) -> list[str]:
     )
 
 
-def settled(page: Page) -> list[str]:
+def normalized(page: Page) -> list[str]:
     """The file is as `make notebooks` writes it: no widget state, times or versions."""
     return (
         []
@@ -185,7 +185,7 @@ def nothing_skipped(page: Page) -> list[str]:
     return problems
 
 
-def no_hushing(page: Page) -> list[str]:
+def no_final_semicolon(page: Page) -> list[str]:
     """No cell hides its value with a final semicolon: nbval runs cells in a way that shows it."""
     return [
         f"cell {i}: ends with a semicolon; assign the value to _"
@@ -304,12 +304,12 @@ def links(page: Page) -> list[str]:
 
 RULES: Sequence[Callable[[Page], list[str]]] = (
     valid,
-    settled,
+    normalized,
     unique_ids,
     counted,
     errors_are_meant,
     nothing_skipped,
-    no_hushing,
+    no_final_semicolon,
     no_absolute_path,
     public_imports,
     wipes_nothing,

@@ -28,7 +28,7 @@ class DurableLog:
     def __init__(self, store: EventStore, *, timeout: float = 30.0) -> None:
         self._redis = store.redis
         self._stream = store.keys.stream
-        self._mark = store.keys.settled
+        self._probe = store.keys.fsync_probe
         self._timeout = timeout
 
     def now(self) -> int:
@@ -55,7 +55,7 @@ class DurableLog:
         # connection of the pool. The file is one sequence: a write here, after the append, is
         # fsynced only together with the append.
         pipeline = self._node().pipeline(transaction=False)
-        pipeline.execute_command("SET", self._mark, 1)
+        pipeline.execute_command("SET", self._probe, 1)
         pipeline.execute_command("WAITAOF", 1, 0, int(min(WAIT_SECONDS, self._timeout) * 1000))
         try:
             _set, (local, _replicas) = pipeline.execute()

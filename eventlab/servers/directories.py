@@ -18,7 +18,7 @@ from eventlab.servers.errors import DirectoryRefused
 
 DATA_VARIABLE = settings.DATA
 RUNTIME_VARIABLE = settings.RUNTIME
-MARK = "eventlab.id"
+ID_FILE = "eventlab.id"
 SOCKETS = ("redis.sock", "mongod.sock")
 # The kernel's limit is 108 bytes on Linux and 104 on macOS, with the closing zero.
 MAX_SOCKET_PATH_BYTES = 100
@@ -49,7 +49,7 @@ def runtime_directory(data: Path) -> Path:
     """
     # The name depends on the directory's id: a data directory that is deleted and created again
     # gets other sockets.
-    digest = hashlib.sha256(os.fsencode(data) + (data / MARK).read_bytes()).hexdigest()[:10]
+    digest = hashlib.sha256(os.fsencode(data) + (data / ID_FILE).read_bytes()).hexdigest()[:10]
     candidates = [base / f"eventlab-{os.geteuid()}-{digest}" for base in _runtime_bases()]
     for candidate in candidates:
         plain = not set(":,") & set(str(candidate))  # mongod splits its addresses there
@@ -71,14 +71,14 @@ def prepare_data(data: Path) -> None:
     with _usable(data, DATA_VARIABLE):
         data.mkdir(mode=0o700, parents=True, exist_ok=True)
         _refuse_foreign(data)
-        mark = data / MARK
-        if not mark.exists():
-            others = any(not path.name.startswith(MARK) for path in data.iterdir())
+        id_file = data / ID_FILE
+        if not id_file.exists():
+            others = any(not path.name.startswith(ID_FILE) for path in data.iterdir())
             # Check again: another process may have created the files a moment ago.
-            if others and not mark.exists():
+            if others and not id_file.exists():
                 reason = f"has other files in it: set {DATA_VARIABLE} to an empty or new directory"
                 raise DirectoryRefused(data, reason)
-            _write_mark(mark)
+            _write_id(id_file)
         data.chmod(0o700)
 
 
@@ -116,11 +116,11 @@ def _runtime_bases() -> list[Path]:
     return [session, *shared] if usable else shared
 
 
-def _write_mark(mark: Path) -> None:
-    fresh = mark.with_name(f"{MARK}.{os.getpid()}")
+def _write_id(id_file: Path) -> None:
+    fresh = id_file.with_name(f"{ID_FILE}.{os.getpid()}")
     fresh.write_text(secrets.token_hex(8))
     with contextlib.suppress(FileExistsError):  # another process was first
-        mark.hardlink_to(fresh)
+        id_file.hardlink_to(fresh)
     fresh.unlink()
 
 

@@ -96,12 +96,12 @@ def _started(data: Path, wanted: Collection[str]) -> Running:
         )
     running = state.read(data)
     if running is None:
-        said = (
+        report = (
             json.loads(done.stdout)
             if done.stdout
             else {"error": "the supervisor exited without giving a reason"}
         )
-        answer = said.get("error", "one of them ended immediately")
+        answer = report.get("error", "one of them ended immediately")
         words = _last_words(data)
         raise ServersFailed(f"the servers did not start: {answer}\n{words}{_remedy(plan, words)}")
     return running

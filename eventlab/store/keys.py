@@ -25,12 +25,12 @@ class Keys:
         self.stream = checked_name(category, "category")
         if b"{" in self.stream or b"}" in self.stream:
             raise InvalidName(
-                f"category {category!r} contains braces, which Redis Cluster hashes by: remove them"
+                f"category {category!r} contains braces, which select a cluster slot: remove them"
             )
         self._tag = b"{%b}" % self.stream
         self.ids = self._tag + b"/ids"
         self.trimmed = self._tag + b"/trimmed"
-        self.settled = self._tag + b"/settled"
+        self.fsync_probe = self._tag + b"/settled"
 
     def log(self, id: str) -> bytes:
         """Return the key of an aggregate log.

@@ -113,9 +113,9 @@ the_highest_balance = Exercise(
 )
 
 
-def _judge_lift(lift: Callable[[Recorded], Recorded]) -> None:
+def _judge_upcaster(upcast: Callable[[Recorded], Recorded]) -> None:
     old = Recorded("a", 2, "deposit", {"sum": "1.15"}, "2-0", {"by": "x"})
-    new = lift(old)
+    new = upcast(old)
     if old.data != {"sum": "1.15"}:
         raise Wrong(
             "you changed the event you were given. Other code may use it too: return a changed "
@@ -149,7 +149,7 @@ def _judge_lift(lift: Callable[[Recorded], Recorded]) -> None:
         Recorded("a", 3, "deposit", {"amount": 5}, "3-0"),
     ):
         try:
-            same = lift(event)
+            same = upcast(event)
         except KeyError as error:
             raise Wrong(
                 "every event passes through an upcaster, including events with the current shape."
@@ -159,7 +159,7 @@ def _judge_lift(lift: Callable[[Recorded], Recorded]) -> None:
                 f"this event has the current shape and must be returned unchanged: {event}."
             )
     for text, cents in (("0.29", 29), ("7", 700), ("4.35", 435)):
-        amount = lift(Recorded("a", 2, "deposit", {"sum": text}, "2-0")).data.get("amount")
+        amount = upcast(Recorded("a", 2, "deposit", {"sum": text}, "2-0")).data.get("amount")
         if amount != cents or type(amount) is not int:
             raise Wrong(
                 f"right for 1.15; a sum of {text!r} gives {amount!r}, expected {cents}, a whole "
@@ -168,7 +168,7 @@ def _judge_lift(lift: Callable[[Recorded], Recorded]) -> None:
 
 
 an_upcaster = Exercise(
-    judge=_judge_lift,
+    judge=_judge_upcaster,
     right="one step, one shape. A chain of such steps keeps events readable for ten years.",
     hints=[
         "if event.data has no 'sum', return the event.",

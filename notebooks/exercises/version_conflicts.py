@@ -134,7 +134,7 @@ def _played(
         store.append("a", [Event("create"), Event("deposit", {"amount": 100})], expected=NEW)
         store.rivals, store.early = rivals, early
         try:
-            said = withdraw(store, "a", amount)
+            returned = withdraw(store, "a", amount)
         except _ForEver:
             raise Wrong("you retry forever with a stale version: read the events again.") from None
         except VersionConflict as error:
@@ -156,42 +156,42 @@ def _played(
                     "whole amount."
                 )
         funds = sum(sign[event.type] * event.data.get("amount", 0) for event in events)
-        return said, funds, len(events)
+        return returned, funds, len(events)
 
 
 def _judge_withdraw(withdraw: Callable[..., bool]) -> None:
-    said, funds, events = _played(withdraw, [])
-    if (said, funds, events) != (True, 20, 3):
+    returned, funds, events = _played(withdraw, [])
+    if (returned, funds, events) != (True, 20, 3):
         raise Wrong(
             f"no other writer, 100 in the account: 80 can be withdrawn. You left {funds} and "
-            f"returned {said}."
+            f"returned {returned}."
         )
-    said, funds, events = _played(withdraw, [], amount=100)
-    if (said, funds) != (True, 0):
+    returned, funds, events = _played(withdraw, [], amount=100)
+    if (returned, funds) != (True, 0):
         raise Wrong(
-            f"100 in the account: 100 can be withdrawn. You left {funds} and returned {said}."
+            f"100 in the account: 100 can be withdrawn. You left {funds} and returned {returned}."
         )
-    said, funds, events = _played(withdraw, [Event("withdraw", {"amount": 50})])
+    returned, funds, events = _played(withdraw, [Event("withdraw", {"amount": 50})])
     if funds < 0:
         raise Wrong(
             "another writer withdrew 50 meanwhile, and you took 80 of the remaining 50: the "
             f"balance is {funds}. "
             "The new version is not enough: decide again, based on the current events."
         )
-    if said is not False or events != 3:
+    if returned is not False or events != 3:
         raise Wrong(
             "another writer withdrew 50 meanwhile; with 50 left, reject the withdrawal of 80: "
             "return False."
         )
-    said, funds, events = _played(withdraw, [], early=Event("withdraw", {"amount": 50}))
+    returned, funds, events = _played(withdraw, [], early=Event("withdraw", {"amount": 50}))
     if funds < 0:
         raise Wrong(
             "another writer withdrew 50 after your read and before you asked for the version: "
             f"balance {funds}. "
             "Expect the version you read, not one you ask for later."
         )
-    said, funds, events = _played(withdraw, [Event("deposit", {"amount": 1})] * 3)
-    if (said, funds) != (True, 23):
+    returned, funds, events = _played(withdraw, [Event("deposit", {"amount": 1})] * 3)
+    if (returned, funds) != (True, 23):
         raise Wrong(
             "three deposits came first, one after the other: more than one conflict can happen."
         )

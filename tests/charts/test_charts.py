@@ -1,4 +1,4 @@
-"""Frames are typed, and figures are labelled."""
+"""Frames have typed columns, and figures have labels."""
 
 from __future__ import annotations
 

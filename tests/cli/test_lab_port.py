@@ -35,8 +35,8 @@ def test_lab_uses_the_given_port_or_fails(tmp_path: Path, lab: Lab) -> None:
             command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, env=os.environ
         ) as process:
             try:
-                _, said = process.communicate(timeout=PATIENCE_SECONDS)
+                _, output = process.communicate(timeout=PATIENCE_SECONDS)
             finally:
                 process.kill()
     assert process.returncode == 1
-    assert f"port {port} is already in use" in said
+    assert f"port {port} is already in use" in output

@@ -109,7 +109,7 @@ def test_none_of_500_mails_is_lost_and_none_is_sent_twice(
             if target in (100, 300):
                 gmail.expire_tokens()
                 cxone.expire_tokens()
-        wait_until(lambda: not routers.all_run() or settled(here, ids), 300)
+        wait_until(lambda: not routers.all_run() or all_decided(here, ids), 300)
         assert routers.all_run()
     page_tokens = {
         request.partition("pageToken=")[2].partition("&")[0]
@@ -149,5 +149,5 @@ def test_none_of_500_mails_is_lost_and_none_is_sent_twice(
     assert (last.new, last.submitted, last.held, last.waiting, last.open) == (0, 0, 0, 0, 0)
 
 
-def settled(here: Room, ids: list[str]) -> bool:
+def all_decided(here: Room, ids: list[str]) -> bool:
     return all(here.status(id) in ("submitted", "in_doubt") for id in ids)

@@ -507,7 +507,7 @@ def test_router_suspended_before_its_deadline_check_does_not_send_late(
     server: RedisServer, here: Room
 ) -> None:
     [id] = here.deliver()
-    with routing(where(server, here, "north", stop_at="settled", rounds=1)) as (process, summaries):
+    with routing(where(server, here, "north", stop_at="fsynced", rounds=1)) as (process, summaries):
         wait_until(lambda: is_stopped(process.pid))
         assert here.status(id) == "submitting"
         overtaken(here, id)
@@ -578,13 +578,13 @@ def test_intent_is_on_disk_before_the_post(
         [id] = here.deliver()
         hub = here.router()
         seen: list[tuple[str, int]] = []
-        settle = hub._durable_log.wait_until_fsynced
+        wait = hub._durable_log.wait_until_fsynced
 
-        def settle_and_record() -> None:
-            settle()
+        def wait_and_record() -> None:
+            wait()
             seen.append((here.status(id), len(here.both.cxone.work_items)))
 
-        monkeypatch.setattr(hub._durable_log, "wait_until_fsynced", settle_and_record)
+        monkeypatch.setattr(hub._durable_log, "wait_until_fsynced", wait_and_record)
         assert hub.run_once().submitted == 1
         assert seen == [("submitting", 0)]
 

@@ -1,6 +1,4 @@
-"""Every exercise tells right from wrong, and every shipped notebook can be solved, and failed, in
-place.
-"""
+"""Exercises judge answers correctly, and each notebook runs with them solved or failed."""
 
 from __future__ import annotations
 
@@ -32,14 +30,14 @@ ALL = {f"{page}.{name}": exercise for page in PAGES for name, exercise in exerci
 
 
 def answer(code: str) -> Any:
-    """What a piece of code defines last: that is the answer."""
+    """Return what a piece of code defines last, which is the answer."""
     names: dict[str, Any] = {}
     exec(textwrap.dedent(code), names)
     return list(names.values())[-1]
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_the_reference_solution_is_right_and_every_foreseen_mistake_is_told(
+def test_exercise_accepts_its_solution_and_explains_every_foreseen_mistake(
     name: str, lab: Any
 ) -> None:
     exercise = ALL[name]
@@ -47,11 +45,11 @@ def test_the_reference_solution_is_right_and_every_foreseen_mistake_is_told(
     notes = [exercise.check(answer(mistake)) for mistake in exercise.mistakes]
     assert [note.kind for note in notes] == ["Not yet"] * len(notes)
     assert len(notes) >= 2
-    assert len({note.text for note in notes}) == len(notes), "two mistakes are told the same"
+    assert len({note.text for note in notes}) == len(notes), "two mistakes get the same feedback"
     assert exercise.check(...).kind == "Not attempted"
 
 
-def test_the_three_outcomes_are_told_apart() -> None:
+def test_check_distinguishes_not_attempted_wrong_and_right() -> None:
     def stub(x: int) -> int:
         """Not yet written."""
         ...
@@ -81,13 +79,14 @@ def test_the_three_outcomes_are_told_apart() -> None:
     assert exercise.solution().code == "x = 1"
 
 
-def test_a_note_is_safe_html() -> None:
+def test_note_escapes_html() -> None:
     assert "<script>" not in Note("Not yet", "<script>", "<script>")._repr_html_()
 
 
 def filled(path: Path, number: int | None) -> tuple[Any, list[str]]:
-    """A copy of a notebook with the solutions, or the foreseen mistakes of a number, in the place
-    of the stubs.
+    """Return a copy of a notebook whose stubs are replaced, and the expected kinds of feedback.
+
+    The replacements are the solutions, or each exercise's foreseen mistake of that number.
     """
     notebook = copy.deepcopy(nbformat.read(path, 4))
     kinds = []
@@ -123,9 +122,7 @@ FIRST, *OTHERS = NOTEBOOKS_WITH_EXERCISES
     ids=lambda path: path.stem,
 )
 @pytest.mark.parametrize("number", [None, 0], ids=["solved", "failed"])
-def test_a_copy_of_the_notebook_can_be_solved_and_failed_in_place(
-    path: Path, number: int | None
-) -> None:
+def test_notebook_runs_with_every_exercise_solved_or_failed(path: Path, number: int | None) -> None:
     notebook, kinds = filled(path, number)
     [notebook] = run_together([notebook])
     told = [

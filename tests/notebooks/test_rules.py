@@ -1,4 +1,4 @@
-"""The notebooks keep the rules of tools/rules.py, and each rule is shown a page that breaks it."""
+"""The notebooks follow the rules of tools/rules.py, and each rule reports a page that breaks it."""
 
 from __future__ import annotations
 
@@ -33,25 +33,25 @@ each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.path.st
 
 @pytest.mark.parametrize("rule", rules.RULES, ids=lambda rule: rule.__name__)
 @each_page
-def test_page(page: Page, rule: Callable[[Page], list[str]]) -> None:
+def test_page_follows_each_rule(page: Page, rule: Callable[[Page], list[str]]) -> None:
     assert rule(page) == [], rule.__doc__
 
 
 @pytest.mark.parametrize(
     "rule", [rules.order, rules.one_setup_cell], ids=lambda rule: rule.__name__
 )
-def test_pages_together(rule: Callable[[Sequence[Page]], list[str]]) -> None:
+def test_pages_together_follow_each_rule(rule: Callable[[Sequence[Page]], list[str]]) -> None:
     assert PAGES, "there is no notebook"
     assert rule(PAGES) == [], rule.__doc__
 
 
 @pytest.mark.parametrize("path", MARKDOWN, ids=lambda path: path.name)
-def test_links_of_markdown_files(path: Path) -> None:
+def test_markdown_file_has_no_broken_link(path: Path) -> None:
     assert rules.broken_links(path, path.read_text("utf-8")) == []
 
 
 @pytest.mark.parametrize("name", ["README.md", "notebooks/00_start_here.ipynb"])
-def test_every_page_is_on_the_map(name: str) -> None:
+def test_map_lists_every_page(name: str) -> None:
     text = (ROOT / name).read_text("utf-8")
     assert [p.name for p in PATHS if p.name not in text and p.name not in name] == []
 
@@ -61,7 +61,7 @@ def test_every_page_is_on_the_map(name: str) -> None:
 
 @pytest.fixture(scope="module")
 def rounds() -> list[dict[Path, NotebookNode | Exception]]:
-    """Every page run twice, always two at the same time, in the second round beside another one."""
+    """Run every page twice, two at a time, and in the second round beside a different page."""
     return [run_in_pairs(PAGES), run_in_pairs(PAGES[1:] + PAGES[:1])]
 
 
@@ -79,7 +79,7 @@ def run_in_pairs(pages: Sequence[Page]) -> dict[Path, NotebookNode | Exception]:
 @each_page
 @pytest.mark.pages
 @pytest.mark.parametrize("turn", [0, 1], ids=["first", "second"])
-def test_a_page_shows_the_same_again_and_beside_another(
+def test_page_output_is_the_same_when_run_twice_and_beside_another(
     page: Page, turn: int, rounds: list[dict[Path, NotebookNode | Exception]]
 ) -> None:
     ran = rounds[turn][page.path]
@@ -89,11 +89,11 @@ def test_a_page_shows_the_same_again_and_beside_another(
     )
 
 
-# ---------------------------------------------------------------------- the rules, shown a bad page
+# ---------------------------------------------------------------------- the rules, on a bad page
 
 
 def toy() -> NotebookNode:
-    """A small page that keeps every rule."""
+    """Return a small page that follows every rule."""
     opening = (
         "# Toy\n\n**You will be able to** add.\n\n**You need** nothing.\n\n**Time:** 5 minutes."
     )
@@ -119,13 +119,13 @@ def page_of(nb: NotebookNode, where: Path, text: str | None = None) -> Page:
 
 @pytest.fixture
 def here(tmp_path: Path) -> Path:
-    """A folder that stands for that of the notebooks, with a README."""
+    """Return a folder in place of the notebooks' folder, with a README."""
     (tmp_path / "README.md").write_text("# Some *where*\n")
     return tmp_path.resolve()
 
 
 @pytest.mark.parametrize("rule", rules.RULES, ids=lambda rule: rule.__name__)
-def test_a_good_page_passes(rule: Callable[[Page], list[str]], here: Path) -> None:
+def test_rule_accepts_a_good_page(rule: Callable[[Page], list[str]], here: Path) -> None:
     assert rule(page_of(toy(), here)) == []
 
 
@@ -172,11 +172,11 @@ TIMES = {"execution": {"iopub.execute_input": "2024-01-01T00:00:00Z"}}
 BAD: list[tuple[Callable[[Page], list[str]], Callable[[NotebookNode], object]]] = [
     (rules.valid, put(1, cell_type="chart")),
     (rules.valid, lambda nb: nb.update(nbformat_minor=4)),
-    (rules.settled, lambda nb: nb.metadata.update(widgets=WIDGET)),
-    (rules.settled, lambda nb: nb.metadata.language_info.update(version="3.11.7")),
-    (rules.settled, put(1, metadata=TIMES)),
+    (rules.normalized, lambda nb: nb.metadata.update(widgets=WIDGET)),
+    (rules.normalized, lambda nb: nb.metadata.language_info.update(version="3.11.7")),
+    (rules.normalized, put(1, metadata=TIMES)),
     (
-        rules.settled,
+        rules.normalized,
         output(
             2,
             new_output(
@@ -184,7 +184,7 @@ BAD: list[tuple[Callable[[Page], list[str]], Callable[[NotebookNode], object]]] 
             ),
         ),
     ),
-    (rules.settled, output(2, *(new_output("stream", name="stdout", text=t) for t in "ab"))),
+    (rules.normalized, output(2, *(new_output("stream", name="stdout", text=t) for t in "ab"))),
     (rules.unique_ids, lambda nb: [c.update(id="same") for c in nb.cells]),
     (rules.unique_ids, lambda nb: nb.cells[1].pop("id")),
     (rules.counted, put(1, execution_count=None)),
@@ -196,7 +196,7 @@ BAD: list[tuple[Callable[[Page], list[str]], Callable[[NotebookNode], object]]] 
     (rules.nothing_skipped, tag(2, "nbval-ignore-output")),
     (rules.nothing_skipped, ignored(rules.MAX_IGNORED + 1)),
     (rules.nothing_skipped, source(2, "# NBVAL_SKIP\nprint(1)")),
-    (rules.no_hushing, source(2, "x = 1\nredis.delete('x');")),
+    (rules.no_final_semicolon, source(2, "x = 1\nredis.delete('x');")),
     (rules.no_absolute_path, source(2, "open('/tmp/x')")),
     (rules.no_absolute_path, source(0, r"# See C:\Users")),
     (
@@ -239,7 +239,7 @@ BAD: list[tuple[Callable[[Page], list[str]], Callable[[NotebookNode], object]]] 
 @pytest.mark.parametrize(
     ("rule", "spoil"), BAD, ids=[f"{n}-{rule.__name__}" for n, (rule, _) in enumerate(BAD)]
 )
-def test_a_bad_page_is_found(
+def test_rule_reports_a_bad_page(
     rule: Callable[[Page], list[str]], spoil: Callable[[NotebookNode], object], here: Path
 ) -> None:
     bad = toy()
@@ -247,11 +247,11 @@ def test_a_bad_page_is_found(
     assert rule(page_of(bad, here))
 
 
-def test_every_rule_has_been_shown_a_bad_page() -> None:
+def test_every_rule_has_a_bad_page() -> None:
     assert {rule for rule, _ in BAD} == set(rules.RULES)
 
 
-def test_code_is_no_link(here: Path) -> None:
+def test_broken_links_ignores_code(here: Path) -> None:
     file = here / "a.md"
     assert rules.broken_links(file, "`[x](none)` and\n```\n[y](none)\n```\n", root=here) == []
     assert (
@@ -260,7 +260,7 @@ def test_code_is_no_link(here: Path) -> None:
     )
 
 
-def test_pages_out_of_order_are_found(here: Path) -> None:
+def test_order_reports_missing_numbers_and_links(here: Path) -> None:
     one, two, three = (Page(here / f"{name}.ipynb", toy(), "") for name in ("00_a", "01_b", "03_c"))
     assert len(rules.order([one, two])) == 1  # no link
     assert any("numbered" in fault for fault in rules.order([two, three]))
@@ -269,14 +269,14 @@ def test_pages_out_of_order_are_found(here: Path) -> None:
     assert rules.order([one, two]) == []
 
 
-def test_another_setup_cell_is_found(here: Path) -> None:
+def test_one_setup_cell_reports_a_different_cell(here: Path) -> None:
     pages = [page_of(toy(), here), page_of(toy(), here)]
     assert rules.one_setup_cell(pages) == []
     pages[1].nb.cells[1].source += "\n"
     assert len(rules.one_setup_cell(pages)) == 1
 
 
-# --------------------------------------------------------------------------------- the settled form
+# --------------------------------------------------------------------------------- the normal form
 
 
 def png(colour: str, software: str) -> str:
@@ -296,17 +296,17 @@ def drawn(colour: str, software: str = "one", text: str = "<Figure>") -> Noteboo
     return notebooks.normalise(new_notebook(cells=[cell]))
 
 
-def test_a_picture_loses_its_makers_name_and_nothing_else() -> None:
-    raw, settled = (
+def test_normalise_removes_the_software_name_of_a_picture_only() -> None:
+    raw, normalized = (
         png("red", "maker 1.0"),
         drawn("red", "maker 1.0").cells[0].outputs[0].data["image/png"],
     )
     assert b"maker" in base64.b64decode(raw)
-    assert b"maker" not in base64.b64decode(settled)
-    assert notebooks.same_pixels(raw, settled)
+    assert b"maker" not in base64.b64decode(normalized)
+    assert notebooks.same_pixels(raw, normalized)
 
 
-def test_an_equal_picture_keeps_its_bytes() -> None:
+def test_keep_pictures_keeps_the_bytes_of_an_equal_picture() -> None:
     old, again = drawn("red", "four"), drawn("red", "sevenxx")
     assert notebooks.dumps(old) != notebooks.dumps(again)
     kept = notebooks.keep_pictures(again, old, notebooks.same_pixels)
@@ -316,17 +316,17 @@ def test_an_equal_picture_keeps_its_bytes() -> None:
 @pytest.mark.parametrize(
     "other", [drawn("blue"), drawn("red", "four", text="<Other>")], ids=["pixels", "text"]
 )
-def test_another_picture_is_taken(other: NotebookNode) -> None:
+def test_keep_pictures_takes_a_different_picture(other: NotebookNode) -> None:
     kept = notebooks.keep_pictures(other, drawn("red"), notebooks.same_pixels)
     assert notebooks.dumps(kept) == notebooks.dumps(other)
 
 
-def test_normalising_again_changes_nothing() -> None:
+def test_normalise_is_idempotent() -> None:
     once = toy()
     assert notebooks.dumps(notebooks.normalise(once)) == notebooks.dumps(once)
 
 
-def test_the_settled_form_keeps_what_a_reader_sees() -> None:
+def test_normalise_keeps_what_a_reader_sees() -> None:
     nb = toy()
     noisy = copy.deepcopy(nb)
     noisy.metadata.language_info.version = "3.12.1"
@@ -341,8 +341,8 @@ def test_the_settled_form_keeps_what_a_reader_sees() -> None:
     assert notebooks.dumps(notebooks.normalise(noisy)) == notebooks.dumps(nb)
 
 
-def test_a_run_gives_the_stored_page_and_again_the_same(tmp_path: Path) -> None:
-    """Also two at a time: each in a kernel of its own."""
+def test_run_reproduces_the_stored_outputs_each_time(tmp_path: Path) -> None:
+    """Two at a time, each in its own kernel."""
     nbformat.write(toy(), tmp_path / "a.ipynb")
     stored = notebooks.read(tmp_path / "a.ipynb")
     first, second = notebooks.run_together([stored, stored], tmp_path)

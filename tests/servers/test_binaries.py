@@ -100,7 +100,7 @@ def test_old_redis_is_rejected(bare: Path) -> None:
         ("echo 'damaged'; exit 3", "damaged", "--force-reinstall"),
     ],
 )
-def test_mongod_that_cannot_run_is_explained(
+def test_mongod_that_cannot_run_is_reported_with_the_remedy(
     bare: Path, does: str, reason: str, remedy: str
 ) -> None:
     script(bare / "mongod", does)
@@ -113,13 +113,11 @@ def test_mongod_that_cannot_run_is_explained(
 def test_mongod_without_libcurl_uses_that_of_pycurl(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The loader's complaint is played, its way out is real: mongod then runs on the libraries of
-    pycurl.
-    """
+    """The loader's error is simulated; mongod then really runs on the libraries of pycurl."""
     mongod = binaries.find_mongod(tmp_path).path
     lacking = script(
         tmp_path / "mongod",
-        f'case "$LD_LIBRARY_PATH" in *{binaries.SHIM}*) exec {mongod} "$@";; esac\n'
+        f'case "$LD_LIBRARY_PATH" in *{binaries.LIBRARIES_DIRECTORY}*) exec {mongod} "$@";; esac\n'
         "echo 'mongod: error while loading shared libraries: libcurl.so.4: "
         "cannot open shared object file' >&2\n"
         "exit 127",

@@ -63,7 +63,7 @@ def test_deleted_data_directory_can_be_created_again_immediately(data: Path) -> 
     with connect() as lab:
         write(lab, "old")
         found = running(data)
-        # Again and again, as a person would: mongod writes new files meanwhile.
+        # Delete until it is gone, as a user would: mongod writes new files meanwhile.
         assert wait_until(lambda: shutil.rmtree(data, ignore_errors=True) or not data.exists())
         with connect() as again:
             assert written(again) == ([], [])
@@ -87,8 +87,8 @@ def test_files_are_closed_to_other_users() -> None:
 
 @pytest.mark.root
 @pytest.mark.parametrize("mode", [0o700, 0o755])
-def test_another_user_is_kept_out(mode: int) -> None:
-    """By the directory, and by the sockets if somebody opens the directory."""
+def test_other_user_cannot_connect(mode: int) -> None:
+    """By the directory's mode, and by the sockets' mode if the directory is opened."""
     sockets = running(session_data()).sockets.values()
     folder = Path(next(iter(sockets))).parent
     folder.chmod(mode)
@@ -164,7 +164,7 @@ def test_directory_that_cannot_be_created_is_named_with_its_variable(
             connect()
 
 
-def test_user_without_a_home_learns_what_to_set(
+def test_user_without_a_home_is_told_which_variable_to_set(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv(DATA_VARIABLE, "~nobody-of-this-name/data")

@@ -143,18 +143,14 @@ def test_url_of_a_cluster_node_connects_to_the_cluster(
 
 
 def test_url_of_an_old_redis_is_rejected(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Before 7.0 there is no XADD with half a position: of a batch the first event would be stored
-    alone.
-    """
+    """Before 7.0, XADD accepts no partial position: only the first event of a batch is stored."""
     monkeypatch.setenv(external.REDIS_URL, url_of(lab))
     monkeypatch.setattr(binaries, "OLDEST_REDIS", (99, 0))
     with pytest.raises(ServerUnreachable, match=r"older than"):
         connect()
 
 
-def test_lab_tells_your_own_server_from_a_private_one(
-    lab: Lab, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_lab_shows_which_server_is_private(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(external.REDIS_URL, url_of(lab))
     with connect() as mixed:
         assert (

@@ -26,7 +26,7 @@ from tests.support.servers import (
 )
 from tests.support.waiting import stays, wait_until
 
-LONGER = 1.0  # than the grace time and the supervisor's pause between two looks
+LONGER = 1.0  # than the grace time and the supervisor's check interval
 
 
 CONNECT = """
@@ -135,16 +135,14 @@ def test_servers_listen_on_no_tcp_port() -> None:
         assert len(listening_ports([*ours, os.getpid()])) == 1  # it would be seen
 
 
-def test_two_data_directories_are_two_labs(lab: Lab, data: Path) -> None:
+def test_two_data_directories_have_separate_servers(lab: Lab, data: Path) -> None:
     with connect(data) as other:
         other.redis.set("only_here", 1)
         assert lab.redis.get("only_here") is None
 
 
 def test_empty_lab_is_small_and_has_two_sockets(data: Path) -> None:
-    """mongod alone would begin with a journal of 300 MB, and put a second socket into the temp
-    directory.
-    """
+    """By default, mongod creates a journal of 300 MB and a second socket in the temp directory."""
     with connect():
         assert (
             sum(path.stat().st_size for path in (data / "mongod" / "journal").iterdir())

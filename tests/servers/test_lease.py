@@ -30,7 +30,7 @@ from tests.support.servers import (
 )
 from tests.support.waiting import stays, wait_until
 
-LONGER = 1.0  # than the grace time and the supervisor's pause between two looks
+LONGER = 1.0  # than the grace time and the supervisor's check interval
 
 
 CONNECT = """
@@ -75,9 +75,7 @@ time.sleep(60)
 
 
 def test_stop_does_not_miss_a_process_that_connects(data: Path) -> None:
-    """The supervisor looks again under the starters' lock, and leaves no state for those who come
-    later.
-    """
+    """The supervisor checks again under the start lock, and leaves no state for later starters."""
     directories.prepare_data(data)
     state.write(data, state.Running(os.getpid(), {}, {}))
     watch = Watch(data)

@@ -16,7 +16,7 @@ from eventlab.servers import (
     starter,
     state,
 )
-from eventlab.servers.directories import MARK
+from eventlab.servers.directories import ID_FILE
 from eventlab.servers.plan import GRACE_VARIABLE
 from tests.support.servers import (
     is_alive,
@@ -65,7 +65,7 @@ def test_simultaneous_starts_share_one_pair(data: Path) -> None:
 def test_servers_of_a_killed_starter_are_usable(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The first start is killed while Redis is held back; the second one goes on with it."""
+    """The first starter is killed while Redis is held back; the second one uses it."""
     go = tmp_path / "go"
     program = tmp_path / "redis-server"
     program.write_text(HELD_BACK.format(go=go, redis=binaries.find_redis().path))
@@ -73,8 +73,8 @@ def test_servers_of_a_killed_starter_are_usable(
     monkeypatch.setenv(settings.REDIS_SERVER, str(program))
     with python(CONNECT_AND_WAIT) as first:
         # is_supervised creates a file, and the first starter rejects a directory that has files but
-        # no mark.
-        wait_until(lambda: (data / MARK).exists() and state.is_supervised(data))
+        # no id file.
+        wait_until(lambda: (data / ID_FILE).exists() and state.is_supervised(data))
         assert state.read(data) is None  # still starting: Redis is held back
         first.kill()
         go.touch()
@@ -85,13 +85,13 @@ def test_servers_of_a_killed_starter_are_usable(
 def test_second_of_two_first_starts_is_accepted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The other one makes the directory, and its locks, between two looks of this one."""
+    """The other one creates the directory and its locks between two checks of this one."""
     data = tmp_path / "data"
     plain = Path.exists
 
     def overtaken(self: Path) -> bool:
         found = plain(self)
-        if self.name == MARK and not found:
+        if self.name == ID_FILE and not found:
             monkeypatch.undo()
             directories.prepare_data(data)
             (data / starter.START_LOCK).touch()
@@ -99,7 +99,7 @@ def test_second_of_two_first_starts_is_accepted(
 
     monkeypatch.setattr(Path, "exists", overtaken)
     directories.prepare_data(data)
-    assert {path.name for path in data.iterdir()} == {MARK, starter.START_LOCK}
+    assert {path.name for path in data.iterdir()} == {ID_FILE, starter.START_LOCK}
 
 
 def test_grace_time_that_is_not_a_number_is_named(

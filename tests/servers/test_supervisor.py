@@ -78,11 +78,11 @@ def test_connect_restarts_both_when_one_server_was_killed(data: Path, name: str)
 
 
 def test_connect_recovers_when_everything_was_killed(data: Path) -> None:
-    """As when the machine loses its power, but for the disk: locks, sockets, state lie about."""
+    """As after a power failure, with the disk intact: locks, sockets and state are left over."""
     with connect() as lab:
         write(lab, "before")
         found = running(data)
-        os.kill(found.supervisor, signal.SIGSTOP)  # it shall not tidy up
+        os.kill(found.supervisor, signal.SIGSTOP)  # it must not clean up
         for pid in [*found.pids.values(), found.supervisor]:
             kill(pid)
         assert all(Path(path).exists() for path in found.sockets.values())
@@ -109,9 +109,7 @@ def test_process_with_a_reused_id_is_not_killed(data: Path) -> None:
 
 
 def test_leftover_server_is_stopped_before_a_start(data: Path, tmp_path: Path) -> None:
-    """Where the system does not end them with their supervisor (macOS): here a Redis that nobody
-    told to.
-    """
+    """macOS does not end a server with its supervisor; here a Redis stands for one."""
     directories.prepare_data(data)
     (data / "redis").mkdir()
     server = config.redis_server(binaries.find_redis(), data=data, runtime=tmp_path)
@@ -131,7 +129,7 @@ def test_leftover_server_is_stopped_before_a_start(data: Path, tmp_path: Path) -
 
 
 def test_stop_loses_no_data(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also when the sockets move: the replica set has to learn its new address."""
+    """Even when the sockets move: the replica set then gets a new address."""
     with connect() as lab:
         for n in range(200):
             lab.redis.rpush("kept", n)
@@ -181,9 +179,7 @@ def test_server_that_ignores_sigterm_is_killed(
 
 @pytest.mark.parametrize("lost", ["redis", "mongod", "both"])
 def test_servers_restart_when_their_sockets_were_removed(data: Path, lost: str) -> None:
-    """As a logout does with the session's directory, and a cleaner with /tmp; a kernel holds the
-    lease all the time.
-    """
+    """A logout or a cleaner of /tmp removes them while a kernel holds the lease."""
     with connect() as lab:
         lab.redis.set("kept", 1)
         found = running(data)

@@ -1,6 +1,4 @@
-"""Servers of a test's own, that can be killed and come back: what they have said is on the disk,
-they still know.
-"""
+"""Private servers of one test, to be killed and restarted: what they acknowledge is on disk."""
 
 from __future__ import annotations
 
@@ -20,7 +18,7 @@ from eventlab.servers.binaries import find_mongod, find_redis
 from eventlab.servers.replica_set import Client, initiate, is_primary, socket_url
 from tests.support.waiting import wait_until
 
-DOWN = (redis.ConnectionError, redis.TimeoutError)  # BusyLoading is one of the first
+DOWN = (redis.ConnectionError, redis.TimeoutError)  # BusyLoadingError is a ConnectionError
 
 
 def answers(client: redis.Redis) -> bool:
@@ -30,7 +28,7 @@ def answers(client: redis.Redis) -> bool:
 
 
 class RedisServer:
-    """A Redis that answers when what it answers is on the disk."""
+    """A Redis that fsyncs before it acknowledges."""
 
     def __init__(self, folder: Path) -> None:
         self._folder, self.socket = folder, str(folder / "redis.sock")
@@ -68,7 +66,7 @@ class RedisServer:
 
 
 class MongoServer:
-    """A mongod, a replica set of itself, or without ``replica_set`` nothing but itself."""
+    """A mongod: a replica set of one or, without ``replica_set``, a standalone server."""
 
     def __init__(self, folder: Path, *, replica_set: bool = True) -> None:
         (folder / config.MONGOD).mkdir()

@@ -112,7 +112,7 @@ class Where:
     category: str
     settings: Any
     name: str
-    #: "settled": between intent and POST; "posting": after the router has checked the clock
+    #: "fsynced": between intent and POST; "posting": after the router has checked the clock
     stop_at: str | None = None
     rounds: int | None = None
     page_size: int = 500
@@ -131,16 +131,16 @@ class StoppingCXone(CXoneClient):
         return super().post_work_item(**fields)
 
 
-def stop_once_settled(router: Router) -> None:
+def stop_once_fsynced(router: Router) -> None:
     """Stop the process once, as soon as an intent is on disk."""
-    settle: Callable[[], None] = router._durable_log.wait_until_fsynced
+    wait: Callable[[], None] = router._durable_log.wait_until_fsynced
 
-    def settle_and_stop() -> None:
-        settle()
-        router._durable_log.wait_until_fsynced = settle  # type: ignore[method-assign]
+    def wait_and_stop() -> None:
+        wait()
+        router._durable_log.wait_until_fsynced = wait  # type: ignore[method-assign]
         os.kill(os.getpid(), signal.SIGSTOP)
 
-    router._durable_log.wait_until_fsynced = settle_and_stop  # type: ignore[method-assign]
+    router._durable_log.wait_until_fsynced = wait_and_stop  # type: ignore[method-assign]
 
 
 def run(where: Where, summaries: Any) -> None:
@@ -158,8 +158,8 @@ def run(where: Where, summaries: Any) -> None:
         router = Router(
             EventStore(client, where.category), gmail, cxone, name=where.name, **options
         )
-        if where.stop_at == "settled":
-            stop_once_settled(router)
+        if where.stop_at == "fsynced":
+            stop_once_fsynced(router)
         rounds = 0
         while where.rounds is None or rounds < where.rounds:
             rounds += 1

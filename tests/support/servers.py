@@ -1,4 +1,4 @@
-"""Looking at processes, sockets and kernels from outside, as a test of the servers must."""
+"""Inspect processes, sockets and kernels from outside."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ LISTENING = "0A"
 
 
 def is_alive(pid: int) -> bool:
-    """Say whether a process runs; one that only waits to be reaped does not."""
+    """Return whether a process runs; a zombie does not."""
     try:
         status = Path(f"/proc/{pid}/stat").read_text()
     except (FileNotFoundError, ProcessLookupError):
@@ -34,7 +34,7 @@ def is_alive(pid: int) -> bool:
 
 
 def running(data: Path) -> Running:
-    """Give what runs for a data directory."""
+    """Return the processes and sockets of a data directory; fail if none run."""
     found = state.read(data)
     assert found is not None, f"nothing runs for {data}"
     return found
@@ -45,7 +45,7 @@ def pids(found: Running) -> list[int]:
 
 
 def is_gone(found: Running) -> bool:
-    """Say whether no process and no socket is left."""
+    """Return whether no process and no socket is left."""
     sockets = [Path(path) for path in found.sockets.values()]
     return not any(map(is_alive, pids(found))) and not any(
         path.exists() or path.parent.exists() for path in sockets
@@ -59,7 +59,7 @@ def kill(pid: int) -> None:
 
 
 def listening_ports(processes: Iterable[int]) -> list[str]:
-    """Give the addresses of the TCP ports that the processes listen on, as /proc writes them."""
+    """Return the addresses of the TCP ports that the processes listen on, as in /proc/net."""
     inodes = {
         str(fd.readlink())
         for pid in processes
@@ -89,7 +89,7 @@ def listening_sockets(pid: int) -> list[str]:
 
 @contextmanager
 def python(code: str, *arguments: object) -> Iterator[subprocess.Popen[str]]:
-    """Run Python code in a process of its own, that is killed at the end."""
+    """Run Python code in its own process, which is killed at the end of the block."""
     command = [sys.executable, "-c", code, *map(str, arguments)]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -101,13 +101,13 @@ def python(code: str, *arguments: object) -> Iterator[subprocess.Popen[str]]:
 
 
 def line_of(process: subprocess.Popen[str]) -> str:
-    """Wait for a line that the process prints."""
+    """Wait for the next line that a process prints, and return it."""
     assert process.stdout is not None
     return process.stdout.readline().strip()
 
 
 class Kernel:
-    """A Jupyter kernel, as a notebook has one."""
+    """A Jupyter kernel like that of a notebook."""
 
     def __init__(self) -> None:
         self._manager = KernelManager(kernel_name="python3")
@@ -124,7 +124,7 @@ class Kernel:
         return provisioner.pid
 
     def begin(self, code: str) -> str:
-        """Begin a cell, and give its message's id."""
+        """Start a cell, and return the id of its message."""
         return self.client.execute(code)
 
     def interrupt_until_it_ends(self, message: str) -> str:
@@ -137,12 +137,10 @@ class Kernel:
             self.interrupt()
             with suppress(queue.Empty):
                 return (self.wait_for_output(message, timeout=5) + self.end(message)).strip()
-        raise AssertionError("the cell was interrupted and goes on")
+        raise AssertionError("the cell still runs after the interrupts")
 
     def wait_for_output(self, message: str, *, timeout: float = PATIENCE_SECONDS) -> str:
-        """Wait until a cell prints or fails, and give what it printed, or the name of its error; ""
-        at its end.
-        """
+        """Wait until a cell prints, fails or ends; return its text, its error's name, or ""."""
         while True:
             got = self.client.get_iopub_msg(timeout=timeout)
             if got["parent_header"].get("msg_id") != message:
@@ -156,7 +154,7 @@ class Kernel:
                 return ""
 
     def end(self, message: str) -> str:
-        """Wait for the end of a cell, and give what it printed, and the name of its error."""
+        """Wait for the end of a cell, and return what it printed and the name of its error."""
         return "".join(iter(lambda: self.wait_for_output(message), "")).strip()
 
     def run(self, code: str) -> str:
