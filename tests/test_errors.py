@@ -48,7 +48,7 @@ def example_of(kind: type[EventLabError]) -> EventLabError:
 
 
 @pytest.mark.parametrize("kind", every_error(), ids=lambda kind: kind.__name__)
-def test_an_error_survives_pickle_and_copy(kind: type[EventLabError]) -> None:
+def test_error_survives_pickle_and_copy(kind: type[EventLabError]) -> None:
     error = example_of(kind)
     data = {name: str(value) for name, value in vars(error).items()}
     for returned in (pickle.loads(pickle.dumps(error)), copy.copy(error), copy.deepcopy(error)):

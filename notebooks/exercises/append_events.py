@@ -76,7 +76,7 @@ balance_at_a_moment = Exercise(
                         funds -= event.data["amount"]
             return funds
     """,
-    explanation="Replay, stopped at the moment. AccountService.fetch(id, at=moment) does the same.",
+    explanation="Replay up to that moment. AccountService.fetch(id, at=moment) does the same.",
     mistakes=[
         """
         def balance_at(events, moment):

@@ -43,7 +43,7 @@ def _judge_highest(highest: Callable[[list[Recorded]], int]) -> None:
 
 the_highest_balance = Exercise(
     judge=_judge_highest,
-    right="a new question to old events. Nobody had to foresee it when the events were stored.",
+    right="a new question about old events. Nobody had to foresee it when the events were stored.",
     hints=[
         "keep two numbers: the current balance and the highest so far.",
         "after each event: most = max(most, now).",

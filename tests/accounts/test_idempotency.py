@@ -1,4 +1,4 @@
-"""Idempotency keys of the bank: a repeat gets the first outcome, a rejection too."""
+"""Idempotency keys of the bank: a repeat gets the first outcome, even a rejection."""
 
 from __future__ import annotations
 

@@ -103,7 +103,10 @@ class Services(RuleBasedStateMachine):
             event = self.services[which].withdraw(id, amount, idempotency_key=key)
         except InsufficientFunds:
             assert earlier[1] is None if earlier else self.funds[id] < amount
-            self.answers[id, key] = (str(amount), None)  # the first outcome counts, a rejection too
+            self.answers[id, key] = (
+                str(amount),
+                None,
+            )  # the first outcome counts, even a rejection
             return
         finally:
             self.proxy.lose(0, b"")

@@ -21,7 +21,7 @@ EVENTS = [
 ]
 
 
-def test_a_frame_has_typed_columns_and_utc_times() -> None:
+def test_frame_has_typed_columns_and_utc_times() -> None:
     table = charts.frame(EVENTS)
     assert list(table.columns) == ["position", "time", "id", "version", "type", "amount", "note"]
     assert str(table["time"].dtype) == "datetime64[ms, UTC]"
@@ -79,7 +79,7 @@ def test_every_figure_has_a_title_and_axis_labels(name: str) -> None:
     plt.close(figure)
 
 
-def test_the_balance_follows_the_events() -> None:
+def test_balance_shows_the_funds_after_each_event() -> None:
     figure = charts.balance(EVENTS, title="T")
     [line] = figure.axes[0].lines
     assert list(line.get_ydata()) == [0, 100, 70]

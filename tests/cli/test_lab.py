@@ -1,4 +1,4 @@
-"""``eventlab lab``: JupyterLab runs with the servers, and its end is the command's."""
+"""``eventlab lab``: JupyterLab runs with the servers, and the command ends when it ends."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def answers(url: str) -> bool:
 def test_lab_runs_jupyter_with_the_servers_until_it_ends(
     tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The user's proxy is not for this machine, and figures belong into the notebooks."""
+    """The user's proxy is not used for loopback, and figures are shown in the notebooks."""
     monkeypatch.setenv("no_proxy", "example.org")
     monkeypatch.setenv("MPLBACKEND", "Agg")
     (tmp_path / "notebooks").mkdir()

@@ -148,7 +148,7 @@ def test_arguments_that_cannot_work_end_in_one_sentence(words: list[str], catego
     ],
 )
 @pytest.mark.parametrize("words", [["project", "--status"], ["serve"], ["route", "--held"]])
-def test_a_server_that_cannot_be_reached_is_named_in_one_sentence(
+def test_unreachable_server_is_named_in_one_sentence(
     words: list[str], variable: str, url: str, server: str
 ) -> None:
     status, out, error = run(*words, env={**os.environ, variable: url})
@@ -159,7 +159,7 @@ def test_a_server_that_cannot_be_reached_is_named_in_one_sentence(
     assert "Topology" not in error
 
 
-def test_an_unexpected_error_is_one_sentence_and_a_traceback_in_development_mode(
+def test_unexpected_error_is_one_sentence_and_a_traceback_in_development_mode(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def broken(**_: object) -> None:

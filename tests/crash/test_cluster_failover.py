@@ -1,4 +1,4 @@
-"""A Redis Cluster fails over under load: nothing is lost or doubled, and all of it resumes."""
+"""A Redis Cluster fails over under load: nothing is lost or doubled, and every process resumes."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
 
 
 # Redis replicates after it has answered: a master that dies in between loses what it has just
-# confirmed. Here the replica is in step; losses have a test of their own.
+# confirmed. Here the replica is in sync; losses have their own test.
 def kill_the_master(cluster: Cluster, work: Workload) -> None:
     shard = cluster.shards[0]
     with work.paused():

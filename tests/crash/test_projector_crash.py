@@ -96,7 +96,7 @@ class Crew:
 
 
 def write(socket: str, record: str, events: int, accounts: int, pause: float) -> None:
-    """Append, record what was acknowledged, and repeat with its token what got no answer."""
+    """Append, record what was acknowledged, and repeat with its token what got no response."""
     chance = random.Random(7)
     versions = Counter[str]()
     client = redis.Redis(unix_socket_path=socket)
@@ -402,7 +402,7 @@ def read_all_the_time(url: str, path: str, stop: Any) -> None:
 
 @pytest.fixture
 def busy_system(redis_server: RedisServer, mongod: MongoServer, tmp_path: Path) -> Iterator[Any]:
-    """Three projectors, a writer, a reader, and accounts of which half fall quiet."""
+    """Three projectors, a writer, a reader, and accounts, half of which get no new events."""
     stop = SPAWN.Event()
     with (
         redis_server.client() as client,

@@ -95,7 +95,7 @@ def faults_of(module: str, source: str, *, is_package: bool = False) -> list[str
 
 
 def cycles_of(graph: dict[str, set[str]]) -> dict[str, set[str]]:
-    """Return what remains of a graph when all that leads to no cycle is taken away."""
+    """Return the part of a graph that leads into a cycle."""
     left = dict(graph)
     while leaves := {
         name for name, targets in left.items() if not (targets - {name}) & left.keys()

@@ -48,9 +48,9 @@ ASKS_FOR_IPV6 = ["urllib3"]  # it opens a socket on import, to find out
 def import_quietly(
     modules: Sequence[str], already: Sequence[str] = (), path: Path = ROOT
 ) -> tuple[int, list[str], str]:
-    """Import modules in an interpreter that forbids all else.
+    """Import modules in an interpreter that forbids anything else.
 
-    Returns its exit status, the modules that it reached, and its complaint.
+    Returns its exit status, the modules that it reached, and its error output.
     """
     command = [
         sys.executable,

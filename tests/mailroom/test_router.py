@@ -246,7 +246,7 @@ def test_expired_history_lists_the_whole_inbox_and_sends_nothing_twice(
     assert here.accepted() == dict.fromkeys(ids, 1)
 
 
-# ---------------------------------------------------------------- what CXone says, and does not say
+# ---------------------------------------------------------------- known and unknown outcomes
 
 
 def test_refused_mail_keeps_the_reason_and_stops_no_other(
@@ -317,7 +317,7 @@ def test_unsent_mail_is_retried_with_backoff_and_then_held(
 
 @contextlib.contextmanager
 def an_hour_later() -> Iterator[None]:
-    """Let Redis' clock, as the routers read it, be an hour ahead."""
+    """Set Redis's clock, as the routers read it, an hour ahead."""
     plain = DurableLog.now
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(DurableLog, "now", lambda log: plain(log) + 3_600_000)
@@ -497,7 +497,7 @@ def where(server: RedisServer, here: Room, name: str, **more: Any) -> Where:
 
 
 def overtaken(here: Room, id: str) -> None:
-    """Let another router find the mail of a stopped one after its deadline."""
+    """Run a round of another router after the deadline of a stopped one."""
     wait_until(lambda: here.item(id).deadline < DurableLog(here.store).now())
     assert here.router("south").run_once() == Summary(held=1, open=1)
     assert here.status(id) == "in_doubt"
@@ -718,10 +718,10 @@ def test_outcome_is_recorded_when_redis_returns(
         own.kill()
 
 
-# ------------------------------------------------------------------------------------ Gmail is away
+# ------------------------------------------------------------------------------------ Gmail is down
 
 
-def test_round_loses_nothing_when_gmail_is_away_or_its_token_is_revoked(
+def test_round_loses_nothing_when_gmail_is_down_or_its_token_is_revoked(
     here: Room,
 ) -> None:
     ids = here.deliver(2)

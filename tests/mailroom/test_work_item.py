@@ -67,7 +67,7 @@ def types(item: WorkItem) -> list[str]:
     return [event.type for event in item.changes]
 
 
-# --------------------------------------------------------------------------------- the straight way
+# --------------------------------------------------------------------------------- the normal path
 
 
 def test_work_item_is_received_submitted_and_accepted() -> None:
@@ -113,7 +113,7 @@ def test_skip_is_rejected_after_an_attempt(make: Callable[[], WorkItem]) -> None
         make().skip("it has the label TRASH")
 
 
-# ---------------------------------------------------------------------------- tried again, given up
+# ---------------------------------------------------------------------------- retried, then held
 
 
 def test_unsent_work_item_is_retried_later_and_then_held() -> None:
@@ -217,7 +217,7 @@ def test_refused_work_item_can_be_resent_but_not_confirmed() -> None:
 @pytest.mark.parametrize(
     "decide", [lambda item: None, lambda item: item.confirm(AFTER), lambda item: item.resend(AFTER)]
 )
-def test_late_answer_closes_a_doubt_whatever_was_decided_meanwhile(
+def test_late_response_resolves_a_doubt_whatever_was_decided_meanwhile(
     answer: Callable[[WorkItem], None], status: str, decide: Callable[[WorkItem], None]
 ) -> None:
     item = in_doubt()

@@ -148,9 +148,7 @@ def test_each_event_counts_once_when_killed_between_any_two_steps(
         if not killed_at(step, _project, store.category):
             break
         kills += 1
-        if (
-            kills % 5 == 0
-        ):  # now and then let it through, so that each step is met at a new position
+        if kills % 5 == 0:  # let some attempts through, so that each step occurs at new positions
             _project(store.category)
             assert funds(documents) == total
     _project(store.category)
@@ -288,7 +286,7 @@ def test_lost_events_are_noticed_although_all_before_them_were_trimmed(
     store.redis.xdel(store.category, *lost)
     store.redis.hincrby(
         store.keys.trimmed, "dropped", len(lost)
-    )  # a tail that never was is not counted as dropped
+    )  # a tail that never existed is not counted as dropped
     fill(store, 3)
     with pytest.raises(ViewAhead):
         projector.run_once()

@@ -75,7 +75,7 @@ def test_wait_until_lets_writers_read_their_writes(
     thread.join()
 
 
-def test_wait_until_fails_when_the_version_does_not_come(
+def test_wait_until_fails_when_the_version_is_not_reached(
     store: EventStore, projector: Projector
 ) -> None:
     fill(store, 1)
@@ -110,5 +110,5 @@ def test_reset_does_not_wait_for_a_dead_projector(
     kill_in_transaction(store.category)
     began = time.monotonic()
     projector.reset()
-    assert time.monotonic() - began < 5  # without the cure it is 60
+    assert time.monotonic() - began < 5  # it takes 60 unless dead sessions are ended
     assert projector.catch_up() == 6

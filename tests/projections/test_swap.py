@@ -70,7 +70,7 @@ def test_fenced_projector_changes_nothing(
     assert funds(mongo[store.category]) == 9
 
 
-def test_broken_fence_is_put_up_again(
+def test_broken_fence_is_restored(
     store: EventStore, projector: Projector, mongo: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(checkpoint, "FENCE_SECONDS", 0.0)

@@ -271,7 +271,7 @@ def test_larger_payload_is_truncated_when_so_configured(
 ) -> None:
     fake.oversize = "truncate"
     assert post(url, bearer, workItemPayload="a" + "é" * LIMIT).status_code == 202
-    assert fake.work_items[0].payload == "a" + "é" * (LIMIT // 2 - 1)  # no half characters
+    assert fake.work_items[0].payload == "a" + "é" * (LIMIT // 2 - 1)  # cut between two characters
 
 
 def test_fault_happens_before_or_after_the_work_item_is_accepted(

@@ -1,4 +1,4 @@
-"""Streams of the original are read, adopted and continued; broken ones are refused."""
+"""Streams of the original are read, adopted and continued; broken ones are rejected."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ REPAIRABLE = [
 
 
 def write_many(store: EventStore, aggregates: int, versions: int) -> None:
-    """Write aggregates as the original does, more than one page has room for."""
+    """Write aggregates as the original does, more than fit on one page."""
     with store.redis.pipeline(transaction=False) as pipeline:
         for n in range(aggregates * versions):
             entry = f'{{"id":"a{n % aggregates}","version":{n // aggregates + 1},"type":"x"}}'
@@ -111,7 +111,7 @@ def test_adopt_takes_a_stream_of_many_pages(
     ("events", "place", "version", "expected", "word"),
     [(DUPLICATE, 3, 2, 3, "duplicate"), (GAP, 2, 3, 2, "missing"), (LATE, 0, 2, 1, "missing")],
 )
-def test_adopt_refuses_a_broken_stream_and_names_the_position(
+def test_adopt_rejects_a_broken_stream_and_names_the_position(
     store: EventStore, events: list[Any], place: int, version: int, expected: int, word: str
 ) -> None:
     write_original(store, *events)
@@ -198,7 +198,7 @@ def test_adopt_names_an_entry_that_is_not_an_event(
     assert list(store.redis.scan_iter(match=store.keys.pattern())) == []
 
 
-def test_adopt_refuses_an_aggregate_log_with_other_events(store: EventStore) -> None:
+def test_adopt_rejects_an_aggregate_log_with_other_events(store: EventStore) -> None:
     store.append("a0", [Event("x"), Event("y")], expected=NEW)
     store.redis.delete(store.category)
     write_many(store, 1, 3)

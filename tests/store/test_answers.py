@@ -1,4 +1,4 @@
-"""Each answer of a server is an outage, a misconfiguration, or neither."""
+"""Each error of a server is an outage, a misconfiguration, or neither."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def redis_error(answer: str) -> Exception:
 
 
 @pytest.mark.parametrize("answer", REDIS_OUTAGES, ids=lambda answer: answer.split()[0])
-def test_redis_that_refuses_for_now_is_an_outage(answer: str) -> None:
+def test_temporary_redis_error_is_an_outage(answer: str) -> None:
     assert is_outage(redis_error(answer))
     assert misconfiguration(redis_error(answer)) is None
 
@@ -75,7 +75,7 @@ def test_redis_that_rejects_our_rights_is_a_misconfiguration(answer: str) -> Non
 
 
 @pytest.mark.parametrize("code", MONGODB_OUTAGES)
-def test_mongodb_that_refuses_for_now_is_an_outage_alone_or_in_a_bulk(code: int) -> None:
+def test_temporary_mongodb_error_is_an_outage_alone_or_in_a_bulk(code: int) -> None:
     details = {"writeErrors": [{"code": code, "errmsg": "no"}]}
     for error in (
         pymongo.errors.OperationFailure("no", code),
@@ -122,12 +122,12 @@ def test_mongodb_that_rejects_our_rights_is_a_misconfiguration(code: int) -> Non
     ],
     ids=repr,
 )
-def test_an_error_that_waiting_does_not_cure_is_neither(error: Exception) -> None:
+def test_other_error_is_neither_an_outage_nor_a_misconfiguration(error: Exception) -> None:
     assert not is_outage(error)
     assert misconfiguration(error) is None
 
 
-def test_a_reason_is_one_line_without_the_dump_of_the_driver() -> None:
+def test_reason_is_one_line_without_the_dump_of_the_driver() -> None:
     long = pymongo.errors.ServerSelectionTimeoutError(
         "127.0.0.1:9: refused, Timeout: 2s, Topology Description: <TopologyDescription id: 1>"
     )

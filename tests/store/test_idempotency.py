@@ -65,7 +65,7 @@ def test_append_rejects_a_fingerprint_that_is_not_text(store: EventStore, finger
     assert store.version("a") == 0
 
 
-def test_record_is_the_same_json_as_ever(store: EventStore) -> None:
+def test_record_keeps_its_json_format(store: EventStore) -> None:
     store.append("a", deposits(5, 6), expected=NEW, idempotency_key="k", fingerprint="f")
     assert store.redis.get(store.keys.idempotency("a", "k")) == b'["f",0,2]'
     with pytest.raises(CommandRejected):

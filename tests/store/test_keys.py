@@ -1,4 +1,4 @@
-"""Keys: one slot per category, and no id or name that can meet another key."""
+"""Keys: one slot per category, and no id or name that can collide with another key."""
 
 from __future__ import annotations
 

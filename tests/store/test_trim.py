@@ -1,4 +1,4 @@
-"""Trimming and dropping: nothing disappears silently, and nothing that a group needs."""
+"""Trimming and dropping: no event disappears silently, and none that a group needs."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_read_all_fails_after_a_trim_by_another_program(store: EventStore) -> No
     assert len(list(store.read_all(after=positions[5]))) == 4
 
 
-def test_trim_is_refused_until_every_group_has_finished(store: EventStore) -> None:
+def test_trim_is_rejected_until_every_group_has_finished(store: EventStore) -> None:
     positions = append_deposits(store, "a", 10)
     store.redis.xgroup_create(store.category, "behind", id=positions[1])
     store.redis.xgroup_create(store.category, "pending", id="0")

@@ -34,7 +34,7 @@ def test_dead_consumers_are_removed_once_they_hold_nothing(store: EventStore) ->
     quick = subscribe(store, "quick", claim_after=0.01)
     wait_until(lambda: quick.ack(quick.receive()) or consumers_of(store) == {"quick"})
     assert quick.lag().events == 0
-    fill(store, 1)  # a consumer that was removed can come back
+    fill(store, 1)  # a consumer that was removed can join again
     assert len(done.receive()) == 1
 
 

@@ -116,7 +116,7 @@ def test_repeated_failure_counts_once(store: EventStore) -> None:
 def killed_by(
     store: EventStore, killer: Recorded, lives: int, **options: Any
 ) -> tuple[list[Recorded], Subscription]:
-    """Consume in up to ``lives`` lives; each ends, without a word, at the event that kills it."""
+    """Consume in up to ``lives`` lives; each ends, unreported, at the event that kills it."""
     done: list[Recorded] = []
     for _ in range(lives):
         life = subscribe(store, **options)

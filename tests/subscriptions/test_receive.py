@@ -120,7 +120,7 @@ class RepeatsCommands:
         return self._client.execute_command(*args, **options) if self.losing else answer
 
 
-def test_lost_answer_loses_no_event_and_counts_no_failure_twice(store: EventStore) -> None:
+def test_lost_response_loses_no_event_and_counts_no_failure_twice(store: EventStore) -> None:
     events = fill(store, 3)
     client = RepeatsCommands(store.redis)
     letters = subscribe(EventStore(client, store.category), max_failures=2, backoff=SHORT)  # type: ignore[arg-type]

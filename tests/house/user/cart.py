@@ -1,4 +1,4 @@
-"""A shopping cart of one's own: an aggregate, a view and a subscription."""
+"""An example program, a shopping cart: an aggregate, a view and a subscription."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A web application of one's own: a FastAPI app that serves a counter from its events."""
+"""An example web application: a FastAPI app that serves a counter from its events."""
 
 from __future__ import annotations
 

@@ -322,7 +322,7 @@ def test_backoff_grows_with_jitter_and_ends_after_a_minute(google: Served) -> No
     assert len({pause / 2**n for n, pause in enumerate(google.pauses)}) == 6
 
 
-def test_get_gives_up_when_every_part_of_a_batch_keeps_failing(google: Served) -> None:
+def test_get_fails_when_every_part_of_a_batch_keeps_failing(google: Served) -> None:
     ids = google.deliver(50)
     google.fake.faults.order(gmail_fault(A_MESSAGE, 429, times=100_000))
     with google.gmail() as gmail, pytest.raises(GmailFailed, match="rate limit exceeded") as error:
@@ -397,7 +397,7 @@ def test_redirect_is_not_followed(google: Served) -> None:
 
 
 @pytest.mark.parametrize("as_a_whole", [True, False], ids=["batch", "parts"])
-def test_token_that_expires_half_way_is_renewed_and_saved(google: Served, as_a_whole: bool) -> None:
+def test_token_that_expires_halfway_is_renewed_and_saved(google: Served, as_a_whole: bool) -> None:
     google.fake.options.checks_batch = as_a_whole
     ids = google.deliver(60)
     with google.gmail(page_size=20) as gmail:
@@ -433,7 +433,9 @@ def test_token_is_renewed_once_per_batch(google: Served) -> None:
 
 
 @pytest.mark.parametrize("as_a_whole", [True, False], ids=["batch", "parts"])
-def test_token_that_is_revoked_half_way_raises_token_dead(google: Served, as_a_whole: bool) -> None:
+def test_token_that_is_revoked_halfway_raises_consent_required(
+    google: Served, as_a_whole: bool
+) -> None:
     google.fake.options.checks_batch = as_a_whole
     ids = google.deliver(40)
     with google.gmail() as gmail:
@@ -450,7 +452,7 @@ def test_token_that_is_revoked_half_way_raises_token_dead(google: Served, as_a_w
 
 
 @pytest.mark.parametrize("place", [f"GET {ME}/profile", "POST /batch", A_MESSAGE])
-def test_renewed_token_that_is_rejected_raises_token_dead(google: Served, place: str) -> None:
+def test_renewed_token_that_is_rejected_raises_consent_required(google: Served, place: str) -> None:
     ids = google.deliver(1)
     google.fake.faults.order(gmail_fault(place, 401, times=1000))
     with (

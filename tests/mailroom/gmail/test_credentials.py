@@ -500,7 +500,7 @@ def test_consent_and_renewal_use_no_proxy_for_this_machine(
 # ------------------------------------------------------------------------------------- it is final
 
 
-def test_revoked_token_raises_token_dead_with_the_remedy(google: Served) -> None:
+def test_revoked_token_raises_consent_required_with_the_remedy(google: Served) -> None:
     path = stored(google, expired=True)
     before = path.read_text()
     google.fake.revoke()
@@ -559,7 +559,9 @@ def test_each_refresh_error_has_its_message(
     ],
     ids=["drop", "503", "redirect", "no token", "not JSON"],
 )
-def test_unreachable_token_endpoint_does_not_raise_token_dead(google: Served, fault: Fault) -> None:
+def test_unreachable_token_endpoint_does_not_raise_consent_required(
+    google: Served, fault: Fault
+) -> None:
     path = stored(google, expired=True)
     google.fake.faults.order(fault)
     with pytest.raises(GmailFailed, match="try again later") as error:
@@ -570,7 +572,7 @@ def test_unreachable_token_endpoint_does_not_raise_token_dead(google: Served, fa
     load(path).refresh(None)
 
 
-def test_expired_token_without_a_refresh_token_raises_token_dead(google: Served) -> None:
+def test_expired_token_without_a_refresh_token_raises_consent_required(google: Served) -> None:
     path = stored(google, expired=True)
     path.write_text(json.dumps(json.loads(path.read_text()) | {"refresh_token": None}))
     with pytest.raises(ConsentRequired, match="holds no refresh token") as error:
