@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from eventlab.aggregate import Aggregate
     from eventlab.errors import (
         AdoptionRefused,
+        CategoryMismatch,
+        CheckpointMissing,
         CommandRejected,
         CorruptEvent,
         EventLabError,
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
         ViewAhead,
         ViewLate,
         ViewStopped,
+        ViewVersionMismatch,
     )
     from eventlab.events import Event, Recorded
     from eventlab.projections.projector import Projector, ViewLag
@@ -44,6 +47,8 @@ _HOMES = {
     "eventlab.aggregate": ("Aggregate",),
     "eventlab.errors": (
         "AdoptionRefused",
+        "CategoryMismatch",
+        "CheckpointMissing",
         "CommandRejected",
         "CorruptEvent",
         "EventLabError",
@@ -62,6 +67,7 @@ _HOMES = {
         "ViewAhead",
         "ViewLate",
         "ViewStopped",
+        "ViewVersionMismatch",
     ),
     "eventlab.events": (
         "Event",
@@ -99,7 +105,9 @@ __all__ = [
     "NEW",
     "AdoptionRefused",
     "Aggregate",
+    "CategoryMismatch",
     "Changes",
+    "CheckpointMissing",
     "CommandRejected",
     "CorruptEvent",
     "Event",
@@ -129,6 +137,7 @@ __all__ = [
     "ViewLag",
     "ViewLate",
     "ViewStopped",
+    "ViewVersionMismatch",
     "__version__",
     "connect",
 ]

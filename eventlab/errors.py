@@ -163,24 +163,24 @@ class TrimRefused(EventLabError):
 
 
 class ViewStopped(EventLabError):
-    """A view cannot apply an event, and nothing later was applied.
+    """A view cannot apply an event, or MongoDB cannot store its change; nothing later was applied.
 
     Data: ``view``, ``event``, ``error``.
     """
 
-    def __init__(self, view: str, event: Recorded, error: Exception) -> None:
+    def __init__(self, view: str, event: Recorded, error: Exception, reason: str = "") -> None:
         self.view = view
         self.event = event
         self.error = error
         super().__init__(
             f"view {view!r} stopped at {event.position} ({event.type!r}, version {event.version} "
-            f"of {event.id!r}): {type(error).__name__}: {error}. "
+            f"of {event.id!r}): {type(error).__name__}: {reason or error}. "
             "Fix the view and restart it: it resumes from there"
         )
 
 
 class ViewAhead(EventLabError):
-    """A view has counted events that its stream does not have.
+    """A view has counted events that its log does not have.
 
     Data: ``view``, ``position``, ``head``.
     """
@@ -190,8 +190,54 @@ class ViewAhead(EventLabError):
         self.position = position
         self.head = head
         super().__init__(
-            f"view {view!r} is at position {position}, which is not in the stream (head {head}): "
-            "Redis lost its latest writes, or the category was dropped. Rebuild the view"
+            f"view {view!r} has counted an event at {position} that is not in the log (head "
+            f"{head}): Redis lost its latest writes, or the category was dropped. Rebuild the view"
+        )
+
+
+class CategoryMismatch(EventLabError):
+    """A view has counted the events of another category. Data: ``view``, ``category``, ``asked``.
+
+    ``category`` is the one that the view follows.
+    """
+
+    def __init__(self, view: str, category: str, asked: str) -> None:
+        self.view = view
+        self.category = category
+        self.asked = asked
+        super().__init__(
+            f"view {view!r} follows category {category!r}, not {asked!r}: give the view of "
+            f"{asked!r} another name (eventlab project: --collection)"
+        )
+
+
+class ViewVersionMismatch(EventLabError):
+    """The documents of a view are of another version of its code.
+
+    Data: ``view``, ``stored``, ``version``.
+    """
+
+    def __init__(self, view: str, stored: int, version: int) -> None:
+        self.view = view
+        self.stored = stored
+        self.version = version
+        super().__init__(
+            f"the documents of view {view!r} are of version {stored} of its code, and this is "
+            f"version {version}: rebuild the view with the newer code, and stop the older"
+        )
+
+
+class CheckpointMissing(EventLabError):
+    """A view has documents but no checkpoint: which events they count is unknown.
+
+    Data: ``view``.
+    """
+
+    def __init__(self, view: str) -> None:
+        self.view = view
+        super().__init__(
+            f"view {view!r} has documents but no checkpoint, so events might count twice: "
+            "rebuild the view"
         )
 
 

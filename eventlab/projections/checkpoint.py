@@ -16,16 +16,21 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from pymongo.client_session import ClientSession
 from pymongo.database import Database
 from pymongo.errors import OperationFailure, PyMongoError
-from pymongo.read_concern import ReadConcern
 from redis.exceptions import ResponseError
 
-from eventlab.errors import RebuildOvertaken
+from eventlab.errors import (
+    CategoryMismatch,
+    CheckpointMissing,
+    RebuildOvertaken,
+    ViewVersionMismatch,
+)
+from eventlab.projections.identity import Identity
 from eventlab.projections.session import (
     INTERRUPTED,
     MAJORITY,
@@ -33,12 +38,18 @@ from eventlab.projections.session import (
     TRANSIENT,
     ProjectorSession,
 )
-from eventlab.store.keys import START
+from eventlab.projections.view import CHECKPOINTS
+from eventlab.store.answers import reason
+from eventlab.store.keys import START, view_group
 from eventlab.store.store import EventStore
 
-CHECKPOINTS: Final = "projections"  # the collection: one document per view
 FENCE_SECONDS: Final = 5.0  # a fence that is older belongs to a dead rebuild
 NO_COLLECTION: Final = 26  # MongoDB's error code
+#: The position of documents that were there before the checkpoint: which events they count is not
+#: known.
+UNKNOWN: Final = ""
+
+Fields = dict[str, Any]
 
 log = logging.getLogger(__name__)
 
@@ -47,17 +58,25 @@ log = logging.getLogger(__name__)
 class CheckpointState:
     """A checkpoint as it is stored.
 
-    ``fence`` is the name of the rebuild that stops the projectors, ``swap`` the position of its
-    documents, once they are certain to replace the live ones.
+    ``event`` is the event at the position, None if it is not known. ``category`` and ``version``
+    (of the view's code) are None in a checkpoint of an earlier release. ``fence`` is the name of
+    the rebuild that stops the projectors, ``swap`` the fields that its documents bring along, once
+    they are certain to replace the live ones.
     """
 
     position: str
+    event: Identity | None = None
+    category: str | None = None
+    version: int | None = None
     fence: str | None = None
-    swap: str | None = None
+    swap: Fields | None = None
 
 
 class Checkpoint:
-    """The bookkeeping of a view: up to where its documents count, and who may change that."""
+    """The bookkeeping of a view: up to where its documents count, and who may change that.
+
+    ``version`` is that of the view's code. ``mongo`` reads from the primary, with majority.
+    """
 
     def __init__(
         self,
@@ -65,35 +84,73 @@ class Checkpoint:
         mongo: Database[dict[str, Any]],
         name: str,
         session: ProjectorSession,
+        *,
+        version: int = 1,
     ) -> None:
         self.name = name
         self._store = store
         self._mongo = mongo
         self._session = session
-        self._documents = mongo.get_collection(
-            CHECKPOINTS, read_concern=ReadConcern("majority"), write_concern=MAJORITY
-        )
+        self._version = version
+        self._of_code = {"category": store.category, "version": version}
+        self._documents = mongo[CHECKPOINTS]
+        self._group = view_group(name)
+        self._is_shown = True  # so that an error is logged once
 
     # ---------------------------------------------------------------- position
 
     def read(self) -> CheckpointState:
-        """Return the checkpoint; a view that has none gets one before the first event."""
+        """Return the checkpoint; a view that has none gets one.
+
+        It is before the first event, or at an UNKNOWN position if the view has documents.
+        """
         found = self._documents.find_one({"_id": self.name})
         if found is None:
+            is_empty = self._mongo[self.name].find_one({}, {"_id": 1}) is None
+            # If another projector was faster, its checkpoint counts, and the documents are its own.
             self._documents.update_one(
-                {"_id": self.name}, {"$setOnInsert": {"position": START}}, upsert=True
+                {"_id": self.name},
+                {"$setOnInsert": {"position": START if is_empty else UNKNOWN}},
+                upsert=True,
             )
-            return CheckpointState(START)
-        return CheckpointState(str(found["position"]), found.get("fence"), found.get("swap"))
+            return self.read()
+        return _state_of(found)
 
-    def move(self, session: ClientSession, old: str, new: str) -> bool:
+    def read_checked(self) -> CheckpointState:
+        """Return the checkpoint if this view, in this version, may continue from there.
+
+        Raises CategoryMismatch, ViewVersionMismatch, CheckpointMissing.
+        """
+        return self.checked(self.read())
+
+    def checked(self, state: CheckpointState) -> CheckpointState:
+        """Return the state unchanged; raises the errors of ``read_checked``."""
+        self.check_category(state)
+        if state.position == UNKNOWN:
+            raise CheckpointMissing(self.name)
+        if state.version is not None and state.version != self._version:
+            raise ViewVersionMismatch(self.name, state.version, self._version)
+        return state
+
+    def check_category(self, state: CheckpointState) -> None:
+        """Raise CategoryMismatch if the documents are of another category."""
+        if state.category is not None and state.category != self._store.category:
+            raise CategoryMismatch(self.name, state.category, self._store.category)
+
+    def move(
+        self, session: ClientSession, old: str, new: str, event: Identity | None = None
+    ) -> bool:
         """Move the position from ``old`` to ``new`` in the caller's transaction.
 
-        Returns False, and changes nothing, if the position is not ``old`` or a rebuild has fenced
-        it.
+        Returns False, and changes nothing, if the position is not ``old``, a rebuild has fenced it,
+        or the documents have become those of another version or category.
         """
         guard = {"_id": self.name, "position": old, "fence": None}
-        moved = self._documents.update_one(guard, {"$set": {"position": new}}, session=session)
+        mine = {name: {"$in": [None, value]} for name, value in self._of_code.items()}
+        fields = {"position": new, "event": None if event is None else asdict(event)}
+        moved = self._documents.update_one(
+            guard | mine, {"$set": fields | self._of_code}, session=session
+        )
         return bool(moved.matched_count)
 
     def delete(self) -> None:
@@ -108,14 +165,19 @@ class Checkpoint:
         redis = self._store.redis
         stream = self._store.category
         try:
-            redis.xgroup_setid(stream, self.name, position)
+            redis.xgroup_setid(stream, self._group, position)
         except ResponseError as error:
             if "NOGROUP" not in str(error):
-                log.warning("view %s: cannot show its position in Redis: %s", self.name, error)
+                if self._is_shown:
+                    log.warning(
+                        "view %s: cannot show its position in Redis: %s", self.name, reason(error)
+                    )
+                self._is_shown = False
                 return
             # Another projector may create it first; the next batch then shows the right position.
             with contextlib.suppress(ResponseError):
-                redis.xgroup_create(stream, self.name, position)
+                redis.xgroup_create(stream, self._group, position)
+        self._is_shown = True
 
     # ------------------------------------------------------------------- fence
 
@@ -138,9 +200,10 @@ class Checkpoint:
         """Return the checkpoint, or None after a short pause while a rebuild has fenced it.
 
         If the rebuild has decided its swap, this finishes it. If the fence has been there for
-        FENCE_SECONDS without a decision, this breaks it.
+        FENCE_SECONDS without a decision, this breaks it. Raises CategoryMismatch.
         """
         state = self.read()
+        self.check_category(state)
         if state.fence is None:
             return state
         if state.swap is not None:
@@ -156,12 +219,13 @@ class Checkpoint:
 
     # -------------------------------------------------------------------- swap
 
-    def decide_swap(self, rebuild: str, position: str) -> bool:
-        """Decide that the documents of a rebuild will replace the live ones; they count up to
-        ``position``.
+    def decide_swap(self, rebuild: str) -> Fields | None:
+        """Decide that the documents of a rebuild will replace the live ones, and its checkpoint
+        theirs.
 
-        Returns False if the fence was broken, or another transaction was in the way: fence again,
-        and catch up. Raises RebuildOvertaken if another rebuild has removed this one.
+        Returns the fields for ``finish_swap``, or None if the fence was broken, or another
+        transaction was in the way: fence again, and catch up. Raises RebuildOvertaken if another
+        rebuild has removed this one.
         """
         fenced = {"_id": self.name, "fence": rebuild}
         session = self._session.get()
@@ -169,33 +233,36 @@ class Checkpoint:
             with session.start_transaction(write_concern=MAJORITY):
                 # A process that removes a rebuild deletes its checkpoint first. So either it is
                 # removed, or the swap is decided.
-                mine = self._documents.delete_one({"_id": rebuild}, session=session)
-                if not mine.deleted_count:
+                swap: Fields | None = self._documents.find_one_and_delete(
+                    {"_id": rebuild}, session=session
+                )
+                if swap is None:
                     raise RebuildOvertaken(self.name)
+                del swap["_id"]
                 decided = self._documents.update_one(
-                    fenced, {"$set": {"swap": position}}, session=session
+                    fenced, {"$set": {"swap": swap}}, session=session
                 )
                 if not decided.matched_count:
                     session.abort_transaction()
-                    return False
+                    return None
         except PyMongoError as error:
             if error.has_error_label(TRANSIENT) or getattr(error, "code", None) == INTERRUPTED:
-                return False
+                return None
             raise
-        return True
+        return swap
 
-    def finish_swap(self, rebuild: str, position: str) -> None:
+    def finish_swap(self, rebuild: str, swap: Fields) -> None:
         """Replace the live documents with the rebuilt ones; every step may run twice, and late."""
-        self._store.forget_group(rebuild)
+        self._store.forget_group(view_group(rebuild))
         try:
             self._mongo[rebuild].rename(self.name, dropTarget=True)
         except OperationFailure as error:
             if error.code != NO_COLLECTION:  # another process has renamed it
                 raise
-        done = {"$set": {"position": position}, "$unset": {"fence": 1, "swap": 1}}
+        done = {"$set": swap, "$unset": {"fence": 1, "swap": 1}}
         self._documents.update_one({"_id": self.name, "fence": rebuild}, done)
-        if position != START:
-            self.show(position)
+        if swap["position"] != START:
+            self.show(swap["position"])
 
     def remove_rebuild(self, rebuild: str) -> None:
         """Remove a rebuild: its checkpoint, fence, group and documents.
@@ -207,7 +274,7 @@ class Checkpoint:
         if state.fence == rebuild and state.swap is not None:
             self.finish_swap(rebuild, state.swap)
         self._documents.update_one({"_id": self.name, "fence": rebuild}, {"$unset": {"fence": 1}})
-        self._store.forget_group(rebuild)
+        self._store.forget_group(view_group(rebuild))
         self._mongo[rebuild].drop()
 
 
@@ -225,20 +292,22 @@ class RebuildCheckpoint(Checkpoint):
         session: ProjectorSession,
         *,
         view: str,
+        version: int = 1,
     ) -> None:
-        super().__init__(store, mongo, name, session)
+        super().__init__(store, mongo, name, session, version=version)
         self._view = view
 
     def create(self) -> None:
         """Create the checkpoint, before the first event."""
-        self._documents.insert_one({"_id": self.name, "position": START})
+        fields = {"position": START, "event": None} | self._of_code
+        self._documents.insert_one({"_id": self.name} | fields)
 
     def read(self) -> CheckpointState:
         """Return the checkpoint; raises RebuildOvertaken if another rebuild has removed it."""
         found = self._documents.find_one({"_id": self.name})
         if found is None:
             raise RebuildOvertaken(self._view)
-        return CheckpointState(str(found["position"]))
+        return _state_of(found)
 
     def hold_trims(self) -> None:
         """Create the group that shows the position in Redis, at the start: no trim passes it."""
@@ -250,4 +319,16 @@ class RebuildCheckpoint(Checkpoint):
         If it were created again here, nobody would remove it.
         """
         with contextlib.suppress(ResponseError):
-            self._store.redis.xgroup_setid(self._store.category, self.name, position)
+            self._store.redis.xgroup_setid(self._store.category, self._group, position)
+
+
+def _state_of(found: Fields) -> CheckpointState:
+    event = found.get("event")
+    return CheckpointState(
+        found["position"],
+        None if event is None else Identity(**event),
+        found.get("category"),
+        found.get("version"),
+        found.get("fence"),
+        found.get("swap"),
+    )

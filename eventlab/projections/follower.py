@@ -9,25 +9,35 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Iterator
 from typing import Any, Final, Self
 
 from pymongo import UpdateOne
 from pymongo.client_session import ClientSession
 from pymongo.database import Database
-from redis import exceptions as redis_errors
 
-from eventlab.errors import Trimmed, ViewAhead, ViewStopped
-from eventlab.events import Recorded
+from eventlab.errors import EventLabError, Trimmed, ViewAhead, ViewStopped
+from eventlab.events import Recorded, decode_entry
 from eventlab.projections.checkpoint import Checkpoint
+from eventlab.projections.identity import Identity, identify
 from eventlab.projections.session import ProjectorSession
 from eventlab.projections.view import Changes, View
 from eventlab.store.answers import SERVER_ERRORS, is_outage, misconfiguration, reason, server
-from eventlab.store.keys import order
+from eventlab.store.keys import START, order
 from eventlab.store.store import EventStore
+from eventlab.store.stream import CategoryStream
 
 SLOW_SECONDS: Final = 0.25  # a batch that took longer is followed by a smaller one
+MAX_BATCH_BYTES: Final = 16_000_000  # of the events as JSON; a batch ends at the event that exceeds
 
 log = logging.getLogger(__name__)
+
+
+class Refused(Exception):
+    """MongoDB, or its driver, cannot store the changes of a batch."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
 
 
 class Follower:
@@ -51,9 +61,12 @@ class Follower:
         self.view = view
         self.name = checkpoint.name
         self.position: str | None = None  # unknown until it is read
+        self._event: Identity | None = None  # the event at the position, if it is known
         self._session = session
         self._checkpoint = checkpoint
+        self._stream = CategoryStream(store.redis, store.keys)
         self._max_batch_size = batch_size
+        self._batch_limit = batch_size  # lower after a batch that MongoDB refused
         self._batch_size = batch_size  # of the next batch
         self._logged_state = ""
 
@@ -66,8 +79,10 @@ class Follower:
     def run_once(self) -> int:
         """Apply the next batch and return how many of its events counted; 0 if nothing is new.
 
-        Raises ViewStopped at an event that the view cannot apply, after it has applied all events
-        before it.
+        Raises ViewStopped at an event that the view cannot apply or MongoDB cannot store, after it
+        has applied all events before it; ViewAhead, CategoryMismatch, ViewVersionMismatch or
+        CheckpointMissing if the documents are of another log, category or version, or of unknown
+        events.
         """
         self.position = position = self.position or self._read_position()
         if position is None:
@@ -75,12 +90,22 @@ class Follower:
         began = time.monotonic()
         events = self._read(position)
         changes, good, error = self._fold(events)
-        if good and not self._write(changes, position, events[good - 1].position):
-            return (
-                0  # another one was faster, or a transaction is in the way: read the position again
-            )
+        event = self._identify(position, events[good - 1] if good else None)
+        if self.position != position:
+            return 0  # another projector has moved on
+        try:
+            if good and not self._write(changes, position, events[good - 1].position, event):
+                # Another one was faster, or a transaction is in the way: read the position again.
+                return 0
+        except Refused as refused:
+            if good == 1:
+                raise self._stopped(events[0], refused.error) from refused.error
+            # At least one event is in it that cannot be stored, or they are too many: halve the
+            # batch until it fits, or is that event alone.
+            self._batch_limit = self._batch_size = good // 2
+            return 0
         if error is not None:
-            raise ViewStopped(self.name, events[good], error) from error
+            raise self._stopped(events[good], error) from error
         seconds = time.monotonic() - began
         self._adapt_batch_size(good, seconds)
         if good:
@@ -109,7 +134,8 @@ class Follower:
 
         New events are applied immediately; ``stop`` is checked every ``poll_interval`` seconds. Of
         several projectors one is active, and the others check every ``poll_interval`` seconds that
-        it still is. While a server is down, it waits. Changes of state are logged.
+        it still is. While a server is down, fails over or is full, it waits. Changes of state are
+        logged. Raises the errors of ``run_once``, and Misconfigured.
         """
         while not stop.is_set():
             try:
@@ -136,8 +162,13 @@ class Follower:
 
     def _read(self, position: str) -> list[Recorded]:
         events: list[Recorded] = []
+        size = 0
         try:
-            events.extend(self.store.read_all(after=position, limit=self._batch_size))
+            for event, bytes_of_event in self._events(position):
+                events.append(event)
+                size += bytes_of_event
+                if size > MAX_BATCH_BYTES:
+                    break
         except Trimmed:
             self.position = self._read_position()
             if self.position == position:
@@ -147,11 +178,14 @@ class Follower:
         except Exception as error:
             # Apply what could be read before the event that cannot be decoded; the next batch
             # raises.
-            if not events or isinstance(error, redis_errors.RedisError):
+            if not events or isinstance(error, SERVER_ERRORS):
                 raise
-        if events and self.store.lacks(position):  # or a new event would count on top of lost ones
-            raise ViewAhead(self.name, position, self.store.head())
         return events
+
+    def _events(self, position: str) -> Iterator[tuple[Recorded, int]]:
+        """Yield the events of the next batch, each with its size."""
+        for at, fields in self._stream.entries(after=position, limit=self._batch_size):
+            yield self.store.upcast(decode_entry(at, fields)), len(fields[b"event"])
 
     def _fold(self, events: list[Recorded]) -> tuple[Changes, int, Exception | None]:
         """Return the changes, how many events they hold, and the error at the next event."""
@@ -165,29 +199,45 @@ class Follower:
                 return changes, good, error
         return changes, len(events), None
 
-    def _write(self, changes: Changes, old: str, new: str) -> bool:
-        """Commit documents and position in one transaction; False if the position did not move."""
-        folded = ((id, change.update()) for id, change in changes.items())
-        updates = [UpdateOne({"_id": id}, update, upsert=True) for id, update in folded if update]
+    def _write(self, changes: Changes, old: str, new: str, event: Identity | None = None) -> bool:
+        """Commit documents and position in one transaction; False if the position did not move.
+
+        Raises Refused if the changes cannot be stored.
+        """
 
         def move_and_update(session: ClientSession) -> bool:
-            moved = self._checkpoint.move(session, old, new)
+            moved = self._checkpoint.move(session, old, new, event)
             if moved and updates:
                 self.mongo[self.name].bulk_write(updates, ordered=False, session=session)
             return moved
 
         self.position = None  # only MongoDB knows who moved it, perhaps this one
-        moved = self._session.transact(move_and_update, obstacle=("position", old))
+        folded = ((id, change.update()) for id, change in changes.items())
+        updates = [UpdateOne({"_id": id}, update, upsert=True) for id, update in folded if update]
+        try:
+            moved = self._session.transact(move_and_update, obstacle=("position", old))
+        except Exception as error:
+            if isinstance(error, EventLabError) or is_outage(error):
+                raise
+            raise misconfiguration(error) or Refused(error) from error
         if moved:
             self.position = new
+            self._event = event
             self._checkpoint.show(new)
         elif moved is None:
             self._batch_size = max(1, self._batch_size // 2)  # a shorter transaction conflicts less
         return bool(moved)
 
+    def _stopped(self, event: Recorded, error: Exception) -> ViewStopped:
+        cause = reason(error) if isinstance(error, SERVER_ERRORS) else ""
+        return ViewStopped(self.name, event, error, cause)
+
     def _adapt_batch_size(self, counted: int, seconds: float) -> None:
+        if counted:  # slowly: a batch that is refused costs as much as one that is not
+            more = self._batch_limit + max(1, self._batch_limit // 8)
+            self._batch_limit = min(self._max_batch_size, more)
         if seconds <= SLOW_SECONDS:
-            self._batch_size = min(self._max_batch_size, 2 * self._batch_size)
+            self._batch_size = min(self._batch_limit, 2 * self._batch_size)
         else:
             self._batch_size = max(1, int(counted * SLOW_SECONDS / seconds))
 
@@ -198,16 +248,37 @@ class Follower:
         state = self._checkpoint.read_unfenced()
         if state is None:
             return None
-        if self.store.lacks(state.position):
-            raise ViewAhead(self.name, state.position, self.store.head())
+        self._checkpoint.checked(state)
+        self._event = state.event
         return state.position
+
+    def _identify(self, position: str, event: Recorded | None) -> Identity | None:
+        """Return the identity of an event that is about to count.
+
+        Raises ViewAhead if the log no longer holds the event at ``position``; sets the position to
+        None if another projector has continued on documents of another log.
+        """
+        known = self._event
+        if known is not None and known.position != position:
+            known = None  # an earlier release moved the position
+        there, held, identity = identify(self.store, position, known, event)
+        if held and (there or not self._lacks(position)):
+            return identity
+        state = self._checkpoint.read()
+        if (state.position, state.event) == (position, self._event):
+            raise ViewAhead(self.name, position, self.store.head())
+        self.position = None
+        return None
+
+    def _lacks(self, position: str) -> bool:
+        return self.store.lacks(position)
 
     def _stand_by(self, stop: threading.Event, poll_interval: float) -> None:
         """Return when nobody moves the position although there are new events."""
         seen = None
         while not stop.wait(poll_interval):
             position = self._checkpoint.read().position
-            if position == seen and order(position) < order(self.store.head()):
+            if position == seen and order(position or START) < order(self.store.head()):
                 return
             seen = position
 

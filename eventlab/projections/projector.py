@@ -6,28 +6,31 @@ import time
 from dataclasses import dataclass
 from typing import Any, Final
 
+from pymongo import ReadPreference
 from pymongo.database import Database
+from pymongo.read_concern import ReadConcern
 
 from eventlab.errors import InvalidArgument, VersionConflict, ViewLate
 from eventlab.projections.checkpoint import Checkpoint
 from eventlab.projections.follower import Follower
 from eventlab.projections.rebuild import Rebuild
-from eventlab.projections.session import RETRY_SECONDS, ProjectorSession
-from eventlab.projections.view import Changes, View
-from eventlab.store.keys import checked_position, order
+from eventlab.projections.session import MAJORITY, RETRY_SECONDS, ProjectorSession
+from eventlab.projections.view import Changes, View, checked_view_name, version_of
+from eventlab.store.keys import checked_position, order, view_group
 from eventlab.store.scripts import RAW
 from eventlab.store.store import EventStore
-from eventlab.store.stream import CategoryStream
 
 MAX_COUNTED_EVENTS: Final = 10_000  # a longer lag is an estimate
+MAX_COUNTED_BYTES: Final = 50_000_000  # so is a larger one
+COUNTED_AT_ONCE: Final = 100  # events in one reply, so that Redis serves others in between
 
 
 @dataclass(frozen=True)
 class ViewLag:
     """What a view does not hold yet: how many events, and the age of the oldest in seconds.
 
-    The number is exact up to 10,000 events. Beyond that, ``exact`` is False and ``events`` is
-    an upper limit.
+    The number is exact up to 10,000 events or 50 MB. Beyond that, ``exact`` is False and ``events``
+    is an upper limit.
     """
 
     position: str
@@ -39,10 +42,14 @@ class ViewLag:
 class Projector(Follower):
     """Feeds one view from one category. Several may run: one is active, and the others take over.
 
-    They may run in threads, in processes or on several machines.
+    They may run in threads, in processes or on several machines. Run all projectors of a view as
+    one MongoDB user: MongoDB lets the others end the transaction of a dead one only then, and else
+    blocks the view for up to a minute.
 
-    ``batch_size`` is the maximum of events in one transaction; a batch that takes too long is
-    followed by smaller ones.
+    ``batch_size`` is the maximum of events in one transaction; a batch that takes too long, or that
+    MongoDB cannot take, is followed by smaller ones.
+
+    Raises InvalidName for a view whose name cannot be that of its collection.
 
     >>> projector = Projector(store, lab.mongo, AccountView())
     >>> projector.run_once()
@@ -57,8 +64,15 @@ class Projector(Follower):
         *,
         batch_size: int = 5000,
     ) -> None:
-        session = ProjectorSession(mongo, view.name)
-        checkpoint = Checkpoint(store, mongo, view.name, session)
+        name = checked_view_name(view, mongo.name)
+        # The bookkeeping must not be read from a secondary that is behind, whatever the URL says.
+        mongo = mongo.with_options(
+            read_preference=ReadPreference.PRIMARY,
+            read_concern=ReadConcern("majority"),
+            write_concern=MAJORITY,
+        )
+        session = ProjectorSession(mongo, name)
+        checkpoint = Checkpoint(store, mongo, name, session, version=version_of(view))
         super().__init__(
             store, mongo, view, session=session, checkpoint=checkpoint, batch_size=batch_size
         )
@@ -66,18 +80,30 @@ class Projector(Follower):
     def lag(self) -> ViewLag:
         """Return how far the view is behind the category.
 
+        Raises CategoryMismatch, ViewVersionMismatch or CheckpointMissing if it cannot follow it.
+
         >>> projector.lag()
         ViewLag(position='1551312847014-0', events=0, seconds=0.0, exact=True)
         """
         redis = self.store.redis
         stream = self.store.keys.stream
-        position = self._checkpoint.read().position
-        waiting = redis.execute_command(
-            "XRANGE", stream, f"({position}", "+", "COUNT", MAX_COUNTED_EVENTS, **RAW
-        )
-        seconds = redis.time()[0] - order(waiting[0][0].decode())[0] / 1000 if waiting else 0.0
-        exact = len(waiting) < MAX_COUNTED_EVENTS
-        events = len(waiting) if exact else redis.xlen(stream)
+        position = self._checkpoint.read_checked().position
+        oldest = last = position
+        events = 0
+        size = 0
+        exact = False
+        while not exact and events < MAX_COUNTED_EVENTS and size < MAX_COUNTED_BYTES:
+            count = min(COUNTED_AT_ONCE, MAX_COUNTED_EVENTS - events)
+            page = redis.execute_command("XRANGE", stream, f"({last}", "+", "COUNT", count, **RAW)
+            exact = len(page) < count
+            if page and not events:
+                oldest = page[0][0].decode()
+            events += len(page)
+            size += sum(len(value) for _, fields in page for value in fields.values())
+            last = page[-1][0].decode() if page else last
+        seconds = redis.time()[0] - order(oldest)[0] / 1000 if events else 0.0
+        if not exact:
+            events = redis.xlen(stream)
         return ViewLag(position, events, max(0.0, seconds), exact=exact)
 
     def wait_until(self, id: str, version: int, *, seconds: float = 10.0) -> None:
@@ -91,7 +117,7 @@ class Projector(Follower):
             raise VersionConflict(id, version, self.store.version(id))
         end = time.monotonic() + seconds
         pause = 0.001
-        while order(self._checkpoint.read().position) < order(found[0].position):
+        while order(self._checkpoint.read_checked().position) < order(found[0].position):
             if time.monotonic() > end:
                 raise ViewLate(self.name, id, version)
             time.sleep(pause)
@@ -104,8 +130,10 @@ class Projector(Follower):
         next event.
         """
         while True:
-            now = self._checkpoint.read().position
-            entries = CategoryStream(self.store.redis, self.store.keys).entries(after=now, limit=1)
+            now = self._read_position()
+            if now is None:
+                continue  # a rebuild is about to replace the documents
+            entries = self._stream.entries(after=now, limit=1)
             following = next((at.decode() for at, _ in entries), "no event")
             if following != checked_position(position):
                 raise InvalidArgument(
@@ -114,19 +142,19 @@ class Projector(Follower):
                 )
             if self._write(Changes(), now, position):
                 return
-            while self._checkpoint.read_unfenced() is None:
-                pass  # a rebuild is about to replace the documents
 
     def rebuild(self, *, progress: bool = True) -> int:
         """Rebuild the view next to the live one, swap them, and return how many events it counted.
 
         Readers see the old documents, then the new ones, and never a gap. A cursor that is open
-        during the swap ends with pymongo's OperationFailure: open it again. Projectors may run, and
-        continue afterwards. The rebuild is complete even after a trim, because it reads the
-        aggregate logs. ``progress`` shows a bar.
+        during the swap ends with pymongo's OperationFailure: open it again. A change stream on the
+        view ends with an ``invalidate`` event: watch the view anew. Projectors may run, and
+        continue afterwards. The indexes and options of the collection are kept. The rebuild is
+        complete even after a trim, because it reads the aggregate logs. ``progress`` shows a bar.
 
         Raises ViewStopped, and the live view stays as it was; RebuildOvertaken if another rebuild
-        started later; Trimmed if events are in no aggregate log.
+        started later; CategoryMismatch if the documents are of another category; Trimmed if events
+        are in no aggregate log.
 
         >>> projector.rebuild()
         3
@@ -146,5 +174,5 @@ class Projector(Follower):
         self._session.end_others()
         self._checkpoint.delete()
         self.mongo[self.name].delete_many({})
-        self.store.forget_group(self.name)
+        self.store.forget_group(view_group(self.name))
         self.position = None

@@ -2,35 +2,43 @@
 
 A projector that is killed inside a transaction leaves it open on the server for up to a minute, and
 blocks all others. So every session is registered by its ID, and a projector that is blocked for too
-long ends the sessions of the others.
+long ends the sessions of the others. The register is not part of the checkpoint, which a dead
+transaction locks.
 """
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import random
 import time
 from collections.abc import Callable
 from typing import Any, Final
 
+import pymongo
 from pymongo.client_session import ClientSession
 from pymongo.database import Database
-from pymongo.errors import ConnectionFailure, PyMongoError
+from pymongo.errors import ConnectionFailure, OperationFailure, PyMongoError
 from pymongo.write_concern import WriteConcern
 
 from eventlab.errors import NoReplicaSet
+from eventlab.projections.view import PROJECTORS
+from eventlab.store.answers import reason
 
-# One document per running projector. They are not part of the checkpoint: a dead transaction locks
-# that.
-PROJECTORS: Final = "projectors"
 MAJORITY: Final = WriteConcern("majority")
 STUCK_SECONDS: Final = 0.6  # a transaction that conflicts for this long is blocked by a dead one
 RETRY_SECONDS: Final = 0.05  # the longest pause before a retry
+CLOSE_SECONDS: Final = 5.0  # the longest wait for MongoDB at the end
 
 # MongoDB's error codes and labels
 NO_TRANSACTIONS: Final = 20
 INTERRUPTED: Final = 11601
 TRANSIENT: Final = "TransientTransactionError"
 UNKNOWN_COMMIT: Final = "UnknownTransactionCommitResult"
+#: killSessions is not allowed (13), not known (59, 115), or not offered (8000, Atlas).
+NO_KILL: Final = frozenset({13, 59, 115, 8000})
+
+log = logging.getLogger(__name__)
 
 
 class ProjectorSession:
@@ -42,6 +50,8 @@ class ProjectorSession:
         self._projectors = mongo.get_collection(PROJECTORS)
         self._session: ClientSession | None = None
         self._obstacle: tuple[object, float] | None = None  # what blocks us, and since when
+        self._ended_for: object = None  # the obstacle for which others were ended last
+        self._has_warned = False
 
     @property
     def is_blocked(self) -> bool:
@@ -54,8 +64,10 @@ class ProjectorSession:
         It stays registered until ``close``: nobody can tell a dead projector from one that waits.
         """
         if self._session is None:
-            self._session = self._mongo.client.start_session()
-            self._projectors.replace_one({"_id": self._id()}, {"view": self._view}, upsert=True)
+            session = self._mongo.client.start_session()
+            id = session.session_id["id"]
+            self._projectors.replace_one({"_id": id}, {"view": self._view}, upsert=True)
+            self._session = session
         return self._session
 
     def transact(self, work: Callable[[ClientSession], bool], *, obstacle: object) -> bool | None:
@@ -80,6 +92,12 @@ class ProjectorSession:
                 raise
             # The time is random, or two slow projectors would end each other in turn.
             if self.is_stuck(obstacle, STUCK_SECONDS * random.uniform(1, 3)):
+                if self._ended_for == obstacle:
+                    self._warn(
+                        "MongoDB ends the sessions of the same user only: "
+                        "run all projectors of a view as one MongoDB user"
+                    )
+                self._ended_for = obstacle
                 self.end_others()
             time.sleep(random.uniform(0, RETRY_SECONDS))
             return None
@@ -97,15 +115,35 @@ class ProjectorSession:
         return False
 
     def end_others(self) -> None:
-        """End the sessions of all other projectors of the view, with their open transactions."""
+        """End the sessions of all other projectors of the view, with their open transactions.
+
+        MongoDB ends only those of the same MongoDB user; where it refuses, that is logged once.
+        """
         others = self._projectors.find({"view": self._view, "_id": {"$ne": self._id()}})
         if ids := [{"id": other["_id"]} for other in others]:
-            self._mongo.client.admin.command("killSessions", ids)
+            try:
+                self._mongo.client.admin.command("killSessions", ids)
+            except OperationFailure as error:
+                if error.code not in NO_KILL:
+                    raise
+                self._warn(f"MongoDB refuses to end its session ({reason(error)})")
+
+    def _warn(self, why: str) -> None:
+        if not self._has_warned:
+            log.warning(
+                "view %s: a dead projector may block it for up to transactionLifetimeLimitSeconds "
+                "(60 s): %s",
+                self._view,
+                why,
+            )
+        self._has_warned = True
 
     def close(self) -> None:
         """End the session and remove it from the register."""
         if self._session is not None:
-            self._projectors.delete_one({"_id": self._id()})
+            # Without MongoDB the entry stays, which harms nobody.
+            with contextlib.suppress(PyMongoError), pymongo.timeout(CLOSE_SECONDS):
+                self._projectors.delete_one({"_id": self._id()})
             self._session.end_session()
             self._session = None
 

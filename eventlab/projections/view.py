@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
+from eventlab.errors import InvalidArgument, InvalidName
 from eventlab.events import Recorded
+from eventlab.store.keys import checked_name
+
+CHECKPOINTS: Final = "projections"  # the collection: one document per view
+PROJECTORS: Final = "projectors"  # the collection: one document per running projector
+MAX_NAMESPACE_BYTES: Final = 255  # MongoDB's limit, for "database.collection"
 
 
 class Change:
@@ -64,6 +71,10 @@ class View(Protocol):
     ``name`` is the collection's name. ``apply`` makes every change through ``changes`` and has no
     other effect. It raises at an event that it cannot apply: the view then stops there, without any
     change by that event.
+
+    A view may have a ``version``, an integer (default: 1). Increase it when the documents change
+    their shape: a projector that finds documents of another version stops, until the view is
+    rebuilt.
     """
 
     name: str
@@ -71,3 +82,38 @@ class View(Protocol):
     def apply(self, event: Recorded, changes: Changes) -> None:
         """Add what one event changes to ``changes``."""
         ...
+
+
+def rebuild_name(view: str, suffix: str) -> str:
+    """Return the name of the collection of a rebuild."""
+    return f"{view}.rebuild-{suffix}"
+
+
+REBUILD_NAME: Final = re.compile(r"\.rebuild-[0-9a-f]{8}$")
+
+
+def checked_view_name(view: View, database: str) -> str:
+    """Return the name of a view; raises InvalidName if its collection cannot have it."""
+    name = view.name
+    size = len(checked_name(name, "view"))
+    if name in (CHECKPOINTS, PROJECTORS) or name.startswith("system."):
+        raise InvalidName(f"view {name!r} has the name of an internal collection: rename it")
+    if REBUILD_NAME.search(name):
+        raise InvalidName(f"view {name!r} has the name of a rebuild: rename it")
+    if "$" in name or "\0" in name or ".." in name or name.strip(".") != name:
+        raise InvalidName(
+            f"view {name!r} must be the name of a MongoDB collection: without '$', NUL and '..', "
+            "and without a dot at either end"
+        )
+    most = MAX_NAMESPACE_BYTES - len(f"{database}.".encode()) - len(rebuild_name("", "01234567"))
+    if size > most:
+        raise InvalidName(f"view {name[:20]!r}… has {size} bytes, the limit is {most}")
+    return name
+
+
+def version_of(view: View) -> int:
+    """Return the version of a view's code; raises InvalidArgument if it is no integer."""
+    version = getattr(view, "version", 1)
+    if type(version) is not int:
+        raise InvalidArgument(f"version {version!r} of view {view.name!r} must be an integer")
+    return version

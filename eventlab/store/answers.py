@@ -95,6 +95,9 @@ _MONGODB_MISCONFIGURED_CODES: Final = frozenset(
 )
 
 
+MAX_REASON: Final = 300  # characters: some errors quote a whole document
+
+
 def is_outage(error: BaseException) -> bool:
     """Return whether a server is down, failing over, read-only, full or busy: wait, then retry.
 
@@ -108,7 +111,7 @@ def is_outage(error: BaseException) -> bool:
     if isinstance(error, _REDIS_OUTAGES):
         return True
     if isinstance(error, redis.exceptions.ResponseError):
-        return str(error).split(" ", 1)[0] in _REDIS_OUTAGE_CODES
+        return _text(error).split(" ", 1)[0] in _REDIS_OUTAGE_CODES
     if isinstance(error, pymongo.errors.ConnectionFailure):
         return True
     if isinstance(error, pymongo.errors.PyMongoError):
@@ -150,10 +153,19 @@ def reason(error: BaseException) -> str:
     >>> reason(pymongo.errors.OperationFailure("not allowed, full error: {'ok': 0.0}", 13))
     'not allowed'
     """
-    first_line, *_ = str(error).splitlines() or [""]
+    first_line, *_ = _text(error).splitlines() or [""]
     for dump in (", full error:", " script:", ", Timeout:", ", Topology Description:"):
         first_line = first_line.split(dump, 1)[0]
-    return first_line.strip().rstrip(".") or type(error).__name__
+    return first_line[:MAX_REASON].strip().rstrip(".") or type(error).__name__
+
+
+def _text(error: BaseException) -> str:
+    if isinstance(error, pymongo.errors.BulkWriteError) and (
+        failed := (error.details or {}).get("writeErrors")
+    ):
+        return str(failed[0].get("errmsg", ""))
+    # A pipeline puts the command, with its arguments, in front.
+    return str(error).rpartition(" of pipeline caused error: ")[2]
 
 
 def server(error: BaseException) -> str:

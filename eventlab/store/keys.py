@@ -9,6 +9,7 @@ from eventlab.errors import InvalidArgument, InvalidName
 
 START: Final = "0-0"
 MAX_NAME_BYTES: Final = 512
+VIEW_GROUP: Final = "view "  # begins the names of the groups of views
 YEAR_10000: Final = 253_402_300_800_000  # in milliseconds since 1970: datetime ends there
 
 
@@ -77,6 +78,27 @@ class Keys:
     def pattern(self) -> bytes:
         """Return a SCAN pattern for all keys of the category except the stream."""
         return re.sub(rb"([\\*?\[\]])", rb"\\\1", self._tag) + b"[:/]*"
+
+
+def view_group(name: str) -> str:
+    """Return the consumer group that shows the position of a view.
+
+    No subscription can have that name, so the two do not meet on one group.
+
+    >>> view_group("letters")
+    'view letters'
+    """
+    return f"{VIEW_GROUP}{name}"
+
+
+def checked_subscription(name: str) -> str:
+    """Return the name of a subscription; raises InvalidName for one of a view's group."""
+    if checked_name(name, "name").startswith(VIEW_GROUP.encode()):
+        raise InvalidName(
+            f"subscription {name!r} begins with {VIEW_GROUP!r}, as the groups of views do: "
+            "rename it"
+        )
+    return name
 
 
 def checked_name(name: str, what: str) -> bytes:

@@ -22,7 +22,13 @@ from redis.exceptions import RedisError, ResponseError
 
 from eventlab.errors import CorruptEvent, InvalidArgument, InvalidName, Trimmed
 from eventlab.events import Recorded, decode_entry, decode_rows, encode_json
-from eventlab.store.keys import START, checked_name, checked_position, order
+from eventlab.store.keys import (
+    START,
+    checked_name,
+    checked_position,
+    checked_subscription,
+    order,
+)
 from eventlab.store.scripts import RAW, Script
 from eventlab.store.store import EventStore
 from eventlab.store.stream import CategoryStream
@@ -126,7 +132,7 @@ class Subscription:
                 f"max_deliveries={max_deliveries!r} must be {MIN_DELIVERIES} or more"
             )
         self.store = store
-        self.name = name
+        self.name = checked_subscription(name)
         self.consumer = consumer
         self._claim_after = claim_after
         self._max_failures = max_failures

@@ -25,7 +25,7 @@ from eventlab.accounts import AccountView
 from eventlab.accounts.projectors import views
 from eventlab.projections.view import View
 from eventlab.servers import external
-from eventlab.store.keys import order
+from eventlab.store.keys import order, view_group
 from tests.support.crash_servers import DOWN, MongoServer, RedisServer, mongod, redis_server
 from tests.support.views import by_id, held, truth
 from tests.support.views import views_caught_up as all_caught_up
@@ -191,7 +191,7 @@ def test_every_view_is_exact_after_kills(
 class Outside(Projector):
     """Wrong on purpose: the documents first, then the position; each by itself."""
 
-    def _write(self, changes: Changes, old: str, new: str) -> bool:
+    def _write(self, changes: Changes, old: str, new: str, *_: Any) -> bool:
         steps: list[Callable[[], Any]] = [
             lambda: self._documents(changes),
             lambda: self._position(new),
@@ -451,7 +451,7 @@ def test_rebuild_under_load_is_exact_and_no_reader_sees_a_gap(
     assert database[COLLECTION].index_information().keys() == {"_id_", "nothing_1"}
     assert not [name for name in database.list_collection_names() if "rebuild" in name]
     groups = {group["name"].decode() for group in store.redis.xinfo_groups(CATEGORY)}
-    assert groups == {view.name for view in views(COLLECTION).values()}
+    assert groups == {view_group(view.name) for view in views(COLLECTION).values()}
     assert all(process.poll() is None for process in crew.processes)
 
 

@@ -64,7 +64,7 @@ def test_position_is_shown_as_a_group_so_trim_waits(
     position = store.head()
     [group] = store.redis.xinfo_groups(store.category)
     assert (group["name"].decode(), group["last-delivered-id"].decode()) == (
-        store.category,
+        f"view {store.category}",
         position,
     )
     fill(store, 4)
@@ -272,7 +272,7 @@ def test_lost_events_are_noticed_although_all_before_them_were_trimmed(
     store: EventStore, projector: Projector
 ) -> None:
     fill(store, 6)
-    store.redis.xgroup_create(store.category, store.category, "$")
+    store.redis.xgroup_create(store.category, f"view {store.category}", "$")
     before = store.head()
     fill(store, 3)
     projector.catch_up()

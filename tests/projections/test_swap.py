@@ -57,11 +57,11 @@ def test_fenced_projector_changes_nothing(
     with Projector(store, mongo, AccountView(store.category)) as other:
         other.catch_up()
 
-        def first_another_one(live: Checkpoint, rebuild: str, position: str) -> bool:
+        def first_another_one(live: Checkpoint, rebuild: str) -> Any:
             fill(store, 3)
             assert other.run_once() == 0
             assert funds(mongo[store.category]) == 6
-            return plain(live, rebuild, position)
+            return plain(live, rebuild)
 
         monkeypatch.setattr(Checkpoint, "decide_swap", first_another_one)
         projector.rebuild(progress=False)
@@ -80,11 +80,11 @@ def test_broken_fence_is_restored(
     tries = itertools.count()
     with Projector(store, mongo, AccountView(store.category)) as other:
 
-        def too_slow_at_first(live: Checkpoint, rebuild: str, position: str) -> bool:
+        def too_slow_at_first(live: Checkpoint, rebuild: str) -> Any:
             if next(tries) == 0:
                 fill(store, 3)
                 assert other.catch_up() == 3
-            return plain(live, rebuild, position)
+            return plain(live, rebuild)
 
         monkeypatch.setattr(Checkpoint, "decide_swap", too_slow_at_first)
         projector.rebuild(progress=False)
@@ -161,8 +161,8 @@ def test_fence_in_the_way_does_not_stop_a_rebuild_forever(
     plain = Checkpoint.decide_swap
     tries = itertools.count()
 
-    def failing_at_first(live: Checkpoint, rebuild: str, position: str) -> bool:
-        return next(tries) > 0 and plain(live, rebuild, position)
+    def failing_at_first(live: Checkpoint, rebuild: str) -> Any:
+        return plain(live, rebuild) if next(tries) > 0 else None
 
     if whose == "its own":
         monkeypatch.setattr(Checkpoint, "decide_swap", failing_at_first)
