@@ -16,11 +16,10 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from dataclasses import asdict, dataclass
 from typing import Any, Final
 
+import msgspec
 from pymongo.client_session import ClientSession
-from pymongo.database import Database
 from pymongo.errors import OperationFailure, PyMongoError
 from redis.exceptions import ResponseError
 
@@ -54,8 +53,7 @@ Fields = dict[str, Any]
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class CheckpointState:
+class CheckpointState(msgspec.Struct, frozen=True):
     """A checkpoint as it is stored.
 
     ``event`` is the event at the position, None if it is not known. ``category`` and ``version``
@@ -75,25 +73,19 @@ class CheckpointState:
 class Checkpoint:
     """The bookkeeping of a view: up to where its documents count, and who may change that.
 
-    ``version`` is that of the view's code. ``mongo`` reads from the primary, with majority.
+    ``version`` is that of the view's code. The session's database reads from the primary, with
+    majority.
     """
 
     def __init__(
-        self,
-        store: EventStore,
-        mongo: Database[dict[str, Any]],
-        name: str,
-        session: ProjectorSession,
-        *,
-        version: int = 1,
+        self, store: EventStore, session: ProjectorSession, name: str, version: int = 1
     ) -> None:
         self.name = name
-        self._store = store
-        self._mongo = mongo
-        self._session = session
+        self.store = store
+        self.session = session
         self._version = version
         self._of_code = {"category": store.category, "version": version}
-        self._documents = mongo[CHECKPOINTS]
+        self._documents = session.mongo[CHECKPOINTS]
         self._group = view_group(name)
         self._is_shown = True  # so that an error is logged once
 
@@ -102,40 +94,32 @@ class Checkpoint:
     def read(self) -> CheckpointState:
         """Return the checkpoint; a view that has none gets one.
 
-        It is before the first event, or at an UNKNOWN position if the view has documents.
+        It is before the first event, or at an UNKNOWN position if the view has documents. Raises
+        CategoryMismatch if they are of another category.
         """
         found = self._documents.find_one({"_id": self.name})
         if found is None:
-            is_empty = self._mongo[self.name].find_one({}, {"_id": 1}) is None
+            is_empty = self.session.mongo[self.name].find_one({}, {"_id": 1}) is None
+            first = {"position": START if is_empty else UNKNOWN}
             # If another projector was faster, its checkpoint counts, and the documents are its own.
-            self._documents.update_one(
-                {"_id": self.name},
-                {"$setOnInsert": {"position": START if is_empty else UNKNOWN}},
-                upsert=True,
-            )
+            self._documents.update_one({"_id": self.name}, {"$setOnInsert": first}, upsert=True)
             return self.read()
-        return _state_of(found)
+        state = msgspec.convert(found, CheckpointState)
+        if state.category is not None and state.category != self.store.category:
+            raise CategoryMismatch(self.name, state.category, self.store.category)
+        return state
 
-    def read_checked(self) -> CheckpointState:
-        """Return the checkpoint if this view, in this version, may continue from there.
+    def checked(self, state: CheckpointState | None = None) -> CheckpointState:
+        """Return the checkpoint, or the given state of it, if this view may continue from there.
 
-        Raises CategoryMismatch, ViewVersionMismatch, CheckpointMissing.
+        Raises CategoryMismatch, CheckpointMissing, ViewVersionMismatch.
         """
-        return self.checked(self.read())
-
-    def checked(self, state: CheckpointState) -> CheckpointState:
-        """Return the state unchanged; raises the errors of ``read_checked``."""
-        self.check_category(state)
+        state = state or self.read()
         if state.position == UNKNOWN:
             raise CheckpointMissing(self.name)
         if state.version is not None and state.version != self._version:
             raise ViewVersionMismatch(self.name, state.version, self._version)
         return state
-
-    def check_category(self, state: CheckpointState) -> None:
-        """Raise CategoryMismatch if the documents are of another category."""
-        if state.category is not None and state.category != self._store.category:
-            raise CategoryMismatch(self.name, state.category, self._store.category)
 
     def move(
         self, session: ClientSession, old: str, new: str, event: Identity | None = None
@@ -147,7 +131,7 @@ class Checkpoint:
         """
         guard = {"_id": self.name, "position": old, "fence": None}
         mine = {name: {"$in": [None, value]} for name, value in self._of_code.items()}
-        fields = {"position": new, "event": None if event is None else asdict(event)}
+        fields = {"position": new, "event": msgspec.to_builtins(event)}
         moved = self._documents.update_one(
             guard | mine, {"$set": fields | self._of_code}, session=session
         )
@@ -162,8 +146,8 @@ class Checkpoint:
 
         It is a copy that the next batch renews, so an error is logged and stops nothing.
         """
-        redis = self._store.redis
-        stream = self._store.category
+        redis = self.store.redis
+        stream = self.store.category
         try:
             redis.xgroup_setid(stream, self._group, position)
         except ResponseError as error:
@@ -191,7 +175,7 @@ class Checkpoint:
             )
             return bool(fenced.matched_count)
 
-        while not self._session.transact(put_up, obstacle=("fence", rebuild)):
+        while not self.session.transact(put_up, obstacle=("fence", rebuild)):
             while self.read_unfenced() is None:
                 # Nothing in between: another obstacle would restart the time that it waits.
                 pass
@@ -203,13 +187,12 @@ class Checkpoint:
         FENCE_SECONDS without a decision, this breaks it. Raises CategoryMismatch.
         """
         state = self.read()
-        self.check_category(state)
         if state.fence is None:
             return state
         if state.swap is not None:
             self.finish_swap(state.fence, state.swap)
-        elif self._session.is_stuck(state.fence, FENCE_SECONDS):
-            self._session.end_others()
+        elif self.session.is_stuck(state.fence, FENCE_SECONDS):
+            self.session.end_others()
             # Only without a swap: one that was decided in the meantime must be finished.
             self._documents.update_one(
                 {"_id": self.name, "fence": state.fence, "swap": None}, {"$unset": {"fence": 1}}
@@ -228,7 +211,7 @@ class Checkpoint:
         rebuild has removed this one.
         """
         fenced = {"_id": self.name, "fence": rebuild}
-        session = self._session.get()
+        session = self.session.get()
         try:
             with session.start_transaction(write_concern=MAJORITY):
                 # A process that removes a rebuild deletes its checkpoint first. So either it is
@@ -253,9 +236,9 @@ class Checkpoint:
 
     def finish_swap(self, rebuild: str, swap: Fields) -> None:
         """Replace the live documents with the rebuilt ones; every step may run twice, and late."""
-        self._store.forget_group(view_group(rebuild))
+        self.store.forget_group(view_group(rebuild))
         try:
-            self._mongo[rebuild].rename(self.name, dropTarget=True)
+            self.session.mongo[rebuild].rename(self.name, dropTarget=True)
         except OperationFailure as error:
             if error.code != NO_COLLECTION:  # another process has renamed it
                 raise
@@ -274,8 +257,8 @@ class Checkpoint:
         if state.fence == rebuild and state.swap is not None:
             self.finish_swap(rebuild, state.swap)
         self._documents.update_one({"_id": self.name, "fence": rebuild}, {"$unset": {"fence": 1}})
-        self._store.forget_group(view_group(rebuild))
-        self._mongo[rebuild].drop()
+        self.store.forget_group(view_group(rebuild))
+        self.session.mongo[rebuild].drop()
 
 
 class RebuildCheckpoint(Checkpoint):
@@ -283,19 +266,6 @@ class RebuildCheckpoint(Checkpoint):
 
     It is created once: when another rebuild has removed it, it stays removed.
     """
-
-    def __init__(
-        self,
-        store: EventStore,
-        mongo: Database[dict[str, Any]],
-        name: str,
-        session: ProjectorSession,
-        *,
-        view: str,
-        version: int = 1,
-    ) -> None:
-        super().__init__(store, mongo, name, session, version=version)
-        self._view = view
 
     def create(self) -> None:
         """Create the checkpoint, before the first event."""
@@ -306,8 +276,8 @@ class RebuildCheckpoint(Checkpoint):
         """Return the checkpoint; raises RebuildOvertaken if another rebuild has removed it."""
         found = self._documents.find_one({"_id": self.name})
         if found is None:
-            raise RebuildOvertaken(self._view)
-        return _state_of(found)
+            raise RebuildOvertaken(self.session.view)
+        return msgspec.convert(found, CheckpointState)
 
     def hold_trims(self) -> None:
         """Create the group that shows the position in Redis, at the start: no trim passes it."""
@@ -319,16 +289,4 @@ class RebuildCheckpoint(Checkpoint):
         If it were created again here, nobody would remove it.
         """
         with contextlib.suppress(ResponseError):
-            self._store.redis.xgroup_setid(self._store.category, self._group, position)
-
-
-def _state_of(found: Fields) -> CheckpointState:
-    event = found.get("event")
-    return CheckpointState(
-        found["position"],
-        None if event is None else Identity(**event),
-        found.get("category"),
-        found.get("version"),
-        found.get("fence"),
-        found.get("swap"),
-    )
+            self.store.redis.xgroup_setid(self.store.category, self._group, position)

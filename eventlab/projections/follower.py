@@ -10,21 +10,18 @@ import logging
 import threading
 import time
 from collections.abc import Iterator
-from typing import Any, Final, Self
+from typing import Final, Self
 
 from pymongo import UpdateOne
 from pymongo.client_session import ClientSession
-from pymongo.database import Database
 
 from eventlab.errors import EventLabError, Trimmed, ViewAhead, ViewStopped
 from eventlab.events import Recorded, decode_entry
 from eventlab.projections.checkpoint import Checkpoint
 from eventlab.projections.identity import Identity, identify
-from eventlab.projections.session import ProjectorSession
 from eventlab.projections.view import Changes, View
 from eventlab.store.answers import SERVER_ERRORS, is_outage, misconfiguration, reason, server
 from eventlab.store.keys import START, order
-from eventlab.store.store import EventStore
 from eventlab.store.stream import CategoryStream
 
 SLOW_SECONDS: Final = 0.25  # a batch that took longer is followed by a smaller one
@@ -46,25 +43,16 @@ class Follower:
     ``checkpoint`` holds the position, and names the collection that gets the documents.
     """
 
-    def __init__(
-        self,
-        store: EventStore,
-        mongo: Database[dict[str, Any]],
-        view: View,
-        *,
-        session: ProjectorSession,
-        checkpoint: Checkpoint,
-        batch_size: int,
-    ) -> None:
-        self.store = store
-        self.mongo = mongo
+    def __init__(self, checkpoint: Checkpoint, view: View, batch_size: int) -> None:
+        self.store = checkpoint.store
+        self.mongo = checkpoint.session.mongo
         self.view = view
         self.name = checkpoint.name
         self.position: str | None = None  # unknown until it is read
         self._event: Identity | None = None  # the event at the position, if it is known
-        self._session = session
+        self._session = checkpoint.session
         self._checkpoint = checkpoint
-        self._stream = CategoryStream(store.redis, store.keys)
+        self._stream = CategoryStream(self.store.redis, self.store.keys)
         self._max_batch_size = batch_size
         self._batch_limit = batch_size  # lower after a batch that MongoDB refused
         self._batch_size = batch_size  # of the next batch
@@ -109,13 +97,8 @@ class Follower:
         seconds = time.monotonic() - began
         self._adapt_batch_size(good, seconds)
         if good:
-            log.debug(
-                "view %s: %d events up to %s in %.0f ms",
-                self.name,
-                good,
-                self.position,
-                seconds * 1000,
-            )
+            ms = 1000 * seconds
+            log.debug("view %s: %d events up to %s, %.0f ms", self.name, good, self.position, ms)
         return good
 
     def catch_up(self) -> int:

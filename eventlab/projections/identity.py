@@ -7,15 +7,14 @@ aggregate log, which is random for each append, tells the two apart.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 from eventlab.events import Recorded, decode_rows
 from eventlab.store.scripts import RAW
 from eventlab.store.store import EventStore
 
 
-@dataclass(frozen=True)
-class Identity:
+class Identity(msgspec.Struct, frozen=True):
     """The event at a position. The token is ``""`` for an event of the original."""
 
     position: str

@@ -72,10 +72,7 @@ class Projector(Follower):
             write_concern=MAJORITY,
         )
         session = ProjectorSession(mongo, name)
-        checkpoint = Checkpoint(store, mongo, name, session, version=version_of(view))
-        super().__init__(
-            store, mongo, view, session=session, checkpoint=checkpoint, batch_size=batch_size
-        )
+        super().__init__(Checkpoint(store, session, name, version_of(view)), view, batch_size)
 
     def lag(self) -> ViewLag:
         """Return how far the view is behind the category.
@@ -87,7 +84,7 @@ class Projector(Follower):
         """
         redis = self.store.redis
         stream = self.store.keys.stream
-        position = self._checkpoint.read_checked().position
+        position = self._checkpoint.checked().position
         oldest = last = position
         events = 0
         size = 0
@@ -117,7 +114,7 @@ class Projector(Follower):
             raise VersionConflict(id, version, self.store.version(id))
         end = time.monotonic() + seconds
         pause = 0.001
-        while order(self._checkpoint.read_checked().position) < order(found[0].position):
+        while order(self._checkpoint.checked().position) < order(found[0].position):
             if time.monotonic() > end:
                 raise ViewLate(self.name, id, version)
             time.sleep(pause)

@@ -18,7 +18,7 @@ from eventlab.projections.checkpoint import Checkpoint, RebuildCheckpoint
 from eventlab.projections.follower import Follower
 from eventlab.projections.logs import events_of_logs
 from eventlab.projections.session import ProjectorSession
-from eventlab.projections.view import REBUILD_NAME, rebuild_name, version_of
+from eventlab.projections.view import REBUILD_NAME, version_of
 from eventlab.store.keys import START
 
 Sized = tuple[Recorded, int]
@@ -28,21 +28,12 @@ class Rebuild(Follower):
     """The follower whose documents nobody reads yet."""
 
     def __init__(self, live: Follower, *, batch_size: int) -> None:
-        session = ProjectorSession(live.mongo, live.view.name)
-        name = rebuild_name(live.name, secrets.token_hex(4))
+        session = ProjectorSession(live.mongo, live.name)
+        name = f"{live.name}.rebuild-{secrets.token_hex(4)}"
         version = version_of(live.view)
-        self._own = RebuildCheckpoint(
-            live.store, live.mongo, name, session, view=live.name, version=version
-        )
-        self._live = Checkpoint(live.store, live.mongo, live.name, session, version=version)
-        super().__init__(
-            live.store,
-            live.mongo,
-            live.view,
-            session=session,
-            checkpoint=self._own,
-            batch_size=batch_size,
-        )
+        self._own = RebuildCheckpoint(live.store, session, name, version)
+        self._live = Checkpoint(live.store, session, live.name, version)
+        super().__init__(self._own, live.view, batch_size)
         self._counted = 0
         self._bar: Any = None
         self._logs: Iterator[Sized] | None = None  # None when they are not in use
@@ -53,7 +44,7 @@ class Rebuild(Follower):
         """Build the documents, swap them in, and return how many events were counted."""
         from tqdm.auto import tqdm  # it checks at import whether it runs in a notebook
 
-        self._live.check_category(self._live.read())
+        self._live.read()  # raises CategoryMismatch
         self._remove_abandoned()
         self._create()
         try:
@@ -92,7 +83,7 @@ class Rebuild(Follower):
         """Remove the rebuilds that were killed.
 
         One that still runs raises RebuildOvertaken."""
-        pattern = f"^{re.escape(self._live.name)}{REBUILD_NAME.pattern}"
+        pattern = f"^{re.escape(self._live.name)}{REBUILD_NAME}"
         for name in self.mongo.list_collection_names(filter={"name": {"$regex": pattern}}):
             # A dead rebuild's transaction would lock its checkpoint for a minute.
             self._session.end_others()

@@ -45,13 +45,12 @@ class ProjectorSession:
     """One session for all transactions of a projector of ``view``; it starts at its first use."""
 
     def __init__(self, mongo: Database[dict[str, Any]], view: str) -> None:
-        self._mongo = mongo
-        self._view = view
+        self.mongo = mongo
+        self.view = view
         self._projectors = mongo.get_collection(PROJECTORS)
         self._session: ClientSession | None = None
         self._obstacle: tuple[object, float] | None = None  # what blocks us, and since when
-        self._ended_for: object = None  # the obstacle for which others were ended last
-        self._has_warned = False
+        self._may_end_others = True  # until MongoDB refuses
 
     @property
     def is_blocked(self) -> bool:
@@ -64,9 +63,9 @@ class ProjectorSession:
         It stays registered until ``close``: nobody can tell a dead projector from one that waits.
         """
         if self._session is None:
-            session = self._mongo.client.start_session()
+            session = self.mongo.client.start_session()
             id = session.session_id["id"]
-            self._projectors.replace_one({"_id": id}, {"view": self._view}, upsert=True)
+            self._projectors.replace_one({"_id": id}, {"view": self.view}, upsert=True)
             self._session = session
         return self._session
 
@@ -92,12 +91,6 @@ class ProjectorSession:
                 raise
             # The time is random, or two slow projectors would end each other in turn.
             if self.is_stuck(obstacle, STUCK_SECONDS * random.uniform(1, 3)):
-                if self._ended_for == obstacle:
-                    self._warn(
-                        "MongoDB ends the sessions of the same user only: "
-                        "run all projectors of a view as one MongoDB user"
-                    )
-                self._ended_for = obstacle
                 self.end_others()
             time.sleep(random.uniform(0, RETRY_SECONDS))
             return None
@@ -117,26 +110,21 @@ class ProjectorSession:
     def end_others(self) -> None:
         """End the sessions of all other projectors of the view, with their open transactions.
 
-        MongoDB ends only those of the same MongoDB user; where it refuses, that is logged once.
+        MongoDB ends only those of the same MongoDB user. Where it refuses, that is logged once.
         """
-        others = self._projectors.find({"view": self._view, "_id": {"$ne": self._id()}})
-        if ids := [{"id": other["_id"]} for other in others]:
-            try:
-                self._mongo.client.admin.command("killSessions", ids)
-            except OperationFailure as error:
-                if error.code not in NO_KILL:
-                    raise
-                self._warn(f"MongoDB refuses to end its session ({reason(error)})")
-
-    def _warn(self, why: str) -> None:
-        if not self._has_warned:
-            log.warning(
-                "view %s: a dead projector may block it for up to transactionLifetimeLimitSeconds "
-                "(60 s): %s",
-                self._view,
-                why,
-            )
-        self._has_warned = True
+        others = self._projectors.find({"view": self.view, "_id": {"$ne": self._id()}})
+        ids = [{"id": other["_id"]} for other in others]
+        if not ids or not self._may_end_others:
+            return
+        log.info("view %s: ending dead projectors of this MongoDB user", self.view)
+        try:
+            self.mongo.client.admin.command("killSessions", ids)
+        except OperationFailure as error:
+            if error.code not in NO_KILL:
+                raise
+            self._may_end_others = False
+            waits = "a dead projector may block it for transactionLifetimeLimitSeconds (60 s)"
+            log.warning("view %s: killSessions failed (%s): %s", self.view, reason(error), waits)
 
     def close(self) -> None:
         """End the session and remove it from the register."""

@@ -14,6 +14,10 @@ from eventlab.store.keys import checked_name
 CHECKPOINTS: Final = "projections"  # the collection: one document per view
 PROJECTORS: Final = "projectors"  # the collection: one document per running projector
 MAX_NAMESPACE_BYTES: Final = 255  # MongoDB's limit, for "database.collection"
+REBUILD_NAME: Final = r"\.rebuild-[0-9a-f]{8}$"
+NO_VIEW_NAME: Final = re.compile(
+    rf"{CHECKPOINTS}$|{PROJECTORS}$|system\.|\.|.*(\$|\0|\.\.|\.$|{REBUILD_NAME})", re.DOTALL
+)
 
 
 class Change:
@@ -84,30 +88,17 @@ class View(Protocol):
         ...
 
 
-def rebuild_name(view: str, suffix: str) -> str:
-    """Return the name of the collection of a rebuild."""
-    return f"{view}.rebuild-{suffix}"
-
-
-REBUILD_NAME: Final = re.compile(r"\.rebuild-[0-9a-f]{8}$")
-
-
 def checked_view_name(view: View, database: str) -> str:
     """Return the name of a view; raises InvalidName if its collection cannot have it."""
     name = view.name
     size = len(checked_name(name, "view"))
-    if name in (CHECKPOINTS, PROJECTORS) or name.startswith("system."):
-        raise InvalidName(f"view {name!r} has the name of an internal collection: rename it")
-    if REBUILD_NAME.search(name):
-        raise InvalidName(f"view {name!r} has the name of a rebuild: rename it")
-    if "$" in name or "\0" in name or ".." in name or name.strip(".") != name:
+    most = MAX_NAMESPACE_BYTES - len(f"{database}..rebuild-01234567".encode())
+    if size > most or NO_VIEW_NAME.match(name):
         raise InvalidName(
-            f"view {name!r} must be the name of a MongoDB collection: without '$', NUL and '..', "
-            "and without a dot at either end"
+            f"view {name[:20]!r} cannot have that name, which is also that of its collection: use "
+            f"up to {most} bytes, no '$', NUL or '..', and no dot at either end; not {CHECKPOINTS},"
+            f" {PROJECTORS}, system.… or the name of a rebuild"
         )
-    most = MAX_NAMESPACE_BYTES - len(f"{database}.".encode()) - len(rebuild_name("", "01234567"))
-    if size > most:
-        raise InvalidName(f"view {name[:20]!r}… has {size} bytes, the limit is {most}")
     return name
 
 

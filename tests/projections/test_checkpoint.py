@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
+import msgspec
 import pytest
 
 from eventlab import EventStore, RebuildOvertaken
@@ -25,7 +25,7 @@ def session(mongo: Any, category: str, documents: Any) -> Iterator[ProjectorSess
 @pytest.fixture
 def live(store: EventStore, mongo: Any, session: ProjectorSession) -> Checkpoint:
     """The checkpoint of a view that has counted nothing."""
-    checkpoint = Checkpoint(store, mongo, store.category, session)
+    checkpoint = Checkpoint(store, session, store.category)
     checkpoint.read()
     return checkpoint
 
@@ -34,7 +34,7 @@ def live(store: EventStore, mongo: Any, session: ProjectorSession) -> Checkpoint
 def rebuild(store: EventStore, mongo: Any, session: ProjectorSession) -> RebuildCheckpoint:
     """The checkpoint of a rebuild of the view, with one document."""
     name = f"{store.category}.rebuild-00000001"
-    checkpoint = RebuildCheckpoint(store, mongo, name, session, view=store.category)
+    checkpoint = RebuildCheckpoint(store, session, name)
     checkpoint.create()
     session.transact(lambda client: checkpoint.move(client, "0-0", "7-0"), obstacle="test")
     mongo[name].insert_one({"_id": "rebuilt"})
@@ -43,7 +43,7 @@ def rebuild(store: EventStore, mongo: Any, session: ProjectorSession) -> Rebuild
 
 def counted(checkpoint: Checkpoint) -> CheckpointState:
     """Return the checkpoint without what the category and the view's code add to it."""
-    return replace(checkpoint.read(), event=None, category=None, version=None)
+    return msgspec.structs.replace(checkpoint.read(), event=None, category=None, version=None)
 
 
 def move(session: ProjectorSession, live: Checkpoint, old: str, new: str) -> bool | None:
@@ -115,7 +115,7 @@ def test_fence_is_not_broken_once_a_swap_is_decided(
         swap={
             "position": "7-0",
             "event": None,
-            "category": live._store.category,
+            "category": live.store.category,
             "version": 1,
         },
     )

@@ -45,7 +45,7 @@ def test_longest_name_of_a_view_can_be_rebuilt(store: EventStore, mongo: Any) ->
         assert projector.rebuild(progress=False) == 2
         projector.reset()
     mongo[name].drop()
-    with pytest.raises(InvalidName, match="the limit is 229"):
+    with pytest.raises(InvalidName, match="up to 229 bytes"):
         Projector(store, mongo, EventsByType(name + "x"))
 
 
