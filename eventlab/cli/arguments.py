@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
+from eventlab import settings
 from eventlab.accounts.names import CATEGORY, COLLECTION
 
 if TYPE_CHECKING:
@@ -37,12 +39,14 @@ def add_command(
 def add_category_and_collection(parser: argparse.ArgumentParser) -> None:
     """Add the options that name the events of the accounts and their view."""
     parser.add_argument(
-        "--category", default=CATEGORY, help="category of the events (default: %(default)s)"
+        "--category",
+        default=os.environ.get(settings.CATEGORY) or CATEGORY,
+        help="category of the events (default: %(default)s)",
     )
     parser.add_argument(
         "--collection",
         type=collection,
-        default=COLLECTION,
+        default=os.environ.get(settings.COLLECTION) or COLLECTION,
         help="collection of the view of the accounts; the other views add a suffix to its name"
         " (default: %(default)s)",
     )

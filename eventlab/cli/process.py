@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Final, TypeVar
 
+from eventlab.cli import interrupts
 from eventlab.errors import EventLabError
 
 #: How often a waiting main thread wakes up to run signal handlers, in seconds.
@@ -28,10 +29,12 @@ class UsageError(CommandFailed):
 
 
 def stop_on_signals() -> threading.Event:
-    """Return an event that is set by SIGTERM or SIGINT from now on."""
+    """Return an event that is set by SIGTERM or SIGINT, even if one has already arrived."""
     stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in interrupts.SIGNALS:
         signal.signal(number, lambda _number, _frame: stop.set())
+    if interrupts.received:
+        stop.set()
     return stop
 
 

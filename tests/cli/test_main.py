@@ -16,7 +16,7 @@ from eventlab.cli import doctor, main
 from eventlab.servers.directories import DATA_VARIABLE
 from eventlab.servers.external import MONGODB_URL, REDIS_URL
 from tests.support import interrupt
-from tests.support.command import run, start
+from tests.support.command import default_interrupt, run, start
 from tests.support.ports import free_port
 
 COMMANDS = ("lab", "serve", "project", "route", "sandbox", "doctor")
@@ -226,7 +226,7 @@ def test_ctrl_c_at_any_moment_prints_no_traceback(
         timeout=60,
         check=False,
     )
-    assert done.returncode in (0, 1, main.INTERRUPTED), done.stderr
+    assert done.returncode in (0, 1, 128 + signal.SIGINT), done.stderr
     assert "Traceback" not in done.stderr
 
 
@@ -234,5 +234,57 @@ def test_sigterm_before_a_command_can_stop_prints_no_traceback(category: str) ->
     with start("project", "--status", f"--category={category}") as process:
         process.send_signal(signal.SIGTERM)
         _out, error = process.communicate(timeout=60)
-    assert process.returncode == -signal.SIGTERM
-    assert error == ""
+    # Before Python runs our code, the signal itself ends the process.
+    assert (process.returncode, error) in (
+        (-signal.SIGTERM, ""),
+        (128 + signal.SIGTERM, "eventlab: interrupted\n"),
+    )
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda each: each.name)
+def test_signal_that_an_import_swallows_still_stops_the_command(number: int) -> None:
+    code = f"""
+import os
+from eventlab.cli import interrupts
+from eventlab.cli.process import stop_on_signals
+
+interrupts.handle()
+try:
+    os.kill(os.getpid(), {number})
+except BaseException:
+    pass
+print(stop_on_signals().is_set(), interrupts.status())
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=False,
+        preexec_fn=default_interrupt,
+    )
+    assert done.stdout == f"True {128 + number}\n", done.stderr
+
+
+def test_closed_standard_output_is_no_error(category: str) -> None:
+    command = [sys.executable, "-m", "eventlab", "project", "--status", f"--category={category}"]
+    closed = ["sh", "-c", 'exec "$@" >&-', "sh", *command]
+    done = subprocess.run(closed, stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("command", ["serve", "project"])
+def test_variables_name_the_category_and_the_collection(
+    command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EVENTLAB_CATEGORY", "myStream")
+    monkeypatch.setenv("EVENTLAB_COLLECTION", "myCollection")
+    assert named(command) == ("myStream", "myCollection")
+    assert named(command, "--category=a", "--collection=b") == ("a", "b")
+    monkeypatch.setenv("EVENTLAB_CATEGORY", "")
+    monkeypatch.delenv("EVENTLAB_COLLECTION")
+    assert named(command) == ("accountStream", "accountCollection")
+
+
+def named(*words: str) -> tuple[str, str]:
+    arguments = main.parser().parse_args(words)
+    return arguments.category, arguments.collection

@@ -20,7 +20,7 @@ def start(*words: str, env: Mapping[str, str] | None = None) -> subprocess.Popen
         stderr=subprocess.PIPE,
         text=True,
         env=dict(os.environ if env is None else env),
-        preexec_fn=_default_interrupt,
+        preexec_fn=default_interrupt,
     )
 
 
@@ -32,5 +32,6 @@ def run(*words: str, env: Mapping[str, str] | None = None) -> tuple[int, str, st
     return process.returncode, out, error
 
 
-def _default_interrupt() -> None:
+def default_interrupt() -> None:
+    """Let Ctrl-C work in a child process, even if this process ignores it."""
     signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -60,6 +60,9 @@ class RedisServer:
         self.kill()
         self.start()
 
+    def send_signal(self, number: int) -> None:
+        self._process.send_signal(number)
+
     def kill(self) -> None:
         self._process.kill()
         self._process.wait()
@@ -94,6 +97,9 @@ class MongoServer:
     def restart(self) -> None:
         self.kill()
         self.start()
+
+    def send_signal(self, number: int) -> None:
+        self._process.send_signal(number)
 
     def kill(self) -> None:
         self._process.kill()
