@@ -193,7 +193,7 @@ def _program(name: str, variable: str, find: Callable[[], binaries.Binary]) -> C
     except BinaryUnusable as error:
         return Check(name, False, error.reason, error.remedy)
     except OSError as error:
-        return Check(name, False, sentence_of(error), "see the data directory")
+        return Check(name, False, sentence_of(error), "fix the data directory first")
     return Check(name, True, f"{binary.version} ({binary.path})")
 
 

@@ -82,7 +82,7 @@ class Inbox:
     def label(self, ids: Iterable[str], name: str) -> None:
         """Put a label on mails; a failure is only logged.
 
-        The label is for people to see. The events are the source of truth.
+        The label is only for display. The events are the source of truth.
         """
         ids = tuple(ids)
         try:

@@ -64,13 +64,13 @@ class Settings:
         if not values[GMAIL_TOKEN]:
             raise BadSetting(
                 GMAIL_TOKEN,
-                f"it is missing: {VARIABLES[GMAIL_TOKEN].meaning} "
-                "(or try --sandbox, which needs no settings)",
+                f"it is missing ({VARIABLES[GMAIL_TOKEN].meaning}): "
+                "set it, or try --sandbox, which needs no settings",
             )
         token = Path(values[GMAIL_TOKEN]).expanduser()
         client = values[GMAIL_CLIENT]
         if not client and not token.exists():
-            raise BadSetting(GMAIL_CLIENT, f"it is missing: {VARIABLES[GMAIL_CLIENT].meaning}")
+            raise BadSetting(GMAIL_CLIENT, f"it is missing ({VARIABLES[GMAIL_CLIENT].meaning})")
         return cls(
             gmail_token=token,
             gmail_client=Path(client).expanduser() if client else None,

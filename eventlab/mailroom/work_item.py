@@ -64,7 +64,7 @@ class WorkItem(Aggregate):
     def receive(self, facts: Data) -> None:
         """Receive a mail of the inbox. ``facts`` has at least its ``date``.
 
-        A skipped mail may come back.
+        A skipped mail may return to the inbox.
         """
         if self.status not in ("new", "skipped"):
             raise self._rejected("it has already been received")
@@ -239,7 +239,7 @@ _NOTHING_TO_DECIDE: Final[dict[Status, str]] = {
     "received": "it has not been sent yet and will be sent automatically",
     "submitting": "a router is sending it",
     "submitted": "CXone has it: there is nothing to decide",
-    "skipped": "it was skipped and will be received if it comes back to the inbox",
+    "skipped": "it was skipped and will be received if it returns to the inbox",
 }
 
 

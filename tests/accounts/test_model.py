@@ -135,7 +135,7 @@ class Services(RuleBasedStateMachine):
 
     @rule(which=which, id=ids, amount=amounts, rivals=st.integers(1, 3))
     def overtaken(self, which: int, id: str, amount: int, rivals: int) -> None:
-        """Withdraw everything while others deposit: only the last try has seen it all."""
+        """Withdraw everything while others deposit: only the last try has seen every deposit."""
         if id not in self.funds:
             return
         left = list(range(rivals))

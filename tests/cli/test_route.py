@@ -240,7 +240,7 @@ def test_revoked_token_ends_in_one_sentence(both: Fakes, route: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "said"),
+    ("name", "value", "problem"),
     [
         ("EVENTLAB_GMAIL_TOKEN", "", "it is missing"),
         (
@@ -257,12 +257,12 @@ def test_revoked_token_ends_in_one_sentence(both: Fakes, route: Any) -> None:
     ],
 )
 def test_invalid_setting_is_named_in_one_sentence(
-    route: Any, name: str, value: str, said: str
+    route: Any, name: str, value: str, problem: str
 ) -> None:
     more = {"EVENTLAB_GMAIL_CLIENT": ""} if value.startswith("missing") else {}
     status, out, error = route("--once", **{name: value}, **more)
     assert (status, out) == (1, "")
-    assert error.startswith(f"eventlab: {'EVENTLAB_GMAIL_CLIENT' if more else name}: {said}")
+    assert error.startswith(f"eventlab: {'EVENTLAB_GMAIL_CLIENT' if more else name}: {problem}")
     assert error.count("\n") == 1
 
 
@@ -302,8 +302,8 @@ def test_help_lists_every_environment_variable() -> None:
 def test_output_and_logs_hold_no_secret_and_no_mail(both: Fakes, route: Any) -> None:
     both.gmail.deliver(mail(sender="canary@example.com", body="CanaryBody"))
     _, out, error = route("--once", "--verbose", "--label", "routed")
-    said = out + error
-    assert "mail 18f" in said
+    printed = out + error
+    assert "mail 18f" in printed
     known = both.cxone.credentials
     hidden = [
         known.key,
@@ -313,5 +313,5 @@ def test_output_and_logs_hold_no_secret_and_no_mail(both: Fakes, route: Any) -> 
         "canary",
         "CanaryBody",
     ]
-    assert [text for text in hidden if text.casefold() in said.casefold()] == []
-    assert "letter 0" not in said
+    assert [text for text in hidden if text.casefold() in printed.casefold()] == []
+    assert "letter 0" not in printed

@@ -242,7 +242,7 @@ def test_kills_reveal_a_position_that_is_written_separately(
             before = _position(database)
             process = SPAWN.Process(target=project_wrongly, args=args, daemon=True)
             process.start()
-            # Once the position moves, the process is between its two steps half of the time.
+            # While the position moves, the process is between its two steps half of the time.
             wait_until(lambda before=before: _position(database) not in (before, "0-0", "None"))
             time.sleep(random.uniform(0, 0.1))
             process.kill()

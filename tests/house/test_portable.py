@@ -42,7 +42,7 @@ BAD_SAMPLES = "tests/notebooks/test_rules.py"
 
 
 def tracked_files() -> Iterator[Path]:
-    """Yield the text files of the repository; what else lies in the checkout is the user's."""
+    """Yield the text files of the repository; other files in the checkout belong to the user."""
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True)
     for name in listed.stdout.decode().split("\0"):
         path = ROOT / name

@@ -125,12 +125,12 @@ FIRST, *OTHERS = NOTEBOOKS_WITH_EXERCISES
 def test_notebook_runs_with_every_exercise_solved_or_failed(path: Path, number: int | None) -> None:
     notebook, kinds = filled(path, number)
     [notebook] = run_together([notebook])
-    told = [
+    shown = [
         output["data"]["text/plain"].split(":")[0]
         for cell in notebook.cells
         if "exercise" in cell.metadata.get("tags", [])
         for output in cell.outputs
         if output.output_type == "execute_result"
     ]
-    assert told == kinds
+    assert shown == kinds
     assert len(kinds) >= 2

@@ -90,7 +90,7 @@ class Page:
     text: str
 
 
-class Person:
+class Operator:
     """An operator who opens the link in a browser and answers it, in a thread of their own.
 
     Before the answer, the browser requests the paths in ``strays`` at the address it returns to.

@@ -36,13 +36,13 @@ Result = TypeVar("Result")
 
 
 class UntilAcknowledged:
-    """Repeat a call while a server is away, and count what the caller saw."""
+    """Repeat a call while a server is down, and count the errors that the caller saw."""
 
     def __init__(self, folder: Path, name: str) -> None:
         self._file = (folder / f"{name}.errors").open("a")
 
     def __call__(self, call: Callable[[], Result]) -> Result:
-        """Return the first result; an error that is no outage is raised."""
+        """Return the first result; raise an error that is not an outage."""
         while True:
             try:
                 return call()
@@ -54,7 +54,7 @@ class UntilAcknowledged:
 
 
 def write(url: str, folder: str, number: int, replicas: int) -> None:
-    """Append to some accounts until the file ``stop`` exists; note what was acknowledged."""
+    """Append to some accounts until the file ``stop`` exists; record what was acknowledged."""
     store = EventStore(external.redis_at(url), CATEGORY)
     patiently = UntilAcknowledged(Path(folder), f"writer{number}")
     versions: Counter[str] = Counter()
@@ -86,7 +86,7 @@ def write(url: str, folder: str, number: int, replicas: int) -> None:
 
 
 def consume(url: str, folder: str) -> None:
-    """Receive, note and acknowledge events until the file ``stop`` exists and none is left."""
+    """Receive, record and acknowledge events until ``stop`` exists and none is left."""
     store = EventStore(external.redis_at(url), CATEGORY)
     patiently = UntilAcknowledged(Path(folder), "consumer")
     subscription = patiently(lambda: Subscription(store, SUBSCRIPTION, consumer="one"))
@@ -102,7 +102,7 @@ def consume(url: str, folder: str) -> None:
 
 
 class Listener:
-    """A command of eventlab in a process of its own, and the lines of its log."""
+    """A command of eventlab in its own process, and the lines of its log."""
 
     def __init__(self, env: dict[str, str], *arguments: str) -> None:
         self.lines: list[str] = []
@@ -137,7 +137,7 @@ class Listener:
 
 
 class Customer(threading.Thread):
-    """Deposits over HTTP, each repeated with its key until it is answered."""
+    """Makes deposits over HTTP; repeats each with its key until it gets a response."""
 
     def __init__(self, port: int, id: str) -> None:
         super().__init__(name=id, daemon=True)
@@ -192,7 +192,7 @@ class Customer(threading.Thread):
 
 
 class Workload:
-    """All of them, on one Redis and one MongoDB."""
+    """All of these programs, on one Redis and one MongoDB."""
 
     def __init__(
         self, redis_url: str, mongodb_url: str, folder: Path, *, replicas: int = 0
@@ -214,7 +214,7 @@ class Workload:
         self.consumer = SPAWN.Process(target=consume, args=(redis_url, str(folder)), daemon=True)
 
     def start(self) -> None:
-        """Start everybody, and wait until all are at work."""
+        """Start all programs, and wait until they work."""
         for process in [*self.writers, self.consumer]:
             process.start()
         wait_until(self._service_answers)
@@ -254,7 +254,7 @@ class Workload:
 
     @contextlib.contextmanager
     def paused(self) -> Iterator[None]:
-        """Let nobody append, so that a replica gets in step."""
+        """Stop all appends for the duration of the block, so that a replica catches up."""
         for customer in self.customers:
             customer.may_start.clear()
         (self._folder / "pause").touch()
@@ -298,7 +298,7 @@ class Workload:
         )
 
     def stop_writing(self) -> None:
-        """Let the customers and writers end, and the consumer when it has received all."""
+        """End the customers and writers, and the consumer once it has received everything."""
         for customer in self.customers:
             customer.stopped.set()
             customer.join(60)
@@ -309,7 +309,7 @@ class Workload:
             assert process.exitcode == 0
 
     def end(self) -> None:
-        """Let the consumer, the projector and the service end; all exit without an error."""
+        """End the consumer, the projector and the service, and check that none fails."""
         self.consumer.join(60)
         assert self.consumer.exitcode == 0
         assert self.projector.process.poll() is None, self.projector.lines[-3:]

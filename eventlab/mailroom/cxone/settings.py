@@ -67,7 +67,7 @@ class CXoneSettings:
             needed |= {CXONE_CLIENT: self.client, CXONE_CLIENT_SECRET: self.client_secret}
         for name, value in needed.items():
             if not value:
-                raise BadSetting(name, f"it is missing: {VARIABLES[name].meaning}")
+                raise BadSetting(name, f"it is missing ({VARIABLES[name].meaning})")
             if not value.isprintable():
                 raise BadSetting(name, "it contains a character that cannot be sent")
         if self.auth == "legacy" and ":" in self.key:
@@ -85,7 +85,7 @@ class CXoneSettings:
         auth = values[CXONE_AUTH]
         url = values[CXONE_URL] or AUTHORITIES.get(auth, "")
         if not url and auth in get_args(AuthMethod):
-            raise BadSetting(CXONE_URL, f"it is missing: {VARIABLES[CXONE_URL].meaning}")
+            raise BadSetting(CXONE_URL, f"it is missing ({VARIABLES[CXONE_URL].meaning})")
         version = values[CXONE_VERSION]
         return cls(
             auth=cast("AuthMethod", auth),  # checked by __post_init__

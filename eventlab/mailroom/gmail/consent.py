@@ -1,4 +1,4 @@
-"""Consent: an operator allows access in a browser; the code comes back over loopback or by hand."""
+"""Consent: an operator allows access in a browser; the code returns over loopback or by hand."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ import re
 from encodings.aliases import aliases
 from typing import Final
 
-#: Names in mails that Python does not know or interprets too narrowly, and how mail programs
+#: Charset names that Python does not know or interprets too narrowly, and how mail programs
 #: decode them.
 MEANT: Final = {
     "ascii": "cp1252",
@@ -100,12 +100,12 @@ def decode(data: bytes, declared: str | None = None) -> str:
     codec = codec_of(declared)
     if codec in MANY_BYTES and (text := _strictly(data, codec)) is not None:
         return text
-    # Valid UTF-8 is never an accident, so it is UTF-8, whatever single-byte charset the mail
+    # Valid UTF-8 is never a coincidence, so it is UTF-8, whatever single-byte charset the mail
     # declares.
     if (text := _strictly(data, "utf_8_sig")) is not None and codec not in SHIFTED:
         return text
     if codec in (None, "utf_8"):
-        # Either most of it is UTF-8 with some bytes lost, or what looks like UTF-8 is an accident.
+        # Either most of it is UTF-8 with some bytes lost, or it only looks like UTF-8.
         text = data.decode("utf-8", "replace")
         codec = "utf_8" if len(NOT_ASCII.findall(text)) > text.count("\ufffd") else LAST_RESORT
     return data.decode(codec, "replace")

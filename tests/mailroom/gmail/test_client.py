@@ -17,7 +17,7 @@ from eventlab.mailroom.gmail.client import MAX_DOWNLOAD_BYTES, GmailClient
 from eventlab.mailroom.gmail.credentials import authorize, load
 from eventlab.sandbox.faults import Fault
 from eventlab.sandbox.gmail.error import error_body, gmail_fault
-from tests.support.gmail import Person, Served, plain, served
+from tests.support.gmail import Operator, Served, plain, served
 
 ME = "/gmail/v1/users/me"
 A_MESSAGE = f"GET {ME}/messages/"
@@ -594,12 +594,12 @@ def through_everything(google: Served, errors: list[str]) -> None:
 
     options: dict[str, Any] = {"modify": True, "timeout_seconds": 40}
     for answer in ("deny", "allow"):
-        person = Person(answer)
+        operator = Operator(answer)
         try:
-            authorize(google.client_file, google.token_file, open_url=person.open, **options)
+            authorize(google.client_file, google.token_file, open_url=operator.open, **options)
         except GmailFailed as error:
             errors.append("".join(traceback.format_exception(error)).rpartition("raise ")[2])
-        person.done()
+        operator.done()
     google.token_file.unlink()
     shown: list[str] = []
     credentials = authorize(
@@ -607,7 +607,7 @@ def through_everything(google: Served, errors: list[str]) -> None:
         google.token_file,
         browser="paste-back",
         say=shown.append,
-        ask=lambda _: Person().consent(shown[0].splitlines()[-1]),
+        ask=lambda _: Operator().consent(shown[0].splitlines()[-1]),
         **options,
     )
     ids = [

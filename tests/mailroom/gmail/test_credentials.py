@@ -19,7 +19,7 @@ from eventlab.mailroom.errors import BadSetting, ConsentRequired, GmailFailed
 from eventlab.mailroom.gmail.client import GmailClient
 from eventlab.mailroom.gmail.credentials import MODIFY, READONLY, authorize, load, save
 from eventlab.sandbox.faults import Fault
-from tests.support.gmail import Person, Served, served
+from tests.support.gmail import Operator, Served, served
 
 
 @pytest.fixture
@@ -32,17 +32,17 @@ def never(_text: str) -> bool:
     raise AssertionError("must not ask the operator")
 
 
-def ask(google: Served, person: Person, **options: Any) -> Any:
+def ask(google: Served, operator: Operator, **options: Any) -> Any:
     try:
         return authorize(
             google.client_file,
             google.token_file,
-            open_url=person.open,
+            open_url=operator.open,
             timeout_seconds=40,
             **options,
         )
     finally:
-        person.done()
+        operator.done()
 
 
 def stored(google: Served, *, expired: bool = False) -> Path:
@@ -68,8 +68,8 @@ def message_of(error: pytest.ExceptionInfo[BaseException]) -> str:
 
 
 def test_consent_is_asked_for_once_and_kept_in_a_private_file(google: Served) -> None:
-    credentials = ask(google, person := Person())
-    assert person.pages[-1].text == "Consent was given. You may close this window."
+    credentials = ask(google, operator := Operator())
+    assert operator.pages[-1].text == "Consent was given. You may close this window."
     assert stat.S_IMODE(google.token_file.stat().st_mode) == 0o600
     again = authorize(google.client_file, google.token_file, open_url=never)
     assert (again.token, again.refresh_token) == (credentials.token, credentials.refresh_token)
@@ -78,44 +78,44 @@ def test_consent_is_asked_for_once_and_kept_in_a_private_file(google: Served) ->
 
 
 def test_authorize_requests_read_only_unless_modify_is_set(google: Served) -> None:
-    assert ask(google, Person()).scopes == [READONLY]
-    person = Person()
+    assert ask(google, Operator()).scopes == [READONLY]
+    operator = Operator()
     # The stored token does not cover labels; the new one covers both.
-    assert ask(google, person, modify=True).scopes == [MODIFY]
+    assert ask(google, operator, modify=True).scopes == [MODIFY]
     stored = authorize(google.client_file, google.token_file, open_url=never)
     assert stored.scopes == [MODIFY]
 
 
 def test_unexpected_requests_at_the_port_do_not_end_the_wait(google: Served) -> None:
     strays = ["/favicon.ico", "/", "/?state=another&code=4/x", "/?code=4/x"]
-    person = Person(strays=strays)
-    assert ask(google, person).token
-    assert [page.status for page in person.pages] == [404] * len(strays) + [200]
+    operator = Operator(strays=strays)
+    assert ask(google, operator).token
+    assert [page.status for page in operator.pages] == [404] * len(strays) + [200]
 
 
 def test_silent_connection_does_not_end_the_wait(google: Served) -> None:
-    person = Person()
+    operator = Operator()
     silent = []
 
     def open_url(link: str) -> bool:
         port = int(re.findall(r"127\.0\.0\.1%3A(\d+)%2F&", link)[0])
         silent.append(socket.create_connection(("127.0.0.1", port)))
-        return person.open(link)
+        return operator.open(link)
 
     assert authorize(
         google.client_file, google.token_file, open_url=open_url, timeout_seconds=40
     ).token
-    person.done()
+    operator.done()
     silent[0].close()
 
 
 def test_authorize_prints_the_link_when_browser_is_false(google: Served) -> None:
-    person = Person()
+    operator = Operator()
     shown = []
 
     def say(text: str) -> None:
         shown.append(text)
-        person.open(text.splitlines()[-1])
+        operator.open(text.splitlines()[-1])
 
     authorize(
         google.client_file,
@@ -125,17 +125,17 @@ def test_authorize_prints_the_link_when_browser_is_false(google: Served) -> None
         say=say,
         timeout_seconds=40,
     )
-    person.done()
+    operator.done()
     assert len(shown) == 1
     assert google.token_file.exists()
 
 
 def test_denied_consent_raises_gmail_failed(google: Served) -> None:
-    person = Person("deny")
+    operator = Operator("deny")
     with pytest.raises(GmailFailed, match="Consent was denied") as error:
-        ask(google, person)
+        ask(google, operator)
     assert message_of(error)
-    assert person.pages[-1].text == "Consent was denied. You may close this window."
+    assert operator.pages[-1].text == "Consent was denied. You may close this window."
     assert not google.token_file.exists()
 
 
@@ -143,7 +143,7 @@ def test_consent_that_covers_too_little_is_not_stored(google: Served) -> None:
     scopes = "https://www.googleapis.com/auth/userinfo.email"
 
     def ask_for_less(_text: str) -> str:  # as Google does when one of several boxes is unchecked
-        return Person().consent(
+        return Operator().consent(
             re.sub(r"scope=[^&]*", f"scope={quote(scopes)}", shown[0].splitlines()[-1])
         )
 
@@ -191,20 +191,20 @@ def test_port_in_use_is_reported(google: Served) -> None:
 def test_browser_returns_to_the_given_port(google: Served) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    person = Person()
-    ask(google, person, port=port)
-    assert f"127.0.0.1%3A{port}%2F" in person.links[0]
+    operator = Operator()
+    ask(google, operator, port=port)
+    assert f"127.0.0.1%3A{port}%2F" in operator.links[0]
 
 
 def test_unknown_client_is_reported(google: Served) -> None:
     path = google.client_file
     path.write_text(path.read_text().replace("sandbox-secret", "another"))
-    person = Person()
+    operator = Operator()
     with pytest.raises(
         GmailFailed, match="does not accept the client file's client id or secret"
     ) as error:
-        authorize(path, google.token_file, open_url=person.open, timeout_seconds=40)
-    person.done()
+        authorize(path, google.token_file, open_url=operator.open, timeout_seconds=40)
+    operator.done()
     assert message_of(error)
 
 
@@ -218,7 +218,7 @@ def test_failing_token_endpoint_is_reported(google: Served, fault: Fault) -> Non
     with pytest.raises(
         GmailFailed, match=r"token request to Google failed|Google returned no token"
     ) as error:
-        ask(google, Person())
+        ask(google, Operator())
     assert message_of(error)
 
 
@@ -234,7 +234,7 @@ def pasted(google: Served, change: Callable[[str], str], answer: str = "allow") 
         browser="paste-back",
         open_url=never,
         say=shown.append,
-        ask=lambda _: change(Person(answer).consent(shown[0].splitlines()[-1])),
+        ask=lambda _: change(Operator(answer).consent(shown[0].splitlines()[-1])),
     )
 
 
@@ -491,7 +491,7 @@ def test_consent_and_renewal_use_no_proxy_for_this_machine(
 ) -> None:
     for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
-    ask(google, Person())
+    ask(google, Operator())
     google.token_file.unlink()
     load(stored(google, expired=True)).refresh(None)
     assert google.fake.tokens.refreshed == 1
