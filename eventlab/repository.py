@@ -156,7 +156,7 @@ class Repository(Generic[A]):
         request (default: any request with this key). There is no ``token``, which is for one
         append: a retry may need several.
 
-        Raises the last VersionConflict after ``tries``, and at once whatever ``decide`` raises.
+        Raises the last VersionConflict after ``tries``; what ``decide`` raises is never retried.
         """
         if tries < 1:
             raise InvalidArgument(f"tries={tries!r} must be 1 or more")
@@ -181,7 +181,7 @@ class Repository(Generic[A]):
                     fingerprint=fingerprint,
                 )
             except CommandRejected:
-                if first := first_outcome():  # a concurrent duplicate was stored meanwhile
+                if first := first_outcome():  # a duplicate was stored in the meantime
                     return first
                 raise
             except VersionConflict:

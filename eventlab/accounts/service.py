@@ -24,7 +24,7 @@ class Balance:
 
 
 class AccountService:
-    """Create, deposit, withdraw, fetch; safe for many threads and many processes at once.
+    """Create, deposit, withdraw, fetch; safe for many concurrent threads and processes.
 
     Each command loads the account, decides, and appends with the version that it has seen; after a
     conflict it decides again on fresh state, at most ``tries`` times. It returns the recorded

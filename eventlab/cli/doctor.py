@@ -200,7 +200,7 @@ def _program(name: str, variable: str, find: Callable[[], binaries.Binary]) -> C
 def _bytes_in(directory: Path) -> int:
     total = 0
     for path in directory.rglob("*"):
-        with contextlib.suppress(FileNotFoundError):  # the servers remove files meanwhile
+        with contextlib.suppress(FileNotFoundError):  # the servers may remove files while this runs
             total += path.lstat().st_blocks * 512
     return total
 

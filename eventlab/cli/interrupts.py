@@ -1,6 +1,6 @@
 """Ctrl-C and SIGTERM while a command starts: it cleans up and ends, without a traceback.
 
-It imports only what Python has loaded anyway, so that it is in force early.
+It imports only what Python has loaded anyway, so that it takes effect early.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ received: list[int] = []
 
 
 def handle() -> None:
-    """Make Ctrl-C or SIGTERM end the program once it has cleaned up; a second one ends it at once.
+    """Make Ctrl-C or SIGTERM end the program after cleanup; a second one ends it immediately.
 
     Both arrive as KeyboardInterrupt.
     """
@@ -31,13 +31,13 @@ def handle() -> None:
 
     sys.unraisablehook = show_unless_interrupted
     for number in SIGNALS:
-        # In a background job of a shell, Ctrl-C is ignored, and stays so.
+        # In a background job of a shell, Ctrl-C is ignored, and stays ignored.
         if signal.getsignal(number) in (signal.default_int_handler, signal.SIG_DFL):
             signal.signal(number, _interrupt)
 
 
 def handle_no_more() -> None:
-    """End at once from now on: while Python shuts down, an error would print a traceback."""
+    """From now on, end immediately: while Python shuts down, an error would print a traceback."""
     for number in SIGNALS:
         signal.signal(number, leave_at_once)
 
@@ -52,7 +52,7 @@ def status() -> int:
 
 
 def leave_at_once(number: int, _frame: object = None) -> NoReturn:
-    """End the process without any cleaning up."""
+    """End the process without cleanup."""
     os._exit(128 + number)
 
 

@@ -34,7 +34,7 @@ class ConsentRequired(GmailFailed):
 
 
 class WorkItemRefused(MailroomError):
-    """CXone refused the work item for good and has not created it. Data: ``status``, ``reason``."""
+    """CXone refused the work item permanently: none was created. Data: ``status``, ``reason``."""
 
     def __init__(self, status: int, reason: str) -> None:
         self.status = status

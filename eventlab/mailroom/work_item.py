@@ -32,7 +32,7 @@ class WorkItem(Aggregate):
     attempt may arrive. Then the mail is ``submitted``, ``refused``, ``unsent`` (certainly: it is
     retried, and ``held`` after too many attempts) or ``in_doubt``. An operator resends it
     (``resent``) or confirms it (``confirmed``). A mail that is not for an agent is ``skipped``. A
-    late response to an attempt may still resolve a doubt; if a newer attempt has begun meanwhile,
+    late response to an attempt may still resolve a doubt; if a newer attempt has begun by then,
     it is recorded as ``late``. Times are in milliseconds since 1970, by Redis's clock.
 
     >>> item = WorkItem("18c2a0b1c2d3e4f5")
@@ -96,7 +96,7 @@ class WorkItem(Aggregate):
         self._close(attempt, "submitted", {"contact_id": contact_id})
 
     def refused(self, attempt: int, status: int, reason: str) -> None:
-        """Record that CXone refused the mail for good."""
+        """Record that CXone refused the mail permanently."""
         self._close(attempt, "refused", {"status": status, "reason": reason})
 
     def unsent(self, attempt: int, reason: str, *, retry_at: int, max_attempts: int | None) -> None:
@@ -201,7 +201,7 @@ class WorkItem(Aggregate):
         data = {"attempt": attempt, **data}
         if attempt != self.attempt:
             self.record("late", {"outcome": type, **data})
-        elif self.accepted_count and type != "submitted":  # an older attempt arrived meanwhile
+        elif self.accepted_count and type != "submitted":  # an older attempt arrived in between
             self.record("confirmed", {"attempt": attempt, "contact_id": self.contact_id})
         else:
             self.record(type, data)

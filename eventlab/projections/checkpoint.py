@@ -58,7 +58,7 @@ class CheckpointState(msgspec.Struct, frozen=True):
 
     ``event`` is the event at the position, None if it is not known. ``category`` and ``version``
     (of the view's code) are None in a checkpoint of an earlier release. ``fence`` is the name of
-    the rebuild that stops the projectors, ``swap`` the fields that its documents bring along, once
+    the rebuild that stops the projectors, ``swap`` the checkpoint fields of its documents, once
     they are certain to replace the live ones.
     """
 
@@ -74,7 +74,7 @@ class Checkpoint:
     """The bookkeeping of a view: up to where its documents count, and who may change that.
 
     ``version`` is that of the view's code. The session's database reads from the primary, with
-    majority.
+    read concern majority.
     """
 
     def __init__(
@@ -203,11 +203,10 @@ class Checkpoint:
     # -------------------------------------------------------------------- swap
 
     def decide_swap(self, rebuild: str) -> Fields | None:
-        """Decide that the documents of a rebuild will replace the live ones, and its checkpoint
-        theirs.
+        """Decide that the documents and checkpoint of a rebuild will replace the live ones.
 
         Returns the fields for ``finish_swap``, or None if the fence was broken, or another
-        transaction was in the way: fence again, and catch up. Raises RebuildOvertaken if another
+        transaction blocked it: fence again, and catch up. Raises RebuildOvertaken if another
         rebuild has removed this one.
         """
         fenced = {"_id": self.name, "fence": rebuild}

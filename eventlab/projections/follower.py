@@ -1,7 +1,7 @@
 """A catch-up follower: it applies the events of a category to the documents of a view in MongoDB.
 
 It writes the documents and the position up to which they count in one transaction, guarded by the
-old position. So whatever is killed, repeated or run twice at once, each event counts exactly once.
+old position. So each event counts exactly once, even if a batch is interrupted or repeated.
 """
 
 from __future__ import annotations
@@ -69,8 +69,8 @@ class Follower:
 
         Raises ViewStopped at an event that the view cannot apply or MongoDB cannot store, after it
         has applied all events before it; ViewAhead, CategoryMismatch, ViewVersionMismatch or
-        CheckpointMissing if the documents are of another log, category or version, or of unknown
-        events.
+        CheckpointMissing if the documents belong to another log, category or version, or count
+        unknown events.
         """
         self.position = position = self.position or self._read_position()
         if position is None:
@@ -83,7 +83,7 @@ class Follower:
             return 0  # another projector has moved on
         try:
             if good and not self._write(changes, position, events[good - 1].position, event):
-                # Another one was faster, or a transaction is in the way: read the position again.
+                # Another one was faster, or a transaction blocks it: read the position again.
                 return 0
         except Refused as refused:
             if good == 1:

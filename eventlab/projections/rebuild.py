@@ -1,6 +1,6 @@
 """A rebuild: a view built again next to the live one, which it then replaces.
 
-It is complete after a trim, too: what the category stream no longer holds is read from the
+It is complete even after a trim: what the category stream no longer holds is read from the
 aggregate logs. The swap is the checkpoint's (checkpoint.py).
 """
 

@@ -2,7 +2,7 @@
 
 It is a shared record lock. Unlike a pipe or an flock, a record lock belongs to one process and is
 not inherited, so a child that outlives its parent keeps nothing alive by accident. The operating
-system releases it when the process dies, by SIGKILL too.
+system releases it when the process dies, even by SIGKILL.
 """
 
 from __future__ import annotations

@@ -109,7 +109,7 @@ def _await(process: Process, is_ready: Callable[[], bool]) -> None:
 
 
 def _answer(answer: dict[str, object]) -> None:
-    # Suppressed: the starter was killed meanwhile; the next one reads the state.
+    # Suppressed: the starter may have been killed; the next one reads the state.
     with contextlib.suppress(BrokenPipeError):
         os.write(sys.stdout.fileno(), json.dumps(answer).encode())
     # The starter waits until this end of its pipe is closed.
@@ -141,7 +141,7 @@ def _watch(plan: Plan, processes: list[Process]) -> None:
 def is_over(data: Path, watch: Watch) -> bool:
     """Return whether nobody holds the lease, so that the servers stop.
 
-    The start lock is held meanwhile, so that no process can connect between the check and the stop.
+    The start lock is held, so that no process can connect between the check and the stop.
     """
     starting = lock.attempt(data / START_LOCK)
     if starting is None:

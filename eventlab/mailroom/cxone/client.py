@@ -167,6 +167,6 @@ class CXoneClient:
 def _contact_id(body: bytes) -> str | None:
     try:
         found = msgspec.json.decode(body, type=WorkItemResponse).contact_id
-    except (msgspec.DecodeError, UnicodeError, RecursionError):  # it is accepted all the same
+    except (msgspec.DecodeError, UnicodeError, RecursionError):  # it is accepted anyway
         return None
     return str(found) if found else None
