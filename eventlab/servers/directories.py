@@ -45,22 +45,34 @@ def runtime_directory(data: Path) -> Path:
     """Return the directory of the sockets of a prepared data directory: short, and always the same.
 
     Raises DirectoryRefused when every candidate is too long for a socket, or has a character that
-    mongod does not accept.
+    mongod does not accept, or when there is no directory for temporary files.
     """
     # The name depends on the directory's id: a data directory that is deleted and created again
     # gets other sockets.
-    digest = hashlib.sha256(os.fsencode(data) + (data / ID_FILE).read_bytes()).hexdigest()[:10]
+    with usable(data, DATA_VARIABLE):
+        identity = (data / ID_FILE).read_bytes()
+    digest = hashlib.sha256(os.fsencode(data) + identity).hexdigest()[:10]
     candidates = [base / f"eventlab-{os.geteuid()}-{digest}" for base in _runtime_bases()]
     for candidate in candidates:
-        plain = not set(":,") & set(str(candidate))  # mongod splits its addresses there
-        if plain and all(
+        if _is_plain(str(candidate)) and all(
             len(os.fsencode(candidate / name)) <= MAX_SOCKET_PATH_BYTES for name in SOCKETS
         ):
             return candidate
-    reason = "is too long for the path of a socket, or contains a colon or a comma"
     raise DirectoryRefused(
-        candidates[0], f"{reason}: set {RUNTIME_VARIABLE} to a short, plain path"
+        # Not as it is: it may not be printable.
+        os.fsencode(candidates[0]).decode(errors="backslashreplace"),
+        "cannot hold a socket, because it is too long, contains one of ' : , [ ] ' or is not valid "
+        f"UTF-8: set {RUNTIME_VARIABLE} to a short, plain path",
     )
+
+
+def _is_plain(path: str) -> bool:
+    """Return whether mongod takes a path for what it is: it would split or resolve some."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return False
+    return not set(":,[]") & set(path)
 
 
 def prepare_data(data: Path) -> None:
@@ -68,7 +80,7 @@ def prepare_data(data: Path) -> None:
 
     Raises DirectoryRefused for a directory of another user and for one with other files in it.
     """
-    with _usable(data, DATA_VARIABLE):
+    with usable(data, DATA_VARIABLE):
         data.mkdir(mode=0o700, parents=True, exist_ok=True)
         _refuse_foreign(data)
         id_file = data / ID_FILE
@@ -87,16 +99,19 @@ def prepare_runtime(runtime: Path) -> None:
 
     Raises DirectoryRefused when something of another user has that name.
     """
-    with _usable(runtime, RUNTIME_VARIABLE):
+    with usable(runtime, RUNTIME_VARIABLE):
         runtime.mkdir(mode=0o700, exist_ok=True)
         _refuse_foreign(runtime)
         runtime.chmod(0o700)
 
 
 @contextlib.contextmanager
-def _usable(path: Path, variable: str) -> Iterator[None]:
+def usable(path: Path, variable: str) -> Iterator[None]:
+    """Raise DirectoryRefused, naming the variable to set, for an OSError in a block."""
     try:
         yield
+    except TimeoutError:  # a lock that others hold: the directory is not to blame
+        raise
     except OSError as error:
         raise DirectoryRefused(
             path, f"cannot be used ({error.strerror}): set {variable} to another directory"
@@ -108,12 +123,23 @@ def _runtime_bases() -> list[Path]:
     if chosen:
         return [Path(chosen).expanduser().resolve()]
     session = Path(os.environ.get("XDG_RUNTIME_DIR") or os.devnull)
-    shared = [Path(tempfile.gettempdir()), Path("/tmp")]
     # After su or sudo, the variable may still name another user's directory.
-    usable = (
+    has_session = (
         session.is_dir() and session.stat().st_uid == os.geteuid() and os.access(session, os.W_OK)
     )
-    return [session, *shared] if usable else shared
+    temporary = [*_temporary(required=not has_session), Path("/tmp")]
+    return [session, *temporary] if has_session else temporary
+
+
+def _temporary(*, required: bool) -> list[Path]:
+    try:
+        return [Path(tempfile.gettempdir())]
+    except OSError as error:  # it tries to write a file: on a read-only system it cannot
+        if not required:
+            return []
+        raise DirectoryRefused(
+            "/tmp", f"cannot be used ({error.strerror}): set {RUNTIME_VARIABLE} to a directory"
+        ) from error
 
 
 def _write_id(id_file: Path) -> None:

@@ -14,12 +14,12 @@ import pymongo
 import redis
 from pymongo.database import Database
 
-from eventlab.servers import directories, external, health, lease, replica_set, starter
+from eventlab.servers import directories, external, healing, health, lease, replica_set, starter
 from eventlab.servers.config import MONGOD, REDIS
 
 DATABASE = "eventlab"
 CLOSE_TIMEOUT_SECONDS = 1.0
-SELECTION_TIMEOUT_MS = 5000  # a local server that has stopped does not restart by itself
+SELECTION_TIMEOUT_MS = 5000  # a private server that was killed is back within this time
 
 
 class Lab:
@@ -27,7 +27,7 @@ class Lab:
 
     ``redis`` is a ``redis.Redis`` that returns text. ``mongo`` is the MongoDB database
     ``eventlab``, or the one that ``EVENTLAB_MONGODB_URL`` names. Private servers run until the
-    last process that has a Lab closes it or ends.
+    last process that has a Lab closes it or ends; one that dies is started again.
 
     >>> lab.redis.ping()
     True
@@ -103,7 +103,7 @@ def connect(data: Path | str | None = None) -> Lab:
 
     ``EVENTLAB_REDIS_URL`` and ``EVENTLAB_MONGODB_URL`` name servers of your own. Private servers
     keep their data in ``data``, else in ``EVENTLAB_DATA``, else in your user data directory; all
-    processes with the same directory share them. If a server has died, connect again.
+    processes with the same directory share them. A server that dies is started again.
 
     Raises ServersError: BinaryMissing or BinaryUnusable when a program has to be installed,
     DirectoryRefused for a directory that cannot be used, ServerUnreachable for a URL that does not
@@ -121,8 +121,9 @@ def connect(data: Path | str | None = None) -> Lab:
             directory = directories.data_directory(data)
             directories.prepare_data(directory)
             running = starter.ensure(directory, wanted).sockets  # perhaps more than these
-            sockets = {name: path for name, path in running.items() if name in wanted}
             undo.callback(lease.give_back, directory)
+            healing.begin(directory, running)
+            sockets = {name: path for name, path in running.items() if name in wanted}
         client = _redis(urls[REDIS], sockets)
         undo.callback(client.close)
         mongo = _mongodb(urls[MONGOD], sockets)

@@ -10,38 +10,65 @@ from __future__ import annotations
 import fcntl
 import os
 import threading
+from dataclasses import dataclass
 from pathlib import Path
 
 LEASE = "lease"
 
 # With the process id: a forked child finds no lease under its own id, and takes one.
 Key = tuple[int, Path]
+
+
+@dataclass(frozen=True, eq=False)
+class Holding:
+    """The lease that this process holds: the open file."""
+
+    fd: int
+
+
 _mutex = threading.Lock()
-_held: dict[Key, tuple[int, int]] = {}  # the open file, and how many Labs share it
+_held: dict[Key, tuple[Holding, int]] = {}  # and how many Labs share it
 
 
 def take(data: Path) -> None:
     """Hold the lease for this process; each ``take`` needs a ``give_back``."""
     key = (os.getpid(), data)
     with _mutex:
-        fd, count = _held.get(key, (-1, 0))
-        if not count:
-            fd = _open(data)
-            fcntl.lockf(fd, fcntl.LOCK_SH)
-        _held[key] = (fd, count + 1)
+        held = _held.get(key)
+        _held[key] = (held[0], held[1] + 1) if held else (_taken(data), 1)
 
 
 def give_back(data: Path) -> None:
     """Undo one ``take``; the last one of the process releases the lease."""
     key = (os.getpid(), data)
     with _mutex:
-        fd, count = _held.pop(key, (-1, 0))
+        held = _held.pop(key, None)
+        if held is None:
+            return
+        holding, count = held
         if count > 1:
-            _held[key] = (fd, count - 1)
-        elif count == 1:
+            _held[key] = (holding, count - 1)
+        else:
             # Closing any file on the lease releases the lock of the whole process: there must
             # never be a second open file.
-            os.close(fd)
+            os.close(holding.fd)
+
+
+def holding(data: Path) -> Holding | None:
+    """Return what this process holds; after it was given back and taken again, another one."""
+    # No mutex: a thread asks often, and a fork at that moment would leave it locked in the child.
+    held = _held.get((os.getpid(), data))
+    return held[0] if held else None
+
+
+def _taken(data: Path) -> Holding:
+    fd = _open(data)
+    try:
+        fcntl.lockf(fd, fcntl.LOCK_SH)
+    except OSError:
+        os.close(fd)
+        raise
+    return Holding(fd)
 
 
 class Watch:

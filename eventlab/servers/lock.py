@@ -39,9 +39,13 @@ def attempt(path: Path) -> Lock | None:
 
     Raises OSError when the file cannot be opened.
     """
+    return _attempt(path, fcntl.LOCK_EX)
+
+
+def _attempt(path: Path, kind: int) -> Lock | None:
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(fd, kind | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(fd)
         return None
@@ -66,7 +70,8 @@ def acquire(path: Path, *, timeout: float) -> Lock:
 
 def is_held(path: Path) -> bool:
     """Return whether a living process holds the lock of a file."""
-    lock = attempt(path)
+    # Shared: two processes that look at the same time must not take each other for the holder.
+    lock = _attempt(path, fcntl.LOCK_SH)
     if lock is None:
         return True
     lock.release()

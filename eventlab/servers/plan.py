@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import os
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -39,13 +40,13 @@ class Plan:
         return cls(Path(raw["data"]), Path(raw["runtime"]), float(raw["grace"]), servers)
 
 
-def make_plan(data: Path, wanted: Collection[str]) -> Plan:
+def make_plan(data: Path, wanted: Collection[str], runtime: Path | None = None) -> Plan:
     """Find the programs and create the directories for the wanted servers (``redis``, ``mongod``).
 
-    Raises BinaryMissing, BinaryUnusable, DirectoryRefused, and ServersFailed for a grace time that
-    is not a number.
+    The sockets are in ``runtime`` (default: what ``directories`` chooses). Raises BinaryMissing,
+    BinaryUnusable, DirectoryRefused, and ServersFailed for a grace time that cannot be used.
     """
-    runtime = directories.runtime_directory(data)
+    runtime = runtime or directories.runtime_directory(data)
     servers = []
     if REDIS in wanted:
         servers.append(config.redis_server(binaries.find_redis(), data=data, runtime=runtime))
@@ -59,8 +60,11 @@ def make_plan(data: Path, wanted: Collection[str]) -> Plan:
 def _grace() -> float:
     text = os.environ.get(GRACE_VARIABLE) or str(DEFAULT_GRACE_SECONDS)
     try:
-        return float(text)
-    except ValueError as error:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 <= seconds < math.inf:  # a comparison with nan is always false
         raise ServersFailed(
             f"{GRACE_VARIABLE}={text!r}: expected seconds, such as {DEFAULT_GRACE_SECONDS}"
-        ) from error
+        )
+    return seconds

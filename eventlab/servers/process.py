@@ -35,7 +35,11 @@ class Process:
         lease = lock.acquire(_lock_path(server, data), timeout=STOP_TIMEOUT_SECONDS)
         try:
             self._popen = _spawn(server, lease.fd)
-            lease.note(str(self._popen.pid))
+            try:
+                lease.note(str(self._popen.pid))
+            except OSError:  # the disk is full: nobody would find the server again
+                self.kill()
+                raise
         finally:
             lease.hand_over()
 

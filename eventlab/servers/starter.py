@@ -5,22 +5,29 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
-from eventlab.servers import health, lease, lock, state
+from eventlab.servers import directories, health, lease, lock, state
 from eventlab.servers.config import REDIS
-from eventlab.servers.errors import ServersFailed
+from eventlab.servers.errors import DirectoryRefused, ServersFailed
 from eventlab.servers.plan import Plan, make_plan
 from eventlab.servers.state import Running
 
 START_LOCK = "start.lock"
 SUPERVISOR_LOG = "supervisor.log"
 START_TIMEOUT_SECONDS = 120.0
+#: What the servers and their supervisor need of the environment. They may outlive the process that
+#: starts them by days, and must not carry its secrets.
+ENVIRONMENT = re.compile(
+    r"PATH|HOME|USER|LOGNAME|SHELL|LANG|LANGUAGE|LC_\w+|TZ|TZDIR|TMPDIR|(LD|DYLD)_\w+|MALLOC_\w+"
+    r"|GLIBC_TUNABLES|PYTHON\w+|VIRTUAL_ENV|XDG_RUNTIME_DIR"
+)
 
 
 def ensure(data: Path, wanted: Collection[str]) -> Running:
@@ -31,13 +38,46 @@ def ensure(data: Path, wanted: Collection[str]) -> Running:
     """
     # A process that starts servers holds this lock, and so does a supervisor that decides to stop:
     # neither can miss the other.
-    with lock.held(data / START_LOCK, timeout=START_TIMEOUT_SECONDS):
-        lease.take(data)
+    with contextlib.ExitStack() as locked:
+        # Some network file systems have no locks.
+        with directories.usable(data, directories.DATA_VARIABLE):
+            start = lock.acquire(data / START_LOCK, timeout=START_TIMEOUT_SECONDS)
+            locked.callback(start.release)
+            lease.take(data)
         try:
             return _running_or_started(data, wanted)
         except BaseException:
             lease.give_back(data)
             raise
+
+
+def heal(data: Path, sockets: Mapping[str, str]) -> bool:
+    """Start the servers of these sockets again if their supervisor was killed.
+
+    Returns whether it did. One that was told to stop, or stopped because nobody needed it, has
+    cleared its state and stays stopped. Raises what ``ensure`` raises.
+    """
+    if not _was_killed(data, sockets):
+        return False
+    starting = lock.attempt(data / START_LOCK)
+    if starting is None:  # another process is at it
+        return False
+    try:
+        if not _was_killed(data, sockets):
+            return False
+        # The clients know the sockets: the same ones, whatever this process would choose.
+        _started(data, sockets, Path(next(iter(sockets.values()))).parent)
+        return True
+    finally:
+        starting.release()
+
+
+def _was_killed(data: Path, sockets: Mapping[str, str]) -> bool:
+    # First the state: looking at a lock would create its file in a new directory of this name.
+    running = state.read(data)
+    return (
+        running is not None and running.sockets == dict(sockets) and not state.is_supervised(data)
+    )
 
 
 def stop(data: Path) -> None:
@@ -58,16 +98,46 @@ def _running_or_started(data: Path, wanted: Collection[str]) -> Running:
     while state.is_supervised(data):
         running = state.read(data)
         if running is not None and health.answer(running.sockets):
-            return _with_all(running, wanted, data)
-        # It is about to stop, because it is unused or a server died. Or it is still starting,
-        # and its starter was killed.
+            if state.is_supervised(data):  # else it was killed just now, and they are about to end
+                return _with_all(running, wanted, data)
+            break
+        if running is not None:
+            _refuse_hopeless(running, data)
+        # It is about to stop, because it is unused; or it is starting a server again; or it is
+        # still starting, and its starter was killed.
         if time.monotonic() > end:
             raise ServersFailed(
                 f"the supervisor of {data} has neither started nor stopped\n{_last_words(data)}"
             )
         time.sleep(lock.POLL_SECONDS)
-    state.clear(data)
     return _started(data, wanted)
+
+
+def _refuse_hopeless(running: Running, data: Path) -> None:
+    """Raise if the servers do not answer here and waiting would not change it."""
+    if running.trouble:
+        raise ServersFailed(
+            f"{running.trouble} every few seconds: correct what its log says\n{_last_words(data)}"
+        )
+    runtime = Path(next(iter(running.sockets.values()))).parent
+    if not runtime.exists() and _is_isolated_from(running.supervisor):
+        raise DirectoryRefused(
+            data,
+            f"is in use by a process that sees other files, and its sockets in {runtime} are not "
+            f"visible here: set {directories.RUNTIME_VARIABLE} for both to a directory that both "
+            f"see, or {directories.DATA_VARIABLE} here to another directory",
+        )
+
+
+def _is_isolated_from(pid: int) -> bool:
+    """Return whether a living process is in another container, or has a private /tmp."""
+    try:
+        namespaces = [Path(f"/proc/{who}/ns/mnt").stat().st_ino for who in (pid, "self")]
+    except FileNotFoundError:  # no such process here: it is in another container
+        return Path("/proc/self/ns/mnt").exists()
+    except OSError:
+        return False
+    return len(set(namespaces)) > 1
 
 
 def _with_all(running: Running, wanted: Collection[str], data: Path) -> Running:
@@ -81,10 +151,12 @@ def _with_all(running: Running, wanted: Collection[str], data: Path) -> Running:
     return running
 
 
-def _started(data: Path, wanted: Collection[str]) -> Running:
-    plan = make_plan(data, wanted)
+def _started(data: Path, wanted: Collection[str], runtime: Path | None = None) -> Running:
+    plan = make_plan(data, wanted, runtime)
     # -P: a file in the notebook's directory with the name of a module must not be imported.
     command = [sys.executable, "-P", "-m", "eventlab.servers.supervisor", str(data)]
+    # What a killed supervisor left is not cleared: it tells the others that it was killed.
+    before = state.read(data)
     with (data / SUPERVISOR_LOG).open("ab") as log:
         done = subprocess.run(
             command,
@@ -92,10 +164,11 @@ def _started(data: Path, wanted: Collection[str]) -> Running:
             stdout=subprocess.PIPE,
             stderr=log,
             start_new_session=True,  # or the Interrupt button would stop the servers
+            env={k: v for k, v in os.environ.items() if ENVIRONMENT.fullmatch(k)},
             check=False,
         )
     running = state.read(data)
-    if running is None:
+    if running is None or running == before:
         report = (
             json.loads(done.stdout)
             if done.stdout

@@ -15,11 +15,15 @@ STATE = "state.json"
 
 @dataclass(frozen=True)
 class Running:
-    """The processes of a lab, and the sockets of its servers."""
+    """The processes of a lab, and the sockets of its servers.
+
+    ``trouble`` says which server ends each time that it is started again; "" while none does.
+    """
 
     supervisor: int
     pids: dict[str, int]
     sockets: dict[str, str]
+    trouble: str = ""
 
 
 def is_supervised(data: Path) -> bool:

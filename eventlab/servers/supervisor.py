@@ -1,9 +1,10 @@
 """The process that runs the servers of one data directory.
 
 The first ``connect()`` starts it, with the plan on its standard input. It starts the servers and
-reports on its standard output. It stops them when nobody has held the lease for the grace time,
-when it gets a SIGTERM, or when one of the servers has ended. The next ``connect()`` starts both
-again.
+reports on its standard output. A server that ends, or loses its socket, is started again; the other
+one keeps running. It stops both when nobody has held the lease for the grace time, or when it gets
+a SIGTERM. If it is killed itself, a process that holds the lease starts it again (see
+``healing.py``).
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from pymongo.errors import PyMongoError
 from eventlab.servers import health, lock, replica_set, state
 from eventlab.servers.config import REDIS
 from eventlab.servers.errors import ServersFailed
+from eventlab.servers.keeper import Keeper
 from eventlab.servers.lease import Watch
 from eventlab.servers.plan import Plan
 from eventlab.servers.process import Process, stop_all
@@ -57,31 +59,36 @@ def _stop(_signal: int, _frame: FrameType | None) -> None:
 def _supervise(plan: Plan) -> None:
     # Never released by us: the lock is held as long as this process exists.
     lock.acquire(plan.data / state.SUPERVISOR_LOCK, timeout=READY_TIMEOUT_SECONDS)
-    processes: list[Process] = []
+    keepers: list[Keeper] = []
     try:
         try:
-            _start(plan, processes)
+            _start(plan, keepers)
         except (ServersFailed, OSError, PyMongoError) as error:
             _answer({"error": str(error)})
             return
         _answer({"ready": True})
-        _watch(plan, processes)
+        _watch(plan, keepers)
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        state.clear_own(plan.data, os.getpid())
-        stop_all(processes)
+        if not isinstance(sys.exc_info()[1], Exception):  # else those who need it start it again
+            state.clear_own(plan.data, os.getpid())
+        stop_all([keeper.process for keeper in keepers])
         _remove_sockets(plan)
 
 
-def _start(plan: Plan, processes: list[Process]) -> None:
-    for server in plan.servers:
-        (plan.data / server.name).mkdir(mode=0o700, exist_ok=True)
-        processes.append(Process(server, plan.data))
-    for process in processes:
-        _await_ready(process)
-    pids = {process.server.name: process.pid for process in processes}
-    sockets = {process.server.name: process.server.socket for process in processes}
-    state.write(plan.data, state.Running(os.getpid(), pids, sockets))
+def _start(plan: Plan, keepers: list[Keeper]) -> None:
+    keepers.extend(Keeper(server, plan) for server in plan.servers)
+    for keeper in keepers:
+        _await_ready(keeper.process)
+        keeper.note_socket()
+    _write_state(plan, keepers)
+
+
+def _write_state(plan: Plan, keepers: list[Keeper]) -> None:
+    pids = {keeper.server.name: keeper.process.pid for keeper in keepers}
+    sockets = {keeper.server.name: keeper.server.socket for keeper in keepers}
+    trouble = "; ".join(filter(None, (keeper.trouble for keeper in keepers)))
+    state.write(plan.data, state.Running(os.getpid(), pids, sockets, trouble))
 
 
 def _await_ready(process: Process) -> None:
@@ -119,23 +126,28 @@ def _answer(answer: dict[str, object]) -> None:
     os.close(nothing)
 
 
-def _watch(plan: Plan, processes: list[Process]) -> None:
+def _watch(plan: Plan, keepers: list[Keeper]) -> None:
     watch = Watch(plan.data)
     wanted_at = time.monotonic()
-    # A logout or a cleaner of /tmp may remove the sockets: nobody could connect or restart.
-    while all(
-        process.status() is None and Path(process.server.socket).exists() for process in processes
-    ):
+    has_news = False
+    while True:
         time.sleep(POLL_SECONDS)
         if watch.is_deleted():
             # Nothing is left to keep, and a clean stop would write into a new directory of the
             # same name.
-            for process in processes:
-                process.kill()
-        elif watch.is_wanted():
+            for keeper in keepers:
+                keeper.process.kill()
+            return
+        if watch.is_wanted():
             wanted_at = time.monotonic()
         elif time.monotonic() - wanted_at > plan.grace and is_over(plan.data, watch):
             return
+        for keeper in keepers:
+            has_news |= keeper.check()
+        if has_news:
+            with contextlib.suppress(OSError):  # the disk is full: try again
+                _write_state(plan, keepers)
+                has_news = False
 
 
 def is_over(data: Path, watch: Watch) -> bool:
@@ -159,7 +171,8 @@ def is_over(data: Path, watch: Watch) -> bool:
 
 def _remove_sockets(plan: Plan) -> None:
     for server in plan.servers:
-        Path(server.socket).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # its directory was replaced by something else
+            Path(server.socket).unlink(missing_ok=True)
     with contextlib.suppress(OSError):  # there are other files in it: it stays
         plan.runtime.rmdir()
 

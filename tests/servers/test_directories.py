@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
+import shlex
 import shutil
 import stat
 import subprocess
@@ -18,6 +21,7 @@ from eventlab.servers import (
     Lab,
     connect,
     directories,
+    starter,
 )
 from eventlab.servers.directories import DATA_VARIABLE, RUNTIME_VARIABLE
 from tests.support.servers import (
@@ -176,11 +180,80 @@ def test_user_without_a_home_is_told_which_variable_to_set(
     assert cli.main(["project", "--status", "--data", "~nobody-of-this-name"]) == 1
 
 
-@pytest.mark.parametrize("sign", ":,")
-def test_socket_path_that_mongod_would_split_is_rejected(
+@pytest.mark.parametrize("sign", [*":,[]", "\udcff"])
+def test_socket_path_that_mongod_would_not_understand_is_rejected(
     data: Path, monkeypatch: pytest.MonkeyPatch, sign: str
 ) -> None:
+    """The last one is a byte that is not valid UTF-8."""
     with tempfile.TemporaryDirectory(prefix=f"odd{sign}") as odd:
         monkeypatch.setenv(RUNTIME_VARIABLE, odd)
-        with pytest.raises(DirectoryRefused, match=r"colon.*" + RUNTIME_VARIABLE):
+        with pytest.raises(DirectoryRefused, match=r"contains one of.*" + RUNTIME_VARIABLE) as told:
             connect()
+        str(told.value).encode()  # printable
+
+
+def test_data_path_that_is_not_utf_8_is_used(tmp_path: Path) -> None:
+    data = tmp_path / "odd\udcff[1]"
+    with connect(data) as lab:
+        assert lab.redis.ping()
+        write(lab, "x")
+    starter.stop(data)
+
+
+def test_missing_directory_for_temporary_files_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a read-only system."""
+
+    def nowhere() -> str:
+        raise FileNotFoundError(errno.ENOENT, "No usable temporary directory found")
+
+    directories.prepare_data(tmp_path)
+    monkeypatch.setattr(tempfile, "gettempdir", nowhere)
+    monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
+    with pytest.raises(DirectoryRefused, match=RUNTIME_VARIABLE):
+        directories.runtime_directory(tmp_path)
+    with tempfile.TemporaryDirectory(prefix="s-", dir="/tmp") as session:
+        monkeypatch.setenv("XDG_RUNTIME_DIR", session)  # it is not needed then
+        assert directories.runtime_directory(tmp_path).is_relative_to(session)
+
+
+@pytest.mark.parametrize("call", ["flock", "lockf"])
+def test_directory_without_file_locks_is_named(
+    data: Path, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    """As on some network file systems."""
+
+    def no_locks(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, call, no_locks)
+    with pytest.raises(DirectoryRefused, match=rf"No locks available.*{DATA_VARIABLE}"):
+        connect()
+    monkeypatch.undo()
+
+
+@pytest.mark.root
+def test_sockets_that_another_mount_namespace_hides_are_named(
+    data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As systemd's PrivateTmp=yes does. The process does not wait, and keeps nobody waiting."""
+    code = (
+        "from eventlab.servers import DirectoryRefused, connect\n"
+        "try:\n    connect()\nexcept DirectoryRefused as error:\n    print(error)"
+    )
+    with tempfile.TemporaryDirectory(prefix="seen-") as folder:
+        monkeypatch.setenv(RUNTIME_VARIABLE, folder)
+        monkeypatch.setattr(starter, "START_TIMEOUT_SECONDS", 5.0)
+        with connect() as lab:
+            hidden = shlex.join([sys.executable, "-c", code])
+            done = subprocess.run(
+                ["unshare", "--mount", "sh", "-c", f"mount -t tmpfs none {folder} && {hidden}"],
+                stdout=subprocess.PIPE,
+                text=True,
+                check=True,
+            )
+            assert "not visible here" in done.stdout
+            assert RUNTIME_VARIABLE in done.stdout
+            assert lab.redis.ping()
+        starter.stop(data)

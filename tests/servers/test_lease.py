@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import subprocess
@@ -88,6 +89,14 @@ def test_stop_does_not_miss_a_process_that_connects(data: Path) -> None:
     assert state.read(data) is not None
     assert supervisor.is_over(data, watch)
     assert state.read(data) is None
+
+
+def test_two_processes_that_look_at_a_lock_do_not_see_each_other(tmp_path: Path) -> None:
+    path = tmp_path / "a.lock"
+    looking = lock._attempt(path, fcntl.LOCK_SH)
+    assert looking is not None
+    assert not lock.is_held(path)
+    looking.release()
 
 
 def test_lease_is_taken_under_the_start_lock(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:

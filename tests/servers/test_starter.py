@@ -102,9 +102,10 @@ def test_second_of_two_first_starts_is_accepted(
     assert {path.name for path in data.iterdir()} == {ID_FILE, starter.START_LOCK}
 
 
-def test_grace_time_that_is_not_a_number_is_named(
-    data: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("text", ["soon", "nan", "inf", "1e999", "-1"])
+def test_grace_time_that_cannot_be_used_is_named(
+    data: Path, monkeypatch: pytest.MonkeyPatch, text: str
 ) -> None:
-    monkeypatch.setenv(GRACE_VARIABLE, "soon")
-    with pytest.raises(ServersFailed, match=f"{GRACE_VARIABLE}='soon'"):
+    monkeypatch.setenv(GRACE_VARIABLE, text)
+    with pytest.raises(ServersFailed, match=f"{GRACE_VARIABLE}='{text}'"):
         connect()

@@ -1,0 +1,59 @@
+"""Healing the lab: a process that holds the lease starts a killed supervisor again.
+
+The supervisor starts a server again that has ended. Nobody but a process that uses the servers can
+do the same for the supervisor, so each of them has a thread that looks after it.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from eventlab.servers import lease, starter
+from eventlab.servers.errors import ServersError
+
+POLL_SECONDS: Final = 0.5
+RETRY_SECONDS: Final = 4.0
+
+logger = logging.getLogger(__name__)
+_mutex = threading.Lock()
+_looked_after: dict[lease.Key, lease.Holding] = {}
+
+
+def begin(data: Path, sockets: Mapping[str, str]) -> None:
+    """Look after the supervisor of these sockets for as long as this process holds the lease."""
+    holding = lease.holding(data)
+    if holding is None:
+        return
+    # A forked child has a process id of its own, and no thread yet.
+    key = (os.getpid(), data)
+    with _mutex:
+        if _looked_after.get(key) is holding:
+            return
+        _looked_after[key] = holding
+    threading.Thread(
+        target=_look_after,
+        args=(data, dict(sockets), holding),
+        name=f"eventlab looks after {data.name}",
+        daemon=True,
+    ).start()
+
+
+def _look_after(data: Path, sockets: Mapping[str, str], holding: lease.Holding) -> None:
+    has_failed = False
+    while lease.holding(data) is holding:
+        time.sleep(POLL_SECONDS)
+        try:
+            if starter.heal(data, sockets):
+                logger.info("the supervisor of the private servers was killed: started again")
+                has_failed = False
+        except (ServersError, OSError) as error:
+            if not has_failed:
+                logger.warning("the private servers cannot be started again yet: %s", error)
+            has_failed = True
+            time.sleep(RETRY_SECONDS)
