@@ -222,8 +222,8 @@ class ViewVersionMismatch(EventLabError):
         self.stored = stored
         self.version = version
         super().__init__(
-            f"the documents of view {view!r} are of version {stored} of its code, and this is "
-            f"version {version}: rebuild the view with the newer code, and stop the older"
+            f"the documents of view {view!r} were built by version {stored} of its code, and this "
+            f"is version {version}: stop the older code, and rebuild the view with the newer"
         )
 
 

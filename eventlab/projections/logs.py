@@ -1,6 +1,6 @@
 """The aggregate logs of a category, merged into commit order, in bounded memory.
 
-Of each log only the next position is kept. In each round, the logs whose turn is next are read
+Only the next position of each log is kept. In each round, the logs whose turn is next are read
 from there, and the rows that turn out to be too early are read again later.
 """
 
@@ -53,7 +53,7 @@ def _merged(store: EventStore, ids: list[str]) -> Iterator[tuple[str, int, bytes
         most = max(1, min(MAX_LOGS, MAX_REPLY_BYTES // row_bytes // 2))
         logs = [heapq.heappop(heads)[-1] for _ in range(min(most, len(heads)))]
         # Two rows of a log: one to yield, and the next one's position. More only if all logs fit:
-        # else another log comes first, and they would be read in vain.
+        # else another log comes first, and reading them would be wasted.
         fit = MAX_REPLY_BYTES // row_bytes // len(logs)
         count = 2 if heads else max(2, min(MAX_ROWS, fit))
         with store.redis.pipeline(transaction=False) as pipeline:

@@ -43,7 +43,7 @@ class Projector(Follower):
     """Feeds one view from one category. Several may run: one is active, and the others take over.
 
     They may run in threads, in processes or on several machines. Run all projectors of a view as
-    one MongoDB user: MongoDB lets the others end the transaction of a dead one only then, and else
+    one MongoDB user: only then can they end the transaction of a dead projector, which otherwise
     blocks the view for up to a minute.
 
     ``batch_size`` is the maximum of events in one transaction; a batch that takes too long, or that
@@ -145,7 +145,7 @@ class Projector(Follower):
 
         Readers see the old documents, then the new ones, and never a gap. A cursor that is open
         during the swap ends with pymongo's OperationFailure: open it again. A change stream on the
-        view ends with an ``invalidate`` event: watch the view anew. Projectors may run, and
+        view ends with an ``invalidate`` event: open a new one. Projectors may run, and
         continue afterwards. The indexes and options of the collection are kept. The rebuild is
         complete even after a trim, because it reads the aggregate logs. ``progress`` shows a bar.
 

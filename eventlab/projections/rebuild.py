@@ -122,7 +122,7 @@ class Rebuild(Follower):
             if events or self._logs is None:
                 return events
             # Once started, the logs are read to their end: the stream may have gaps after its
-            # first entry, too.
+            # first entry.
             self._logs = None
             return super()._read(position)
         except Trimmed:

@@ -98,7 +98,7 @@ class ProjectorSession:
         return result
 
     def is_stuck(self, obstacle: object, seconds: float) -> bool:
-        """Return whether the same obstacle has been in the way for ``seconds``, then start over."""
+        """Return whether the same obstacle has persisted for ``seconds``, then start over."""
         now = time.monotonic()
         if self._obstacle is None or self._obstacle[0] != obstacle:
             self._obstacle = (obstacle, now)
@@ -110,7 +110,7 @@ class ProjectorSession:
     def end_others(self) -> None:
         """End the sessions of all other projectors of the view, with their open transactions.
 
-        MongoDB ends only those of the same MongoDB user. Where it refuses, that is logged once.
+        MongoDB ends only those of the same MongoDB user. A rejection is logged once.
         """
         others = self._projectors.find({"view": self.view, "_id": {"$ne": self._id()}})
         ids = [{"id": other["_id"]} for other in others]
@@ -129,7 +129,7 @@ class ProjectorSession:
     def close(self) -> None:
         """End the session and remove it from the register."""
         if self._session is not None:
-            # Without MongoDB the entry stays, which harms nobody.
+            # If MongoDB is down, the entry stays, which does no harm.
             with contextlib.suppress(PyMongoError), pymongo.timeout(CLOSE_SECONDS):
                 self._projectors.delete_one({"_id": self._id()})
             self._session.end_session()

@@ -95,15 +95,15 @@ def checked_view_name(view: View, database: str) -> str:
     most = MAX_NAMESPACE_BYTES - len(f"{database}..rebuild-01234567".encode())
     if size > most or NO_VIEW_NAME.match(name):
         raise InvalidName(
-            f"view {name[:20]!r} cannot have that name, which is also that of its collection: use "
-            f"up to {most} bytes, no '$', NUL or '..', and no dot at either end; not {CHECKPOINTS},"
+            f"view {name[:20]!r} cannot have that name, because it also names the collection: use "
+            f"up to {most} bytes, no '$', NUL or '..', no dot at either end, and not {CHECKPOINTS},"
             f" {PROJECTORS}, system.… or the name of a rebuild"
         )
     return name
 
 
 def version_of(view: View) -> int:
-    """Return the version of a view's code; raises InvalidArgument if it is no integer."""
+    """Return the version of a view's code; raises InvalidArgument if it is not an integer."""
     version = getattr(view, "version", 1)
     if type(version) is not int:
         raise InvalidArgument(f"version {version!r} of view {view.name!r} must be an integer")

@@ -92,10 +92,10 @@ def view_group(name: str) -> str:
 
 
 def checked_subscription(name: str) -> str:
-    """Return the name of a subscription; raises InvalidName for one of a view's group."""
+    """Return the name of a subscription; raises InvalidName if it is reserved for views."""
     if checked_name(name, "name").startswith(VIEW_GROUP.encode()):
         raise InvalidName(
-            f"subscription {name!r} begins with {VIEW_GROUP!r}, as the groups of views do: "
+            f"subscription {name!r} begins with {VIEW_GROUP!r}, which is reserved for views: "
             "rename it"
         )
     return name

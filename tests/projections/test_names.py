@@ -72,5 +72,5 @@ def test_view_and_subscription_of_one_name_do_not_meet(
 
 @pytest.mark.parametrize("name", ["view letters", "view "])
 def test_subscription_cannot_have_the_name_of_a_views_group(store: EventStore, name: str) -> None:
-    with pytest.raises(InvalidName, match="groups of views"):
+    with pytest.raises(InvalidName, match="reserved for views"):
         Subscription(store, name, consumer="c")
