@@ -5,12 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Container
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
+
+from redis.exceptions import NoPermissionError
 
 from eventlab.accounts.account import Account, UnknownAccount, VersionChanged, shown
 from eventlab.errors import CommandRejected
 from eventlab.events import Data, Recorded
 from eventlab.repository import Repository
+from eventlab.store.scripts import Script
 from eventlab.store.store import EventStore
+
+ANY_ID: Final = "check"  # its log is neither read nor written
 
 
 @dataclass(frozen=True)
@@ -53,6 +59,7 @@ class AccountService:
         self.accounts = Repository(
             store, Account, cache=cache, snapshot_every=snapshot_every, schema=schema
         )
+        self._writable = Script("accounts/writable")
 
     def create(
         self,
@@ -128,6 +135,19 @@ class AccountService:
         if not account.version:
             raise UnknownAccount(id)
         return Balance(id, account.version, account.position, account.funds)
+
+    def check(self) -> None:
+        """Raise the error of Redis that a command would raise now; writes nothing.
+
+        Redis may be a replica, full, without the replicas that it needs, or reject the rights of
+        its user.
+        """
+        store = self.accounts.store
+        store.head()
+        keys = store.keys
+        rejected = self._writable(store.redis, [keys.stream, keys.log(ANY_ID), keys.ids], [])
+        if rejected:
+            raise NoPermissionError(f"the user has no permission to run {rejected.decode()}")
 
     def _execute(
         self,

@@ -97,6 +97,18 @@ def collection(text: str) -> str:
     return text
 
 
+def root_path(text: str) -> str:
+    """Return the path under which a proxy offers a service, without a slash at its end.
+
+    >>> root_path("/bank/")
+    '/bank'
+    """
+    path = text.rstrip("/")
+    if path and not (path.startswith("/") and path.isascii() and path.isprintable()):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a path that begins with /")
+    return path
+
+
 def _whole(text: str, least: int, most: int) -> int:
     try:
         value = int(text)

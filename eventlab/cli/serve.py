@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import socket
 from typing import TYPE_CHECKING, Final
 
 from eventlab.cli import arguments as options
-from eventlab.cli.process import CommandFailed, require
+from eventlab.cli.process import require
 
 if TYPE_CHECKING:
     from eventlab.cli.arguments import Commands
@@ -33,12 +32,26 @@ def add_to(commands: Commands) -> None:
         metavar="N",
         help="number of worker processes (default: %(default)s)",
     )
+    parser.add_argument(
+        "--allow-host",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="also serve requests to this host name, such as the one that a proxy passes on; may be"
+        " repeated (default: on a loopback address only loopback names, elsewhere every name)",
+    )
+    parser.add_argument(
+        "--root-path",
+        type=options.root_path,
+        default="",
+        metavar="PATH",
+        help="path under which a proxy offers the service, such as /bank (default: none)",
+    )
     options.add_category_and_collection(parser)
 
 
 def _serve(arguments: argparse.Namespace) -> int:
     require(NEEDED, "serve")
-    _check_address(arguments.host, arguments.port)
     from eventlab.accounts.http import server
 
     server.serve(
@@ -47,21 +60,7 @@ def _serve(arguments: argparse.Namespace) -> int:
         workers=arguments.workers,
         category=arguments.category,
         collection=arguments.collection,
+        allowed_hosts=arguments.allow_host,
+        root_path=arguments.root_path,
     )
     return 0
-
-
-def _check_address(host: str, port: int) -> None:
-    """Raise CommandFailed for an address that no server can listen on."""
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
-            host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        with socket.socket(family, kind, protocol) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the server does
-            probe.bind(address)
-    except (OSError, UnicodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not a host name"
-        raise CommandFailed(
-            f"cannot listen on {host!r}, port {port} ({reason}): choose another --host or --port"
-        ) from error

@@ -25,6 +25,8 @@ class Serving:
 
     def __init__(self, app: Any, *, port: int = 0) -> None:
         self._socket = socket.create_server(("127.0.0.1", port))
+        # asyncio does it only for a socket that names its protocol: see accounts/http/listener.py.
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
         config = uvicorn.Config(app, log_level="critical", access_log=False, server_header=False)
         self._server = uvicorn.Server(config)

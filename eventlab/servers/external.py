@@ -46,8 +46,10 @@ def redis_at(url: str) -> redis.Redis:
     return cast("redis.Redis", cluster)  # a different class with the same commands
 
 
-def mongodb_at(url: str) -> Client:
+def mongodb_at(url: str, **limits: int | bool) -> Client:
     """Connect to the MongoDB of a URL: a replica set or a sharded cluster.
+
+    ``limits`` are options of the client that count more than those of the URL.
 
     Raises ServerUnreachable when it does not answer, or is a standalone server, which has no
     transactions.
@@ -57,6 +59,7 @@ def mongodb_at(url: str) -> Client:
         if "serverselectiontimeoutms" in url.lower()
         else {"serverSelectionTimeoutMS": SELECTION_TIMEOUT_MS}
     )
+    options |= limits
     client: Client = _attempt(MONGODB_URL, lambda: pymongo.MongoClient(url, **options))
     try:
         hello = _attempt(MONGODB_URL, lambda: client.admin.command("hello"))

@@ -14,7 +14,16 @@ import pymongo
 import redis
 from pymongo.database import Database
 
-from eventlab.servers import directories, external, healing, health, lease, replica_set, starter
+from eventlab.servers import (
+    directories,
+    external,
+    healing,
+    health,
+    lease,
+    patience,
+    replica_set,
+    starter,
+)
 from eventlab.servers.config import MONGOD, REDIS
 
 DATABASE = "eventlab"
@@ -98,12 +107,15 @@ class Lab:
         )
 
 
-def connect(data: Path | str | None = None) -> Lab:
+def connect(data: Path | str | None = None, *, timeout: float | None = None) -> Lab:
     """Connect to a Redis and a MongoDB, and start private ones if necessary.
 
     ``EVENTLAB_REDIS_URL`` and ``EVENTLAB_MONGODB_URL`` name servers of your own. Private servers
     keep their data in ``data``, else in ``EVENTLAB_DATA``, else in your user data directory; all
     processes with the same directory share them. A server that dies is started again.
+
+    A call to a server that is away or hangs fails within about ``timeout`` seconds; by default the
+    drivers retry for longer.
 
     Raises ServersError: BinaryMissing or BinaryUnusable when a program has to be installed,
     DirectoryRefused for a directory that cannot be used, ServerUnreachable for a URL that does not
@@ -126,7 +138,10 @@ def connect(data: Path | str | None = None) -> Lab:
             sockets = {name: path for name, path in running.items() if name in wanted}
         client = _redis(urls[REDIS], sockets)
         undo.callback(client.close)
-        mongo = _mongodb(urls[MONGOD], sockets)
+        if timeout is not None:
+            patience.limit_redis(client, timeout)
+        options = {} if timeout is None else patience.mongodb_options(timeout)
+        mongo = _mongodb(urls[MONGOD], sockets, options)
         undo.pop_all()
     return Lab(client, mongo, sockets=sockets, data=directory)
 
@@ -143,11 +158,12 @@ def _redis(url: str | None, sockets: dict[str, str]) -> redis.Redis:
     return redis.Redis(unix_socket_path=sockets[REDIS], decode_responses=True)
 
 
-def _mongodb(url: str | None, sockets: dict[str, str]) -> Database[dict[str, Any]]:
+def _mongodb(
+    url: str | None, sockets: dict[str, str], options: Mapping[str, Any]
+) -> Database[dict[str, Any]]:
     if url:
-        return external.mongodb_at(url).get_default_database(DATABASE)
+        return external.mongodb_at(url, **options).get_default_database(DATABASE)
     url = replica_set.socket_url(sockets[MONGOD])
-    client: replica_set.Client = pymongo.MongoClient(
-        url, serverSelectionTimeoutMS=SELECTION_TIMEOUT_MS
-    )
+    selection = {"serverSelectionTimeoutMS": SELECTION_TIMEOUT_MS}
+    client: replica_set.Client = pymongo.MongoClient(url, **(selection | dict(options)))
     return client[DATABASE]

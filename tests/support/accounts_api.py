@@ -5,21 +5,23 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import os
+import socket
 import subprocess
 import sys
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import redis
 import requests
 import uvicorn
-from fastapi import FastAPI
 
 from eventlab import EventStore
+from eventlab.accounts.http.protocol import Connection
 from eventlab.servers import Lab
 from tests.support.ports import free_port
 from tests.support.waiting import wait_until
@@ -72,12 +74,26 @@ class Served:
 
 
 @contextlib.contextmanager
-def serving(lab: Lab, category: str, *, workers: int = 1) -> Iterator[Served]:
-    """Run ``eventlab serve`` on a category and a collection of the same name."""
+def serving(
+    lab: Lab,
+    category: str,
+    *options: str,
+    workers: int = 1,
+    environment: Mapping[str, str] | None = None,
+) -> Iterator[Served]:
+    """Run ``eventlab serve`` on a category and a collection of the same name.
+
+    ``environment`` is added to the one of this process, such as the URL of other servers.
+    """
     port = free_port()
     command = [sys.executable, "-m", "eventlab", "serve", f"--port={port}", f"--workers={workers}"]
-    command += [f"--category={category}", f"--collection={category}"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    command += [f"--category={category}", f"--collection={category}", *options]
+    process = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env=os.environ | dict(environment or {}),
+    )
     served = Served(process, port, EventStore(lab.redis, category), lab.mongo[category])
     reader = threading.Thread(target=_drain, args=(process, served.output))
     reader.start()
@@ -114,9 +130,9 @@ def await_ready(served: Served) -> None:
 
 
 @contextlib.contextmanager
-def in_a_thread(app: FastAPI) -> Iterator[str]:
-    """Serve an app on a real socket; yield its URL."""
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="critical"))
+def in_a_thread(app: Any) -> Iterator[str]:
+    """Serve an app on a real socket, with the service's own connections; yield its URL."""
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="critical", http=Connection))
     thread = threading.Thread(target=server.run)
     thread.start()
     while not server.started:
@@ -127,6 +143,18 @@ def in_a_thread(app: FastAPI) -> Iterator[str]:
     finally:
         server.should_exit = True
         thread.join()
+
+
+def exchange(url: str, *parts: bytes) -> bytes:
+    """Send bytes on one connection as they are; return what came back when the server closed it."""
+    host, _, port = url.removeprefix("http://").rpartition(":")
+    with socket.create_connection((host, int(port)), timeout=30) as client:
+        for part in parts:
+            client.sendall(part)
+        received = b""
+        while data := client.recv(65_536):
+            received += data
+    return received
 
 
 def everything(store: EventStore) -> dict[object, object]:

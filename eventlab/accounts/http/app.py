@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Collection
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import Annotated, Final
 from urllib.parse import quote
 
-import pymongo
+import pymongo.errors
 from fastapi import Depends, FastAPI, Header, HTTPException, Path, Query, Request, Response
 
 from eventlab.accounts.account import UnknownAccount
 from eventlab.accounts.http import listing
+from eventlab.accounts.http.admission import Admission
 from eventlab.accounts.http.correlation import Correlation
-from eventlab.accounts.http.etag import wanted
+from eventlab.accounts.http.docs import documented_app
+from eventlab.accounts.http.etag import is_known, wanted
 from eventlab.accounts.http.openapi import (
     ETAG,
     ID_SCHEMA,
     IF_MATCH,
+    IF_NONE_MATCH,
     describe,
     request_body,
     responses,
 )
-from eventlab.accounts.http.responses import answer, answer_errors
+from eventlab.accounts.http.probes import Probes
+from eventlab.accounts.http.responses import answer, answer_errors, unchanged
 from eventlab.accounts.http.schemas import (
     Accounts,
     Events,
@@ -33,17 +38,19 @@ from eventlab.accounts.http.schemas import (
     NewAccount,
     Opened,
     parsed,
+    printable,
     received,
     stored,
     usable,
     whole,
 )
+from eventlab.accounts.http.threads import ServerThreads
 from eventlab.accounts.service import AccountService, Balance
 from eventlab.events import Data, Recorded
 
 MAX_BODY_BYTES: Final = 65_536
 MAX_PAGE: Final = 1000
-PING_SECONDS: Final = 2.0
+LISTING_THREADS: Final = 8
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 Body = Annotated[bytes, Depends(received)]
@@ -85,24 +92,26 @@ def create_app(
     view: listing.Documents | None = None,
     *,
     max_body: int = MAX_BODY_BYTES,
+    hosts: Collection[str] | None = None,
     lifespan: Lifespan | None = None,
 ) -> FastAPI:
     """Return the app for a service and the collection of its view.
 
     Without a view there is no ``GET /accounts``. A body of more than ``max_body`` bytes is answered
-    with 413. ``lifespan`` is FastAPI's: it runs as the app starts and stops.
+    with 413, a request whose ``Host`` is not one of ``hosts`` with 400 (default: any is served).
+    ``lifespan`` is FastAPI's: it runs as the app starts and stops.
     """
-    app = FastAPI(
+    app = documented_app(
         title="eventlab accounts",
         version="1.0.0",
         description="Accounts that keep their state as events. Amounts are integers, in the "
         "currency's smallest unit.",
-        redirect_slashes=False,
         lifespan=lifespan,
     )
     app.state.max_body = max_body
-    app.add_middleware(Correlation)
-    answer_errors(app)
+    app.add_middleware(Admission, hosts=hosts)
+    app.add_middleware(Correlation)  # around the other one: the last is the first to run
+    answer_errors(app, service.accounts.store.redis)
     _write_routes(app, Commands(service))
     _read_routes(app, Queries(service))
     if view is not None:
@@ -121,10 +130,11 @@ class Commands:
 
     def create(self, request: Request, body: Body, key: Key = None) -> Response:
         """Open an account"""
-        id = usable(parsed(body, NewAccount).id)
+        id = printable(usable(parsed(body, NewAccount).id))
         self._claim(key, id, "create")
         event = self._service.create(id, idempotency_key=key, meta=_meta(request))
-        place = {"Location": f"/accounts/{quote(id, safe='')}"}
+        root = request.scope.get("root_path", "")
+        place = {"Location": f"{root}/accounts/{quote(id, safe='')}"}
         return answer(201, Opened(id), version=event.version, headers=place)
 
     def deposit(self, request: Request, id: AccountId, body: Body, key: Key = None) -> Response:
@@ -160,7 +170,9 @@ class Queries:
     def __init__(self, service: AccountService) -> None:
         self._service = service
 
-    def fetch(self, id: AccountId, version: Version = None, at: At = None) -> Response:
+    def fetch(
+        self, request: Request, id: AccountId, version: Version = None, at: At = None
+    ) -> Response:
         """Read an account: now, at a version, or at a time"""
         if version is not None and at is not None:
             raise HTTPException(400, "version, at: only one of the two may be given")
@@ -173,6 +185,8 @@ class Queries:
                 f"version: account {id!r} is at version {balance.version};"
                 f" version {version} does not exist yet",
             )
+        if is_known(balance.version, request.headers.getlist("If-None-Match")):
+            return unchanged(balance.version)
         return answer(200, balance, version=balance.version)
 
     def events(self, id: AccountId, after: After = 0, limit: Limit = 100) -> Response:
@@ -193,30 +207,16 @@ class Listing:
 
     def __init__(self, view: listing.Documents) -> None:
         self._view = view
+        self._threads = ServerThreads(
+            "MongoDB", pymongo.errors.NetworkTimeout, threads=LISTING_THREADS
+        )
 
-    def accounts(self, sort: Sort = "id", after: Place = None, limit: Limit = 100) -> Response:
+    async def accounts(
+        self, sort: Sort = "id", after: Place = None, limit: Limit = 100
+    ) -> Response:
         """List all accounts, sorted, from the view"""
-        return answer(200, listing.page(self._view, sort=sort, after=after, limit=limit))
-
-
-class Probes:
-    """The routes that report the health of the service."""
-
-    def __init__(self, service: AccountService, view: listing.Documents | None) -> None:
-        self._redis = service.accounts.store.redis
-        self._view = view
-
-    async def health(self) -> Response:
-        """Check that the process is alive"""
-        return answer(200, Health())
-
-    def ready(self) -> Response:
-        """Check that Redis and MongoDB answer"""
-        self._redis.ping()
-        if self._view is not None:
-            with pymongo.timeout(PING_SECONDS):
-                self._view.database.command("ping")
-        return answer(200, Health())
+        page = functools.partial(listing.page, self._view, sort=sort, after=after, limit=limit)
+        return answer(200, await self._threads.run(page))
 
 
 def _meta(request: Request) -> Data:
@@ -239,21 +239,27 @@ def _write_routes(app: FastAPI, commands: Commands) -> None:
         "/accounts",
         status_code=201,
         response_class=Response,
-        responses=responses(201, Opened, 400, 409, 413, 422, ETag=ETAG, Location=place),
+        responses=responses(201, Opened, 400, 408, 409, 413, 422, ETag=ETAG, Location=place),
         openapi_extra=request_body(NewAccount),
     )(commands.create)
     for name, command in {"deposits": commands.deposit, "withdrawals": commands.withdraw}.items():
         app.post(
             f"/accounts/{{id}}/{name}",
             response_class=Response,
-            responses=responses(200, Moved, 400, 404, 409, 412, 413, 422, ETag=ETAG),
+            responses=responses(200, Moved, 400, 404, 408, 409, 412, 413, 422, ETag=ETAG),
             openapi_extra=request_body(Money, IF_MATCH),
         )(command)
 
 
 def _read_routes(app: FastAPI, queries: Queries) -> None:
     account = responses(200, Balance, 400, 404, ETag=ETAG)
-    app.get("/accounts/{id}", response_class=Response, responses=account)(queries.fetch)
+    account[304] = {"description": "The account is at a version of If-None-Match"}
+    app.get(
+        "/accounts/{id}",
+        response_class=Response,
+        responses=account,
+        openapi_extra={"parameters": [IF_NONE_MATCH]},
+    )(queries.fetch)
     events = responses(200, Events, 400, 404)
     app.get("/accounts/{id}/events", response_class=Response, responses=events)(queries.events)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from typing import Annotated, Any, Final, Literal
 
+import bson
 import msgspec
 from fastapi import HTTPException
 from pymongo.collection import Collection
@@ -39,13 +40,24 @@ def page(view: Documents, *, sort: Sort, after: str | None, limit: int) -> Accou
     )
     documents = list(found.sort([(field, direction) for field in fields]).limit(limit + 1))
     accounts = [
-        Balance(one["_id"], one["version"], one["timestamps"][-1], one["funds"])
+        Balance(one["_id"], whole(one["version"]), one["timestamps"][-1], whole(one["funds"]))
         for one in documents[:limit]
     ]
     more = len(documents) > limit
     return Accounts(
         accounts, _text(PageStart(sort, accounts[-1].id, accounts[-1].funds)) if more else None
     )
+
+
+def whole(number: Any) -> int:
+    """Return a number of MongoDB as an integer: ``$inc`` turns an int into a long for good.
+
+    >>> whole(bson.Int64(2**31))
+    2147483648
+    """
+    if isinstance(number, bson.Decimal128):
+        return int(number.to_decimal())
+    return int(number)  # bson.Int64 is a subclass that msgspec does not encode
 
 
 def _behind(start: PageStart, fields: list[str], direction: int) -> dict[str, Any]:

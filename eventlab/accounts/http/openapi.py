@@ -27,12 +27,13 @@ BODIES: Final = (
 DESCRIPTIONS: Final = {
     400: "A business rule rejected the command, or the request is invalid; nothing was written",
     404: "The account, or the version asked for, does not exist",
+    408: "The body did not arrive in time",
     409: "The account was changed concurrently on every attempt; nothing was written",
     412: "The account is not at any of the versions in If-Match; nothing was written",
     413: "The body is too large",
     422: "The Idempotency-Key was used for another request; nothing was written",
     500: "Internal error of the service",
-    503: "Redis or MongoDB does not answer",
+    503: "Redis or MongoDB does not answer, or does not accept the request: try again",
 }
 CORRELATION_ID: Final = {
     "description": "The correlation id of the request, or a new one",
@@ -45,6 +46,10 @@ IF_MATCH: Final = {
     "required": False,
     "description": "Run the command only if the account is at one of these versions: ETags, or *",
     "schema": {"type": "string", "pattern": r'^(\*|(W/)?"[!#-~]*"(, (W/)?"[!#-~]*")*)$'},
+}
+IF_NONE_MATCH: Final = IF_MATCH | {
+    "name": "If-None-Match",
+    "description": "Answer 304 if the account is at one of these versions: ETags, or *",
 }
 ETAG: Final = {
     "description": "The version of the account",

@@ -9,7 +9,9 @@ from typing import Any, Final
 import msgspec
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
+from redis.exceptions import ReadOnlyError
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.routing import Match
 
 from eventlab.accounts.account import (
@@ -56,8 +58,17 @@ def error(code: int, message: str, headers: Mapping[str, str] | None = None) -> 
     return answer(code, Error(message), headers=headers)
 
 
-def answer_errors(app: FastAPI) -> None:
-    """Answer every error that a request can raise with ``{"errorMessage": …}``."""
+def unchanged(version: int) -> Response:
+    """Return the response to a client that has this version already."""
+    return Response(status_code=304, headers={"ETag": etag(version)})
+
+
+def answer_errors(app: FastAPI, redis: Any) -> None:
+    """Answer every error that a request can raise with ``{"errorMessage": …}``.
+
+    After an error of a Redis that has become a replica, the client opens new connections: its name
+    may point at the new master.
+    """
     handlers: dict[type[Exception], Handler] = {
         UnknownAccount: _as_status(404),
         InvalidArgument: _as_status(400),
@@ -68,7 +79,9 @@ def answer_errors(app: FastAPI) -> None:
         RequestValidationError: _invalid,
         HTTPException: _http,
         NotAdopted: _as_status(503),
+        ClientDisconnect: _as_status(400),  # nobody reads it
         **dict.fromkeys(SERVER_ERRORS, _server_error),
+        ReadOnlyError: _replica(redis),
         Exception: _failed,
     }
     for kind, handler in handlers.items():
@@ -117,7 +130,8 @@ def _methods(request: Request) -> set[str]:
     routes = [
         route for route in request.app.routes if route.matches(request.scope)[0] is not Match.NONE
     ]
-    return {method for route in routes for method in route.methods}
+    methods = {method for route in routes for method in getattr(route, "methods", ())}
+    return methods | {"HEAD"} if "GET" in methods else methods
 
 
 async def _server_error(_request: Request, problem: Exception) -> Response:
@@ -131,6 +145,15 @@ async def _server_error(_request: Request, problem: Exception) -> Response:
         log.error("%s", misconfiguration(problem))
         return error(503, f"{server(problem)} rejects this service: tell its operators")
     raise problem
+
+
+def _replica(redis: Any) -> Handler:
+    async def handle(request: Request, problem: Exception) -> Response:
+        if (pool := getattr(redis, "connection_pool", None)) is not None:
+            pool.disconnect(inuse_connections=False)
+        return await _server_error(request, problem)
+
+    return handle
 
 
 async def _failed(request: Request, _problem: Exception) -> Response:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from typing import Annotated, Any, Final, TypeVar
 
@@ -15,6 +16,12 @@ from eventlab.events import Data, Recorded
 B = TypeVar("B", bound=msgspec.Struct)
 
 WHOLE: Final = re.compile(rb"[1-9][0-9]{0,15}")
+#: Of a body that is not used, so that its client gets to read the response.
+MAX_DISCARDED_BYTES: Final = 16 * 1024 * 1024
+BODY_SECONDS: Final = 30.0
+CLOSE: Final = {"Connection": "close"}
+#: Control characters, line separators, and what reverses the direction of the text after it.
+UNPRINTABLE: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 JSON_TYPE: Final = re.compile(r"application/(\S+\+)?json\s*(;.*)?", re.IGNORECASE)
 
 
@@ -23,14 +30,23 @@ def _like(**schema: object) -> msgspec.Meta:
 
 
 Id = Annotated[str, _like(minLength=1, maxLength=512, pattern="^[^/]+$", examples=["JohnDoe"])]
+NewId = Annotated[
+    str,
+    _like(
+        minLength=1,
+        maxLength=512,
+        pattern=r"^[^/\u0000-\u001f\u007f-\u009f]+$",
+        examples=["JohnDoe"],
+    ),
+]
 # The bytes as sent: a decoder would turn 1.0, 1e2 and -0 into integers.
 Amount = Annotated[msgspec.Raw, _like(type="integer", minimum=1, maximum=LARGEST, examples=[100])]
 
 
 class NewAccount(msgspec.Struct, frozen=True):
-    """The body of ``POST /accounts``."""
+    """The body of ``POST /accounts``. Ids are compared character by character."""
 
-    id: Id
+    id: NewId
 
 
 class Money(msgspec.Struct, frozen=True):
@@ -99,19 +115,33 @@ class Conflict(msgspec.Struct, frozen=True):
 async def received(request: Request) -> bytes:
     """Return the body of a request as it was sent.
 
-    Raises HTTPException 413 if it is too large, 400 if it is not declared as JSON.
+    Raises HTTPException 413 if it is too large, 408 if it does not arrive in time, and 400 if it is
+    not declared as JSON.
     """
-    limit: int = request.app.state.max_body
-    parts = []
-    size = 0
-    async for part in request.stream():
-        parts.append(part)
-        size += len(part)
-        if size > limit:
-            raise HTTPException(413, f"the body is larger than {limit} bytes")
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            body = await _read(request, request.app.state.max_body)
+    except TimeoutError:
+        raise HTTPException(
+            408, f"the body did not arrive within {BODY_SECONDS:g} seconds", CLOSE
+        ) from None
     # A web page may send any other type to any address, without asking the server first.
     if not JSON_TYPE.fullmatch(request.headers.get("content-type", "")):
         raise HTTPException(400, "Content-Type: must be application/json")
+    return body
+
+
+async def _read(request: Request, limit: int) -> bytes:
+    parts = []
+    size = 0
+    async for part in request.stream():
+        size += len(part)
+        if size <= limit:
+            parts.append(part)
+        elif size > MAX_DISCARDED_BYTES:
+            break
+    if size > limit:
+        raise HTTPException(413, f"the body is larger than {limit} bytes", CLOSE)
     return b"".join(parts)
 
 
@@ -156,6 +186,19 @@ def usable(id: str) -> str:
         )
     if "\ufffd" in id:
         raise HTTPException(400, "id: is not valid UTF-8")
+    return id
+
+
+def printable(id: str) -> str:
+    """Return the id of a new account, which people will read; raises HTTPException 400.
+
+    >>> printable("John Doe")
+    'John Doe'
+    """
+    if UNPRINTABLE.search(id):
+        raise HTTPException(
+            400, "id: must not contain control characters, line breaks or changes of direction"
+        )
     return id
 
 

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
+import logging
+import multiprocessing
+import multiprocessing.connection
 import os
 import signal
 import sys
 import threading
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Collection
 from multiprocessing import resource_tracker
 from types import FrameType
-from typing import Final
+from typing import Any, Final
 
 import uvicorn
 from fastapi import FastAPI
+from uvicorn.supervisors import Multiprocess
 
 from eventlab import settings
 from eventlab.accounts.http.app import create_app
+from eventlab.accounts.http.listener import LOOPBACK, is_loopback, listen
+from eventlab.accounts.http.protocol import Connection, raise_file_limit
 from eventlab.accounts.names import CATEGORY, COLLECTION
 from eventlab.accounts.service import AccountService
 from eventlab.servers import connect
@@ -24,47 +31,113 @@ from eventlab.store.store import EventStore
 
 IDLE_SECONDS: Final = 60
 SHUTDOWN_SECONDS: Final = 30  # for requests that are still running
+SERVER_SECONDS: Final = 2.0  # for a call to Redis or MongoDB
+
+log = logging.getLogger("uvicorn.error")  # uvicorn configures it
 
 
-def serve(*, host: str, port: int, workers: int, category: str, collection: str) -> None:
-    """Serve until SIGTERM or SIGINT, then finish the requests that are running.
+def serve(
+    *,
+    host: str,
+    port: int,
+    workers: int,
+    category: str,
+    collection: str,
+    allowed_hosts: Collection[str] = (),
+    root_path: str = "",
+) -> None:
+    """Serve until SIGTERM, SIGINT or SIGHUP, then finish the requests that are running.
 
-    Raises ServersError, InvalidName.
+    On loopback, only requests to a loopback ``Host`` or to one of ``allowed_hosts`` are served: a
+    web page could otherwise reach the service through a name that it points at this machine.
+    ``root_path`` is the path under which a proxy offers the service.
+
+    Raises ServersError, InvalidName, CannotListen.
     """
     os.environ[settings.CATEGORY] = category  # the workers read both
     os.environ[settings.COLLECTION] = collection
+    hangups = signal.getsignal(signal.SIGHUP)
     signal.signal(signal.SIGTERM, _end)
-    if workers > 1:
-        _keep_interrupts_from_workers()
+    if hangups is not signal.SIG_IGN:  # nohup ignores it
+        signal.signal(signal.SIGHUP, _hang_up)
+    raise_file_limit()
+    listeners = listen(host, port)
+    local = is_loopback(listeners)
+    hosts = {*allowed_hosts, *LOOPBACK, host} if local or allowed_hosts else None
     # This connection keeps the private servers up while a crashed worker is replaced.
     with connect() as lab:
         EventStore(lab.redis, category)
-        uvicorn.run(
-            f"{__name__}:app",
+        config = uvicorn.Config(
+            functools.partial(app, hosts),
             factory=True,
+            http=Connection,
+            ws="none",
             host=host,
             port=port,
             workers=workers,
+            root_path=root_path,
             access_log=False,
             server_header=False,
             timeout_keep_alive=IDLE_SECONDS,
             timeout_graceful_shutdown=SHUTDOWN_SECONDS,
             timeout_worker_healthcheck=SHUTDOWN_SECONDS,
         )
+        if not local:
+            log.warning(
+                "other machines can connect to %r: the service has no login, no TLS and no rate"
+                " limit; put it behind a proxy that has them",
+                host,
+            )
+        for listener in listeners:
+            log.info("Uvicorn running on http://%s", _address(*listener.getsockname()[:2]))
+        if workers == 1:
+            with contextlib.suppress(KeyboardInterrupt):  # raised again after the shutdown
+                uvicorn.Server(config).run(listeners)
+        else:
+            _run_workers(config, listeners, hangups)
 
 
-def app() -> FastAPI:
-    """Return the app of one worker, with its own connections; uvicorn calls it."""
-    lab = connect()
+def app(hosts: Collection[str] | None = None) -> FastAPI:
+    """Return the app of one worker, with its own connections; uvicorn calls it.
+
+    ``hosts`` are the names in ``Host`` that it serves; None means any.
+    """
+    if (parent := multiprocessing.parent_process()) is not None:
+        threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
+    lab = connect(timeout=SERVER_SECONDS)
     store = EventStore(lab.redis, os.environ.get(settings.CATEGORY, CATEGORY))
 
-    @asynccontextmanager
+    @contextlib.asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         yield
         lab.close()
 
     view = lab.mongo[os.environ.get(settings.COLLECTION, COLLECTION)]
-    return create_app(AccountService(store), view, lifespan=lifespan)
+    return create_app(AccountService(store), view, hosts=hosts, lifespan=lifespan)
+
+
+class Workers(Multiprocess):
+    """uvicorn's worker processes; a terminal that is closed ends them, too."""
+
+    def handle_hup(self) -> None:
+        """Stop, rather than restart the workers."""
+        self.handle_term()
+
+
+def _run_workers(config: uvicorn.Config, listeners: list[Any], hangups: Any) -> None:
+    # A worker would otherwise import a module from the working directory before any of ours.
+    os.environ["PYTHONSAFEPATH"] = "1"
+    _keep_interrupts_from_workers()
+    workers = Workers(config, listeners)
+    if hangups is signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    workers.run()
+
+
+def _end_with(sentinel: int) -> None:
+    """End this worker when its parent has ended: nobody else would."""
+    multiprocessing.connection.wait([sentinel])
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _keep_interrupts_from_workers() -> None:
@@ -75,12 +148,23 @@ def _keep_interrupts_from_workers() -> None:
     """
 
     def receive() -> None:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _FROM_TERMINAL)
         threading.Event().wait()
 
     threading.Thread(target=receive, name="interrupts", daemon=True).start()
     resource_tracker.ensure_running()  # it is started with the first worker, and unblocks SIGINT
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    signal.pthread_sigmask(signal.SIG_BLOCK, _FROM_TERMINAL)
+
+
+_FROM_TERMINAL: Final = {signal.SIGINT, signal.SIGHUP}
+
+
+def _address(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _hang_up(_signal: int, _frame: FrameType | None) -> None:
+    signal.raise_signal(signal.SIGTERM)
 
 
 def _end(_signal: int, _frame: FrameType | None) -> None:

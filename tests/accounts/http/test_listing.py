@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import requests
+from bson import Decimal128, Int64
 
 from eventlab import EventStore, Projector
 from eventlab.accounts import AccountService, AccountView
@@ -69,3 +70,18 @@ def test_listing_does_not_exist_without_a_view(service: AccountService) -> None:
             "get"
             not in requests.get(f"{url}/openapi.json", timeout=30).json()["paths"]["/accounts"]
         )
+
+
+def test_listing_reads_every_type_of_number_that_mongodb_has(
+    lab: Lab, service: AccountService, category: str
+) -> None:
+    account = {"version": Int64(3), "timestamps": ["1-0"]}
+    funds = [7, Int64(0), Int64(2**31), 2**53, 5.0, Decimal128("6")]
+    lab.mongo[category].insert_many(
+        {"_id": f"a{number}", "funds": one, **account} for number, one in enumerate(funds)
+    )
+    with in_a_thread(create_app(service, lab.mongo[category])) as url:
+        for sort in ("id", "-id", "funds", "-funds"):
+            listed = all_pages(url, sort)
+            assert sorted(one["funds"] for one in listed) == [0, 5, 6, 7, 2**31, 2**53]
+            assert {type(one["funds"]) for one in listed} == {int}

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
 import requests
 
-from eventlab.accounts import AccountView
+from eventlab.accounts import AccountService, AccountView
+from eventlab.accounts.http.app import create_app
 from eventlab.projections.projector import Projector
 from eventlab.servers import Lab
-from tests.support.accounts_api import serving
+from tests.support.accounts_api import in_a_thread, serving
 
 # A business rule may reject a request that the document allows: neither of them is wrong.
+LINK = re.compile(r"""(?:src|href|url)\s*[=:]\s*["']([^"']+)["']""")
 CHECKS = ["--checks=all", "--exclude-checks=positive_data_acceptance"]
 
 
@@ -82,17 +86,37 @@ def test_document_lists_every_status_and_no_model_of_fastapi(lab: Lab, category:
         for path, operations in paths.items()
         for method, operation in operations.items()
     }
-    move = [200, 400, 404, 409, 412, 413, 422, 500, 503]
+    move = [200, 400, 404, 408, 409, 412, 413, 422, 500, 503]
     assert {name: sorted(found) for name, found in codes.items()} == {
-        "POST /accounts": [201, 400, 409, 413, 422, 500, 503],
+        "POST /accounts": [201, 400, 408, 409, 413, 422, 500, 503],
         "GET /accounts": [200, 400, 500, 503],
-        "GET /accounts/{id}": [200, 400, 404, 500, 503],
+        "GET /accounts/{id}": [200, 304, 400, 404, 500, 503],
         "GET /accounts/{id}/events": [200, 400, 404, 500, 503],
         "POST /accounts/{id}/deposits": move,
         "POST /accounts/{id}/withdrawals": move,
         "GET /healthz": [200, 400, 500, 503],
         "GET /readyz": [200, 400, 500, 503],
     }
+
+
+def test_pages_load_nothing_from_another_server(service: AccountService) -> None:
+    with in_a_thread(create_app(service)) as url:
+        for page in ("/docs", "/redoc"):
+            text = requests.get(url + page, timeout=30).text
+            assert not [link for link in LINK.findall(text) if not link.startswith("/")]
+            loaded = [link for link in LINK.findall(text) if link.endswith((".js", ".css"))]
+            assert loaded
+            for link in loaded:
+                assert len(requests.get(url + link, timeout=30).content) > 100_000
+
+
+def test_page_leads_to_the_document_where_the_pages_are_not_installed(
+    service: AccountService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
+    with in_a_thread(create_app(service)) as url:
+        assert LINK.findall(requests.get(f"{url}/docs", timeout=30).text) == ["/openapi.json"]
+        assert requests.get(f"{url}/redoc", timeout=30).status_code == 404
 
 
 def test_schemathesis_finds_a_status_that_the_document_omits(

@@ -41,7 +41,7 @@ def test_unknown_route_is_answered_in_the_same_form(
     response = requests.request(method, api.url + path, timeout=30, allow_redirects=False)
     assert response.status_code == code
     assert message(response)
-    assert code != 405 or response.headers["Allow"] == "GET, POST"
+    assert code != 405 or response.headers["Allow"] == "GET, HEAD, POST"
 
 
 def test_account_is_read_at_a_version_and_at_a_time(api: Served) -> None:

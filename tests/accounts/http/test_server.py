@@ -27,7 +27,7 @@ def test_sigterm_finishes_the_running_request(lab: Lab, category: str, workers: 
         id = api.opened()
         body = b'{"amount":100}'
         with socket.create_connection(("127.0.0.1", api.port), timeout=30) as client:
-            head = f"POST /accounts/{id}/deposits HTTP/1.1\r\nHost: x\r\n"
+            head = f"POST /accounts/{id}/deposits HTTP/1.1\r\nHost: localhost\r\n"
             head += "Content-Type: application/json\r\nExpect: 100-continue\r\n"
             client.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode())
             # The service sends this when it begins to wait for the body: the request is running.

@@ -1,0 +1,53 @@
+"""The pages that describe the API: /docs and /redoc, without a script from another server."""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+
+from fastapi import FastAPI, Request
+from fastapi.responses import HTMLResponse
+
+PAGE = """<!doctype html><title>{title}</title>
+<p><a href="{root}/openapi.json">openapi.json</a> describes this service. With the package
+<code>fastapi-offline</code>, this page shows it.</p>
+"""
+
+
+def documented_app(
+    *,
+    title: str,
+    version: str,
+    description: str,
+    lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]] | None,
+) -> FastAPI:
+    """Return a FastAPI app whose pages work offline; its paths have no slash at the end.
+
+    FastAPI's own pages load scripts from a CDN, into the origin of this API.
+    """
+    is_offline = importlib.util.find_spec("fastapi_offline") is not None
+    make: Callable[..., FastAPI]
+    if is_offline:
+        from fastapi_offline import FastAPIOffline
+
+        make = FastAPIOffline
+    else:
+        make = functools.partial(FastAPI, docs_url=None, redoc_url=None)
+    app = make(
+        title=title,
+        version=version,
+        description=description,
+        lifespan=lifespan,
+        redirect_slashes=False,
+    )
+    if not is_offline:
+        app.get("/docs", include_in_schema=False)(link)
+    return app
+
+
+def link(request: Request) -> HTMLResponse:
+    """Return a page that leads to the OpenAPI document."""
+    root = request.scope.get("root_path", "")
+    return HTMLResponse(PAGE.format(title=request.app.title, root=root))

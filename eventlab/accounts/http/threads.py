@@ -1,0 +1,34 @@
+"""Threads for the calls to one server: those that wait for it do not take the others' threads."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final, TypeVar
+
+CALL_SECONDS: Final = 2.0  # with the time in the queue
+
+T = TypeVar("T")
+
+
+class ServerThreads:
+    """A few threads that call one server; a call that takes too long raises ``timed_out``.
+
+    The thread of such a call is busy until the driver gives up, too.
+    """
+
+    def __init__(self, name: str, timed_out: type[Exception], *, threads: int) -> None:
+        self._name = name
+        self._timed_out = timed_out
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix=name)
+
+    async def run(self, call: Callable[[], T]) -> T:
+        """Return the result of a call."""
+        try:
+            async with asyncio.timeout(CALL_SECONDS):
+                return await asyncio.wrap_future(self._pool.submit(call))
+        except TimeoutError:
+            raise self._timed_out(
+                f"{self._name} did not answer within {CALL_SECONDS:g} seconds"
+            ) from None

@@ -1,0 +1,50 @@
+"""How long a client waits for a server that is away or hangs."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import redis
+from redis.backoff import ExponentialBackoff
+from redis.retry import Retry
+
+#: Redis is asked again after a lost connection, which one that has just restarted explains.
+REDIS_RETRIES: Final = 2
+FIRST_PAUSE_SECONDS: Final = 0.05
+
+
+def limit_redis(client: redis.Redis, seconds: float) -> None:
+    """Make a call fail within ``seconds`` of silence; a lost connection is opened again at once.
+
+    redis-py waits 5 seconds for an answer, and by default asks 11 times.
+    """
+    retry = Retry(
+        ExponentialBackoff(cap=seconds / 8, base=FIRST_PAUSE_SECONDS),
+        REDIS_RETRIES,
+        supported_errors=(redis.ConnectionError,),  # a timeout is not one of them
+    )
+    client.set_retry(retry)
+    limits = {"socket_timeout": seconds, "socket_connect_timeout": seconds}
+    nodes = client.get_nodes() if hasattr(client, "get_nodes") else []
+    clients: list[Any] = [node.redis_connection for node in nodes] or [client]
+    for one in clients:
+        if one is not None:
+            one.connection_pool.connection_kwargs.update(limits)
+            one.connection_pool.disconnect()  # connections that are open keep their old limits
+    if nodes:
+        client.nodes_manager.connection_kwargs.update(limits)  # type: ignore[attr-defined]
+
+
+def mongodb_options(seconds: float) -> dict[str, int | bool]:
+    """Return the options of a MongoDB client whose reads fail within ``seconds`` of silence.
+
+    ``pymongo.timeout`` would be shorter, but after a stall it fails at once for a minute, because
+    it takes the round trip of the stall off each call's time.
+    """
+    milliseconds = round(seconds * 1000)
+    return {
+        "serverSelectionTimeoutMS": milliseconds,
+        "connectTimeoutMS": milliseconds,
+        "socketTimeoutMS": milliseconds,
+        "retryReads": False,  # it would double the time
+    }
