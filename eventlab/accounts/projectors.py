@@ -13,6 +13,7 @@ from eventlab.errors import EventLabError, InvalidName
 from eventlab.projections.projector import Projector
 from eventlab.projections.view import View
 from eventlab.servers import Lab
+from eventlab.store.answers import SERVER_ERRORS, reason, server
 from eventlab.store.store import EventStore
 
 VIEWS: Final[Mapping[str, Callable[[str], View]]] = {
@@ -74,9 +75,12 @@ def run_until(stop: threading.Event, running: Mapping[str, Projector]) -> list[s
             projector.run(stop)
         except BaseException as error:
             failed.append(name)  # also after ``stop``: the batch that was under way did not succeed
-            if not isinstance(error, EventLabError):
+            if isinstance(error, SERVER_ERRORS):
+                log.error("view %s stopped: %s: %s", projector.name, server(error), reason(error))  # noqa: TRY400
+            elif isinstance(error, EventLabError):
+                log.error("%s", error)  # noqa: TRY400 - the sentence says it all
+            else:
                 raise
-            log.error("%s", error)  # noqa: TRY400 - the sentence says it all
 
     threads = [threading.Thread(target=run, args=each, name=each[0]) for each in running.items()]
     for thread in threads:

@@ -11,7 +11,7 @@ from eventlab.accounts.projectors import VIEWS, checked_view, projectors, run_un
 from eventlab.cli import arguments as options
 from eventlab.cli.process import UsageError, log_to_stderr, stop_on_signals
 from eventlab.cli.text import duration
-from eventlab.errors import InvalidName
+from eventlab.errors import EventLabError, InvalidName
 from eventlab.projections.projector import Projector
 from eventlab.servers import connect
 
@@ -79,7 +79,8 @@ def _project(arguments: argparse.Namespace) -> int:
         if arguments.status:
             rows = status(running)
             print(json.dumps(rows, indent=2) if arguments.json else status_text(rows))
-        elif arguments.rebuild:
+            return 1 if any("error" in row for row in rows) else 0
+        if arguments.rebuild:
             count = running[arguments.rebuild].rebuild()
             events = "event" if count == 1 else "events"
             print(f"view {arguments.rebuild}: rebuilt from {count:,} {events}")
@@ -113,21 +114,22 @@ def _named(arguments: argparse.Namespace) -> list[str]:
 def status(running: Mapping[str, Projector]) -> list[dict[str, Any]]:
     """Return the checkpoint and the lag of each view, as ``--status --json`` prints them.
 
-    ``events_behind`` is an upper bound where ``exact`` is false.
+    ``events_behind`` is an upper bound where ``exact`` is false. A view that cannot follow the
+    category has an ``error`` instead.
     """
-    rows = []
+    rows = list[dict[str, Any]]()
     for name, projector in running.items():
-        lag = projector.lag()
-        rows.append(
-            {
-                "view": name,
-                "collection": projector.name,
-                "position": lag.position,
-                "events_behind": lag.events,
-                "exact": lag.exact,
-                "seconds_behind": round(lag.seconds, 3),
-            }
-        )
+        row: dict[str, Any] = {"view": name, "collection": projector.name}
+        try:
+            lag = projector.lag()
+        except EventLabError as error:
+            row["error"] = str(error)
+        else:
+            row["position"] = lag.position
+            row["events_behind"] = lag.events
+            row["exact"] = lag.exact
+            row["seconds_behind"] = round(lag.seconds, 3)
+        rows.append(row)
     return rows
 
 
@@ -135,6 +137,9 @@ def status_text(rows: list[dict[str, Any]]) -> str:
     """Return the rows of ``status`` as a table for people."""
     lines = [COLUMNS.format("view", "collection", "checkpoint", "events behind", "time behind")]
     for row in rows:
+        if "error" in row:
+            lines.append(f"{row['view']:<10} {row['collection']:<32} {row['error']}")
+            continue
         bound = "" if row["exact"] else "up to "
         lines.append(
             COLUMNS.format(

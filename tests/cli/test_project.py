@@ -114,3 +114,43 @@ def test_status_prints_json(redis_client: redis.Redis, category: str) -> None:
         "events_behind": 1,
         "exact": True,
     }
+
+
+def test_status_and_project_name_a_view_that_follows_another_category(
+    redis_client: redis.Redis, category: str, mongo: Any
+) -> None:
+    AccountService(EventStore(redis_client, category)).create("a")
+    for view in ("accounts", "per_day"):
+        assert run(category, "--rebuild", view)[0] == 0
+    other = f"{category}-other"
+    AccountService(EventStore(redis_client, other)).create("b")
+    words = [f"--category={other}", f"--collection={category}"]
+    follows = f"follows category {category!r}, not {other!r}"
+    status, out, _ = command.run("project", *words, "--status")
+    assert status == 1
+    assert [follows in line for line in out.splitlines()] == [False, True, True, False]
+    status, out, _ = command.run("project", *words, "--status", "--json")
+    assert [follows in row.get("error", "") for row in json.loads(out)] == [True, True, False]
+    status, _, error = command.run("project", *words, "--rebuild", "accounts")
+    assert status == 1
+    assert follows in error
+    with command.start("project", *words) as process:
+        await_document(mongo, f"{category}_by_type", "create", events=1)  # the third one goes on
+        process.terminate()
+        assert process.wait(20) == 1
+        assert process.stderr is not None
+        said = process.stderr.read()
+    assert said.count(follows) == 2
+    assert "Traceback" not in said
+    assert mongo[category].distinct("_id") == ["a"]
+    EventStore(redis_client, other).drop()
+
+
+def test_project_ends_a_view_with_one_sentence_whatever_a_server_answers(
+    redis_client: redis.Redis, category: str
+) -> None:
+    redis_client.set(category, "no stream")
+    status, _, error = run(category, "--view", "accounts")
+    assert status == 1
+    assert f"view {category} stopped: Redis: WRONGTYPE" in error
+    assert "Traceback" not in error
