@@ -56,9 +56,11 @@ class VersionConflict(EventLabError):
         self.expected = expected
         self.actual = actual
         wanted = getattr(expected, "name", expected)
+        is_behind = isinstance(expected, int) and actual < expected
+        lost = "later versions were lost in a failover or never stored; " if is_behind else ""
         super().__init__(
             f"{id!r} is at version {actual}, expected {wanted}: "
-            "reload the aggregate and decide again"
+            f"{lost}reload the aggregate and decide again"
         )
 
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -87,7 +88,10 @@ def foreign(binary: Binary, *arguments: str) -> contextlib.AbstractContextManage
 
 def main(arguments: list[str]) -> int:
     """Run the command in the arguments; return its exit status."""
-    parser = argparse.ArgumentParser(prog="python -m tools.hostile_machine")
+    parser = argparse.ArgumentParser(
+        prog="python -m tools.hostile_machine",
+        description="Run a command on a machine with foreign servers, odd settings and no time.",
+    )
     parser.add_argument("--busy", type=int, default=4, help="number of busy loops (default: 4)")
     parser.add_argument("command", nargs=argparse.REMAINDER, help="command to run")
     options = parser.parse_args(arguments)
@@ -113,4 +117,6 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
+    # The default of SIGTERM would leave the busy loops and the servers behind.
+    signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
     sys.exit(main(sys.argv[1:]))
