@@ -79,7 +79,8 @@ def _find_notebooks() -> Path:
 
 
 def _jupyter(notebooks: Path, arguments: argparse.Namespace) -> list[str]:
-    command = [sys.executable, "-c", JUPYTER, f"--ServerApp.root_dir={notebooks}"]
+    # -P: a file of the working directory must not replace a module of JupyterLab.
+    command = [sys.executable, "-P", "-c", JUPYTER, f"--ServerApp.root_dir={notebooks}"]
     # By number: a minimal machine cannot resolve "localhost".
     command += ["--ServerApp.ip=127.0.0.1", f"--LabApp.default_url=/lab/tree/{FIRST_PAGE}"]
     if arguments.no_browser:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import signal
 import subprocess
@@ -136,3 +137,11 @@ def test_lab_returns_jupyter_s_exit_status(monkeypatch: pytest.MonkeyPatch, lab:
         monkeypatch.setattr(command, "_jupyter", lambda *_, code=code: [sys.executable, "-c", code])
         assert main.main(["lab"]) == status
     assert state.is_supervised(directories.data_directory())
+
+
+def test_jupyter_runs_no_module_of_the_working_directory(tmp_path: Path) -> None:
+    (tmp_path / "tornado.py").write_text("open('was_run', 'w').close()\n")
+    arguments = argparse.Namespace(no_browser=True, port=None)
+    words = command._jupyter(tmp_path, arguments)
+    done = subprocess.run([*words, "--version"], cwd=tmp_path, capture_output=True, timeout=120)
+    assert (done.returncode, (tmp_path / "was_run").exists()) == (0, False)

@@ -91,6 +91,11 @@ class MongoServer:
                 initiate(client, self._server.socket)
                 wait_until(lambda: is_primary(client))
 
+    @property
+    def pid(self) -> int:
+        """The process id of the mongod."""
+        return self._process.pid
+
     def client(self, **options: Any) -> Client:
         return pymongo.MongoClient(self.url, **options)
 

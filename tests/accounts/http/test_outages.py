@@ -1,0 +1,209 @@
+"""Redis or MongoDB is away, hangs, is full, or is a replica: 503, and nothing else stops."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import psutil
+import pytest
+import redis
+import requests
+
+from eventlab import EventStore
+from eventlab.accounts import AccountService
+from eventlab.accounts.http.app import create_app
+from eventlab.servers import Lab, connect
+from tests.support.accounts_api import Served, in_a_thread, message, serving
+from tests.support.crash_servers import MongoServer
+from tests.support.ports import free_port
+from tests.support.redis_nodes import Node
+from tests.support.servers import kill, running
+from tests.support.waiting import wait_until
+
+READERS = 60  # more than the threads of the service
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> Iterator[Node]:
+    server = Node(tmp_path / "redis", free_port(), "--save", "")
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def own(node: Node, tmp_path: Path) -> Iterator[tuple[Served, Node, MongoServer]]:
+    """Run the service on a Redis and a MongoDB of the test's own."""
+    (tmp_path / "mongo").mkdir()
+    mongo = MongoServer(tmp_path / "mongo")
+    urls = {
+        "EVENTLAB_REDIS_URL": f"redis://127.0.0.1:{node.port}",
+        "EVENTLAB_MONGODB_URL": mongo.url,
+    }
+    try:
+        with mongo.client() as client:
+            lab = Lab(node.client, client.eventlab, sockets={}, data=None)
+            with serving(lab, "accounts", environment=urls) as api:
+                yield api, node, mongo
+    finally:
+        mongo.kill()
+
+
+def assert_503(response: requests.Response, server: str) -> None:
+    """Assert that a response says which server to wait for."""
+    assert response.status_code == 503
+    assert message(response).startswith(server)
+    assert response.headers["Retry-After"] == "1"
+
+
+def test_hung_redis_is_503_before_a_client_loses_patience(
+    own: tuple[Served, Node, MongoServer],
+) -> None:
+    api, node, _ = own
+    id = api.opened(5)
+    node.stop()
+    assert_503(api.get(f"/accounts/{id}"), "Redis")
+    assert_503(api.post(f"/accounts/{id}/deposits", {"amount": 7}, Idempotency_Key="k"), "Redis")
+    assert_503(api.get("/readyz"), "Redis")
+    assert api.get("/healthz").ok
+    node.resume()
+    again = wait_until(lambda: deposited(api, id))
+    assert again.json() == {"id": id, "amount": 7}
+    assert api.get(f"/accounts/{id}").json()["funds"] == 12
+
+
+def deposited(api: Served, id: str) -> requests.Response | None:
+    """Repeat a deposit; return its response, or None while the service is not ready."""
+    response = api.post(f"/accounts/{id}/deposits", {"amount": 7}, Idempotency_Key="k")
+    return response if response.ok else None
+
+
+def test_hung_mongodb_never_stops_a_deposit(own: tuple[Served, Node, MongoServer]) -> None:
+    api, _, mongo = own
+    id = api.opened(5)
+    mongod = psutil.Process(mongo.pid)
+    mongod.suspend()
+    try:
+        with ThreadPoolExecutor(READERS) as readers:
+            listings = [readers.submit(api.get, "/accounts") for _ in range(READERS)]
+            for _ in range(10):
+                assert api.post(f"/accounts/{id}/deposits", {"amount": 1}).status_code == 200
+            assert_503(api.get("/readyz"), "MongoDB")
+            assert api.get("/readyz?exclude=mongodb").status_code == 200
+            for listing in listings:
+                assert_503(listing.result(), "MongoDB")
+    finally:
+        mongod.resume()
+    assert wait_until(lambda: api.get("/readyz").ok)
+    assert api.get("/accounts").status_code == 200
+
+
+def test_connections_of_the_service_give_up_on_a_hung_server(
+    node: Node, lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EVENTLAB_REDIS_URL", f"redis://127.0.0.1:{node.port}")
+    with connect(timeout=0.2) as limited:
+        assert limited.redis.ping()
+        node.stop()
+        with pytest.raises(redis.TimeoutError):
+            limited.redis.ping()
+        node.resume()
+        wait_until(node.answers)
+        # One connection for the ping before, and one that timed out: it was not tried again.
+        received = node.client.info("commandstats")["cmdstat_ping"]["calls"]
+        assert received <= 3 + 2  # of the node's own client, when it started and just now
+        assert limited.mongo.client.options.server_selection_timeout == 0.2
+
+
+CONDITIONS = {
+    "too few replicas": lambda redis: redis.config_set("min-replicas-to-write", 1),
+    "full": lambda redis: redis.config_set("maxmemory", 1),
+    "a replica": lambda redis: redis.replicaof("127.0.0.1", free_port()),
+}
+ENDS: list[Callable[[redis.Redis], object]] = [
+    lambda redis: redis.config_set("min-replicas-to-write", 0),
+    lambda redis: redis.config_set("maxmemory", 0),
+    lambda redis: redis.replicaof("NO", "ONE"),
+]
+
+
+@pytest.mark.parametrize("condition", CONDITIONS)
+def test_redis_that_rejects_writes_is_503_and_not_ready(node: Node, condition: str) -> None:
+    service = AccountService(EventStore(node.client, "accounts"))
+    service.create("a")
+    with in_a_thread(create_app(service)) as url:
+        assert requests.get(f"{url}/readyz", timeout=30).ok
+        CONDITIONS[condition](node.client)
+        deposit = requests.post(f"{url}/accounts/a/deposits", json={"amount": 1}, timeout=30)
+        assert_503(deposit, "Redis")
+        assert_503(requests.get(f"{url}/readyz", timeout=30), "Redis")
+        for end in ENDS:
+            end(node.client)
+        assert wait_until(lambda: requests.get(f"{url}/readyz", timeout=30).ok)
+    assert service.accounts.store.version("a") == 1
+
+
+@pytest.mark.parametrize("command", ["xadd", "rpush", "sadd"])
+def test_missing_right_is_503_and_not_ready(node: Node, command: str) -> None:
+    service = AccountService(EventStore(node.client, "accounts"))
+    service.create("a")
+    with in_a_thread(create_app(service)) as url:
+        node.client.execute_command("ACL", "SETUSER", "default", f"-{command}")
+        ready = requests.get(f"{url}/readyz", timeout=30)
+        assert ready.status_code == 503
+        assert message(ready).startswith("Redis rejects this service")
+        created = requests.post(f"{url}/accounts", json={"id": "b"}, timeout=30)
+        assert created.status_code == 503
+        node.client.execute_command("ACL", "SETUSER", "default", f"+{command}")
+        assert requests.get(f"{url}/readyz", timeout=30).ok
+
+
+def test_replica_loses_its_connections_so_that_a_moved_name_is_followed(node: Node) -> None:
+    with redis.Redis(port=node.port, decode_responses=True) as client:
+        service = AccountService(EventStore(client, "accounts"))
+        service.create("a")
+        with in_a_thread(create_app(service)) as url:
+            node.client.replicaof("127.0.0.1", free_port())
+            before = connections_received(node)
+            for count in range(3):
+                deposit = requests.post(
+                    f"{url}/accounts/a/deposits", json={"amount": 1}, timeout=30
+                )
+                assert_503(deposit, "Redis")
+                assert connections_received(node) >= before + count
+
+
+def connections_received(node: Node) -> int:
+    """Return how many connections a Redis has accepted."""
+    return int(node.client.info("stats")["total_connections_received"])
+
+
+@pytest.mark.parametrize("server", ["redis", "mongod", "supervisor"])
+def test_private_server_that_is_killed_is_started_again_for_the_service(
+    tmp_path: Path, server: str
+) -> None:
+    with (
+        connect(tmp_path / "data") as lab,
+        serving(lab, "accounts", environment={"EVENTLAB_DATA": str(tmp_path / "data")}) as api,
+    ):
+        id = api.opened(5)
+        found = running(tmp_path / "data")
+        kill(found.supervisor if server == "supervisor" else found.pids[server])
+        assert wait_until(lambda: deposited(api, id))
+        assert wait_until(lambda: api.get("/readyz").ok)
+        assert api.get(f"/accounts/{id}").json()["funds"] == 12
+
+
+def test_stopped_service_ends_while_mongodb_hangs(own: tuple[Served, Node, MongoServer]) -> None:
+    api, _, mongo = own
+    mongod = psutil.Process(mongo.pid)
+    mongod.suspend()
+    try:
+        assert_503(api.get("/accounts"), "MongoDB")
+        os.kill(api.process.pid, signal.SIGTERM)
+        assert api.process.wait(60) == 0
+    finally:
+        mongod.resume()
