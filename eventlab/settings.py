@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 
 REDIS_URL: Final = "EVENTLAB_REDIS_URL"
 MONGODB_URL: Final = "EVENTLAB_MONGODB_URL"
+ALLOW_EVICTION: Final = "EVENTLAB_ALLOW_EVICTION"
 DATA: Final = "EVENTLAB_DATA"
 RUNTIME: Final = "EVENTLAB_RUNTIME"
 GRACE: Final = "EVENTLAB_GRACE"
@@ -48,8 +49,14 @@ class Variable(NamedTuple):
 
 
 SERVERS: Final[dict[str, Variable]] = {
-    REDIS_URL: Variable("URL of a Redis of your own (7.0 or newer)", "a private Redis"),
+    REDIS_URL: Variable(
+        "URL of a Redis of your own (7.0 or newer): redis://, rediss://, unix:// or redis+sentinel://",
+        "a private Redis",
+    ),
     MONGODB_URL: Variable("URL of a MongoDB replica set of your own", "a private MongoDB"),
+    ALLOW_EVICTION: Variable(
+        "set it to 1 to use a Redis that deletes keys when its memory is full; it loses events"
+    ),
     DATA: Variable("directory where the private servers keep their data", "your user data folder"),
     RUNTIME: Variable("directory for the private servers' sockets", "a short path for each user"),
     GRACE: Variable("seconds that the private servers run on after their last user", "5"),

@@ -155,7 +155,7 @@ def _close_client(client: replica_set.Client) -> None:
 def _redis(url: str | None, sockets: dict[str, str]) -> redis.Redis:
     if url:
         return external.redis_at(url)
-    return redis.Redis(unix_socket_path=sockets[REDIS], decode_responses=True)
+    return redis.Redis(unix_socket_path=sockets[REDIS], **external.CLIENT_OPTIONS)
 
 
 def _mongodb(

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
-import socket
+import re
 import subprocess
+import traceback
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
 import redis
 
+from eventlab import settings
 from eventlab.servers import (
     Lab,
     ServersFailed,
@@ -21,6 +24,9 @@ from eventlab.servers import (
     health,
     replica_set,
 )
+from tests.support.cluster import cluster
+from tests.support.own_redis import redis_process, sentinel_process, tls_tunnel
+from tests.support.ports import free_port
 from tests.support.servers import (
     running,
 )
@@ -109,37 +115,124 @@ def test_standalone_mongod_is_rejected(tmp_path: Path, monkeypatch: pytest.Monke
             process.terminate()
 
 
-def test_url_of_a_cluster_node_connects_to_the_cluster(
+def test_url_of_cluster_nodes_connects_to_the_cluster(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1] % 10000 + 20000  # its bus listens 10000 above
-    command = [
-        binaries.find_redis().path,
-        "--port",
-        str(port),
-        "--bind",
-        "127.0.0.1",
-        "--dir",
-        tmp_path,
-        "--save",
-        "",
-    ]
-    with subprocess.Popen(
-        [*command, "--cluster-enabled", "yes"], stdout=subprocess.DEVNULL
-    ) as process:
-        try:
-            with redis.Redis(port=port, host="127.0.0.1") as node:
-                assert wait_until(node.ping)
-                node.execute_command("CLUSTER ADDSLOTSRANGE", 0, 16383)
-                assert wait_until(lambda: node.cluster("info")["cluster_state"] == "ok")
-            monkeypatch.setenv(external.REDIS_URL, f"redis://127.0.0.1:{port}")
+    """One that is down does not matter."""
+    with cluster(tmp_path) as nodes:
+        ports = [node.port for node in nodes.get_primaries()]
+        for hosts in (f"127.0.0.1:{ports[1]}", f"127.0.0.1:{free_port()},127.0.0.1:{ports[2]}"):
+            monkeypatch.setenv(external.REDIS_URL, f"redis://{hosts}/0")
             with connect() as lab:
                 assert isinstance(lab.redis, redis.RedisCluster)
                 assert lab.redis.set("x", "text")
                 assert lab.redis.get("x") == "text"
-        finally:
-            process.terminate()
+
+
+def test_several_hosts_that_are_no_cluster_are_rejected(
+    lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with redis_process(tmp_path) as port:
+        monkeypatch.setenv(external.REDIS_URL, f"redis://127.0.0.1:{port},127.0.0.1:{port}")
+        with pytest.raises(ServerUnreachable, match="not a cluster"):
+            connect()
+
+
+def test_url_of_sentinels_connects_to_their_master_also_after_a_failover(
+    lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with ExitStack() as stack:
+        ports = [
+            stack.enter_context(redis_process(folder(tmp_path, name), "--requirepass", "s@/c"))
+            for name in ("first", "second")
+        ]
+        master, replica = (
+            stack.enter_context(redis.Redis("127.0.0.1", port, password="s@/c")) for port in ports
+        )
+        for client in (master, replica):
+            client.config_set("masterauth", "s@/c")
+        replica.replicaof("127.0.0.1", ports[0])
+        assert wait_until(lambda: replica.info("replication")["master_link_status"] == "up")
+        sentinels = [
+            stack.enter_context(sentinel_process(folder(tmp_path, f"s{n}"), ports[0], "s@/c"))
+            for n in range(3)
+        ]
+        hosts = ",".join(f"127.0.0.1:{port}" for port in [free_port(), *sentinels])
+        url = f"redis+sentinel://:s%40%2Fc@{hosts}"
+        monkeypatch.setenv(external.REDIS_URL, f"{url}/other")
+        with pytest.raises(ServerUnreachable, match="other"):
+            connect()
+        monkeypatch.setenv(external.REDIS_URL, f"{url}/mymaster/1?socket_timeout=3")
+        with connect() as mine:
+            mine.redis.set("x", "before")
+            assert mine.redis.info("server")["tcp_port"] == ports[0]
+            assert redis_of(ports[0], "s@/c", 1).get("x") == b"before"
+            with redis.Redis("127.0.0.1", sentinels[0]) as sentinel:
+                wait_until(lambda: sentinel.sentinel_slaves("mymaster"))
+                wait_until(lambda: promotes(sentinel))
+
+            def is_promoted() -> bool:
+                with suppress(redis.RedisError):
+                    return bool(mine.redis.set("x", "after")) and (
+                        mine.redis.info("server")["tcp_port"] == ports[1]
+                    )
+                return False
+
+            assert wait_until(is_promoted)
+
+
+def test_url_with_tls_is_used(lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The bundled Redis has no TLS: a tunnel in front of it has."""
+    with redis_process(tmp_path) as plain, tls_tunnel(tmp_path, plain) as (port, certificate):
+        url = f"rediss://127.0.0.1:{port}/0"
+        monkeypatch.setenv(external.REDIS_URL, f"{url}?ssl_ca_certs={certificate}")
+        with connect() as mine:
+            assert mine.redis.ping()
+        monkeypatch.setenv(external.REDIS_URL, url)
+        with pytest.raises(ServerUnreachable, match="certificate verify failed"):
+            connect()
+
+
+def test_user_without_info_is_accepted(
+    lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with redis_process(tmp_path) as port:
+        redis_of(port).execute_command(
+            "ACL SETUSER app on >pw ~accountStream* ~{accountStream}* +@all -@dangerous"
+        )
+        monkeypatch.setenv(external.REDIS_URL, f"redis://app:pw@127.0.0.1:{port}")
+        with connect() as mine:
+            assert mine.redis.ping()
+        monkeypatch.setattr(binaries, "OLDEST_REDIS", (99, 0))
+        with pytest.raises(ServerUnreachable, match=r"older than"):
+            connect()
+
+
+@pytest.mark.parametrize("policy", ["allkeys-lru", "volatile-ttl"])
+def test_redis_that_deletes_keys_is_rejected_unless_it_is_allowed(
+    lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, policy: str
+) -> None:
+    with redis_process(tmp_path, "--maxmemory-policy", policy) as port:
+        monkeypatch.setenv(external.REDIS_URL, f"redis://127.0.0.1:{port}")
+        with connect() as mine:  # without a limit it deletes nothing
+            mine.redis.config_set("maxmemory", "50mb")
+        with pytest.raises(ServerUnreachable, match=rf"{policy}.*{settings.ALLOW_EVICTION}"):
+            connect()
+        monkeypatch.setenv(settings.ALLOW_EVICTION, "1")
+        with connect() as mine:
+            assert mine.redis.ping()
+
+
+def test_replica_without_append_only_file_is_logged(
+    lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with redis_process(tmp_path) as port:
+        redis_of(port).replicaof("127.0.0.1", 9)
+        monkeypatch.setenv(external.REDIS_URL, f"redis://127.0.0.1:{port}")
+        with connect():
+            pass
+    said = [record.message for record in caplog.records if record.name == external.__name__]
+    assert ["replica" in said[0], "append-only file" in said[1]] == [True, True]
 
 
 def test_url_of_an_old_redis_is_rejected(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -159,14 +252,78 @@ def test_lab_shows_which_server_is_private(lab: Lab, monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.parametrize(
-    "url", ["redis://:pass/word@127.0.0.1:1", "redis://me:pass#word@127.0.0.1:1"]
+    "url",
+    [
+        "redis://:pass/word@127.0.0.1:1",
+        "redis://me:pass#word@127.0.0.1:1",
+        "redis://me:pass?word@127.0.0.1:1",
+        "redis://:12/word@127.0.0.1:1",
+        "redis://:p@word/word@127.0.0.1:1",
+        "redis://:p@word:word@127.0.0.1:1",
+        "redis://:[word@127.0.0.1:1",
+        "redis://127.0.0.1:1,word:word@127.0.0.1:1,127.0.0.1:word",
+        "rediss://:12/word@127.0.0.1:1",
+        "redis+sentinel://:12/word@127.0.0.1:1/mymaster",
+        "redis+sentinel://:word@127.0.0.1:1",
+        "unix://:12/word@/nowhere",
+        "word:word@127.0.0.1",
+        "word",
+        "redis://:word@127.0.0.1:1",
+        "redis://:word@127.0.0.1:1?socket_timeout=word",
+        "redis://:word@127.0.0.1:1?colour=blue",
+        "redis://:word@127.0.0.1:1,127.0.0.1:2",
+        "redis+sentinel://:word@127.0.0.1:1/mymaster",
+    ],
 )
-def test_error_contains_no_part_of_a_password(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+def test_error_contains_no_part_of_a_password(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
     monkeypatch.setenv(external.REDIS_URL, url)
     with pytest.raises(ServerUnreachable, match=external.REDIS_URL) as refused:
         connect()
-    assert "pass" not in str(refused.value).replace("password", "")
-    assert refused.value.__cause__ is None
+    told = "".join(traceback.format_exception(refused.value)).replace("password", "")
+    assert "word" not in str(refused.value).replace("password", "")
+    assert url not in told
+
+
+@pytest.mark.parametrize(
+    "url", ["mongodb://me:12/word@127.0.0.1:1", "mongodb://me:wo@word/x@127.0.0.1:1/db"]
+)
+def test_error_contains_no_part_of_a_password_of_mongodb(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    monkeypatch.setenv(external.REDIS_URL, url_of(lab))
+    monkeypatch.setenv(external.MONGODB_URL, url)
+    with pytest.raises(ServerUnreachable, match="percent-encode") as refused:
+        connect()
+    assert "word" not in str(refused.value).replace("password", "")
+
+
+@pytest.mark.parametrize(
+    ("variable", "url", "reason"),
+    [
+        (external.REDIS_URL, "redis://127.0.0.1:1", "Connection refused"),
+        (external.REDIS_URL, "redis://127.0.0.1:1?colour=blue", "'colour' of the URL is not known"),
+        (external.REDIS_URL, "redis://127.0.0.1:1?socket_timeout=soon", "'socket_timeout'"),
+        (external.REDIS_URL, "redis+sentinel://127.0.0.1:1", "names its master"),
+        (external.REDIS_URL, "redis://127.0.0.1:port", "port is not a number"),
+        (external.REDIS_URL, "http://127.0.0.1:1", "rediss://, unix://"),
+        (
+            external.MONGODB_URL,
+            "mongodb://127.0.0.1:1/?serverSelectionTimeoutMS=100",
+            "Connection refused",
+        ),
+    ],
+)
+def test_error_names_the_cause_without_a_dump_of_the_driver(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch, variable: str, url: str, reason: str
+) -> None:
+    monkeypatch.setenv(external.REDIS_URL, url_of(lab))
+    monkeypatch.setenv(variable, url)
+    with pytest.raises(ServerUnreachable, match=reason) as refused:
+        connect()
+    assert len(str(refused.value)) < 200
+    assert not re.search("Topology|timeouts|full error|<", str(refused.value))
 
 
 def test_missing_certificate_is_named(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -181,27 +338,30 @@ def test_missing_certificate_is_named(lab: Lab, monkeypatch: pytest.MonkeyPatch)
 def test_redis_with_a_password_is_used(
     tmp_path: Path, lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    home = Path(url_of(lab).removeprefix("unix://")).parent / "other.sock"
-    command = [
-        binaries.find_redis().path,
-        "--port",
-        "0",
-        "--unixsocket",
-        home,
-        "--save",
-        "",
-        "--requirepass",
-        "secret",
-    ]
-    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL) as process:
-        try:
-            with redis.Redis(unix_socket_path=str(home), password="secret") as client:
-                assert wait_until(lambda: home.exists() and client.ping())
-            monkeypatch.setenv(external.REDIS_URL, f"unix://:secret@{home}")
-            with connect() as mine:
-                assert mine.redis.ping()
-            monkeypatch.setenv(external.REDIS_URL, f"unix://:wrong@{home}")
-            with pytest.raises(ServerUnreachable, match="password"):
-                connect()
-        finally:
-            process.terminate()
+    with redis_process(tmp_path, "--requirepass", "secret") as port:
+        monkeypatch.setenv(external.REDIS_URL, f"redis://:secret@127.0.0.1:{port}")
+        with connect() as mine:
+            assert mine.redis.ping()
+        monkeypatch.setenv(external.REDIS_URL, f"redis://:wrong@127.0.0.1:{port}")
+        with pytest.raises(ServerUnreachable, match="the password is wrong"):
+            connect()
+        monkeypatch.setenv(external.REDIS_URL, f"redis://127.0.0.1:{port}")
+        with pytest.raises(ServerUnreachable, match="requires a password"):
+            connect()
+
+
+def folder(parent: Path, name: str) -> Path:
+    path = parent / name
+    path.mkdir()
+    return path
+
+
+def redis_of(port: int, password: str | None = None, db: int = 0) -> redis.Redis:
+    return redis.Redis("127.0.0.1", port, password=password, db=db)
+
+
+def promotes(sentinel: redis.Redis) -> bool:
+    """Ask for a failover; it is refused while the replica is not known well enough."""
+    with suppress(redis.ResponseError):
+        return bool(sentinel.execute_command("SENTINEL FAILOVER", "mymaster"))
+    return False

@@ -63,9 +63,9 @@ def test_killed_supervisor_is_started_again_by_a_process_that_holds_the_lease(
         for name in killed:
             with suppress(ProcessLookupError):  # without a supervisor they end by themselves
                 os.kill({"supervisor": found.supervisor, **found.pids}[name], signal.SIGKILL)
-        assert wait_until(lambda: works(lab))
+        assert wait_until(lambda: not set(pids(running(data))) & set(pids(found)))
         now = running(data)
-        assert not set(pids(now)) & set(pids(found))
+        assert wait_until(lambda: works(lab))
         assert now.sockets == found.sockets
         assert lab.redis.get("before") == "1"
 
