@@ -51,24 +51,36 @@ def _merged(store: EventStore, ids: list[str]) -> Iterator[tuple[str, int, bytes
     row_bytes = FIRST_ROW_BYTES
     while heads:
         most = max(1, min(MAX_LOGS, MAX_REPLY_BYTES // row_bytes // 2))
-        logs = [heapq.heappop(heads)[-1] for _ in range(min(most, len(heads)))]
-        # Two rows of a log: one to yield, and the next one's position. More only if all logs fit:
-        # else another log comes first, and reading them would be wasted.
-        fit = MAX_REPLY_BYTES // row_bytes // len(logs)
-        count = 2 if heads else max(2, min(MAX_ROWS, fit))
-        with store.redis.pipeline(transaction=False) as pipeline:
-            for log in logs:
-                key = store.keys.log(ids[log])
-                last = versions[log] + count - 1
-                pipeline.execute_command("LRANGE", key, versions[log], last, **RAW)
-            pages: list[list[bytes]] = pipeline.execute()
-        row_bytes = max(map(len, itertools.chain(*pages)), default=row_bytes)
-        found = list(zip(logs, pages, strict=True))
-        ends = (_place(page[-1], log) for log, page in found if len(page) == count)
-        bound = min(heads[0] if heads else LAST, *ends, LAST)  # up to there, all rows are known
+        read: dict[int, list[bytes]] = {
+            heapq.heappop(heads)[-1]: [] for _ in range(min(most, len(heads)))
+        }
+        # Rows before the next row of all other logs are in order. Of each log at least one more is
+        # needed: the next one's position.
+        bound = heads[0] if heads else LAST
+        unread = list(read)
+        count = 2
+        size = 0
+        while unread and size < MAX_REPLY_BYTES:
+            with store.redis.pipeline(transaction=False) as pipeline:
+                for log in unread:
+                    begin = versions[log] + len(read[log])
+                    key = store.keys.log(ids[log])
+                    pipeline.execute_command("LRANGE", key, begin, begin + count - 1, **RAW)
+                pages: list[list[bytes]] = pipeline.execute()
+            for log, page in zip(unread, pages, strict=True):
+                read[log] += page
+            row_bytes = max(map(len, itertools.chain(*pages)), default=row_bytes)
+            size += sum(map(len, itertools.chain(*pages)))
+            more = zip(unread, pages, strict=True)
+            unread = [
+                log for log, page in more if len(page) == count and _place(page[-1], log) < bound
+            ]
+            fit = MAX_REPLY_BYTES // row_bytes // max(1, len(unread))
+            count = max(1, min(2 * count, MAX_ROWS, fit))
+        bound = min([bound, *(_place(read[log][-1], log) for log in unread)])
         ready: list[tuple[Place, bytes]] = []
-        for log, page in found:
-            for row in page:
+        for log, rows in read.items():
+            for row in rows:
                 place = _place(row, log)
                 if place >= bound:
                     heapq.heappush(heads, place)

@@ -59,6 +59,21 @@ def test_long_lag_is_reported_as_an_estimate(
     assert (projector.lag().events, projector.lag().exact) == (8, False)
 
 
+def test_lag_of_large_events_is_counted_up_to_a_number_of_bytes(
+    store: EventStore, projector: Projector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(projection, "MAX_COUNTED_BYTES", 250_000)
+    monkeypatch.setattr(projection, "COUNTED_AT_ONCE", 5)
+    store.append("a", [Event("x", {"body": "y" * 10_000})] * 100, expected=0)
+    before = store.redis.info("commandstats")["cmdstat_xrange"]["calls"]
+    lag = projector.lag()
+    assert (lag.events, lag.exact) == (100, False)
+    pages = store.redis.info("commandstats")["cmdstat_xrange"]["calls"] - before
+    assert pages == 5
+    monkeypatch.setattr(projection, "MAX_COUNTED_BYTES", 10_000_000)
+    assert (projector.lag().events, projector.lag().exact) == (100, True)
+
+
 def test_wait_until_lets_writers_read_their_writes(
     store: EventStore, projector: Projector, documents: Any
 ) -> None:

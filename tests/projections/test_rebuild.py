@@ -156,3 +156,60 @@ def test_blocked_batch_is_read_from_the_aggregate_logs_again(
         monkeypatch.setattr(ProjectorSession, "transact", blocked_once)
         projector.rebuild(progress=False)
         assert funds(mongo[store.category]) == 40
+
+
+def test_rebuild_keeps_the_options_of_the_collection(
+    store: EventStore, projector: Projector, mongo: Any
+) -> None:
+    collation = {"locale": "en", "strength": 2}
+    validator = {"funds": {"$type": "number"}}
+    mongo.create_collection(
+        store.category,
+        validator=validator,
+        validationLevel="moderate",
+        collation=collation,
+        changeStreamPreAndPostImages={"enabled": True},
+        storageEngine={"wiredTiger": {"configString": "block_compressor=zlib"}},
+    )
+    live = mongo[store.category]
+    live.create_index("funds", name="with the collection's collation")
+    live.create_index("version", name="simple", collation={"locale": "simple"})
+    live.create_index([("note", "text")], name="text", collation={"locale": "simple"})
+    options = live.options()
+    indexes = live.index_information()
+    fill(store, 3)
+    projector.catch_up()
+    projector.rebuild(progress=False)
+    assert live.options() == options
+    assert live.index_information() == indexes
+
+
+def test_rebuild_keeps_a_clustered_index(
+    store: EventStore, projector: Projector, mongo: Any
+) -> None:
+    clustered = {"key": {"_id": 1}, "unique": True, "name": "by id"}
+    mongo.create_collection(store.category, clusteredIndex=clustered)
+    options = mongo[store.category].options()
+    fill(store, 3)
+    projector.catch_up()
+    projector.rebuild(progress=False)
+    assert mongo[store.category].options() == options
+    assert funds(mongo[store.category]) == 3
+
+
+def test_batch_that_is_blocked_twice_in_the_aggregate_logs_counts_once(
+    store: EventStore, mongo: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Projector(store, mongo, AccountView(store.category), batch_size=20) as projector:
+        fill(store, 40)
+        projector.catch_up()
+        store.redis.xtrim(store.category, maxlen=3)
+        plain = ProjectorSession.transact
+        calls = itertools.count()
+
+        def blocked(session: ProjectorSession, *args: Any, **options: Any) -> bool | None:
+            return None if next(calls) in (1, 2, 4, 7, 8) else plain(session, *args, **options)
+
+        monkeypatch.setattr(ProjectorSession, "transact", blocked)
+        assert projector.rebuild(progress=False) == 43
+        assert funds(mongo[store.category]) == 40
