@@ -164,6 +164,19 @@ class TrimRefused(EventLabError):
         )
 
 
+class SubscriptionLost(EventLabError):
+    """The consumer group of a subscription is gone, with what was pending. Data: ``name``."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        super().__init__(
+            f"subscription {name!r} has lost its consumer group, and with it which events are "
+            "finished: the group or the category was deleted, or Redis lost its data. Create the "
+            "Subscription again, with start= the position up to which the work is done; without "
+            "start=, every event is delivered again"
+        )
+
+
 class ViewStopped(EventLabError):
     """A view cannot apply an event, or MongoDB cannot store its change; nothing later was applied.
 

@@ -4,6 +4,8 @@ Each event is delivered until a consumer acknowledges it: at least once, to comp
 no order. So the work must be idempotent. Unfinished events are in the pending entries list of a
 Redis consumer group. Failed events are there too, under the consumer name WAITING, until they are
 due for a retry. Parked events (dead letters) have left the list.
+
+No script stops Redis for long: each takes a page of events, bounded in number and in bytes.
 """
 
 from __future__ import annotations
@@ -20,28 +22,24 @@ from typing import Any, Final
 import msgspec
 from redis.exceptions import RedisError, ResponseError
 
-from eventlab.errors import CorruptEvent, InvalidArgument, InvalidName, Trimmed
+from eventlab.errors import CorruptEvent, InvalidArgument, InvalidName, SubscriptionLost, Trimmed
 from eventlab.events import Recorded, decode_entry, decode_rows, encode_json
-from eventlab.store.keys import (
-    START,
-    checked_name,
-    checked_position,
-    checked_subscription,
-    order,
-)
+from eventlab.store.keys import START, checked_name, checked_position, checked_subscription, order
 from eventlab.store.scripts import RAW, Script
 from eventlab.store.store import EventStore
 from eventlab.store.stream import CategoryStream
 
 WAITING: Final = "(waiting)"  # the consumer that holds events until they are due for a retry
-MAX_COUNTED_EVENTS: Final = 10_000  # with more new events, a lag is an estimate
-# Two deliveries in a batch, one alone: with fewer, an event that kills its consumer would be parked
-# with its neighbors.
-MIN_DELIVERIES: Final = 3
+MAX_COUNTED_EVENTS: Final = 10_000  # where Redis has lost count, more new events are an estimate
+MAX_EVENTS: Final = 1_000  # of one call; who works on more is not given its own again
+PAGE: Final = 500  # events that one script acknowledges, replays or discards
+SCANNED_EVENTS: Final = 1_000  # pending events in which one script looks for abandoned ones
 SOURCES: Final = 4  # where receive.lua finds events: own, due, a dead consumer's, new
 MIN_SHARED_COUNT: Final = 8  # from this count on, each source has a share of a batch
-MAX_BLOCK_SECONDS: Final = 1.0  # of one blocking read
+MAX_PAUSE_SECONDS: Final = 1.0  # of one blocking read; and between looks at all pending events
 MAX_ERROR_CHARACTERS: Final = 2000  # of a failure's text that is stored
+
+_Fields = Mapping[bytes, bytes]
 
 
 @dataclass(frozen=True)
@@ -63,8 +61,8 @@ class Parked:
 class Lag:
     """What a subscription has not finished: events that are new, pending, or wait for a retry.
 
-    Parked events are counted separately. If ``exact`` is False, there are over 10,000 new events,
-    and ``new`` is an estimate.
+    Parked events are counted separately. If ``exact`` is False, ``new`` is an estimate: Redis has
+    lost count, because an entry was deleted, and there are over 10,000 new events.
     """
 
     new: int
@@ -90,9 +88,13 @@ class Subscription:
     abandoned, and any consumer may get it: choose a longer time than the work on all events
     of one ``receive`` takes. A failed event is delivered again after ``backoff`` seconds, doubled
     with each failure. It is parked after ``max_failures`` failures, or after ``max_deliveries``
-    deliveries (3 or more) that got no response from the consumer.
+    deliveries (3 or more) that got no response from the consumer. If the clock of Redis is set
+    back, a dead consumer's events are reclaimed that much later.
 
-    Raises InvalidArgument, InvalidName; Trimmed when events after ``start`` are gone.
+    Raises InvalidArgument, InvalidName; Trimmed when events after ``start`` are gone. Every method
+    raises SubscriptionLost if the consumer group is gone, and redis-py's error if Redis does not
+    answer or rejects the call. If ``eventlab.store.answers.is_outage(error)``, Redis is away,
+    failing over, read-only or full: wait, and call again. A repeat has no effect of its own.
 
     >>> letters = Subscription(store, "letters", consumer="letters-1")
     >>> for event in letters.receive(10, block=5):
@@ -121,16 +123,15 @@ class Subscription:
                 f"consumer {consumer!r} is reserved for events that wait for a retry: "
                 "use another name"
             )
-        if claim_after <= 0:
-            raise InvalidArgument(f"claim_after={claim_after!r} must be more than 0 seconds")
-        if backoff <= 0:
-            raise InvalidArgument(f"backoff={backoff!r} must be more than 0 seconds")
-        if max_failures <= 0:
-            raise InvalidArgument(f"max_failures={max_failures!r} must be 1 or more")
-        if max_deliveries < MIN_DELIVERIES:
-            raise InvalidArgument(
-                f"max_deliveries={max_deliveries!r} must be {MIN_DELIVERIES} or more"
-            )
+        for what, seconds in (("claim_after", claim_after), ("backoff", backoff)):
+            if seconds <= 0:
+                raise InvalidArgument(f"{what}={seconds!r} must be more than 0 seconds")
+        # Two deliveries in a batch, one alone: with fewer, an event that kills its consumer would
+        # be parked with its neighbors.
+        limits = ("max_failures", max_failures, 1), ("max_deliveries", max_deliveries, 3)
+        for what, number, least in limits:
+            if number < least:
+                raise InvalidArgument(f"{what}={number!r} must be {least} or more")
         self.store = store
         self.name = checked_subscription(name)
         self.consumer = consumer
@@ -142,10 +143,15 @@ class Subscription:
         self._keys = [store.keys.stream, *store.keys.subscription(name)]
         self._first_source = 0
         self._held: dict[str, float] = {}  # positions delivered to this object, and until when
+        self._answered = 0  # the time of Redis at this object's last answer, in ms
+        self._scan_from = (
+            b"-"  # the next page of pending events in which to look for abandoned ones
+        )
+        self._scan_at = 0.0
         # A read that blocks for as long as the client waits for an answer would look like a dead
         # server.
         timeout = self._redis.get_connection_kwargs().get("socket_timeout")
-        self._max_block = min(MAX_BLOCK_SECONDS, (timeout or math.inf) / 2)
+        self._max_block = min(MAX_PAUSE_SECONDS, (timeout or math.inf) / 2)
         self._create_group(start if start == "$" else checked_position(start))
 
     def _create_group(self, start: str) -> None:
@@ -164,13 +170,14 @@ class Subscription:
     # -------------------------------------------------------------------- work
 
     def receive(self, count: int = 10, *, block: float | None = None) -> list[Recorded]:
-        """Return up to ``count`` events to work on.
+        """Return up to ``count`` events to work on; at most 1,000, and about 4 MB.
 
         This consumer's unfinished events come first, then retries, a dead consumer's events, and
         new ones. Each kind leaves a share of ``count`` to the next, so none starves another. If
         there is nothing, it waits up to ``block`` seconds for events. An event that was delivered
         twice without a response comes alone: if it kills its consumer, no other event is counted
-        with it. An event that cannot be read is parked.
+        with it. A delivery whose answer was lost on its way is not counted again. An event that
+        cannot be read is parked.
 
         >>> [event.type for event in letters.receive(2)]
         ['create', 'deposit']
@@ -181,44 +188,34 @@ class Subscription:
             raise InvalidArgument(f"block={block!r} must be 0 seconds or more")
         end = time.monotonic() + (block or 0)
         while True:
-            rows, last_delivered, pause_ms = self._take(count)
+            rows = self._take(min(count, MAX_EVENTS))
             events = [event for row in rows if (event := self._open(*row)) is not None]
             left = end - time.monotonic()
             if events or (not rows and left <= 0):
                 until = time.monotonic() + self._claim_after
                 self._held |= {event.position: until for event in events}
                 return events
-            seconds = min(left, self._max_block, pause_ms / 1000)
-            ms = max(1, math.ceil(seconds * 1000))  # 0 would block forever
-            self._redis.execute_command(
-                "XREAD", "COUNT", 1, "BLOCK", ms, "STREAMS", self._keys[0], last_delivered, **RAW
-            )
+            if not rows:
+                self._wait(left)
 
     def ack(self, events: Iterable[Recorded]) -> None:
         """Acknowledge events: their work is done. A repeat has no effect."""
         positions = [event.position for event in events]
-        self._run("ack", *positions)
+        self._run_in_pages("ack", positions)
         for position in positions:
             self._held.pop(position, None)
 
     def fail(self, event: Recorded, error: Exception | str) -> bool:
         """Report that the work on an event failed; return True if that parked it.
 
-        Otherwise it is delivered again after a pause. An event that another
-        consumer has finished in the meantime stays finished.
+        Otherwise it is delivered again after a pause. An event that another consumer has received
+        or finished in the meantime is left to that consumer.
 
         >>> letters.fail(event, ConnectionError("no answer"))
         False
         """
         self._held.pop(event.position, None)
-        return self._fail(
-            event.position,
-            event.id,
-            event.version,
-            error,
-            added_failures=1,
-            park_at=self._max_failures,
-        )
+        return self._fail(event.position, event.id, event.version, error, park=False)
 
     def close(self) -> bool:
         """Remove this consumer and return True; False if it holds events, which are delivered
@@ -237,11 +234,9 @@ class Subscription:
         >>> [(parked.event.id, parked.error) for parked in letters.parked()]
         [('JohnDoe', 'MailError: no such street')]
         """
-        records = self._redis.execute_command("HGETALL", self._keys[3], **RAW)
-        return sorted(
-            (self._parked(*record) for record in records.items()),
-            key=lambda parked: order(parked.position),
-        )
+        self._run("discard")  # nothing: it raises SubscriptionLost
+        found = [self._parked(*record) for record in self._parked_records().items()]
+        return sorted(found, key=lambda parked: order(parked.position))
 
     def replay(self, position: str | None = None) -> int:
         """Deliver a parked event again, or all of them, with their failures reset; return how many.
@@ -249,7 +244,7 @@ class Subscription:
         >>> letters.replay("1551312847014-0")
         1
         """
-        return int(self._run("replay", WAITING, *self._parked_positions(position)))
+        return self._run_in_pages("replay", self._parked_positions(position), WAITING)
 
     def discard(self, position: str | None = None) -> int:
         """Discard a parked event, or all of them; return how many. The store keeps the events.
@@ -257,10 +252,7 @@ class Subscription:
         >>> letters.discard("1551312847014-0")
         1
         """
-        positions = self._parked_positions(position)
-        if not positions:
-            return 0
-        return int(self._redis.execute_command("HDEL", self._keys[3], *positions))
+        return self._run_in_pages("discard", self._parked_positions(position))
 
     def lag(self) -> Lag:
         """Return how many events are unfinished.
@@ -268,24 +260,75 @@ class Subscription:
         >>> letters.lag()
         Lag(new=2, pending=1, waiting=0, parked=1, exact=True)
         """
-        new, pending, waiting, parked, exact = self._run("lag", WAITING, MAX_COUNTED_EVENTS)
-        return Lag(new, pending, waiting, parked, bool(exact))
+        new, pending, waiting, parked, after, length, _ = self._run("lag", WAITING)
+        new = self._count(after) if new is None else new
+        return Lag(length if new is None else new, pending, waiting, parked, new is not None)
 
     # -------------------------------------------------------------------------
 
     def _run(self, name: str, *args: Any) -> Any:
-        return Script(f"subscriptions/{name}")(self._redis, self._keys, [self.name, *args])
+        try:
+            return Script(f"subscriptions/{name}")(self._redis, self._keys, [self.name, *args])
+        except ResponseError as error:
+            if not str(error).startswith("NOGROUP"):
+                raise
+            raise SubscriptionLost(self.name) from error
+
+    def _run_in_pages(self, name: str, positions: list[str], *args: Any) -> int:
+        starts = range(0, max(len(positions), 1), PAGE)  # also without any: SubscriptionLost
+        return sum(self._run(name, *args, *positions[at : at + PAGE]) or 0 for at in starts)
 
     def _take(self, count: int) -> Any:
         now = time.monotonic()
         claim_after_ms = math.ceil(self._claim_after * 1000)
+        delivered = len(self._held)
         self._held = {position: until for position, until in self._held.items() if until > now}
+        abandoned = self._find_abandoned(now, claim_after_ms)[:count]
+        # Nobody has seen what was delivered since the last answer; nor in its millisecond, unless
+        # events that it delivered count as abandoned by now.
+        answered = self._answered - (delivered == len(self._held))
+        held = list(self._held)[:MAX_EVENTS]
+        own = 0 if len(self._held) > MAX_EVENTS else count + len(held)
         # Too few for a share each: the sources take turns at being asked first.
         first = self._first_source if count < MIN_SHARED_COUNT else 0
         self._first_source = (self._first_source + 1) % SOURCES
-        return self._run(
-            "receive", self.consumer, WAITING, count, claim_after_ms, first, *self._held
-        )
+        args = self.consumer, WAITING, count, claim_after_ms, first, answered, own, len(abandoned)
+        rows, self._answered = self._run("receive", *args, *abandoned, *held)
+        return rows
+
+    def _find_abandoned(self, now: float, claim_after_ms: int) -> list[str]:
+        """Return what another consumer has left unfinished, of a page of the pending events."""
+        if now < self._scan_at:
+            return []
+        args = self.consumer, WAITING, claim_after_ms, self._scan_from, SCANNED_EVENTS
+        found, next_page, redis_time = self._run("abandoned", *args)
+        self._answered = self._answered or redis_time + 1
+        abandoned = [at for position in found if (at := position.decode()) not in self._held]
+        if not abandoned:  # else the next call looks at this page again
+            self._scan_from = next_page
+            pause = MAX_PAUSE_SECONDS if next_page == b"-" else MAX_PAUSE_SECONDS / 20
+            self._scan_at = now + min(pause, self._claim_after)
+        return abandoned
+
+    def _wait(self, seconds: float) -> None:
+        """Return when there is a new event, or at the latest when it is worth asking again."""
+        *_, after, _, pause_ms = self._run("lag", WAITING)
+        pause = min(pause_ms / 1000, self._scan_at - time.monotonic())
+        try:
+            self.store.wait(after=after.decode(), seconds=min(seconds, self._max_block, pause))
+        except ResponseError as error:
+            # A master that becomes a replica sends blocked readers away: ask again what it is now.
+            if not str(error).startswith("UNBLOCKED"):
+                raise
+
+    def _count(self, after: bytes) -> Any:
+        """Count the events after a position; None if there are over MAX_COUNTED_EVENTS."""
+        counted = 0
+        more = True
+        while more and counted <= MAX_COUNTED_EVENTS:
+            found, after, more = self._run("count", after)
+            counted += found
+        return counted if counted <= MAX_COUNTED_EVENTS else None
 
     def _open(
         self, position: bytes, fields: list[bytes], unanswered: int, kept: bytes
@@ -307,43 +350,29 @@ class Subscription:
             raise
         except Exception as raised:  # noqa: BLE001 - an upcaster is user code: store what it raises
             error = raised
-        self._fail(at, id, version, error, added_failures=0, park_at=0)
+        self._fail(at, id, version, error, park=True)
         return None
 
-    def _stored(
-        self, at: str, fields: Mapping[bytes, bytes], id: str | None, version: int
-    ) -> Recorded:
+    def _stored(self, at: str, fields: _Fields, id: str | None, version: int) -> Recorded:
         """Return an event as it was stored, from its entry, or else from the aggregate log."""
         if fields:
             return decode_entry(at.encode(), fields)
         if id is not None:
-            element = self._redis.execute_command(
-                "LINDEX", self.store.keys.log(id), version - 1, **RAW
-            )
+            log = self.store.keys.log(id)
+            element = self._redis.execute_command("LINDEX", log, version - 1, **RAW)
             for row in decode_rows([element] if element else [], at):
                 if row.position == at:
                     return Recorded(id, version, row.type, row.data, at, row.meta)
-        raise CorruptEvent(
-            at, "it was lost: its entry was deleted from the stream before it was finished"
-        )
+        raise CorruptEvent(at, "it was lost: its entry was deleted before it was finished")
 
-    def _fail(
-        self,
-        at: str,
-        id: str | None,
-        version: int,
-        error: object,
-        *,
-        added_failures: int,
-        park_at: int,
-    ) -> bool:
+    def _fail(self, at: str, id: str | None, version: int, error: object, *, park: bool) -> bool:
         text = f"{type(error).__name__}: {error}" if isinstance(error, Exception) else str(error)
         text = text[:MAX_ERROR_CHARACTERS].encode(errors="replace").decode()
         kept = encode_json([id, version, text])
         # Events that failed together must not be due together.
-        jitter = random.uniform(0.75, 1.25)
-        backoff_ms = self._backoff * 1000 * jitter
-        return bool(self._run("fail", WAITING, at, added_failures, park_at, backoff_ms, kept))
+        backoff_ms = self._backoff * 1000 * random.uniform(0.75, 1.25)
+        counts = (0, 0) if park else (1, self._max_failures)
+        return bool(self._run("fail", self.consumer, WAITING, at, *counts, backoff_ms, kept))
 
     def _parked(self, position: bytes, record: bytes) -> Parked:
         failures, deliveries, ms, kept = record.split(b" ", 3)
@@ -356,14 +385,17 @@ class Subscription:
             # An event that an upcaster fails on is shown as it was stored.
             with contextlib.suppress(Exception):
                 event = self.store.upcast(event)
-        return Parked(
-            at,
-            event,
-            error,
-            int(failures),
-            int(deliveries),
-            datetime.fromtimestamp(int(ms) / 1000, UTC),
-        )
+        time = datetime.fromtimestamp(int(ms) / 1000, UTC)
+        return Parked(at, event, error, int(failures), int(deliveries), time)
 
-    def _parked_positions(self, position: str | None) -> list[Any]:
-        return [position] if position is not None else list(self._redis.hkeys(self._keys[3]))
+    def _parked_positions(self, position: str | None) -> list[str]:
+        return [at.decode() for at in self._parked_records()] if position is None else [position]
+
+    def _parked_records(self) -> dict[bytes, bytes]:
+        records: dict[bytes, bytes] = {}
+        cursor = None
+        while cursor != 0:
+            scan = "HSCAN", self._keys[3], cursor or 0, "COUNT", PAGE
+            cursor, page = self._redis.execute_command(*scan, **RAW)
+            records |= page
+        return records

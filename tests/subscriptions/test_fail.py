@@ -33,6 +33,22 @@ def test_ack_works_after_another_consumer_claimed_the_event(store: EventStore) -
     assert quick.lag() == Lag(0, 0, 0, 0, exact=True)
 
 
+@pytest.mark.parametrize("max_failures", [1, 5])
+def test_fail_takes_no_event_from_the_consumer_that_has_it_now(
+    store: EventStore, max_failures: int
+) -> None:
+    (event,) = fill(store, 1)
+    slow = subscribe(store, "slow", max_failures=max_failures)
+    quick = subscribe(store, "quick", claim_after=SHORT)
+    slow.receive()
+    wait_until(quick.receive)
+    assert not slow.fail(event, "no answer")
+    assert pending(store) == {event.position: ("quick", 2)}
+    assert quick.lag() == Lag(new=0, pending=1, waiting=0, parked=0, exact=True)
+    assert not quick.fail(event, "no")
+    assert quick.lag().waiting == 1
+
+
 def test_failed_event_is_delivered_again_after_a_growing_pause(store: EventStore) -> None:
     (event,) = fill(store, 1)
     letters = subscribe(store, max_failures=20, backoff=10_000)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import redis
 
-from eventlab import ANY, Event, EventStore
+from eventlab import ANY, Event, EventStore, Recorded
 from eventlab.servers import Lab
 from eventlab.subscriptions.subscription import Lag, Subscription
 from tests.subscriptions.support import (
@@ -105,34 +105,99 @@ def test_abandoned_event_is_delivered_to_the_same_consumer_again(store: EventSto
     assert wait_until(letters.receive) == events  # neither acked nor failed
 
 
-class RepeatsCommands:
-    """A client that loses the first reply to a command, and so sends it again like redis-py."""
+class LosesAnswers:
+    """A client that loses the first replies to a command, and so sends it again like redis-py."""
 
     def __init__(self, client: redis.Redis) -> None:
         self._client = client
-        self.losing = False
+        self.losses = 0  # of each command
+        self.connected = True
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._client, name)
 
     def execute_command(self, *args: Any, **options: Any) -> Any:
+        for _ in range(self.losses):
+            self._client.execute_command(*args, **options)
         answer = self._client.execute_command(*args, **options)
-        return self._client.execute_command(*args, **options) if self.losing else answer
+        if not self.connected:
+            raise redis.ConnectionError("the connection is lost")
+        return answer
 
 
 def test_lost_response_loses_no_event_and_counts_no_failure_twice(store: EventStore) -> None:
     events = fill(store, 3)
-    client = RepeatsCommands(store.redis)
+    client = LosesAnswers(store.redis)
     letters = subscribe(EventStore(client, store.category), max_failures=2, backoff=SHORT)  # type: ignore[arg-type]
-    client.losing = True
+    client.losses = 1
     assert letters.receive() == events
     for event in events:
         assert not letters.fail(event, "no")
-    client.losing = False
+    client.losses = 0
     assert (
         positions(wait_until(lambda: letters.receive() if letters.lag().waiting == 3 else 0)) != []
     )
     assert letters.parked() == []
+
+
+@pytest.mark.parametrize("count", [1, 2, 10])
+def test_lost_answers_do_not_count_as_deliveries(store: EventStore, count: int) -> None:
+    """A delivery that nobody has seen must not bring an event closer to being parked."""
+    events = fill(store, 10)
+    client = LosesAnswers(store.redis)
+    letters = subscribe(EventStore(client, store.category), max_deliveries=3)  # type: ignore[arg-type]
+    letters.ack(letters.receive(1))
+    client.losses = 11
+    client.connected = False
+    for _ in range(5):
+        with pytest.raises(redis.ConnectionError):
+            letters.receive(count)
+    client.losses = 0
+    client.connected = True
+    got: list[Recorded] = []
+    while some := letters.receive(count):
+        got += some
+    assert sorted(got, key=lambda event: event.version) == events[1:]
+    assert letters.parked() == []
+    seen_once = [deliveries for _, deliveries in pending(store).values() if deliveries == 1]
+    assert len(seen_once) >= 9 - 5 * count
+    assert max(deliveries for _, deliveries in pending(store).values()) <= 2
+    assert len(subscribe(store, max_deliveries=3).receive()) == 9  # the next delivery counts again
+    assert max(deliveries for _, deliveries in pending(store).values()) <= 3
+
+
+def test_event_without_an_owner_is_delivered_and_then_trimmed(store: EventStore) -> None:
+    """As XNACK of Redis 8.8 leaves it; here the consumer's name is empty instead."""
+    events = fill(store, 2)
+    subscribe(store, "released", claim_after=LONG).receive()
+    store.redis.xclaim(store.category, "letters", "", 0, positions(events[:1]), justid=True)
+    letters = subscribe(store, "two", claim_after=LONG)
+    assert letters.receive() == events[:1]
+    assert pending(store)[events[0].position][0] == "two"
+    letters.ack(events)
+    assert store.trim(before="99999999999999-0") == 2
+
+
+def test_event_that_failed_before_the_clock_went_back_is_delivered(store: EventStore) -> None:
+    (event,) = fill(store, 1)
+    letters = subscribe(store, backoff=SHORT)
+    letters.fail(*letters.receive(), "no")
+    due, failed, _ = store.keys.subscription("letters")
+    failures, deliveries, ms, kept = store.redis.hget(failed, event.position).split(b" ", 3)
+    hour_later = int(ms) + 3_600_000  # what Redis' clock said, before it was set right
+    store.redis.hset(
+        failed, event.position, b"%b %b %d %b" % (failures, deliveries, hour_later, kept)
+    )
+    store.redis.zadd(due, {event.position: hour_later + 1_000})
+    assert wait_until(lambda: letters.receive(block=1)) == [event]
+
+
+def test_pause_that_is_longer_than_others_is_kept(store: EventStore) -> None:
+    fill(store, 1)
+    letters = subscribe(store, backoff=LONG)
+    letters.fail(*letters.receive(), "no")
+    for _ in range(3):
+        assert subscribe(store).receive() == []
 
 
 def prepare_every_kind(store: EventStore, count: int) -> tuple[Subscription, dict[str, str]]:
