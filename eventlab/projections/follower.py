@@ -241,10 +241,7 @@ class Follower:
         Raises ViewAhead if the log no longer holds the event at ``position``; sets the position to
         None if another projector has continued on documents of another log.
         """
-        known = self._event
-        if known is not None and known.position != position:
-            known = None  # an earlier release moved the position
-        there, held, identity = identify(self.store, position, known, event)
+        there, held, identity = identify(self.store, position, self._event, event)
         if held and (there or not self._lacks(position)):
             return identity
         state = self._checkpoint.read()

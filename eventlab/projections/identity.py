@@ -26,7 +26,7 @@ class Identity(msgspec.Struct, frozen=True):
 def identify(
     store: EventStore, position: str, known: Identity | None, event: Recorded | None
 ) -> tuple[bool, bool, Identity | None]:
-    """Look up two events in one round trip: the ``known`` one at ``position``, and the next one.
+    """Look up two events in one round trip: the one ``known`` at ``position``, and another one.
 
     Returns whether the stream has an entry at ``position``, whether the aggregate log still holds
     the known event, and the identity of ``event``; None without one, or without an aggregate log.
