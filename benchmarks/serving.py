@@ -88,7 +88,7 @@ def serving(bench: Bench) -> list[Row]:
             fill(store, accounts=max(ACCOUNTS, events // each), each=each)
             command = [sys.executable, "-m", "eventlab", "serve", "--category", store.category]
             ports[which] = closing.enter_context(
-                _process(bench, [*command, "--collection", f"{name}_view"], name)
+                served(bench, [*command, "--collection", f"{name}_view"], name)
             )
         bare = [
             sys.executable,
@@ -99,7 +99,7 @@ def serving(bench: Bench) -> list[Row]:
             "--log-level",
             "warning",
         ]
-        ports["bare"] = closing.enter_context(_process(bench, [*bare, "--no-access-log"], name))
+        ports["bare"] = closing.enter_context(served(bench, [*bare, "--no-access-log"], name))
         clients = {
             which: closing.enter_context(contextlib.closing(Client(port)))
             for which, port in ports.items()
@@ -116,7 +116,7 @@ def _against_the_bare_route(bench: Bench, clients: dict[str, Client]) -> Iterato
     rounds = bench.sizes.rounds
     limit = _way(clients["bare"], seconds, "POST", "/accounts/{}/deposits")
     for what, method, path, required in (
-        ("deposit", "POST", "/accounts/{}/deposits", 0.5),
+        ("deposit", "POST", "/accounts/{}/deposits", 0.8),
         ("fetch", "GET", "/accounts/{}", None),
     ):
         for client in clients.values():
@@ -158,7 +158,7 @@ def _in_a_large_store(bench: Bench, clients: dict[str, Client]) -> Iterator[Row]
 
 
 @contextlib.contextmanager
-def _process(bench: Bench, command: list[str], name: str) -> Iterator[int]:
+def served(bench: Bench, command: list[str], name: str) -> Iterator[int]:
     """Run a server in its own process, on the bench's Redis and MongoDB; yield its port."""
     environment = bench.environment() | {"BENCH_STREAM": f"{name}_bare"}
     port = _free_port()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from benchmarks import appends, memory, projections, races, replays, serving
+from benchmarks import appends, memory, projections, races, replays, serving, workers
 from benchmarks.bench import Bench
 from benchmarks.result import Row
 
@@ -21,4 +21,5 @@ BENCHMARKS: dict[str, Callable[[Bench], list[Row]]] = {
     "history": projections.history,
     "latency": projections.latency,
     "serving": serving.serving,
+    "workers": workers.workers,
 }
