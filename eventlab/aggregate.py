@@ -5,12 +5,28 @@ from __future__ import annotations
 import abc
 import copy
 from collections.abc import Iterable
-from typing import Any, Self
+from typing import Any, Final, Self
 
+from eventlab.errors import InvalidName
 from eventlab.events import Data, Event, Recorded
 
 _PLAIN = (str, int, float, bool, type(None))
-_OURS = frozenset({"id", "version", "position", "changes"})
+#: The token of the newest stored event, by which its log is recognized; None if it is not known.
+NEWEST_TOKEN: Final = "_newest_token"
+_OURS = frozenset({"id", "version", "position", "changes", NEWEST_TOKEN})
+
+
+def _ours(name: str) -> Any:
+    # Only the library sets it, in vars(). Otherwise it would overwrite the state of a subclass that
+    # uses the name for something else, without a word.
+    def refuse(aggregate: object, value: object) -> None:  # noqa: ARG001
+        raise _taken(type(aggregate), name)
+
+    return property(lambda aggregate: vars(aggregate)[name], refuse)
+
+
+def _taken(kind: type, name: str) -> InvalidName:
+    return InvalidName(f"{kind.__name__} has its own {name!r}, which Aggregate keeps: rename it")
 
 
 class Aggregate(abc.ABC):
@@ -35,11 +51,18 @@ class Aggregate(abc.ABC):
     (True, 1, [Event(type='opened')])
     """
 
+    id: str = _ours("id")
+    version: int = _ours("version")
+    position: str = _ours("position")
+    changes: list[Event] = _ours("changes")
+
     def __init__(self, id: str) -> None:
-        self.id = id
-        self.version = 0
-        self.position = "0-0"
-        self.changes: list[Event] = []
+        vars(self).update(id=id, version=0, position="0-0", changes=[])
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        for name in sorted(_OURS & vars(cls).keys()):
+            raise _taken(cls, name)
 
     @abc.abstractmethod
     def apply(self, event: Event | Recorded) -> None:
@@ -51,7 +74,7 @@ class Aggregate(abc.ABC):
         event = Event(type, data or {})
         kept = Event(type, copy.deepcopy(data or {}))
         self.apply(event)
-        self.version += 1
+        vars(self)["version"] += 1
         self.changes.append(kept)
 
     def replay(self, events: Iterable[Recorded]) -> Self:
@@ -60,8 +83,7 @@ class Aggregate(abc.ABC):
         for event in events:
             self.apply(event)
         if event is not None:
-            self.version = event.version
-            self.position = event.position
+            mark_stored(self, event.version, event.position, None)
         return self
 
     def copy(self) -> Self:
@@ -71,7 +93,7 @@ class Aggregate(abc.ABC):
         memo = {id(self): other}
         for name, value in vars(self).items():
             if not isinstance(value, _PLAIN):
-                setattr(other, name, copy.deepcopy(value, memo))
+                vars(other)[name] = copy.deepcopy(value, memo)
         return other
 
     def state(self) -> dict[str, Any]:
@@ -81,3 +103,11 @@ class Aggregate(abc.ABC):
     def restore(self, state: dict[str, Any]) -> None:
         """Restore the state of a snapshot."""
         vars(self).update(state)
+
+
+def mark_stored(aggregate: Aggregate, version: int, position: str, token: str | None) -> None:
+    """Set where an aggregate is in its log: at a version, whose event has a position and a token.
+
+    The token is None if it is not known.
+    """
+    vars(aggregate).update({"version": version, "position": position, NEWEST_TOKEN: token})

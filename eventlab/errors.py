@@ -64,6 +64,31 @@ class VersionConflict(EventLabError):
         )
 
 
+class LogReplaced(VersionConflict):
+    """The log was dropped and written again since the aggregate was loaded; nothing was written.
+
+    Data: ``id``, ``expected`` and ``actual``, which are equal.
+    """
+
+    def __init__(self, id: str, version: int) -> None:
+        super().__init__(id, version, version)
+        self.args = (
+            f"version {version} of {id!r} is another event than the one that was loaded, because "
+            "the log was written again: reload the aggregate and decide again",
+        )
+
+
+class LogMissing(EventLabError):
+    """Redis has lost the log of an aggregate that exists; nothing was written. Data: ``id``."""
+
+    def __init__(self, id: str) -> None:
+        self.id = id
+        super().__init__(
+            f"the events of {id!r} are missing although it exists, so Redis evicted or deleted "
+            "keys: set its maxmemory-policy to noeviction, and restore its data from a backup"
+        )
+
+
 class InvalidEvent(EventLabError, ValueError):
     """An event, or a batch of events, cannot be stored; nothing was written."""
 

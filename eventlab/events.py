@@ -7,6 +7,8 @@ replay must see what the live code saw.
 from __future__ import annotations
 
 import functools
+import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -81,9 +83,10 @@ class Batch(msgspec.Struct, frozen=True):
 
 #: For values that are known to be plain.
 encode_json: Callable[[object], bytes] = msgspec.json.Encoder().encode
-UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+UNREADABLE = (msgspec.MsgspecError, ValueError, RecursionError)
 _decode = msgspec.json.Decoder().decode
 _decode_data = msgspec.json.Decoder(Data).decode
+_HALF_PAIR = re.compile("[\ud800-\udfff]")
 _decode_rows = msgspec.json.Decoder(list[Row]).decode
 
 
@@ -203,7 +206,7 @@ def decode_entry(position: bytes, fields: Mapping[bytes, bytes]) -> Recorded:
     """Decode an entry of a category stream, ours or the original's; raises CorruptEvent."""
     at = position.decode()
     try:
-        data = _decode_data(fields[b"event"])
+        data = _decode_original(fields[b"event"])
         id = data.pop("id")
         version = data.pop("version")
         type_ = data.pop("type")
@@ -215,3 +218,15 @@ def decode_entry(position: bytes, fields: Mapping[bytes, bytes]) -> Recorded:
     if not (isinstance(id, str) and type(version) is int and isinstance(type_, str)):
         raise CorruptEvent(at, "id and type must be strings, version an integer")
     return Recorded(id, version, type_, data, at, meta)
+
+
+def _decode_original(text: bytes) -> Data:
+    try:
+        return _decode_data(text)
+    except msgspec.DecodeError:
+        # JSON.stringify writes half an emoji as an escape that UTF-8 cannot hold. Node.js replaces
+        # it, wherever it writes UTF-8, as we do here.
+        if b"\\ud" not in text.lower():
+            raise
+        whole = json.dumps(json.loads(text), ensure_ascii=False)
+        return _decode_data(_HALF_PAIR.sub("\ufffd", whole))

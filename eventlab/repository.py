@@ -7,17 +7,20 @@ import threading
 import time
 import zlib
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime
+from itertools import chain, takewhile
 from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 import msgspec
 
-from eventlab.aggregate import Aggregate
+from eventlab.aggregate import NEWEST_TOKEN, Aggregate, mark_stored
 from eventlab.errors import CommandRejected, InvalidArgument, InvalidEvent, VersionConflict
 from eventlab.events import Data, Recorded, encode_json, plain_json
+from eventlab.store.logs import Tail, new_token
+from eventlab.store.paging import KEYS_PAGE
 from eventlab.store.scripts import RAW
-from eventlab.store.store import EventStore, new_token
+from eventlab.store.store import EventStore
 
 A = TypeVar("A", bound=Aggregate)
 R = TypeVar("R")
@@ -40,13 +43,9 @@ class Snapshot(msgspec.Struct, array_like=True, frozen=True):
 
 
 class Known(NamedTuple, Generic[A]):
-    """A state from the cache or a snapshot.
-
-    ``token`` is that of its newest event, ``kept`` the version of its snapshot.
-    """
+    """A state from the cache or a snapshot; ``kept`` is the version of its snapshot."""
 
     aggregate: A
-    token: str
     kept: int
 
 
@@ -94,8 +93,10 @@ class Repository(Generic[A]):
             raise InvalidArgument(
                 f"at={at!r} has no time zone: add one, as in datetime(..., tzinfo=UTC)"
             )
-        events = self.store.read(id, limit=version)
-        return self._new(id).replay(event for event in events if at is None or event.time <= at)
+        pages = self.store.pages(id, limit=version)
+        events = chain.from_iterable(page.events for page in pages)
+        # Positions only grow, so what follows the first later event is later too.
+        return self._new(id).replay(takewhile(lambda e: at is None or e.time <= at, events))
 
     def save(
         self,
@@ -109,8 +110,8 @@ class Repository(Generic[A]):
         """Append the aggregate's changes, expecting the version at which it was loaded.
 
         Returns the recorded events. ``meta`` is stored with each event; the other options are those
-        of ``EventStore.append``, whose errors it raises. After an error neither the aggregate nor
-        the cache has changed.
+        of ``EventStore.append``, whose errors it raises: LogReplaced if the log was written again
+        since. After an error neither the aggregate nor the cache has changed.
         """
         changes = aggregate.changes
         if not changes:
@@ -120,6 +121,7 @@ class Repository(Generic[A]):
         )
         expected = aggregate.version - len(changes)
         mine = new_token() if token is None else token
+        known = vars(aggregate).get(NEWEST_TOKEN)
         recorded = self.store.append(
             aggregate.id,
             events,
@@ -127,16 +129,18 @@ class Repository(Generic[A]):
             token=mine,
             idempotency_key=idempotency_key,
             fingerprint=fingerprint,
+            newest=None if known is None else (aggregate.position, known),
         )
         same = [(event.version, event.type, event.data) for event in recorded]
         if same == [(expected + n, event.type, event.data) for n, event in enumerate(changes, 1)]:
             # Otherwise it is the earlier result of a repeat, and not this aggregate's outcome.
-            aggregate.position = recorded[-1].position
-            aggregate.changes = []
-            if idempotency_key is None:
-                self._update(aggregate, mine)
             # With a key, another append may have written the same events under a token that is not
             # known here: the cache keeps its state, and the next load reads these events too.
+            newest = mine if idempotency_key is None else None
+            mark_stored(aggregate, aggregate.version, recorded[-1].position, newest)
+            vars(aggregate)["changes"] = []
+            if newest is not None:
+                self._update(aggregate)
         return recorded
 
     def retry(
@@ -192,8 +196,9 @@ class Repository(Generic[A]):
 
     def drop_snapshots(self) -> None:
         """Delete all snapshots: only the next loads take longer."""
-        for id in self.store.ids():
-            self.store.redis.delete(self.store.keys.snapshot(id))
+        keys = [self.store.keys.snapshot(id) for id in self.store.ids()]
+        for at in range(0, len(keys), KEYS_PAGE):
+            self.store.redis.unlink(*keys[at : at + KEYS_PAGE])
 
     # ------------------------------------------------------------- known state
 
@@ -201,41 +206,41 @@ class Repository(Generic[A]):
         known = self._from_cache(id) or self._from_snapshot(id)
         if known is not None:
             aggregate = known.aggregate
+            version = aggregate.version
             # Read the newest known event too: if it is another one, this state is of another log.
             # A position alone cannot show that: a log that was written again may have the same.
-            tail = self.store.tail(id, after=aggregate.version - 1)
-            if tail.events and (tail.events[0].position, tail.tokens[0]) == (
+            pages = self.store.pages(id, after=version - 1)
+            first = next(pages, None)
+            if first and (first.events[0].position, first.tokens[0]) == (
                 aggregate.position,
-                known.token,
+                vars(aggregate)[NEWEST_TOKEN],
             ):
-                aggregate.replay(tail.events[1:])
-                if self._every or tail.events[1:]:
-                    return self._remember(Known(aggregate, tail.tokens[-1], known.kept))
+                _fold(aggregate, chain([Tail(first.events[1:], first.tokens)], pages))
+                if self._every or aggregate.version > version:
+                    return self._remember(known)
                 return aggregate
-        tail = self.store.tail(id)
-        aggregate = self._new(id).replay(tail.events)
-        if not tail.events:
-            return aggregate
-        return self._remember(Known(aggregate, tail.tokens[-1], 0))
+        aggregate = self._new(id)
+        _fold(aggregate, self.store.pages(id))
+        return self._remember(Known(aggregate, 0)) if aggregate.version else aggregate
 
     def _remember(self, known: Known[A]) -> A:
         aggregate = known.aggregate
         kept = known.kept
         if self._every and aggregate.version - kept >= self._every:
-            self._keep(known)
+            self._keep(aggregate)
             kept = aggregate.version
         with self._lock:
             # A copy, so that no failed decision reaches the cache.
-            self._cache[aggregate.id] = Known(aggregate.copy(), known.token, kept)
+            self._cache[aggregate.id] = Known(aggregate.copy(), kept)
             while len(self._cache) > self._size:
                 self._cache.popitem(last=False)
         return aggregate
 
-    def _update(self, aggregate: A, token: str) -> None:
+    def _update(self, aggregate: A) -> None:
         # No snapshot here: if that failed, the caller would take a stored event for a failed one.
         with self._lock:
             if known := self._cache.get(aggregate.id):
-                self._cache[aggregate.id] = Known(aggregate.copy(), token, known.kept)
+                self._cache[aggregate.id] = Known(aggregate.copy(), known.kept)
 
     def _from_cache(self, id: str) -> Known[A] | None:
         with self._lock:
@@ -261,21 +266,27 @@ class Repository(Generic[A]):
         if snapshot.schema != self._schema or snapshot.state.keys() != aggregate.state().keys():
             return None
         aggregate.restore(snapshot.state)
-        aggregate.version = snapshot.version
-        aggregate.position = snapshot.position
-        return Known(aggregate, snapshot.token, snapshot.version)
+        mark_stored(aggregate, snapshot.version, snapshot.position, snapshot.token)
+        return Known(aggregate, snapshot.version)
 
-    def _keep(self, known: Known[A]) -> None:
-        aggregate = known.aggregate
+    def _keep(self, aggregate: A) -> None:
         state = aggregate.state()
         what = f"the state of {aggregate.id!r}, for its snapshot,"
         # Equal is not enough: a Counter would come back as a dict that cannot count, an IntEnum as
         # an int.
         if repr(plain_json(state, what)[1]) != repr(state):
             raise InvalidEvent(f"{what} contains a type that does not survive JSON")
+        token = vars(aggregate)[NEWEST_TOKEN]
         text = encode_json(
-            Snapshot(self._schema, aggregate.version, aggregate.position, state, known.token)
+            Snapshot(self._schema, aggregate.version, aggregate.position, state, token)
         )
         self.store.redis.set(
             self.store.keys.snapshot(aggregate.id), zlib.crc32(text).to_bytes(4) + text
         )
+
+
+def _fold(aggregate: Aggregate, pages: Iterable[Tail]) -> None:
+    """Apply the events of a log to an aggregate, page by page: a log may be long."""
+    for page in pages:
+        aggregate.replay(page.events)
+        mark_stored(aggregate, aggregate.version, aggregate.position, page.tokens[-1])

@@ -7,17 +7,19 @@ last and all at once, and until it exists the store does not append. So after a 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import Any, Final
+
+from redis.exceptions import ResponseError
 
 from eventlab.errors import AdoptionRefused, CorruptEvent, InvalidName
 from eventlab.events import Recorded, Row, decode_entry, encode_json
 from eventlab.store.keys import START, Keys
-from eventlab.store.scripts import Script
+from eventlab.store.paging import KEYS_PAGE, MAX_PAGE
+from eventlab.store.scripts import RAW, Script
 from eventlab.store.stream import CategoryStream, Entry
 
-PAGE: Final = 1_000
 NO_TOKEN: Final = ""  # nobody can repeat the append of an adopted event
 
 
@@ -32,9 +34,9 @@ def adopt(redis: Any, keys: Keys, *, renumber: bool) -> int:
         _check_next(event, versions)
     done: Counter[str] = Counter()
     write = Script("store/adopt")
-    for page in _pages(stream):
+    for page in _pages(stream.entries(others=False)):
         rows: defaultdict[str, list[Recorded]] = defaultdict(list)
-        for event in _events(page):
+        for event in page:
             _check_next(event, done)
             rows[event.id].append(event)
         for id, events in rows.items():
@@ -46,10 +48,24 @@ def adopt(redis: Any, keys: Keys, *, renumber: bool) -> int:
     return done.total()
 
 
-def _pages(stream: CategoryStream) -> Iterator[list[Entry]]:
-    entries = stream.entries(others=False)
-    while page := list(islice(entries, PAGE)):
-        yield page
+def foreign_events(redis: Any, keys: Keys) -> list[Recorded]:
+    """Return the events of the stream that no log has; see EventStore.verify."""
+    stream = CategoryStream(redis, keys)
+    found = []
+    for page in _pages(stream.entries(after=stream.trimmed_to(), others=False)):
+        pipeline = redis.pipeline(transaction=False)
+        for event in page:
+            at = min(event.version, 2**53) - 1  # which Redis takes as an index
+            pipeline.execute_command("LINDEX", keys.log(event.id), at, **RAW)
+        for event, element in zip(page, pipeline.execute(), strict=True):
+            if not (element or b"").startswith(b'["%b",' % event.position.encode()):
+                found.append(event)
+    return found
+
+
+def _pages(entries: Iterator[Entry]) -> Iterator[list[Recorded]]:
+    while page := list(islice(entries, MAX_PAGE)):
+        yield list(_events(page))
 
 
 def _events(entries: Iterable[Entry]) -> Iterator[Recorded]:
@@ -97,16 +113,14 @@ def _write(redis: Any, write: Script, log: bytes, events: list[Recorded]) -> Non
 def _publish(redis: Any, keys: Keys, found: list[bytes]) -> None:
     if not found:
         return
-    ids = keys.ids
-    successor = keys.successor(keys.ids)
-    redis.delete(successor)
-    for at in range(0, len(found), PAGE):
-        redis.sadd(successor, *found[at : at + PAGE])
-    if redis.exists(ids):  # adopted before, and the other program has written more since
-        redis.sunionstore(ids, ids, successor)
-        redis.delete(successor)
-    else:
-        redis.rename(successor, ids)
+    # Adopted before, and the other program has written more since? Then page by page is enough.
+    key = keys.ids if redis.exists(keys.ids) else keys.successor(keys.ids)
+    if key != keys.ids:
+        redis.unlink(key)
+    for at in range(0, len(found), KEYS_PAGE):
+        redis.sadd(key, *found[at : at + KEYS_PAGE])
+    if key != keys.ids:
+        _once("no such key", redis.rename, key, keys.ids)
 
 
 def _is_numbered(stream: CategoryStream) -> bool:
@@ -121,22 +135,33 @@ def _is_numbered(stream: CategoryStream) -> bool:
 
 def _renumber(redis: Any, keys: Keys, stream: CategoryStream) -> None:
     """Write a copy of the stream, with the same positions and new versions, and swap the two."""
-    groups = redis.xinfo_groups(keys.stream)
+    groups = redis.execute_command("XINFO GROUPS", keys.stream, **RAW)
     for group in groups:
         if group["pending"]:
             reason = (
-                f"group {group['name']!r} has pending events; "
+                f"group {group['name'].decode()!r} has pending events; "
                 "let it finish, or destroy it, before you renumber"
             )
             raise AdoptionRefused(reason, START, "", 0, 0)
     successor = keys.successor(keys.stream)
-    redis.delete(successor)
+    redis.unlink(successor)
     versions: Counter[str] = Counter()
     for position, fields in stream.entries(others=False):
         event = decode_entry(position, fields)
         versions[event.id] += 1
         head = {"id": event.id, "version": versions[event.id], "type": event.type}
-        redis.xadd(successor, {**fields, b"event": encode_json(head | event.data)}, id=position)
+        copied = {**fields, b"event": encode_json(head | event.data)}
+        _once("equal or smaller", redis.xadd, successor, copied, id=position)
     for group in groups:
-        redis.xgroup_create(successor, group["name"], id=group["last-delivered-id"])
-    redis.rename(successor, keys.stream)
+        last = group["last-delivered-id"]
+        _once("BUSYGROUP", redis.xgroup_create, successor, group["name"], id=last)
+    _once("no such key", redis.rename, successor, keys.stream)
+
+
+def _once(done: str, command: Callable[..., object], *args: object, **options: object) -> None:
+    """Run a command that fails with ``done`` when redis-py sends it again after a lost answer."""
+    try:
+        command(*args, **options)
+    except ResponseError as error:
+        if done not in str(error):
+            raise

@@ -2,21 +2,45 @@
 -- It checks everything, then writes: Lua does not roll back.
 -- KEYS: 1 category stream, 2 aggregate log, 3 ids, 4 the record of the idempotency key, if any
 -- ARGV: 1 expected version, 2 token, as JSON, 3 {"id":…,"version":  4 texts per event: 2 or 3,
---       5 time in ms or ''; with an idempotency key 6 its record, 7 its lifetime in seconds;
+--       5 time in ms or '', 6 position of the newest event, or '', 7 its token, as JSON;
+--       with an idempotency key 8 its record, 9 its lifetime in seconds;
 --       then for each event type, data (and meta, or '') as JSON
--- Replies with the first position, or with {'conflict', version, element}, {'repeat', record}
--- or {'foreign'}.
+-- Replies with the first position, or with {'conflict', version, element}, {'repeat', record},
+-- {'replaced'}, {'missing'} or {'foreign'}.
 local stream, log, ids, record = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local expected, token, prefix, width = tonumber(ARGV[1]), ARGV[2], ARGV[3], tonumber(ARGV[4])
+local name = string.sub(log, #stream + 4)  -- the id follows {stream}: in the key of the log
 
 if record then
   local first = redis.call('GET', record)
   if first then return {'repeat', first} end
 end
-if redis.call('SCARD', ids) == 0 and redis.call('XLEN', stream) > 0 then return {'foreign'} end
 local version = redis.call('LLEN', log)
+-- A log, its id and the stream come and go together, unless Redis evicts keys.
+if version == 0 then
+  if redis.call('SISMEMBER', ids, name) == 1 then return {'missing'} end
+  if redis.call('SCARD', ids) == 0 and redis.call('XLEN', stream) > 0 then return {'foreign'} end
+elseif redis.call('EXISTS', stream, ids) < 2 then
+  -- Without ids the adoption of the stream has not ended.
+  return {redis.call('EXISTS', stream) == 1 and 'foreign' or 'missing'}
+end
 if version ~= expected then
   return {'conflict', version, redis.call('LINDEX', log, expected) or ''}
+end
+if version > 0 and ARGV[6] ~= '' then
+  local newest, ends = redis.call('LINDEX', log, -1), ',' .. ARGV[7] .. ']'
+  local begins = '["' .. ARGV[6] .. '",'
+  if string.sub(newest, 1, #begins) ~= begins
+    or (string.sub(newest, -#ends) ~= ends
+      and not string.find(newest, ',' .. ARGV[7] .. ',{', 1, true)) then
+    return {'replaced'}
+  end
+end
+-- Redis checks each right only when its command runs, and the first write cannot be undone.
+if not (redis.acl_check_cmd('RPUSH', log, '')
+  and (version > 0 or redis.acl_check_cmd('SADD', ids, name))
+  and (not record or redis.acl_check_cmd('SET', record, '', 'EX', 1))) then
+  return redis.error_reply('NOPERM an append needs the right to run XADD, RPUSH, SADD and SET')
 end
 
 local id = '*'
@@ -37,7 +61,7 @@ end
 
 local first
 local elements = {}
-for at = record and 8 or 6, #ARGV, width do
+for at = record and 10 or 8, #ARGV, width do
   local type, data, meta = ARGV[at], ARGV[at + 1], ''
   if width == 3 then meta = ARGV[at + 2] end
   version = version + 1
@@ -64,7 +88,6 @@ for at = record and 8 or 6, #ARGV, width do
   end
 end
 if #elements > 0 then redis.call('RPUSH', log, unpack(elements)) end
--- The id follows {stream}: in the key of the log.
-if expected == 0 then redis.call('SADD', ids, string.sub(log, #stream + 4)) end
-if record then redis.call('SET', record, ARGV[6], 'EX', ARGV[7]) end
+if expected == 0 then redis.call('SADD', ids, name) end
+if record then redis.call('SET', record, ARGV[8], 'EX', ARGV[9]) end
 return first

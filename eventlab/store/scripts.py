@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import codecs
 import functools
 import hashlib
+import inspect
 from importlib import resources
 from typing import Any
 
-from redis.client import NEVER_DECODE
+from redis.client import NEVER_DECODE, Pipeline
+from redis.cluster import ClusterPipeline
 from redis.exceptions import NoScriptError
+
+from eventlab.errors import InvalidArgument
 
 RAW: dict[str, Any] = {NEVER_DECODE: True}  # bytes back, whatever the client's decode_responses
 
@@ -34,3 +39,17 @@ class Script:
             return redis.execute_command("EVALSHA", self._sha, len(keys), *keys, *args, **RAW)
         except NoScriptError:
             return redis.execute_command("EVAL", self._text, len(keys), *keys, *args, **RAW)
+
+
+def checked_client(redis: Any) -> Any:
+    """Return a client unchanged; raises InvalidArgument if no store can use it."""
+    call = getattr(redis, "execute_command", None)
+    kind = type(redis).__name__
+    if call is None or isinstance(redis, Pipeline | ClusterPipeline):
+        raise InvalidArgument(f"a {kind} is not a client: give the store a redis.Redis(...)")
+    if inspect.iscoroutinefunction(call):
+        raise InvalidArgument(f"the {kind} is for asyncio: give the store a redis.Redis(...)")
+    encoder = redis.get_encoder()
+    if encoder.decode_responses and codecs.lookup(encoder.encoding).name != "utf-8":
+        raise InvalidArgument(f"the client decodes names as {encoder.encoding}: use utf-8")
+    return redis

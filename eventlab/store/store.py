@@ -8,8 +8,6 @@ knows what an event means.
 from __future__ import annotations
 
 import enum
-import os
-from binascii import b2a_base64
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from typing import Any, Final
@@ -21,6 +19,8 @@ from redis.cluster import RedisCluster
 from eventlab.errors import (
     CommandRejected,
     InvalidArgument,
+    LogMissing,
+    LogReplaced,
     NotAdopted,
     TokenReused,
     VersionConflict,
@@ -52,10 +52,10 @@ from eventlab.store.keys import (
     checked_position,
     checked_time,
 )
-from eventlab.store.scripts import RAW, Script
+from eventlab.store.logs import AggregateLogs, Tail, new_token
+from eventlab.store.paging import KEYS_PAGE
+from eventlab.store.scripts import Script, checked_client
 from eventlab.store.stream import CategoryStream, as_text
-
-PAGE: Final = 10_000
 
 
 class Expected(enum.Enum):
@@ -80,17 +80,7 @@ class Append(msgspec.Struct, frozen=True):
     token: str
     idempotency_key: str | None
     fingerprint: str
-
-
-class Tail(msgspec.Struct, frozen=True):
-    """The newest events of an aggregate, and the token of each: which append wrote it.
-
-    A log that was dropped and written again may have the same positions, but not the same tokens.
-    An adopted event has the token ``""``.
-    """
-
-    events: list[Recorded]
-    tokens: list[str]
+    newest: tuple[str, str] | None
 
 
 class EventStore:
@@ -101,7 +91,8 @@ class EventStore:
     grow). ``upcasters`` are applied, in order, to every event that is read; each takes a Recorded
     and returns it, or a newer shape of it.
 
-    Raises InvalidName for a category that is empty, too long, or contains braces.
+    Raises InvalidName for a category that is empty, too long, or contains braces, InvalidArgument
+    for an asyncio client or a pipeline.
 
     >>> store = EventStore(lab.redis, "accountStream")
     >>> store.append("JohnDoe", [Event("create")], expected=NEW)
@@ -116,12 +107,13 @@ class EventStore:
         clock: Callable[[], int] | None = None,
         upcasters: Sequence[Upcaster] = (),
     ) -> None:
-        self.redis: Any = redis
+        self.redis: Any = checked_client(redis)
         self.category = category
         self.keys = Keys(category)
         self.idempotency = Idempotency(redis, self.keys)
         self._clock = clock
         self._upcasters = tuple(upcasters)
+        self._logs = AggregateLogs(redis, self.keys)
         self._stream = CategoryStream(redis, self.keys)
         self._append = Script("store/append")
 
@@ -139,6 +131,7 @@ class EventStore:
         token: str | None = None,
         idempotency_key: str | None = None,
         fingerprint: str | None = None,
+        newest: tuple[str, str] | None = None,
     ) -> list[Recorded]:
         """Store the events as the next versions of one aggregate, all or none.
 
@@ -153,8 +146,12 @@ class EventStore:
         aggregate returns the first outcome and writes nothing; if that was a rejection, it is
         raised again. ``fingerprint`` identifies the request (default: a hash of these events).
 
+        ``newest`` are the position and the token of the event at version ``expected``, as ``pages``
+        returned them: if the log has another event there, it was written again, and LogReplaced is
+        raised.
+
         Raises VersionConflict, InvalidEvent, InvalidName, InvalidArgument, IdempotencyKeyReused,
-        TokenReused, NotAdopted; each means that nothing was written.
+        TokenReused, NotAdopted, LogMissing; each means that nothing was written.
 
         >>> store.append("JohnDoe", [Event("deposit", {"amount": 100})], expected=1)
         [Recorded(id='JohnDoe', version=2, type='deposit', data={'amount': 100}, position='…-0')]
@@ -162,9 +159,10 @@ class EventStore:
         batch = encode_batch(events)
         if fingerprint is None and idempotency_key is not None:
             fingerprint = fingerprint_of(batch)
+        fingerprint = fingerprint or ""
         if fingerprint:  # "" is valid: a Repository uses it for "any request with this key"
             checked_name(fingerprint, "fingerprint")
-        request = Append(id, batch, token or new_token(), idempotency_key, fingerprint or "")
+        request = Append(id, batch, token or new_token(), idempotency_key, fingerprint, newest)
         if token is not None:
             checked_name(token, "token")
         if isinstance(expected, Expected):
@@ -200,7 +198,9 @@ class EventStore:
         keys = [self.keys.stream, self.keys.log(id), self.keys.ids]
         prefix = b'{"id":' + encode_json(id) + b',"version":'
         time = b"" if self._clock is None else checked_time(self._clock())
+        position, token = request.newest or ("", "")
         args = [expected, encode_json(request.token), prefix, batch.width, time]
+        args += (position, encode_json(token))
         if request.idempotency_key is not None:
             keys.append(self.keys.idempotency(id, request.idempotency_key))
             record = place_record(request.fingerprint, expected, len(batch.events))
@@ -217,30 +217,29 @@ class EventStore:
                     return self._repeated(request, expected)
                 raise VersionConflict(request.id, expected, actual)
             case [b"repeat", record]:
-                id = request.id
-                key = request.idempotency_key
-                assert key is not None
-                outcome = self.idempotency.outcome(id, key, record, request.fingerprint)
-                return self._events_of(id, outcome)
-            case _:
-                raise NotAdopted(self.category)
+                key = request.idempotency_key or ""
+                outcome = self.idempotency.outcome(request.id, key, record, request.fingerprint)
+                return self._events_of(request.id, outcome)
+            case [b"replaced"]:
+                raise LogReplaced(request.id, expected)
+            case [b"missing"]:
+                raise LogMissing(request.id)
+        raise NotAdopted(self.category)
 
     def _repeated(self, request: Append, after: int) -> list[Recorded]:
         count = len(request.batch.events)
         before = min(after, 1)
         # With one row on either side: it must be the whole append, not a part of it.
-        around = self._rows(request.id, after - before, before + count + 1)
+        around = self._logs.rows(request.id, after - before, before + count + 1)
         rows = around[before : before + count]
         found = [(row.token, row.type, row.data, row.meta) for row in rows]
-        asked = [
-            (request.token, event.type, event.data, event.meta) for event in request.batch.events
-        ]
+        asked = [(request.token, e.type, e.data, e.meta) for e in request.batch.events]
         if found != asked or count != sum(row.token == request.token for row in around):
             raise TokenReused(request.id, after + 1)
         return self._upcasted(request.id, rows, after)
 
     def _find(self, request: Append, *, after: int, limit: int) -> int | None:
-        rows = self._rows(request.id, after, limit)
+        rows = self._logs.rows(request.id, after, limit)
         return next((after + n for n, row in enumerate(rows) if row.token == request.token), None)
 
     def seen(self, id: str, key: str, *, fingerprint: str | None = None) -> list[Recorded] | None:
@@ -283,33 +282,21 @@ class EventStore:
         """
         checked_counts(after=after, limit=limit)
         if not reverse:
-            return self._upcasted(id, self._rows(id, after, limit), after)
+            return self._upcasted(id, self._logs.rows(id, after, limit), after)
         last = self.version(id)
         begin = after if limit is None else max(after, last - limit)
-        return self._upcasted(id, self._rows(id, begin, last - begin), begin)[::-1]
+        return self._upcasted(id, self._logs.rows(id, begin, last - begin), begin)[::-1]
 
-    def tail(self, id: str, *, after: int = 0) -> Tail:
-        """Return the events with versions above ``after``, oldest first, each with its token.
+    def pages(self, id: str, *, after: int = 0, limit: int | None = None) -> Iterator[Tail]:
+        """Yield the events of ``read`` with their tokens, in pages of few events and few bytes.
 
-        This is ``read`` for callers that keep a state, and must know whether it is from this log.
+        This is for a long log, and for callers that keep a state and must know whether it is from
+        this log.
         """
-        checked_counts(after=after)
-        rows = self._rows(id, after, None)
-        return Tail(self._upcasted(id, rows, after), [row.token for row in rows])
-
-    def _rows(self, id: str, after: int, limit: int | None) -> list[Row]:
-        log = self.keys.log(id)
-        rows: list[Row] = []
-        while limit is None or len(rows) < limit:
-            begin = after + len(rows)
-            want = PAGE if limit is None else min(PAGE, limit - len(rows))
-            elements = self.redis.execute_command("LRANGE", log, begin, begin + want - 1, **RAW)
-            rows += decode_rows(elements, f"{id!r} after version {begin}")
-            if len(elements) < want:
-                break
-        if not rows and limit != 0:
-            self._check_adopted()
-        return rows
+        checked_counts(after=after, limit=limit)
+        for rows in self._logs.pages(id, after, limit):
+            yield Tail(self._upcasted(id, rows, after), [row.token for row in rows])
+            after += len(rows)
 
     def _upcasted(self, id: str, rows: list[Row], after: int) -> list[Recorded]:
         events = [
@@ -340,21 +327,18 @@ class EventStore:
     def wait(self, *, after: str, seconds: float) -> None:
         """Return as soon as there is an event after a position, at the latest after ``seconds``.
 
-        Wait for less than the client's ``socket_timeout`` (redis-py: 5 s), else it times out.
+        A failover of Redis does not end the wait.
         """
         self._stream.wait(after=after, seconds=seconds)
 
     def version(self, id: str) -> int:
         """Return the version of an aggregate, the number of its events; 0 if it does not exist."""
-        version = int(self.redis.execute_command("LLEN", self.keys.log(id)))
-        if version == 0:
-            self._check_adopted()
-        return version
+        return self._logs.version(id)
 
     def ids(self) -> list[str]:
         """Return the ids of all aggregates of the category, sorted."""
-        self._check_adopted()
-        return sorted(set(map(as_text, self.redis.sscan_iter(self.keys.ids, count=1000))))
+        self._logs.check_adopted()
+        return sorted(set(map(as_text, self.redis.sscan_iter(self.keys.ids, count=KEYS_PAGE))))
 
     def head(self) -> str:
         """Return the newest position, trimmed or not; ``0-0`` before the first event."""
@@ -379,7 +363,7 @@ class EventStore:
 
         Returns False if the group does not exist.
         """
-        self.redis.delete(*self.keys.subscription(name))
+        self.redis.unlink(*self.keys.subscription(name))
         return self._stream.forget_group(name)
 
     def adopt(self, *, renumber: bool = False) -> int:
@@ -394,19 +378,22 @@ class EventStore:
         """
         return adoption.adopt(self.redis, self.keys, renumber=renumber)
 
+    def verify(self) -> list[Recorded]:
+        """Return the events of the stream that are not in the aggregate logs.
+
+        There are some if a program that knows only the stream, such as the original, has written
+        since ``adopt``: an append does not look for that. Stop the program, then call ``adopt``
+        again, which says what to repair.
+
+        >>> store.verify()
+        []
+        """
+        self._logs.check_adopted()
+        return adoption.foreign_events(self.redis, self.keys)
+
     def drop(self) -> None:
         """Delete the category, its events and groups. Stop its writers and readers first."""
-        self.redis.delete(self.keys.stream, self.keys.ids, self.keys.trimmed)
-        found = self.redis.scan_iter(match=self.keys.pattern(), count=PAGE)
-        while page := list(islice(found, PAGE)):
+        self.redis.unlink(self.keys.stream, self.keys.ids, self.keys.trimmed)
+        found = self.redis.scan_iter(match=self.keys.pattern(), count=KEYS_PAGE)
+        while page := list(islice(found, KEYS_PAGE)):
             self.redis.unlink(*page)
-
-    def _check_adopted(self) -> None:
-        # In this order: an append between the two commands has written the ids as well.
-        if self.redis.xlen(self.keys.stream) and not self.redis.exists(self.keys.ids):
-            raise NotAdopted(self.category)
-
-
-def new_token() -> str:
-    """Return a random token for one append."""
-    return b2a_base64(os.urandom(9), newline=False).decode()

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import math
+import os
+import time
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Any
 
 from redis.exceptions import ResponseError
 
 from eventlab.errors import Trimmed, TrimRefused
 from eventlab.store.keys import START, Keys, checked_name, checked_position, order
+from eventlab.store.paging import FIRST_PAGE, KEYS_PAGE, next_page
 from eventlab.store.scripts import RAW, Script
-
-PAGE: Final = 1_000
 
 Entry = tuple[bytes, dict[bytes, bytes]]
 
@@ -34,8 +36,9 @@ class CategoryStream:
         """
         checked_position(after)
         left = limit
+        most = FIRST_PAGE
         while left is None or left > 0:
-            count = PAGE if left is None else min(PAGE, left)
+            count = most if left is None else min(most, left)
             page = self._redis.execute_command(
                 "XRANGE", self._key, f"({after}", "+", "COUNT", count, **RAW
             )
@@ -46,14 +49,27 @@ class CategoryStream:
                 return
             after = page[-1][0].decode()
             left = None if left is None else left - len(page)
+            most = next_page(
+                count, sum(len(text) for _, fields in page for text in fields.values())
+            )
 
     def wait(self, *, after: str, seconds: float) -> None:
         """Return as soon as there is an entry after a position, at the latest after ``seconds``."""
-        ms = max(1, int(seconds * 1000))
         after = checked_position(after)
-        self._redis.execute_command(
-            "XREAD", "COUNT", 1, "BLOCK", ms, "STREAMS", self._key, after, **RAW
-        )
+        end = time.monotonic() + seconds
+        longest = longest_block(self._redis)
+        while True:
+            ms = max(1, int(min(longest, end - time.monotonic()) * 1000))  # 0 would block forever
+            command = "XREAD", "COUNT", 1, "BLOCK", ms, "STREAMS", self._key, after
+            try:
+                if self._redis.execute_command(*command, **RAW):
+                    return
+            except ResponseError as error:
+                # A master that becomes a replica sends its blocked readers away: ask again.
+                if not str(error).startswith("UNBLOCKED"):
+                    raise
+            if time.monotonic() >= end:
+                return
 
     def head(self) -> str:
         """Return the newest position there ever was; ``0-0`` before the first event."""
@@ -77,7 +93,10 @@ class CategoryStream:
         # In full: to Redis a bare 5000 means 5000-0 as a bound of XTRIM, but the last position of
         # 5000 as the end of a range.
         reply = self._trim(
-            self._redis, [self._key, self._keys.trimmed], [f"{milliseconds}-{sequence}"]
+            self._redis,
+            [self._key, self._keys.trimmed],
+            # The call's token: sent again after a lost answer, it must not report 0.
+            [f"{milliseconds}-{sequence}", os.urandom(9).hex()],
         )
         match reply:
             case [b"unfinished", group, position]:
@@ -86,8 +105,22 @@ class CategoryStream:
 
     def forget_group(self, name: str) -> bool:
         """Destroy a group; returns False if it does not exist."""
-        destroy = "XGROUP", "DESTROY", self._key, checked_name(name, "group")
-        return bool(self._info() and self._redis.execute_command(*destroy))
+        checked_name(name, "group")
+        # To destroy a group with many pending entries stops Redis, so a page of them at a time.
+        pending = "XPENDING", self._key, name, "-", "+", KEYS_PAGE
+        try:
+            while page := self._redis.execute_command(*pending, parse_detail=True, **RAW):
+                positions = [entry["message_id"] for entry in page]
+                self._redis.execute_command("XACK", self._key, name, *positions)
+        except ResponseError as error:
+            if not str(error).startswith("NOGROUP"):
+                raise
+            return False
+        return bool(self._redis.execute_command("XGROUP", "DESTROY", self._key, name))
+
+    def trimmed_to(self) -> str:
+        """Return the position of the newest entry that ``trim`` dropped, or ``0-0``."""
+        return self._mark(self._info())[0]
 
     def accept_deletions(self) -> None:
         """Record that the entries others have deleted so far do not count as missing."""
@@ -130,3 +163,12 @@ def _first(info: dict[str, Any]) -> str:
 def as_text(value: Any) -> Any:
     """Return bytes as text, and any other value unchanged."""
     return value.decode() if isinstance(value, bytes) else value
+
+
+def longest_block(redis: Any) -> float:
+    """Return for how many seconds a command may block, by the ``socket_timeout`` of the client.
+
+    A command that blocks for as long as the client waits for its answer looks like a dead server.
+    """
+    timeout = redis.get_connection_kwargs().get("socket_timeout")
+    return (timeout or math.inf) / 2

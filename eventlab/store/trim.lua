@@ -1,9 +1,12 @@
 -- Drop the events before a position from the category stream, unless a group needs one.
 -- KEYS: 1 category stream, 2 the hash that records what was trimmed
--- ARGV: 1 position, the first to be kept
+-- ARGV: 1 position, the first to be kept, 2 token of the call
 -- Replies with the number dropped, or {'unfinished', group, position}.
 local stream, mark, before = KEYS[1], KEYS[2], ARGV[1]
 
+-- Sent again after a lost answer?
+local token, count = unpack(redis.call('HMGET', mark, 'token', 'count'))
+if token == ARGV[2] then return tonumber(count) end
 if before == '0-0' or redis.call('EXISTS', stream) == 0 then return 0 end
 local last = redis.call('XREVRANGE', stream, '(' .. before, '-', 'COUNT', 1)[1]
 if not last then return 0 end
@@ -16,7 +19,12 @@ for _, group in ipairs(redis.call('XINFO', 'GROUPS', stream)) do
   local needed = pending or unread
   if needed then return {'unfinished', of['name'], needed[1]} end
 end
+-- Redis checks each right only when its command runs, and the first write cannot be undone.
+if not (redis.acl_check_cmd('HSET', mark, 'position', '')
+  and redis.acl_check_cmd('HINCRBY', mark, 'dropped', 0)) then
+  return redis.error_reply('NOPERM a trim needs the right to run XTRIM, HSET and HINCRBY')
+end
 local dropped = redis.call('XTRIM', stream, 'MINID', before)
-redis.call('HSET', mark, 'position', last[1])
+redis.call('HSET', mark, 'position', last[1], 'token', ARGV[2], 'count', dropped)
 redis.call('HINCRBY', mark, 'dropped', dropped)
 return dropped

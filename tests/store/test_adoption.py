@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ import redis
 
 from eventlab import NEW, AdoptionRefused, CorruptEvent, Event, EventStore, NotAdopted
 from eventlab.accounts import AccountService
+from eventlab.lessons import lossy
 from eventlab.servers import connect
 from eventlab.store.scripts import Script
 from tests.support.killed_process import killed_at
@@ -289,6 +291,62 @@ def test_first_append_of_another_writer_is_not_taken_for_a_foreign_event(
 
             return check
 
-    store.redis = Overtaken()
+    store = EventStore(Overtaken(), store.category)  # type: ignore[arg-type]
     assert store.version("a") == 0
     assert store.version("a") == 1
+
+
+# ------------------------------------------------------------------------ the other program
+
+
+def test_verify_names_what_another_program_wrote_after_adopt(store: EventStore) -> None:
+    write_original(store, ("a", 1, "create", {}), ("b", 1, "create", {}))
+    assert store.adopt() == 2
+    store.append("a", [Event("deposit", {"amount": 1})] * 700, expected=1)
+    assert store.verify() == []
+    head = int(store.head().partition("-")[0])
+    # A version of ours again, a new account, a version far too high, and one below 1.
+    others = (("a", 2), ("c", 1), ("b", 10**9), ("a", 0))
+    write_original(store, *((id, n, "deposit", {}) for id, n in others), start=head + 1)
+    assert [(event.id, event.version) for event in store.verify()] == list(others)
+    store.trim(before=f"{head + 2}-0")
+    assert [(event.id, event.version) for event in store.verify()] == list(others[1:])
+
+
+@pytest.mark.parametrize(
+    ("half", "read"),
+    [(r"\ud83d", "\ufffd"), (r"\uDE00 \\ud83d \ud83d\ude00", "\ufffd \\ud83d 😀")],
+)
+def test_adopt_replaces_half_an_emoji_as_node_does(store: EventStore, half: str, read: str) -> None:
+    # JSON.stringify("😀".slice(0, 1)) is valid JSON, but no UTF-8 can hold the half.
+    text = f'{{"id":"a","version":1,"type":"create","name":"{half}","n":1.5}}'
+    store.redis.xadd(store.category, {"event": text})
+    assert store.adopt() == 1
+    [event] = store.read("a")
+    assert event.data == {"name": read, "n": 1.5}
+    assert list(store.read_all()) == [event]
+    store.redis.xadd(store.category, {"event": r'{"id":"\ud83d"'})
+    with pytest.raises(CorruptEvent):
+        list(store.read_all())
+
+
+# --------------------------------------------------------------------------- lost answers
+
+
+@pytest.mark.parametrize("renumber", [False, True])
+@pytest.mark.parametrize("command", [b"RENAME", b"XADD", b"XGROUP", b"SADD", b"EVALSHA"])
+def test_adopt_returns_the_number_of_events_when_an_answer_is_lost(
+    store: EventStore, tmp_path: Path, command: bytes, renumber: bool
+) -> None:
+    version = 2 if renumber else 1
+    write_original(store, ("a", version, "create", {}), ("b", version, "create", {}))
+    store.redis.xgroup_create(store.category, "group", id="0")
+    path = store.redis.connection_pool.connection_kwargs["path"]
+    with lossy(tmp_path / "p", path) as proxy, redis.Redis(unix_socket_path=proxy.path) as client:
+        proxy.lose(1, command)
+        assert EventStore(client, store.category).adopt(renumber=renumber) == 2
+        assert proxy.lost == (renumber or command not in (b"XADD", b"XGROUP"))
+    assert store.ids() == ["a", "b"]
+    assert [event.version for event in store.read_all()] == [1, 1]
+    [group] = store.redis.xinfo_groups(store.category)
+    assert (group["name"], group["last-delivered-id"]) == (b"group", b"0-0")

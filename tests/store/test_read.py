@@ -53,7 +53,7 @@ def test_ids_and_drop_cover_many_aggregates(
     for id in ids:
         store.append(id, [Event("x")], expected=NEW)
     assert store.ids() == ids
-    monkeypatch.setattr("eventlab.store.store.PAGE", 100)
+    monkeypatch.setattr("eventlab.store.store.KEYS_PAGE", 100)
     store.drop()
     assert list(store.redis.scan_iter(match=store.keys.pattern(), count=1000)) == []
 

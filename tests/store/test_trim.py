@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import itertools
+from pathlib import Path
 from typing import Any
 
 import pytest
 import redis
 
 from eventlab import NEW, Event, EventStore, Trimmed, TrimRefused
+from eventlab.lessons import lossy
 from tests.support.store import append_deposits, contents, deposits
 
 
@@ -123,3 +125,17 @@ def test_drop_takes_the_name_literally(store: EventStore, sign: str) -> None:
         each.append("a", [Event("x")], expected=NEW)
     odd.drop()
     assert (odd.version("a"), neighbour.version("a")) == (0, 1)
+
+
+def test_trim_returns_what_it_dropped_when_its_answer_is_lost(
+    store: EventStore, tmp_path: Path
+) -> None:
+    positions = append_deposits(store, "a", 10)
+    path = store.redis.connection_pool.connection_kwargs["path"]
+    with lossy(tmp_path / "p", path) as proxy, redis.Redis(unix_socket_path=proxy.path) as client:
+        through = EventStore(client, store.category)
+        through.trim(before=positions[1])
+        proxy.lose(2, b"EVALSHA")
+        assert through.trim(before=positions[5]) == 4
+        assert proxy.lost == 2
+    assert store.trim(before=positions[5]) == 0

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 from eventlab import ANY, Event, EventStore
-from eventlab.store.store import Tail
+from eventlab.store.logs import Tail
 
 
 def deposits(*amounts: int) -> list[Event]:
@@ -55,14 +56,15 @@ class CountedReads:
 
     def __init__(self, store: EventStore) -> None:
         self.numbers: list[int] = []
-        plain = store.tail
+        plain = store.pages
 
-        def tail(id: str, *, after: int = 0) -> Tail:
-            found = plain(id, after=after)
-            self.numbers.append(len(found.events))
-            return found
+        def pages(id: str, *, after: int = 0, limit: int | None = None) -> Iterator[Tail]:
+            self.numbers.append(0)
+            for page in plain(id, after=after, limit=limit):
+                self.numbers[-1] += len(page.events)
+                yield page
 
-        store.tail = tail  # type: ignore[method-assign]
+        store.pages = pages  # type: ignore[method-assign]
 
     @property
     def events(self) -> int:

@@ -1,0 +1,82 @@
+"""The aggregate logs: the events of each aggregate, by version."""
+
+from __future__ import annotations
+
+import os
+from binascii import b2a_base64
+from collections.abc import Iterator
+from itertools import chain
+from typing import Any
+
+import msgspec
+
+from eventlab.errors import LogMissing, NotAdopted
+from eventlab.events import Recorded, Row, decode_rows
+from eventlab.store.keys import Keys
+from eventlab.store.paging import FIRST_PAGE, next_page
+from eventlab.store.scripts import RAW
+
+
+class Tail(msgspec.Struct, frozen=True):
+    """Some events of an aggregate, and the token of each: which append wrote it.
+
+    A log that was dropped and written again may have the same positions, but not the same tokens.
+    An adopted event has the token ``""``.
+    """
+
+    events: list[Recorded]
+    tokens: list[str]
+
+
+class AggregateLogs:
+    """Redis lists, read by version; a log that Redis has lost is never taken for a new one."""
+
+    def __init__(self, redis: Any, keys: Keys) -> None:
+        self._redis = redis
+        self._keys = keys
+
+    def rows(self, id: str, after: int, limit: int | None) -> list[Row]:
+        """Return the rows of one aggregate after a version, at most ``limit``."""
+        return list(chain.from_iterable(self.pages(id, after, limit)))
+
+    def pages(self, id: str, after: int, limit: int | None) -> Iterator[list[Row]]:
+        """Yield these rows in pages: few at a time, and few bytes."""
+        log = self._keys.log(id)
+        begin = after
+        count = FIRST_PAGE
+        while limit is None or begin < after + limit:
+            want = count if limit is None else min(count, after + limit - begin)
+            elements = self._redis.execute_command("LRANGE", log, begin, begin + want - 1, **RAW)
+            if elements:
+                yield decode_rows(elements, f"{id!r} after version {begin}")
+            begin += len(elements)
+            if len(elements) < want:
+                break
+            count = next_page(want, sum(map(len, elements)))
+        if begin == after and limit != 0:
+            self._check_exists(id)
+
+    def version(self, id: str) -> int:
+        """Return the number of events of an aggregate."""
+        version = int(self._redis.execute_command("LLEN", self._keys.log(id)))
+        if version == 0:
+            self._check_exists(id)
+        return version
+
+    def check_adopted(self) -> None:
+        """Check that another program's stream has its logs; raises NotAdopted otherwise."""
+        # In this order: an append between the two commands has written the ids as well.
+        if self._redis.xlen(self._keys.stream) and not self._redis.exists(self._keys.ids):
+            raise NotAdopted(self._keys.stream.decode())
+
+    def _check_exists(self, id: str) -> None:
+        self.check_adopted()
+        known = self._redis.sismember(self._keys.ids, id.encode())
+        # In this order: an append between the two commands has written the log as well.
+        if known and not self._redis.exists(self._keys.log(id)):
+            raise LogMissing(id)
+
+
+def new_token() -> str:
+    """Return a random token for one append."""
+    return b2a_base64(os.urandom(9), newline=False).decode()
