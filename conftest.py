@@ -36,6 +36,7 @@ FOREIGN_VARIABLES = re.compile(
     r"|COLUMNS|LINES|NO_COLOR|FORCE_COLOR|CLICOLOR\w*",
     re.IGNORECASE,
 )
+OWN_SERVERS = (settings.REDIS_URL, settings.MONGODB_URL, settings.ALLOW_EVICTION)
 SETTINGS_FOLDERS = ("IPYTHONDIR", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR")
 LAB = pytest.StashKey[Lab]()
 OWN = pytest.StashKey[Path]()
@@ -48,14 +49,22 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="also run the tests that need root, a browser, or minutes",
     )
+    parser.addoption(
+        "--own-servers",
+        action="store_true",
+        help="run notebooks on the servers that EVENTLAB_REDIS_URL and EVENTLAB_MONGODB_URL name "
+        "(default: on private ones)",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
     for name, need in APART.items():
         config.addinivalue_line("markers", f"{name}: needs {need}; run with --all (make test-all)")
     config.stash[NOT_RUN] = Counter()
+    kept = OWN_SERVERS if config.getoption("--own-servers") else ()
     for name in [name for name in os.environ if FOREIGN_VARIABLES.fullmatch(name)]:
-        del os.environ[name]
+        if name not in kept:
+            del os.environ[name]
     # Each worker of pytest-xdist has its own: two of them may run the same notebook at once.
     own = Path(tempfile.mkdtemp(prefix="eventlab-tests-"))
     config.stash[OWN] = own

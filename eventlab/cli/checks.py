@@ -2,22 +2,45 @@
 
 from __future__ import annotations
 
+import json
+import os
 import secrets
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from pymongo.errors import PyMongoError
-from redis.exceptions import RedisError
+from redis.exceptions import NoPermissionError, RedisError
 
+from eventlab import settings
+from eventlab.accounts.names import CATEGORY
 from eventlab.cli.text import sentence_of
-from eventlab.errors import EventLabError
+from eventlab.errors import EventLabError, Misconfigured
 from eventlab.events import Event
-from eventlab.servers import Lab, connect
+from eventlab.servers import Lab, ServerUnreachable, connect
+from eventlab.servers.binaries import numbers
 from eventlab.store.store import NEW, EventStore
 
 TRIAL: Final = "doctor"
+WAITAOF_SINCE: Final = (7, 2)
+#: The commands of an append and of reading, each with its arguments, by the key that they need.
+RIGHTS: Final = {
+    "stream": ("xadd {key} * f v", "xlen {key}", "xrange {key} - +", "exists {key}"),
+    "log": ("rpush {key} v", "llen {key}", "lindex {key} 0", "lrange {key} 0 1"),
+    "ids": ("sadd {key} v", "scard {key}"),
+}
+ASK_RIGHTS: Final = """
+local missing = {}
+for _, line in ipairs(ARGV) do
+  local words = cjson.decode(line)
+  if not redis.acl_check_cmd(unpack(words)) then
+    missing[#missing + 1] = words[1] .. " " .. words[2]
+  end
+end
+return missing
+"""
 Infos = list[dict[str, Any]]
 
 
@@ -35,24 +58,28 @@ class _Failed(Exception):
     """A check found something wrong."""
 
 
-def server_checks(directory: Path) -> Iterator[Check]:
+def server_checks(directory: Path, *, durability: bool = False) -> Iterator[Check]:
     """Yield the checks of the servers that ``connect`` reaches, starting private ones if needed.
 
     They append a real event to a category of their own, which is removed afterwards, and write in a
-    real MongoDB transaction, which is aborted.
+    real MongoDB transaction, which is aborted. With ``durability`` Redis must have WAITAOF.
     """
     try:
         lab = connect(directory)
+    except ServerUnreachable as error:
+        yield Check("servers", False, sentence_of(error), f"correct {error.variable}")
+        return
     except (EventLabError, RedisError, PyMongoError, OSError) as error:
-        remedy = "fix the failed checks above first, then read this message"
-        yield Check("servers", False, sentence_of(error), remedy)
+        yield Check("servers", False, sentence_of(error), "correct what this message names")
         return
     with lab:
         for name, remedy, examine in (
             ("Redis answers", "start Redis", _redis_answers),
+            *([("Redis durability", "use Redis 7.2 or newer", _durability)] if durability else []),
             ("Redis role", "connect to the primary, not to a replica", _role),
             ("Redis eviction", "CONFIG SET maxmemory-policy noeviction", _eviction),
             ("Redis append-only file", "CONFIG SET appendonly yes", _append_only_file),
+            ("Redis rights", "allow this user what is missing: ACL SETUSER", _rights),
             ("Redis append", "allow this user to run scripts and to write", _append),
             ("MongoDB answers", "start MongoDB", _mongodb_answers),
             (
@@ -64,12 +91,18 @@ def server_checks(directory: Path) -> Iterator[Check]:
             yield _check(name, remedy, examine, lab)
 
 
+def _is_info_refused(error: Exception) -> bool:
+    return isinstance(error, NoPermissionError) and "'info'" in str(error)
+
+
 def _check(name: str, remedy: str, examine: Callable[[Lab], str], lab: Lab) -> Check:
     try:
         return Check(name, True, examine(lab))
     except _Failed as found:
         return Check(name, False, str(found), remedy)
     except (EventLabError, RedisError, PyMongoError, OSError) as error:
+        if _is_info_refused(error):
+            return Check(name, True, "not known: this user may not run INFO")
         return Check(name, False, sentence_of(error), remedy)
 
 
@@ -101,14 +134,50 @@ def _append_only_file(lab: Lab) -> str:
     return "on"
 
 
+def _durability(lab: Lab) -> str:
+    versions = [str(info["redis_version"]) for info in _infos(lab, "server")]
+    oldest = min(versions, key=numbers)
+    if numbers(oldest) < WAITAOF_SINCE:
+        raise _Failed(f"version {oldest} has no WAITAOF, which confirms that an event is on disk")
+    return "WAITAOF"
+
+
+def _rights(lab: Lab) -> str:
+    """Ask Redis, by a script that writes nothing, which commands this user may not run."""
+    category = os.environ.get(settings.CATEGORY) or CATEGORY
+    keys = EventStore(lab.redis, category).keys
+    rights = {"stream": keys.stream, "log": keys.log(TRIAL), "ids": keys.ids}
+    missing: set[str] = set()
+    for name, key in rights.items():
+        # As JSON: the name of a category may hold a space.
+        commands = [
+            json.dumps([key.decode() if word == "{key}" else word for word in command.split()])
+            for command in RIGHTS[name]
+        ]
+        missing |= {str(found) for found in lab.redis.eval(ASK_RIGHTS, 0, *commands)}
+    if missing:
+        raise _Failed(f"for category {category!r} not allowed: {', '.join(sorted(missing))}")
+    return f"complete for category {category}"
+
+
 def _append(lab: Lab) -> str:
+    try:
+        return _trial_append(lab)
+    except (NoPermissionError, Misconfigured):
+        # A user that is limited to its own categories may not use the one of the trial.
+        _rights(lab)
+        return "not tried: this user may use its own categories only"
+
+
+def _trial_append(lab: Lab) -> str:
     store = EventStore(lab.redis, f"{TRIAL}-{secrets.token_hex(8)}")
     try:
         store.append(TRIAL, [Event("checked")], expected=NEW)
         count = len(store.read(TRIAL))
     finally:
         keys = store.keys
-        lab.redis.delete(keys.stream, keys.ids, keys.log(TRIAL))
+        with suppress(NoPermissionError):  # then nothing was written either
+            lab.redis.delete(keys.stream, keys.ids, keys.log(TRIAL))
     if count != 1:
         raise _Failed(f"1 event was appended, {count} were read")
     return "appended, read, removed"

@@ -51,6 +51,8 @@ PACKAGES: Final[dict[str, tuple[str, ...]]] = {
         "lxml",
     ),
 }
+#: Notebook 07 and the mailroom wait until an event is on disk.
+DURABLE: Final = ("lab", "mailroom")
 MODULES: Final = {"google-api-python-client": "googleapiclient"}
 STYLE: Final = "text-align:left"
 
@@ -120,17 +122,26 @@ def examine(data: Path | str | None = None, *, purpose: Purpose = "lab") -> list
     except ServersError as error:
         remedy = f"set {directories.DATA_VARIABLE} to a new directory"
         return [Check("data directory", False, str(error), remedy)]
-    return [
+    data_check = _data_directory(directory)
+    checks = [
         _python(),
         *(_package(name) for name in LIBRARY),
         *(_package(name, purpose) for name in PACKAGES[purpose]),
         *([_mail_settings()] if purpose == "mailroom" else []),
-        _data_directory(directory),
-        _runtime_directory(directory),
+        data_check,
+    ]
+    own = all(os.environ.get(name) for name in (external.REDIS_URL, external.MONGODB_URL))
+    if not data_check.ok and not own:
+        return checks  # all that follows would fail for the same reason
+    programs = [
+        *([] if own else [_runtime_directory(directory)]),
         _program("redis-server", external.REDIS_URL, binaries.find_redis),
         _program("mongod", external.MONGODB_URL, lambda: binaries.find_mongod(directory)),
-        *server_checks(directory),
     ]
+    checks += programs
+    if all(check.ok for check in programs):
+        checks += server_checks(directory, durability=purpose in DURABLE)
+    return checks
 
 
 def _python() -> Check:

@@ -65,12 +65,10 @@ def require(modules: Sequence[str], *extras: str) -> None:
 
 
 def install(*extras: str) -> str:
-    """Return the command that installs extras of this package.
+    """Return the command that installs extras of this package, which is on no package index.
 
     >>> install("lab")
-    "python -m pip install 'eventlab[lab]' (in a clone: python -m pip install -e '.[lab]')"
+    "in your clone of eventlab: python -m pip install -e '.[lab]'"
     """
     names = f"[{','.join(extras)}]" if extras else ""
-    return (
-        f"python -m pip install 'eventlab{names}' (in a clone: python -m pip install -e '.{names}')"
-    )
+    return f"in your clone of eventlab: python -m pip install -e '.{names}'"

@@ -36,6 +36,8 @@ def redis_server(binary: Binary, *, data: Path, runtime: Path) -> Server:
         "appendonly": "yes",
         "appendfsync": "everysec",
         "save": "",
+        # Redis 8 and Valkey do not read each other's RDB, but each other's commands.
+        "aof-use-rdb-preamble": "no",
         "daemonize": "no",
     }
     argv = [str(binary.path)]

@@ -13,6 +13,7 @@ import time
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
+from eventlab import settings
 from eventlab.servers import directories, health, lease, lock, state
 from eventlab.servers.config import REDIS
 from eventlab.servers.errors import DirectoryRefused, ServersFailed
@@ -22,6 +23,8 @@ from eventlab.servers.state import Running
 START_LOCK = "start.lock"
 SUPERVISOR_LOG = "supervisor.log"
 START_TIMEOUT_SECONDS = 120.0
+#: What Valkey says about an RDB of Redis 8, and Redis about one of Valkey.
+OTHER_FORMAT = ("Can't handle RDB format", "Wrong signature trying to load DB", "Bad file format")
 #: What the servers and their supervisor need of the environment. They may outlive the process that
 #: starts them by days, and must not carry its secrets.
 ENVIRONMENT = re.compile(
@@ -181,7 +184,14 @@ def _started(data: Path, wanted: Collection[str], runtime: Path | None = None) -
 
 
 def _remedy(plan: Plan, words: str) -> str:
-    """Return how to get redis-check-aof, which no wheel has: it is a link to redis-server."""
+    """Return what to do about an append-only file that Redis does not read."""
+    if any((plan.data / REDIS).rglob("*.base.rdb")) and any(sign in words for sign in OTHER_FORMAT):
+        return (
+            f"\nThe data were written by another kind of server (Redis or Valkey): set "
+            f"{settings.REDIS_SERVER} to that one and start once; eventlab then stores them in a "
+            "form that both read"
+        )
+    # No wheel has that program: it is a link to redis-server.
     if "use ./redis-check-aof" not in words:
         return ""
     [program] = [server.argv[0] for server in plan.servers if server.name == REDIS]

@@ -20,6 +20,7 @@ from pathlib import Path
 from types import FrameType
 
 import pymongo
+import redis
 from pymongo.errors import PyMongoError
 
 from eventlab.servers import health, lock, replica_set, state
@@ -63,7 +64,7 @@ def _supervise(plan: Plan) -> None:
     try:
         try:
             _start(plan, keepers)
-        except (ServersFailed, OSError, PyMongoError) as error:
+        except (ServersFailed, OSError, PyMongoError, redis.RedisError) as error:
             _answer({"error": str(error)})
             return
         _answer({"ready": True})
@@ -79,7 +80,7 @@ def _supervise(plan: Plan) -> None:
 def _start(plan: Plan, keepers: list[Keeper]) -> None:
     keepers.extend(Keeper(server, plan) for server in plan.servers)
     for keeper in keepers:
-        _await_ready(keeper.process)
+        _await_ready(keeper.process, plan.data)
         keeper.note_socket()
     _write_state(plan, keepers)
 
@@ -91,16 +92,24 @@ def _write_state(plan: Plan, keepers: list[Keeper]) -> None:
     state.write(plan.data, state.Running(os.getpid(), pids, sockets, trouble))
 
 
-def _await_ready(process: Process) -> None:
+def _await_ready(process: Process, data: Path) -> None:
     path = process.server.socket
     if process.server.name == REDIS:
         _await(process, lambda: health.redis_answers(path))
+        _rewrite_preamble(process, data)
         return
     _await(process, lambda: health.listens(path))
     client: replica_set.Client
     with pymongo.MongoClient(replica_set.socket_url(path)) as client:
         replica_set.initiate(client, path)
     _await(process, lambda: health.mongod_answers(path))
+
+
+def _rewrite_preamble(process: Process, data: Path) -> None:
+    """Once: an earlier version of eventlab let Redis begin its append-only file with an RDB."""
+    if any((data / REDIS).rglob("*.base.rdb")):
+        with redis.Redis(unix_socket_path=process.server.socket) as client:
+            client.bgrewriteaof()
 
 
 def _await(process: Process, is_ready: Callable[[], bool]) -> None:

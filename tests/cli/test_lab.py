@@ -127,7 +127,7 @@ def test_lab_without_jupyterlab_names_the_extra(
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     assert main.main(["lab"]) == 1
     assert capsys.readouterr().err.startswith(
-        "eventlab: jupyterlab is not installed: python -m pip install 'eventlab[lab]'"
+        "eventlab: jupyterlab is not installed: in your clone of eventlab: python -m pip install"
     )
 
 

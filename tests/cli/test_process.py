@@ -49,8 +49,8 @@ def test_require_names_the_missing_packages_and_the_extras() -> None:
     with pytest.raises(CommandFailed) as caught:
         require(("json", "no_such_package"), "mailroom", "serve")
     assert str(caught.value) == (
-        "no_such_package is not installed: python -m pip install 'eventlab[mailroom,serve]'"
-        " (in a clone: python -m pip install -e '.[mailroom,serve]')"
+        "no_such_package is not installed: in your clone of eventlab: "
+        "python -m pip install -e '.[mailroom,serve]'"
     )
     with pytest.raises(CommandFailed, match="a_, b_ are not installed"):
         require(("a_", "b_"), "lab")

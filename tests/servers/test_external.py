@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import sys
 import traceback
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -348,6 +349,27 @@ def test_redis_with_a_password_is_used(
         monkeypatch.setenv(external.REDIS_URL, f"redis://127.0.0.1:{port}")
         with pytest.raises(ServerUnreachable, match="requires a password"):
             connect()
+
+
+@pytest.mark.parametrize(
+    ("options", "redis_is"), [(["--own-servers"], "your own"), ([], "running (private)")]
+)
+def test_suite_runs_on_your_own_servers_only_if_asked(
+    lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: list[str], redis_is: str
+) -> None:
+    probe = tmp_path / "test_probe.py"
+    probe.write_text(f"def test_it(lab):\n    assert 'Redis: {redis_is}' in repr(lab)\n")
+    (tmp_path / "pytest.ini").write_text("[pytest]\n")
+    monkeypatch.setenv(external.REDIS_URL, url_of(lab))
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "conftest", "-p", "no:cacheprovider"]
+    done = subprocess.run(
+        [*command, "-c", tmp_path / "pytest.ini", *options, probe],
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "1 passed" in done.stdout, done.stdout + done.stderr
 
 
 def folder(parent: Path, name: str) -> Path:

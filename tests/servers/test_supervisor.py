@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import redis
 
+from eventlab import settings
 from eventlab.servers import (
     Lab,
     ServersFailed,
@@ -217,3 +218,38 @@ def test_broken_end_of_the_append_only_file_is_repaired_as_the_error_says(
     )
     with connect() as lab:
         assert lab.redis.get("kept") == "1"
+
+
+def test_append_only_file_is_readable_by_redis_and_valkey(data: Path) -> None:
+    """They do not read each other's RDB; data that begin with one are rewritten once."""
+    folder = data / "redis" / "appendonlydir"
+
+    def base() -> str:
+        [found] = folder.glob("*.base.*")
+        return found.suffix
+
+    with connect() as lab:
+        assert base() == ".aof"
+        lab.redis.xadd("kept", {"event": "1"})
+        lab.redis.config_set("aof-use-rdb-preamble", "yes")
+        lab.redis.bgrewriteaof()
+        assert wait_until(lambda: list(folder.glob("*.base.rdb")))
+        assert wait_until(lambda: not lab.redis.info("persistence")["aof_rewrite_in_progress"])
+    starter.stop(data)
+    with connect() as lab:
+        assert wait_until(lambda: list(folder.glob("*.base.aof")))
+        assert lab.redis.xlen("kept") == 1
+
+
+def test_append_only_file_of_another_kind_of_server_is_named(data: Path) -> None:
+    with connect():
+        pass
+    starter.stop(data)
+    [base] = (data / "redis").rglob("*.base.aof")
+    foreign = base.with_name(base.name.replace(".aof", ".rdb"))
+    base.unlink()
+    foreign.write_bytes(b"REDIS9999" + bytes(64))  # a format that is not known yet
+    [manifest] = (data / "redis").rglob("*.manifest")
+    manifest.write_text(manifest.read_text().replace(base.name, foreign.name))
+    with pytest.raises(ServersFailed, match=f"another kind of server.*{settings.REDIS_SERVER}"):
+        connect()
