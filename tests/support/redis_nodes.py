@@ -121,7 +121,7 @@ class Cluster:
     @property
     def url(self) -> str:
         """The URL of the cluster: the addresses of all of its nodes."""
-        return f"redis://127.0.0.1:{self.shards[0].master.port}"
+        return "redis://" + ",".join(f"127.0.0.1:{node.port}" for node in self.nodes)
 
     def is_well(self) -> bool:
         """Return whether every node says that the cluster is well."""

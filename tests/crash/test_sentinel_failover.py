@@ -1,0 +1,69 @@
+"""A Redis under three Sentinels fails over: nothing is lost or doubled, and all of it resumes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.crash_servers import MongoServer, mongod
+from tests.support.redis_nodes import MASTER_NAME, Sentinels, sentinel_trio
+from tests.support.views import assert_views_are_exact, views_caught_up
+from tests.support.waiting import wait_until
+from tests.support.workload import (
+    Workload,
+    assert_each_outage_is_logged_once,
+    assert_nothing_lost_or_doubled,
+    workload,
+)
+
+pytestmark = pytest.mark.crash
+
+__all__ = ["mongod"]  # a fixture
+
+Fault = Callable[[Sentinels, Workload], None]
+
+
+@pytest.fixture
+def trio(tmp_path: Path) -> Iterator[Sentinels]:
+    folder = tmp_path / "redis"
+    folder.mkdir()
+    with sentinel_trio(folder) as running:
+        yield running
+
+
+def kill_the_master(trio: Sentinels, work: Workload) -> None:
+    with work.paused():
+        wait_until(lambda: trio.replica.is_in_step_with(trio.master))
+        trio.master.kill()
+    wait_until(trio.promoted)
+
+
+# Only while nobody writes: Redis lets both nodes take writes for some seconds.
+def fail_over(trio: Sentinels, work: Workload) -> None:
+    with work.paused():
+        wait_until(lambda: trio.replica.is_in_step_with(trio.master))
+        trio.sentinels[0].client.execute_command("SENTINEL", "FAILOVER", MASTER_NAME)
+        wait_until(trio.promoted)
+        wait_until(lambda: trio.master.follows(trio.replica))
+
+
+@pytest.mark.parametrize("fault", [kill_the_master, fail_over], ids=lambda fault: fault.__name__)
+def test_workload_survives_a_failover_by_sentinels(
+    trio: Sentinels, mongod: MongoServer, tmp_path: Path, fault: Fault
+) -> None:
+    with workload(trio.url, mongod.url, tmp_path) as work, mongod.client() as mongo:
+        fault(trio, work)
+        begun = time.monotonic()
+        work.wait_for_progress()
+        resumed = time.monotonic() - begun
+        work.stop_writing()
+        wait_until(lambda: views_caught_up(work.store, mongo["eventlab"]))
+        work.end()
+        assert_nothing_lost_or_doubled(work)
+        assert not work.conflicts()
+        assert_views_are_exact(work.store, mongo["eventlab"])
+    assert_each_outage_is_logged_once(work.projector.lines)
+    print(f"\nresumed after {resumed:.1f} s; the callers saw {dict(work.seen_errors())}")
