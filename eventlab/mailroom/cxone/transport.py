@@ -17,8 +17,8 @@ from urllib3.exceptions import ConnectTimeoutError
 from urllib3.exceptions import HTTPError as Urllib3Error
 
 from eventlab.mailroom.errors import WorkItemInDoubt, WorkItemUnsent
+from eventlab.mailroom.http_session import HttpSession, NoAuth
 from eventlab.mailroom.retry_after import retry_after_seconds
-from eventlab.mailroom.urls import is_loopback
 
 log = logging.getLogger(__name__)
 
@@ -27,14 +27,6 @@ MAX_WAIT_SECONDS: Final = 30.0  # whatever a Retry-After asks for
 MAX_BODY_BYTES: Final = 64 * 1024
 #: Without it CXone answers "No known way to render data".
 ACCEPT_JSON: Final = {"Accept": "application/json"}
-
-
-class NoAuth(AuthBase):
-    """No Authorization header; given explicitly, so that requests finds none in ``~/.netrc``."""
-
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        """Leave the request as it is."""
-        return request
 
 
 @dataclass(frozen=True)
@@ -87,26 +79,20 @@ class CXoneTransport:
 
     A request is retried if it was turned away (429, 503 with Retry-After) or could not connect, at
     most three times, and not after ``deadline``, a time of ``time.monotonic()``. A request that is
-    ``safe`` is retried after any failure. ``timeout`` is the seconds to connect and to read;
-    ``sleep`` is called with the seconds to wait. urllib3's own Retry is not used: it also repeats a
-    413, and it has no overall time limit.
+    ``safe`` is retried after any failure. ``timeout`` is the seconds to connect, and to read the
+    whole response; ``sleep`` is called with the seconds to wait. urllib3's own Retry is not used:
+    it also repeats a 413, and it has no overall time limit.
     """
 
     def __init__(
         self, *, timeout: tuple[float, float], sleep: Callable[[float], None] = time.sleep
     ) -> None:
-        self._timeout = timeout
         self._sleep = sleep
-        self._remote = requests.Session()
-        self._local = requests.Session()
-        self._local.trust_env = False  # no proxy between us and this machine
-        for session in (self._remote, self._local):
-            session.headers["User-Agent"] = "eventlab"
+        self._session = HttpSession(timeout=timeout, max_seconds=timeout[1])
 
     def close(self) -> None:
         """Close the connections."""
-        self._remote.close()
-        self._local.close()
+        self._session.close()
 
     def __enter__(self) -> Self:
         return self
@@ -154,26 +140,17 @@ class CXoneTransport:
         raise problem
 
     def _send_once(self, request: CXoneRequest) -> CXoneResponse:
-        session = self._local if is_loopback(request.url) else self._remote
-        end = time.monotonic() + sum(self._timeout)
+        sent = requests.Request(
+            request.method,
+            request.url,
+            auth=request.auth,
+            headers={**ACCEPT_JSON, **request.headers},
+            params=request.params,
+            data=request.data,
+        )
         try:
-            prepared = session.prepare_request(
-                requests.Request(
-                    request.method,
-                    request.url,
-                    auth=request.auth,
-                    headers={**ACCEPT_JSON, **request.headers},
-                    params=request.params,
-                    data=request.data,
-                )
-            )
-            how: Any = session.merge_environment_settings(request.url, {}, True, None, None)
-            # Not session.send: a redirect is neither followed nor prepared, so the token goes
-            # only where it was sent.
-            with session.get_adapter(request.url).send(
-                prepared, timeout=self._timeout, **how
-            ) as response:
-                body, complete = _read_body(response, end)
+            with self._session.send(sent) as response:
+                body, complete = _read_body(response)
                 return CXoneResponse(response.status_code, response.headers, body, complete)
         except (requests.RequestException, Urllib3Error) as error:
             raise _outcome(error) from None  # its text holds the URL and the host
@@ -183,13 +160,13 @@ def _failed(response: CXoneResponse) -> bool:
     return response.status >= 500 or not response.complete
 
 
-def _read_body(response: requests.Response, end: float) -> tuple[bytes, bool]:
+def _read_body(response: requests.Response) -> tuple[bytes, bool]:
     # The status is the outcome; a body that breaks off does not undo it.
     body = bytearray()
     try:
         for chunk in response.iter_content(8192):
             body += chunk
-            if len(body) > MAX_BODY_BYTES or time.monotonic() > end:
+            if len(body) > MAX_BODY_BYTES:
                 return bytes(body[:MAX_BODY_BYTES]), False
     except (requests.RequestException, Urllib3Error):
         return bytes(body), False

@@ -28,7 +28,8 @@ class GmailApiError:
 
     ``status`` is 0 without a response. ``transient``: the same request may succeed later, after
     ``retry_after`` seconds if Gmail named them. ``gone``: the resource does not exist.
-    ``needs_consent``: only a new consent helps. ``message`` never quotes Gmail's own message, which
+    ``too_large``: the response was not read to its end. ``needs_consent``: only a new consent
+    helps. ``message`` never quotes Gmail's own message, which
     may contain an address.
     """
 
@@ -36,6 +37,7 @@ class GmailApiError:
     message: str
     transient: bool = False
     gone: bool = False
+    too_large: bool = False
     needs_consent: bool = False
     retry_after: float | None = None
 

@@ -11,17 +11,17 @@ import tempfile
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import google_auth_httplib2
-import httplib2
 from google.auth.exceptions import GoogleAuthError, RefreshError
 from google.oauth2.credentials import Credentials
 
 from eventlab.mailroom.errors import BadSetting, ConsentRequired, GmailFailed
 from eventlab.mailroom.gmail.client_file import OAuthClient, read_json
 from eventlab.mailroom.gmail.consent import Ask, BrowserMode, Say, Show, ask_for_consent, show
-from eventlab.mailroom.urls import checked_url, is_loopback
+from eventlab.mailroom.gmail.google_http import GoogleHttp
+from eventlab.mailroom.urls import checked_url
 from eventlab.mailroom.variables import GMAIL_TOKEN
 
 READONLY: Final = "https://www.googleapis.com/auth/gmail.readonly"
@@ -84,7 +84,7 @@ NO_REFRESH_TOKEN: Final = (
 
 #: No response, or one that google-auth fails on: it assumes a JSON object with all its fields.
 UNREADABLE: Final = (
-    *(GoogleAuthError, OSError, httplib2.HttpLib2Error, http.client.HTTPException),
+    *(GoogleAuthError, OSError, http.client.HTTPException),
     *(AttributeError, KeyError, TypeError, ValueError),
 )
 
@@ -125,14 +125,11 @@ class StoredCredentials(Credentials):
         """Get a new access token and save it.
 
         The request is ignored, and a connection with a timeout is used instead: the batch client
-        would pass a request without a timeout, through a proxy. Raises ``ConsentRequired``, or
+        would pass a request without one. Raises ``ConsentRequired``, or
         ``GmailFailed`` if Google cannot be reached.
         """
         before = self.token, self.refresh_token
-        connection = httplib2.Http(
-            timeout=REFRESH_TIMEOUT_SECONDS, **proxy_option(self.token_uri or "")
-        )
-        connection.follow_redirects = False
+        connection = GoogleHttp(timeout=REFRESH_TIMEOUT_SECONDS)
         try:
             Credentials.refresh(self, google_auth_httplib2.Request(connection))
         except UNREADABLE as error:
@@ -148,16 +145,6 @@ class StoredCredentials(Credentials):
                     "Gmail's token was renewed and is used, but could not be saved: %s",
                     error.strerror,
                 )
-
-
-def proxy_option(url: str) -> dict[str, Any]:
-    """Return httplib2's option for a host: no proxy for this machine, the environment's for others.
-
-    >>> proxy_option("http://127.0.0.1:8025")
-    {'proxy_info': None}
-    """
-    # httplib2 without PySocks fails on http_proxy even where no_proxy excludes the host
-    return {"proxy_info": None} if is_loopback(url) else {}
 
 
 def refresh_failed(error: Exception) -> GmailFailed:

@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import google_auth_httplib2
-import httplib2
 from google.auth.credentials import Credentials
 from google.auth.exceptions import RefreshError, TransportError
 from googleapiclient.discovery import build
@@ -17,7 +16,8 @@ from googleapiclient.http import BatchHttpRequest
 
 from eventlab.mailroom.errors import GmailFailed
 from eventlab.mailroom.gmail.api_error import GmailApiError, classify_error
-from eventlab.mailroom.gmail.credentials import proxy_option, refresh_failed
+from eventlab.mailroom.gmail.credentials import refresh_failed
+from eventlab.mailroom.gmail.google_http import GoogleHttp, ResponseTooLarge
 from eventlab.mailroom.urls import checked_url
 from eventlab.mailroom.variables import GMAIL_ENDPOINT
 
@@ -26,18 +26,20 @@ MAX_ATTEMPTS: Final = 7
 MAX_BACKOFF_SECONDS: Final = 32.0
 #: No response, or one that the batch client fails on: it assumes that every part is well-formed.
 UNREADABLE: Final = (
-    *(OSError, httplib2.HttpLib2Error, http.client.HTTPException, TransportError),
+    *(OSError, http.client.HTTPException, TransportError),
     *(AttributeError, KeyError, TypeError, ValueError),
 )
 UNREADABLE_RESPONSE: Final = "Gmail sent a response that cannot be read: try again later"
+
+RESPONSE_TOO_LARGE: Final = "Gmail's response is over 16 MB: read this mail in Gmail"
 
 GmailResponse = dict[str, Any] | GmailApiError
 
 
 class GmailTransport:
-    """Gmail's API at an endpoint, for one thread: httplib2 mixes up the responses of several.
+    """Gmail's API at an endpoint, for one thread at a time.
 
-    ``timeout`` is in seconds, per request; ``sleep`` is called with the seconds to wait between
+    ``timeout`` is in seconds, for each wait; ``sleep`` is called with the seconds to wait between
     attempts. Raises ``BadSetting`` for an endpoint that is neither https nor this machine.
     """
 
@@ -51,9 +53,7 @@ class GmailTransport:
     ) -> None:
         self._base = checked_url(endpoint, setting=GMAIL_ENDPOINT)
         self._sleep = sleep
-        self._bare = httplib2.Http(timeout=timeout, **proxy_option(self._base))
-        # The API does not redirect, and another server must not get the token.
-        self._bare.follow_redirects = False
+        self._bare = GoogleHttp(timeout=timeout)
         self._authorized = google_auth_httplib2.AuthorizedHttp(credentials, http=self._bare)
         # Built on the bare connection, requests carry no token into the parts of a batch. The batch
         # carries it for all of them, also when the token is renewed halfway.
@@ -150,6 +150,8 @@ class GmailTransport:
             raise refresh_failed(error) from None
         except GmailFailed:
             raise
+        except ResponseTooLarge:
+            return GmailApiError(0, RESPONSE_TOO_LARGE, too_large=True)
         except UNREADABLE as error:
             self._bare.close()  # after a timeout the connection may still deliver the old response
             return GmailApiError(

@@ -1,0 +1,159 @@
+"""HTTP for every client of the mailroom: limited in time, without redirects, proxies as usual."""
+
+from __future__ import annotations
+
+import http.client
+import io
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Any, Final, Self
+
+import requests
+from requests.adapters import HTTPAdapter
+from requests.auth import AuthBase
+from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.connection import HTTPConnection, HTTPSConnection
+
+from eventlab.mailroom.urls import is_loopback
+
+USER_AGENT: Final = "eventlab"
+
+
+class NoAuth(AuthBase):
+    """No Authorization header; given explicitly, so that requests finds none in ``~/.netrc``."""
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        """Leave the request as it is."""
+        return request
+
+
+class LimitedReader(io.RawIOBase):
+    """The bytes that arrive at a socket within ``seconds``, however slowly they drip.
+
+    A socket's own timeout is for each wait: a peer that sends one byte per wait never exceeds it.
+    """
+
+    def __init__(self, connection: socket.socket, raw: io.RawIOBase, seconds: float) -> None:
+        self._connection = connection
+        self._raw = raw
+        self._patience = connection.gettimeout()
+        self._end = time.monotonic() + seconds
+
+    def readable(self) -> bool:
+        """Return True."""
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        """Read what has arrived; raise TimeoutError once the time is used up."""
+        left = self._end - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("it did not end in time")
+        self._connection.settimeout(left if self._patience is None else min(left, self._patience))
+        return self._raw.readinto(buffer)
+
+    def close(self) -> None:
+        """Close the file; the connection stays open for its owner."""
+        if not self.closed:
+            self._raw.close()
+        super().close()
+
+
+def _pool_classes(max_seconds: float) -> dict[str, Any]:
+    """Return urllib3's pools, whose responses must end within ``max_seconds``.
+
+    The time covers the status line, all headers, any number of "100 Continue", and the body.
+    """
+
+    class LimitedResponse(http.client.HTTPResponse):
+        def __init__(self, sock: socket.socket, *args: Any, **options: Any) -> None:
+            super().__init__(sock, *args, **options)
+            raw = self.fp.detach()
+            self.fp = io.BufferedReader(LimitedReader(sock, raw, max_seconds))
+
+    class LimitedHTTP(HTTPConnection):
+        response_class = LimitedResponse
+
+    class LimitedHTTPS(HTTPSConnection):
+        response_class = LimitedResponse
+
+    class HTTPPool(HTTPConnectionPool):
+        ConnectionCls = LimitedHTTP
+
+    class HTTPSPool(HTTPSConnectionPool):
+        ConnectionCls = LimitedHTTPS
+
+    return {"http": HTTPPool, "https": HTTPSPool}
+
+
+class LimitedAdapter(HTTPAdapter):
+    """A transport of requests, whose responses must end within ``max_seconds``.
+
+    >>> session = requests.Session()
+    >>> session.mount("https://", LimitedAdapter(max_seconds=30))
+    """
+
+    def __init__(self, *, max_seconds: float) -> None:
+        self._pool_classes = _pool_classes(max_seconds)
+        super().__init__()
+
+    def init_poolmanager(self, *args: Any, **options: Any) -> None:
+        """Create the pools of direct connections."""
+        super().init_poolmanager(*args, **options)
+        self.poolmanager.pool_classes_by_scheme = self._pool_classes
+
+    def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
+        """Return the pools of connections through a proxy."""
+        manager = super().proxy_manager_for(proxy, **options)
+        if not proxy.lower().startswith("socks"):  # which has connections of its own
+            manager.pool_classes_by_scheme = self._pool_classes
+        return manager
+
+
+class HttpSession:
+    """Sends requests and returns responses, whatever their status; no redirect is followed.
+
+    Uses the environment's proxy (``HTTPS_PROXY``, ``NO_PROXY``), but none for this machine.
+    ``timeout`` is the seconds to connect and to read; a whole response must end within
+    ``max_seconds``.
+    """
+
+    def __init__(self, *, timeout: tuple[float, float], max_seconds: float) -> None:
+        self._timeout = timeout
+        self._remote = requests.Session()
+        self._local = requests.Session()
+        self._local.trust_env = False  # no proxy between us and this machine
+        for session in (self._remote, self._local):
+            session.headers["User-Agent"] = USER_AGENT
+            for scheme in ("http://", "https://"):
+                session.mount(scheme, LimitedAdapter(max_seconds=max_seconds))
+
+    @contextmanager
+    def send(self, request: requests.Request) -> Iterator[requests.Response]:
+        """Send a request; its body is read, in pieces, while the block runs."""
+        session = self._local if is_loopback(request.url) else self._remote
+        prepared = session.prepare_request(request)
+        options: Any = session.merge_environment_settings(request.url, {}, True, None, None)
+        # Not session.send: a redirect is neither followed nor prepared, so the token goes only
+        # where it was sent.
+        adapter = session.get_adapter(request.url)
+        with adapter.send(prepared, timeout=self._timeout, **options) as response:
+            yield response
+
+    def close(self) -> None:
+        """Close the connections. The session can be used again."""
+        self._remote.close()
+        self._local.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        self.close()
