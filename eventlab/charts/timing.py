@@ -73,6 +73,7 @@ def growth(table: pd.DataFrame, *, title: str, xlabel: str, ylabel: str, ours: s
         number = FuncFormatter(lambda value, _: f"{value:,.0f}" if value >= 1 else f"{value:g}")
         axes.xaxis.set_major_formatter(number)
         axes.yaxis.set_major_formatter(number)
+        axes.xaxis.set_minor_formatter(NullFormatter())
         axes.yaxis.set_minor_formatter(NullFormatter())
         axes.set(xlabel=xlabel, ylabel=ylabel)
         axes.legend()

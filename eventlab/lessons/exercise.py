@@ -70,9 +70,11 @@ class Exercise:
         try:
             self.judge(answer)
         except Wrong as wrong:
-            return Note("Not yet", str(wrong))
+            return Note("Not yet", _text_of(wrong))
         except Exception as error:  # noqa: BLE001 - readers see whatever their code raises
-            return Note("Not yet", f"your code raised {type(error).__name__}: {error}")
+            text = _text_of(error)
+            raised = f"{type(error).__name__}: {text}" if text else type(error).__name__
+            return Note("Not yet", f"your code raised {raised}")
         return Note("Right", self.right)
 
     def hint(self) -> Note:
@@ -84,6 +86,13 @@ class Exercise:
     def solution(self) -> Note:
         """Return the reference solution with its explanation."""
         return Note("Solution", self.explanation, textwrap.dedent(self.answer).strip())
+
+
+def _text_of(error: Exception) -> str:
+    try:
+        return str(error)
+    except Exception:  # noqa: BLE001 - the reader's own exception may fail to describe itself
+        return "(its own text cannot be shown: its __str__ failed)"
 
 
 def _is_stub(answer: Any) -> bool:

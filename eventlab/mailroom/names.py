@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from eventlab.mailroom.settings import REAL_NAMES, SANDBOX_NAMES
 from eventlab.mailroom.urls import is_loopback
-from eventlab.mailroom.variables import GMAIL_ENDPOINT
+from eventlab.mailroom.variables import CXONE_URL, GMAIL_ENDPOINT
 
 
 def default_names(env: Mapping[str, str], *, sandbox: bool = False) -> tuple[str, str]:
@@ -15,4 +15,5 @@ def default_names(env: Mapping[str, str], *, sandbox: bool = False) -> tuple[str
     >>> default_names({"EVENTLAB_GMAIL_ENDPOINT": "http://127.0.0.1:8025"})
     ('sandboxMailStream', 'sandboxMailCollection')
     """
-    return SANDBOX_NAMES if sandbox or is_loopback(env.get(GMAIL_ENDPOINT, "")) else REAL_NAMES
+    fake = any(is_loopback(env.get(name, "").strip()) for name in (GMAIL_ENDPOINT, CXONE_URL))
+    return SANDBOX_NAMES if sandbox or fake else REAL_NAMES

@@ -6,22 +6,23 @@ import logging
 import os
 import socket
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Final
 
 from eventlab.errors import CommandRejected
 from eventlab.mailroom.cxone.client import CXoneClient
 from eventlab.mailroom.durability import DurableLog
-from eventlab.mailroom.errors import ConsentRequired, GmailFailed, WorkItemUnsent
+from eventlab.mailroom.errors import ConsentRequired, GmailFailed, NotOnDisk, WorkItemUnsent
 from eventlab.mailroom.gmail.client import GmailClient
 from eventlab.mailroom.inbox import Inbox
 from eventlab.mailroom.round_counter import RoundCounter
-from eventlab.mailroom.sender import STOPPED, Sender, SendingOptions
+from eventlab.mailroom.sender import STOPPED, Prepared, Sender, SendingOptions
 from eventlab.mailroom.summary import Summary
 from eventlab.mailroom.work_item import WorkItem
 from eventlab.mailroom.work_items import WorkItems
 from eventlab.mailroom.worklist import Worklist
-from eventlab.store.answers import SERVER_ERRORS, is_outage, misconfiguration, reason
+from eventlab.store.answers import SERVER_ERRORS, is_outage, misconfiguration, reason, server
 from eventlab.store.store import EventStore
 
 log = logging.getLogger(__name__)
@@ -92,6 +93,7 @@ class Router:
         3
         """
         self._counter.start()
+        self._sender.record_owed()
         self._inbox.receive()
         self._worklist.refresh()
         self._expire()
@@ -105,20 +107,24 @@ class Router:
     ) -> None:
         """Run a round every ``poll_interval`` seconds until ``stop``; ``report`` each summary.
 
-        Waits while Gmail or Redis is down. Raises ``ConsentRequired`` and ``NotOnDisk``, which
-        need an operator.
+        Waits while Gmail or Redis is down, and logs each outage once. Raises ``ConsentRequired``
+        and ``NotOnDisk``, which need an operator.
         """
+        failed = ""  # what failed in the last round: an outage is logged once
         while not stop.is_set():
             try:
                 report(self.run_once(stop))
+                if failed:
+                    log.info("%s answers again", failed)
+                failed = ""
             except ConsentRequired:
                 raise
             except GmailFailed as error:
-                log.warning("this round failed: %s", error)
+                failed = _log_failure("Gmail", str(error), failed)
             except SERVER_ERRORS as error:
                 if not is_outage(error):
                     raise misconfiguration(error) or error from error
-                log.warning("this round failed: %s", reason(error))
+                failed = _log_failure(server(error), reason(error), failed)
             stop.wait(poll_interval)
 
     def resend(self, id: str) -> Summary:
@@ -179,19 +185,34 @@ class Router:
 
     def _send(self, ids: Sequence[str], stop: threading.Event) -> None:
         # Fetched here and not earlier: no body is stored, and few are in memory at a time.
-        fetched = dict(self._inbox.fetch(ids))
+        prepared = {id: self._sender.prepare(mail) for id, mail in self._inbox.fetch(ids)}
+        try:
+            self._send_prepared({id: prepared[id] for id in ids}, stop)
+        except (NotOnDisk, *SERVER_ERRORS):
+            with suppress(*SERVER_ERRORS):  # otherwise the next round records them
+                self._sender.record_owed()
+            raise
+        finally:
+            self._label_accepted()
+
+    def _send_prepared(self, prepared: Mapping[str, Prepared], stop: threading.Event) -> None:
         intents = [
-            intent for id in ids if (intent := self._sender.intend(id, fetched[id])) is not None
+            intent
+            for id, mail in prepared.items()
+            if (intent := self._sender.intend(id, mail)) is not None
         ]
         if not intents:
             return
         self._sender.wait_until_fsynced(intents)
-        accepted = []
         for intent in intents:
             if stop.is_set():
                 self._sender.withdraw(intent)
-            elif self._sender.send(intent):
-                accepted.append(intent.id)
+            else:
+                self._sender.send(intent)
+
+    def _label_accepted(self) -> None:
+        accepted = list(self._sender.accepted)
+        self._sender.accepted.clear()
         if self._label is not None and accepted:
             self._inbox.label(accepted, self._label)
 
@@ -202,6 +223,12 @@ class Router:
             open=len(list(self._worklist.with_status("in_doubt", "held"))),
             problem=problem,
         )
+
+
+def _log_failure(what: str, why: str, failed_before: str) -> str:
+    level = logging.DEBUG if what == failed_before else logging.WARNING
+    log.log(level, "this round failed, the next one tries again: %s: %s", what, why)
+    return what
 
 
 def confirm(store: EventStore, id: str, contact_id: str | None = None) -> None:

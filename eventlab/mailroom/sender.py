@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 
 MAX_BACKOFF_SECONDS: Final = 3600.0
 STOPPED: Final = "the router was stopped"
+NOT_SENT: Final = "a server failed before it was sent"
 TOO_LATE: Final = "its deadline passed before it could be sent"
 NO_PAYLOAD: Final = "it could not be converted into a work item: see the error in the log"
 
@@ -44,13 +45,28 @@ class WorkItemRequest:
 
 
 @dataclass(frozen=True)
+class NotNow:
+    """A mail that is not sent now, and how that is recorded, given its work item and the time."""
+
+    record: Callable[[WorkItem, int], None]
+
+
+#: What is left of a mail once it has been read: at most 48 KB, of up to 5 MB.
+Prepared = WorkItemRequest | NotNow
+
+
+@dataclass(frozen=True)
 class Intent:
     """A recorded attempt, what it will send, and until when (in milliseconds) it may begin."""
 
     id: str
     attempt: int
     latest_start: int
+    deadline: int
     request: WorkItemRequest
+
+
+Outcome = Callable[[WorkItem], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +81,11 @@ class SendingOptions:
 
 
 class Sender:
-    """Sends mails to CXone: ``intend``, ``wait_until_fsynced``, ``send``; records each attempt."""
+    """Sends mails to CXone: ``prepare``, ``intend``, ``wait_until_fsynced``, ``send``.
+
+    It records the outcome of each attempt. An outcome that Redis does not take is kept and recorded
+    by ``record_owed``. ``accepted`` are the ids of the mails that CXone has accepted, for labels.
+    """
 
     def __init__(
         self,
@@ -81,8 +101,22 @@ class Sender:
         self._counter = counter
         self._options = options
         self.unsent_in_a_row = 0
+        self.accepted: list[str] = []
+        self._owed: dict[tuple[str, int], tuple[Intent, Outcome]] = {}
 
-    def intend(self, id: str, message: Fetched) -> Intent | None:
+    def prepare(self, message: Fetched) -> Prepared:
+        """Return what to do with a mail, which then need not stay in memory."""
+        if isinstance(message, GmailFailed):
+            reason = str(message)
+            return NotNow(lambda item, now: self._postpone(item, now, reason))
+        if message is None:
+            return NotNow(lambda item, _now: item.skip(GONE))
+        skipped = reason_to_skip(message.label_ids)
+        if skipped is not None:
+            return NotNow(lambda item, _now: item.skip(skipped))
+        return self._request_for(message) or NotNow(lambda item, _now: item.hold(NO_PAYLOAD))
+
+    def intend(self, id: str, prepared: Prepared) -> Intent | None:
         """Record that a mail is about to be sent.
 
         Returns None if it must not be sent now, or if another router has it.
@@ -90,21 +124,26 @@ class Sender:
         item = self._work_items.load(id)
         now = self._durable_log.now()
         try:
-            request = self._request_or_decide(item, message, now)
-            if request is None:
+            if isinstance(prepared, NotNow):
+                prepared.record(item, now)
                 if self._work_items.save(item):
                     self._counter.add_decision(item)
                 return None
             latest_start = now + _milliseconds(self._options.deadline_margin)
-            attempt = item.submit(
-                router=self._options.router_name,
-                now=now,
-                deadline=latest_start + _milliseconds(self._cxone.max_call_seconds),
-            )
+            deadline = latest_start + _milliseconds(self._cxone.max_call_seconds)
+            attempt = item.submit(router=self._options.router_name, now=now, deadline=deadline)
         except CommandRejected as error:
             log.debug("%s", error)
             return None
-        return Intent(id, attempt, latest_start, request) if self._work_items.save(item) else None
+        intent = Intent(id, attempt, latest_start, deadline, prepared)
+        # If Redis fails now, the intent may be recorded or not. If it is, it must not look as if
+        # it may have been sent.
+        self._owe(intent, self._unsent(intent, NOT_SENT, counts=False, if_recorded=True))
+        if not self._work_items.save(item):
+            self._paid(intent)
+            return None
+        self._owe(intent, self._unsent(intent, NOT_SENT, counts=False))
+        return intent
 
     def wait_until_fsynced(self, intents: list[Intent]) -> None:
         """Return when the intents are on disk.
@@ -118,6 +157,11 @@ class Sender:
                 self._record_unsent(intent, error.reason, counts=False)
             raise
 
+    def record_owed(self) -> None:
+        """Record what Redis did not take before: outcomes, and intents that were not sent."""
+        for intent, outcome in list(self._owed.values()):
+            self._record(intent, outcome)
+
     def withdraw(self, intent: Intent) -> None:
         """Record that an intent is not sent now, because the router is stopping."""
         self._record_unsent(intent, STOPPED, counts=False)
@@ -130,6 +174,7 @@ class Sender:
         if self._durable_log.now() > intent.latest_start:
             self._record_unsent(intent, TOO_LATE, counts=False)
             return False
+        self._paid(intent)  # from here on it may arrive
         try:
             contact_id = self._post(intent.request)
         except WorkItemUnsent as error:
@@ -158,25 +203,12 @@ class Sender:
         backoff = _milliseconds(self._options.backoff) << item.failed_attempts
         return min(backoff, _milliseconds(MAX_BACKOFF_SECONDS))
 
-    def _request_or_decide(
-        self, item: WorkItem, message: Fetched, now: int
-    ) -> WorkItemRequest | None:
-        """Return what to send for a mail, or None after recording why it is not sent now."""
-        if isinstance(message, GmailFailed):
-            item.postpone(
-                str(message),
-                retry_at=now + self.retry_delay(item),
-                max_attempts=self._options.max_attempts,
-            )
-        elif message is None:
-            item.skip(GONE)
-        elif (reason := reason_to_skip(message.label_ids)) is not None:
-            item.skip(reason)
-        elif (request := self._request_for(message)) is None:
-            item.hold(NO_PAYLOAD)
-        else:
-            return request
-        return None
+    def _postpone(self, item: WorkItem, now: int, reason: str) -> None:
+        item.postpone(
+            reason,
+            retry_at=now + self.retry_delay(item),
+            max_attempts=self._options.max_attempts,
+        )
 
     def _request_for(self, message: Message) -> WorkItemRequest | None:
         try:
@@ -203,8 +235,17 @@ class Sender:
             work_item_type=request.work_item_type,
         )
 
-    def _record_unsent(self, intent: Intent, reason: str, *, counts: bool = True) -> None:
+    def _unsent(
+        self, intent: Intent, reason: str, *, counts: bool, if_recorded: bool = False
+    ) -> Outcome:
         def outcome(item: WorkItem) -> None:
+            recorded = (item.router, item.attempt, item.deadline)
+            if if_recorded and recorded != (
+                self._options.router_name,
+                intent.attempt,
+                intent.deadline,
+            ):
+                return  # the attempt of this number is another router's
             delay = self.retry_delay(item) if counts else 0
             item.unsent(
                 intent.attempt,
@@ -213,19 +254,33 @@ class Sender:
                 max_attempts=self._options.max_attempts if counts else None,
             )
 
-        self._record(intent, outcome)
+        return outcome
+
+    def _record_unsent(self, intent: Intent, reason: str, *, counts: bool = True) -> None:
+        self._record(intent, self._unsent(intent, reason, counts=counts))
 
     def _record_in_doubt(self, intent: Intent, reason: str) -> None:
         self._record(intent, lambda item: item.doubted(intent.attempt, reason))
 
-    def _record(self, intent: Intent, outcome: Callable[[WorkItem], None]) -> bool:
+    def _record(self, intent: Intent, outcome: Outcome) -> bool:
         """Record and count an outcome; return True if CXone accepted the mail."""
+        self._owe(intent, outcome)
         recorded = self._work_items.record_outcome(intent.id, outcome)
+        self._paid(intent)
         if recorded is None:
             return False
         item, event = recorded
         self._counter.add_outcome(item, event)
-        return "submitted" in (event.type, event.data.get("outcome"))
+        accepted = "submitted" in (event.type, event.data.get("outcome"))
+        if accepted:
+            self.accepted.append(intent.id)
+        return accepted
+
+    def _owe(self, intent: Intent, outcome: Outcome) -> None:
+        self._owed[intent.id, intent.attempt] = (intent, outcome)
+
+    def _paid(self, intent: Intent) -> None:
+        self._owed.pop((intent.id, intent.attempt), None)
 
 
 def _milliseconds(seconds: float) -> int:

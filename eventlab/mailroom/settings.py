@@ -47,12 +47,16 @@ class Settings:
 
     @property
     def names(self) -> tuple[str, str]:
-        """The category and the collection, which keep the sandbox's mail apart from real mail.
+        """The category and the collection: the sandbox's own as soon as either server is a fake.
+
+        Otherwise a trial with a fake CXone would record real mails as submitted, and no later round
+        would send them.
 
         >>> settings.names
         ('mailStream', 'mailCollection')
         """
-        return SANDBOX_NAMES if is_loopback(self.gmail_endpoint) else REAL_NAMES
+        fake = is_loopback(self.gmail_endpoint) or is_loopback(self.cxone.url)
+        return SANDBOX_NAMES if fake else REAL_NAMES
 
     @classmethod
     def from_environment(cls, env: Mapping[str, str]) -> Settings:

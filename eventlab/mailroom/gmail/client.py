@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
 from types import TracebackType
@@ -19,6 +20,8 @@ from eventlab.mailroom.variables import GMAIL_ENDPOINT, VARIABLES
 INBOX: Final = "INBOX"
 MAX_PAGE_SIZE: Final = 500
 BATCH_SIZE: Final = 20
+#: A batch of mails up to this size is below 5 MB, as much as the largest mail that is downloaded.
+MAX_SMALL_BYTES: Final = 256 * 1024
 MAX_MODIFIED_IDS: Final = 1000
 MAX_DOWNLOAD_BYTES: Final = 5 * 1024 * 1024
 COMMON_FIELDS: Final = "id,threadId,labelIds,historyId,internalDate,sizeEstimate,snippet"
@@ -87,17 +90,31 @@ class GmailClient:
         """Fetch mails and yield each with its id, in the order of ``ids``; None if it is gone.
 
         A mail that cannot be fetched does not stop the others: ``GmailFailed`` is raised at the
-        end, or immediately if a whole batch of 20 failed. A mail over 5 MB comes without text and
-        attachments, and its ``problem`` says so.
+        end, or immediately if a whole batch of several, or two batches in a row, failed. At most 20
+        mails are in memory at a time, and a mail over 256 KB is alone. A mail over 5 MB comes
+        without text and attachments, and its ``problem`` says so.
         """
         ids = tuple(dict.fromkeys(ids))
-        oversized = self._oversized() if ids else set()
+        large, oversized = self._sizes(ids)
         failed: dict[str, GmailApiError] = {}
-        for chunk in _chunks(ids, BATCH_SIZE):
-            got, rejected = self._fetch(chunk, oversized)
-            if not got:
+        batches = deque(_batches(ids, alone=large))
+        failed_batches = 0  # in a row
+        while batches:
+            batch = batches.popleft()
+            got, rejected = self._fetch(batch, oversized)
+            if any(error.too_large for error in rejected.values()):
+                # Gmail's search does not know the newest mails yet, so their sizes are a surprise.
+                if len(batch) > 1:
+                    batches.extendleft((id,) for id in reversed(batch))
+                    continue
+                if batch[0] not in oversized:
+                    oversized.add(batch[0])
+                    batches.appendleft(batch)
+                    continue
+            failed_batches = 0 if got else failed_batches + 1
+            if failed_batches and (len(batch) > 1 or len(ids) == 1 or failed_batches > 1):
                 raise next(iter(rejected.values())).to_exception()
-            yield from ((id, got[id]) for id in chunk if id in got)
+            yield from ((id, got.pop(id)) for id in batch if id in got)
             failed |= rejected
         if failed:
             first = next(iter(failed.values()))
@@ -182,14 +199,18 @@ class GmailClient:
 
     # ----------------------------------------------------------------------------------------- get
 
-    def _oversized(self) -> set[str]:
-        """Return the ids of the inbox's mails that are too large to be downloaded whole."""
+    def _sizes(self, ids: tuple[str, ...]) -> tuple[set[str], set[str]]:
+        """Return which mails are fetched alone, and which of these are not downloaded whole."""
         # One search costs 5 units of quota for all mails; asking each mail for its size would cost
-        # 20 per mail, as much as fetching it. A mail that the search does not know yet is
-        # downloaded: Gmail's limit is 50 MB.
+        # 20 per mail, as much as fetching it.
+        large = self._over(MAX_SMALL_BYTES) & set(ids) if ids else set()
+        return large, self._over(MAX_DOWNLOAD_BYTES) if large else set()
+
+    def _over(self, size: int) -> set[str]:
+        """Return the ids of the inbox's mails that have more bytes than this."""
         return {
             message["id"]
-            for body in self._list(f"larger:{MAX_DOWNLOAD_BYTES}")
+            for body in self._list(f"larger:{size}")
             for message in body.get("messages", ())
         }
 
@@ -287,3 +308,15 @@ def _arrived(history: dict[str, Any]) -> tuple[str, ...]:
 
 def _chunks(ids: tuple[str, ...], size: int) -> Iterator[tuple[str, ...]]:
     return (ids[at : at + size] for at in range(0, len(ids), size))
+
+
+def _batches(ids: tuple[str, ...], *, alone: set[str]) -> Iterator[tuple[str, ...]]:
+    """Return the ids in order, in batches of up to 20 small mails or of one large mail."""
+    batch: list[str] = []
+    for id in ids:
+        if batch and (id in alone or batch[-1] in alone or len(batch) == BATCH_SIZE):
+            yield tuple(batch)
+            batch = []
+        batch.append(id)
+    if batch:
+        yield tuple(batch)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import io
 import logging
 import os
+import re
 import socketserver
+import threading
 import time
 import webbrowser
 from collections.abc import Callable, Iterator
@@ -27,6 +30,7 @@ from oauthlib.oauth2.rfc6749.errors import (
 
 from eventlab.mailroom.errors import GmailFailed
 from eventlab.mailroom.gmail.client_file import OAuthClient
+from eventlab.mailroom.http_session import LimitedAdapter, LimitedReader
 from eventlab.mailroom.urls import is_loopback
 
 BrowserMode = bool | Literal["paste-back"]
@@ -38,6 +42,8 @@ Ask = Callable[[str], str]
 NOWHERE: Final = "http://localhost:1/"
 EXCHANGE_TIMEOUT_SECONDS: Final = 30.0
 SILENT_CONNECTION_SECONDS: Final = 2.0
+VISIT_SECONDS: Final = 10.0  # for a whole request, however slowly it drips
+POLL_SECONDS: Final = 0.05
 #: These loggers write the code, the client's secret and the token at DEBUG.
 LEAKING_LOGGERS: Final = ("requests_oauthlib.oauth2_session", "google_auth_oauthlib.flow")
 GIVEN_TEXT: Final = "Consent was given. You may close this window."
@@ -110,7 +116,7 @@ def _over_loopback(
     say: Say,
 ) -> Consent:
     try:
-        server = _RedirectServer(("127.0.0.1", port), _RedirectHandler)
+        server = _RedirectServer(port)
     except OSError as error:
         if error.errno != errno.EADDRINUSE:
             raise
@@ -137,42 +143,72 @@ def _open(open_url: Show, url: str) -> None:
         )
 
 
-class _RedirectServer(socketserver.TCPServer):
-    """Waits for the one request that brings the code; favicons and port scans get a 404."""
+class _RedirectServer(socketserver.ThreadingTCPServer):
+    """Waits for the one request that brings the code; favicons and port scans get a 404.
 
-    state = ""
-    address: str | None = None
+    Each visitor has a thread, so that none of them delays another one or the end of the wait.
+    """
+
+    daemon_threads = True
+    block_on_close = False
+
+    def __init__(self, port: int) -> None:
+        super().__init__(("127.0.0.1", port), _RedirectHandler)
+        self.state = ""
+        self._address = ""
+        self._arrived = threading.Event()
+
+    def handle_error(self, *_visitor: Any) -> None:
+        """Print nothing about a visitor that hangs up."""
+
+    def arrive(self, address: str) -> None:
+        """Keep the address that the browser returned to; only the first one counts."""
+        self._address = self._address or address
+        self._arrived.set()
 
     def wait(self, seconds: float) -> str:
-        end = time.monotonic() + seconds
-        while self.address is None:
-            self.timeout = end - time.monotonic()
-            if self.timeout <= 0:
-                raise GmailFailed(
-                    f"Consent was not given within {seconds:g} seconds: "
-                    "ask again, and answer in the browser"
-                )
-            self.handle_request()
-        return self.address
+        """Return the address that the browser returned to; raise GmailFailed if it is late."""
+        serving = threading.Thread(target=self.serve_forever, args=(POLL_SECONDS,), daemon=True)
+        serving.start()
+        try:
+            arrived = self._arrived.wait(seconds)
+        finally:
+            self.shutdown()
+        if not arrived:
+            raise GmailFailed(
+                f"Consent was not given within {seconds:g} seconds: "
+                "ask again, and answer in the browser"
+            )
+        return self._address
 
 
 class _RedirectHandler(BaseHTTPRequestHandler):
     timeout = SILENT_CONNECTION_SECONDS  # browsers open spare connections and send nothing on them
     server: _RedirectServer
 
+    def setup(self) -> None:
+        super().setup()
+        raw = self.rfile.detach()
+        self.rfile = io.BufferedReader(LimitedReader(self.connection, raw, VISIT_SECONDS))
+
+    def handle_one_request(self) -> None:
+        with contextlib.suppress(OSError):  # a visitor that hangs up, or drips
+            super().handle_one_request()
+            return
+        self.close_connection = True
+
     def do_GET(self) -> None:
         query = _query(self.path)
         expected = _is_reply(query) and query["state"] == [self.server.state]
-        if expected:
-            self.server.address = f"http://127.0.0.1{self.path}"
-            text = GIVEN_TEXT if "code" in query else DENIED_TEXT
-        else:
-            text = UNEXPECTED_TEXT
+        given = GIVEN_TEXT if "code" in query else DENIED_TEXT
+        text = given if expected else UNEXPECTED_TEXT
         self.send_response(200 if expected else 404)
         self.send_header("Content-Type", "text/plain; charset=utf-8")
         self.send_header("Content-Length", str(len(text)))
         self.end_headers()
         self.wfile.write(text.encode())
+        if expected:
+            self.server.arrive(f"http://127.0.0.1{self.path}")
 
     def log_message(self, format: str, *args: Any) -> None:
         """Log nothing: the line holds the code."""
@@ -210,6 +246,9 @@ def _exchange(flow: Any, address: str) -> Consent:
     session = flow.oauth2session
     if is_loopback(flow.client_config["token_uri"]):
         session.trust_env = False
+    session.max_redirects = 0  # another server must not get the code
+    for scheme in ("http://", "https://"):
+        session.mount(scheme, LimitedAdapter(max_seconds=EXCHANGE_TIMEOUT_SECONDS))
     # oauthlib insists on https in this address, although no request goes there any more
     as_https = address.replace("http:", "https:", 1)
     try:
@@ -258,12 +297,20 @@ def _exchange_message(error: Exception) -> str:
             "Google does not accept the client file's client id or secret: "
             "download the file again, then ask for consent again"
         )
+    if isinstance(error, requests.TooManyRedirects):
+        return (
+            "Google redirected the token request to another address, which is not followed: "
+            "download the client file again, then ask for consent again"
+        )
     if isinstance(error, requests.RequestException):
         return (
             f"The token request to Google failed ({type(error).__name__}): "
             "ask for consent again later"
         )
-    code = getattr(error, "error", None) or type(error).__name__
+    # The code may come from whoever sent the browser here: only a word of OAuth's kind is shown.
+    code = str(getattr(error, "error", None) or "")
+    if not re.fullmatch(r"[A-Za-z_]{1,60}", code):
+        code = type(error).__name__
     return f"Google returned no token ({code}): ask for consent again"
 
 

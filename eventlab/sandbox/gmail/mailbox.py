@@ -124,8 +124,19 @@ class FakeMailbox:
         return self._mails[id]
 
     @_locked
-    def find(self, label_ids: Iterable[str] = (), larger: int = -1) -> list[StoredMail]:
-        """Return the mails with all these labels and over ``larger`` bytes, newest first."""
+    def find(
+        self,
+        label_ids: Iterable[str] = (),
+        *,
+        larger: int = -1,
+        after: int = 0,
+        before: int | None = None,
+    ) -> list[StoredMail]:
+        """Return the mails with all these labels, newest first.
+
+        They have over ``larger`` bytes, and came at ``after`` or later and earlier than ``before``,
+        both in seconds since 1970.
+        """
         wanted = set(self._known(label_ids))
         hidden = HIDDEN_LABELS - wanted
         found = [
@@ -134,6 +145,8 @@ class FakeMailbox:
             if wanted <= set(mail.label_ids)
             and not hidden & set(mail.label_ids)
             and len(mail.raw) > larger
+            and after * 1000 <= mail.internal_date_ms
+            and (before is None or mail.internal_date_ms < before * 1000)
         ]
         return sorted(found, key=lambda mail: (mail.internal_date_ms, mail.id), reverse=True)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -74,7 +73,7 @@ class GmailRoutes:
         """Serve users.messages.list."""
         self.allow(request)
         query = request.query_params
-        mails = self._mailbox.find(query.getlist("labelIds"), _larger(query.get("q")))
+        mails = self._mailbox.find(query.getlist("labelIds"), **_search(query.get("q")))
         after = query.get("pageToken")
         if after is not None:
             mails = [mail for mail in mails if (mail.internal_date_ms, mail.id) < _place(after)]
@@ -164,14 +163,20 @@ async def _body(request: Request) -> dict[str, Any]:
     return body
 
 
-def _larger(query: str | None) -> int:
-    """Parse the only search that the fake Gmail supports: ``larger:N`` (bytes)."""
-    if not query:
-        return -1
-    found = re.fullmatch(r"larger:(\d+)", query)
-    if found is None:
-        raise GoogleError(400, message="The fake server supports only the search larger:N")
-    return int(found[1])
+def _search(query: str | None) -> dict[str, int]:
+    """Parse what the fake Gmail supports of a search.
+
+    That is ``larger:N`` (bytes), ``after:N`` and ``before:N`` (seconds since 1970).
+    """
+    found = dict[str, int]()
+    for word in (query or "").split():
+        name, _, value = word.partition(":")
+        if name not in ("larger", "after", "before") or not value.isdecimal():
+            raise GoogleError(
+                400, message="The fake server supports only larger:N, after:N and before:N"
+            )
+        found[name] = int(value)
+    return found
 
 
 def _page_size(request: Request) -> int:

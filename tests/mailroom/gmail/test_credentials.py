@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
 import socket
 import stat
+import threading
 import webbrowser
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,6 +22,8 @@ from eventlab.mailroom.gmail.client import GmailClient
 from eventlab.mailroom.gmail.credentials import MODIFY, READONLY, authorize, load, save
 from eventlab.sandbox.faults import Fault
 from tests.support.gmail import Operator, Served, served
+from tests.support.scripted_server import ScriptedServer
+from tests.support.waiting import wait_until
 
 
 @pytest.fixture
@@ -107,6 +111,72 @@ def test_silent_connection_does_not_end_the_wait(google: Served) -> None:
     ).token
     operator.done()
     silent[0].close()
+
+
+class SlowVisitor:
+    """A visitor of the port that sends a byte of a request often enough for any socket's timeout.
+
+    It ends by itself after ``BYTES`` bytes, which nobody may wait for.
+    """
+
+    BYTES = 1500
+
+    def __init__(self) -> None:
+        self.sent = 0
+        self._thread: threading.Thread | None = None
+
+    def visit(self, link: str) -> bool:
+        """Begin to send, and return after the first byte, like a browser that was opened."""
+        port = int(re.findall(r"127\.0\.0\.1%3A(\d+)%2F&", link)[0])
+        visitor = socket.create_connection(("127.0.0.1", port))
+        self._thread = threading.Thread(target=self._drip, args=(visitor,))
+        self._thread.start()
+        return wait_until(lambda: self.sent > 0)
+
+    def _drip(self, visitor: socket.socket) -> None:
+        with visitor, contextlib.suppress(OSError):
+            while self.sent < self.BYTES:
+                visitor.sendall(b"G")
+                self.sent += 1
+                threading.Event().wait(0.02)
+
+    def gone(self) -> bool:
+        """Wait until the visitor was sent away; return False if it sent everything."""
+        assert self._thread is not None
+        self._thread.join()
+        return self.sent < self.BYTES
+
+
+def test_visitor_that_drips_delays_neither_the_code_nor_the_end(google: Served) -> None:
+    operator = Operator()
+    slow = SlowVisitor()
+    assert authorize(
+        google.client_file,
+        google.token_file,
+        open_url=lambda link: slow.visit(link) and operator.open(link),
+        timeout_seconds=40,
+    ).token
+    assert slow.sent < slow.BYTES
+    operator.done()
+    google.token_file.unlink()
+    slower = SlowVisitor()
+    with pytest.raises(GmailFailed, match="Consent was not given within"):
+        authorize(google.client_file, google.token_file, open_url=slower.visit, timeout_seconds=0.2)
+    assert slower.sent < slower.BYTES
+    assert slow.gone()
+    assert slower.gone()
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_code_is_not_sent_to_another_address(google: Served, status: int) -> None:
+    with ScriptedServer(lambda _: b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}") as elsewhere:
+        google.fake.faults.order(
+            Fault(on="POST /token", status=status, headers=(("Location", elsewhere.url),))
+        )
+        with pytest.raises(GmailFailed, match="redirected the token request") as error:
+            ask(google, Operator())
+        assert message_of(error)
+        assert elsewhere.requests == []
 
 
 def test_authorize_prints_the_link_when_browser_is_false(google: Served) -> None:
@@ -277,6 +347,18 @@ def test_paste_back_rejects_a_wrong_address(
         pasted(google, change, answer)
     assert message_of(error)
     assert not google.token_file.exists()
+
+
+@pytest.mark.parametrize("code", ["\x1b[31mred", "a\nb", "<b>no</b>", "x" * 5000])
+def test_error_code_of_the_browser_is_not_shown_unless_it_is_a_word(
+    google: Served, code: str
+) -> None:
+    def change(address: str) -> str:
+        return re.sub(r"code=[^&]*", f"error={quote(code)}", address)
+
+    with pytest.raises(GmailFailed, match="Google returned no token") as error:
+        pasted(google, change)
+    assert code not in message_of(error)
 
 
 def test_paste_back_without_a_terminal_is_reported(google: Served) -> None:
