@@ -68,8 +68,14 @@ def _pool_classes(max_seconds: float) -> dict[str, Any]:
     """
 
     class LimitedResponse(http.client.HTTPResponse):
-        def __init__(self, sock: socket.socket, *args: Any, **options: Any) -> None:
-            super().__init__(sock, *args, **options)
+        def __init__(
+            self,
+            sock: socket.socket,
+            debuglevel: int = 0,
+            method: str | None = None,
+            url: str | None = None,
+        ) -> None:
+            super().__init__(sock, debuglevel, method, url)
             raw = self.fp.detach()
             self.fp = io.BufferedReader(LimitedReader(sock, raw, max_seconds))
 
@@ -99,12 +105,14 @@ class LimitedAdapter(HTTPAdapter):
         self._pool_classes = _pool_classes(max_seconds)
         super().__init__()
 
-    def init_poolmanager(self, *args: Any, **options: Any) -> None:
+    def init_poolmanager(
+        self, connections: int, maxsize: int, block: bool = False, **options: object
+    ) -> None:
         """Create the pools of direct connections."""
-        super().init_poolmanager(*args, **options)
+        super().init_poolmanager(connections, maxsize, block, **options)
         self.poolmanager.pool_classes_by_scheme = self._pool_classes
 
-    def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
+    def proxy_manager_for(self, proxy: str, **options: object) -> Any:
         """Return the pools of connections through a proxy."""
         manager = super().proxy_manager_for(proxy, **options)
         if not proxy.lower().startswith("socks"):  # which has connections of its own
