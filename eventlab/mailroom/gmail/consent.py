@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import io
 import logging
 import os
 import re
-import socketserver
-import threading
 import time
 import webbrowser
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler
 from typing import Any, Final, Literal
 from urllib.parse import parse_qs, urlsplit
 
@@ -30,7 +26,8 @@ from oauthlib.oauth2.rfc6749.errors import (
 
 from eventlab.mailroom.errors import GmailFailed
 from eventlab.mailroom.gmail.client_file import OAuthClient
-from eventlab.mailroom.http_session import LimitedAdapter, LimitedReader
+from eventlab.mailroom.gmail.redirect_server import RedirectServer, is_reply, query_of
+from eventlab.mailroom.http_session import LimitedAdapter
 from eventlab.mailroom.urls import is_loopback
 
 BrowserMode = bool | Literal["paste-back"]
@@ -41,14 +38,8 @@ Ask = Callable[[str], str]
 #: Nothing listens there, on any machine: the browser stops, and its address bar holds the code.
 NOWHERE: Final = "http://localhost:1/"
 EXCHANGE_TIMEOUT_SECONDS: Final = 30.0
-SILENT_CONNECTION_SECONDS: Final = 2.0
-VISIT_SECONDS: Final = 10.0  # for a whole request, however slowly it drips
-POLL_SECONDS: Final = 0.05
 #: These loggers write the code, the client's secret and the token at DEBUG.
 LEAKING_LOGGERS: Final = ("requests_oauthlib.oauth2_session", "google_auth_oauthlib.flow")
-GIVEN_TEXT: Final = "Consent was given. You may close this window."
-DENIED_TEXT: Final = "Consent was denied. You may close this window."
-UNEXPECTED_TEXT: Final = "This is not the expected request."
 
 show: Show = webbrowser.open
 
@@ -100,7 +91,7 @@ def _paste_back(client: OAuthClient, scope: str, say: Say, ask: Ask) -> Consent:
             "There is no terminal to ask on: give consent on a machine that has one, "
             "and copy the token file"
         ) from None
-    if not _is_reply(_query(address)):
+    if not is_reply(query_of(address)):
         raise GmailFailed(
             f"The pasted text holds no code: paste the whole address, which begins with {NOWHERE}"
         )
@@ -116,7 +107,7 @@ def _over_loopback(
     say: Say,
 ) -> Consent:
     try:
-        server = _RedirectServer(port)
+        server = RedirectServer(port)
     except OSError as error:
         if error.errno != errno.EADDRINUSE:
             raise
@@ -141,89 +132,6 @@ def _open(open_url: Show, url: str) -> None:
             "No browser can be opened here: use browser=False and open the link on this machine "
             'yourself, or browser="paste-back" and open it on another machine'
         )
-
-
-class _RedirectServer(socketserver.ThreadingTCPServer):
-    """Waits for the one request that brings the code; favicons and port scans get a 404.
-
-    Each visitor has a thread, so that none of them delays another one or the end of the wait.
-    """
-
-    daemon_threads = True
-    block_on_close = False
-
-    def __init__(self, port: int) -> None:
-        super().__init__(("127.0.0.1", port), _RedirectHandler)
-        self.state = ""
-        self._address = ""
-        self._arrived = threading.Event()
-
-    def handle_error(self, *_visitor: Any) -> None:
-        """Print nothing about a visitor that hangs up."""
-
-    def arrive(self, address: str) -> None:
-        """Keep the address that the browser returned to; only the first one counts."""
-        self._address = self._address or address
-        self._arrived.set()
-
-    def wait(self, seconds: float) -> str:
-        """Return the address that the browser returned to; raise GmailFailed if it is late."""
-        serving = threading.Thread(target=self.serve_forever, args=(POLL_SECONDS,), daemon=True)
-        serving.start()
-        try:
-            arrived = self._arrived.wait(seconds)
-        finally:
-            self.shutdown()
-        if not arrived:
-            raise GmailFailed(
-                f"Consent was not given within {seconds:g} seconds: "
-                "ask again, and answer in the browser"
-            )
-        return self._address
-
-
-class _RedirectHandler(BaseHTTPRequestHandler):
-    timeout = SILENT_CONNECTION_SECONDS  # browsers open spare connections and send nothing on them
-    server: _RedirectServer
-
-    def setup(self) -> None:
-        super().setup()
-        raw = self.rfile.detach()
-        self.rfile = io.BufferedReader(LimitedReader(self.connection, raw, VISIT_SECONDS))
-
-    def handle_one_request(self) -> None:
-        with contextlib.suppress(OSError):  # a visitor that hangs up, or drips
-            super().handle_one_request()
-            return
-        self.close_connection = True
-
-    def do_GET(self) -> None:
-        query = _query(self.path)
-        expected = _is_reply(query) and query["state"] == [self.server.state]
-        given = GIVEN_TEXT if "code" in query else DENIED_TEXT
-        text = given if expected else UNEXPECTED_TEXT
-        self.send_response(200 if expected else 404)
-        self.send_header("Content-Type", "text/plain; charset=utf-8")
-        self.send_header("Content-Length", str(len(text)))
-        self.end_headers()
-        self.wfile.write(text.encode())
-        if expected:
-            self.server.arrive(f"http://127.0.0.1{self.path}")
-
-    def log_message(self, format: str, *args: Any) -> None:
-        """Log nothing: the line holds the code."""
-
-
-def _query(address: str) -> dict[str, list[str]]:
-    """Return the query of an address, or nothing if it is not an address."""
-    try:
-        return parse_qs(urlsplit(address).query)
-    except ValueError:
-        return {}
-
-
-def _is_reply(query: dict[str, list[str]]) -> bool:
-    return "state" in query and ("code" in query or "error" in query)
 
 
 def _begin(client: OAuthClient, scope: str, redirect_uri: str) -> tuple[Any, str]:
