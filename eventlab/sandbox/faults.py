@@ -9,7 +9,11 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, PlainTextResponse
+
+from eventlab.mailroom.urls import is_loopback
+
+WRONG_HOST = "This fake server answers only to 127.0.0.1 and localhost"
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -92,6 +96,9 @@ class FaultyApp:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request (ASGI)."""
+        if scope["type"] == "http" and not _is_for_this_machine(scope):
+            await PlainTextResponse(WRONG_HOST, 400)(scope, receive, send)
+            return
         fault = (
             self._faults.take(f"{scope['method']} {scope['path']}")
             if scope["type"] == "http"
@@ -110,6 +117,15 @@ class FaultyApp:
             await response(scope, receive, send)
         else:
             await self._app(scope, receive, send)
+
+
+def _is_for_this_machine(scope: Scope) -> bool:
+    """Return whether the Host header names this machine.
+
+    A web page whose own name was pointed at 127.0.0.1 (DNS rebinding) sends that name.
+    """
+    hosts = [value.decode("latin-1") for name, value in scope["headers"] if name == b"host"]
+    return len(hosts) == 1 and is_loopback(f"http://{hosts[0]}")
 
 
 async def _discard(_message: MutableMapping[str, Any]) -> None:

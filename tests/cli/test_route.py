@@ -15,6 +15,7 @@ import pytest
 import redis
 
 from eventlab import EventStore
+from eventlab.mailroom.names import default_names
 from eventlab.mailroom.settings import REAL_NAMES, SANDBOX_NAMES, Settings
 from eventlab.mailroom.variables import VARIABLES
 from eventlab.mailroom.work_item import WorkItem
@@ -89,6 +90,11 @@ def test_sandbox_mails_are_kept_apart_from_real_ones(both: Fakes) -> None:
         }
     )
     assert real.names == REAL_NAMES
+    # Real mail in a trial with a fake CXone: no agent sees it, so it is not recorded as routed.
+    trial = {**both.environment(), "EVENTLAB_GMAIL_ENDPOINT": "https://gmail.googleapis.com"}
+    assert Settings.from_environment(trial).names == SANDBOX_NAMES
+    assert default_names(trial) == SANDBOX_NAMES
+    assert default_names({}) == REAL_NAMES
     assert not set(REAL_NAMES) & set(SANDBOX_NAMES)
 
 

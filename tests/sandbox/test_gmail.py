@@ -584,8 +584,64 @@ def test_refresh_token_is_valid_until_revoked(google: Served) -> None:
     given = redeemed(google, "", **refresh).json()
     assert google.get(f"{ME}/profile", given["access_token"]).status_code == 200
     assert "refresh_token" not in given
-    google.send("POST", "/revoke")
+    google.send("POST", "/revoke", data={"token": token})
     answer = redeemed(google, "", **refresh)
     assert (answer.status_code, answer.json()["error"]) == (400, "invalid_grant")
     assert answer.json()["error_description"] == "Token has been expired or revoked."
     assert reason(google.get(f"{ME}/profile", given["access_token"])) == (401, "authError")
+
+
+# ------------------------------------------------------------------------- other people's web pages
+
+
+@pytest.mark.parametrize("host", ["evil.example:8025", "127.0.0.1.evil.example", "", "localhost@x"])
+def test_fake_rejects_the_host_of_another_site(google: Served, token: str, host: str) -> None:
+    """A web page whose name was pointed at 127.0.0.1 could read the mailbox."""
+    for path in (f"{ME}/profile", "/token", "/batch"):
+        answer = requests.request(
+            "GET" if "profile" in path else "POST",
+            f"{google.url}{path}",
+            headers={"Host": host, "Authorization": f"Bearer {token}"},
+            timeout=20,
+        )
+        assert answer.status_code == 400
+        assert "127.0.0.1" in answer.text
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1:1", "[::1]:8025"])
+def test_fake_answers_to_this_machine(google: Served, token: str, host: str) -> None:
+    answer = requests.get(
+        f"{google.url}{ME}/profile",
+        headers={"Host": host, "Authorization": f"Bearer {token}"},
+        timeout=20,
+    )
+    assert answer.status_code == 200
+
+
+def test_revoke_needs_a_token(google: Served, token: str) -> None:
+    for data in (b"", b"token=", b"token=another"):
+        answer = requests.post(
+            f"{google.url}/revoke",
+            data=data,
+            headers={"Content-Type": "application/x-www-form-urlencoded"},
+            timeout=20,
+        )
+        assert (answer.status_code, answer.json()["error"]) == (400, "invalid_token")
+    assert google.get(f"{ME}/profile", token).status_code == 200
+    answer = requests.post(f"{google.url}/revoke", data={"token": token}, timeout=20)
+    assert answer.status_code == 200
+    assert google.get(f"{ME}/profile", token).status_code == 401
+
+
+@pytest.mark.parametrize("path", ["/token", "/revoke", "/o/oauth2/auth"])
+@pytest.mark.parametrize("authorization", ["", "Basic /w==", "Basic x"])
+def test_form_that_is_no_utf_8_is_a_bad_request(
+    google: Served, path: str, authorization: str
+) -> None:
+    answer = requests.post(
+        f"{google.url}{path}",
+        data=b"grant_type=\xff",
+        headers={"Authorization": authorization} if authorization else {},
+        timeout=20,
+    )
+    assert answer.status_code == 400

@@ -16,6 +16,8 @@ from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit
 from fastapi import FastAPI, Request
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 
+from eventlab.sandbox.gmail.error import GoogleError
+
 LOOPBACK_HOSTS: Final = {"localhost", "127.0.0.1", "::1"}
 CODE_SECONDS: Final = 60.0
 READONLY: Final = "https://www.googleapis.com/auth/gmail.readonly"
@@ -120,6 +122,11 @@ class FakeGmailTokens:
                 else None
             )
 
+    def knows(self, token: str) -> bool:
+        """Return whether this is a token, of either kind, that has not been revoked."""
+        with self._lock:
+            return token in self._access or token in self._refresh
+
     def expire(self) -> None:
         """Expire all access tokens now; refresh tokens stay valid."""
         with self._lock:
@@ -189,7 +196,7 @@ class OAuthRoutes:
 
     async def answer(self, request: Request) -> Response:
         """Accept the operator's answer and redirect the browser to the app."""
-        form = parse_qs((await request.body()).decode())
+        form = await _form(request)
         asked = dict(parse_qsl(form.get("request", [""])[0]))
         problem = self._problem(asked)
         if problem:
@@ -199,9 +206,7 @@ class OAuthRoutes:
 
     async def token(self, request: Request) -> Response:
         """Issue tokens for a code or for a refresh token."""
-        form = {
-            name: values[0] for name, values in parse_qs((await request.body()).decode()).items()
-        }
+        form = {name: values[0] for name, values in (await _form(request)).items()}
         if not self._is_client(request.headers.get("authorization", ""), form):
             return _oauth_error(401, "invalid_client", "The OAuth client was not found.")
         grant_type = form.get("grant_type")
@@ -218,8 +223,12 @@ class OAuthRoutes:
             return _oauth_error(400, "unsupported_grant_type", text)
         return JSONResponse(granted) if granted else _oauth_error(400, "invalid_grant", problem)
 
-    async def revoke(self) -> Response:
-        """Revoke all consent; the fake Gmail has only one account."""
+    async def revoke(self, request: Request) -> Response:
+        """Revoke all consent, given any of its tokens; the fake Gmail has only one account."""
+        form = await _form(request)
+        token = form.get("token", [request.query_params.get("token", "")])[0]
+        if not self._tokens.knows(token):
+            return _oauth_error(400, "invalid_token", "Token expired or revoked")
         self._tokens.revoke()
         return JSONResponse({})
 
@@ -252,8 +261,19 @@ class OAuthRoutes:
         id = form.get("client_id", "")
         secret = form.get("client_secret", "")
         if authorization.lower().startswith("basic "):
-            id, _, secret = base64.b64decode(authorization[6:]).decode().partition(":")
+            try:
+                id, _, secret = base64.b64decode(authorization[6:]).decode().partition(":")
+            except ValueError:
+                return False
         return (id, secret) == (self._tokens.client_id, self._tokens.client_secret)
+
+
+async def _form(request: Request) -> dict[str, list[str]]:
+    """Return the fields of a form; raise GoogleError, 400, if it is not one."""
+    try:
+        return parse_qs((await request.body()).decode())
+    except ValueError:  # bytes that are no UTF-8, or too many fields
+        raise GoogleError(400, message="The request is not a form in UTF-8") from None
 
 
 def _oauth_error(status: int, error: str, description: str) -> Response:

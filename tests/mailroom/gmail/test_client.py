@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from eventlab.mailroom.errors import BadSetting, ConsentRequired, GmailFailed
-from eventlab.mailroom.gmail.client import MAX_DOWNLOAD_BYTES, GmailClient
+from eventlab.mailroom.gmail import client, google_http
+from eventlab.mailroom.gmail.client import MAX_DOWNLOAD_BYTES, MAX_SMALL_BYTES, GmailClient
 from eventlab.mailroom.gmail.credentials import authorize, load
 from eventlab.sandbox.faults import Fault
 from eventlab.sandbox.gmail.error import error_body, gmail_fault
@@ -219,6 +220,64 @@ def test_get_never_downloads_a_mail_over_5_mb(google: Served) -> None:
     assert mails[huge] is not None
     assert mails[huge].problem
     assert mails[huge].size > MAX_DOWNLOAD_BYTES
+
+
+def sizes_of_batches(google: Served) -> list[int]:
+    """Return how many mails each batch so far has fetched."""
+    sizes: list[int] = []
+    for line in google.fake.seen:
+        if line == "POST /batch":
+            sizes.append(0)
+        elif line.startswith(A_MESSAGE):
+            sizes[-1] += 1
+    return sizes
+
+
+def test_get_fetches_large_mails_one_by_one_and_small_ones_together(google: Served) -> None:
+    large = plain("large", "x" * (MAX_SMALL_BYTES + 1))
+    ids = google.deliver(3)
+    ids += [google.fake.deliver(large) for _ in range(3)]
+    ids += google.deliver(2)
+    with google.gmail() as gmail:
+        got = list(gmail.get(ids))
+    assert [id for id, _mail in got] == ids
+    assert all(mail is not None and mail.problem is None for _id, mail in got)
+    assert sizes_of_batches(google) == [3, 1, 1, 1, 2]
+
+
+def test_get_fetches_one_by_one_what_is_too_large_together(
+    google: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Gmail's search does not know the newest mails yet, so it cannot tell their sizes."""
+    monkeypatch.setattr(google_http, "MAX_RESPONSE_BYTES", 300_000)
+    monkeypatch.setattr(client, "MAX_SMALL_BYTES", 10**9)
+    fits = google.fake.deliver(plain("fits", "x" * 150_000))
+    other = google.fake.deliver(plain("fits too", "x" * 150_000))
+    huge = google.fake.deliver(plain("huge", "x" * 600_000))
+    with google.gmail() as gmail:
+        mails = dict(gmail.get([fits, huge, other]))
+    assert list(mails) == [fits, huge, other]
+    assert [mail is not None and mail.problem is None for mail in mails.values()] == [
+        True,
+        False,
+        True,
+    ]
+    assert google.pauses == []
+
+
+def test_get_returns_the_others_when_a_large_mail_keeps_failing(google: Served) -> None:
+    large = plain("large", "x" * (MAX_SMALL_BYTES + 1))
+    bad, *good = [google.fake.deliver(large) for _ in range(3)]
+    google.fake.faults.order(gmail_fault(f"/messages/{bad}", 500, times=30))
+    got: list[str] = []
+
+    def get_all(gmail: GmailClient) -> None:
+        for id, _mail in gmail.get([bad, *good]):
+            got.append(id)
+
+    with google.gmail() as gmail, pytest.raises(GmailFailed, match="1 of 3 mails"):
+        get_all(gmail)
+    assert got == good
 
 
 # ------------------------------------------------------------------------------------------ errors
