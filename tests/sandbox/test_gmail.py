@@ -584,7 +584,7 @@ def test_refresh_token_is_valid_until_revoked(google: Served) -> None:
     given = redeemed(google, "", **refresh).json()
     assert google.get(f"{ME}/profile", given["access_token"]).status_code == 200
     assert "refresh_token" not in given
-    google.send("POST", "/revoke", data={"token": token})
+    google.send("POST", "/revoke", data={"token": given["access_token"]})
     answer = redeemed(google, "", **refresh)
     assert (answer.status_code, answer.json()["error"]) == (400, "invalid_grant")
     assert answer.json()["error_description"] == "Token has been expired or revoked."
