@@ -89,6 +89,17 @@ class LogMissing(EventLabError):
         )
 
 
+class NotSettled(EventLabError):
+    """What was written is not, or not known to be, where ``settle`` had to see it.
+
+    Data: ``reason``.
+    """
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(reason)
+
+
 class InvalidEvent(EventLabError, ValueError):
     """An event, or a batch of events, cannot be stored; nothing was written."""
 

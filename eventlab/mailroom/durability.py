@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import time
-from typing import Any, Final
-
 from redis.exceptions import ResponseError
 
+from eventlab.errors import NotSettled
 from eventlab.mailroom.errors import NotOnDisk
+from eventlab.store.settling import node_of
 from eventlab.store.store import EventStore
-
-WAIT_SECONDS: Final = 3.0  # for one WAITAOF: less than redis-py's socket_timeout
-REMEDY: Final = "CONFIG SET appendonly yes, and appendfsync everysec (Redis 7.2 or newer) or always"
 
 
 class DurableLog:
@@ -26,66 +22,30 @@ class DurableLog:
     """
 
     def __init__(self, store: EventStore, *, timeout: float = 30.0) -> None:
-        self._redis = store.redis
-        self._stream = store.keys.stream
-        self._probe = store.keys.fsync_probe
+        self._store = store
         self._timeout = timeout
 
     def now(self) -> int:
         """Return Redis's time in milliseconds since 1970."""
-        seconds, microseconds = self._node().time()
+        seconds, microseconds = node_of(self._store.redis, self._store.keys.stream).time()
         return int(seconds) * 1000 + int(microseconds) // 1000
 
     def wait_until_fsynced(self) -> None:
         """Return when everything that was appended before this call is on disk.
 
+        If Redis has replicas, one of them has it too: it may be the next master.
+
         Raises ``NotOnDisk``, which says what to configure, if Redis cannot promise that or takes
         too long.
         """
-        end = time.monotonic() + self._timeout
-        while not self._is_fsynced():
-            if time.monotonic() > end:
-                raise NotOnDisk(
-                    f"Redis did not fsync its append-only file within {self._timeout:g} s: "
-                    "check its disk"
-                )
-
-    def _is_fsynced(self) -> bool:
-        # WAITAOF covers only what its own connection wrote, and the append may have used another
-        # connection of the pool. The file is one sequence: a write here, after the append, is
-        # fsynced only together with the append.
-        pipeline = self._node().pipeline(transaction=False)
-        pipeline.execute_command("SET", self._probe, 1)
-        pipeline.execute_command("WAITAOF", 1, 0, int(min(WAIT_SECONDS, self._timeout) * 1000))
         try:
-            _set, (local, _replicas) = pipeline.execute()
-        except ResponseError as error:
-            if "unknown command" in str(error):
-                return self._is_always_fsynced()
-            if "appendonly is disabled" in str(error):
-                raise NotOnDisk(f"Redis has no append-only file: {REMEDY}") from None
-            raise
-        return int(local) >= 1
+            self._store.settle(disk=1, replicas=min(1, self._replicas()), timeout=self._timeout)
+        except NotSettled as error:
+            raise NotOnDisk(error.reason) from None
 
-    def _is_always_fsynced(self) -> bool:
-        # Before 7.2, Redis can only promise an fsync before each reply.
+    def _replicas(self) -> int:
+        node = node_of(self._store.redis, self._store.keys.stream)
         try:
-            config = {
-                _text(key): _text(value)
-                for key, value in self._node().config_get("append*").items()
-            }
-        except ResponseError:
-            raise NotOnDisk(f"this Redis does not report whether it fsyncs: {REMEDY}") from None
-        if (config.get("appendonly"), config.get("appendfsync")) != ("yes", "always"):
-            raise NotOnDisk(f"this Redis does not report when it has fsynced: {REMEDY}")
-        return True
-
-    def _node(self) -> Any:
-        """Return Redis itself or, in a cluster, the node that holds the category."""
-        if not hasattr(self._redis, "get_node_from_key"):
-            return self._redis
-        return self._redis.get_redis_connection(self._redis.get_node_from_key(self._stream))
-
-
-def _text(value: Any) -> str:
-    return value.decode() if isinstance(value, bytes) else str(value)
+            return int(node.info("replication")["connected_slaves"])
+        except (ResponseError, KeyError):
+            return 0  # this user may not ask, or this service does not say

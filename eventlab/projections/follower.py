@@ -105,6 +105,8 @@ class Follower:
         """Apply all events that exist when it is called, and return how many it counted."""
         counted = 0
         head = self.store.head()
+        if self.position is not None and order(head) < order(self.position):
+            return self.run_once()  # raises ViewAhead if the newest events were lost
         while self.position is None or order(self.position) < order(head):
             more = self.run_once()
             if not more and self.position is not None and not self._read(self.position):

@@ -57,10 +57,11 @@ def redis_at(url: str) -> redis.Redis:
     return client
 
 
-def mongodb_at(url: str, **limits: int | bool) -> Client:
+def mongodb_at(url: str, *, examine: bool = True, **limits: int | bool) -> Client:
     """Connect to the MongoDB of a URL: a replica set or a sharded cluster.
 
-    ``limits`` are options of the client that count more than those of the URL.
+    ``limits`` are options of the client that count more than those of the URL. Without ``examine``,
+    the server need not answer yet.
 
     Raises ServerUnreachable when it does not answer, or is a standalone server, which has no
     transactions.
@@ -76,6 +77,8 @@ def mongodb_at(url: str, **limits: int | bool) -> Client:
     except InvalidURL as error:
         raise ServerUnreachable(MONGODB_URL, f"cannot be used: {error}") from None
     client: Client = _attempt(MONGODB_URL, lambda: pymongo.MongoClient(url, **options))
+    if not examine:
+        return client
     try:
         hello = _attempt(MONGODB_URL, lambda: client.admin.command("hello"))
         if "setName" not in hello and hello.get("msg") != "isdbgrid":

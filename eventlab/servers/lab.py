@@ -114,8 +114,8 @@ def connect(data: Path | str | None = None, *, timeout: float | None = None) -> 
     keep their data in ``data``, else in ``EVENTLAB_DATA``, else in your user data directory; all
     processes with the same directory share them. A server that dies is started again.
 
-    A call to a server that is away or hangs fails within about ``timeout`` seconds; by default the
-    drivers retry for longer.
+    A call to a server that is down or hangs fails within about ``timeout`` seconds; by default the
+    drivers retry for longer. With ``timeout``, a MongoDB of your own need not answer yet.
 
     Raises ServersError: BinaryMissing or BinaryUnusable when a program has to be installed,
     DirectoryRefused for a directory that cannot be used, ServerUnreachable for a URL that does not
@@ -141,7 +141,7 @@ def connect(data: Path | str | None = None, *, timeout: float | None = None) -> 
         if timeout is not None:
             patience.limit_redis(client, timeout)
         options = {} if timeout is None else patience.mongodb_options(timeout)
-        mongo = _mongodb(urls[MONGOD], sockets, options)
+        mongo = _mongodb(urls[MONGOD], sockets, options, examine=timeout is None)
         undo.pop_all()
     return Lab(client, mongo, sockets=sockets, data=directory)
 
@@ -159,10 +159,10 @@ def _redis(url: str | None, sockets: dict[str, str]) -> redis.Redis:
 
 
 def _mongodb(
-    url: str | None, sockets: dict[str, str], options: Mapping[str, Any]
+    url: str | None, sockets: dict[str, str], options: Mapping[str, Any], *, examine: bool
 ) -> Database[dict[str, Any]]:
     if url:
-        return external.mongodb_at(url, **options).get_default_database(DATABASE)
+        return external.mongodb_at(url, examine=examine, **options).get_default_database(DATABASE)
     url = replica_set.socket_url(sockets[MONGOD])
     selection = {"serverSelectionTimeoutMS": SELECTION_TIMEOUT_MS}
     client: replica_set.Client = pymongo.MongoClient(url, **(selection | dict(options)))

@@ -22,6 +22,7 @@ from eventlab.errors import (
     LogMissing,
     LogReplaced,
     NotAdopted,
+    NotSettled,
     TokenReused,
     VersionConflict,
 )
@@ -55,6 +56,7 @@ from eventlab.store.keys import (
 from eventlab.store.logs import AggregateLogs, Tail, new_token
 from eventlab.store.paging import KEYS_PAGE
 from eventlab.store.scripts import Script, checked_client
+from eventlab.store.settling import settle
 from eventlab.store.stream import CategoryStream, as_text
 
 
@@ -266,6 +268,33 @@ class EventStore:
 
     def _events_of(self, id: str, outcome: Outcome) -> list[Recorded]:
         return self.read(id, after=outcome.after, limit=outcome.count)
+
+    def settle(
+        self,
+        events: Sequence[Recorded] = (),
+        *,
+        disk: int = 1,
+        replicas: int = 0,
+        timeout: float = 30.0,
+    ) -> None:
+        """Return when what was appended before is on so many disks and at so many replicas.
+
+        The first disk is that of the master, each further one that of a replica. It does not
+        matter which thread or connection appended. A failover may lose events before a replica has
+        them: give ``events``, as ``append`` returned them, to know that they are still there.
+
+        Raises NotSettled after ``timeout`` seconds, if Redis cannot promise it, or if an event was
+        lost: then append it again, with the same token.
+
+        >>> store.settle(store.append("JohnDoe", [Event("create")], expected=NEW), replicas=1)
+        """
+        checked_counts(disk=disk, replicas=replicas)
+        settle(self.redis, self.keys, disk=disk, replicas=replicas, timeout=timeout)
+        for id, event in {event.id: event for event in events}.items():
+            # The newest one of a log stands for the earlier ones. After the wait: what is there
+            # now was there before.
+            if self.read(id, after=event.version - 1, limit=1) != [event]:
+                raise NotSettled(f"version {event.version} of {id!r} was lost in a failover")
 
     # ------------------------------------------------------------------- read
 

@@ -106,6 +106,18 @@ class Shard:
         """Return whether the replica has become the master."""
         return self.replica.role() == "master"
 
+    def detach(self) -> None:
+        """Stop the replica and cut its link: what is written from now on does not reach it."""
+        wait_until(lambda: self.replica.is_in_step_with(self.master))
+        self.replica.stop()
+        self.master.client.execute_command("CLIENT", "KILL", "TYPE", "replica")
+
+    def lose(self) -> None:
+        """Kill the master; the replica takes over, without what it has not received."""
+        self.master.kill()
+        self.replica.resume()
+        wait_until(self.promoted)
+
 
 @dataclass
 class Cluster:

@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import AsyncIterator, Collection
 from multiprocessing import resource_tracker
 from types import FrameType
@@ -26,11 +27,13 @@ from eventlab.accounts.http.listener import LOOPBACK, is_loopback, listen
 from eventlab.accounts.http.protocol import Connection, raise_file_limit
 from eventlab.accounts.names import CATEGORY, COLLECTION
 from eventlab.accounts.service import AccountService
-from eventlab.servers import connect
+from eventlab.servers import Lab, connect
+from eventlab.servers.errors import ServersError
 from eventlab.store.store import EventStore
 
 IDLE_SECONDS: Final = 60
 SHUTDOWN_SECONDS: Final = 30  # for requests that are still running
+RETRY_SECONDS: Final = 1.0
 SERVER_SECONDS: Final = 2.0  # for a call to Redis or MongoDB
 
 log = logging.getLogger("uvicorn.error")  # uvicorn configures it
@@ -104,7 +107,7 @@ def app(hosts: Collection[str] | None = None) -> FastAPI:
     """
     if (parent := multiprocessing.parent_process()) is not None:
         threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
-    lab = connect(timeout=SERVER_SECONDS)
+    lab = _connect()
     store = EventStore(lab.redis, os.environ.get(settings.CATEGORY, CATEGORY))
 
     @contextlib.asynccontextmanager
@@ -114,6 +117,16 @@ def app(hosts: Collection[str] | None = None) -> FastAPI:
 
     view = lab.mongo[os.environ.get(settings.COLLECTION, COLLECTION)]
     return create_app(AccountService(store), view, hosts=hosts, lifespan=lifespan)
+
+
+def _connect() -> Lab:
+    """Connect, as soon as Redis answers: a worker may start, or start again, while it is down."""
+    while True:
+        try:
+            return connect(timeout=SERVER_SECONDS)
+        except ServersError as error:
+            log.warning("this worker waits for its servers: %s", error)
+            time.sleep(RETRY_SECONDS)
 
 
 class Workers(Multiprocess):

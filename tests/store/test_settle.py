@@ -1,0 +1,83 @@
+"""Settling: what was appended is on disk, and at a replica."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from pathlib import Path
+
+import pytest
+
+from eventlab import NEW, EventStore, NotSettled
+from tests.support.ports import free_port
+from tests.support.private_redis import private_redis
+from tests.support.store import deposits
+from tests.support.waiting import wait_until
+
+DURABLE = ("--appendonly", "yes", "--appendfsync", "everysec", "--auto-aof-rewrite-percentage", "0")
+AT_ONCE = ("--repl-diskless-sync-delay", "0")  # the first replica need not wait for a second one
+
+
+def test_settle_waits_for_disk_and_replica(tmp_path: Path) -> None:
+    port = free_port()
+    replica_of = ("--replicaof", f"127.0.0.1 {port}")
+    with (
+        private_redis(
+            tmp_path / "m", *DURABLE, "--repl-diskless-sync-delay", "0", port=port
+        ) as master,
+        private_redis(tmp_path / "r", *DURABLE, *replica_of) as replica,
+    ):
+        wait_until(lambda: replica.info("replication")["master_link_status"] == "up")
+        store = EventStore(master, "accountStream")
+        recorded = store.append("a", deposits(1, 2), expected=NEW)
+        store.settle(recorded, disk=2, replicas=1)
+        assert EventStore(replica, "accountStream").read("a") == recorded
+        with pytest.raises(NotSettled, match="1 of 2 replicas"):
+            store.settle(replicas=2, timeout=0.1)
+
+
+def test_settle_covers_what_another_thread_and_connection_appended(tmp_path: Path) -> None:
+    port = free_port()
+    with (
+        private_redis(tmp_path / "m", *AT_ONCE, port=port) as master,
+        private_redis(tmp_path / "r", "--replicaof", f"127.0.0.1 {port}") as replica,
+    ):
+        wait_until(lambda: replica.info("replication")["master_link_status"] == "up")
+        store = EventStore(master, "accountStream")
+        store.append("a", deposits(1), expected=NEW)
+        store.settle(disk=0, replicas=1)
+        # The replica gets no more: a connection that wrote nothing must not say otherwise.
+        pid = replica.info("server")["process_id"]
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            writer = threading.Thread(
+                target=store.append, args=("b", deposits(1)), kwargs={"expected": NEW}
+            )
+            writer.start()
+            writer.join()
+            with pytest.raises(NotSettled, match="0 of 1 replicas"):
+                EventStore(master, "accountStream").settle(disk=0, replicas=1, timeout=0.2)
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        store.settle(disk=0, replicas=1)
+        assert EventStore(replica, "accountStream").version("b") == 1
+
+
+def test_settle_notices_events_that_a_failover_lost(store: EventStore) -> None:
+    recorded = store.append("a", deposits(1), expected=NEW)
+    store.settle(recorded)
+    store.drop()
+    with pytest.raises(NotSettled, match="version 1 of 'a' was lost"):
+        store.settle(recorded)
+    store.append("a", deposits(2), expected=NEW)
+    with pytest.raises(NotSettled, match="version 1 of 'a' was lost"):
+        store.settle(recorded)
+
+
+def test_settle_says_what_to_configure(tmp_path: Path) -> None:
+    with private_redis(tmp_path) as client:
+        store = EventStore(client, "accountStream")
+        with pytest.raises(NotSettled, match="no append-only file: CONFIG SET appendonly yes"):
+            store.settle()
+        store.settle(disk=0)
