@@ -1,0 +1,149 @@
+"""Each role of docs/permissions.md works with exactly the rights that the page gives it."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+from pymongo.database import Database
+
+from eventlab import NEW, EventStore, Projector, Repository, Subscription
+from eventlab.accounts import Account, AccountService
+from eventlab.accounts.views import AccountView
+from tests.support.store import deposits, fill, write_original
+
+Mongo = Database[dict[str, Any]]
+PAGE = Path(__file__).parents[2] / "docs" / "permissions.md"
+RIGHTS = {
+    role: rights.replace("\\|", "|").split()
+    for role, rights in re.findall(r"^\| (\w+) \| .* \| `(\+[^`]*)` \|$", PAGE.read_text(), re.M)
+}
+
+
+def connect_to(store: EventStore, mongo: Mongo, admin: EventStore) -> None:
+    assert store.redis.ping()
+    assert store.redis.info("memory")
+
+
+def write(store: EventStore, mongo: Mongo, admin: EventStore) -> None:
+    accounts = AccountService(store)
+    accounts.create("b")
+    accounts.deposit("b", 5, idempotency_key="k")
+    accounts.deposit("b", 5, idempotency_key="k")
+    Repository(store, Account, snapshot_every=1).retry("b", lambda each: each.deposit(1))
+    assert Repository(store, Account, snapshot_every=1).load("b").funds == 6
+    assert store.read("unknown") == []
+    ticks = itertools.count(5000)
+    EventStore(store.redis, store.category, clock=lambda: next(ticks)).append(
+        "c", deposits(1), expected=NEW
+    )
+
+
+def read(store: EventStore, mongo: Mongo, admin: EventStore) -> None:
+    admin.trim(before=admin.read("a")[1].position)
+    assert store.ids() == ["a"]
+    assert len(list(store.read_all(after=store.read("a")[0].position))) == 2
+    assert len(store.read("a", reverse=True)) == store.version("a") == 3
+    assert store.read("unknown") == []
+    store.wait(after="0-0", seconds=1)
+    assert store.head() == store.read("a")[-1].position
+    assert not store.lacks(store.head())
+
+
+def project(store: EventStore, mongo: Mongo, admin: EventStore) -> None:
+    projector = Projector(store, mongo, AccountView(store.category))
+    assert projector.catch_up() == 3
+    admin.append("a", deposits(1), expected=3)
+    assert projector.lag().events == 1
+    assert projector.catch_up() == 1
+
+
+def rebuild(store: EventStore, mongo: Mongo, admin: EventStore) -> None:
+    project(store, mongo, admin)
+    projector = Projector(store, mongo, AccountView(store.category))
+    projector.rebuild()
+    admin.trim(before=admin.head())
+    projector.rebuild()
+    projector.reset()
+
+
+def consume(store: EventStore, mongo: Mongo, admin: EventStore) -> None:
+    letters = Subscription(store, "letters", consumer="c", max_failures=1)
+    first, second, third = letters.receive(10)
+    letters.ack([first])
+    assert letters.fail(second, "no such street")
+    assert letters.fail(third, "no such street")
+    assert [each.event for each in letters.parked()] == [second, third]
+    assert letters.replay(second.position) == 1
+    assert letters.discard(third.position) == 1
+    assert letters.receive(10, block=1) == [second]
+    letters.ack([second])
+    assert letters.lag().events == 0
+    assert letters.receive(1, block=0.01) == []
+    assert letters.close()
+
+
+def settle(store: EventStore, mongo: Mongo, admin: EventStore) -> None:
+    settled = store.append("d", deposits(1), expected=NEW)
+    store.settle(settled, disk=1)
+
+
+def operate(store: EventStore, mongo: Mongo, admin: EventStore) -> None:
+    Repository(admin, Account, snapshot_every=1).load("a")
+    Subscription(admin, "letters", consumer="c").receive(10)
+    assert store.verify() == []
+    assert store.forget_group("letters")
+    assert store.trim(before=admin.head()) == 2
+    Repository(store, Account).drop_snapshots()
+    store.drop()
+    assert admin.ids() == []
+
+
+def adopt(store: EventStore, mongo: Mongo, admin: EventStore) -> None:
+    admin.drop()
+    write_original(admin, ("a", 2, "create", {}), ("a", 2, "deposit", {"amount": 1}))
+    admin.redis.xgroup_create(admin.category, "node", id="0")
+    assert store.adopt(renumber=True) == 2
+    assert store.adopt() == 2
+
+
+ROLES: dict[str, tuple[Callable[[EventStore, Mongo, EventStore], None], tuple[str, ...]]] = {
+    "connect": (connect_to, ()),
+    "writer": (write, ()),
+    "reader": (read, ()),
+    "projector": (project, ()),
+    "rebuild": (rebuild, ("projector",)),
+    "consumer": (consume, ()),
+    "settle": (settle, ("writer",)),
+    "operator": (operate, ()),
+    "adopt": (adopt, ()),
+}
+
+
+def test_page_gives_the_rights_of_each_role() -> None:
+    assert RIGHTS.keys() == ROLES.keys()
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_role_works_with_exactly_its_rights(store: EventStore, mongo: Mongo, role: str) -> None:
+    work, others = ROLES[role]
+    rights = [right for each in (role, *others) for right in RIGHTS[each]]
+    user = f"{role}-{store.category}"
+    access = "%R~" if role == "reader" else "~"
+    keys = [f"{access}{store.category}", f"{access}{{{store.category}}}*"]
+    fill(store, 2)
+    store.redis.execute_command("ACL", "SETUSER", user, "reset", "on", ">p", *keys, *rights)
+    path = store.redis.connection_pool.connection_kwargs["path"]
+    try:
+        with redis.Redis(unix_socket_path=path, username=user, password="p") as client:
+            work(EventStore(client, store.category), mongo, store)
+        # redis-py introduces itself, and does not mind if it may not.
+        refused = {str(entry["object"]) for entry in store.redis.acl_log() if user in str(entry)}
+        assert refused <= {"client|setinfo"}
+    finally:
+        store.redis.execute_command("ACL", "DELUSER", user)
