@@ -48,9 +48,11 @@ def _reached(node: Any, probe: bytes, disk: int, replicas: int, ms: int) -> tupl
     if replicas:
         pipeline.execute_command("WAIT", replicas, ms)
     written, *replies = pipeline.execute(raise_on_error=False)
+    if isinstance(written, Exception):
+        raise written  # such as READONLY: a replica rejects WAITAOF in other words
     if disk and isinstance(replies[0], ResponseError):
         replies[0] = [_disks_without_waitaof(node, replies[0]), 0]
-    for reply in [written, *replies]:
+    for reply in replies:
         if isinstance(reply, Exception):
             raise reply
     local, copied = replies[0] if disk else (0, 0)

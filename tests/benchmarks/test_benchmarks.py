@@ -52,6 +52,7 @@ ROWS = {
     "history": 1,
     "latency": 1,
     "serving": 7,
+    "workers": 2,
 }
 
 
