@@ -73,7 +73,7 @@ class LogReplaced(VersionConflict):
     def __init__(self, id: str, version: int) -> None:
         super().__init__(id, version, version)
         self.args = (
-            f"version {version} of {id!r} is another event than the one that was loaded, because "
+            f"version {version} of {id!r} is not the event that was loaded, because "
             "the log was written again: reload the aggregate and decide again",
         )
 
@@ -206,9 +206,9 @@ class SubscriptionLost(EventLabError):
     def __init__(self, name: str) -> None:
         self.name = name
         super().__init__(
-            f"subscription {name!r} has lost its consumer group, and with it which events are "
-            "finished: the group or the category was deleted, or Redis lost its data. Create the "
-            "Subscription again, with start= the position up to which the work is done; without "
+            f"subscription {name!r} has lost its consumer group, and no longer knows which "
+            "events are finished: the group or the category was deleted, or Redis lost its data. "
+            "Create the Subscription again, with start= the position up to which the work is done; without "
             "start=, every event is delivered again"
         )
 

@@ -55,11 +55,11 @@ SERVERS: Final[dict[str, Variable]] = {
     ),
     MONGODB_URL: Variable("URL of a MongoDB replica set of your own", "a private MongoDB"),
     ALLOW_EVICTION: Variable(
-        "set it to 1 to use a Redis that deletes keys when its memory is full; it loses events"
+        "set it to 1 to use a Redis that deletes keys when its memory is full: events get lost"
     ),
     DATA: Variable("directory where the private servers keep their data", "your user data folder"),
     RUNTIME: Variable("directory for the private servers' sockets", "a short path for each user"),
-    GRACE: Variable("seconds that the private servers run on after their last user", "5"),
+    GRACE: Variable("seconds that the private servers keep running after their last user", "5"),
     REDIS_SERVER: Variable(
         "path of the redis-server program", "the installed wheel's, then the one on PATH"
     ),

@@ -70,7 +70,7 @@ def server_checks(directory: Path, *, durability: bool = False) -> Iterator[Chec
         yield Check("servers", False, sentence_of(error), f"correct {error.variable}")
         return
     except (EventLabError, RedisError, PyMongoError, OSError) as error:
-        yield Check("servers", False, sentence_of(error), "correct what this message names")
+        yield Check("servers", False, sentence_of(error), "correct what the message says")
         return
     with lab:
         for name, remedy, examine in (

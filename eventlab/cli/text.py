@@ -7,11 +7,12 @@ from typing import Final
 
 from pymongo.errors import ConnectionFailure, OperationFailure, PyMongoError
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError
+from redis.exceptions import RedisClusterException, RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from eventlab.errors import EventLabError
 from eventlab.servers.external import MONGODB_URL, REDIS_URL
+from eventlab.store.answers import is_outage
 
 SIZE_UNITS: Final = ("kB", "MB", "GB", "TB")
 #: The driver appends its whole description of the servers to the one sentence that matters.
@@ -56,12 +57,16 @@ def sentence_of(error: Exception) -> str:
         return TOPOLOGY.sub("", str(error))
     if isinstance(error, RedisConnectionError | RedisTimeoutError):
         return f"Redis does not answer ({cause}): check that it is running, and {REDIS_URL} if set"
+    if isinstance(error, RedisError | RedisClusterException) and is_outage(error):
+        return f"Redis is unavailable ({cause}): try again when it accepts requests"
     if isinstance(error, RedisError):
         return f"Redis reported an error ({cause}): run eventlab doctor"
     if isinstance(error, ConnectionFailure):
         return (
             f"MongoDB does not answer ({cause}): check that it is running, and {MONGODB_URL} if set"
         )
+    if isinstance(error, PyMongoError) and is_outage(error):
+        return f"MongoDB is unavailable ({cause}): try again when it accepts requests"
     if isinstance(error, PyMongoError):
         return f"MongoDB reported an error ({cause}): run eventlab doctor"
     if isinstance(error, OSError) and error.strerror:

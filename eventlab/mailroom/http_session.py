@@ -50,7 +50,7 @@ class LimitedReader(io.RawIOBase):
         """Read what has arrived; raise TimeoutError once the time is used up."""
         left = self._end - time.monotonic()
         if left <= 0:
-            raise TimeoutError("it did not end in time")
+            raise TimeoutError("the response took too long")
         self._connection.settimeout(left if self._patience is None else min(left, self._patience))
         return self._raw.readinto(buffer)
 

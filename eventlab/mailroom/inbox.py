@@ -20,7 +20,7 @@ from eventlab.store.store import EventStore
 
 log = logging.getLogger(__name__)
 
-GONE: Final = "it was gone before it could be read"
+GONE: Final = "it was deleted before it could be read"
 
 Fetched = Message | GmailFailed | None
 

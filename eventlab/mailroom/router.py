@@ -115,7 +115,7 @@ class Router:
             try:
                 report(self.run_once(stop))
                 if failed:
-                    log.info("%s answers again", failed)
+                    log.info("%s is available again", failed)
                 failed = ""
             except ConsentRequired:
                 raise

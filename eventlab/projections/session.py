@@ -116,7 +116,7 @@ class ProjectorSession:
         ids = [{"id": other["_id"]} for other in others]
         if not ids or not self._may_end_others:
             return
-        log.info("view %s: ending dead projectors of this MongoDB user", self.view)
+        log.info("view %s: ending the sessions of dead projectors of this MongoDB user", self.view)
         try:
             self.mongo.client.admin.command("killSessions", ids)
         except OperationFailure as error:

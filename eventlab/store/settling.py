@@ -33,7 +33,7 @@ def settle(redis: Any, keys: Keys, *, disk: int, replicas: int, timeout: float) 
         if time.monotonic() > end:
             raise NotSettled(
                 f"after {timeout:g} s, {disks} of {disk} disks and {copies} of {replicas} replicas "
-                "have what was written: check the disk of Redis, and its replicas"
+                "have stored the events: check the disk of Redis, and its replicas"
             )
 
 

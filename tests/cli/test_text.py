@@ -6,6 +6,7 @@ import pymongo
 import pytest
 import redis
 from pymongo.errors import OperationFailure, ServerSelectionTimeoutError
+from redis.exceptions import RedisClusterException
 
 from eventlab.cli.text import duration, sentence_of, size
 from eventlab.errors import EventLabError
@@ -60,6 +61,19 @@ def test_size_uses_decimal_units(count: int, text: str) -> None:
         (
             OperationFailure("failed, full error: {...}", 13, {"errmsg": "not authorized"}),
             "MongoDB reported an error (not authorized): run eventlab doctor",
+        ),
+        (
+            redis.ReadOnlyError("You can't write against a read only replica."),
+            "Redis is unavailable (You can't write against a read only replica.):"
+            " try again when it accepts requests",
+        ),
+        (
+            RedisClusterException("no node answers"),
+            "Redis is unavailable (no node answers): try again when it accepts requests",
+        ),
+        (
+            OperationFailure("the disk is full", 14031, {"errmsg": "the disk is full"}),
+            "MongoDB is unavailable (the disk is full): try again when it accepts requests",
         ),
         (FileNotFoundError(2, "No such file", "a.json"), "No such file: a.json"),
         (OSError(28, "No space left"), "No space left"),

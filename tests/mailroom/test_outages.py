@@ -84,7 +84,7 @@ def test_watch_survives_a_redis_that_cannot_be_written_and_logs_it_once(
     assert here.accepted() == {id: 1}
     warnings = [record for record in caplog.records if "this round failed" in record.message]
     assert [record.levelno for record in warnings] == [logging.WARNING]
-    assert "Redis answers again" in caplog.text
+    assert "Redis is available again" in caplog.text
 
 
 @pytest.mark.parametrize("outage", OUTAGES)

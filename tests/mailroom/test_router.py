@@ -151,7 +151,7 @@ def test_mail_is_skipped_when_it_is_gone_before_it_is_read(here: Room) -> None:
     here.both.gmail.faults.order(Fault(on=BATCH, status=503, times=1))
     with patched_pause(here, lambda: here.both.gmail.delete(id)):
         assert here.router().run_once() == Summary(listed=1, new=1, skipped=1)
-    assert here.item(id).reason == "it was gone before it could be read"
+    assert here.item(id).reason == "it was deleted before it could be read"
 
 
 def test_mail_that_leaves_the_inbox_is_skipped_and_routed_when_it_returns(

@@ -288,7 +288,7 @@ def test_ids_are_reproducible_and_unique_across_threads() -> None:
     assert len(set(ids)) == 800
     changes = [change.history_id for change in fake.mailbox.history(1000)]
     assert changes == sorted(set(changes))
-    with pytest.raises(ValueError, match="There already is a mail"):
+    with pytest.raises(ValueError, match="already exists"):
         fake.deliver(b"", id=ids[0])
 
 

@@ -38,7 +38,9 @@ def test_append_notices_a_log_that_was_written_again_to_the_same_version(
     store.drop()
     store.append("a", events, expected=NEW, token="new")
     before = contents(store)
-    with pytest.raises(LogReplaced, match="version 1 of 'a' is another event") as replaced:
+    with pytest.raises(
+        LogReplaced, match="version 1 of 'a' is not the event that was loaded"
+    ) as replaced:
         store.append("a", deposits(1), expected=1, newest=known)
     assert (replaced.value.expected, replaced.value.actual) == (1, 1)
     assert contents(store) == before

@@ -15,12 +15,13 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from eventlab import Event, EventStore, Subscription, VersionConflict
 from eventlab.servers import external
 from eventlab.store.answers import SERVER_ERRORS, is_outage
 from tests.support.ports import free_port
+from tests.support.views import assert_views_are_exact, views_caught_up
 from tests.support.waiting import wait_until
 
 SPAWN = multiprocessing.get_context("spawn")
@@ -366,3 +367,18 @@ def assert_each_outage_is_logged_once(lines: list[str]) -> None:
     for logged in states.values():
         assert set(logged) <= {"active", "waiting", "standby"}, lines
         assert not any(old == new == "waiting" for old, new in itertools.pairwise(logged)), lines
+
+
+def assert_workload_resumes(work: Workload, database: Any) -> None:
+    """Assert that after a failover all of it makes progress, ends well, and is exact."""
+    begun = time.monotonic()
+    work.wait_for_progress()
+    resumed = time.monotonic() - begun
+    work.stop_writing()
+    wait_until(lambda: views_caught_up(work.store, database))
+    work.end()
+    assert_nothing_lost_or_doubled(work)
+    assert not work.conflicts()
+    assert_views_are_exact(work.store, database)
+    assert_each_outage_is_logged_once(work.projector.lines)
+    print(f"\nresumed after {resumed:.1f} s; the callers saw {dict(work.seen_errors())}")

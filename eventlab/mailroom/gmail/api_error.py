@@ -92,7 +92,7 @@ def _final_message(status: int, reasons: set[str]) -> str:
     if reasons & DAILY_QUOTA_REASONS:
         return (
             f"The project's quota of Gmail requests is used up ({status}): "
-            "try again later, or have it raised"
+            "try again later, or ask Google to raise it"
         )
     known = sorted(reason for reason in reasons if re.fullmatch(r"[A-Za-z_]{1,40}", reason))
     what = ", ".join([str(status), *known])

@@ -88,8 +88,8 @@ def _paste_back(client: OAuthClient, scope: str, say: Say, ask: Ask) -> Consent:
         address = ask("Paste the whole address here: ").strip()
     except EOFError:
         raise GmailFailed(
-            "There is no terminal to ask on: give consent on a machine that has one, "
-            "and copy the token file"
+            "There is no terminal to read the address from: give consent on a machine that has "
+            "one, and copy the token file"
         ) from None
     if not is_reply(query_of(address)):
         raise GmailFailed(

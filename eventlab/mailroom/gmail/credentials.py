@@ -183,7 +183,7 @@ def load(path: str | Path) -> StoredCredentials:
     mode = stat.S_IMODE(path.stat().st_mode)
     if mode & 0o077:
         raise BadSetting(
-            GMAIL_TOKEN, f"{path} can be read by others (mode {mode:04o}): chmod 600 it"
+            GMAIL_TOKEN, f"{path} can be read by others (mode {mode:04o}): run chmod 600 on it"
         )
     try:
         read = Credentials.from_authorized_user_info(info)

@@ -53,7 +53,7 @@ def parse(raw: bytes) -> Part:
     # The parser compares each line with the boundary of each enclosing multipart.
     boundaries = len(re.findall(rb"boundary\s*=", raw, re.IGNORECASE))
     if lines * boundaries > MAX_COMPARISONS:
-        raise TooMuch(f"it has {lines} lines and {boundaries} boundaries, too many to compare")
+        raise TooMuch(f"it has {lines} lines and {boundaries} boundaries, too many to parse")
     return message_from_bytes(raw, policy=Guarded())
 
 

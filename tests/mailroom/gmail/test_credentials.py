@@ -365,7 +365,7 @@ def test_paste_back_without_a_terminal_is_reported(google: Served) -> None:
     def no_terminal(_text: str) -> str:
         raise EOFError
 
-    with pytest.raises(GmailFailed, match="no terminal to ask on") as error:
+    with pytest.raises(GmailFailed, match="no terminal to read the address from") as error:
         authorize(
             google.client_file,
             google.token_file,
@@ -503,7 +503,7 @@ def test_token_file_that_others_can_open_is_rejected(google: Served, mode: int) 
     path = stored(google)
     path.chmod(mode)
     with pytest.raises(
-        BadSetting, match=rf"can be read by others \(mode {mode:04o}\): chmod 600"
+        BadSetting, match=rf"can be read by others \(mode {mode:04o}\): run chmod 600"
     ) as error:
         load(path)
     assert message_of(error)
