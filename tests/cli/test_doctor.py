@@ -138,7 +138,7 @@ def test_doctor_reports_a_replica_which_cannot_append(lab: Lab) -> None:
     finally:
         lab.redis.replicaof("NO", "ONE")
     assert failed.keys() == {"Redis role", "Redis append"}
-    assert failed["Redis append"].detail.startswith("Redis reported an error (")
+    assert failed["Redis append"].detail.startswith("Redis is unavailable (")
 
 
 def test_doctor_reports_what_a_check_raises(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
