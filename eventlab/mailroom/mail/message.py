@@ -12,22 +12,22 @@ from datetime import UTC, datetime, timedelta
 from email.message import Message as Part
 from typing import Any, Final, Self
 
+from eventlab.mailroom.mail.address import Address
 from eventlab.mailroom.mail.automatic import Automatic, automatic
 from eventlab.mailroom.mail.body import MAX_NAME, NO_NAME, Attachment, Body, body_of, parameter
 from eventlab.mailroom.mail.charset import clean, one_line
-from eventlab.mailroom.mail.header import Address, addresses, as_bytes, words
+from eventlab.mailroom.mail.correspondents import SENDERS, correspondents
+from eventlab.mailroom.mail.header import as_bytes, words
 from eventlab.mailroom.mail.mime import parse, parse_headers
 
-__all__ = ["Attachment", "Automatic", "Message"]
+__all__ = ["Address", "Attachment", "Automatic", "Message"]
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 MAX_REFERENCES: Final = 100
 MAX_GMAIL_PARTS: Final = 200
 MAX_HEADERS_OF_A_NAME: Final = 5
-MAX_SENDER_BYTES: Final = 8 * 1024
 MAX_SUBJECT: Final = 2000
 REFERENCE: Final = re.compile(r"<[^<>\s]{1,998}>")
-SENDERS: Final = ("from", "sender", "reply-to", "return-path")
 #: What the parsers of mails, headers, dates, charsets and HTML raise on odd mails: unknown charsets
 #: (LookupError), bad bytes and dates (ValueError, OverflowError), bugs of the library on odd
 #: structures (AttributeError, TypeError, AssertionError), endless nesting (RecursionError). One
@@ -52,6 +52,9 @@ class Message:
 
     ``date`` is when Gmail received it, in UTC; ``size`` is in bytes. ``automatic`` says why it
     looks automatic. ``problem`` says why it could not be read; then ``text`` is Gmail's snippet.
+    ``original_sender`` is who wrote a mail that a list sent on in its own name: X-Original-From's
+    or X-Original-Sender's address, or Reply-To's where the sender is "Ann via Support".
+    ``references`` includes ``in_reply_to``. An address may be invalid: ask its ``valid``.
     ``repr`` shows no name, address or text, so no log does.
 
     >>> Message.from_gmail({"id": "18c2", "snippet": "Hello"})
@@ -74,6 +77,12 @@ class Message:
     label_ids: tuple[str, ...] = field(repr=False)
     size: int
     problem: str | None = field(default=None, repr=False)
+    reply_to: tuple[Address, ...] = field(default=(), repr=False)
+    original_sender: Address | None = field(default=None, repr=False)
+    to: tuple[Address, ...] = field(default=(), repr=False)
+    cc: tuple[Address, ...] = field(default=(), repr=False)
+    delivered_to: tuple[Address, ...] = field(default=(), repr=False)
+    in_reply_to: tuple[str, ...] = field(default=(), repr=False)
 
     @classmethod
     def from_gmail(cls, resource: Mapping[str, Any]) -> Self:
@@ -94,6 +103,11 @@ class Message:
             return cls(**_known(resource, len(raw)), **_from_headers(headers, mail), **_body(body))
         except PARSER_ERRORS as error:
             return cls(**_of_start(resource, raw, error))
+
+    @property
+    def sender(self) -> Address:
+        """The sender's name and address, each of which may be empty."""
+        return Address(self.sender_name, self.sender_address)
 
     @property
     def has_html(self) -> bool:
@@ -225,46 +239,39 @@ def _headers(pairs: Iterable[tuple[str, object]]) -> Headers:
 def _from_headers(headers: Headers, mail: Part) -> dict[str, Any]:
     """Return what the headers of a mail say about it."""
     hint = parameter(mail, "charset")
-    sender = _sender(headers, hint)
+    people = correspondents(headers, hint)
     ids = REFERENCE.findall(_first(headers, "message-id"))
-    listed = REFERENCE.findall(
-        " ".join(_first(headers, name) for name in ("references", "in-reply-to"))
-    )
+    replied = REFERENCE.findall(_first(headers, "in-reply-to"))
+    listed = [*REFERENCE.findall(_first(headers, "references")), *replied]
     plain = {
         name: [words(value) for value in values]
         for name, values in headers.items()
         if name not in SENDERS[:3]
     }
     return {
-        "sender_name": sender.name,
-        "sender_address": sender.address,
+        "sender_name": people.sender.name,
+        "sender_address": people.sender.address,
+        "reply_to": people.reply_to,
+        "original_sender": people.original_sender,
+        "to": people.to,
+        "cc": people.cc,
+        "delivered_to": people.delivered_to,
         "raw_from": _first(headers, "from", hint),
         "subject": _first(headers, "subject", hint)[:MAX_SUBJECT],
         "message_id": ids[0] if ids else _first(headers, "message-id")[:998],
+        "in_reply_to": tuple(dict.fromkeys(replied))[:MAX_REFERENCES],
         "references": tuple(dict.fromkeys(listed))[-MAX_REFERENCES:],
         "automatic": automatic(
             plain,
             content_type=mail.get_content_type(),
             report_type=parameter(mail, "report-type").lower(),
-            sender=sender.address,
+            sender=people.sender.address,
         ),
     }
 
 
 def _first(headers: Headers, name: str, hint: str | None = None) -> str:
     return words(headers.get(name, [b""])[0], hint)
-
-
-def _sender(headers: Headers, hint: str | None) -> Address:
-    """Return the sender: the first with an address, From before all others, else the first name."""
-    values = {
-        name: [value[:MAX_SENDER_BYTES] for value in headers.get(name, ())] for name in SENDERS
-    }
-    found = {
-        name: [one for value in values[name] for one in addresses(value, hint)] for name in SENDERS
-    }
-    with_address = (one for name in SENDERS for one in found[name] if one.address)
-    return next(with_address, (found["from"] or [Address("", "")])[0])
 
 
 def _number(value: object) -> int:
