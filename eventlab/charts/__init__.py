@@ -10,7 +10,7 @@ from eventlab.charts.frames import frame
 from eventlab.charts.mailroom import by_sender, funnel, stays
 from eventlab.charts.money import balance
 from eventlab.charts.projections import by_day, ladder, lag
-from eventlab.charts.style import BLUE, GREEN, GREY, ORANGE, PURPLE, YELLOW
+from eventlab.charts.style import BLUE, GREEN, GREY, ORANGE, PURPLE, YELLOW, show
 from eventlab.charts.subscriptions import pending, shifts, timeline
 from eventlab.charts.timing import bars, growth, race, shares, waits
 
@@ -34,6 +34,7 @@ __all__ = [
     "race",
     "shares",
     "shifts",
+    "show",
     "stays",
     "timeline",
     "waits",

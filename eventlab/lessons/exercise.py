@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from html import escape
 from typing import Any, Final
 
+from eventlab.lessons.answer import TookTooLong, files_of, line_of, time_limit
+
 COLOURS: Final = {
     "Not attempted": "#595959",
     "Not yet": "#D55E00",
@@ -37,7 +39,8 @@ class Note:
         colour = COLOURS.get(self.kind, "#0072B2")
         code = f"<pre style='margin:0.6em 0 0'>{escape(self.code)}</pre>" if self.code else ""
         style = f"border-left:5px solid {colour};padding:0.4em 0.9em"
-        kind = f"<b style='color:{colour}'>{escape(self.kind)}</b>"
+        # Only the bar has a color: text in the page's own is legible in a light and a dark theme.
+        kind = f"<b>{escape(self.kind)}.</b>"
         return f"<div style='{style}'>{kind} {escape(self.text)}{code}</div>"
 
 
@@ -51,6 +54,8 @@ class Exercise:
     wrong answers, as code: the tests run each through the same judge, and each must get its own
     feedback.
 
+    ``seconds`` is how long the answer may take: an endless loop is stopped and named.
+
     >>> exercise.check(...)
     Not attempted: replace the dots with your code and run the cell again.
     """
@@ -61,31 +66,43 @@ class Exercise:
     answer: str
     explanation: str
     mistakes: Sequence[str]
+    seconds: float = 15.0
     _given: list[int] = field(default_factory=lambda: [0], repr=False)
 
     def check(self, answer: Any) -> Note:
         """Judge an answer: not attempted, not yet (and why), or right (and what it shows)."""
         if _is_stub(answer):
             return Note("Not attempted", "replace the dots with your code and run the cell again.")
+        files = files_of(answer)
         try:
-            self.judge(answer)
+            with time_limit(self.seconds, files):
+                self.judge(answer)
+        except TookTooLong as late:
+            return Note("Not yet", str(late))
         except Wrong as wrong:
-            return Note("Not yet", _text_of(wrong))
+            return Note("Not yet", _text_of(wrong) + _in_brackets(line_of(wrong.__cause__, files)))
         except Exception as error:  # noqa: BLE001 - readers see whatever their code raises
             text = _text_of(error)
             raised = f"{type(error).__name__}: {text}" if text else type(error).__name__
-            return Note("Not yet", f"your code raised {raised}")
+            line = line_of(error, files)
+            where = f", in {line}" if line else ""
+            return Note("Not yet", f"your code raised {raised}{where}")
         return Note("Right", self.right)
 
-    def hint(self) -> Note:
-        """Return the next hint; after the last one, repeat it."""
-        number = min(self._given[0], len(self.hints) - 1)
-        self._given[0] += 1
-        return Note("Hint", f"{number + 1} of {len(self.hints)}: {self.hints[number]}")
+    def hint(self, number: int | None = None) -> Note:
+        """Return a hint by its number, or the next one; after the last one, repeat it."""
+        at = self._given[0] if number is None else number - 1
+        at = min(max(at, 0), len(self.hints) - 1)
+        self._given[0] = at + 1
+        return Note("Hint", f"{at + 1} of {len(self.hints)}: {self.hints[at]}")
 
     def solution(self) -> Note:
         """Return the reference solution with its explanation."""
         return Note("Solution", self.explanation, textwrap.dedent(self.answer).strip())
+
+
+def _in_brackets(where: str) -> str:
+    return f" ({where})" if where else ""
 
 
 def _text_of(error: Exception) -> str:

@@ -139,3 +139,20 @@ def test_charts_leave_the_global_style_unchanged() -> None:
     before = dict(matplotlib.rcParams)
     plt.close(charts.balance(EVENTS, title="T"))
     assert dict(matplotlib.rcParams) == before
+
+
+def test_show_displays_the_figure_with_its_alt_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = []
+    monkeypatch.setattr(
+        "IPython.display.display",
+        lambda data, raw, metadata: shown.append((data, raw, metadata)),
+    )
+    alt = "The balance rises to 100 and falls to 70."
+    charts.balance(EVENTS, title="An account")
+    charts.show(alt)
+    [(data, raw, metadata)] = shown
+    assert raw
+    assert set(data) == {"image/png", "text/plain"}
+    assert data["text/plain"] == alt
+    assert metadata == {"image/png": {"alt": alt}}
+    assert plt.get_fignums() == []

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 from typing import Any
 
 import pytest
 
-from eventlab.lessons.exercise import Exercise, Wrong
+from eventlab.lessons.exercise import Exercise, Note, Wrong
 
 
 class Speechless(Exception):
@@ -51,4 +53,115 @@ def test_check_shows_the_type_alone_when_the_text_is_empty() -> None:
     def answer() -> None:
         raise KeyError
 
-    assert repr(exercise().check(answer)) == "Not yet: your code raised KeyError"
+    assert repr(exercise().check(answer)).startswith("Not yet: your code raised KeyError, in line")
+
+
+def limited(judge: Any, seconds: float = 0.2) -> Exercise:
+    return Exercise(judge, "it is right", ["one", "two", "three"], "pass", "because", [], seconds)
+
+
+def written(code: str) -> Any:
+    """Return what a piece of code defines last, as a notebook's cell would."""
+    names: dict[str, Any] = {}
+    exec(code, names)
+    return list(names.values())[-1]
+
+
+ENDLESS = {
+    "a loop": "def answer():\n    while True:\n        pass",
+    "a wait": "import time\ndef answer():\n    while True:\n        time.sleep(3600)",
+    "a loop that catches everything": (
+        "def answer():\n    while True:\n        try:\n            x = 1\n"
+        "        except:\n            pass"
+    ),
+    "a loop that retries for ever": (
+        "import time\ndef answer():\n    while True:\n        try:\n            1 / 0\n"
+        "        except BaseException:\n            time.sleep(0.001)"
+    ),
+    "a lambda": "answer = lambda: next(x for x in iter(int, 1) if x)",
+}
+
+
+@pytest.mark.parametrize("code", ENDLESS.values(), ids=ENDLESS)
+def test_check_stops_an_endless_answer_and_names_the_line(code: str) -> None:
+    note = limited(lambda answer: answer()).check(written(code))
+    assert note.kind == "Not yet"
+    assert "did not end within 0.2 seconds" in note.text
+    assert "stopped in line " in note.text
+
+
+def test_check_lets_the_judge_clean_up_after_an_endless_answer() -> None:
+    steps = []
+
+    def judge(answer: Any) -> None:
+        try:
+            answer()
+        finally:
+            steps.extend(str(number) for number in range(300_000))  # longer than an interruption
+            steps.append("cleaned up")
+
+    assert limited(judge).check(written(ENDLESS["a loop"])).kind == "Not yet"
+    assert steps[-1] == "cleaned up"
+
+
+def test_check_leaves_no_timer_behind() -> None:
+    before = signal.getsignal(signal.SIGALRM)
+    code = written("def answer():\n    x = 1")
+    assert limited(lambda answer: answer()).check(code).kind == "Right"
+    assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
+    assert signal.getsignal(signal.SIGALRM) == before
+
+
+def test_check_works_without_a_limit_outside_the_main_thread() -> None:
+    notes: list[Note] = []
+    code = written("def answer():\n    x = 1")
+    thread = threading.Thread(
+        target=lambda: notes.append(limited(lambda answer: answer()).check(code))
+    )
+    thread.start()
+    thread.join()
+    assert [note.kind for note in notes] == ["Right"]
+
+
+def test_check_gives_the_line_of_an_error_in_the_answer() -> None:
+    code = "def helper(data):\n    return data['amount']\n\n\ndef answer():\n    helper({})\n"
+    note = limited(lambda answer: answer()).check(written(code))
+    assert note.text == "your code raised KeyError: 'amount', in line 2"
+
+
+def test_check_gives_the_line_of_an_error_that_the_judge_explains() -> None:
+    def judge(answer: Any) -> None:
+        try:
+            answer()
+        except KeyError as error:
+            raise Wrong("a create has no amount.") from error
+
+    note = limited(judge).check(written("def answer():\n    return {}['amount']"))
+    assert note.text == "a create has no amount. (line 2)"
+
+
+def test_check_gives_the_line_in_a_method_of_a_class() -> None:
+    code = "class Answer:\n    def go(self):\n        return self.missing\n"
+    note = limited(lambda answer: answer().go()).check(written(code))
+    assert note.text.endswith("in line 3")
+
+
+def test_check_shows_the_source_of_the_line_when_it_is_known(tmp_path: Any) -> None:
+    file = tmp_path / "cell.py"
+    file.write_text("def answer():\n    return 1 / 0\n")
+    names: dict[str, Any] = {}
+    exec(compile(file.read_text(), str(file), "exec"), names)
+    note = limited(lambda answer: answer()).check(names["answer"])
+    assert note.text.endswith("ZeroDivisionError: division by zero, in line 2: return 1 / 0")
+
+
+def test_hint_takes_a_number_and_goes_on_from_there() -> None:
+    one = limited(lambda answer: None)
+    assert one.hint(2).text == "2 of 3: two"
+    assert one.hint().text == "3 of 3: three"
+    assert one.hint(9).text == "3 of 3: three"
+    assert one.hint(0).text == "1 of 3: one"
+
+
+def test_note_colors_no_text() -> None:
+    assert "color:" not in Note("Not yet", "a", "b")._repr_html_().replace("border", "")

@@ -1,0 +1,85 @@
+"""A reader's answer while it runs: which code is theirs, the line of an error, and a time limit."""
+
+from __future__ import annotations
+
+import contextlib
+import linecache
+import signal
+import threading
+import traceback
+from collections.abc import Iterator
+from types import FrameType
+from typing import Any, Final
+
+#: Once the time is over, how often the answer is interrupted until it ends, in seconds: code that
+#: catches everything is caught outside its ``try`` sooner or later.
+AGAIN: Final = 0.05
+
+
+class TookTooLong(BaseException):
+    """The answer ran past its time limit. Not an Exception: an answer may catch those in a loop."""
+
+
+def files_of(answer: Any) -> frozenset[str]:
+    """Return the files in which an answer, a function or a class, is written."""
+    parts = vars(answer).values() if isinstance(answer, type) else (answer,)
+    codes = (getattr(part, "__code__", None) for part in parts)
+    return frozenset(code.co_filename for code in codes if code is not None)
+
+
+def line_of(error: BaseException | None, files: frozenset[str]) -> str:
+    """Return the line of the answer in which an error was raised, or an empty string.
+
+    >>> line_of(ValueError("never raised"), frozenset())
+    ''
+    """
+    if error is None:
+        return ""
+    theirs = [
+        (frame.f_code.co_filename, number)
+        for frame, number in traceback.walk_tb(error.__traceback__)
+        if _is_theirs(frame.f_code.co_filename, files)
+    ]
+    return _line(*theirs[-1]) if theirs else ""
+
+
+@contextlib.contextmanager
+def time_limit(seconds: float, files: frozenset[str]) -> Iterator[None]:
+    """Raise TookTooLong in an answer that still runs after so many seconds.
+
+    Only while a line of the answer is being executed: the judge always cleans up after itself.
+    Outside the main thread, and where the system has no such timer, there is no limit.
+    """
+    if not hasattr(signal, "setitimer") or (
+        threading.current_thread() is not threading.main_thread()
+    ):
+        yield
+        return
+
+    def stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
+        while frame is not None and not _is_theirs(frame.f_code.co_filename, files):
+            frame = frame.f_back
+        if frame is not None:
+            where = _line(frame.f_code.co_filename, frame.f_lineno)
+            raise TookTooLong(
+                f"your code did not end within {seconds:g} seconds, and was stopped in {where}. "
+                "Which condition ends its loop, or what does it wait for?"
+            )
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, seconds, AGAIN)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def _is_theirs(file: str, files: frozenset[str]) -> bool:
+    # A helper of the answer may be in another cell. "<" is how exec names what it runs.
+    return file in files or "ipykernel_" in file or file == "<string>"
+
+
+def _line(file: str, number: int) -> str:
+    text = linecache.getline(file, number).strip()
+    return f"line {number}: {text}" if text else f"line {number}"
