@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from redis.exceptions import ResponseError
 
 from eventlab.errors import NotSettled
-from eventlab.mailroom.errors import NotOnDisk
+from eventlab.events import Recorded
+from eventlab.mailroom.errors import IntentLost, NotOnDisk
 from eventlab.store.settling import node_of
 from eventlab.store.store import EventStore
 
@@ -30,18 +33,24 @@ class DurableLog:
         seconds, microseconds = node_of(self._store.redis, self._store.keys.stream).time()
         return int(seconds) * 1000 + int(microseconds) // 1000
 
-    def wait_until_fsynced(self) -> None:
+    def wait_until_fsynced(self, events: Sequence[Recorded] = ()) -> None:
         """Return when everything that was appended before this call is on disk.
 
-        If Redis has replicas, one of them has it too: it may be the next master.
+        If Redis has replicas, one of them has it too: it may be the next master. ``events``, as
+        Redis acknowledged them, must still be there.
 
         Raises ``NotOnDisk``, which says what to configure, if Redis cannot promise that or takes
-        too long.
+        too long, and ``IntentLost`` if a failover has lost one of the events.
         """
+        replicas = min(1, self._replicas())
         try:
-            self._store.settle(disk=1, replicas=min(1, self._replicas()), timeout=self._timeout)
+            self._store.settle(events, disk=1, replicas=replicas, timeout=self._timeout)
         except NotSettled as error:
-            raise NotOnDisk(error.reason) from None
+            lost = any(self._is_lost(event) for event in events)
+            raise (IntentLost if lost else NotOnDisk)(error.reason) from None
+
+    def _is_lost(self, event: Recorded) -> bool:
+        return self._store.read(event.id, after=event.version - 1, limit=1) != [event]
 
     def _replicas(self) -> int:
         node = node_of(self._store.redis, self._store.keys.stream)

@@ -64,3 +64,7 @@ class NotOnDisk(MailroomError):
     def __init__(self, reason: str) -> None:
         self.reason = reason
         super().__init__(f"no mail can be sent: {reason}")
+
+
+class IntentLost(NotOnDisk):
+    """A failover of Redis lost an intent, so nothing was sent: the next round sends the mails."""

@@ -90,7 +90,7 @@ class Inbox:
         except ConsentRequired:
             raise
         except GmailFailed as error:
-            log.warning("%d mails could not be labeled: %s", len(ids), error)
+            log.warning("%d mails could not be labeled %r: %s", len(ids), name, error)
 
     def _is_new(self, id: str) -> bool:
         return self._work_items.load(id).status in ("new", "skipped")
@@ -108,6 +108,6 @@ class Inbox:
             return
         else:
             item.skip(GONE if message is None else reason_to_skip(message.label_ids) or "")
-        if self._work_items.save(item):
+        if self._work_items.save(item) is not None:
             self._counter.add_decision(item)
             self._counter.add_new()

@@ -13,7 +13,13 @@ from typing import Final
 from eventlab.errors import CommandRejected
 from eventlab.mailroom.cxone.client import CXoneClient
 from eventlab.mailroom.durability import DurableLog
-from eventlab.mailroom.errors import ConsentRequired, GmailFailed, NotOnDisk, WorkItemUnsent
+from eventlab.mailroom.errors import (
+    ConsentRequired,
+    GmailFailed,
+    IntentLost,
+    NotOnDisk,
+    WorkItemUnsent,
+)
 from eventlab.mailroom.gmail.client import GmailClient
 from eventlab.mailroom.inbox import Inbox
 from eventlab.mailroom.round_counter import RoundCounter
@@ -119,6 +125,8 @@ class Router:
                 failed = ""
             except ConsentRequired:
                 raise
+            except IntentLost as error:
+                failed = _log_failure("Redis", error.reason, failed)
             except GmailFailed as error:
                 failed = _log_failure("Gmail", str(error), failed)
             except SERVER_ERRORS as error:
@@ -159,7 +167,7 @@ class Router:
                     fresh.expire(now)
                 except CommandRejected:
                     continue  # its outcome is known by now
-                if self._work_items.save(fresh):
+                if self._work_items.save(fresh) is not None:
                     self._counter.add_decision(fresh)
 
     def _send_due(self, stop: threading.Event) -> str:

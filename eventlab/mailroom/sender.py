@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from eventlab.errors import CommandRejected, EventLabError
+from eventlab.events import Recorded
 from eventlab.mailroom.cxone.client import CXoneClient
 from eventlab.mailroom.durability import DurableLog
 from eventlab.mailroom.errors import (
@@ -64,6 +65,7 @@ class Intent:
     latest_start: int
     deadline: int
     request: WorkItemRequest
+    events: tuple[Recorded, ...] = ()  # as Redis acknowledged them
 
 
 Outcome = Callable[[WorkItem], None]
@@ -126,7 +128,7 @@ class Sender:
         try:
             if isinstance(prepared, NotNow):
                 prepared.record(item, now)
-                if self._work_items.save(item):
+                if self._work_items.save(item) is not None:
                     self._counter.add_decision(item)
                 return None
             latest_start = now + _milliseconds(self._options.deadline_margin)
@@ -139,19 +141,23 @@ class Sender:
         # If Redis fails now, the intent may be recorded or not. If it is, it must not look as if
         # it may have been sent.
         self._owe(intent, self._unsent(intent, NOT_SENT, counts=False, if_recorded=True))
-        if not self._work_items.save(item):
+        recorded = self._work_items.save(item)
+        if recorded is None:
             self._paid(intent)
             return None
+        intent = replace(intent, events=tuple(recorded))
         self._owe(intent, self._unsent(intent, NOT_SENT, counts=False))
         return intent
 
     def wait_until_fsynced(self, intents: list[Intent]) -> None:
-        """Return when the intents are on disk.
+        """Return when the intents are on disk, and no failover of Redis has lost one.
 
         Otherwise records that nothing was sent and raises ``NotOnDisk``.
         """
         try:
-            self._durable_log.wait_until_fsynced()
+            self._durable_log.wait_until_fsynced(
+                [event for intent in intents for event in intent.events]
+            )
         except NotOnDisk as error:
             for intent in intents:
                 self._record_unsent(intent, error.reason, counts=False)

@@ -35,14 +35,13 @@ class WorkItems:
         """Return the work item of a mail as it is now."""
         return self._repository.load(id)
 
-    def save(self, item: WorkItem) -> bool:
-        """Save the changes of a work item; return False if another router has changed it."""
+    def save(self, item: WorkItem) -> list[Recorded] | None:
+        """Save a work item; return the recorded events, or None if another router changed it."""
         try:
-            self._repository.save(item)
+            return self._repository.save(item)
         except VersionConflict:
             log.debug("mail %s: another router has it", item.id)
-            return False
-        return True
+            return None
 
     def decide(self, id: str, decision: Callable[[WorkItem], None]) -> list[Recorded]:
         """Record a decision, on fresh state after a conflict; raise what ``decision`` raises."""

@@ -9,7 +9,7 @@ import os
 import signal
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +20,16 @@ from redis.retry import Retry
 
 from eventlab import EventStore, Projector
 from eventlab.errors import CommandRejected
+from eventlab.events import Recorded
 from eventlab.mailroom import sender
 from eventlab.mailroom.durability import DurableLog
-from eventlab.mailroom.errors import ConsentRequired, GmailFailed, NotOnDisk, WorkItemUnsent
+from eventlab.mailroom.errors import (
+    ConsentRequired,
+    GmailFailed,
+    IntentLost,
+    NotOnDisk,
+    WorkItemUnsent,
+)
 from eventlab.mailroom.inbox import Inbox
 from eventlab.mailroom.inbox_cursor import CURSOR_ID
 from eventlab.mailroom.mail.message import Message
@@ -183,7 +190,7 @@ def test_router_labels_routed_mails_and_survives_a_failure_to_label(
     here.both.gmail.faults.order(Fault(on="batchModify", status=403, body={"error": {"code": 403}}))
     assert here.router(label="routed").run_once().submitted == 1
     assert label not in here.both.gmail.mailbox.get(other).label_ids
-    assert "1 mails could not be labeled" in caplog.text
+    assert "1 mails could not be labeled 'routed'" in caplog.text
 
 
 # --------------------------------------------------------------------------------------- the cursor
@@ -580,13 +587,45 @@ def test_intent_is_on_disk_before_the_post(
         seen: list[tuple[str, int]] = []
         wait = hub._durable_log.wait_until_fsynced
 
-        def wait_and_record() -> None:
-            wait()
+        def wait_and_record(events: Sequence[Recorded] = ()) -> None:
+            wait(events)
             seen.append((here.status(id), len(here.both.cxone.work_items)))
 
         monkeypatch.setattr(hub._durable_log, "wait_until_fsynced", wait_and_record)
         assert hub.run_once().submitted == 1
         assert seen == [("submitting", 0)]
+
+
+def test_intent_that_a_failover_lost_is_not_sent_and_the_next_round_sends_the_mail(
+    here: Room, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    [lost, kept] = here.deliver(2)
+    hub = here.router()
+    redis_client: Any = here.store.redis
+    intend = hub._sender.intend
+
+    def intend_and_lose(id: str, prepared: Any) -> Any:
+        """Take away what was acknowledged, as a replica that lacks it does when it takes over."""
+        intent = intend(id, prepared)
+        if id == lost:
+            redis_client.rpop(here.store.keys.log(id))
+            redis_client.xdel(here.store.keys.stream, here.store.head())
+        return intent
+
+    monkeypatch.setattr(hub._sender, "intend", intend_and_lose)
+    with pytest.raises(IntentLost, match="lost in a failover"):
+        hub.run_once()
+    assert here.accepted() == {}
+    assert (here.types(lost), here.types(kept)[-1]) == (["received"], "unsent")
+    stop = threading.Event()
+    monkeypatch.setattr(
+        hub._sender, "intend", lambda id, prepared: stop.set() or intend_and_lose(id, prepared)
+    )
+    hub.watch(stop, poll_interval=0.01)  # it waits for the next round, and needs no operator
+    assert "this round failed, the next one tries again: Redis" in caplog.text
+    monkeypatch.undo()
+    assert hub.run_once() == Summary(submitted=2)
+    assert here.accepted() == {lost: 1, kept: 1}
 
 
 def test_durable_log_waits_on_the_connection_that_wrote(

@@ -6,7 +6,7 @@ import multiprocessing
 import os
 import signal
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import Any
 import redis
 
 from eventlab import EventStore
+from eventlab.events import Recorded
 from eventlab.mailroom.cxone.client import CXoneClient
 from eventlab.mailroom.durability import DurableLog
 from eventlab.mailroom.gmail.client import GmailClient
@@ -133,10 +134,10 @@ class StoppingCXone(CXoneClient):
 
 def stop_once_fsynced(router: Router) -> None:
     """Stop the process once, as soon as an intent is on disk."""
-    wait: Callable[[], None] = router._durable_log.wait_until_fsynced
+    wait: Callable[..., None] = router._durable_log.wait_until_fsynced
 
-    def wait_and_stop() -> None:
-        wait()
+    def wait_and_stop(events: Sequence[Recorded] = ()) -> None:
+        wait(events)
         router._durable_log.wait_until_fsynced = wait  # type: ignore[method-assign]
         os.kill(os.getpid(), signal.SIGSTOP)
 
