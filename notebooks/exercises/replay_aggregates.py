@@ -2,10 +2,461 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
+from itertools import accumulate
+from typing import Any
 
-from eventlab import Recorded
+from eventlab import Aggregate, CommandRejected, Event, Recorded
 from eventlab.lessons.exercise import Exercise, Wrong
+
+
+class _Door(Aggregate):
+    """The door of the page."""
+
+    def __init__(self, id: str) -> None:
+        super().__init__(id)
+        self.open = False
+
+    def push(self) -> None:
+        """Open the door, unless it is open."""
+        if not self.open:
+            self.record("opened")
+
+    def apply(self, event: Event | Recorded) -> None:
+        """Follow one event."""
+        self.open = event.type == "opened"
+
+
+def _log(*steps: Event) -> list[Recorded]:
+    """Return events as they come from a store."""
+    return [
+        Recorded("a", version, step.type, step.data, f"{version}-0")
+        for version, step in enumerate(steps, 1)
+    ]
+
+
+def _judge_close(close: Callable[[Any], object]) -> None:
+    door = _Door("front").replay(_log(Event("opened")))
+    close(door)
+    if not door.changes and not door.open:
+        raise Wrong(
+            "the door looks closed, but no event says so: after a replay it is open again. Record "
+            "the event and let apply change the state."
+        )
+    if not door.changes:
+        raise Wrong('the open door recorded nothing. Call door.record("closed").')
+    if [event.type for event in door.changes] != ["closed"]:
+        raise Wrong(f"expected one event, 'closed'; the door recorded {door.changes}.")
+    close(door)
+    if len(door.changes) != 1:
+        raise Wrong(
+            "a closed door was closed again, and recorded a second event. Nothing happened, so "
+            "there is nothing to record."
+        )
+    fresh = _Door("back")
+    close(fresh)
+    if fresh.changes:
+        raise Wrong("a new door is closed: closing it records nothing.")
+
+
+closing_a_door = Exercise(
+    judge=_judge_close,
+    right="you decided and recorded. The state followed, because record calls apply.",
+    hints=[
+        "it is push, the other way around.",
+        'if door.open: door.record("closed").',
+    ],
+    answer="""
+        def close(door):
+            if door.open:
+                door.record("closed")
+    """,
+    explanation="A command checks the state and records an event. It never changes the state.",
+    mistakes=[
+        """
+        def close(door):
+            door.open = False
+        """,
+        """
+        def close(door):
+            door.record("closed")
+        """,
+        """
+        def close(door):
+            if not door.open:
+                door.record("closed")
+        """,
+        """
+        def close(door):
+            if door.open:
+                door.record("close")
+        """,
+        """
+        def close(door):
+            if door.open or not door.version:
+                door.record("closed")
+        """,
+    ],
+)
+
+_PLACES = {"command", "apply", "neither"}
+
+
+def _judge_places(places: dict[str, str]) -> None:
+    if not isinstance(places, dict) or set(places) != set("abcde"):
+        raise Wrong('give a dict with the five letters: {"a": ..., "b": ..., and so on to "e"}.')
+    if not set(places.values()) <= _PLACES:
+        raise Wrong('each answer is one of "command", "apply" and "neither".')
+    if places["a"] == "apply":
+        raise Wrong(
+            "a: the day the rule changes, old events break it, and the account can no longer be "
+            "loaded. apply rejects nothing."
+        )
+    if places["a"] != "command":
+        raise Wrong("a: a rule needs the state, and the command is where the state is known.")
+    if places["b"] == "command":
+        raise Wrong(
+            "b: a replay calls apply only. What a command changes is lost at the next load."
+        )
+    if places["b"] != "apply":
+        raise Wrong("b: somebody has to do it, or the funds never change.")
+    if places["c"] == "apply":
+        raise Wrong("c: every load replays the event, so every load sends the letter again.")
+    if places["c"] == "command":
+        raise Wrong(
+            "c: a decision may be rejected by a version conflict and made again. Then the customer "
+            "gets a letter about something that was never stored."
+        )
+    if places["d"] == "apply":
+        raise Wrong(
+            "d: a replay next year would compute with next year's rate, and the past changes."
+        )
+    if places["d"] != "command":
+        raise Wrong("d: the event needs the rate of that day, and only the command runs that day.")
+    if places["e"] == "apply":
+        raise Wrong("e: a replay would see another clock each time, and come to another state.")
+    if places["e"] != "command":
+        raise Wrong("e: the rule depends on the day of the decision.")
+
+
+where_it_goes = Exercise(
+    judge=_judge_places,
+    right="commands decide once, with everything known that day. apply repeats it for ever after.",
+    hints=[
+        "for each, ask: what happens when the event is replayed a year later?",
+        "three belong in the command, one in apply, and one waits for page 05.",
+    ],
+    answer="""
+        places = {"a": "command", "b": "apply", "c": "neither", "d": "command", "e": "command"}
+    """,
+    explanation=(
+        "apply must be repeatable: no rules, no clock, no rates, no side effects. A side effect is "
+        "work for a subscription, after the event is stored."
+    ),
+    mistakes=[
+        """
+        places = {"a": "apply", "b": "apply", "c": "neither", "d": "command", "e": "command"}
+        """,
+        """
+        places = {"a": "command", "b": "command", "c": "neither", "d": "command", "e": "command"}
+        """,
+        """
+        places = {"a": "command", "b": "apply", "c": "apply", "d": "command", "e": "command"}
+        """,
+        """
+        places = {"a": "command", "b": "apply", "c": "command", "d": "command", "e": "command"}
+        """,
+        """
+        places = {"a": "command", "b": "apply", "c": "neither", "d": "apply", "e": "command"}
+        """,
+        """
+        places = {"a": "command", "b": "apply", "c": "neither", "d": "command", "e": "apply"}
+        """,
+    ],
+)
+
+
+def _new_book(kind: Any, *given: Event) -> Any:
+    try:
+        book = kind("emma")
+    except TypeError as error:
+        if "abstract" not in str(error):
+            raise
+        raise Wrong("the class has no apply yet. Only apply may change the state.") from error
+    if "changes" not in vars(book):
+        raise Wrong(
+            "__init__ must begin with super().__init__(id): it sets up id, version and changes."
+        )
+    if not hasattr(book, "reader"):
+        raise Wrong("a new book needs its first state: set self.reader = None in __init__.")
+    return book.replay(_log(*given))
+
+
+def _decided(kind: Any, given: list[Event], decide: Callable[[Any], object]) -> Any:
+    """Return the book after a decision, or None if it was rejected and left no trace."""
+    book = _new_book(kind, *given)
+    before = book.reader
+    try:
+        decide(book)
+    except CommandRejected as error:
+        if book.changes or book.reader != before:
+            raise Wrong(
+                "a rejected command left a trace: check every rule first, and record afterwards."
+            ) from error
+        return None
+    return book
+
+
+def _lent(reader: str) -> Event:
+    return Event("lent", {"reader": reader})
+
+
+def _judge_book(kind: Any) -> None:
+    if not isinstance(kind, type) or not issubclass(kind, Aggregate):
+        raise Wrong("give the class itself, and derive it from Aggregate: class Book(Aggregate).")
+    if _new_book(kind).reader is not None:
+        raise Wrong("nobody has a new book: its reader is None.")
+    for name in ("Ann", "Bob"):
+        lent = _decided(kind, [], lambda book, name=name: book.lend(name))
+        if lent is None:
+            raise Wrong("a book that nobody has can be lent, but yours rejects it.")
+        if not lent.changes:
+            raise Wrong(
+                "lend recorded no event, so there is nothing to store: the loan is lost at the end "
+                "of the process."
+            )
+        if list(lent.changes) != [_lent(name)]:
+            raise Wrong(
+                f"given a new book, when lend({name!r}): then {_lent(name)}; you recorded "
+                f"{lent.changes}."
+            )
+        if _new_book(kind, _lent(name)).reader != name:
+            raise Wrong(
+                "after a replay of 'lent' the book does not know its reader. A replay calls apply "
+                "only: move the change of the state from lend to apply."
+            )
+        if lent.reader != name:
+            raise Wrong(f"after lend({name!r}) the reader is {lent.reader!r}.")
+    _judge_book_rules(kind)
+
+
+def _judge_book_rules(kind: Any) -> None:
+    ann = _lent("Ann")
+    if _decided(kind, [ann], lambda book: book.lend("Bob")) is not None:
+        raise Wrong(
+            "Ann has the book, and yet it was lent to Bob. Raise CommandRejected before you record."
+        )
+    if _decided(kind, [], lambda book: book.give_back()) is not None:
+        raise Wrong("nobody has the book, and yet it was given back. Raise CommandRejected.")
+    back = _decided(kind, [ann], lambda book: book.give_back())
+    if back is None:
+        raise Wrong("Ann has the book and may give it back, but yours rejects it.")
+    if [event.type for event in back.changes] != ["returned"]:
+        raise Wrong(
+            f"given 'lent', when give_back(): then 'returned'; you recorded {back.changes}."
+        )
+    if back.reader is not None or _new_book(kind, ann, Event("returned")).reader is not None:
+        raise Wrong("after 'returned' nobody has the book: apply must set reader to None.")
+    again = _decided(kind, [ann, Event("returned")], lambda book: book.lend("Bob"))
+    if again is None:
+        raise Wrong("a book that came back can be lent again, but yours rejects it.")
+    try:
+        odd = _new_book(kind, ann, _lent("Bob"))
+    except Exception as error:
+        raise Wrong(
+            "apply rejected an event of the log: two loans in a row, stored before the rule "
+            "existed. It has happened, and now the book can never be loaded again. Rules belong "
+            "in the commands."
+        ) from error
+    if odd.reader != "Bob":
+        raise Wrong("the log says that Bob has the book. apply follows the log, without rules.")
+
+
+your_own_aggregate = Exercise(
+    judge=_judge_book,
+    right="your own aggregate: rules in the commands, state in apply, and a log that explains it.",
+    hints=[
+        "copy the shape of Door: __init__, two commands, apply.",
+        "lend: if self.reader is not None, raise CommandRejected; otherwise record 'lent' with the "
+        "reader.",
+        "apply: 'lent' sets self.reader to event.data['reader'], 'returned' sets it to None.",
+    ],
+    answer="""
+        from eventlab import Aggregate, CommandRejected
+
+
+        class Book(Aggregate):
+            def __init__(self, id):
+                super().__init__(id)
+                self.reader = None
+
+            def lend(self, reader):
+                if self.reader is not None:
+                    raise CommandRejected(f"{self.id!r} is lent to {self.reader}")
+                self.record("lent", {"reader": reader})
+
+            def give_back(self):
+                if self.reader is None:
+                    raise CommandRejected(f"{self.id!r} is not lent")
+                self.record("returned")
+
+            def apply(self, event):
+                match event.type:
+                    case "lent":
+                        self.reader = event.data["reader"]
+                    case "returned":
+                        self.reader = None
+    """,
+    explanation=(
+        "The commands read the state and never write it. Whatever they record goes through apply, "
+        "now and at every later load."
+    ),
+    mistakes=[
+        """
+        from eventlab import Aggregate, CommandRejected
+
+
+        class Book(Aggregate):
+            def __init__(self, id):
+                super().__init__(id)
+                self.reader = None
+
+            def lend(self, reader):
+                self.record("lent", {"reader": reader})
+                self.reader = reader
+
+            def give_back(self):
+                self.record("returned")
+                self.reader = None
+
+            def apply(self, event):
+                pass
+        """,
+        """
+        from eventlab import Aggregate
+
+
+        class Book(Aggregate):
+            def __init__(self, id):
+                super().__init__(id)
+                self.reader = None
+
+            def lend(self, reader):
+                self.record("lent", {"reader": reader})
+
+            def give_back(self):
+                self.record("returned")
+
+            def apply(self, event):
+                self.reader = event.data.get("reader")
+        """,
+        """
+        from eventlab import Aggregate, CommandRejected
+
+
+        class Book(Aggregate):
+            def __init__(self, id):
+                super().__init__(id)
+                self.reader = None
+
+            def lend(self, reader):
+                self.record("lent", {"reader": reader})
+
+            def give_back(self):
+                self.record("returned")
+
+            def apply(self, event):
+                if event.type == "lent":
+                    if self.reader is not None:
+                        raise CommandRejected("it is lent")
+                    self.reader = event.data["reader"]
+                else:
+                    if self.reader is None:
+                        raise CommandRejected("it is not lent")
+                    self.reader = None
+        """,
+        """
+        from eventlab import Aggregate, CommandRejected
+
+
+        class Book(Aggregate):
+            def __init__(self, id):
+                self.reader = None
+
+            def lend(self, reader):
+                self.record("lent", {"reader": reader})
+
+            def give_back(self):
+                self.record("returned")
+
+            def apply(self, event):
+                self.reader = event.data.get("reader")
+        """,
+        """
+        from eventlab import Aggregate, CommandRejected
+
+
+        class Book(Aggregate):
+            def __init__(self, id):
+                super().__init__(id)
+                self.reader = None
+
+            def lend(self, reader):
+                if self.reader is not None:
+                    raise CommandRejected("it is lent")
+                self.record("lent", {"reader": "Ann"})
+
+            def give_back(self):
+                self.record("returned")
+
+            def apply(self, event):
+                self.reader = event.data.get("reader")
+        """,
+        """
+        from eventlab import Aggregate, CommandRejected
+
+
+        class Book(Aggregate):
+            def __init__(self, id):
+                super().__init__(id)
+                self.reader = None
+
+            def lend(self, reader):
+                before = self.reader
+                self.record("lent", {"reader": reader})
+                if before is not None:
+                    raise CommandRejected("it is lent")
+
+            def give_back(self):
+                if self.reader is None:
+                    raise CommandRejected("it is not lent")
+                self.record("returned")
+
+            def apply(self, event):
+                self.reader = event.data.get("reader")
+        """,
+        """
+        from eventlab import Aggregate
+
+
+        class Book(Aggregate):
+            def __init__(self, id):
+                super().__init__(id)
+
+            def lend(self, reader):
+                self.record("lent", {"reader": reader})
+
+            def apply(self, event):
+                self.reader = event.data.get("reader")
+        """,
+        """
+        class Book:
+            def __init__(self, id):
+                self.reader = None
+        """,
+    ],
+)
 
 
 def _events(*steps: tuple[str, int]) -> list[Recorded]:
@@ -17,8 +468,14 @@ def _events(*steps: tuple[str, int]) -> list[Recorded]:
 
 def _judge_highest(highest: Callable[[list[Recorded]], int]) -> None:
     events = _events(("deposit", 60), ("deposit", 50), ("withdraw", 90), ("deposit", 70))
-    found = highest(events)
-    if len(events) != 5:
+    given = list(events)
+    try:
+        found = highest(events)
+    except KeyError as error:
+        raise Wrong(
+            f"not every event has {error}: a 'create' moves no money. Check the type first."
+        ) from error
+    if events != given:
         raise Wrong("you changed the list you were given: the next reader finds different events.")
     if found == 90:
         raise Wrong("90 is the final balance (and the largest amount). The account once held more.")
@@ -39,6 +496,12 @@ def _judge_highest(highest: Callable[[list[Recorded]], int]) -> None:
             "right for the first account. The next held 10, then 5, then 55: at most 55; you "
             f"have {found!r}."
         )
+    dice = random.Random()
+    for _ in range(20):
+        steps = [(dice.choice(["deposit", "withdraw"]), dice.randint(1, 99)) for _ in range(8)]
+        sums = accumulate(amount if kind == "deposit" else -amount for kind, amount in steps)
+        if (found := highest(_events(*steps))) != (most := max(0, *sums)):
+            raise Wrong(f"right so far, but for {steps} the highest is {most}; you have {found!r}.")
 
 
 the_highest_balance = Exercise(
@@ -89,6 +552,14 @@ the_highest_balance = Exercise(
         """
         def highest(events):
             return 110 if len(events) > 1 else 0
+        """,
+        """
+        def highest(events):
+            return sum(e.data["amount"] for e in events)
+        """,
+        """
+        def highest(events):
+            return {5: 110, 1: 0, 4: 55}[len(events)]
         """,
         """
         def highest(events):
@@ -158,7 +629,7 @@ def _judge_upcaster(upcast: Callable[[Recorded], Recorded]) -> None:
             raise Wrong(
                 f"this event has the current shape and must be returned unchanged: {event}."
             )
-    for text, cents in (("0.29", 29), ("7", 700), ("4.35", 435)):
+    for text, cents in (("0.29", 29), ("7", 700), ("4.35", 435), ("1.5", 150), ("12.05", 1205)):
         amount = upcast(Recorded("a", 2, "deposit", {"sum": text}, "2-0")).data.get("amount")
         if amount != cents or type(amount) is not int:
             raise Wrong(
@@ -247,6 +718,17 @@ an_upcaster = Exercise(
                 return event
             amount = int(event.data["sum"].replace(".", ""))
             return msgspec.structs.replace(event, data={"amount": amount})
+        """,
+        """
+        import msgspec
+
+
+        def lift(event):
+            if "sum" not in event.data:
+                return event
+            whole, _, part = event.data["sum"].partition(".")
+            cents = int(whole) * 100 + int(part or 0)
+            return msgspec.structs.replace(event, data={"amount": cents})
         """,
         """
         from decimal import Decimal

@@ -165,3 +165,9 @@ def test_hint_takes_a_number_and_goes_on_from_there() -> None:
 
 def test_note_colors_no_text() -> None:
     assert "color:" not in Note("Not yet", "a", "b")._repr_html_().replace("border", "")
+
+
+def test_check_takes_a_class_without_methods_for_not_attempted() -> None:
+    one = limited(lambda answer: None)
+    assert one.check(written("class Answer:\n    ...")).kind == "Not attempted"
+    assert one.check(written("class Answer:\n    def go(self): ...")).kind == "Right"
