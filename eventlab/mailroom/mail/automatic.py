@@ -7,17 +7,33 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-Kind = Literal["bounce", "receipt", "complaint", "reply", "notice", "list", "bulk"]
+from eventlab.mailroom.mail.address import Address
+from eventlab.mailroom.mail.shape import Shape
 
+Kind = Literal[
+    "bounce",
+    "receipt",
+    "complaint",
+    "reaction",
+    "calendar",
+    "reply",
+    "notice",
+    "list",
+    "bulk",
+]
+
+#: By the report-type of a report, or by the type of one of its parts.
 REPORTS: Final[Mapping[str, Kind]] = {
     "delivery-status": "bounce",
+    "global-delivery-status": "bounce",  # RFC 6533
     "disposition-notification": "receipt",
+    "global-disposition-notification": "receipt",
     "feedback-report": "complaint",
 }
 #: Headers whose mere presence is a sign.
 REPLIES: Final = ("x-autoreply", "x-autorespond", "x-autoresponder", "x-auto-reply-from")
 LISTS: Final = ("list-id", "list-post")
-BULK: Final = ("list-unsubscribe", "feedback-id", "x-campaign-id")
+BULK: Final = ("list-unsubscribe", "x-campaign-id")
 PRECEDENCE: Final[Mapping[str, Kind]] = {
     "auto_reply": "reply",
     "auto-reply": "reply",
@@ -25,16 +41,34 @@ PRECEDENCE: Final[Mapping[str, Kind]] = {
     "bulk": "bulk",
     "junk": "bulk",
 }
+#: Exchange marks its out-of-office replies as "auto-generated", and shows by these that they are
+#: replies.
+EXCHANGE_REPLIES: Final = ("x-ms-exchange-inbox-rules-loop", "x-ms-exchange-parent-message-id")
+#: How Outlook, in its most used languages, begins the subject of an out-of-office reply.
+REPLY_SUBJECTS: Final = re.compile(
+    r"\s*(?:Automatic reply|Automatische Antwort|Automatisch antwoord|R[eé]ponse automatique"
+    r"|Respuesta autom[aá]tica|Resposta autom[aá]tica|Risposta automatica|Autosvar"
+    r"|Automatiskt svar|Automaattinen vastaus|Odpowied[zź] automatyczna"
+    r"|Automatick[aá] odpov[eě][dď]"
+    r"|Автоматический ответ|自動応答|自动答复|자동 회신|Out of Office)\s*[:：]",
+    re.IGNORECASE,
+)
+#: Headers that Outlook and Exchange add to what they send.
+MICROSOFT: Final = re.compile(r"x-ms-|x-microsoft-|thread-(?:index|topic)$")
+GOOGLE_GROUPS: Final = "groups.google.com"
 #: Local parts of addresses that send only reports and notices.
 REPORT_SENDERS: Final = frozenset({"mailer-daemon", "postmaster", "mail-daemon"})
 NO_REPLY_SENDERS: Final = frozenset({"noreply", "no-reply", "donotreply", "do-not-reply"})
 
+Headers = Mapping[str, Sequence[str]]
+
 
 @dataclass(frozen=True)
 class Automatic:
-    """The kind of an automatic mail, and the header that shows it; no address and no text.
+    """The kind of an automatic mail, and what shows it; no address and no text.
 
-    ``kind`` is bounce, receipt, complaint, reply (out of office), notice, list or bulk.
+    ``kind`` is bounce, receipt, complaint, reaction, calendar (a meeting), reply (out of office),
+    notice, list or bulk.
     """
 
     kind: Kind
@@ -42,61 +76,87 @@ class Automatic:
 
 
 def automatic(
-    headers: Mapping[str, Sequence[str]], *, content_type: str, report_type: str, sender: str
+    headers: Headers, *, shape: Shape, sender: str, reply_to: Sequence[Address] = ()
 ) -> Automatic | None:
     """Return the kind of an automatic mail, or None if a person may have written it.
 
-    The names of ``headers`` are in lower case.
+    The names of ``headers`` are in lower case; ``sender`` is the address of who wrote it. Some
+    signs mislead and need a second one. X-Auto-Response-Suppress and Feedback-ID are also on
+    people's mail through Exchange or Amazon. A Google Group's list headers are on people's mail to
+    a team. A web form writes as no-reply, and the answer goes to a person elsewhere.
 
     >>> headers = {"auto-submitted": ["auto-replied"]}
-    >>> automatic(headers, content_type="text/plain", report_type="", sender="")
+    >>> automatic(headers, shape=Shape(), sender="")
     Automatic(kind='reply', reason='Auto-Submitted: auto-replied')
     """
     local = sender.rpartition("@")[0].lower()
+    in_list = not _is_google_group(headers)
     return (
-        _report(content_type, report_type, headers)
+        _report(shape, local, headers)
+        or _reaction(shape, headers)
+        or _calendar(shape)
         or _submitted(headers)
         or _by_name(headers, REPLIES, "reply")
         or _precedence(headers, {"reply"})
+        or _suppressed_reply(headers)
         or _report_sender(local)
-        or _by_name(headers, LISTS, "list")
-        or _precedence(headers, {"list", "bulk"})
-        or _by_name(headers, BULK, "bulk")
-        or _expects_no_reply(headers, local)
+        or (_by_name(headers, LISTS, "list") if in_list else None)
+        or _precedence(headers, {"list", "bulk"} if in_list else {"bulk"})
+        or (_by_name(headers, BULK, "bulk") if in_list else None)
+        or _two_weak_signs(headers)
+        or _expects_no_reply(headers, sender, reply_to)
     )
 
 
-def _report(
-    content_type: str, report_type: str, headers: Mapping[str, Sequence[str]]
-) -> Automatic | None:
-    if content_type == "multipart/report":
-        return Automatic(
-            REPORTS.get(report_type, "notice"), f"multipart/report: {_token(report_type)}"
-        )
+def _report(shape: Shape, local: str, headers: Headers) -> Automatic | None:
+    media, _slash, subtype = shape.content_type.partition("/")
+    if media == "message" and subtype in REPORTS:  # without the multipart around it
+        return Automatic(REPORTS[subtype], shape.content_type)
+    if shape.content_type == "multipart/report":
+        parts = (part.partition("/")[2] for part in shape.reported)
+        types = [one for one in (shape.report_type, *parts) if one in REPORTS]
+        if types:
+            return Automatic(REPORTS[types[0]], f"multipart/report: {types[0]}")
+        known: Kind = "bounce" if local in REPORT_SENDERS else "notice"
+        return Automatic(known, f"multipart/report: {_token(shape.report_type)}")
     if "x-failed-recipients" in headers:
         return Automatic("bounce", "X-Failed-Recipients")
     return None
 
 
-def _submitted(headers: Mapping[str, Sequence[str]]) -> Automatic | None:
+def _reaction(shape: Shape, headers: Headers) -> Automatic | None:
+    # Outlook's reaction has only words, so it needs two more signs.
+    outlook = any(MICROSOFT.match(name) for name in headers) and "in-reply-to" in headers
+    if shape.reaction and (shape.reaction != "Outlook" or outlook):
+        return Automatic("reaction", f"reaction, as sent by {shape.reaction}")
+    return None
+
+
+def _calendar(shape: Shape) -> Automatic | None:
+    return Automatic("calendar", f"text/calendar: {shape.method}") if shape.method else None
+
+
+def _submitted(headers: Headers) -> Automatic | None:
     value = _token(headers.get("auto-submitted", ["no"])[0])
     if value == "no":
         return None
+    if value == "auto-generated" and (
+        any(name in headers for name in EXCHANGE_REPLIES) or _is_reply_subject(headers)
+    ):
+        return Automatic("reply", f"Auto-Submitted: {value}, as Exchange replies")
     return Automatic(
         "reply" if value == "auto-replied" else "notice", f"Auto-Submitted: {value or 'unknown'}"
     )
 
 
-def _by_name(
-    headers: Mapping[str, Sequence[str]], names: Sequence[str], kind: Kind
-) -> Automatic | None:
+def _by_name(headers: Headers, names: Sequence[str], kind: Kind) -> Automatic | None:
     found = next(
         (name for name in names if name in headers and _token(headers[name][0]) != "no"), None
     )
     return Automatic(kind, found.title()) if found else None
 
 
-def _precedence(headers: Mapping[str, Sequence[str]], kinds: set[str]) -> Automatic | None:
+def _precedence(headers: Headers, kinds: set[str]) -> Automatic | None:
     value = _token(headers.get("precedence", [""])[0])
     kind = PRECEDENCE.get(value)
     return Automatic(kind, f"Precedence: {value}") if kind in kinds and kind else None
@@ -106,14 +166,51 @@ def _report_sender(local: str) -> Automatic | None:
     return Automatic("bounce", f"From: {local}") if local in REPORT_SENDERS else None
 
 
-def _expects_no_reply(headers: Mapping[str, Sequence[str]], local: str) -> Automatic | None:
+def _suppressed_reply(headers: Headers) -> Automatic | None:
+    if _suppress(headers) and _is_reply_subject(headers):
+        return Automatic("reply", "X-Auto-Response-Suppress, and the subject of a reply")
+    return None
+
+
+def _two_weak_signs(headers: Headers) -> Automatic | None:
+    if _suppress(headers) and "feedback-id" in headers:
+        return Automatic("bulk", "Feedback-Id and X-Auto-Response-Suppress")
+    return None
+
+
+def _expects_no_reply(
+    headers: Headers, sender: str, reply_to: Sequence[Address]
+) -> Automatic | None:
     """Find mail that expects no reply: the least certain signs, so they come last."""
-    suppress = _token(headers.get("x-auto-response-suppress", ["none"])[0])
-    if suppress not in ("none", ""):
-        return Automatic("notice", f"X-Auto-Response-Suppress: {suppress}")
     if any(value.strip() == "<>" for value in headers.get("return-path", ())):
         return Automatic("notice", "Return-Path: <>")
-    return Automatic("notice", f"From: {local}") if local in NO_REPLY_SENDERS else None
+    local, _at, domain = sender.lower().rpartition("@")
+    if local not in NO_REPLY_SENDERS:
+        return None
+    return (
+        None if _answers_go_elsewhere(domain, reply_to) else Automatic("notice", f"From: {local}")
+    )
+
+
+def _answers_go_elsewhere(domain: str, reply_to: Sequence[Address]) -> bool:
+    """Return whether this looks like a web form: Reply-To is one person at another domain."""
+    if len(reply_to) != 1 or not reply_to[0].valid:
+        return False
+    local, _at, other = reply_to[0].address.lower().rpartition("@")
+    return other != domain and local not in NO_REPLY_SENDERS | REPORT_SENDERS
+
+
+def _is_google_group(headers: Headers) -> bool:
+    listed = (*headers.get("list-post", ()), *headers.get("list-archive", ()))
+    return "x-google-group-id" in headers or any(GOOGLE_GROUPS in value for value in listed)
+
+
+def _is_reply_subject(headers: Headers) -> bool:
+    return any(REPLY_SUBJECTS.match(subject) for subject in headers.get("subject", ()))
+
+
+def _suppress(headers: Headers) -> bool:
+    return _token(headers.get("x-auto-response-suppress", ["none"])[0]) not in ("none", "")
 
 
 def _token(value: str) -> str:

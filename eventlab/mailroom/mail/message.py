@@ -19,6 +19,7 @@ from eventlab.mailroom.mail.charset import clean, one_line
 from eventlab.mailroom.mail.correspondents import SENDERS, correspondents
 from eventlab.mailroom.mail.header import as_bytes, words
 from eventlab.mailroom.mail.mime import parse, parse_headers
+from eventlab.mailroom.mail.shape import shape_of
 
 __all__ = ["Address", "Attachment", "Automatic", "Message"]
 
@@ -100,7 +101,11 @@ class Message:
             mail = parse(raw)
             headers = _headers(mail.raw_items())
             body = body_of(mail)
-            return cls(**_known(resource, len(raw)), **_from_headers(headers, mail), **_body(body))
+            return cls(
+                **_known(resource, len(raw)),
+                **_from_headers(headers, mail, body.text),
+                **_body(body),
+            )
         except PARSER_ERRORS as error:
             return cls(**_of_start(resource, raw, error))
 
@@ -236,7 +241,7 @@ def _headers(pairs: Iterable[tuple[str, object]]) -> Headers:
     return headers
 
 
-def _from_headers(headers: Headers, mail: Part) -> dict[str, Any]:
+def _from_headers(headers: Headers, mail: Part, text: str = "") -> dict[str, Any]:
     """Return what the headers of a mail say about it."""
     hint = parameter(mail, "charset")
     people = correspondents(headers, hint)
@@ -263,9 +268,9 @@ def _from_headers(headers: Headers, mail: Part) -> dict[str, Any]:
         "references": tuple(dict.fromkeys(listed))[-MAX_REFERENCES:],
         "automatic": automatic(
             plain,
-            content_type=mail.get_content_type(),
-            report_type=parameter(mail, "report-type").lower(),
-            sender=people.sender.address,
+            shape=shape_of(mail, text),
+            sender=(people.original_sender or people.sender).address,
+            reply_to=people.reply_to,
         ),
     }
 

@@ -13,7 +13,6 @@ import pytest
 from eventlab.mailroom.mail import correspondents as correspondents_module
 from eventlab.mailroom.mail import message as message_module
 from eventlab.mailroom.mail.address import Address, addresses
-from eventlab.mailroom.mail.automatic import automatic
 from eventlab.mailroom.mail.charset import clean, codec_of, decode
 from eventlab.mailroom.mail.header import base64_of, words
 from eventlab.mailroom.mail.html_text import LEFT_OUT, MAX_HTML, text_of
@@ -227,6 +226,7 @@ AUTOMATIC = {
     "24-read-receipt": ("receipt", "multipart/report: disposition-notification"),
     "25-mailing-list": ("list", "List-Id"),
     "26-newsletter": ("bulk", "List-Unsubscribe"),
+    "44-calendar": ("calendar", "text/calendar: request"),
 }
 PROBLEMS = {
     "51-deep-mails": "RecursionError",
@@ -788,75 +788,6 @@ def test_clean_normalizes_line_ends_and_removes_controls() -> None:
         clean("a\r\nb\rc\u2028d\x85e\x0bf\x00\x1b\x9f\ufeff\ud800\tg")
         == "a\nb\nc\nd\ne\nf\ufffd\tg"
     )
-
-
-# ---------------------------------------------------------------------------------------- automatic
-
-
-@pytest.mark.parametrize(
-    ("headers", "kind"),
-    [
-        ({"auto-submitted": "auto-replied; owner=joe@example.com"}, "reply"),
-        ({"auto-submitted": "auto-generated"}, "notice"),
-        ({"auto-submitted": "auto-notified"}, "notice"),
-        ({"auto-submitted": "NO"}, None),
-        ({"auto-submitted": "joe@example.com"}, "notice"),
-        ({"x-autorespond": "yes"}, "reply"),
-        ({"x-autoreply": "no"}, None),
-        ({"precedence": "auto_reply"}, "reply"),
-        ({"precedence": "bulk"}, "bulk"),
-        ({"precedence": "junk"}, "bulk"),
-        ({"precedence": "list"}, "list"),
-        ({"precedence": "first-class"}, None),
-        ({"list-id": "<a.example.com>"}, "list"),
-        ({"list-id": "<a.example.com>", "auto-submitted": "auto-replied"}, "reply"),
-        ({"list-unsubscribe": "<mailto:x@example.com>"}, "bulk"),
-        ({"feedback-id": "1:2"}, "bulk"),
-        ({"x-auto-response-suppress": "OOF, DR"}, "notice"),
-        ({"x-auto-response-suppress": "None"}, None),
-        ({"return-path": "<>"}, "notice"),
-        ({"return-path": "<joe@example.com>"}, None),
-        ({"x-failed-recipients": "joe@example.com"}, "bounce"),
-        ({}, None),
-    ],
-)
-def test_automatic_mail_is_classified(headers: dict[str, str], kind: str | None) -> None:
-    listed = {name: [value] for name, value in headers.items()}
-    found = automatic(listed, content_type="text/plain", report_type="", sender="joe@example.com")
-    assert (found.kind if found else None) == kind
-    assert "@" not in (found.reason if found else "")
-
-
-def test_automatic_reason_quotes_no_address() -> None:
-    headers = {"auto-submitted": ["joe@example.com"], "precedence": ["bulk.joe@example.com"]}
-    found = automatic(headers, content_type="text/plain", report_type="", sender="")
-    assert found is not None
-    assert found.reason == "Auto-Submitted: unknown"
-
-
-@pytest.mark.parametrize(
-    ("sender", "kind"),
-    [
-        ("MAILER-DAEMON@example.com", "bounce"),
-        ("postmaster@example.com", "bounce"),
-        ("no-reply@example.com", "notice"),
-        ("joe@example.com", None),
-        ("", None),
-    ],
-)
-def test_automatic_sender_is_recognized_by_its_address(sender: str, kind: str | None) -> None:
-    found = automatic({}, content_type="text/plain", report_type="", sender=sender)
-    assert (found.kind if found else None) == kind
-
-
-@pytest.mark.parametrize(
-    ("report", "kind"),
-    [("delivery-status", "bounce"), ("feedback-report", "complaint"), ("odd", "notice")],
-)
-def test_reports_are_classified(report: str, kind: str) -> None:
-    found = automatic({}, content_type="multipart/report", report_type=report, sender="")
-    assert found is not None
-    assert found.kind == kind
 
 
 # --------------------------------------------------------------------------------------------- HTML

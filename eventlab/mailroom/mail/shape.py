@@ -1,0 +1,98 @@
+"""The shape of a mail: what its structure says about its kind, whatever its headers claim."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from email.message import Message as Part
+from typing import Final
+
+from eventlab.mailroom.mail.body import parameter
+
+MAX_DEPTH: Final = 4
+MAX_PARTS: Final = 20  # of a multipart
+#: Gmail's format, https://developers.google.com/workspace/gmail/reactions/format; RFC 9078 marks a
+#: reaction by its disposition instead.
+GMAIL_REACTION: Final = "text/vnd.google.email-reaction+json"
+#: iTIP's methods (RFC 5546) that ask or answer; PUBLISH only informs.
+METHODS: Final = frozenset(
+    {"request", "reply", "cancel", "add", "refresh", "counter", "declinecounter"}
+)
+#: Outlook sends a reaction to other systems as this line above the quoted mail, with nothing that a
+#: program could recognize better.
+OUTLOOK_REACTION: Final = re.compile(
+    r"\s*[^\n]{1,200} reacted to your message:?[ \t]*"
+    r"(?:$|\n\s*(?:$|_{8}|-{8}|>|\*?(?:From|Von|De|Da|Van|Fra|Från)\s?:))"
+)
+
+
+@dataclass(frozen=True)
+class Shape:
+    """The structure of a mail, as far as it shows the mail's kind.
+
+    ``content_type`` and ``report_type`` are the mail's own, ``reported`` are the types of a
+    report's parts, ``reaction`` is "Gmail", "RFC 9078", "Outlook" or "", ``method`` is what a
+    meeting's mail does, such as "request".
+    """
+
+    content_type: str = "text/plain"
+    report_type: str = ""
+    reported: tuple[str, ...] = ()
+    reaction: str = ""
+    method: str = ""
+
+
+def shape_of(mail: Part, text: str = "") -> Shape:
+    """Return the shape of a parsed mail with this ``text``. Mails inside it do not count.
+
+    >>> from email import message_from_bytes
+    >>> shape_of(message_from_bytes(b"Content-Type: text/calendar; method=REQUEST\\n\\n")).method
+    'request'
+    """
+    content_type = mail.get_content_type()
+    parts = list(_parts(mail))
+    return Shape(
+        content_type,
+        parameter(mail, "report-type").lower(),
+        tuple(part.get_content_type() for within, part in parts if within is mail)
+        if content_type == "multipart/report"
+        else (),
+        next(filter(None, (_reaction(part) for _within, part in parts)), "")
+        or ("Outlook" if OUTLOOK_REACTION.match(text[:2000]) else ""),
+        next(filter(None, (_method(part, within) for within, part in parts)), ""),
+    )
+
+
+def _parts(mail: Part) -> Iterator[tuple[Part | None, Part]]:
+    """Yield the parts that are not in a mail inside this one, each with the part around it."""
+    level: list[tuple[Part | None, Part]] = [(None, mail)]
+    for _ in range(MAX_DEPTH):
+        yield from level
+        level = [
+            (around, part)
+            for _within, around in level
+            if around.get_content_maintype() == "multipart"
+            for part in _children(around)
+        ]
+
+
+def _children(part: Part) -> list[Part]:
+    payload = part.get_payload()
+    children = payload[:MAX_PARTS] if isinstance(payload, list) else []
+    return [child for child in children if isinstance(child, Part)]
+
+
+def _reaction(part: Part) -> str:
+    if part.get_content_type() == GMAIL_REACTION:
+        return "Gmail"
+    return "RFC 9078" if part.get_content_disposition() == "reaction" else ""
+
+
+def _method(part: Part, within: Part | None) -> str:
+    """Return the method of a meeting; a calendar file that is only attached is not one."""
+    if part.get_content_type() != "text/calendar" or part.get_content_disposition() == "attachment":
+        return ""
+    own = within is None or within.get_content_subtype() == "alternative"
+    method = parameter(part, "method").lower()
+    return method if own and method in METHODS else ""
