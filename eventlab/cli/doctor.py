@@ -49,6 +49,7 @@ PACKAGES: Final[dict[str, tuple[str, ...]]] = {
         "google-auth-oauthlib",
         "inscriptis",
         "lxml",
+        "webencodings",
     ),
 }
 #: Notebook 07 and the mailroom wait until an event is on disk.

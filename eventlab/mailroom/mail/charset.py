@@ -2,40 +2,60 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 from encodings.aliases import aliases
 from typing import Final
 
-#: Charset names that Python does not know or interprets too narrowly, and how mail programs
-#: decode them.
-MEANT: Final = {
-    "ascii": "cp1252",
-    "iso8859_1": "cp1252",
-    "latin_1": "cp1252",
-    "iso8859_9": "cp1254",
-    "iso8859_11": "cp874",
-    "tis_620": "cp874",
-    "gb2312": "gb18030",
+from webencodings.labels import LABELS
+
+from eventlab.mailroom.mail.japanese import (
+    decode_euc_jp,
+    decode_iso_2022_jp,
+    decode_shift_jis,
+    has_escapes,
+)
+
+#: The encodings of the WHATWG that Python names differently, or decodes too narrowly.
+PYTHON_NAMES: Final = {
+    "big5": "big5hkscs",
+    "euc-kr": "cp949",
     "gbk": "gb18030",
-    "x_gbk": "gb18030",
-    "euc_kr": "cp949",
-    "ks_c_5601_1987": "cp949",
+    "ibm866": "cp866",
+    "iso-2022-jp": "iso2022_jp",
+    "iso-8859-8-i": "iso8859_8",
+    "macintosh": "mac_roman",
     "shift_jis": "cp932",
-    "x_sjis": "cp932",
-    "x_mac_cyrillic": "mac_cyrillic",
-    "x_mac_roman": "mac_roman",
-    "iso_8859_8_i": "iso8859_8",
-    "iso_8859_8_e": "iso8859_8",
-    "iso_8859_6_i": "iso8859_6",
-    "iso_8859_6_e": "iso8859_6",
-    "x_windows_949": "cp949",
-    "windows_31j": "cp932",
-    "windows_949": "cp949",
-    "windows_874": "cp874",
-    "windows_936": "gb18030",
-    "x_euc_jp": "euc_jp",
-    "unicode_1_1_utf_7": "utf_7",
+    "utf-16le": "utf_16",
+    "utf-16be": "utf_16_be",
+    "x-mac-cyrillic": "mac_cyrillic",
+    "x-user-defined": "cp1252",
+}
+#: Names that mails use and the WHATWG does not list, without what is neither letter nor digit.
+MORE_NAMES: Final = {
+    "iso88598e": "iso8859_8",
+    "iso88596i": "iso8859_6",
+    "iso88596e": "iso8859_6",
+    "xmacroman": "mac_roman",
+    "xwindows949": "cp949",
+    "windows936": "gb18030",
+    "hzgb2312": "hz",
+    "unicode11utf7": "utf_7",
     "utf8mb4": "utf_8",
+    "big5eten": "big5hkscs",
+    "xeucjp": "euc_jp",
+    "eucjpms": "euc_jp",
+    "cp51932": "euc_jp",
+    "eucjis2004": "euc_jp",
+    "eucjisx0213": "euc_jp",
+    "shiftjis2004": "cp932",
+    "cp50220": "iso2022_jp",
+    "cp50221": "iso2022_jp",
+    "iso2022jpms": "iso2022_jp",
+    "iso2022jp1": "iso2022_jp",
+    "iso2022jp2": "iso2022_jp",
+    "iso2022jp3": "iso2022_jp",
+    "iso2022jpext": "iso2022_jp",
 }
 SINGLE_BYTE: Final = frozenset(
     {f"cp125{n}" for n in range(9)}
@@ -44,28 +64,28 @@ SINGLE_BYTE: Final = frozenset(
     | {"koi8_r", "koi8_u", "koi8_t", "kz1048"}
     | {"mac_cyrillic", "mac_greek", "mac_latin2", "mac_roman", "mac_turkish"}
 )
-#: Charsets whose text looks like ASCII but is not.
-SHIFTED: Final = frozenset(
-    {
-        "utf_7",
-        "utf_16",
-        "utf_16_le",
-        "utf_16_be",
-        "utf_32",
-        "utf_32_le",
-        "utf_32_be",
-        "hz",
-        "iso2022_kr",
-    }
-    | {"iso2022_jp", "iso2022_jp_1", "iso2022_jp_2", "iso2022_jp_3", "iso2022_jp_ext"}
+#: Charsets of seven bits, and what a mail is that declares one and has bytes of eight.
+SEVEN_BITS: Final = {
+    "iso2022_jp": ("utf_8_sig", "euc_jp", "cp932"),
+    "iso2022_kr": ("utf_8_sig", "cp949"),
+    "hz": ("utf_8_sig", "gb18030"),
+    "utf_7": ("utf_8_sig",),
+}
+WIDE: Final = frozenset({"utf_16", "utf_16_le", "utf_16_be", "utf_32", "utf_32_le", "utf_32_be"})
+MANY_BYTES: Final = (
+    WIDE
+    | SEVEN_BITS.keys()
+    | {"utf_8", "utf_8_sig", "gb18030", "big5hkscs", "cp932", "cp949", "cp950", "johab", "euc_jp"}
 )
-MANY_BYTES: Final = SHIFTED | frozenset(
-    {"utf_8", "utf_8_sig", "gb18030", "big5", "big5hkscs", "cp932", "cp949", "cp950", "johab"}
-    | {"euc_jp", "euc_jis_2004", "shift_jis_2004", "shift_jisx0213"}
-)
+JAPANESE: Final = {
+    "iso2022_jp": decode_iso_2022_jp,
+    "euc_jp": decode_euc_jp,
+    "cp932": decode_shift_jis,
+}
 NOT_ASCII: Final = re.compile("[^\x00-\x7f\ufffd]")
 LAST_RESORT: Final = "cp1252"
 MAX_NAME: Final = 60
+REPAIR: Final = "eventlab.mailroom.repair"
 
 #: Line ends of all kinds; control characters; lone surrogates.
 LINE_END: Final = re.compile("\r\n|[\r\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
@@ -83,12 +103,37 @@ def codec_of(name: str | None) -> str | None:
     """
     # From tables: codecs.lookup would also find hex, idna, punycode or unicode_escape, which no
     # mail means.
-    key = re.sub(
-        r"[^a-z0-9]+", "_", (name or "")[:MAX_NAME].lower().removeprefix("charset=")
-    ).strip("_")
-    known = aliases.get(key, key)
-    meant = MEANT.get(known, known)
-    return meant if meant in SINGLE_BYTE or meant in MANY_BYTES else None
+    label = (name or "")[:MAX_NAME].lower().removeprefix("charset=")
+    found = NAMES.get(_squeezed(label))
+    return found if found in SINGLE_BYTE or found in MANY_BYTES else None
+
+
+def _squeezed(label: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "", label)
+
+
+def _python_name(encoding: str) -> str:
+    name = encoding.replace("iso-", "iso").replace("windows-", "cp").replace("-", "_")
+    return PYTHON_NAMES.get(encoding, name)
+
+
+def _names() -> dict[str, str]:
+    """Return the codec of each name, squeezed: the WHATWG's meaning before Python's."""
+    web = {
+        _squeezed(label): _python_name(encoding)
+        for label, encoding in LABELS.items()
+        if encoding != "replacement"
+    }
+    python = {
+        _squeezed(name): web.get(_squeezed(codec), codec)
+        for alias, codec in aliases.items()
+        for name in (alias, codec)
+    }
+    python |= {_squeezed(codec): codec for codec in SINGLE_BYTE}
+    return python | web | MORE_NAMES
+
+
+NAMES: Final = _names()
 
 
 def decode(data: bytes, declared: str | None = None) -> str:
@@ -97,18 +142,39 @@ def decode(data: bytes, declared: str | None = None) -> str:
     >>> decode(b"caf\\xe9", "iso-8859-1"), decode("café".encode(), "iso-8859-1")
     ('café', 'café')
     """
-    codec = codec_of(declared)
+    codec = _likely(data, codec_of(declared))
     if codec in MANY_BYTES and (text := _strictly(data, codec)) is not None:
         return text
     # Valid UTF-8 is never a coincidence, so it is UTF-8, whatever single-byte charset the mail
     # declares.
-    if (text := _strictly(data, "utf_8_sig")) is not None and codec not in SHIFTED:
+    if codec not in SEVEN_BITS and (text := _strictly(data, "utf_8_sig")) is not None:
         return text
     if codec in (None, "utf_8"):
         # Either most of it is UTF-8 with some bytes lost, or it only looks like UTF-8.
         text = data.decode("utf-8", "replace")
         codec = "utf_8" if len(NOT_ASCII.findall(text)) > text.count("\ufffd") else LAST_RESORT
-    return data.decode(codec, "replace")
+    if codec in JAPANESE:
+        return JAPANESE[codec](data)
+    return data.decode(codec, REPAIR)
+
+
+def _likely(data: bytes, codec: str | None) -> str | None:
+    """Return another codec where the bytes show that they are not in the declared one."""
+    if data[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) and b"\x00" in data:
+        return "utf_32" if codec == "utf_32" else "utf_16"
+    if codec in WIDE:
+        if b"\x00" not in data and (len(data) % 2 or _strictly(data, "utf_8") is not None):
+            return None
+        # Without a mark of the order, zeros come first where the first byte is the high one.
+        more_first = data[::2].count(0) > data[1::2].count(0)
+        marked = data[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+        return "utf_16_be" if codec == "utf_16" and more_first and not marked else codec
+    if (codec is None or codec in SINGLE_BYTE or codec == "utf_8") and has_escapes(data):
+        return "iso2022_jp"
+    if codec in SEVEN_BITS and not data.isascii() and b"\x1b" not in data:
+        others = (one for one in SEVEN_BITS[codec] if _strictly(data, one) is not None)
+        return next(others, codec if b"~{" in data else None)
+    return codec
 
 
 def clean(text: str) -> str:
@@ -130,7 +196,25 @@ def one_line(text: str) -> str:
 
 
 def _strictly(data: bytes, codec: str) -> str | None:
+    if codec in JAPANESE:
+        text = JAPANESE[codec](data)
+        return None if "\ufffd" in text else text
     try:
         return data.decode(codec)
     except UnicodeError:
         return None
+
+
+def _repaired(error: UnicodeError) -> tuple[str, int]:
+    """Decode a byte as browsers do where Python has no character for it."""
+    if not isinstance(error, UnicodeDecodeError):
+        raise error
+    byte = error.object[error.start]
+    if error.encoding == "gb18030" and byte == 0x80:
+        return "€", error.start + 1
+    if error.encoding == "charmap" and 0x80 <= byte < 0xA0:
+        return chr(byte), error.start + 1  # a control character, which ``clean`` removes
+    return "\ufffd", error.end
+
+
+codecs.register_error(REPAIR, _repaired)
