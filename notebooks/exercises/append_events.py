@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import random
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 
 from eventlab import Recorded
 from eventlab.lessons.exercise import Exercise, Wrong
@@ -34,12 +35,21 @@ def _judge_balance(balance_at: Callable[[list[Recorded], datetime], int]) -> Non
         )
     if nothing != 0:
         raise Wrong(f"without events the balance is 0; yours is {nothing!r}.")
+    history = list(HISTORY)
     try:
-        found = balance_at(HISTORY, NOON)
+        found = balance_at(history, NOON)
     except KeyError as error:
         raise Wrong(
             f"not every event has {error}: a 'create' moves no money. Check the type first."
         ) from error
+    except TypeError as error:
+        if "offset-naive" not in str(error):
+            raise
+        raise Wrong(
+            "event.time and moment both have a time zone: compare them as they are."
+        ) from error
+    if history != HISTORY:
+        raise Wrong("you changed the list you were given: the next reader finds other events.")
     if found == 75:
         raise Wrong(
             "you counted every event. The question is about one moment: leave out later events."
@@ -55,6 +65,27 @@ def _judge_balance(balance_at: Callable[[list[Recorded], datetime], int]) -> Non
         )
     if balance_at(HISTORY, NOON + timedelta(days=1)) != 75:
         raise Wrong("70 at noon is right, but a day later the 5 deposited after noon are missing.")
+    berlin = NOON.astimezone(timezone(timedelta(hours=2)))
+    if (found := balance_at(HISTORY, berlin)) != 70:
+        raise Wrong(
+            f"noon in UTC is 14:00 in another time zone, and the same moment: 70, but you have "
+            f"{found!r}. Compare the times with their zones."
+        )
+    dice = random.Random()
+    for _ in range(10):
+        amounts = [dice.randint(1, 99) for _ in range(3)]
+        steps = [
+            _event(n, kind, amount, NOON + timedelta(hours=n))
+            for n, (kind, amount) in enumerate(
+                zip(("deposit", "deposit", "withdraw"), amounts, strict=True)
+            )
+        ]
+        expected = [amounts[0], amounts[0] + amounts[1], amounts[0] + amounts[1] - amounts[2]]
+        if [balance_at(steps, step.time) for step in steps] != expected:
+            raise Wrong(
+                f"right for the first account. Another one gets {amounts[0]} and {amounts[1]}, and "
+                f"pays {amounts[2]}: after each event it holds {expected}."
+            )
 
 
 balance_at_a_moment = Exercise(
@@ -108,6 +139,38 @@ balance_at_a_moment = Exercise(
         def balance_at(events, moment):
             return events[-1].data["amount"]
         """,
+        """
+        def balance_at(events, moment):
+            funds = 0
+            for event in events:
+                if event.time.replace(tzinfo=None) <= moment.replace(tzinfo=None):
+                    sign = {"deposit": 1, "withdraw": -1}.get(event.type, 0)
+                    funds += sign * event.data.get("amount", 0)
+            return funds
+        """,
+        """
+        def balance_at(events, moment):
+            sign = {"deposit": 1, "withdraw": -1}
+            then = moment.replace(tzinfo=None)
+            past = [e for e in events if e.time <= then]
+            return sum(sign.get(e.type, 0) * e.data.get("amount", 0) for e in past)
+        """,
+        """
+        def balance_at(events, moment):
+            if not events:
+                return 0
+            return {12: 70}.get(moment.hour, 70) if moment.day == 1 else 75
+        """,
+        """
+        def balance_at(events, moment):
+            funds = 0
+            while events:
+                event = events.pop(0)
+                if event.time <= moment:
+                    sign = {"deposit": 1, "withdraw": -1}.get(event.type, 0)
+                    funds += sign * event.data.get("amount", 0)
+            return funds
+        """,
     ],
 )
 
@@ -138,6 +201,14 @@ def _judge_wire(entry: Callable[[str, int, int], str]) -> None:
         )
     if event != {"id": "JohnDoe", "version": 4, "type": "deposit", "amount": 25}:
         raise Wrong(f"expected id, version, type and amount, and nothing else; yours is {event}.")
+    if list(event) != ["id", "version", "type", "amount"]:
+        raise Wrong(
+            "right, but in another order: the store writes id, version, type, then the data."
+        )
+    if text != json.dumps(event, separators=(",", ":")):
+        raise Wrong(
+            'right, but the store writes no blanks: json.dumps(..., separators=(",", ":")).'
+        )
     _judge_any_id(entry)
 
 
@@ -162,14 +233,16 @@ the_wire_format = Exercise(
     right="this is what the stream stores: every language can read it, and so can people.",
     hints=[
         "look at the output of XRANGE: four fields, not nested.",
-        "json.dumps({...}) with the keys id, version, type and amount.",
+        "json.dumps({...}) with the keys id, version, type and amount, in this order.",
+        'json.dumps writes a blank after each comma and colon; separators=(",", ":") does not.',
     ],
     answer="""
         import json
 
 
         def entry(id, version, amount):
-            return json.dumps({"id": id, "version": version, "type": "deposit", "amount": amount})
+            event = {"id": id, "version": version, "type": "deposit", "amount": amount}
+            return json.dumps(event, separators=(",", ":"))
     """,
     explanation=(
         "id and version identify the event, type says what happened, and the payload is flat "
@@ -217,6 +290,21 @@ the_wire_format = Exercise(
 
         def entry(id, version, amount):
             return json.dumps({"id": id, "version": version, "type": "deposit"})
+        """,
+        """
+        import json
+
+
+        def entry(id, version, amount):
+            return json.dumps({"id": id, "version": version, "type": "deposit", "amount": amount})
+        """,
+        """
+        import json
+
+
+        def entry(id, version, amount):
+            event = {"type": "deposit", "id": id, "version": version, "amount": amount}
+            return json.dumps(event, separators=(",", ":"))
         """,
     ],
 )
