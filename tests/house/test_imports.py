@@ -22,13 +22,14 @@ LEVELS = {
     "subscriptions": 3,
     "projections": 3,
     "": 4,  # the front door, eventlab/__init__.py
-    "accounts": 5,
-    "mailroom": 5,
-    "charts": 6,
-    "lessons": 6,
-    "sandbox": 6,
-    "cli": 7,
-    "__main__": 8,
+    "testing": 5,
+    "accounts": 6,
+    "mailroom": 6,
+    "charts": 7,
+    "lessons": 7,
+    "sandbox": 7,
+    "cli": 8,
+    "__main__": 9,
 }
 #: For readers and tests: of the library, only the command line imports these rooms.
 ASIDE = {"charts", "lessons", "sandbox"}

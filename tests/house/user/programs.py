@@ -14,6 +14,7 @@ PRINTS = {
         "{'_id': 'tea', 'quantity': 2}",
         "ship cart1",
     ],
+    "cart_checks.py": ["passed"],
     "web.py": ['{"count":1}', '{"count":2}'],
     "readme.py": [],
 }

@@ -1,0 +1,84 @@
+"""What MongoDB makes of a view's updates, for the operators that a Change writes."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+Fields = dict[str, Any]
+
+
+class UpdateRefused(ValueError):
+    """MongoDB would not accept the update."""
+
+
+def updated(document: Fields, update: Fields) -> Fields:
+    """Return the document after an update: ``$inc``, ``$set``, ``$push``, ``$unset``.
+
+    >>> updated({"_id": "a", "funds": 70}, {"$inc": {"funds": 30}, "$set": {"name.last": "D"}})
+    {'_id': 'a', 'funds': 100, 'name': {'last': 'D'}}
+    """
+    result = copy.deepcopy(document)
+    for operator, fields in update.items():
+        apply = OPERATORS.get(operator)
+        if apply is None:
+            raise UpdateRefused(f"this test kit does not know {operator}: test the view on MongoDB")
+        for path, value in fields.items():
+            *parents, name = path.split(".")
+            if "" in (*parents, name):
+                raise UpdateRefused(f"MongoDB accepts no empty field name in {path!r}")
+            holder = _holder(result, parents, is_made=operator != "$unset")
+            if holder is not None:
+                apply(holder, name, copy.deepcopy(value))
+    return result
+
+
+def _holder(document: Fields, parents: list[str], *, is_made: bool) -> Fields | None:
+    """Return the document inside a document that has the field; None if it need not be there."""
+    holder = document
+    for parent in parents:
+        inner = holder.setdefault(parent, {}) if is_made else holder.get(parent)
+        if not isinstance(inner, dict):
+            if is_made:
+                raise UpdateRefused(f"{parent!r} is not a document, so it has no field inside it")
+            return None
+        holder = inner
+    return holder
+
+
+def _inc(holder: Fields, name: str, by: Any) -> None:
+    number = holder.get(name, 0)
+    if not _is_number(number) or not _is_number(by):
+        raise UpdateRefused(f"$inc of {name!r} needs numbers: {number!r} + {by!r}")
+    holder[name] = number + by
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _push(holder: Fields, name: str, value: Any) -> None:
+    values = holder.setdefault(name, [])
+    if not isinstance(values, list):
+        raise UpdateRefused(f"$push to {name!r} needs a list, not {values!r}")
+    values += value["$each"]
+    if "$slice" in value:
+        keep = value["$slice"]
+        holder[name] = values[keep:] if keep < 0 else values[:keep]
+
+
+def _set(holder: Fields, name: str, value: Any) -> None:
+    holder[name] = value
+
+
+def _unset(holder: Fields, name: str, value: Any) -> None:  # noqa: ARG001 - MongoDB ignores it too
+    holder.pop(name, None)
+
+
+OPERATORS: dict[str, Callable[[Fields, str, Any], None]] = {
+    "$inc": _inc,
+    "$set": _set,
+    "$push": _push,
+    "$unset": _unset,
+}

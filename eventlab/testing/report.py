@@ -1,0 +1,67 @@
+"""What a failed test says: one sentence, and the difference, line by line."""
+
+from __future__ import annotations
+
+import difflib
+import pprint
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from eventlab.events import Event, Recorded
+
+
+def same(one: Any, other: Any) -> bool:
+    """Return whether two values are equal and of the same types: 1, 1.0 and True differ.
+
+    >>> same({"amount": 1}, {"amount": True})
+    False
+    """
+    if type(one) is not type(other):
+        return False
+    if isinstance(one, Mapping):
+        return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
+    if isinstance(one, list | tuple):
+        return len(one) == len(other) and all(map(same, one, other))
+    return bool(one == other)
+
+
+def event_line(event: Event | Recorded) -> str:
+    """Return an event as one line.
+
+    >>> event_line(Event("deposit", {"amount": 100}))
+    "deposit {'amount': 100}"
+    """
+    line = f"{shown_text(event.type)} {event.data!r}"
+    return line if event.meta is None else f"{line} meta={event.meta!r}"
+
+
+def shown_text(text: str) -> str:
+    """Return a name as it is, or as a literal if it would not print as itself.
+
+    >>> shown_text("deposit"), shown_text("a\\x1b[2J")
+    ('deposit', "'a\\\\x1b[2J'")
+    """
+    return text if text.isprintable() and text.strip() == text != "" else repr(text)
+
+
+def document_lines(document: object) -> list[str]:
+    """Return a value as lines, one for each field of a longer document."""
+    return pprint.pformat(document, width=60, sort_dicts=True).splitlines()
+
+
+def difference(expected: Sequence[str], actual: Sequence[str]) -> str:
+    """Return two lists of lines as one: ``-`` was expected, ``+`` is there, the rest is equal.
+
+    >>> print(difference(["create {}", "close {}"], ["create {}"]))
+      create {}
+    - close {}
+    """
+    # Without the lines that only point at a character.
+    compared = difflib.ndiff(list(expected), list(actual))
+    return "\n".join(line for line in compared if not line.startswith("?"))
+
+
+def paragraph(title: str, lines: Iterable[str]) -> str:
+    """Return lines under a title, each indented."""
+    indented = [f"  {line}" for line in lines] or ["  nothing"]
+    return "\n".join([f"{title}:", *indented])
