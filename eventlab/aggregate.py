@@ -70,8 +70,9 @@ class Aggregate(abc.ABC):
 
     def record(self, type: str, data: Data | None = None) -> None:
         """Record a decision as an event, and apply it."""
-        # Two copies of the data: apply may keep one as state and change it later.
-        event = Event(type, data or {})
+        # Two copies of the data: apply may keep one as state and change it later. It must not
+        # change the caller's either, on which a retry decides again.
+        event = Event(type, copy.deepcopy(data or {}))
         kept = Event(type, copy.deepcopy(data or {}))
         self.apply(event)
         vars(self)["version"] += 1

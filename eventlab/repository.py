@@ -17,6 +17,8 @@ import msgspec
 from eventlab.aggregate import NEWEST_TOKEN, Aggregate, mark_stored
 from eventlab.errors import CommandRejected, InvalidArgument, InvalidEvent, VersionConflict
 from eventlab.events import Data, Recorded, encode_json, plain_json
+from eventlab.store.answers import SERVER_ERRORS, is_outage
+from eventlab.store.keys import checked_counts
 from eventlab.store.logs import Tail, new_token
 from eventlab.store.paging import KEYS_PAGE
 from eventlab.store.scripts import RAW
@@ -71,6 +73,7 @@ class Repository(Generic[A]):
         snapshot_every: int | None = None,
         schema: int = 1,
     ) -> None:
+        checked_counts(cache=cache, snapshot_every=snapshot_every)
         self.store = store
         self._new = new
         self._size = cache
@@ -115,7 +118,12 @@ class Repository(Generic[A]):
         """
         changes = aggregate.changes
         if not changes:
-            return []
+            if idempotency_key is None:
+                return []
+            # "Nothing to do" is an outcome too: a repeat must not find something to do later.
+            return self.store.reject(
+                aggregate.id, idempotency_key, None, fingerprint=fingerprint or ""
+            )
         events = (
             [msgspec.structs.replace(event, meta=meta) for event in changes] if meta else changes
         )
@@ -155,43 +163,43 @@ class Repository(Generic[A]):
     ) -> list[Recorded]:
         """Load, decide, and save; on a conflict do it again on fresh state, after a short pause.
 
-        Returns the recorded events. With ``idempotency_key`` the first outcome is returned, or
-        raised if it was a rejection, before anything is decided; ``fingerprint`` identifies the
+        Returns the recorded events. With ``idempotency_key`` the outcome is kept for a day, even if
+        ``decide`` records nothing or raises CommandRejected. A repeat returns the first outcome, or
+        raises it if it was a rejection, before anything is decided; ``fingerprint`` identifies the
         request (default: any request with this key). There is no ``token``, which is for one
         append: a retry may need several.
 
-        Raises the last VersionConflict after ``tries``; what ``decide`` raises is never retried.
+        Raises the last VersionConflict after ``tries``. What ``decide`` raises is never retried.
         """
         if tries < 1:
             raise InvalidArgument(f"tries={tries!r} must be 1 or more")
-        if idempotency_key is not None and fingerprint is None:
-            fingerprint = ""  # not the hash of the events: another try may decide otherwise
-
-        def first_outcome() -> list[Recorded] | None:
-            if idempotency_key is None:
-                return None
-            return self.store.seen(id, idempotency_key, fingerprint=fingerprint)
-
-        if first := first_outcome():
-            return first
+        fingerprint = fingerprint or ""  # not a hash of the events: a retry may decide otherwise
+        if idempotency_key is not None:
+            first = self.store.seen(id, idempotency_key, fingerprint=fingerprint)
+            if first is not None:
+                return first
         for attempt in range(tries):
             aggregate = self.load(id)
             try:
                 decide(aggregate)
+            except CommandRejected as rejection:
+                if idempotency_key is None:
+                    raise
+                # If a duplicate was stored in the meantime, its events are the outcome.
+                return self.store.reject(id, idempotency_key, rejection, fingerprint=fingerprint)
+            try:
                 return self.save(
                     aggregate,
                     meta=meta,
                     idempotency_key=idempotency_key,
                     fingerprint=fingerprint,
                 )
-            except CommandRejected:
-                if first := first_outcome():  # a duplicate was stored in the meantime
-                    return first
-                raise
             except VersionConflict:
                 if attempt == tries - 1:
                     raise
-                time.sleep(random.uniform(0, min(LONGEST_PAUSE, FIRST_PAUSE * 2**attempt)))
+                # Not 2**attempt: from 2**1024 on, that is too large for a float.
+                longest = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(attempt, 9))
+                time.sleep(random.uniform(0, longest))
         raise AssertionError("unreachable")
 
     def drop_snapshots(self) -> None:
@@ -251,11 +259,9 @@ class Repository(Generic[A]):
     def _from_snapshot(self, id: str) -> Known[A] | None:
         # A snapshot only saves time: if anything is odd about it, the log is read instead. One of
         # an earlier release has no token, and is not decoded.
-        found = (
-            self.store.redis.execute_command("GET", self.store.keys.snapshot(id), **RAW)
-            if self._every
-            else None
-        )
+        if not self._every:
+            return None
+        found = self.store.redis.execute_command("GET", self.store.keys.snapshot(id), **RAW)
         if not found or zlib.crc32(found[4:]) != int.from_bytes(found[:4]):
             return None
         try:
@@ -280,9 +286,13 @@ class Repository(Generic[A]):
         text = encode_json(
             Snapshot(self._schema, aggregate.version, aggregate.position, state, token)
         )
-        self.store.redis.set(
-            self.store.keys.snapshot(aggregate.id), zlib.crc32(text).to_bytes(4) + text
-        )
+        name = self.store.keys.snapshot(aggregate.id)
+        try:
+            self.store.redis.set(name, zlib.crc32(text).to_bytes(4) + text)
+        except SERVER_ERRORS as error:
+            # A full or read-only Redis can still be read, and a snapshot only saves time.
+            if not is_outage(error):
+                raise
 
 
 def _fold(aggregate: Aggregate, pages: Iterable[Tail]) -> None:

@@ -10,7 +10,6 @@ from typing import Final
 from redis.exceptions import NoPermissionError
 
 from eventlab.accounts.account import Account, UnknownAccount, VersionChanged, shown
-from eventlab.errors import CommandRejected
 from eventlab.events import Data, Recorded
 from eventlab.repository import Repository
 from eventlab.store.scripts import Script
@@ -166,19 +165,12 @@ class AccountService:
                 raise VersionChanged(id, account.version)
             decide(account)
 
-        request = fingerprint or command
-        try:
-            recorded = self.accounts.retry(
-                id,
-                decide_at,
-                tries=tries,
-                meta=meta,
-                idempotency_key=idempotency_key,
-                fingerprint=request,
-            )
-        except CommandRejected as rejection:
-            if idempotency_key is None:
-                raise
-            store = self.accounts.store
-            recorded = store.reject(id, idempotency_key, rejection, fingerprint=request)
+        recorded = self.accounts.retry(
+            id,
+            decide_at,
+            tries=tries,
+            meta=meta,
+            idempotency_key=idempotency_key,
+            fingerprint=fingerprint or command,
+        )
         return recorded[0]

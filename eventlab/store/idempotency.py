@@ -16,7 +16,7 @@ import msgspec
 
 from eventlab.errors import CommandRejected, IdempotencyKeyReused, InvalidEvent
 from eventlab.events import Batch, encode_json, plain_json
-from eventlab.store.keys import Keys
+from eventlab.store.keys import Keys, checked_name
 from eventlab.store.scripts import RAW
 
 KEY_SECONDS: Final = 24 * 60 * 60
@@ -54,23 +54,25 @@ class Idempotency:
         record = self._redis.execute_command("GET", self._keys.idempotency(id, key), **RAW)
         return None if record is None else self.outcome(id, key, record, fingerprint)
 
-    def keep(self, id: str, key: str, fingerprint: str, rejection: CommandRejected) -> Outcome:
-        """Keep a rejection as the outcome of a request, and raise it.
+    def keep(
+        self, id: str, key: str, fingerprint: str, rejected: CommandRejected | None
+    ) -> Outcome:
+        """Keep the outcome of a request that recorded no event; a rejection is raised, too.
 
         Of two duplicates that run at once, one may be rejected and the other stored. The one that
         takes the key first decides for both, so an earlier outcome is returned, or raised, instead.
         """
         # Everything in one key: no crash and no expiry can separate the request from its rejection.
-        record = encode_json(
-            [fingerprint, 0, 0, _name_of(type(rejection)), str(rejection), _plain(vars(rejection))]
-        )
-        name = self._keys.idempotency(id, key)
-        first = self._redis.execute_command(
-            "SET", name, record, "NX", "GET", "EX", KEY_SECONDS, **FIRST
-        )
-        if first is None:
-            raise rejection
-        return self.outcome(id, key, first, fingerprint)
+        record: list[Any] = [checked_fingerprint(fingerprint), 0, 0]
+        if rejected is not None:
+            # UTF-8 cannot hold half an emoji, which a client may have sent as an escape.
+            text = str(rejected).encode(errors="backslashreplace").decode()
+            record += [_name_of(type(rejected)), text, _plain(vars(rejected))]
+        mine = encode_json(record)
+        first = self._first(self._keys.idempotency(id, key), mine)
+        if first is None and rejected is not None:
+            raise rejected
+        return self.outcome(id, key, first or mine, fingerprint)
 
     def outcome(self, id: str, key: str, record: bytes, fingerprint: str | None) -> Outcome:
         """Decode a record; raises as ``lookup`` does."""
@@ -88,16 +90,29 @@ class Idempotency:
         a key that is used for two aggregates, and raises IdempotencyKeyReused for it.
         """
         mine = _hash(f"{request} {id}").encode()
-        first = self._redis.execute_command(
-            "SET", self._keys.claim(key), mine, "NX", "GET", "EX", KEY_SECONDS, **FIRST
-        )
-        if first not in (None, mine):
+        if self._first(self._keys.claim(key), mine) not in (None, mine):
             raise IdempotencyKeyReused(id, key)
+
+    def _first(self, name: bytes, mine: bytes) -> Any:
+        # Writes a record only under a new key; otherwise returns what is there.
+        return self._redis.execute_command(
+            "SET", name, mine, "NX", "GET", "EX", KEY_SECONDS, **FIRST
+        )
 
 
 def place_record(fingerprint: str, after: int, count: int) -> bytes:
     """Return the record of a request whose events are ``count`` after a version."""
     return encode_json([fingerprint, after, count])
+
+
+def checked_fingerprint(fingerprint: str) -> str:
+    """Return a fingerprint unchanged; raises InvalidName if it is not text.
+
+    An empty one is valid: a Repository uses it for "any request with this key".
+    """
+    if fingerprint != "":
+        checked_name(fingerprint, "fingerprint")
+    return fingerprint
 
 
 def fingerprint_of(batch: Batch) -> str:

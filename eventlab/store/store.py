@@ -37,14 +37,7 @@ from eventlab.events import (
     encode_batch,
     encode_json,
 )
-from eventlab.store import adoption
-from eventlab.store.idempotency import (
-    KEY_SECONDS,
-    Idempotency,
-    Outcome,
-    fingerprint_of,
-    place_record,
-)
+from eventlab.store import adoption, idempotency
 from eventlab.store.keys import (
     START,
     Keys,
@@ -112,7 +105,7 @@ class EventStore:
         self.redis: Any = checked_client(redis)
         self.category = category
         self.keys = Keys(category)
-        self.idempotency = Idempotency(redis, self.keys)
+        self.idempotency = idempotency.Idempotency(redis, self.keys)
         self._clock = clock
         self._upcasters = tuple(upcasters)
         self._logs = AggregateLogs(redis, self.keys)
@@ -160,10 +153,8 @@ class EventStore:
         """
         batch = encode_batch(events)
         if fingerprint is None and idempotency_key is not None:
-            fingerprint = fingerprint_of(batch)
-        fingerprint = fingerprint or ""
-        if fingerprint:  # "" is valid: a Repository uses it for "any request with this key"
-            checked_name(fingerprint, "fingerprint")
+            fingerprint = idempotency.fingerprint_of(batch)
+        fingerprint = idempotency.checked_fingerprint(fingerprint or "")
         request = Append(id, batch, token or new_token(), idempotency_key, fingerprint, newest)
         if token is not None:
             checked_name(token, "token")
@@ -205,8 +196,8 @@ class EventStore:
         args += (position, encode_json(token))
         if request.idempotency_key is not None:
             keys.append(self.keys.idempotency(id, request.idempotency_key))
-            record = place_record(request.fingerprint, expected, len(batch.events))
-            args += (record, KEY_SECONDS)
+            record = idempotency.place_record(request.fingerprint, expected, len(batch.events))
+            args += (record, idempotency.KEY_SECONDS)
         reply = self._append(self.redis, keys, args + batch.texts)
         if isinstance(reply, bytes):
             return as_recorded(id, batch.events, expected, reply)
@@ -247,8 +238,9 @@ class EventStore:
     def seen(self, id: str, key: str, *, fingerprint: str | None = None) -> list[Recorded] | None:
         """Return the events appended under an idempotency key, or None: ask before you decide.
 
-        Raises IdempotencyKeyReused if a ``fingerprint`` is given and the key was used for another
-        request. If the first outcome was a rejection, raises that CommandRejected again.
+        A request that recorded nothing has an empty list. Raises IdempotencyKeyReused if a
+        ``fingerprint`` is given and the key was used for another request. If the first outcome was
+        a rejection, raises that CommandRejected again.
 
         >>> store.seen("JohnDoe", "8e03978e-40d5") is None
         True
@@ -257,17 +249,21 @@ class EventStore:
         return None if outcome is None else self._events_of(id, outcome)
 
     def reject(
-        self, id: str, key: str, rejection: CommandRejected, *, fingerprint: str
+        self, id: str, key: str, rejection: CommandRejected | None, *, fingerprint: str
     ) -> list[Recorded]:
         """Keep a rejection as the outcome of the request under an idempotency key, and raise it.
 
-        If the key has an outcome already, that one counts: its events are returned, or its
-        rejection is raised. Raises IdempotencyKeyReused if the ``fingerprint`` is another.
+        None means that the request had nothing to do: its outcome is an empty list. If the key has
+        an outcome already, that one counts: its events are returned, or its rejection is raised.
+        Raises IdempotencyKeyReused if the ``fingerprint`` is another.
         """
         return self._events_of(id, self.idempotency.keep(id, key, fingerprint, rejection))
 
-    def _events_of(self, id: str, outcome: Outcome) -> list[Recorded]:
-        return self.read(id, after=outcome.after, limit=outcome.count)
+    def _events_of(self, id: str, outcome: idempotency.Outcome) -> list[Recorded]:
+        events = self.read(id, after=outcome.after, limit=outcome.count)
+        if len(events) < outcome.count:
+            raise LogMissing(id)
+        return events
 
     def settle(
         self,

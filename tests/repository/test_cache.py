@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import redis
 
-from eventlab import Aggregate, Event, EventStore, InvalidEvent, Repository
+from eventlab import Aggregate, Event, EventStore, InvalidArgument, InvalidEvent, Repository
 from eventlab.accounts import Account, AccountService, InsufficientFunds
 from tests.support.store import CountedReads, fill, write_original
 
@@ -249,3 +249,13 @@ def test_load_and_save_cost_one_round_trip(
     commands.clear()
     Repository(store, Account, snapshot_every=5).load("a")
     assert commands == ["GET", "LRANGE"]
+
+
+@pytest.mark.parametrize("option", ["cache", "snapshot_every"])
+@pytest.mark.parametrize("number", [-1, 1.5, "9", True])
+def test_repository_rejects_a_size_that_is_no_count(
+    store: EventStore, option: str, number: Any
+) -> None:
+    options: dict[str, Any] = {option: number}
+    with pytest.raises(InvalidArgument, match=f"{option}="):
+        Repository(store, Account, **options)

@@ -9,15 +9,17 @@ from typing import Any
 import pytest
 
 from eventlab import (
+    Aggregate,
     CommandRejected,
     Event,
     EventStore,
+    IdempotencyKeyReused,
     InvalidArgument,
     Recorded,
     Repository,
     VersionConflict,
 )
-from eventlab.accounts import Account, AccountService
+from eventlab.accounts import Account, AccountService, UnknownAccount
 from eventlab.servers import connect
 from tests.support.store import fill
 
@@ -73,7 +75,8 @@ def test_retry_pauses_are_random_and_grow_to_a_tenth_of_a_second(
         return high / 2
 
     def overtaken(account: Account) -> None:
-        raise VersionConflict(account.id, 0, 1)
+        account.record("deposit", {"amount": 1})
+        store.append("a", [Event("deposit", {"amount": 1})], expected=account.version - 1)
 
     # The names in the module, not time.sleep itself: other threads of this process sleep too.
     monkeypatch.setattr("eventlab.repository.random", types.SimpleNamespace(uniform=uniform))
@@ -121,6 +124,97 @@ def test_retry_raises_the_first_rejection_without_deciding(store: EventStore) ->
     with pytest.raises(CommandRejected, match="closed"):
         Repository(store, Account).retry("a", decisions.append, idempotency_key="k")
     assert decisions == []
+
+
+def test_retry_keeps_a_rejection_as_the_outcome_of_its_key(store: EventStore) -> None:
+    accounts = Repository(store, Account)
+    with pytest.raises(UnknownAccount):
+        accounts.retry("a", lambda account: account.deposit(1), idempotency_key="k")
+    fill(store, 10)
+    with pytest.raises(UnknownAccount):
+        accounts.retry("a", lambda account: account.deposit(1), idempotency_key="k")
+    assert accounts.retry("a", lambda account: account.deposit(1), idempotency_key="l")
+
+
+def test_retry_keeps_the_outcome_of_a_decision_without_events(store: EventStore) -> None:
+    fill(store, 10)
+    accounts = Repository(store, Account)
+
+    def take_over_10(account: Account) -> None:
+        if account.funds > 10:
+            account.withdraw(account.funds - 10)
+
+    assert accounts.retry("a", take_over_10, idempotency_key="k") == []
+    accounts.retry("a", lambda account: account.deposit(5))
+    assert accounts.retry("a", take_over_10, idempotency_key="k") == []
+    assert accounts.load("a").funds == 15
+    with pytest.raises(IdempotencyKeyReused):
+        accounts.retry("a", take_over_10, idempotency_key="k", fingerprint="another")
+
+
+def test_retry_does_not_decide_again_when_the_decision_raised_a_conflict(
+    store: EventStore,
+) -> None:
+    fill(store, 10)
+    seen = []
+
+    def notify(account: Account) -> None:
+        seen.append(account.version)
+        account.deposit(1)
+        store.append("b", [Event("create")], expected=5)
+
+    with pytest.raises(VersionConflict, match="'b'"):
+        Repository(store, Account).retry("a", notify)
+    assert seen == [11]
+
+
+class Basket(Aggregate):
+    """Keeps a list of its events as its state, and changes it later."""
+
+    def __init__(self, id: str) -> None:
+        super().__init__(id)
+        self.items: list[str] = []
+
+    def apply(self, event: Event | Recorded) -> None:
+        if event.type == "filled":
+            self.items = event.data["items"]
+        else:
+            self.items.append(event.data["item"])
+
+
+def test_retry_decides_on_the_values_that_its_caller_gave(store: EventStore) -> None:
+    items = ["bread"]
+    others = iter(["first"])
+
+    def decide(basket: Basket) -> None:
+        if next(others, None):
+            store.append("a", [Event("added", {"item": "salt"})], expected=0)
+        basket.record("filled", {"items": items})
+        basket.record("added", {"item": "tea"})
+
+    baskets = Repository(store, Basket)
+    baskets.retry("a", decide)
+    assert items == ["bread"]
+    assert [event.data for event in store.read("a", after=1)] == [
+        {"items": ["bread"]},
+        {"item": "tea"},
+    ]
+    items.append("changed by the caller")
+    assert baskets.load("a").items == ["bread", "tea"]
+
+
+def test_retry_can_conflict_more_than_a_thousand_times(
+    store: EventStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def overtaken(account: Account) -> None:
+        account.record("deposit", {"amount": 1})
+        store.append("a", [Event("deposit", {"amount": 1})], expected=account.version - 1)
+
+    monkeypatch.setattr("eventlab.repository.time", types.SimpleNamespace(sleep=lambda _: None))
+    fill(store, 1)
+    with pytest.raises(VersionConflict):
+        Repository(store, Account).retry("a", overtaken, tries=1100)
+    assert store.version("a") == 1102
 
 
 @pytest.mark.parametrize("option", ["token", "idempotency_kee", "limit"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 
 from eventlab import Aggregate, Event, EventStore, InvalidEvent, Repository
 from eventlab.accounts import Account
+from tests.support.own_redis import redis_process
 from tests.support.store import CountedReads, fill
 
 
@@ -186,3 +188,17 @@ def test_snapshot_rejects_a_state_that_json_would_change(store: EventStore) -> N
     store.append("a", [Event("x")], expected=0)
     with pytest.raises(InvalidEvent, match="snapshot"):
         Repository(store, Types, snapshot_every=1).load("a")
+
+
+@pytest.mark.parametrize("trouble", ["full", "read-only"])
+def test_load_needs_no_redis_that_accepts_writes(tmp_path: Path, trouble: str) -> None:
+    with redis_process(tmp_path) as port, redis.Redis("127.0.0.1", port) as client:
+        store = EventStore(client, "accountStream")
+        fill(store, 20)
+        if trouble == "full":
+            client.config_set("maxmemory", "1")
+        else:
+            client.execute_command("REPLICAOF", "127.0.0.1", "1")
+        for _ in range(2):
+            assert Repository(store, Account, snapshot_every=10).load("a").funds == 20
+        assert not client.exists(store.keys.snapshot("a"))

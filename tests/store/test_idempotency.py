@@ -16,6 +16,7 @@ from eventlab import (
     EventStore,
     IdempotencyKeyReused,
     InvalidName,
+    LogMissing,
 )
 from tests.support.store import append_deposits, contents, deposits
 
@@ -147,6 +148,27 @@ def test_rejection_keeps_only_the_data_that_json_can_represent(store: EventStore
     with pytest.raises(CommandRejected):
         store.reject("a", "k", rejection, fingerprint="f")
     assert vars(rejected(store, "k")) == {"n": 1, "names": ["a", "b"], "none": None, "ratio": 0.5}
+
+
+def test_rejection_may_quote_half_an_emoji(store: EventStore) -> None:
+    with pytest.raises(CommandRejected, match="coupon"):
+        store.reject("a", "k", CommandRejected("no coupon \ud800"), fingerprint="f")
+    assert str(rejected(store, "k")) == "no coupon \\ud800"
+
+
+@pytest.mark.parametrize("fingerprint", [5, [1], b"x", "\ud800", True])
+def test_reject_rejects_a_fingerprint_that_is_not_text(store: EventStore, fingerprint: Any) -> None:
+    with pytest.raises(InvalidName, match="fingerprint"):
+        store.reject("a", "k", CommandRejected("no"), fingerprint=fingerprint)
+    assert store.seen("a", "k") is None
+
+
+def test_repeat_names_a_log_that_has_lost_its_outcome(store: EventStore) -> None:
+    append_deposits(store, "a", 5)
+    store.append("a", deposits(6, 7), expected=5, idempotency_key="k")
+    store.redis.rpop(store.keys.log("a"))
+    with pytest.raises(LogMissing, match="'a'"):
+        store.seen("a", "k")
 
 
 def test_reject_returns_the_events_of_an_earlier_success(store: EventStore) -> None:
