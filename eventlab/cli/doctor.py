@@ -47,7 +47,6 @@ PACKAGES: Final[dict[str, tuple[str, ...]]] = {
         "nh3",
         "google-api-python-client",
         "google-auth-oauthlib",
-        "inscriptis",
         "lxml",
         "webencodings",
     ),

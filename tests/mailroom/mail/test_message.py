@@ -15,7 +15,6 @@ from eventlab.mailroom.mail import message as message_module
 from eventlab.mailroom.mail.address import Address, addresses
 from eventlab.mailroom.mail.charset import clean, codec_of, decode
 from eventlab.mailroom.mail.header import base64_of, words
-from eventlab.mailroom.mail.html_text import LEFT_OUT, MAX_HTML, text_of
 from eventlab.mailroom.mail.message import Attachment, Message
 from eventlab.mailroom.mail.mime import MAX_MAIL_BYTES, parse
 from tests.support.mail import BY_NAME, SNIPPET, multipart, read, read_sample, resource, single
@@ -41,7 +40,7 @@ EXPECTED: dict[str, tuple[tuple[str, str], str, str]] = {
         ("Shop", "orders@example.com"),
         "A return",
         "too small.\nPlease send me size 43 – or my money back.\n\n"
-        "Article Size\nWalking shoe 42\n  * never",
+        "Article  Size\nWalking shoe  42\n  * never",
     ),
     "05-html-hostile": (
         ("Stranger", "stranger@example.net"),
@@ -81,7 +80,7 @@ EXPECTED: dict[str, tuple[tuple[str, str], str, str]] = {
     "16-inline-image": (
         ("Photographer", "photo@example.org"),
         "The broken part",
-        "looks like: Broken, as you see.",
+        "looks like: [image: the part] Broken, as you see.",
     ),
     "17-attachment-names": (
         ("Clerk", "clerk@example.net"),
@@ -123,7 +122,7 @@ EXPECTED: dict[str, tuple[tuple[str, str], str, str]] = {
     "26-newsletter": (
         ("Offers", "no-reply@example.com"),
         "Ten percent off",
-        "Ten percent off everything until Sunday.",
+        "Ten percent off everything (https://example.com/?o=1) until Sunday.",
     ),
     "27-plus-quotes": (
         ('Doe, Joe "JD"', "joe+tag@example.com"),
@@ -208,7 +207,7 @@ EXPECTED: dict[str, tuple[tuple[str, str], str, str]] = {
         "part 998\n\n[Some parts of this mail were left out",
     ),
     "53-deep-html": (("Nest", "nest@example.com"), "deep HTML", "words at the bottom of a nest"),
-    "54-long-html": (("List", "list@example.org"), "long HTML", "row 3999 27993 pieces"),
+    "54-long-html": (("List", "list@example.org"), "long HTML", "row 3999  27993 pieces"),
     "55-many-recipients": (
         ("Organiser", "organiser@example.net"),
         "all of you",
@@ -280,9 +279,10 @@ def test_message_has_no_replacement_or_control_characters(name: str) -> None:
 
 def test_message_text_keeps_nothing_of_hostile_html() -> None:
     text = read_sample("05-html-hostile").text
+    # The one link is shown as text, so that an agent sees where it leads.
+    assert text.count("http") == text.count("or here (http://tracker.example.net/link)") == 1
     assert not any(
-        word in text
-        for word in ("tracker", "document", "font", "http", "javascript", "<", "\n\n\n")
+        word in text for word in ("document", "font", "hidden", "javascript", "<", "\n\n\n")
     )
 
 
@@ -788,49 +788,6 @@ def test_clean_normalizes_line_ends_and_removes_controls() -> None:
         clean("a\r\nb\rc\u2028d\x85e\x0bf\x00\x1b\x9f\ufeff\ud800\tg")
         == "a\nb\nc\nd\ne\nf\ufffd\tg"
     )
-
-
-# --------------------------------------------------------------------------------------------- HTML
-
-
-@pytest.mark.parametrize(
-    ("markup", "text"),
-    [
-        ("Hi<b>there</b>", "Hithere"),
-        ("<p>a<p>b<br>c", "a\n\nb\nc"),
-        ("<div>a</div><div>b</div>", "a\nb"),
-        ("<table><tr><td>a</td><td>b</td></tr><tr><td>c</td></tr></table>", "a b\nc"),
-        ("<pre>a\n  b</pre>", "a\n  b"),
-        ("a&nbsp;b &lt;c&gt; &amp; &#8364;", "a b <c> & €"),
-        ("3 < 4 and 5 > 4", "3 < 4 and 5 > 4"),
-        ("write to <joe@example.com>", "write to <joe@example.com>"),
-        ("a<!-- no --><script>no()</script><style>no</style><title>no</title>b", "a b"),
-        ("a<script>no", "a"),
-        ("<p style='margin:9999999em'>a", "a"),
-        ("<img alt='>' src=x>a", "a"),
-        ("<!--[if mso]>no<![endif]-->a", "a"),
-        ("<?xml version='1.0' encoding='hex'?><meta charset=hex>a", "a"),
-        ("\x00a\x00", "a"),
-        ("a\ud800", "a\ufffd"),
-        ("", ""),
-        ("<>", "<>"),
-        ("   ", ""),
-        ("<html></html>", ""),
-        ("<div>" * 500 + "a<p>b", "a\nb"),
-    ],
-)
-def test_text_of_converts_html_to_text(markup: str, text: str) -> None:
-    assert text_of(markup) == text
-
-
-def test_text_of_keeps_the_words_in_many_tags() -> None:
-    text = text_of("<p>one <b>two</b></p>" * 8000 + "<td>end</td><td>of it</td>")
-    assert text.startswith("one two\none two\n")
-    assert text.endswith("end of it")
-
-
-def test_text_of_marks_html_that_it_cuts() -> None:
-    assert text_of("word " * MAX_HTML).endswith(LEFT_OUT)
 
 
 def test_resource_encodes_raw_as_gmail_does() -> None:

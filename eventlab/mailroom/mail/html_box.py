@@ -1,0 +1,58 @@
+"""Lines that are put together on their own, and those of the cells of a table's row."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final
+
+#: A row with more than this is not data but layout: its cells follow one another.
+MAX_CELL_LINES: Final = 4
+MAX_ROW: Final = 400
+BETWEEN_CELLS: Final = "  "
+BETWEEN_CELL_LINES: Final = " / "
+
+
+@dataclass
+class Box:
+    """Lines that are put together on their own: a page, a cell, a list item or a quote."""
+
+    lines: list[str] = field(default_factory=list)
+    line: list[str] = field(default_factory=list)
+    gap: bool = False
+
+    def end_line(self, *, always: bool = False) -> None:
+        """End the line if it has words; ``always`` for a break, which can make an empty line."""
+        if not self.line and not always:
+            return
+        if self.gap and self.lines:
+            self.lines.append("")
+        self.gap = False
+        self.lines.append("".join(self.line).rstrip(" "))
+        self.line = []
+
+    def add(self, lines: list[str]) -> None:
+        """Add finished lines on lines of their own."""
+        if any(lines):
+            self.end_line()
+            if self.gap and self.lines:
+                self.lines.append("")
+            self.gap = False
+            self.lines += lines
+
+    def ends_with_space(self) -> bool:
+        """Return whether another space would show nothing."""
+        return not self.line or self.line[-1].endswith(" ")
+
+
+def row_of(cells: list[list[str]]) -> list[str]:
+    """Return the line of a row of data, or the lines of its cells if it is layout."""
+    filled = [lines for cell in cells if (lines := [line for line in cell if line.strip()])]
+    if len(filled) == 1:
+        return next(cell for cell in cells if any(line.strip() for line in cell))
+    if (
+        all(len(lines) <= MAX_CELL_LINES for lines in filled)
+        and sum(len(line) for lines in filled for line in lines) <= MAX_ROW
+    ):
+        joined = [BETWEEN_CELL_LINES.join(line.strip() for line in lines) for lines in filled]
+        return [BETWEEN_CELLS.join(joined)] if joined else []
+    return [line for lines in filled for line in lines]
