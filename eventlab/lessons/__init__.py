@@ -1,6 +1,17 @@
-"""Helpers for the notebooks only: exercises, counted traffic, lost replies."""
+"""Helpers for the notebooks only: exercises, counted traffic, lost replies, processes."""
 
-from eventlab.lessons.lossy_proxy import LossyProxy, lossy
+from eventlab.lessons.lossy_proxy import LossyProxy, lossy, unreliable
+from eventlab.lessons.processes import run_together, wait_for_start
+from eventlab.lessons.rates import rates
 from eventlab.lessons.traffic import Traffic, traffic
 
-__all__ = ["LossyProxy", "Traffic", "lossy", "traffic"]
+__all__ = [
+    "LossyProxy",
+    "Traffic",
+    "lossy",
+    "rates",
+    "run_together",
+    "traffic",
+    "unreliable",
+    "wait_for_start",
+]

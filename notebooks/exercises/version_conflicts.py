@@ -190,6 +190,12 @@ def _judge_withdraw(withdraw: Callable[..., bool]) -> None:
             f"balance {funds}. "
             "Expect the version you read, not one you ask for later."
         )
+    returned, funds, events = _played(withdraw, [Event("deposit", {"amount": 1})])
+    if (returned, funds) != (True, 21):
+        raise Wrong(
+            "another writer deposited 1 meanwhile, and you gave up at the first conflict. A "
+            "conflict does not mean that there is too little money: read and decide again."
+        )
     returned, funds, events = _played(withdraw, [Event("deposit", {"amount": 1})] * 3)
     if (returned, funds) != (True, 23):
         raise Wrong(
@@ -267,6 +273,21 @@ a_withdrawal_that_holds = Exercise(
                 except VersionConflict:
                     pass
             return False
+        """,
+        """
+        from eventlab import Event, VersionConflict
+
+
+        def withdraw(store, id, amount):
+            sign = {"create": 0, "deposit": 1, "withdraw": -1}
+            events = store.read(id)
+            if sum(sign[event.type] * event.data.get("amount", 0) for event in events) < amount:
+                return False
+            try:
+                store.append(id, [Event("withdraw", {"amount": amount})], expected=len(events))
+            except VersionConflict:
+                return False
+            return True
         """,
         """
         from eventlab import Event

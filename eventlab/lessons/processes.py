@@ -1,0 +1,41 @@
+"""Run small programs of a page as processes of their own: together, or one that is killed."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+#: Longer than any program of a page runs on a busy machine, in seconds.
+PATIENCE = 50
+
+
+def run_together(code: str, count: int) -> list[str]:
+    """Run a Python program in `count` processes, and return what each of them prints.
+
+    Each calls `wait_for_start` once it is ready; then all continue at the same moment.
+    """
+    command = [sys.executable, "-c", code]
+    pipe = subprocess.PIPE
+    processes = [
+        subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) for _ in range(count)
+    ]
+    try:
+        for process in processes:
+            assert process.stdout is not None
+            if process.stdout.readline() != "ready\n":
+                raise RuntimeError("a process ended before it was ready: run `eventlab doctor`")
+        for process in processes:
+            assert process.stdin is not None
+            process.stdin.write("go\n")
+            process.stdin.flush()
+        return [process.communicate(timeout=PATIENCE)[0] for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
+            process.communicate()
+
+
+def wait_for_start() -> None:
+    """Tell `run_together` that this process is ready, and wait until all are."""
+    print("ready", flush=True)
+    sys.stdin.readline()
