@@ -26,6 +26,8 @@ if TYPE_CHECKING:
         NoReplicaSet,
         NotAdopted,
         NotSettled,
+        PersonForgotten,
+        PersonKeyMissing,
         RebuildOvertaken,
         SubscriptionLost,
         TokenReused,
@@ -38,6 +40,8 @@ if TYPE_CHECKING:
         ViewVersionMismatch,
     )
     from eventlab.events import Event, Recorded
+    from eventlab.privacy.person_keys import Erased, PersonKeys
+    from eventlab.privacy.protection import FORGOTTEN, Forgotten, Protection
     from eventlab.projections.projector import Projector, ViewLag
     from eventlab.projections.view import Changes, View
     from eventlab.repository import Repository
@@ -66,6 +70,8 @@ _HOMES = {
         "NoReplicaSet",
         "NotAdopted",
         "NotSettled",
+        "PersonForgotten",
+        "PersonKeyMissing",
         "RebuildOvertaken",
         "SubscriptionLost",
         "TokenReused",
@@ -80,6 +86,15 @@ _HOMES = {
     "eventlab.events": (
         "Event",
         "Recorded",
+    ),
+    "eventlab.privacy.person_keys": (
+        "Erased",
+        "PersonKeys",
+    ),
+    "eventlab.privacy.protection": (
+        "FORGOTTEN",
+        "Forgotten",
+        "Protection",
     ),
     "eventlab.projections.projector": (
         "Projector",
@@ -110,6 +125,7 @@ _HOMES = {
 __all__ = [
     "ANY",
     "EXISTS",
+    "FORGOTTEN",
     "NEW",
     "AdoptionRefused",
     "Aggregate",
@@ -118,9 +134,11 @@ __all__ = [
     "CheckpointMissing",
     "CommandRejected",
     "CorruptEvent",
+    "Erased",
     "Event",
     "EventLabError",
     "EventStore",
+    "Forgotten",
     "IdempotencyKeyReused",
     "InvalidArgument",
     "InvalidEvent",
@@ -134,7 +152,11 @@ __all__ = [
     "NotAdopted",
     "NotSettled",
     "Parked",
+    "PersonForgotten",
+    "PersonKeyMissing",
+    "PersonKeys",
     "Projector",
+    "Protection",
     "RebuildOvertaken",
     "Recorded",
     "Repository",

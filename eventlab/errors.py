@@ -321,3 +321,26 @@ class NoReplicaSet(EventLabError):
             "this mongod is not a member of a replica set, so it does not support transactions: "
             "start it with --replSet rs0 and run rs.initiate() once; one member is enough"
         )
+
+
+class PersonForgotten(EventLabError):
+    """A protected field of a person who was forgotten cannot be stored. Data: ``person``."""
+
+    def __init__(self, person: str) -> None:
+        self.person = person
+        super().__init__(
+            f"{person!r} was forgotten, so no protected field of this person can be stored: "
+            "use a new id if the person returns"
+        )
+
+
+class PersonKeyMissing(EventLabError):
+    """A person's key was never in this Redis. Data: ``person``, ``keys``."""
+
+    def __init__(self, person: str, keys: str) -> None:
+        self.person = person
+        self.keys = keys
+        super().__init__(
+            f"{keys!r} has no key for {person!r}: connect to the Redis that holds the keys, "
+            "or restore them from a backup"
+        )

@@ -57,7 +57,8 @@ class Repository(Generic[A]):
     ``new`` makes an aggregate without events, given its id: usually its class. ``cache`` is how
     many aggregates stay in memory. Every ``snapshot_every`` events a snapshot is stored in Redis
     (None: never), with the number ``schema``: raise it when the aggregate's state changes shape,
-    and old snapshots are ignored. Safe for threads and processes.
+    and old snapshots are ignored. Of a store with ``protection`` nothing is kept, and
+    ``snapshot_every`` raises InvalidArgument. Safe for threads and processes.
 
     >>> accounts = Repository(store, Account)
     >>> accounts.retry("JohnDoe", lambda account: account.deposit(100))
@@ -74,9 +75,15 @@ class Repository(Generic[A]):
         schema: int = 1,
     ) -> None:
         checked_counts(cache=cache, snapshot_every=snapshot_every)
+        if store.protection is not None and snapshot_every is not None:
+            raise InvalidArgument(
+                f"snapshot_every={snapshot_every!r} would store protected fields in the clear: "
+                "leave it out"
+            )
         self.store = store
         self._new = new
-        self._size = cache
+        # A cached state would remember a person who was forgotten.
+        self._size = 0 if store.protection is not None else cache
         self._every = snapshot_every
         self._schema = schema
         self._cache: OrderedDict[str, Known[A]] = OrderedDict()

@@ -75,7 +75,7 @@ def parser() -> argparse.ArgumentParser:
     import argparse
 
     from eventlab import __version__
-    from eventlab.cli import doctor, lab, project, route, sandbox, serve
+    from eventlab.cli import doctor, forget, lab, project, route, sandbox, serve
 
     whole = argparse.ArgumentParser(
         "eventlab", description="Event sourcing on a real Redis and a real MongoDB."
@@ -83,7 +83,7 @@ def parser() -> argparse.ArgumentParser:
     whole.add_argument("--version", action="version", version=f"eventlab {__version__}")
     whole.set_defaults(command=None)
     commands = whole.add_subparsers(metavar="command", dest="name")
-    for command in (lab, serve, project, route, sandbox, doctor):
+    for command in (lab, serve, project, route, sandbox, forget, doctor):
         command.add_to(commands)
     return whole
 

@@ -32,6 +32,7 @@ class Keys:
         self.ids = self._tag + b"/ids"
         self.trimmed = self._tag + b"/trimmed"
         self.fsync_probe = self._tag + b"/settled"
+        self.people = self._tag + b"/people"
 
     def log(self, id: str) -> bytes:
         """Return the key of an aggregate log.

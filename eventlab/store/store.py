@@ -10,7 +10,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import msgspec
 from redis import Redis
@@ -67,6 +67,16 @@ ANY: Final = Expected.ANY
 Upcaster = Callable[[Recorded], Recorded]
 
 
+class Protects(Protocol):
+    """Encrypts fields of an event before it is stored: a ``eventlab.privacy`` Protection."""
+
+    def seal(self, id: str, event: Event) -> Event:
+        """Return the event as it is stored."""
+
+    def reveal(self, event: Recorded) -> Recorded:
+        """Return a stored event as readers see it."""
+
+
 class Append(msgspec.Struct, frozen=True):
     """One call of ``append``, checked and encoded: the same for each of its attempts."""
 
@@ -84,7 +94,8 @@ class EventStore:
     ``redis`` is a ``redis.Redis`` or a ``redis.cluster.RedisCluster``. ``clock`` returns the time
     in milliseconds since 1970, instead of Redis (for tests and stable pages; positions still only
     grow). ``upcasters`` are applied, in order, to every event that is read; each takes a Recorded
-    and returns it, or a newer shape of it.
+    and returns it, or a newer shape of it. ``protection`` encrypts the fields of persons, so that
+    they can be forgotten.
 
     Raises InvalidName for a category that is empty, too long, or contains braces, InvalidArgument
     for an asyncio client or a pipeline.
@@ -101,13 +112,15 @@ class EventStore:
         *,
         clock: Callable[[], int] | None = None,
         upcasters: Sequence[Upcaster] = (),
+        protection: Protects | None = None,
     ) -> None:
         self.redis: Any = checked_client(redis)
         self.category = category
         self.keys = Keys(category)
         self.idempotency = idempotency.Idempotency(redis, self.keys)
         self._clock = clock
-        self._upcasters = tuple(upcasters)
+        self._upcasters = (*([protection.reveal] if protection else []), *upcasters)
+        self.protection = protection
         self._logs = AggregateLogs(redis, self.keys)
         self._stream = CategoryStream(redis, self.keys)
         self._append = Script("store/append")
@@ -151,6 +164,8 @@ class EventStore:
         >>> store.append("JohnDoe", [Event("deposit", {"amount": 100})], expected=1)
         [Recorded(id='JohnDoe', version=2, type='deposit', data={'amount': 100}, position='…-0')]
         """
+        if self.protection is not None:
+            events = [self.protection.seal(id, event) for event in events]
         batch = encode_batch(events)
         if fingerprint is None and idempotency_key is not None:
             fingerprint = idempotency.fingerprint_of(batch)
@@ -200,7 +215,8 @@ class EventStore:
             args += (record, idempotency.KEY_SECONDS)
         reply = self._append(self.redis, keys, args + batch.texts)
         if isinstance(reply, bytes):
-            return as_recorded(id, batch.events, expected, reply)
+            recorded = as_recorded(id, batch.events, expected, reply)
+            return list(map(self.protection.reveal, recorded)) if self.protection else recorded
         return self._not_appended(request, expected, reply)
 
     def _not_appended(self, request: Append, expected: int, reply: list[Any]) -> list[Recorded]:

@@ -19,7 +19,7 @@ from tests.support import interrupt
 from tests.support.command import default_interrupt, run, start
 from tests.support.ports import free_port
 
-COMMANDS = ("lab", "serve", "project", "route", "sandbox", "doctor")
+COMMANDS = ("lab", "serve", "project", "route", "sandbox", "forget", "doctor")
 
 
 def test_version_is_the_package_s(capsys: pytest.CaptureFixture[str]) -> None:

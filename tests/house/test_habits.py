@@ -75,7 +75,7 @@ def test_every_dependency_of_the_package_is_pinned_in_its_range() -> None:
     table = project()
     extras = table["optional-dependencies"]
     assert isinstance(extras, dict)
-    assert extras.keys() == {"servers", "lab", "serve", "mailroom", "all"}
+    assert extras.keys() == {"servers", "lab", "serve", "mailroom", "privacy", "all"}
     wanted = [*table["dependencies"], *(r for e in extras.values() for r in e)]  # type: ignore[misc]
     locked = pins("requirements.lock")
     for text in wanted:

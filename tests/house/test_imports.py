@@ -21,6 +21,7 @@ LEVELS = {
     "repository": 3,
     "subscriptions": 3,
     "projections": 3,
+    "privacy": 3,
     "": 4,  # the front door, eventlab/__init__.py
     "testing": 5,
     "accounts": 6,

@@ -12,7 +12,7 @@ import pytest
 import redis
 from pymongo.database import Database
 
-from eventlab import NEW, EventStore, Projector, Repository, Subscription
+from eventlab import NEW, EventStore, PersonKeys, Projector, Repository, Subscription
 from eventlab.accounts import Account, AccountService
 from eventlab.accounts.views import AccountView
 from tests.support.store import deposits, fill, write_original
@@ -104,6 +104,12 @@ def operate(store: EventStore, mongo: Mongo, admin: EventStore) -> None:
     assert admin.ids() == []
 
 
+def keep_keys(store: EventStore, mongo: Mongo, admin: EventStore) -> None:
+    keys = PersonKeys(store.redis, store.category)
+    assert keys.key_for_writing("c1") == keys.key_for_reading("c1")
+    assert keys.forget("c1").rewritten
+
+
 def adopt(store: EventStore, mongo: Mongo, admin: EventStore) -> None:
     admin.drop()
     write_original(admin, ("a", 2, "create", {}), ("a", 2, "deposit", {"amount": 1}))
@@ -121,6 +127,7 @@ ROLES: dict[str, tuple[Callable[[EventStore, Mongo, EventStore], None], tuple[st
     "consumer": (consume, ()),
     "settle": (settle, ("writer",)),
     "operator": (operate, ()),
+    "keys": (keep_keys, ()),
     "adopt": (adopt, ()),
 }
 

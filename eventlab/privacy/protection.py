@@ -1,0 +1,157 @@
+"""Protected fields: encrypted before an event is stored, readable while the person's key exists.
+
+A protected field is stored as ``{"person": "customer-7", "sealed": "…"}``: AES-256-GCM with the key
+of the person, in base64. The nonce is made from the key and the content (as in SIV modes), so the
+same request sent twice is the same event, and a repeat is recognized as one. What this tells a
+reader without the key: the length of a value, and whether two fields of one name in events of one
+type of one aggregate are equal.
+"""
+
+from __future__ import annotations
+
+import hmac
+from base64 import b64decode, b64encode
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, Final
+
+import msgspec
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from eventlab.errors import CorruptEvent, InvalidArgument, InvalidEvent
+from eventlab.events import Event, Recorded, encode_json, plain_json
+from eventlab.privacy.person_keys import KEY_BYTES, PersonKeys
+
+SEALED: Final = {"person", "sealed"}
+NONCE_BYTES: Final = 12
+PADDING: Final = 32  # values are padded to a multiple of this, so that a length tells less
+
+
+class Forgotten(str):
+    """What is read in place of a protected field whose key was destroyed: a string, for views.
+
+    >>> isinstance(FORGOTTEN, Forgotten), str(FORGOTTEN)
+    (True, '(forgotten)')
+    """
+
+    __slots__ = ()
+
+
+FORGOTTEN: Final = Forgotten("(forgotten)")
+
+
+def person_is_aggregate(id: str, event: Event) -> str:  # noqa: ARG001 - the form that `person=` has
+    """Return the id of the aggregate: each aggregate is about one person."""
+    return id
+
+
+class Protection:
+    """Which fields of which events are protected, and with whose key: for ``EventStore``.
+
+    ``fields`` maps an event type to the names of its protected fields; a field can be any JSON.
+    ``person`` returns whose key protects an event, given its aggregate's id and the event (default:
+    the aggregate is the person). Everything else of an event is stored as it is, so aggregates and
+    views still work when a person is forgotten: they then see ``FORGOTTEN`` in these fields.
+
+    Events from before a field was protected stay readable, and cannot be forgotten.
+
+    Raises InvalidArgument if ``fields`` is empty. An append raises PersonForgotten for a person
+    who was forgotten; a read raises PersonKeyMissing if the key is not in this Redis, CorruptEvent
+    if a field was changed.
+
+    >>> protection = Protection(PersonKeys(lab.redis), {"registered": ["name", "email"]})
+    >>> store = EventStore(lab.redis, "customers", protection=protection)
+    >>> store.append("customer-7", [Event("registered", {"name": "Ann"})], expected=NEW)
+    [Recorded(id='customer-7', version=1, type='registered', data={'name': 'Ann'}, position='…-0')]
+    >>> keys.forget("customer-7")
+    Erased(person='customer-7', had_key=True, rewritten=True)
+    >>> store.read("customer-7")[0].data
+    {'name': '(forgotten)'}
+    """
+
+    def __init__(
+        self,
+        keys: PersonKeys,
+        fields: Mapping[str, Collection[str]],
+        *,
+        person: Callable[[str, Event], str] = person_is_aggregate,
+    ) -> None:
+        if not fields or any(isinstance(names, str) or not names for names in fields.values()):
+            raise InvalidArgument(
+                f"fields={fields!r} must map each event type to the names of its protected fields"
+            )
+        self._keys = keys
+        self._fields = {type: frozenset(names) for type, names in fields.items()}
+        self._person = person
+
+    def seal(self, id: str, event: Event) -> Event:
+        """Return the event as it is stored."""
+        if not isinstance(event.data, dict):
+            return event  # the store rejects it by name
+        for name, value in event.data.items():
+            if _is_sealed(value):
+                raise InvalidEvent(
+                    f"{name} has the form of an encrypted field: use other keys than "
+                    "person and sealed"
+                )
+        names = self._fields.get(event.type, frozenset()) & event.data.keys()
+        if not names:
+            return event
+        person = self._person(id, event)
+        key = self._keys.key_for_writing(person)
+        data = dict(event.data)
+        for name in names:
+            text, _ = plain_json(data[name], name)
+            about = _about(id, event.type, name, person)
+            data[name] = {"person": person, "sealed": _encrypt(key, text, about)}
+        return msgspec.structs.replace(event, data=data)
+
+    def reveal(self, event: Recorded) -> Recorded:
+        """Return an event with its protected fields in the clear, or FORGOTTEN."""
+        sealed = [name for name, value in event.data.items() if _is_sealed(value)]
+        if not sealed:
+            return event
+        data = dict(event.data)
+        for name in sealed:
+            data[name] = self._revealed(event, name, data[name])
+        return msgspec.structs.replace(event, data=data)
+
+    def _revealed(self, event: Recorded, name: str, field: Mapping[str, Any]) -> Any:
+        person = field["person"]
+        key = self._keys.key_for_reading(person)
+        if key is None:
+            return FORGOTTEN
+        try:
+            text = _decrypt(key, field["sealed"], _about(event.id, event.type, name, person))
+            return msgspec.json.decode(text)
+        except (ValueError, InvalidTag) as error:
+            raise CorruptEvent(
+                event.position, f"field {name!r} of {event.id!r} cannot be decrypted"
+            ) from error
+
+
+def _is_sealed(value: object) -> bool:
+    return (
+        isinstance(value, dict)
+        and value.keys() == SEALED
+        and all(isinstance(part, str) for part in value.values())
+    )
+
+
+def _about(*parts: str) -> bytes:
+    # Authenticated with the field: it is valid only in this place, and for this person.
+    return encode_json(parts)
+
+
+def _encrypt(key: bytes, text: bytes, about: bytes) -> str:
+    padded = text.ljust(-(-len(text) // PADDING) * PADDING)  # JSON may end in blanks
+    half = KEY_BYTES // 2
+    message = len(about).to_bytes(8) + about + padded
+    nonce = hmac.digest(key[half:], message, "sha256")[:NONCE_BYTES]
+    return b64encode(nonce + AESGCM(key[:half]).encrypt(nonce, padded, about)).decode()
+
+
+def _decrypt(key: bytes, sealed: str, about: bytes) -> bytes:
+    stored = b64decode(sealed, validate=True)
+    nonce = stored[:NONCE_BYTES]
+    return AESGCM(key[: KEY_BYTES // 2]).decrypt(nonce, stored[NONCE_BYTES:], about)
