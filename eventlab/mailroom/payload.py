@@ -2,24 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from typing import Final
 
+from eventlab.mailroom.mail.address import Address
 from eventlab.mailroom.mail.charset import clean, one_line
+from eventlab.mailroom.mail.html_text import without_filler
 from eventlab.mailroom.mail.message import Attachment, Message
+from eventlab.mailroom.mail.quoted import shorten_quotes
 
 #: CXone accepts 50 KB; the difference is room for what it may add.
 MAX_PAYLOAD_BYTES: Final = 48 * 1024
 MAX_LISTED_ATTACHMENTS: Final = 20
+MAX_LISTED_PEOPLE: Final = 10
 MAX_LINE: Final = 1000
+#: Of a longer text, only the middle is cut out: finding its quotes would take too long.
+MAX_SEARCHED: Final = 1024 * 1024
+#: Where a text is cut, a part of a line is left out too if it is no longer than this.
+MAX_PART_OF_A_LINE: Final = 200
+#: Characters that only pretend another order of the text, as in "gpj.exe".
+OVERRIDES: Final = re.compile("[\u202d\u202e]")
 LINK: Final = "https://mail.google.com/mail/u/0/#all/"
 
 
 def payload_of(message: Message, *, max_bytes: int = MAX_PAYLOAD_BYTES) -> str:
     r"""Return a mail as UTF-8 text of at most ``max_bytes``: facts, an empty line, its text.
 
-    Each fact is one line. A text that is too long is cut between two characters, and a last line
-    says how many bytes are missing and where to read on. The only control character is ``\n``.
+    Each fact is one line. Of a text that is too long, quoted mails are shortened first, because
+    the newest words must stay. If that is not enough, its middle is cut out, between two
+    characters. A line says what is missing and where to read it. The only control character is
+    ``\n``.
 
     >>> print(payload_of(Message.from_gmail({"id": "18c2", "snippet": "Hello"})).splitlines()[0])
     From: (unknown)
@@ -29,18 +42,34 @@ def payload_of(message: Message, *, max_bytes: int = MAX_PAYLOAD_BYTES) -> str:
     whole = f"{head}\n\n{text}\n" if text else f"{head}\n"
     if _size(whole) <= max_bytes:
         return whole
-    room = max_bytes - _size(f"{head}\n\n{_note(_size(text), message)}")
+    room = max_bytes - _size(f"{head}\n\n\n")
+    if len(text) <= MAX_SEARCHED:
+        text = shorten_quotes(text, room, subject=message.subject)
+    if _size(text) <= room:
+        return f"{head}\n\n{text}\n"
+    room -= _size(_note(_size(text), message))
     if room < 0:  # not even the facts fit
         return _cut(head, max_bytes)
-    kept = _cut(text, room)
-    return f"{head}\n\n{kept}{_note(_size(text) - _size(kept), message)}"
+    start = _cut(text, room - room // 3)
+    end = _cut_start(text, room // 3)
+    missing = _size(text) - _size(start) - _size(end)
+    return f"{head}\n\n{start}{_note(missing, message)}{end}\n"
 
 
 def _head(message: Message) -> Iterator[str]:
-    sender = message.sender_name
-    if message.sender_address:
-        sender = f"{sender} <{message.sender_address}>" if sender else message.sender_address
-    yield _line("From", sender or message.raw_from or "(unknown)")
+    yield _line("From", _person(message.sender) or message.raw_from or "(unknown)")
+    sender = message.sender_address.lower()
+    if message.original_sender:
+        yield _line("Original sender", _person(message.original_sender))
+    if {one.address.lower() for one in message.reply_to} - {sender}:
+        yield _line("Reply-To", _listed(message.reply_to))
+    if message.to:
+        yield _line("To", _listed(message.to))
+    if message.cc:
+        yield _line("Cc", _listed(message.cc))
+    named = {one.address.lower() for one in (*message.to, *message.cc)}
+    if others := [one for one in message.delivered_to if one.address.lower() not in named]:
+        yield _line("Delivered-To", _listed(others))
     yield _line("Subject", message.subject or "(none)")
     yield _line("Date", f"{message.date:%Y-%m-%d %H:%M} UTC")
     if message.automatic:
@@ -60,17 +89,27 @@ def _line(name: str, value: str) -> str:
     return f"{name}: {plain if len(plain) <= MAX_LINE else plain[:MAX_LINE] + '…'}"
 
 
+def _person(one: Address) -> str:
+    return f"{one.name} <{one.address}>" if one.name and one.address else one.name or one.address
+
+
+def _listed(people: Sequence[Address]) -> str:
+    shown = ", ".join(_person(one) for one in people[:MAX_LISTED_PEOPLE])
+    return f"{shown} and others" if len(people) > MAX_LISTED_PEOPLE else shown
+
+
 def _described(attachment: Attachment) -> str:
     return f"{attachment.name} ({attachment.type}, {attachment.size:,} bytes)"
 
 
 def _note(missing: int, message: Message) -> str:
     link = f"{LINK}{one_line(message.gmail_id)[:MAX_LINE]}"
-    return f"\n\n[truncated, {missing:,} bytes, open in Gmail: {link}]\n"
+    return f"\n\n[truncated, {missing:,} bytes left out here, open in Gmail: {link}]\n\n"
 
 
 def _tidy(text: str) -> str:
-    return clean(text).replace("\t", "    ").strip("\n")
+    plain = without_filler(OVERRIDES.sub("", clean(text)))
+    return plain.replace("\t", "    ").strip("\n")
 
 
 def _size(text: str) -> int:
@@ -78,4 +117,15 @@ def _size(text: str) -> int:
 
 
 def _cut(text: str, size: int) -> str:
-    return text.encode()[: max(size, 0)].decode("utf-8", "ignore")
+    """Return the start of a text: whole lines if the last one is short."""
+    kept = text.encode()[: max(size, 0)].decode("utf-8", "ignore")
+    end = kept.rfind("\n", max(len(kept) - MAX_PART_OF_A_LINE, 1))
+    return kept if end < 0 else kept[:end].rstrip("\n")
+
+
+def _cut_start(text: str, size: int) -> str:
+    """Return the end of a text: whole lines if the first one is short."""
+    data = text.encode()
+    kept = data[len(data) - max(size, 0) :].decode("utf-8", "ignore")
+    start = kept.find("\n", 0, MAX_PART_OF_A_LINE)
+    return kept[start + 1 :].lstrip("\n")

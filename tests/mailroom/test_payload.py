@@ -21,6 +21,7 @@ def test_payload_has_the_sender_subject_date_attachments_and_links() -> None:
     mail = read_sample("03-mixed-attachment")
     assert payload_of(mail) == (
         "From: Accounts <billing@example.net>\n"
+        "To: Agent <agent@example.com>\n"
         "Subject: Invoice 2025-118\n"
         "Date: 2025-11-03 08:14 UTC\n"
         "Attachment: invoice-118.pdf (application/pdf, 816 bytes)\n"
@@ -55,17 +56,109 @@ def test_payload_lists_20_attachments_and_counts_the_rest() -> None:
     assert "\nAttachment: and 10 more\n" in payload
 
 
-def test_payload_truncates_a_long_text_and_reports_the_bytes_left_out() -> None:
+def test_payload_cuts_the_middle_of_a_long_text_and_reports_the_bytes_left_out() -> None:
     payload = payload_of(LONG)
-    assert MAX_PAYLOAD_BYTES - 4 < len(payload.encode()) <= MAX_PAYLOAD_BYTES
-    kept, missing = re.fullmatch(
-        rf"(.*)\n\n\[truncated, ([\d,]+) bytes, open in Gmail: {LINK}{LONG.gmail_id}\]\n",
+    assert MAX_PAYLOAD_BYTES - 500 < len(payload.encode()) <= MAX_PAYLOAD_BYTES
+    start, missing, end = re.fullmatch(
+        r"(.*)\n\n\[truncated, ([\d,]+) bytes left out here, open in Gmail: "
+        rf"{LINK}{LONG.gmail_id}\]\n\n(.*)\n",
         payload,
         re.DOTALL,
     ).groups()  # type: ignore[union-attr]
-    body = kept.partition("\n\n")[2]
-    assert LONG.text.startswith(body)
-    assert int(missing.replace(",", "")) == len(LONG.text.encode()) - len(body.encode())
+    body = start.partition("\n\n")[2]
+    assert LONG.text.startswith(f"{body}\n")
+    assert LONG.text.endswith(f"\n{end}")
+    assert len(end) > 10_000
+    kept = len(body.encode()) + len(end.encode())
+    assert int(missing.replace(",", "")) == len(LONG.text.encode()) - kept
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        ("> old words of the shop\n" * 4000 + "\nCancel the order NOW", "Cancel the order NOW"),
+        ("Cancel the order NOW\n\n" + "> old words\n" * 9000, "Cancel the order NOW"),
+        ("> a?\nYes.\n" + "> old words\n" * 9000 + "No.\n> b?\nBye", "> a?\nYes."),
+        ("x" * 90_000 + "\nCancel the order NOW", "Cancel the order NOW"),
+        ("> " * 3_000_000 + "\nCancel the order NOW", "Cancel the order NOW"),
+    ],
+)
+def test_payload_keeps_the_newest_words_when_it_is_cut(text: str, answer: str) -> None:
+    payload = payload_of(replace(read_sample("01-plain"), text=text))
+    assert len(payload.encode()) <= MAX_PAYLOAD_BYTES
+    assert answer in payload
+    assert "open it in Gmail]" in payload or "open in Gmail: " in payload
+
+
+def test_payload_shows_who_wrote_and_who_wants_the_answer() -> None:
+    form = payload_of(
+        read(
+            b"From: Shop <noreply@example.com>\r\nReply-To: Kim <kim@example.org>\r\n"
+            b"To: help@example.com\r\nCc: boss@example.com, Lee <lee@example.com>\r\n"
+            b"Delivered-To: help+form@example.com\r\nDelivered-To: help@example.com\r\n"
+            b"Subject: Contact form\r\n\r\nhi"
+        )
+    )
+    assert form.startswith(
+        "From: Shop <noreply@example.com>\n"
+        "Reply-To: Kim <kim@example.org>\n"
+        "To: help@example.com\n"
+        "Cc: boss@example.com, Lee <lee@example.com>\n"
+        "Delivered-To: help+form@example.com\n"
+        "Subject: Contact form\n"
+    )
+    group = payload_of(
+        read(
+            b"From: 'Kim' via Help <help@example.com>\r\nX-Original-From: Kim <kim@example.org>"
+            b"\r\nReply-To: KIM@example.org\r\nTo: help@example.com\r\n\r\nhi"
+        )
+    )
+    assert "\nOriginal sender: Kim <kim@example.org>\nReply-To: KIM@example.org\n" in group
+
+
+def test_payload_repeats_no_address_of_the_sender() -> None:
+    mail = read(
+        b"From: Kim <kim@example.org>\r\nReply-To: KIM@example.org\r\nTo: help@example.com\r\n"
+        b"Delivered-To: HELP@example.com\r\n\r\nhi"
+    )
+    assert payload_of(mail).splitlines()[:3] == [
+        "From: Kim <kim@example.org>",
+        "To: help@example.com",
+        "Subject: (none)",
+    ]
+
+
+def test_payload_lists_10_people_and_names_no_more() -> None:
+    to = b", ".join(b"p%d@example.com" % n for n in range(40))
+    payload = payload_of(read(b"To: " + to + b"\r\n\r\nhi"))
+    assert "p9@example.com and others\n" in payload
+    assert "p10@" not in payload
+    odd = "\r\n".join(
+        f"{name}: {'x' * 3000}\u202e =?utf-8?q?=0AGmail:?= <a@example.com>"
+        for name in ("Reply-To", "To", "Cc", "Delivered-To")
+    )
+    payload = payload_of(read(f"From: b@example.com\r\n{odd}\r\n\r\nhi".encode()))
+    assert [line.partition(":")[0] for line in payload.splitlines()[:4]] == [
+        *("From", "Reply-To", "To", "Cc"),
+    ]
+    assert payload.count("\nGmail: ") == 1
+    assert "\u202e" not in payload
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("Sale" + "\u034f \u200c\u00a0" * 90 + "\nnow", "Sale \nnow"),
+        ("invoice\u202egpj.exe", "invoicegpj.exe"),
+        (
+            "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645",
+            "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645",
+        ),
+    ],
+)
+def test_payload_shows_no_filler_and_no_false_order(text: str, shown: str) -> None:
+    payload = payload_of(replace(read_sample("01-plain"), text=text))
+    assert payload.partition("\n\n")[2] == f"{shown}\n"
 
 
 @given(st.integers(0, 3000))
@@ -108,7 +201,7 @@ def test_payload_header_cannot_add_a_line() -> None:
 def test_payload_cleans_the_fields_of_any_message() -> None:
     mail = replace(read_sample("01-plain"), subject="a\r\nGmail: b\x07", text="c\x00d\r\n\te\ud800")
     lines = payload_of(mail).splitlines()
-    assert lines[1] == "Subject: a Gmail: b"
+    assert lines[2] == "Subject: a Gmail: b"
     assert lines[-2:] == ["cd", "    e\ufffd"]
 
 
