@@ -53,11 +53,6 @@ def add_category_and_collection(parser: argparse.ArgumentParser) -> None:
 
 
 def port(text: str) -> int:
-    """Return a TCP port number, which must not be 0."""
-    return _whole(text, 1, MAX_PORT)
-
-
-def port_or_zero(text: str) -> int:
     """Return a TCP port, or 0 for any free one."""
     return _whole(text, 0, MAX_PORT)
 

@@ -46,7 +46,8 @@ def add_to(commands: Commands) -> None:
     parser.add_argument(
         "--port",
         type=options.port,
-        help="port of 127.0.0.1 to listen on (default: 8888, or the next free one)",
+        help="port of 127.0.0.1 to listen on, or 0 for any free one (default: 8888, or the next one"
+        " that is free)",
     )
 
 

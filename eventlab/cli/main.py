@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
+    from _typeshed import SupportsWrite
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status.
@@ -44,8 +46,12 @@ def _run(argv: Sequence[str] | None) -> int:
     from eventlab.servers import directories
 
     commands = parser()
-    arguments = commands.parse_args(argv)
     try:
+        try:
+            arguments = commands.parse_args(argv)
+        except SystemExit:  # after --help or --version
+            _flush()
+            raise
         if arguments.command is None:
             commands.print_help()
             status = 0
@@ -54,20 +60,43 @@ def _run(argv: Sequence[str] | None) -> int:
                 data = directories.data_directory(arguments.data)
                 os.environ[directories.DATA_VARIABLE] = str(data)
             status = int(arguments.command(arguments))
-        if sys.stdout is not None:  # a closed one
-            sys.stdout.flush()
+        _flush()
     except UsageError as error:
         _complain(f"{error} (eventlab {arguments.name} --help lists the options)")
         return 2
     except BrokenPipeError:  # whatever reads the output, such as head, has read enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         return 1
     except Exception as error:  # every command ends in a sentence, not in a traceback
         if sys.flags.dev_mode:
             raise
         _complain(sentence_of(error))
+        _drop_output()
         return 1
     return status
+
+
+def _flush() -> None:
+    from eventlab.cli.process import CommandFailed
+
+    if sys.stdout is None:  # a closed one
+        return
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise CommandFailed(f"standard output: {error.strerror}") from error
+
+
+def _drop_output() -> None:
+    # What cannot be written would be written again, and complained about, when Python exits.
+    if sys.stdout is None:
+        return
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def parser() -> argparse.ArgumentParser:
@@ -77,9 +106,16 @@ def parser() -> argparse.ArgumentParser:
     from eventlab import __version__
     from eventlab.cli import doctor, forget, lab, project, route, sandbox, serve
 
-    whole = argparse.ArgumentParser(
-        "eventlab", description="Event sourcing on a real Redis and a real MongoDB."
-    )
+    class Parser(argparse.ArgumentParser):
+        """A parser whose help and version are not lost in silence on a full disk."""
+
+        def _print_message(self, message: str, file: SupportsWrite[str] | None = None) -> None:
+            if file is None or file is not sys.stdout:
+                super()._print_message(message, file)
+            else:
+                file.write(message)
+
+    whole = Parser("eventlab", description="Event sourcing on a real Redis and a real MongoDB.")
     whole.add_argument("--version", action="version", version=f"eventlab {__version__}")
     whole.set_defaults(command=None)
     commands = whole.add_subparsers(metavar="command", dest="name")

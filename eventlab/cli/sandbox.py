@@ -27,7 +27,7 @@ def add_to(commands: Commands) -> None:
     for name in ("Gmail", "CXone"):
         parser.add_argument(
             f"--{name.lower()}-port",
-            type=options.port_or_zero,
+            type=options.port,
             default=0,
             metavar="PORT",
             help=f"port of 127.0.0.1 for {name} (default: 0, any free port)",

@@ -23,7 +23,10 @@ def add_to(commands: Commands) -> None:
         "--host", default="127.0.0.1", help="address to listen on (default: %(default)s)"
     )
     parser.add_argument(
-        "--port", type=options.port, default=8444, help="port to listen on (default: %(default)s)"
+        "--port",
+        type=options.port,
+        default=8444,
+        help="port to listen on, or 0 for any free one (default: %(default)s)",
     )
     parser.add_argument(
         "--workers",

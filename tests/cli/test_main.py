@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
@@ -10,6 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import requests
 
 import eventlab
 from eventlab.cli import doctor, main
@@ -18,6 +20,7 @@ from eventlab.servers.external import MONGODB_URL, REDIS_URL
 from tests.support import interrupt
 from tests.support.command import default_interrupt, run, start
 from tests.support.ports import free_port
+from tests.support.waiting import wait_until
 
 COMMANDS = ("lab", "serve", "project", "route", "sandbox", "forget", "doctor")
 
@@ -53,11 +56,10 @@ def test_help_describes_every_option(command: str, capsys: pytest.CaptureFixture
     ("words", "complaint"),
     [
         (["nonsense"], "invalid choice: 'nonsense'"),
-        (["lab", "--port", "0"], "--port: '0' is not a whole number from 1 to 65535"),
-        (["lab", "--port", "99999"], "--port: '99999' is not a whole number from 1 to 65535"),
-        (["serve", "--port", "-1"], "--port: '-1' is not a whole number from 1 to 65535"),
-        (["serve", "--port", "http"], "--port: 'http' is not a whole number from 1 to 65535"),
-        (["serve", "--port", "9" * 5000], "is not a whole number from 1 to 65535"),
+        (["lab", "--port", "99999"], "--port: '99999' is not a whole number from 0 to 65535"),
+        (["serve", "--port", "-1"], "--port: '-1' is not a whole number from 0 to 65535"),
+        (["serve", "--port", "http"], "--port: 'http' is not a whole number from 0 to 65535"),
+        (["serve", "--port", "9" * 5000], "is not a whole number from 0 to 65535"),
         (["serve", "--workers", "0"], "--workers: '0' is not a whole number from 1 to 256"),
         (["serve", "--workers", "1.5"], "--workers: '1.5' is not a whole number from 1 to 256"),
         (["sandbox", "--gmail-port", "65536"], "'65536' is not a whole number from 0 to 65535"),
@@ -270,6 +272,64 @@ def test_closed_standard_output_is_no_error(category: str) -> None:
     closed = ["sh", "-c", 'exec "$@" >&-', "sh", *command]
     done = subprocess.run(closed, stderr=subprocess.PIPE, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("words", [["--version"], ["serve", "--help"], [], ["project", "--status"]])
+def test_full_standard_output_is_named_in_one_sentence(
+    words: list[str], unbuffered: str, category: str
+) -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("only Linux has /dev/full")
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "eventlab", *words],
+            env=os.environ | {"PYTHONUNBUFFERED": unbuffered, "EVENTLAB_CATEGORY": category},
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    # What a command prints without a buffer fails where it prints.
+    sentence = r"eventlab: (standard output: )?No space left on device\n"
+    assert re.fullmatch(sentence, done.stderr), done.stderr
+    assert done.returncode == 1
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_help_for_a_reader_that_has_read_enough_is_no_error(unbuffered: str) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "eventlab", "--help"],
+            env=os.environ | {"PYTHONUNBUFFERED": unbuffered},
+            stdout=write,
+            stderr=subprocess.PIPE,
+            check=False,
+        )
+    finally:
+        os.close(write)
+    assert (done.returncode, done.stderr) == (1, b"")
+
+
+def answers(address: str) -> bool:
+    with contextlib.suppress(requests.ConnectionError):
+        return requests.get(f"{address}/healthz", timeout=5).ok
+    return False
+
+
+def test_port_0_of_serve_is_any_free_port(category: str) -> None:
+    command = [sys.executable, "-m", "eventlab", "serve", "--port=0", f"--category={category}"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stderr is not None
+            found = next(filter(None, (re.search(r"http://\S+", line) for line in process.stderr)))
+            wait_until(lambda: answers(found[0]))
+        finally:
+            process.terminate()
+            process.communicate()
+    assert process.returncode == 0
 
 
 @pytest.mark.parametrize("command", ["serve", "project"])
