@@ -3,28 +3,43 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from email.message import Message as Part
 from functools import cached_property
 from typing import Final
 
 from eventlab.mailroom.mail.charset import clean, decode, one_line
-from eventlab.mailroom.mail.header import as_bytes, base64_of, words
+from eventlab.mailroom.mail.flowed import unflowed
+from eventlab.mailroom.mail.header import words
 from eventlab.mailroom.mail.html_text import text_of
+from eventlab.mailroom.mail.mime import (
+    MAILS,
+    MAX_DEPTH,
+    MAX_ENCODED,
+    MAX_NAME,
+    MAX_PARTS,
+    Part,
+    mail_in,
+    parse_headers,
+)
+from eventlab.mailroom.mail.report import REPORTS, heading, note_of, report_text
 
-MAX_DEPTH: Final = 50
-MAX_PARTS: Final = 1000
 MAX_ATTACHMENTS: Final = 200
 MAX_SPARES: Final = 10
+#: Mails within a mail whose text is shown.
+MAX_MAILS: Final = 20
 MAX_TAGS: Final = 10_000
-MAX_NAME: Final = 200
+#: A longer text with a name is only an attachment, in bytes.
+MAX_NAMED_TEXT: Final = 64 * 1024
 NO_NAME: Final = "(no name)"
 LEFT_OUT: Final = "[Some parts of this mail were left out: open it in Gmail.]"
 SHOWN: Final = ("text/plain", "text/html", "text/enriched")
 #: Another form of the text, which few mail programs show.
 IGNORED: Final = ("text/x-amp-html",)
 META: Final = re.compile(rb"<meta[^<>]{0,200}?charset\s*=\s*[\"']?([\w-]{1,60})", re.IGNORECASE)
+WORD: Final = re.compile(r"\w+")
+#: A plain text of so many words that are not those of the HTML only says that there is HTML.
+MAX_STUB_WORDS: Final = 60
 
 
 @dataclass(frozen=True)
@@ -48,99 +63,30 @@ class Body:
 def body_of(mail: Part) -> Body:
     """Read all parts of a mail.
 
-    Of several forms of a text, the plain one is used unless it is empty; several texts are joined.
-    A mail within a mail is an attachment; its text is used if there is no other.
+    Of several forms of a text, the plain one is used unless it is empty or a stub; several texts
+    are joined. A report says first what became of the mail. The text of a mail within a mail comes
+    last, under that mail's own From, To, Date and Subject. A text that only another program can
+    read is said to be one.
 
     >>> body_of(parse(b"Subject: hello\r\n\r\nyou")).text
     'you'
     """
-    reader = _Reader()
-    texts = [leaf.text for leaf in reader.read(mail) if leaf.text] or reader.spare_text()
-    if reader.left_out:
-        texts.append(LEFT_OUT)
-    return Body("\n\n".join(texts), reader.html, tuple(reader.attachments))
-
-
-def parameter(part: Part, name: str, header: str = "content-type") -> str:
-    """Return a parameter of a header as one line of decoded text, or "" if there is none.
-
-    >>> parameter(part, "filename", "content-disposition")
-    'invoice.pdf'
-    """
-    value = part.get_param(name, None, header)
-    if isinstance(value, tuple):  # RFC 2231: charset, language, and each byte as one character
-        charset, _language, text = value
-        data = text.encode("latin-1") if max(text, default="") < "\u0100" else as_bytes(text)
-        return one_line(decode(data, charset))
-    return words(as_bytes(value)) if isinstance(value, str) else ""
-
-
-@dataclass(frozen=True)
-class _Leaf:
-    """A part that a mail program would show as text."""
-
-    part: Part
-    reader: _Reader
-
-    @property
-    def is_html(self) -> bool:
-        return self.part.get_content_type() == "text/html"
-
-    @cached_property
-    def decoded(self) -> str:
-        content = _content(self.part)
-        declared = parameter(self.part, "charset")
-        if not declared and self.is_html and (found := META.search(content[:4096])):
-            declared = found[1].decode("ascii", "replace")
-        return decode(content, declared)
-
-    @cached_property
-    def text(self) -> str:
-        if not self.is_html:
-            text = clean(self.decoded)
-        else:
-            text = text_of(self.decoded) if self.reader.has_time_for(self.decoded) else ""
-        return text.strip("\n").rstrip()
+    budget = _Budget()
+    reader = _Reader(budget)
+    text = reader.text(mail)
+    if budget.left_out:
+        text = f"{text}\n\n{LEFT_OUT}".lstrip()
+    return Body(text, reader.html, tuple(reader.attachments))
 
 
 @dataclass
-class _Reader:
-    """Walks through a mail once and collects what it finds."""
+class _Budget:
+    """What a mail and all mails within it may cost."""
 
-    html: str = ""
-    attachments: list[Attachment] = field(default_factory=list)
-    spares: list[Part] = field(default_factory=list)
     seen: int = 0
     tags: int = 0
+    mails: int = 0
     left_out: bool = False
-
-    def read(self, part: Part, depth: int = 0) -> list[_Leaf]:
-        """Return the leaves to show, with only one form of each text."""
-        self.seen += 1
-        if self.seen > MAX_PARTS or depth > MAX_DEPTH:
-            self.left_out = True
-            return []
-        inner = _inner(part)
-        if part.get_content_maintype() == "message":
-            self._attach(_mail(part) if inner else _file(part), part)
-            return []
-        if inner:
-            forms = [self.read(one, depth + 1) for one in inner]
-            if part.get_content_type() == "multipart/alternative":
-                return _plainest(forms)
-            return [leaf for form in forms for leaf in form]
-        return self._leaf(part)
-
-    def spare_text(self) -> list[str]:
-        """Return a text that a mail program would not show at first, because there is no other."""
-        for spare in self.spares[:MAX_SPARES]:
-            if spare.get_content_maintype() == "message":
-                texts = [body_of(inner).text for inner in _inner(spare)[:1]]
-            else:
-                texts = [_Leaf(spare, self).text]
-            if any(texts):
-                return texts
-        return []
 
     def has_time_for(self, markup: str) -> bool:
         """Return whether one more HTML part may be read. The first one always is."""
@@ -151,85 +97,191 @@ class _Reader:
         self.left_out = True
         return False
 
-    def _leaf(self, part: Part) -> list[_Leaf]:
-        type = part.get_content_type()
-        name = _name(part)
-        if type in IGNORED:
+
+@dataclass(frozen=True)
+class _Leaf:
+    """A part that a mail program would show as text."""
+
+    part: Part
+    budget: _Budget
+
+    @property
+    def is_html(self) -> bool:
+        return self.part.type == "text/html"
+
+    @cached_property
+    def decoded(self) -> str:
+        content = self.part.text_content
+        declared = self.part.parameter("charset")
+        if not declared and self.is_html and (found := META.search(content[:4096])):
+            declared = found[1].decode("ascii", "replace")
+        self.budget.left_out |= self.part.is_long or self.part.is_absent
+        return decode(content, None if self.part.plain and _is_utf_8(content) else declared)
+
+    @cached_property
+    def text(self) -> str:
+        if not self.is_html:
+            text = clean(self.decoded)
+            if self.part.parameter("format").lower() == "flowed":
+                delete_space = self.part.parameter("delsp").lower() == "yes"
+                text = unflowed(text, delete_space=delete_space)
+        else:
+            text = text_of(self.decoded) if self.budget.has_time_for(self.decoded) else ""
+        return text.strip("\n").rstrip()
+
+
+@dataclass(frozen=True)
+class _Text:
+    """A text that is made of a part that is none: a report, or a mail within a mail."""
+
+    make: Callable[[], str]
+    is_html: bool = False
+
+    @cached_property
+    def text(self) -> str:
+        return self.make()
+
+
+Shown = _Leaf | _Text
+
+
+@dataclass
+class _Reader:
+    """Walks through a mail once and collects what it finds."""
+
+    budget: _Budget
+    html: str = ""
+    attachments: list[Attachment] = field(default_factory=list)
+    reports: list[Shown] = field(default_factory=list)
+    mails: list[Shown] = field(default_factory=list)
+    spares: list[Part] = field(default_factory=list)
+    types: list[str] = field(default_factory=list)
+    smime: str = ""
+
+    def text(self, mail: Part) -> str:
+        """Return the text of a mail: what it reports, what it says, the mails within it."""
+        leaves = self.read(mail)
+        texts = [leaf.text for leaf in (*self.reports, *leaves) if leaf.text]
+        within = [leaf.text for leaf in self.mails if leaf.text]
+        texts = texts or ([] if within else self.spare_text())
+        has_text = bool(texts or within) or self.budget.left_out
+        note = note_of(self.types, self.smime, has_text=has_text)
+        return "\n\n".join(text for text in (note, *texts, *within) if text)
+
+    def read(self, part: Part, depth: int = 0, within: str = "") -> list[Shown]:
+        """Return the leaves to show, with only one form of each text."""
+        self.budget.seen += 1
+        self.budget.left_out |= part.cut
+        if self.budget.seen > MAX_PARTS or depth > MAX_DEPTH:
+            self.budget.left_out = True
             return []
-        if type in SHOWN and not name and _disposition(part) != "attachment":
-            leaf = _Leaf(part, self)
-            if leaf.is_html:
-                self.html = self.html or leaf.decoded
-            return [leaf]
-        if part.get_content_maintype() == "multipart":
-            # Its boundary occurs nowhere, so its parts are one text.
-            self.spares.append(part)
-        elif name or _content(part):
-            self._attach(_file(part), part)
+        if part.parts and part.type not in MAILS:
+            forms = [self.read(one, depth + 1, part.type) for one in part.parts]
+            if part.type == "multipart/alternative":
+                return _best(forms)
+            return [leaf for form in forms for leaf in form]
+        if part.cut:
+            return []
+        if part.type in MAILS or part.type == "text/rfc822-headers":
+            self._mail(part, within)
+        elif part.type in REPORTS:
+            self.reports.append(_Text(lambda: report_text(part)))
+            self._attach(part)
+        else:
+            return self._leaf(part)
         return []
 
-    def _attach(self, attachment: Attachment, part: Part) -> None:
+    def spare_text(self) -> list[str]:
+        """Return a text that a mail program would not show at first, because there is no other."""
+        for spare in self.spares[:MAX_SPARES]:
+            if text := _Leaf(spare, self.budget).text:
+                return [text]
+        return []
+
+    def _leaf(self, part: Part) -> list[Shown]:
+        name = part.name
+        if part.type in IGNORED:
+            return []
+        if part.type in SHOWN and self._is_shown(part, name):
+            leaf = _Leaf(part, self.budget)
+            if leaf.is_html:
+                self.html = self.html or leaf.decoded
+            if name:
+                self._attach(part)
+            self.spares.clear()
+            return [leaf]
+        if part.main_type == "multipart":
+            # Its boundary occurs nowhere, so its parts are one text.
+            return [_Leaf(part, self.budget)]
+        if name or part.content_size:
+            self._attach(part)
+            self.types.append("application/ms-tnef" if name == "winmail.dat" else part.type)
+            self.smime = self.smime or part.parameter("smime-type").lower()
+            if part.main_type == "text":
+                self.spares.append(part)
+        return []
+
+    def _is_shown(self, part: Part, name: str) -> bool:
+        """Return whether a part is text to show: by RFC 2183, an inline one is, with a name too."""
+        if part.disposition == "attachment":
+            return False
+        return not name or (part.disposition == "inline" and part.content_size <= MAX_NAMED_TEXT)
+
+    def _mail(self, part: Part, within: str) -> None:
+        headers_only = part.type == "text/rfc822-headers"
+        mail = parse_headers(part.content_start) if headers_only else mail_in(part)
+        name = part.name or words(mail.value("subject"))[:MAX_NAME]
+        self._attach(part, name)
+        self.budget.mails += 1
+        self.budget.left_out |= bool(part.encoding) and part.end - part.start > MAX_ENCODED
+        if self.budget.mails > MAX_MAILS:
+            self.budget.left_out = True
+            return
+        title = "Returned message" if within == "multipart/report" else "Forwarded message"
+        self.mails.append(_Text(lambda: self._text_of(mail, title)))
+
+    def _text_of(self, mail: Part, title: str) -> str:
+        inner = _Reader(self.budget)
+        text = inner.text(mail)
+        head = heading(mail, title)
+        if head:
+            named = [one.name for one in inner.attachments if one.name != NO_NAME]
+            head += "".join(f"\nAttachment: {name}" for name in named[:MAX_SPARES])
+        return f"{head}\n\n{text}".strip()
+
+    def _attach(self, part: Part, name: str = "") -> None:
         if len(self.attachments) < MAX_ATTACHMENTS:
-            self.attachments.append(attachment)
-        if attachment.type.startswith("text/") or attachment.type == "message/rfc822":
-            self.spares.append(part)
+            name = name or part.name or NO_NAME
+            self.attachments.append(Attachment(name, one_line(part.type), part.content_size))
 
 
-def _plainest(forms: Iterable[list[_Leaf]]) -> list[_Leaf]:
+def _best(forms: Iterable[list[Shown]]) -> list[Shown]:
     """Choose the plain form if it has text, else the last with text: senders put the best last."""
-    all_forms = list(forms)
-    for form in all_forms:
-        if not any(leaf.is_html for leaf in form) and any(leaf.text for leaf in form):
-            return form
-    return next((form for form in reversed(all_forms) if any(leaf.text for leaf in form)), [])
+    with_text = [form for form in forms if any(leaf.text for leaf in form)]
+    plain = next((form for form in with_text if not any(leaf.is_html for leaf in form)), None)
+    last = with_text[-1] if with_text else []
+    return plain if plain is not None and not _is_stub(plain, last) else last
 
 
-def _inner(part: Part) -> list[Part]:
-    return (
-        [one for one in part.get_payload() if isinstance(one, Part)] if part.is_multipart() else []
-    )
+def _is_stub(plain: list[Shown], rich: list[Shown]) -> bool:
+    """Return whether a plain form has far fewer words than the rich one, or other words."""
+    if plain is rich:
+        return False
+    few = _words(plain)
+    many = _words(rich)
+    if len(many) > 3 * len(few) + 20:
+        return True
+    return len(few) <= MAX_STUB_WORDS and bool(many) and 2 * len(few & many) < len(few)
 
 
-def _disposition(part: Part) -> str:
-    return str(part.get("content-disposition", "")).partition(";")[0].strip().lower()
+def _words(form: list[Shown]) -> set[str]:
+    return {word.lower() for leaf in form for word in WORD.findall(leaf.text)}
 
 
-def _name(part: Part) -> str:
-    return (parameter(part, "filename", "content-disposition") or parameter(part, "name"))[
-        :MAX_NAME
-    ]
-
-
-def _content(part: Part) -> bytes:
-    if str(part.get("content-transfer-encoding", "")).strip().lower() == "base64":
-        # The raw payload: get_payload() would use the part's charset and decodes only complete
-        # base64.
-        return base64_of(as_bytes(vars(part)["_payload"] or "", max_length=None))
-    decoded = part.get_payload(decode=True)
-    return decoded if isinstance(decoded, bytes) else b""
-
-
-def _file(part: Part) -> Attachment:
-    return Attachment(
-        _name(part) or NO_NAME, one_line(part.get_content_type()), len(_content(part))
-    )
-
-
-def _mail(part: Part) -> Attachment:
-    """Describe a mail within a mail by its subject."""
-    inner = _inner(part)
-    name = _name(part) or words(as_bytes(inner[0].get("subject", "")))[:MAX_NAME] or NO_NAME
-    return Attachment(name, one_line(part.get_content_type()), sum(_size(one) for one in inner))
-
-
-def _size(part: Part) -> int:
-    stack = [part]
-    size = 0
-    seen = 0
-    while stack and seen < MAX_PARTS:
-        one = stack.pop()
-        seen += 1
-        size += sum(len(name) + len(str(value)) + 4 for name, value in one.raw_items())
-        size += 0 if one.is_multipart() else len(vars(one)["_payload"] or "")
-        stack.extend(_inner(one))
-    return size
+def _is_utf_8(content: bytes) -> bool:
+    """Return whether Gmail decoded a text: it leaves the name of the charset that it had."""
+    try:
+        content.decode()
+    except UnicodeDecodeError:
+        return False
+    return True

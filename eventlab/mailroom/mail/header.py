@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from eventlab.mailroom.mail.charset import decode, one_line
+from eventlab.mailroom.mail.encoding import NOT_BASE64, base64_of
 
 #: In characters. Longer headers are cut before anything else is done with them.
 MAX_HEADER: Final = 32 * 1024
@@ -15,7 +16,6 @@ MAX_HEADER: Final = 32 * 1024
 WORD: Final = re.compile(
     rb"=\?([^?\s]{1,60})\?([bBqQ])\?([^?]*)\?=(?:\s+(?==\?[^?\s]{1,60}\?[bBqQ]\?[^?]*\?=))?"
 )
-NOT_BASE64: Final = re.compile(rb"[^A-Za-z0-9+/=]+")
 
 
 def as_bytes(value: object, *, max_length: int | None = MAX_HEADER) -> bytes:
@@ -55,7 +55,7 @@ def _pieces(value: bytes, hint: str | None) -> Iterator[str]:
             waiting = b""
         yield decode(between, hint)
         charset = found[1].partition(b"*")[0].lower()  # RFC 2231 lets a language follow
-        waiting += _unquoted(found[3]) if found[2] in b"qQ" else base64_of(found[3])
+        waiting += _unquoted(found[3]) if found[2] in b"qQ" else _of_base64(found[3])
         done = found.end()
     if waiting:
         yield decode(waiting, charset.decode("ascii", "replace"))
@@ -66,16 +66,15 @@ def _unquoted(text: bytes) -> bytes:
     return binascii.a2b_qp(text.replace(b" ", b"_"), header=True)
 
 
-def base64_of(text: bytes) -> bytes:
-    """Decode any base64: with foreign characters in it, in several pieces, or truncated.
-
-    >>> base64_of(b"aGVs bG8=d29ybGQ"), base64_of(b"aGVsbG8gd29ybGQhI")
-    (b'helloworld', b'hello world!')
-    """
-    pieces = [piece for piece in NOT_BASE64.sub(b"", text).split(b"=") if piece]
-    return b"".join(_piece(piece) for piece in pieces)
-
-
-def _piece(piece: bytes) -> bytes:
-    whole = piece[: len(piece) - 1] if len(piece) % 4 == 1 else piece
-    return binascii.a2b_base64(whole + b"=" * (-len(whole) % 4))
+def _of_base64(text: bytes) -> bytes:
+    """Decode the text of a B word; some programs write the words themselves there."""
+    if not text.isascii():
+        return text
+    content = base64_of(text)
+    if not NOT_BASE64.search(text.strip()):
+        return content
+    try:
+        content.decode()
+    except UnicodeDecodeError:
+        return text
+    return content

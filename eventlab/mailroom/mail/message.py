@@ -2,31 +2,27 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import html
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from email.message import Message as Part
 from typing import Any, Final, Self
 
 from eventlab.mailroom.mail.address import Address
 from eventlab.mailroom.mail.automatic import Automatic, automatic
-from eventlab.mailroom.mail.body import MAX_NAME, NO_NAME, Attachment, Body, body_of, parameter
+from eventlab.mailroom.mail.body import LEFT_OUT, Attachment, Body, body_of
 from eventlab.mailroom.mail.charset import clean, one_line
 from eventlab.mailroom.mail.correspondents import SENDERS, correspondents
-from eventlab.mailroom.mail.header import as_bytes, words
-from eventlab.mailroom.mail.mime import parse, parse_headers
+from eventlab.mailroom.mail.gmail_parts import data_of, number_of, part_of
+from eventlab.mailroom.mail.header import words
+from eventlab.mailroom.mail.mime import Part, parse, parse_headers
 from eventlab.mailroom.mail.shape import shape_of
 
 __all__ = ["Address", "Attachment", "Automatic", "Message"]
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 MAX_REFERENCES: Final = 100
-MAX_GMAIL_PARTS: Final = 200
-MAX_HEADERS_OF_A_NAME: Final = 5
 MAX_SUBJECT: Final = 2000
 REFERENCE: Final = re.compile(r"<[^<>\s]{1,998}>")
 #: What the parsers of mails, headers, dates, charsets and HTML raise on odd mails: unknown charsets
@@ -43,8 +39,6 @@ PARSER_ERRORS: Final = (
     RecursionError,
     NotImplementedError,
 )
-
-Headers = dict[str, list[bytes]]
 
 
 @dataclass(frozen=True)
@@ -99,13 +93,9 @@ class Message:
             return cls(**_of_parts(resource))
         try:
             mail = parse(raw)
-            headers = _headers(mail.raw_items())
             body = body_of(mail)
-            return cls(
-                **_known(resource, len(raw)),
-                **_from_headers(headers, mail, body.text),
-                **_body(body),
-            )
+            found = _from_headers(mail, body.text)
+            return cls(**_known(resource, len(raw)), **found, **_body(body))
         except PARSER_ERRORS as error:
             return cls(**_of_start(resource, raw, error))
 
@@ -128,85 +118,43 @@ class Message:
 # ---------------------------------------------------------------------------- the ways to read one
 
 
-def _of_start(resource: Mapping[str, Any], raw: bytes, error: BaseException) -> dict[str, Any]:
+def _of_start(resource: Mapping[str, Any], raw: bytearray, error: BaseException) -> dict[str, Any]:
     """Read only the headers of a mail that could not be parsed."""
     why = str(error) if type(error).__module__.startswith("eventlab") else type(error).__name__
     problem = f"the mail could not be read ({why}): its text is Gmail's snippet"
     try:
-        mail = parse_headers(raw)
-        found = _from_headers(_headers(mail.raw_items()), mail)
+        found = _from_headers(parse_headers(raw))
     except PARSER_ERRORS:
-        found = _from_headers({}, Part())
+        found = _from_headers(Part({}))
     return {**_known(resource, len(raw)), **found, **_snippet(resource), "problem": problem}
 
 
 def _of_parts(resource: Mapping[str, Any]) -> dict[str, Any]:
-    """Read the headers and the names of parts of a mail that was too large to fetch."""
-    payload = resource.get("payload")
-    payload = payload if isinstance(payload, Mapping) else {}
-    part = Part()
-    for name, value in _pairs(payload):
-        if name.lower() == "content-type":
-            part["content-type"] = one_line(value)[:MAX_SUBJECT]
+    """Read a large mail as Gmail parsed it; without its texts, the snippet is its text."""
     known = _known(resource, 0)
     problem = (
         f"only the headers of the mail were fetched, because it has {known['size']:,} bytes: "
         "open it in Gmail"
     )
+    body = Body("", "", ())
     try:
-        found = _from_headers(_headers(_pairs(payload)), part)
+        mail = part_of(resource.get("payload"))
+        body = body_of(mail)
+        found = _from_headers(mail, body.text)
     except PARSER_ERRORS:
-        found = _from_headers({}, Part())
-    return {
-        **known,
-        **found,
-        **_snippet(resource),
-        "attachments": tuple(_named(payload)),
-        "problem": problem,
-    }
-
-
-def _pairs(payload: Mapping[str, Any]) -> list[tuple[str, str]]:
-    found = payload.get("headers")
-    listed = found if isinstance(found, list) else []
-    return [
-        (str(one.get("name")), str(one.get("value"))) for one in listed if isinstance(one, Mapping)
-    ]
-
-
-def _named(payload: Mapping[str, Any]) -> Iterable[Attachment]:
-    stack = [payload]
-    seen = 0
-    while stack and seen < MAX_GMAIL_PARTS:
-        part = stack.pop()
-        seen += 1
-        inner = part.get("parts")
-        body = part.get("body")
-        stack.extend(
-            one
-            for one in reversed(inner if isinstance(inner, list) else [])
-            if isinstance(one, Mapping)
-        )
-        name = one_line(str(part.get("filename") or ""))[:MAX_NAME]
-        if name or (isinstance(body, Mapping) and body.get("attachmentId") and not inner):
-            size = _number(body.get("size") if isinstance(body, Mapping) else 0)
-            yield Attachment(
-                name or NO_NAME, one_line(str(part.get("mimeType") or ""))[:MAX_NAME], size
-            )
+        found = _from_headers(Part({}))
+    if body.html or body.text not in ("", LEFT_OUT):
+        return {**known, **found, **_body(body)}
+    attachments = {"attachments": body.attachments, "problem": problem}
+    return {**known, **found, **_snippet(resource), **attachments}
 
 
 # -------------------------------------------------------------------------------------- its pieces
 
 
-def _raw(resource: Mapping[str, Any]) -> bytes | None:
+def _raw(resource: Mapping[str, Any]) -> bytearray | None:
     encoded = resource.get("raw")
-    if not isinstance(encoded, str):
-        return None
-    data = encoded.encode("ascii", "ignore")
-    try:
-        return base64.urlsafe_b64decode(data + b"=" * (-len(data) % 4))
-    except binascii.Error:
-        return b""
+    return data_of(encoded) if isinstance(encoded, str) else None
 
 
 def _known(resource: Mapping[str, Any], size: int) -> dict[str, Any]:
@@ -220,7 +168,7 @@ def _known(resource: Mapping[str, Any], size: int) -> dict[str, Any]:
         "label_ids": tuple(str(label) for label in labels)
         if isinstance(labels, list | tuple)
         else (),
-        "size": size or _number(resource.get("sizeEstimate")),
+        "size": size or number_of(resource.get("sizeEstimate")),
     }
 
 
@@ -232,18 +180,10 @@ def _body(body: Body) -> dict[str, Any]:
     return {"text": body.text, "html": body.html, "attachments": body.attachments}
 
 
-def _headers(pairs: Iterable[tuple[str, object]]) -> Headers:
-    headers: Headers = {}
-    for name, value in pairs:
-        values = headers.setdefault(name.lower(), [])
-        if len(values) < MAX_HEADERS_OF_A_NAME:
-            values.append(as_bytes(value))
-    return headers
-
-
-def _from_headers(headers: Headers, mail: Part, text: str = "") -> dict[str, Any]:
+def _from_headers(mail: Part, text: str = "") -> dict[str, Any]:
     """Return what the headers of a mail say about it."""
-    hint = parameter(mail, "charset")
+    hint = mail.parameter("charset")
+    headers = mail.headers
     people = correspondents(headers, hint)
     ids = REFERENCE.findall(_first(headers, "message-id"))
     replied = REFERENCE.findall(_first(headers, "in-reply-to"))
@@ -275,19 +215,13 @@ def _from_headers(headers: Headers, mail: Part, text: str = "") -> dict[str, Any
     }
 
 
-def _first(headers: Headers, name: str, hint: str | None = None) -> str:
+def _first(headers: Mapping[str, list[bytes]], name: str, hint: str | None = None) -> str:
     return words(headers.get(name, [b""])[0], hint)
-
-
-def _number(value: object) -> int:
-    return (
-        int(value) if isinstance(value, int | str) and re.fullmatch(r"\d{1,18}", str(value)) else 0
-    )
 
 
 def _moment(value: object) -> datetime:
     """Read milliseconds since 1970; the epoch if Gmail reports no date."""
     try:
-        return EPOCH + timedelta(milliseconds=_number(value))
+        return EPOCH + timedelta(milliseconds=number_of(value))
     except OverflowError:
         return EPOCH

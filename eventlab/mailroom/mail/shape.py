@@ -5,10 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from email.message import Message as Part
 from typing import Final
 
-from eventlab.mailroom.mail.body import parameter
+from eventlab.mailroom.mail.mime import Part
 
 MAX_DEPTH: Final = 4
 MAX_PARTS: Final = 20  # of a multipart
@@ -46,16 +45,15 @@ class Shape:
 def shape_of(mail: Part, text: str = "") -> Shape:
     """Return the shape of a parsed mail with this ``text``. Mails inside it do not count.
 
-    >>> from email import message_from_bytes
-    >>> shape_of(message_from_bytes(b"Content-Type: text/calendar; method=REQUEST\\n\\n")).method
+    >>> shape_of(parse(b"Content-Type: text/calendar; method=REQUEST\\n\\n")).method
     'request'
     """
-    content_type = mail.get_content_type()
+    content_type = mail.type
     parts = list(_parts(mail))
     return Shape(
         content_type,
-        parameter(mail, "report-type").lower(),
-        tuple(part.get_content_type() for within, part in parts if within is mail)
+        mail.parameter("report-type").lower(),
+        tuple(part.type for within, part in parts if within is mail)
         if content_type == "multipart/report"
         else (),
         next(filter(None, (_reaction(part) for _within, part in parts)), "")
@@ -72,27 +70,21 @@ def _parts(mail: Part) -> Iterator[tuple[Part | None, Part]]:
         level = [
             (around, part)
             for _within, around in level
-            if around.get_content_maintype() == "multipart"
-            for part in _children(around)
+            if around.main_type == "multipart"
+            for part in around.parts[:MAX_PARTS]
         ]
 
 
-def _children(part: Part) -> list[Part]:
-    payload = part.get_payload()
-    children = payload[:MAX_PARTS] if isinstance(payload, list) else []
-    return [child for child in children if isinstance(child, Part)]
-
-
 def _reaction(part: Part) -> str:
-    if part.get_content_type() == GMAIL_REACTION:
+    if part.type == GMAIL_REACTION:
         return "Gmail"
-    return "RFC 9078" if part.get_content_disposition() == "reaction" else ""
+    return "RFC 9078" if part.disposition == "reaction" else ""
 
 
 def _method(part: Part, within: Part | None) -> str:
     """Return the method of a meeting; a calendar file that is only attached is not one."""
-    if part.get_content_type() != "text/calendar" or part.get_content_disposition() == "attachment":
+    if part.type != "text/calendar" or part.disposition == "attachment":
         return ""
-    own = within is None or within.get_content_subtype() == "alternative"
-    method = parameter(part, "method").lower()
+    own = within is None or within.type == "multipart/alternative"
+    method = part.parameter("method").lower()
     return method if own and method in METHODS else ""

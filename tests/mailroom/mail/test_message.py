@@ -14,11 +14,13 @@ from eventlab.mailroom.mail import correspondents as correspondents_module
 from eventlab.mailroom.mail import message as message_module
 from eventlab.mailroom.mail.address import Address, addresses
 from eventlab.mailroom.mail.charset import clean, codec_of, decode
-from eventlab.mailroom.mail.header import base64_of, words
+from eventlab.mailroom.mail.encoding import base64_of
+from eventlab.mailroom.mail.header import words
 from eventlab.mailroom.mail.message import Attachment, Message
-from eventlab.mailroom.mail.mime import MAX_MAIL_BYTES, parse
+from eventlab.mailroom.mail.mime import parse
 from tests.support.mail import BY_NAME, SNIPPET, multipart, read, read_sample, resource, single
 
+LEFT_OUT_PARTS = "[Some parts of this mail were left out: open it in Gmail.]"
 FIRST_WORDS = "Gmail's first words & no more"
 JOHN = ("John Doe", "john.doe@example.com")
 AGENT = ("", "agent@example.com")
@@ -200,7 +202,7 @@ EXPECTED: dict[str, tuple[tuple[str, str], str, str]] = {
     "48-spam": (("Pills", "pills@example.net"), "Cheap!!!", "Buy now."),
     "49-trash": (("Old News", "old.news@example.org"), "Last year's news", "Nothing new."),
     "50-long-text": (("Writer", "writer@example.com"), "a long letter", "05999 äöü 漢字 this line"),
-    "51-deep-mails": (("Matryoshka", "doll@example.org"), "deep", FIRST_WORDS),
+    "51-deep-mails": (("Matryoshka", "doll@example.org"), "deep", LEFT_OUT_PARTS),
     "52-many-parts": (
         ("Splitter", "split@example.net"),
         "many parts",
@@ -213,8 +215,16 @@ EXPECTED: dict[str, tuple[tuple[str, str], str, str]] = {
         "all of you",
         "You are all invited.",
     ),
-    "56-large-attachment": (("Filmer", "filmer@example.com"), "a large attachment", FIRST_WORDS),
-    "57-many-lines": (("Wild Program", "wild@example.org"), "lines and lines", FIRST_WORDS),
+    "56-large-attachment": (
+        ("Filmer", "filmer@example.com"),
+        "a large attachment",
+        "The film is attached.",
+    ),
+    "57-many-lines": (
+        ("Wild Program", "wild@example.org"),
+        "lines and lines",
+        "It goes on like this:",
+    ),
 }
 AUTOMATIC = {
     "18-out-of-office": ("reply", "Auto-Submitted: auto-replied"),
@@ -227,11 +237,6 @@ AUTOMATIC = {
     "26-newsletter": ("bulk", "List-Unsubscribe"),
     "44-calendar": ("calendar", "text/calendar: request"),
 }
-PROBLEMS = {
-    "51-deep-mails": "RecursionError",
-    "56-large-attachment": "5616304 bytes",
-    "57-many-lines": "160006 lines",
-}
 ATTACHMENTS = {
     "03-mixed-attachment": [("invoice-118.pdf", "application/pdf", 816)],
     "16-inline-image": [("part.png", "image/png", 70)],
@@ -241,12 +246,14 @@ ATTACHMENTS = {
         ("café.zip", "application/zip", 5),
     ],
     "23-bounce": [
-        ("(no name)", "message/delivery-status", 112),
-        ("The original subject", "message/rfc822", 104),
+        ("(no name)", "message/delivery-status", 114),
+        ("The original subject", "message/rfc822", 106),
     ],
     "24-read-receipt": [("(no name)", "message/disposition-notification", 102)],
-    "38-forwarded": [("The inner mail", "message/rfc822", 150)],
+    "38-forwarded": [("The inner mail", "message/rfc822", 152)],
     "44-calendar": [("invite.ics", "text/calendar", 30)],
+    "51-deep-mails": [("(no name)", "message/rfc822", 95978)],
+    "56-large-attachment": [("film.mp4", "video/mp4", 4104000)],
 }
 WITH_HTML = {"02", "04", "05", "16", "26", "44", "45", "53", "54"}
 
@@ -264,7 +271,7 @@ def test_message_is_read_from_each_sample(name: str) -> None:
     assert (mail.automatic and (mail.automatic.kind, mail.automatic.reason)) == AUTOMATIC.get(name)
     assert [(a.name, a.type, a.size) for a in mail.attachments] == ATTACHMENTS.get(name, [])
     assert mail.has_html is (name[:2] in WITH_HTML)
-    assert PROBLEMS[name] in str(mail.problem) if name in PROBLEMS else mail.problem is None
+    assert mail.problem is None
 
 
 @pytest.mark.parametrize("name", sorted(BY_NAME))
@@ -329,50 +336,37 @@ def deep(levels: int) -> bytes:
     return head + b"Content-Type: message/rfc822\r\n\r\n" * levels + b"the core\r\n"
 
 
-def test_message_has_a_problem_when_mails_are_nested_too_deep() -> None:
+def test_message_says_that_mails_nested_too_deep_are_left_out() -> None:
     mail = read(deep(3000))
     assert (mail.sender_address, mail.subject, mail.text) == (
         "doll@example.org",
         "deep",
-        FIRST_WORDS,
+        LEFT_OUT_PARTS,
     )
-    assert (
-        mail.problem == "the mail could not be read (RecursionError): its text is Gmail's snippet"
-    )
+    assert mail.problem is None
 
 
-def test_message_is_read_through_60_nested_mails() -> None:
-    mail = read(deep(60))
+def test_message_is_read_through_20_nested_mails() -> None:
+    mail = read(deep(20))
     assert (mail.text, mail.problem) == ("the core", None)
-    assert mail.attachments == (Attachment("(no name)", "message/rfc822", 1780),)
+    assert mail.attachments == (Attachment("(no name)", "message/rfc822", 618),)
 
 
-def test_message_has_only_headers_when_the_mail_is_too_large() -> None:
-    mail = read(b"From: joe@example.com\r\nSubject: large\r\n\r\n" + b"x" * MAX_MAIL_BYTES)
-    assert (mail.sender_address, mail.subject, mail.text) == (
-        "joe@example.com",
-        "large",
-        FIRST_WORDS,
-    )
-    assert "more than 5242880" in str(mail.problem)
-
-
-def test_message_has_a_problem_when_there_are_too_many_boundaries() -> None:
+def test_message_says_that_parts_nested_too_deep_are_left_out() -> None:
     nest = b"".join(
         b"Content-Type: multipart/mixed; boundary=b%d\r\n\r\n--b%d\r\n" % (n, n)
         for n in range(1500)
     )
     mail = read(b"Subject: maze\r\n" + nest)
-    assert (mail.subject, mail.text) == ("maze", FIRST_WORDS)
-    assert "1500 boundaries" in str(mail.problem)
+    assert (mail.subject, mail.text) == ("maze", LEFT_OUT_PARTS)
 
 
 def test_parse_cuts_long_headers_before_reading_them() -> None:
     part = parse(
         b"Content-Type: text/plain" + b";a" * 5000 + b"\r\nSubject: " + b"x" * 100_000 + b"\r\n\r\n"
     )
-    assert str(part["content-type"]).count(";") < 50
-    assert len(str(part["subject"])) == 32 * 1024
+    assert part.value("content-type").count(b";") < 50
+    assert len(part.value("subject")) == 32 * 1024
 
 
 @pytest.mark.parametrize(
@@ -535,10 +529,11 @@ def test_message_text_is_an_attached_text_file_only_without_another_text() -> No
     assert read(multipart("mixed", file)).text == "in the file"
 
 
-def test_message_text_is_a_nested_mail_only_without_another_text() -> None:
+def test_message_text_ends_with_the_mail_within_it() -> None:
     inner = b"Content-Type: message/rfc822\r\n\r\nSubject: inner\r\n\r\ninner words"
-    assert read(multipart("mixed", PLAIN, inner)).text == "plain words"
-    assert read(multipart("mixed", inner)).text == "inner words"
+    forwarded = "---------- Forwarded message ----------\nSubject: inner\n\ninner words"
+    assert read(multipart("mixed", inner, PLAIN)).text == f"plain words\n\n{forwarded}"
+    assert read(multipart("mixed", inner)).text == forwarded
 
 
 def test_message_text_reports_deep_parts_it_leaves_out() -> None:

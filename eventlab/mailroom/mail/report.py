@@ -1,0 +1,120 @@
+"""What a mail reports or contains, in lines for an agent: delivery reports, mails within a mail."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Final
+
+from eventlab.mailroom.mail.charset import one_line
+from eventlab.mailroom.mail.header import words
+from eventlab.mailroom.mail.mime import Part, parse_headers
+
+MAX_RECIPIENTS: Final = 20
+MAX_FIELD: Final = 500
+MAX_REPORT: Final = 256 * 1024
+STATUS: Final = ("message/delivery-status", "message/global-delivery-status")
+RECEIPT: Final = (
+    "message/disposition-notification",
+    "message/global-disposition-notification",
+)
+COMPLAINT: Final = ("message/feedback-report",)
+REPORTS: Final = (*STATUS, *RECEIPT, *COMPLAINT)
+BETWEEN_BLOCKS: Final = re.compile(rb"\r{0,2}\n(?:[ \t]{0,80}\r{0,2}\n)+")
+IMAGE: Final = "image/"
+#: Mails whose text no program but the sender's kind can show, by a part's type.
+TNEF: Final = ("application/ms-tnef", "application/vnd.ms-tnef")
+SMIME: Final = ("application/pkcs7-mime", "application/x-pkcs7-mime")
+PGP: Final = "application/pgp-encrypted"
+
+
+def report_text(part: Part) -> str:
+    """Return a report in one line for each recipient, or "" if it has nothing to say.
+
+    >>> report_text(part)
+    'Delivery failed: joe@example.com (status 5.1.1; smtp; 550 no such mailbox)'
+    """
+    content = part.content_start[:MAX_REPORT].strip()
+    blocks = [parse_headers(block) for block in BETWEEN_BLOCKS.split(content, MAX_RECIPIENTS + 1)]
+    if part.type in STATUS:
+        lines = list(_recipients(blocks))
+    elif part.type in RECEIPT:
+        lines = [_receipt(block) for block in blocks[:1]]
+    else:
+        lines = [_complaint(block) for block in blocks[:1]]
+    return "\n".join(line for line in lines if line)
+
+
+def heading(mail: Part, title: str) -> str:
+    """Return the lines above the text of a mail within a mail, or "" if it says nothing.
+
+    >>> heading(mail, "Forwarded message")
+    '---------- Forwarded message ----------\\nFrom: Ann <ann@example.org>\\nSubject: hello'
+    """
+    lines = [
+        f"{name.title()}: {value}"
+        for name in ("from", "to", "date", "subject")
+        if (value := _value(mail, name))
+    ]
+    return "\n".join([f"---------- {title} ----------", *lines]) if lines else ""
+
+
+def note_of(types: list[str], smime: str, *, has_text: bool) -> str:
+    """Return a note about the text that only another program can show, or "".
+
+    ``types`` are those of all parts; ``smime`` is the parameter smime-type.
+    """
+    if any(type in SMIME for type in types):
+        how = "signed" if "signed" in smime or "certs" in smime else "encrypted"
+        return f"[This mail is {how} with S/MIME, and its text cannot be read here: {WHERE}.]"
+    if PGP in types:
+        return f"[This mail is encrypted with OpenPGP, and its text cannot be read here: {WHERE}.]"
+    if has_text or not types:
+        return ""
+    if any(type in TNEF for type in types):
+        return (
+            "[This mail is in Outlook's own format (winmail.dat), and its text cannot be read "
+            f"here: {WHERE}.]"
+        )
+    if all(type.startswith(IMAGE) for type in types):
+        return f"[This mail has pictures and no text: {WHERE}.]"
+    return f"[This mail has attachments and no text: {WHERE}.]"
+
+
+WHERE: Final = "open it in Gmail"
+
+
+def _recipients(blocks: list[Part]) -> Iterator[str]:
+    for block in blocks[: MAX_RECIPIENTS + 1]:
+        recipient = _address(block, "final-recipient") or _address(block, "original-recipient")
+        action = _value(block, "action").lower()
+        if not recipient and not action:
+            continue
+        about = [
+            f"status {status}" if (status := _value(block, "status")) else "",
+            _value(block, "diagnostic-code"),
+        ]
+        why = "; ".join(piece for piece in about if piece)
+        line = f"Delivery {action or 'report'}: {recipient or 'an unknown recipient'}"
+        yield f"{line} ({why})" if why else line
+
+
+def _receipt(block: Part) -> str:
+    recipient = _address(block, "final-recipient") or _address(block, "original-recipient")
+    disposition = _value(block, "disposition").rpartition(";")[2].strip()
+    return f"Receipt of {recipient or 'a recipient'}: {disposition}" if disposition else ""
+
+
+def _complaint(block: Part) -> str:
+    kind = _value(block, "feedback-type")
+    sender = _value(block, "original-mail-from")
+    return f"Complaint ({kind}) about a mail from {sender or 'an unknown sender'}" if kind else ""
+
+
+def _address(block: Part, name: str) -> str:
+    """Return an address without its type, such as rfc822."""
+    return _value(block, name).rpartition(";")[2].strip()
+
+
+def _value(block: Part, name: str) -> str:
+    return one_line(words(block.value(name)))[:MAX_FIELD]
