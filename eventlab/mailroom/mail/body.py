@@ -18,7 +18,7 @@ from eventlab.mailroom.mail.mime import (
     MAX_ENCODED,
     MAX_NAME,
     MAX_PARTS,
-    Part,
+    MailPart,
     mail_in,
     parse_headers,
 )
@@ -60,7 +60,7 @@ class Body:
     attachments: tuple[Attachment, ...]
 
 
-def body_of(mail: Part) -> Body:
+def body_of(mail: MailPart) -> Body:
     """Read all parts of a mail.
 
     Of several forms of a text, the plain one is used unless it is empty or a stub; several texts
@@ -102,7 +102,7 @@ class _Budget:
 class _Leaf:
     """A part that a mail program would show as text."""
 
-    part: Part
+    part: MailPart
     budget: _Budget
 
     @property
@@ -154,11 +154,11 @@ class _Reader:
     attachments: list[Attachment] = field(default_factory=list)
     reports: list[Shown] = field(default_factory=list)
     mails: list[Shown] = field(default_factory=list)
-    spares: list[Part] = field(default_factory=list)
+    spares: list[MailPart] = field(default_factory=list)
     types: list[str] = field(default_factory=list)
     smime: str = ""
 
-    def text(self, mail: Part) -> str:
+    def text(self, mail: MailPart) -> str:
         """Return the text of a mail: what it reports, what it says, the mails within it."""
         leaves = self.read(mail)
         texts = [leaf.text for leaf in (*self.reports, *leaves) if leaf.text]
@@ -168,7 +168,7 @@ class _Reader:
         note = note_of(self.types, self.smime, has_text=has_text)
         return "\n\n".join(text for text in (note, *texts, *within) if text)
 
-    def read(self, part: Part, depth: int = 0, within: str = "") -> list[Shown]:
+    def read(self, part: MailPart, depth: int = 0, within: str = "") -> list[Shown]:
         """Return the leaves to show, with only one form of each text."""
         self.budget.seen += 1
         self.budget.left_out |= part.cut
@@ -198,7 +198,7 @@ class _Reader:
                 return [text]
         return []
 
-    def _leaf(self, part: Part) -> list[Shown]:
+    def _leaf(self, part: MailPart) -> list[Shown]:
         name = part.name
         if part.type in IGNORED:
             return []
@@ -221,13 +221,13 @@ class _Reader:
                 self.spares.append(part)
         return []
 
-    def _is_shown(self, part: Part, name: str) -> bool:
+    def _is_shown(self, part: MailPart, name: str) -> bool:
         """Return whether a part is text to show: by RFC 2183, an inline one is, with a name too."""
         if part.disposition == "attachment":
             return False
         return not name or (part.disposition == "inline" and part.content_size <= MAX_NAMED_TEXT)
 
-    def _mail(self, part: Part, within: str) -> None:
+    def _mail(self, part: MailPart, within: str) -> None:
         headers_only = part.type == "text/rfc822-headers"
         mail = parse_headers(part.content_start) if headers_only else mail_in(part)
         name = part.name or words(mail.value("subject"))[:MAX_NAME]
@@ -240,7 +240,7 @@ class _Reader:
         title = "Returned message" if within == "multipart/report" else "Forwarded message"
         self.mails.append(_Text(lambda: self._text_of(mail, title)))
 
-    def _text_of(self, mail: Part, title: str) -> str:
+    def _text_of(self, mail: MailPart, title: str) -> str:
         inner = _Reader(self.budget)
         text = inner.text(mail)
         head = heading(mail, title)
@@ -249,7 +249,7 @@ class _Reader:
             head += "".join(f"\nAttachment: {name}" for name in named[:MAX_SPARES])
         return f"{head}\n\n{text}".strip()
 
-    def _attach(self, part: Part, name: str = "") -> None:
+    def _attach(self, part: MailPart, name: str = "") -> None:
         if len(self.attachments) < MAX_ATTACHMENTS:
             name = name or part.name or NO_NAME
             self.attachments.append(Attachment(name, one_line(part.type), part.content_size))

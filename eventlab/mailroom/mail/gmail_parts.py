@@ -9,14 +9,14 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from eventlab.mailroom.mail.header import as_bytes
-from eventlab.mailroom.mail.mime import MAX_HEADERS_OF_A_NAME, Part
+from eventlab.mailroom.mail.mime import MAX_HEADERS_OF_A_NAME, MailPart
 
 MAX_PARTS: Final = 200
 MAX_DEPTH: Final = 20
 CHUNK: Final = 1024 * 1024
 
 
-def part_of(payload: object) -> Part:
+def part_of(payload: object) -> MailPart:
     """Return the parts of a response's ``payload``; whatever is not as it should be is left out.
 
     >>> part_of({"mimeType": "text/plain", "body": {"data": "aGk"}}).content
@@ -56,7 +56,7 @@ def data_of(text: object) -> bytearray:
     return data
 
 
-def _part(payload: Mapping[str, Any], depth: int) -> Part:
+def _part(payload: Mapping[str, Any], depth: int) -> MailPart:
     headers: dict[str, list[bytes]] = {}
     listed = payload.get("headers")
     for one in listed if isinstance(listed, list) else []:
@@ -67,7 +67,7 @@ def _part(payload: Mapping[str, Any], depth: int) -> Part:
     found = payload.get("body")
     body = found if isinstance(found, Mapping) else {}
     content = data_of(body.get("data"))
-    part = Part(
+    part = MailPart(
         headers,
         content,
         0,

@@ -16,7 +16,7 @@ from eventlab.mailroom.mail.charset import clean, one_line
 from eventlab.mailroom.mail.correspondents import SENDERS, correspondents
 from eventlab.mailroom.mail.gmail_parts import data_of, number_of, part_of
 from eventlab.mailroom.mail.header import words
-from eventlab.mailroom.mail.mime import Part, parse, parse_headers
+from eventlab.mailroom.mail.mime import MailPart, parse, parse_headers
 from eventlab.mailroom.mail.shape import shape_of
 
 __all__ = ["Address", "Attachment", "Automatic", "Message"]
@@ -125,7 +125,7 @@ def _of_start(resource: Mapping[str, Any], raw: bytearray, error: BaseException)
     try:
         found = _from_headers(parse_headers(raw))
     except PARSER_ERRORS:
-        found = _from_headers(Part({}))
+        found = _from_headers(MailPart({}))
     return {**_known(resource, len(raw)), **found, **_snippet(resource), "problem": problem}
 
 
@@ -142,7 +142,7 @@ def _of_parts(resource: Mapping[str, Any]) -> dict[str, Any]:
         body = body_of(mail)
         found = _from_headers(mail, body.text)
     except PARSER_ERRORS:
-        found = _from_headers(Part({}))
+        found = _from_headers(MailPart({}))
     if body.html or body.text not in ("", LEFT_OUT):
         return {**known, **found, **_body(body)}
     attachments = {"attachments": body.attachments, "problem": problem}
@@ -180,7 +180,7 @@ def _body(body: Body) -> dict[str, Any]:
     return {"text": body.text, "html": body.html, "attachments": body.attachments}
 
 
-def _from_headers(mail: Part, text: str = "") -> dict[str, Any]:
+def _from_headers(mail: MailPart, text: str = "") -> dict[str, Any]:
     """Return what the headers of a mail say about it."""
     hint = mail.parameter("charset")
     headers = mail.headers

@@ -56,7 +56,7 @@ Headers = Mapping[str, list[bytes]]
 
 
 @dataclass(eq=False)
-class Part:
+class MailPart:
     """A mail or a part of one: its headers by their names in lower case, and its parts.
 
     ``default_type`` is the type of a part that names none. ``size`` and ``filename`` are known of a
@@ -68,7 +68,7 @@ class Part:
     start: int = 0
     end: int = 0
     default_type: str = "text/plain"
-    parts: list[Part] = field(default_factory=list)
+    parts: list[MailPart] = field(default_factory=list)
     cut: bool = False
     plain: bool = False  # already decoded
     size: int | None = None
@@ -173,7 +173,7 @@ class Part:
         return bytes(memoryview(self.data)[start : min(end, self.end)])
 
 
-def parse(raw: Buffer) -> Part:
+def parse(raw: Buffer) -> MailPart:
     """Parse a mail. Never fails: what no header can explain is its text.
 
     >>> parse(b"Subject: hello\\r\\n\\r\\nyou").content
@@ -184,16 +184,16 @@ def parse(raw: Buffer) -> Part:
     return _Parser().part(raw, start, len(raw), "text/plain", 0)
 
 
-def parse_headers(raw: Buffer) -> Part:
+def parse_headers(raw: Buffer) -> MailPart:
     """Parse only the headers of a mail.
 
     >>> parse_headers(b"Subject: hello\\r\\n\\r\\nyou").content
     b''
     """
-    return Part(_header_block(raw, 0, min(len(raw), MAX_HEADERS_BYTES))[0])
+    return MailPart(_header_block(raw, 0, min(len(raw), MAX_HEADERS_BYTES))[0])
 
 
-def mail_in(part: Part) -> Part:
+def mail_in(part: MailPart) -> MailPart:
     """Parse the mail that a part of type message/rfc822 contains, encoded or not."""
     if part.parts:
         return part.parts[0]
@@ -209,15 +209,15 @@ class _Parser:
     parts: int = 0
     searched: int = 0
 
-    def part(self, data: Buffer, start: int, end: int, default_type: str, depth: int) -> Part:
+    def part(self, data: Buffer, start: int, end: int, default_type: str, depth: int) -> MailPart:
         self.parts += 1
         headers, body = _header_block(data, start, end)
-        part = Part(headers, data, body, end, default_type)
+        part = MailPart(headers, data, body, end, default_type)
         if part.main_type == "multipart":
             self._divide(part, depth)
         return part
 
-    def _divide(self, part: Part, depth: int) -> None:
+    def _divide(self, part: MailPart, depth: int) -> None:
         if depth >= MAX_DEPTH or self.searched + part.end - part.start > MAX_SEARCHED:
             part.cut = True
             return
@@ -236,7 +236,7 @@ class _Parser:
                 return
             part.parts.append(self.part(part.data, start, end, inner, depth + 1))
 
-    def _ranges(self, part: Part) -> Iterator[tuple[int, int]]:
+    def _ranges(self, part: MailPart) -> Iterator[tuple[int, int]]:
         """Yield where each part begins and ends."""
         self.searched += part.end - part.start
         boundary = as_bytes(part.parameter("boundary"))
@@ -250,7 +250,7 @@ class _Parser:
             yield start, max(start, end)
 
 
-def _boundary_lines(part: Part, boundary: bytes) -> list[tuple[int, int, bool]]:
+def _boundary_lines(part: MailPart, boundary: bytes) -> list[tuple[int, int, bool]]:
     """Return the lines with the boundary, as many as parts are read.
 
     Of each line: its start, without the line end before it; its end; whether it is the last.
@@ -258,7 +258,7 @@ def _boundary_lines(part: Part, boundary: bytes) -> list[tuple[int, int, bool]]:
     return list(itertools.islice(_marks(part, boundary), MAX_PARTS + 1))
 
 
-def _marks(part: Part, boundary: bytes) -> Iterator[tuple[int, int, bool]]:
+def _marks(part: MailPart, boundary: bytes) -> Iterator[tuple[int, int, bool]]:
     mark = b"--" + boundary
     data = part.data
     at = data.find(mark, part.start, part.end)

@@ -8,7 +8,7 @@ from typing import Final
 
 from eventlab.mailroom.mail.charset import one_line
 from eventlab.mailroom.mail.header import words
-from eventlab.mailroom.mail.mime import Part, parse_headers
+from eventlab.mailroom.mail.mime import MailPart, parse_headers
 
 MAX_RECIPIENTS: Final = 20
 MAX_FIELD: Final = 500
@@ -28,7 +28,7 @@ SMIME: Final = ("application/pkcs7-mime", "application/x-pkcs7-mime")
 PGP: Final = "application/pgp-encrypted"
 
 
-def report_text(part: Part) -> str:
+def report_text(part: MailPart) -> str:
     """Return a report in one line for each recipient, or "" if it has nothing to say.
 
     >>> report_text(part)
@@ -45,7 +45,7 @@ def report_text(part: Part) -> str:
     return "\n".join(line for line in lines if line)
 
 
-def heading(mail: Part, title: str) -> str:
+def heading(mail: MailPart, title: str) -> str:
     """Return the lines above the text of a mail within a mail, or "" if it says nothing.
 
     >>> heading(mail, "Forwarded message")
@@ -84,7 +84,7 @@ def note_of(types: list[str], smime: str, *, has_text: bool) -> str:
 WHERE: Final = "open it in Gmail"
 
 
-def _recipients(blocks: list[Part]) -> Iterator[str]:
+def _recipients(blocks: list[MailPart]) -> Iterator[str]:
     for block in blocks[: MAX_RECIPIENTS + 1]:
         recipient = _address(block, "final-recipient") or _address(block, "original-recipient")
         action = _value(block, "action").lower()
@@ -99,22 +99,22 @@ def _recipients(blocks: list[Part]) -> Iterator[str]:
         yield f"{line} ({why})" if why else line
 
 
-def _receipt(block: Part) -> str:
+def _receipt(block: MailPart) -> str:
     recipient = _address(block, "final-recipient") or _address(block, "original-recipient")
     disposition = _value(block, "disposition").rpartition(";")[2].strip()
     return f"Receipt of {recipient or 'a recipient'}: {disposition}" if disposition else ""
 
 
-def _complaint(block: Part) -> str:
+def _complaint(block: MailPart) -> str:
     kind = _value(block, "feedback-type")
     sender = _value(block, "original-mail-from")
     return f"Complaint ({kind}) about a mail from {sender or 'an unknown sender'}" if kind else ""
 
 
-def _address(block: Part, name: str) -> str:
+def _address(block: MailPart, name: str) -> str:
     """Return an address without its type, such as rfc822."""
     return _value(block, name).rpartition(";")[2].strip()
 
 
-def _value(block: Part, name: str) -> str:
+def _value(block: MailPart, name: str) -> str:
     return one_line(words(block.value(name)))[:MAX_FIELD]

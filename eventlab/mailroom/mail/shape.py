@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from eventlab.mailroom.mail.mime import Part
+from eventlab.mailroom.mail.mime import MailPart
 
 MAX_DEPTH: Final = 4
 MAX_PARTS: Final = 20  # of a multipart
@@ -42,7 +42,7 @@ class Shape:
     method: str = ""
 
 
-def shape_of(mail: Part, text: str = "") -> Shape:
+def shape_of(mail: MailPart, text: str = "") -> Shape:
     """Return the shape of a parsed mail with this ``text``. Mails inside it do not count.
 
     >>> shape_of(parse(b"Content-Type: text/calendar; method=REQUEST\\n\\n")).method
@@ -62,9 +62,9 @@ def shape_of(mail: Part, text: str = "") -> Shape:
     )
 
 
-def _parts(mail: Part) -> Iterator[tuple[Part | None, Part]]:
+def _parts(mail: MailPart) -> Iterator[tuple[MailPart | None, MailPart]]:
     """Yield the parts that are not in a mail inside this one, each with the part around it."""
-    level: list[tuple[Part | None, Part]] = [(None, mail)]
+    level: list[tuple[MailPart | None, MailPart]] = [(None, mail)]
     for _ in range(MAX_DEPTH):
         yield from level
         level = [
@@ -75,13 +75,13 @@ def _parts(mail: Part) -> Iterator[tuple[Part | None, Part]]:
         ]
 
 
-def _reaction(part: Part) -> str:
+def _reaction(part: MailPart) -> str:
     if part.type == GMAIL_REACTION:
         return "Gmail"
     return "RFC 9078" if part.disposition == "reaction" else ""
 
 
-def _method(part: Part, within: Part | None) -> str:
+def _method(part: MailPart, within: MailPart | None) -> str:
     """Return the method of a meeting; a calendar file that is only attached is not one."""
     if part.type != "text/calendar" or part.disposition == "attachment":
         return ""
