@@ -36,13 +36,18 @@ def add_command(
     return parser
 
 
-def add_category_and_collection(parser: argparse.ArgumentParser) -> None:
-    """Add the options that name the events of the accounts and their view."""
+def add_category(parser: argparse.ArgumentParser) -> None:
+    """Add the option that names the events of the accounts."""
     parser.add_argument(
         "--category",
         default=os.environ.get(settings.CATEGORY) or CATEGORY,
         help="category of the events (default: %(default)s)",
     )
+
+
+def add_category_and_collection(parser: argparse.ArgumentParser) -> None:
+    """Add the options that name the events of the accounts and their view."""
+    add_category(parser)
     parser.add_argument(
         "--collection",
         type=collection,

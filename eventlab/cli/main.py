@@ -104,7 +104,7 @@ def parser() -> argparse.ArgumentParser:
     import argparse
 
     from eventlab import __version__
-    from eventlab.cli import doctor, forget, lab, project, route, sandbox, serve
+    from eventlab.cli import backup, doctor, forget, lab, project, restore, route, sandbox, serve
 
     class Parser(argparse.ArgumentParser):
         """A parser whose help and version are not lost in silence on a full disk."""
@@ -119,7 +119,7 @@ def parser() -> argparse.ArgumentParser:
     whole.add_argument("--version", action="version", version=f"eventlab {__version__}")
     whole.set_defaults(command=None)
     commands = whole.add_subparsers(metavar="command", dest="name")
-    for command in (lab, serve, project, route, sandbox, forget, doctor):
+    for command in (lab, serve, project, route, sandbox, forget, backup, restore, doctor):
         command.add_to(commands)
     return whole
 

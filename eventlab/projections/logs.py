@@ -31,16 +31,27 @@ def events_of_logs(store: EventStore, *, after: str) -> Iterator[tuple[Recorded,
 
     It ends at the event that is the newest when it is called.
     """
+    for id, version, row in rows_of_logs(store, after=after):
+        [read] = decode_rows([row], f"{id!r} version {version}")
+        event = Recorded(id, version, read.type, read.data, read.position, read.meta)
+        yield store.upcast(event), len(row)
+
+
+def rows_of_logs(store: EventStore, *, after: str) -> Iterator[tuple[str, int, bytes]]:
+    """Yield the id, the version and the stored row of each of these events, in commit order."""
     # The head is read first: of the events after it, only some logs would have theirs.
     head = order(store.head())
-    ids = store.ids()
-    for id, version, row in _merged(store, ids):
-        [read] = decode_rows([row], f"{id!r} version {version}")
-        if order(read.position) > head:
+    for id, version, row in _merged(store, store.ids()):
+        position = order(position_of(row))
+        if position > head:
             return
-        if order(read.position) > order(after):
-            event = Recorded(id, version, read.type, read.data, read.position, read.meta)
-            yield store.upcast(event), len(row)
+        if position > order(after):
+            yield id, version, row
+
+
+def position_of(row: bytes) -> str:
+    """Return the position of a row, which begins with it."""
+    return row[2 : row.index(b'"', 2)].decode()
 
 
 def _merged(store: EventStore, ids: list[str]) -> Iterator[tuple[str, int, bytes]]:
@@ -92,5 +103,5 @@ def _merged(store: EventStore, ids: list[str]) -> Iterator[tuple[str, int, bytes
 
 
 def _place(row: bytes, log: int) -> Place:
-    milliseconds, sequence = order(row[2 : row.index(b'"', 2)].decode())
+    milliseconds, sequence = order(position_of(row))
     return milliseconds, sequence, log

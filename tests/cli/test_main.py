@@ -22,7 +22,7 @@ from tests.support.command import default_interrupt, run, start
 from tests.support.ports import free_port
 from tests.support.waiting import wait_until
 
-COMMANDS = ("lab", "serve", "project", "route", "sandbox", "forget", "doctor")
+COMMANDS = ("lab", "serve", "project", "route", "sandbox", "forget", "backup", "restore", "doctor")
 
 
 def test_version_is_the_package_s(capsys: pytest.CaptureFixture[str]) -> None:

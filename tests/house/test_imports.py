@@ -22,6 +22,7 @@ LEVELS = {
     "subscriptions": 3,
     "projections": 3,
     "privacy": 3,
+    "archive": 4,
     "": 4,  # the front door, eventlab/__init__.py
     "testing": 5,
     "accounts": 6,

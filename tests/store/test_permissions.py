@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from pymongo.database import Database
 from eventlab import NEW, EventStore, PersonKeys, Projector, Repository, Subscription
 from eventlab.accounts import Account, AccountService
 from eventlab.accounts.views import AccountView
+from eventlab.archive.backup import backup
+from eventlab.archive.restore import restore
 from tests.support.store import deposits, fill, write_original
 
 Mongo = Database[dict[str, Any]]
@@ -110,6 +113,19 @@ def keep_keys(store: EventStore, mongo: Mongo, admin: EventStore) -> None:
     assert keys.forget("c1").rewritten
 
 
+def save(store: EventStore, mongo: Mongo, admin: EventStore) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        assert backup(store, Path(folder)).new == 3
+        assert backup(store, Path(folder)).new == 0
+
+
+def restore_all(store: EventStore, mongo: Mongo, admin: EventStore) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        backup(admin, Path(folder))
+        admin.drop()
+        assert restore(store, Path(folder)) == 3
+
+
 def adopt(store: EventStore, mongo: Mongo, admin: EventStore) -> None:
     admin.drop()
     write_original(admin, ("a", 2, "create", {}), ("a", 2, "deposit", {"amount": 1}))
@@ -128,6 +144,8 @@ ROLES: dict[str, tuple[Callable[[EventStore, Mongo, EventStore], None], tuple[st
     "settle": (settle, ("writer",)),
     "operator": (operate, ()),
     "keys": (keep_keys, ()),
+    "backup": (save, ()),
+    "restore": (restore_all, ()),
     "adopt": (adopt, ()),
 }
 

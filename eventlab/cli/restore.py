@@ -1,0 +1,45 @@
+"""``eventlab restore``: write the events of a backup into an empty category."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from eventlab.archive.parts import read_parts
+from eventlab.archive.restore import restore
+from eventlab.cli import arguments as options
+from eventlab.servers import connect
+from eventlab.store.store import EventStore
+
+if TYPE_CHECKING:
+    from eventlab.cli.arguments import Commands
+
+
+def add_to(commands: Commands) -> None:
+    """Add the command to the command line."""
+    parser = options.add_command(
+        commands,
+        "restore",
+        _restore,
+        "write the events of a backup into an empty category",
+    )
+    parser.add_argument("folder", metavar="FOLDER", type=Path, help="where the backup is")
+    options.add_category(parser)
+    parser.add_argument(
+        "--check", action="store_true", help="only read and check the backup, and exit"
+    )
+
+
+def _restore(arguments: argparse.Namespace) -> int:
+    if arguments.check:
+        count = sum(part.footer.events for part in read_parts(arguments.folder))
+        print(f"the backup is intact: {count:,} events")
+        return 0
+    with connect() as lab:
+        count = restore(EventStore(lab.redis, arguments.category), arguments.folder)
+    print(
+        f"{count:,} events restored. Rebuild the views (eventlab project --rebuild NAME); "
+        "subscriptions start again at the first event"
+    )
+    return 0
