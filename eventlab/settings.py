@@ -31,6 +31,9 @@ CXONE_POC: Final = "EVENTLAB_CXONE_POC"
 CXONE_VERSION: Final = "EVENTLAB_CXONE_VERSION"
 CXONE_WHERE: Final = "EVENTLAB_CXONE_WHERE"
 AUTOMATIC_TYPE: Final = "EVENTLAB_AUTOMATIC_TYPE"
+SKIPPED_KINDS: Final = "EVENTLAB_SKIPPED_KINDS"
+BLOCKLIST: Final = "EVENTLAB_BLOCKLIST"
+SENDER_CAP: Final = "EVENTLAB_SENDER_CAP"
 
 
 class Variable(NamedTuple):
@@ -91,12 +94,26 @@ MAILROOM: Final[dict[str, Variable]] = {
     CXONE_SECRET: Variable("secret of the access key; for legacy: the application's key"),
     CXONE_CLIENT: Variable("for oidc: client id that NICE issued to the application"),
     CXONE_CLIENT_SECRET: Variable("for oidc: client secret that belongs to the client id"),
-    CXONE_POC: Variable("point of contact, as CXone names it"),
+    CXONE_POC: Variable(
+        "point of contact, as CXone names it; or one for each address of yours: "
+        "returns@shop.example=Returns, @b2b.example=Sales, *=Support"
+    ),
     CXONE_VERSION: Variable("version of the API", "v30.0"),
     CXONE_WHERE: Variable(
         "part of the request that holds the point of contact: body or query", "body"
     ),
     AUTOMATIC_TYPE: Variable("work item type of automatic mail (auto-replies, bulk)", "email"),
+    SKIPPED_KINDS: Variable(
+        "kinds of mail that are skipped: none, or some of bounce, receipt, complaint, reaction, "
+        "calendar, reply, notice, list, bulk, loop",
+        "reaction, loop",
+    ),
+    BLOCKLIST: Variable("senders whose mail is skipped: addresses and @domains, with commas"),
+    SENDER_CAP: Variable(
+        "mails of one sender in an hour that become work items; the others are held for review; "
+        "0: no limit",
+        "100",
+    ),
 }
 #: All of them, by the part of eventlab that reads them.
 VARIABLES: Final[dict[str, dict[str, Variable]]] = {

@@ -6,6 +6,7 @@ import argparse
 import math
 import os
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from eventlab import settings
@@ -14,6 +15,7 @@ from eventlab.accounts.names import CATEGORY, COLLECTION
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 MAX_PORT: Final = 65_535
 MAX_WORKERS: Final = 256
 MAX_SECONDS: Final = 86_400.0
@@ -78,6 +80,24 @@ def seconds(text: str) -> float:
             f"{text!r} is not a number of seconds above 0, up to {MAX_SECONDS:g}"
         )
     return value
+
+
+def label(text: str) -> str:
+    """Return the name of a Gmail label, which must not be empty."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError("the name of a label is empty")
+    return text.strip()
+
+
+def day(text: str) -> datetime:
+    """Return the beginning of a day in UTC."""
+    try:
+        found = datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC)
+    except ValueError:
+        found = None
+    if found is None or found < EPOCH:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a day such as 2026-01-31")
+    return found
 
 
 def collection(text: str) -> str:

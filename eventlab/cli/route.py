@@ -7,7 +7,7 @@ import json
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 NEEDED: Final = ("requests", "googleapiclient", "google_auth_oauthlib")
 NEEDED_BY_SANDBOX: Final = ("fastapi", "uvicorn", "nh3")
 WATCH_SECONDS: Final = 30.0
+#: How many mails that are older than a day a first round routes without being asked to.
+MAX_OLD: Final = 100
 NOTHING_HELD: Final = "no mail is held, in doubt, refused or being sent"
 #: How ``authorize`` asks for consent, by the value of ``--consent``.
 CONSENT: Final[dict[str, Any]] = {"browser": True, "link": False, "paste-back": "paste-back"}
@@ -54,9 +56,21 @@ def add_to(commands: Commands) -> None:
     parser.add_argument(
         "--contact", metavar="ID", help="with --confirm: the contact id of the mail in CXone"
     )
-    parser.add_argument("--json", action="store_true", help="with --held: print JSON")
     parser.add_argument(
-        "--label", metavar="NAME", help="Gmail label to put on routed mails (default: none)"
+        "--json", action="store_true", help="print the summary, or what --held lists, as JSON"
+    )
+    parser.add_argument(
+        "--label",
+        type=options.label,
+        metavar="NAME",
+        help="Gmail label to put on routed mails, also with --confirm (default: none)",
+    )
+    parser.add_argument(
+        "--since",
+        type=options.day,
+        metavar="DATE",
+        help="first day, in UTC, whose mails become work items; later rounds remember it (default:"
+        f" all mails, but a first round stops at more than {MAX_OLD} that are older than a day)",
     )
     parser.add_argument(
         "--sandbox",
@@ -124,15 +138,20 @@ def _add_actions(parser: argparse.ArgumentParser) -> None:
 def _route(arguments: argparse.Namespace) -> int:
     if arguments.contact is not None and arguments.confirm is None:
         raise UsageError("--contact needs --confirm")
-    if arguments.json and not arguments.held:
-        raise UsageError("--json needs --held")
+    if arguments.json and arguments.confirm is not None:
+        raise UsageError("--json has no effect with --confirm")
+    # Whatever this process starts, such as the private servers, outlives it: it gets no secret.
+    env = dict(os.environ)
+    for name in VARIABLES:
+        os.environ.pop(name, None)
     extras = ("mailroom", "serve") if arguments.sandbox else ("mailroom",)
     require(NEEDED + (NEEDED_BY_SANDBOX if arguments.sandbox else ()), *extras)
     log_to_stderr(verbose=arguments.verbose)
     with ExitStack() as closing:
-        if arguments.held or arguments.confirm is not None:
+        labels = arguments.label is not None
+        if arguments.held or (arguments.confirm is not None and not labels):
             # Neither Gmail nor CXone is contacted, so no settings are needed.
-            names = default_names(os.environ, sandbox=arguments.sandbox)
+            names = default_names(env, sandbox=arguments.sandbox)
             lab, store, collection = _open(arguments, names, closing)
             if arguments.held:
                 print(_held(store, as_json=arguments.json))
@@ -140,7 +159,7 @@ def _route(arguments: argparse.Namespace) -> int:
             print(_confirm(store, arguments.confirm, arguments.contact))
             _update_view(lab, store, collection)
             return 0
-        settings = closing.enter_context(_settings(arguments))
+        settings = closing.enter_context(_settings(arguments, env))
         lab, store, collection = _open(arguments, settings.names, closing)
         try:
             router = closing.enter_context(_router(arguments, settings, store))
@@ -148,14 +167,17 @@ def _route(arguments: argparse.Namespace) -> int:
             raise CommandFailed("interrupted before any mail was read") from None
         stop = stop_on_signals()
         if arguments.watch is not None:
-            return _watch(
-                router, arguments.watch, stop, lambda: _update_view(lab, store, collection)
-            )
+            return _watch(router, arguments, stop, lambda: _update_view(lab, store, collection))
+        if arguments.confirm is not None:
+            router.confirm(arguments.confirm, arguments.contact)
+            print(_confirmed(arguments.confirm, arguments.contact))
+            _update_view(lab, store, collection)
+            return 0
         if arguments.resend is not None:
             summary = finish(lambda: router.resend(arguments.resend))
         else:
             summary = finish(lambda: router.run_once(stop))
-        print(summary)
+        print(_shown(summary, as_json=arguments.json))
         _update_view(lab, store, collection)
         return 1 if summary.problem else 0
 
@@ -169,9 +191,9 @@ def _open(
 
 
 @contextmanager
-def _settings(arguments: argparse.Namespace) -> Iterator[Settings]:
+def _settings(arguments: argparse.Namespace, env: Mapping[str, str]) -> Iterator[Settings]:
     if not arguments.sandbox:
-        yield Settings.from_environment(os.environ)
+        yield Settings.from_environment(env)
         return
     from eventlab.sandbox.fakes import Fakes
 
@@ -205,19 +227,33 @@ def _router(
         CXoneClient(settings.cxone) as cxone,
     ):
         yield Router(
-            store, gmail, cxone, label=arguments.label, automatic_type=settings.automatic_type
+            store,
+            gmail,
+            cxone,
+            label=arguments.label,
+            automatic_type=settings.automatic_type,
+            selection=settings.selection,
+            since=arguments.since,
+            max_old=None if settings.is_trial else MAX_OLD,
         )
 
 
 def _watch(
-    router: Router, every: float, stop: threading.Event, update_view: Callable[[], None]
+    router: Router,
+    arguments: argparse.Namespace,
+    stop: threading.Event,
+    update_view: Callable[[], None],
 ) -> int:
     def tell(summary: Summary) -> None:
-        print(summary, flush=True)
+        print(_shown(summary, as_json=arguments.json), flush=True)
         update_view()
 
-    finish(lambda: router.watch(stop, every, tell))
+    finish(lambda: router.watch(stop, arguments.watch, tell))
     return 0
+
+
+def _shown(summary: Summary, *, as_json: bool) -> str:
+    return json.dumps(asdict(summary)) if as_json else str(summary)
 
 
 def _update_view(lab: Lab, store: EventStore, collection: str) -> None:
@@ -249,4 +285,8 @@ def _confirm(store: EventStore, id: str, contact_id: str | None) -> str:
     from eventlab.mailroom.router import confirm
 
     confirm(store, id, contact_id)
+    return _confirmed(id, contact_id)
+
+
+def _confirmed(id: str, contact_id: str | None) -> str:
     return f"mail {id}: confirmed" + (f", contact {contact_id}" if contact_id else "")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from eventlab.errors import EventLabError
 
 
@@ -15,6 +17,34 @@ class BadSetting(MailroomError):
     def __init__(self, name: str, reason: str) -> None:
         self.name = name
         super().__init__(f"{name}: {reason}")
+
+
+class SettingsMissing(BadSetting):
+    """Several settings are missing. Data: ``name``, the first of ``names``."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self.names = tuple(names)
+        super().__init__(
+            ", ".join(names),
+            "they are missing: set them (eventlab route --help says what each of them is), or try "
+            "--sandbox, which needs no settings",
+        )
+        self.name = names[0]
+
+
+class SinceRequired(MailroomError):
+    """A first round found an inbox of old mails, and nothing says which of them to send.
+
+    Data: ``limit``.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        super().__init__(
+            f"the inbox holds more than {limit} mails that are older than a day, and no mail has "
+            "been routed yet: add --since DATE, the first day whose mails become work items "
+            "(--since 1970-01-01 for all)"
+        )
 
 
 class GmailFailed(MailroomError):

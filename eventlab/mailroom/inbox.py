@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from typing import Final
 
 from eventlab.errors import VersionConflict
+from eventlab.mailroom.address_match import folded
 from eventlab.mailroom.durability import DurableLog
-from eventlab.mailroom.errors import ConsentRequired, GmailFailed
+from eventlab.mailroom.errors import ConsentRequired, GmailFailed, SinceRequired
 from eventlab.mailroom.gmail.client import GmailClient
 from eventlab.mailroom.inbox_cursor import CURSOR_ID, InboxCursor
 from eventlab.mailroom.mail.message import Message
 from eventlab.mailroom.round_counter import RoundCounter
-from eventlab.mailroom.selection import facts_of, reason_to_skip
+from eventlab.mailroom.selection import Selection, facts_of
 from eventlab.mailroom.work_items import WorkItems
 from eventlab.repository import Repository
 from eventlab.store.store import EventStore
@@ -22,7 +24,26 @@ log = logging.getLogger(__name__)
 
 GONE: Final = "it was deleted before it could be read"
 
+DAY_SECONDS: Final = 24 * 3600
+ALARMING_RELISTS: Final = 2
+
 Fetched = Message | GmailFailed | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class InboxRules:
+    """Which mails are received: ``Router`` explains the fields.
+
+    ``own`` are our folded addresses, besides the mailbox's; ``secret`` is the key of the hashes of
+    senders; ``since`` is in seconds since 1970; ``max_old`` is how many old mails a first round
+    may begin with, None for any number.
+    """
+
+    selection: Selection = field(default_factory=Selection)
+    own: frozenset[str] = frozenset()
+    secret: str = field(default="", repr=False)
+    since: int | None = None
+    max_old: int | None = None
 
 
 class Inbox:
@@ -35,18 +56,36 @@ class Inbox:
         work_items: WorkItems,
         durable_log: DurableLog,
         counter: RoundCounter,
+        rules: InboxRules,
     ) -> None:
         self._cursors = Repository(store, InboxCursor)
         self._gmail = gmail
         self._work_items = work_items
         self._durable_log = durable_log
         self._counter = counter
+        self._rules = rules
+        self._relisted = 0  # rounds in a row
+
+    def own(self) -> frozenset[str]:
+        """Return our addresses, folded: the mailbox's and those that have a point of contact."""
+        return self._rules.own | {folded(self._gmail.address())}
 
     def receive(self) -> None:
-        """Record new mails; raise ``ConsentRequired``, or ``GmailFailed`` if Gmail is down."""
+        """Record new mails.
+
+        Raises ``ConsentRequired``, ``GmailFailed`` if Gmail is down, and ``SinceRequired`` if
+        there are too many old mails to begin with.
+        """
         cursor = self._cursors.load(CURSOR_ID)
+        since = cursor.since if self._rules.since is None else self._rules.since
+        earlier = since is not None and cursor.since is not None and since < cursor.since
+        if cursor.history_id is None and since is None:
+            self._check_age()
         found = 0
-        for page in self._gmail.pages(since=cursor.history_id):
+        relisted = False
+        start = None if earlier else cursor.history_id
+        for page in self._gmail.pages(since=start, not_before=since):
+            relisted = page.relisted
             self._counter.add_listed(len(page.ids))
             found += len(page.ids)
             for id, message in self.fetch(id for id in page.ids if self._is_new(id)):
@@ -54,11 +93,12 @@ class Inbox:
             if page.cursor is not None:
                 # Only now: after a crash before this line, the next round gets the same mails
                 # again.
-                cursor.advance(page.cursor, found=found)
+                cursor.advance(page.cursor, found=found, since=since)
                 try:
                     self._cursors.save(cursor)
                 except VersionConflict:
                     log.debug("another router has moved the cursor")
+        self._log_relisted(relisted)
 
     def fetch(self, ids: Iterable[str]) -> Iterator[tuple[str, Fetched]]:
         """Yield each mail, None if it is gone, or the error if Gmail does not return it.
@@ -92,6 +132,35 @@ class Inbox:
         except GmailFailed as error:
             log.warning("%d mails could not be labeled %r: %s", len(ids), name, error)
 
+    def reason_to_skip(self, message: Message | None) -> str | None:
+        """Return why a mail is not for an agent, or None if it is."""
+        if message is None:
+            return GONE
+        return self._rules.selection.reason_to_skip(message, self.own())
+
+    def _check_age(self) -> None:
+        limit = self._rules.max_old
+        if limit is not None:
+            yesterday = self._durable_log.now() // 1000 - DAY_SECONDS
+            if self._gmail.has_more_before(yesterday, limit):
+                raise SinceRequired(limit)
+
+    def _log_relisted(self, relisted: bool) -> None:
+        self._relisted = self._relisted + 1 if relisted else 0
+        if self._relisted == 1:
+            log.warning(
+                "Gmail no longer has the history since the last round: the whole inbox was listed"
+                " again, and no mail is sent twice"
+            )
+        elif self._relisted:
+            level = logging.WARNING if self._relisted == ALARMING_RELISTS else logging.DEBUG
+            log.log(
+                level,
+                "Gmail has rejected the history of %d rounds in a row: each of them lists the whole"
+                " inbox, and no mail is sent twice",
+                self._relisted,
+            )
+
     def _is_new(self, id: str) -> bool:
         return self._work_items.load(id).status in ("new", "skipped")
 
@@ -102,12 +171,14 @@ class Inbox:
         if isinstance(message, GmailFailed):
             # It is still in the inbox, so it is kept even if it cannot be read now.
             item.receive({"date": self._durable_log.now()})
-        elif message is not None and reason_to_skip(message.label_ids) is None:
-            item.receive(facts_of(message))
-        elif item.status == "skipped":
-            return
         else:
-            item.skip(GONE if message is None else reason_to_skip(message.label_ids) or "")
+            reason = self.reason_to_skip(message)
+            if message is not None and reason is None:
+                item.receive(facts_of(message, own=self.own(), secret=self._rules.secret))
+            elif item.status == "skipped":
+                return
+            else:
+                item.skip(reason or GONE)
         if self._work_items.save(item) is not None:
             self._counter.add_decision(item)
             self._counter.add_new()

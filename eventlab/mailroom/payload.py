@@ -26,18 +26,20 @@ OVERRIDES: Final = re.compile("[\u202d\u202e]")
 LINK: Final = "https://mail.google.com/mail/u/0/#all/"
 
 
-def payload_of(message: Message, *, max_bytes: int = MAX_PAYLOAD_BYTES) -> str:
+def payload_of(
+    message: Message, *, max_bytes: int = MAX_PAYLOAD_BYTES, in_reply_to: str = ""
+) -> str:
     r"""Return a mail as UTF-8 text of at most ``max_bytes``: facts, an empty line, its text.
 
     Each fact is one line. Of a text that is too long, quoted mails are shortened first, because
     the newest words must stay. If that is not enough, its middle is cut out, between two
-    characters. A line says what is missing and where to read it. The only control character is
-    ``\n``.
+    characters. A line says what is missing and where to read it. ``in_reply_to`` names the work
+    item of an earlier mail of the conversation. The only control character is ``\n``.
 
     >>> print(payload_of(Message.from_gmail({"id": "18c2", "snippet": "Hello"})).splitlines()[0])
     From: (unknown)
     """
-    head = "\n".join(_head(message))
+    head = "\n".join(_head(message, in_reply_to))
     text = _tidy(message.text)
     whole = f"{head}\n\n{text}\n" if text else f"{head}\n"
     if _size(whole) <= max_bytes:
@@ -56,7 +58,7 @@ def payload_of(message: Message, *, max_bytes: int = MAX_PAYLOAD_BYTES) -> str:
     return f"{head}\n\n{start}{_note(missing, message)}{end}\n"
 
 
-def _head(message: Message) -> Iterator[str]:
+def _head(message: Message, in_reply_to: str) -> Iterator[str]:
     yield _line("From", _person(message.sender) or message.raw_from or "(unknown)")
     sender = message.sender_address.lower()
     if message.original_sender:
@@ -74,6 +76,8 @@ def _head(message: Message) -> Iterator[str]:
     yield _line("Date", f"{message.date:%Y-%m-%d %H:%M} UTC")
     if message.automatic:
         yield _line("Automatic", f"{message.automatic.kind} ({message.automatic.reason})")
+    if in_reply_to:
+        yield _line("In reply to", in_reply_to)
     for attachment in message.attachments[:MAX_LISTED_ATTACHMENTS]:
         yield _line("Attachment", _described(attachment))
     if (more := len(message.attachments) - MAX_LISTED_ATTACHMENTS) > 0:

@@ -6,8 +6,9 @@ import logging
 import os
 import socket
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from datetime import datetime
 from typing import Final
 
 from eventlab.errors import CommandRejected
@@ -21,8 +22,10 @@ from eventlab.mailroom.errors import (
     WorkItemUnsent,
 )
 from eventlab.mailroom.gmail.client import GmailClient
-from eventlab.mailroom.inbox import Inbox
+from eventlab.mailroom.inbox import Fetched, Inbox, InboxRules
+from eventlab.mailroom.mail.message import Message
 from eventlab.mailroom.round_counter import RoundCounter
+from eventlab.mailroom.selection import Selection
 from eventlab.mailroom.sender import STOPPED, Prepared, Sender, SendingOptions
 from eventlab.mailroom.summary import Summary
 from eventlab.mailroom.work_item import WorkItem
@@ -48,7 +51,9 @@ class Router:
     CXone's client may still be working on it. A mail that cannot be sent is retried after
     ``backoff`` seconds, then after twice as long, and is held after ``max_attempts``. ``label`` is
     put on routed mails (Gmail's consent must cover it). ``automatic_type`` is the work item type
-    of automatic mail.
+    of automatic mail. ``selection`` says which mails become work items. Mails that Gmail received
+    before ``since`` do not, unless they come into the inbox later; the events remember it. A first
+    round without it stops at more than ``max_old`` mails older than a day (None: at no number).
 
     >>> with GmailClient(load("token.json")) as gmail, CXoneClient(settings) as cxone:
     ...     print(Router(EventStore(lab.redis, "mailStream"), gmail, cxone).run_once())
@@ -68,6 +73,9 @@ class Router:
         backoff: float = 30.0,
         label: str | None = None,
         automatic_type: str = "email",
+        selection: Selection | None = None,
+        since: datetime | None = None,
+        max_old: int | None = None,
     ) -> None:
         self.name = name or f"{socket.gethostname()}:{os.getpid()}"
         self._store = store
@@ -78,7 +86,15 @@ class Router:
         self._worklist = Worklist(store)
         self._durable_log = DurableLog(store)
         self._counter = RoundCounter()
-        self._inbox = Inbox(store, gmail, self._work_items, self._durable_log, self._counter)
+        self._selection = selection or Selection()
+        rules = InboxRules(
+            selection=self._selection,
+            own=cxone.settings.points.addresses,
+            secret=cxone.settings.secret,
+            since=None if since is None else int(since.timestamp()),
+            max_old=max_old,
+        )
+        self._inbox = Inbox(store, gmail, self._work_items, self._durable_log, self._counter, rules)
         options = SendingOptions(
             router_name=self.name,
             deadline_margin=deadline_margin,
@@ -86,13 +102,16 @@ class Router:
             backoff=backoff,
             automatic_type=automatic_type,
         )
-        self._sender = Sender(cxone, self._work_items, self._durable_log, self._counter, options)
+        self._sender = Sender(
+            cxone, self._work_items, self._durable_log, self._counter, options, self._inbox
+        )
 
     def run_once(self, stop: threading.Event | None = None) -> Summary:
         """Record new mails, send those that are due, oldest first, and return a summary.
 
         ``stop`` ends the round early, between two mails. Raises ``ConsentRequired``,
-        ``GmailFailed`` if Gmail is down, and ``NotOnDisk`` if Redis cannot promise durability.
+        ``GmailFailed`` if Gmail is down, ``SinceRequired`` before the first round on an old inbox,
+        and ``NotOnDisk`` if Redis cannot promise durability.
         What was done until then is recorded.
 
         >>> router.run_once().submitted
@@ -103,6 +122,7 @@ class Router:
         self._inbox.receive()
         self._worklist.refresh()
         self._expire()
+        self._hold_over_cap()
         return self._summary(self._send_due(stop or threading.Event()))
 
     def watch(
@@ -113,8 +133,8 @@ class Router:
     ) -> None:
         """Run a round every ``poll_interval`` seconds until ``stop``; ``report`` each summary.
 
-        Waits while Gmail or Redis is down, and logs each outage once. Raises ``ConsentRequired``
-        and ``NotOnDisk``, which need an operator.
+        Waits while Gmail or Redis is down, and logs each outage once. Raises ``ConsentRequired``,
+        ``SinceRequired`` and ``NotOnDisk``, which need an operator.
         """
         failed = ""  # what failed in the last round: an outage is logged once
         while not stop.is_set():
@@ -153,10 +173,28 @@ class Router:
     def confirm(self, id: str, contact_id: str | None = None) -> None:
         """Record an operator's statement that CXone has a mail that is held or in doubt.
 
-        Sends nothing. Raises ``CommandRejected`` if the mail has another status or its deadline has
-        not passed.
+        Sends nothing, and labels the mail. Raises ``CommandRejected`` if the mail has another
+        status or its deadline has not passed.
         """
         confirm(self._store, id, contact_id)
+        if self._label is not None:
+            self._inbox.label([id], self._label)
+
+    def _hold_over_cap(self) -> None:
+        """Hold what one sender sent beyond the cap; an operator may decide to send it."""
+        cap = self._selection.sender_cap
+        held = False
+        for item in list(self._worklist.with_status("received")) if cap else ():
+            if self._worklist.rank(item.id) > cap:
+                fresh = self._work_items.load(item.id)
+                if fresh.status != "received" or fresh.released:
+                    continue
+                fresh.hold(f"its sender sent more than {cap} mails in an hour")
+                if self._work_items.save(fresh) is not None:
+                    self._counter.add_decision(fresh)
+                    held = True
+        if held:
+            self._worklist.refresh()
 
     def _expire(self) -> None:
         now = self._durable_log.now()
@@ -173,16 +211,16 @@ class Router:
     def _send_due(self, stop: threading.Event) -> str:
         """Send what is due; return the reason for ending early, or ''."""
         now = self._durable_log.now()
-        due = [item.id for item in self._worklist.with_status("received") if item.due <= now]
+        due = [item for item in self._worklist.with_status("received") if item.due <= now]
         if not due:
             return ""
         self._sender.unsent_in_a_row = 0
         try:
             self._cxone.sign_in()  # otherwise each mail would wait for a token that never comes
-            for start in range(0, len(due), self._batch_size):
+            for batch in _batches(due, self._batch_size):
                 if stop.is_set():
                     break
-                self._send(due[start : start + self._batch_size], stop)
+                self._send(batch, stop)
                 if self._sender.unsent_in_a_row >= MAX_UNSENT_IN_A_ROW:
                     return f"CXone accepted none of {self._sender.unsent_in_a_row} mails in a row"
         except ConsentRequired:
@@ -193,7 +231,7 @@ class Router:
 
     def _send(self, ids: Sequence[str], stop: threading.Event) -> None:
         # Fetched here and not earlier: no body is stored, and few are in memory at a time.
-        prepared = {id: self._sender.prepare(mail) for id, mail in self._inbox.fetch(ids)}
+        prepared = {id: self._prepare(mail) for id, mail in self._inbox.fetch(ids)}
         try:
             self._send_prepared({id: prepared[id] for id in ids}, stop)
         except (NotOnDisk, *SERVER_ERRORS):
@@ -202,6 +240,10 @@ class Router:
             raise
         finally:
             self._label_accepted()
+
+    def _prepare(self, mail: Fetched) -> Prepared:
+        earlier = self._worklist.conversations.earlier(mail) if isinstance(mail, Message) else []
+        return self._sender.prepare(mail, earlier=earlier)
 
     def _send_prepared(self, prepared: Mapping[str, Prepared], stop: threading.Event) -> None:
         intents = [
@@ -231,6 +273,24 @@ class Router:
             open=len(list(self._worklist.with_status("in_doubt", "held"))),
             problem=problem,
         )
+
+
+def _batches(items: Sequence[WorkItem], size: int) -> Iterator[list[str]]:
+    """Yield ids in order; mails of one thread are in batches of their own.
+
+    A reply names the contact id of the first mail, which must have been sent by then.
+    """
+    batch: list[str] = []
+    threads: set[str] = set()
+    for item in items:
+        if len(batch) == size or item.thread_id in threads:
+            yield batch
+            batch = []
+            threads.clear()
+        batch.append(item.id)
+        threads.update([item.thread_id] if item.thread_id else [])
+    if batch:
+        yield batch
 
 
 def _log_failure(what: str, why: str, failed_before: str) -> str:

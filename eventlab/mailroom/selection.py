@@ -3,17 +3,87 @@
 from __future__ import annotations
 
 import hashlib
+import hmac
 import re
-from collections.abc import Collection
-from typing import Final
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Final, Self, get_args
 
 from eventlab.events import Data
+from eventlab.mailroom.address_match import folded, is_in
+from eventlab.mailroom.correspondent import correspondent
+from eventlab.mailroom.errors import BadSetting
+from eventlab.mailroom.mail.address import Address
+from eventlab.mailroom.mail.automatic import Kind
 from eventlab.mailroom.mail.message import Message
+from eventlab.mailroom.variables import BLOCKLIST, SENDER_CAP, SKIPPED_KINDS, VARIABLES
 
 #: Gmail lists mails with these labels in the inbox, although nobody received them there.
 NOT_FOR_AGENTS: Final = ("DRAFT", "SENT", "SPAM", "TRASH", "CHAT")
 INBOX: Final = "INBOX"
 DOMAIN: Final = re.compile(r"[\w.-]{1,253}")  # anything else is another part of an odd address
+#: An automatic mail from one of our own addresses, such as our answer to an answering machine.
+LOOP: Final = "loop"
+KINDS: Final = (*get_args(Kind), LOOP)
+NONE: Final = "none"
+HOUR_SECONDS: Final = 3600
+BLOCKED: Final = "its sender is on the blocklist"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Selection:
+    """Which mails become work items: the rules besides Gmail's labels.
+
+    Mail of ``skipped_kinds`` and from a sender on the ``blocklist`` (folded addresses and
+    ``@domain``, which includes its subdomains) is skipped. ``sender_cap`` is how many mails of one
+    sender in one hour of the clock become work items; the others are held for review, 0 means no
+    limit.
+    """
+
+    skipped_kinds: frozenset[str] = frozenset({"reaction", LOOP})
+    blocklist: frozenset[str] = frozenset()
+    sender_cap: int = int(VARIABLES[SENDER_CAP].default)
+
+    @classmethod
+    def parse(cls, values: Mapping[str, str]) -> Self:
+        """Read the values of the environment variables.
+
+        Raises ``BadSetting``, which names every entry that is wrong.
+
+        >>> Selection.parse({"EVENTLAB_SKIPPED_KINDS": "list, bulk"}).sender_cap
+        100
+        """
+        kinds = _listed(values.get(SKIPPED_KINDS) or VARIABLES[SKIPPED_KINDS].default)
+        kinds = [] if kinds == [NONE] else [kind.lower() for kind in kinds]
+        _reject(SKIPPED_KINDS, [kind for kind in kinds if kind not in KINDS], "a kind of mail")
+        blocked = _listed(values.get(BLOCKLIST, ""))
+        wrong = [one for one in blocked if not _is_sender(one)]
+        _reject(BLOCKLIST, wrong, "an address or an @domain")
+        cap = values.get(SENDER_CAP) or VARIABLES[SENDER_CAP].default
+        if not re.fullmatch(r"\d{1,6}", cap, re.ASCII):
+            raise BadSetting(SENDER_CAP, "it must be a whole number from 0 to 999999")
+        return cls(
+            skipped_kinds=frozenset(kinds),
+            blocklist=frozenset(map(folded, blocked)),
+            sender_cap=int(cap),
+        )
+
+    def reason_to_skip(self, message: Message, own: Collection[str] = ()) -> str | None:
+        """Return why a mail is not for an agent, or None if it is; ``own`` are our addresses.
+
+        >>> Selection().reason_to_skip(message)
+        'it is a reaction'
+        """
+        reason = reason_to_skip(message.label_ids)
+        if reason is not None:
+            return reason
+        senders = (message.sender.address, correspondent(message, own).address)
+        if any(one and is_in(one, self.blocklist) for one in senders):
+            return BLOCKED
+        kind = message.automatic.kind if message.automatic else ""
+        if kind and LOOP in self.skipped_kinds and _is_own(message, own):
+            return f"it is a {LOOP}: an automatic mail from our own address"
+        return f"it is a {kind}" if kind in self.skipped_kinds else None
 
 
 def reason_to_skip(label_ids: Collection[str]) -> str | None:
@@ -28,26 +98,64 @@ def reason_to_skip(label_ids: Collection[str]) -> str | None:
     return None if INBOX in label_ids else "it is no longer in the inbox"
 
 
-def facts_of(message: Message) -> Data:
+def facts_of(message: Message, *, own: Collection[str] = (), secret: str = "") -> Data:
     """Return what is recorded of a mail: no address, no subject, no text.
 
-    Times are in milliseconds since 1970, sizes in bytes.
+    Times are in milliseconds since 1970, sizes in bytes. With a ``secret`` that is not in the
+    store, ``sender_hour`` tells how many mails one sender sent in an hour, and not who it was.
 
     >>> facts_of(message)["domain"]
     'example.com'
     """
-    # No hash of the address: a list of addresses would reveal it. A Message-ID is as good as
-    # random.
-    message_hash = hashlib.sha256(message.message_id.encode("utf-8", "replace")).hexdigest()[:16]
     facts: Data = {
         "date": int(message.date.timestamp() * 1000),
         "thread_id": message.thread_id,
         "domain": message.sender_domain if DOMAIN.fullmatch(message.sender_domain) else "",
         "size": message.size,
-        "message_hash": message_hash,
+        "message_hash": hash_of(message.message_id),
     }
+    if secret:
+        facts["sender_hour"] = _sender_hour(message, own, secret)
     if message.automatic:
         facts["automatic"] = message.automatic.kind
     if message.problem is not None:
         facts["unreadable"] = True  # without the reason, which may quote the mail
     return facts
+
+
+def hash_of(message_id: str) -> str:
+    """Return what is recorded of a Message-ID, which is as good as random.
+
+    >>> hash_of("<1@example.com>")
+    '72107cb5a7083976'
+    """
+    return hashlib.sha256(message_id.encode("utf-8", "replace")).hexdigest()[:16]
+
+
+def _sender_hour(message: Message, own: Collection[str], secret: str) -> str:
+    # A plain hash of an address would not hide it: a list of addresses would reveal it. This one
+    # needs the secret, and the next hour's is another.
+    hour = int(message.date.timestamp()) // HOUR_SECONDS
+    sender = f"{hour} {folded(correspondent(message, own).address)}"
+    return hmac.new(secret.encode(), sender.encode("utf-8", "replace"), "sha256").hexdigest()[:16]
+
+
+def _is_own(message: Message, own: Collection[str]) -> bool:
+    """Return whether it is from us, also by Reply-To: a web form of ours is from its reader."""
+    return is_in(message.sender.address, own) and is_in(
+        correspondent(message, own).address or message.sender.address, own
+    )
+
+
+def _listed(value: str) -> list[str]:
+    return [entry.strip() for entry in value.split(",") if entry.strip()]
+
+
+def _is_sender(entry: str) -> bool:
+    return Address("", f"any{entry}" if entry.startswith("@") else entry).valid
+
+
+def _reject(name: str, wrong: list[str], what: str) -> None:
+    if wrong:
+        shown = ", ".join(map(repr, wrong))
+        raise BadSetting(name, f"not {what}: {shown}")

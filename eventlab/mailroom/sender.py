@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
 from eventlab.errors import CommandRejected, EventLabError
 from eventlab.events import Recorded
+from eventlab.mailroom.correspondent import correspondent
 from eventlab.mailroom.cxone.client import CXoneClient
 from eventlab.mailroom.durability import DurableLog
 from eventlab.mailroom.errors import (
@@ -18,11 +19,10 @@ from eventlab.mailroom.errors import (
     WorkItemRefused,
     WorkItemUnsent,
 )
-from eventlab.mailroom.inbox import GONE, Fetched
+from eventlab.mailroom.inbox import GONE, Fetched, Inbox
 from eventlab.mailroom.mail.message import Message
 from eventlab.mailroom.payload import payload_of
 from eventlab.mailroom.round_counter import RoundCounter
-from eventlab.mailroom.selection import reason_to_skip
 from eventlab.mailroom.work_item import WorkItem
 from eventlab.mailroom.work_items import WorkItems
 
@@ -43,6 +43,7 @@ class WorkItemRequest:
     payload: str = field(repr=False)
     sender: str = field(repr=False)
     work_item_type: str
+    point_of_contact: str | None = None
 
 
 @dataclass(frozen=True)
@@ -96,27 +97,32 @@ class Sender:
         durable_log: DurableLog,
         counter: RoundCounter,
         options: SendingOptions,
+        inbox: Inbox,
     ) -> None:
         self._cxone = cxone
         self._work_items = work_items
         self._durable_log = durable_log
         self._counter = counter
         self._options = options
+        self._inbox = inbox
         self.unsent_in_a_row = 0
         self.accepted: list[str] = []
         self._owed: dict[tuple[str, int], tuple[Intent, Outcome]] = {}
 
-    def prepare(self, message: Fetched) -> Prepared:
-        """Return what to do with a mail, which then need not stay in memory."""
+    def prepare(self, message: Fetched, *, earlier: Sequence[str] = ()) -> Prepared:
+        """Return what to do with a mail, which then need not stay in memory.
+
+        ``earlier`` are mails of its conversation: the payload names the first that CXone has.
+        """
         if isinstance(message, GmailFailed):
             reason = str(message)
             return NotNow(lambda item, now: self._postpone(item, now, reason))
-        if message is None:
-            return NotNow(lambda item, _now: item.skip(GONE))
-        skipped = reason_to_skip(message.label_ids)
-        if skipped is not None:
-            return NotNow(lambda item, _now: item.skip(skipped))
-        return self._request_for(message) or NotNow(lambda item, _now: item.hold(NO_PAYLOAD))
+        skipped = self._inbox.reason_to_skip(message)
+        if message is None or skipped is not None:
+            return NotNow(lambda item, _now: item.skip(skipped or GONE))
+        return self._request_for(message, earlier) or NotNow(
+            lambda item, _now: item.hold(NO_PAYLOAD)
+        )
 
     def intend(self, id: str, prepared: Prepared) -> Intent | None:
         """Record that a mail is about to be sent.
@@ -216,9 +222,21 @@ class Sender:
             max_attempts=self._options.max_attempts,
         )
 
-    def _request_for(self, message: Message) -> WorkItemRequest | None:
+    def _in_reply_to(self, earlier: Sequence[str]) -> str:
+        for id in earlier:
+            item = self._work_items.load(id)
+            if item.status == "submitted":
+                work_item = f"work item gmail:{id}"
+                return f"contact {item.contact_id} ({work_item})" if item.contact_id else work_item
+        return ""
+
+    def _request_for(self, message: Message, earlier: Sequence[str]) -> WorkItemRequest | None:
+        own = self._inbox.own()
+        in_reply_to = self._in_reply_to(earlier)
         try:
-            payload = payload_of(message)
+            payload = payload_of(message, in_reply_to=in_reply_to)
+            sender = correspondent(message, own).address
+            point = self._cxone.settings.points.of(message, own)
         except EventLabError:
             raise
         except Exception as error:  # noqa: BLE001 - one mail must not harm the others
@@ -229,7 +247,8 @@ class Sender:
         return WorkItemRequest(
             work_item_id=f"gmail:{message.gmail_id}",
             payload=payload,
-            sender=message.sender_address,
+            sender=sender,
+            point_of_contact=point,
             work_item_type=self._options.automatic_type if message.automatic else "email",
         )
 
@@ -239,6 +258,7 @@ class Sender:
             payload=request.payload,
             sender=request.sender,
             work_item_type=request.work_item_type,
+            point_of_contact=request.point_of_contact,
         )
 
     def _unsent(

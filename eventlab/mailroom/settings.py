@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from eventlab.mailroom.cxone.settings import CXoneSettings
-from eventlab.mailroom.errors import BadSetting
+from eventlab.mailroom.cxone.settings import CXoneSettings, needed_by
+from eventlab.mailroom.errors import BadSetting, SettingsMissing
+from eventlab.mailroom.selection import Selection
 from eventlab.mailroom.urls import checked_url, is_loopback
 from eventlab.mailroom.variables import (
     AUTOMATIC_TYPE,
+    CXONE_AUTH,
     GMAIL_CLIENT,
     GMAIL_ENDPOINT,
     GMAIL_TOKEN,
@@ -36,6 +38,7 @@ class Settings:
     gmail_client: Path | None = None
     gmail_endpoint: str = VARIABLES[GMAIL_ENDPOINT].default
     automatic_type: str = VARIABLES[AUTOMATIC_TYPE].default
+    selection: Selection = field(default_factory=Selection)
 
     def __post_init__(self) -> None:
         checked_url(self.gmail_endpoint, setting=GMAIL_ENDPOINT)
@@ -55,30 +58,40 @@ class Settings:
         >>> settings.names
         ('mailStream', 'mailCollection')
         """
-        fake = is_loopback(self.gmail_endpoint) or is_loopback(self.cxone.url)
-        return SANDBOX_NAMES if fake else REAL_NAMES
+        return SANDBOX_NAMES if self.is_trial else REAL_NAMES
+
+    @property
+    def is_trial(self) -> bool:
+        """Whether Gmail or CXone is a fake server on this machine."""
+        return is_loopback(self.gmail_endpoint) or is_loopback(self.cxone.url)
 
     @classmethod
     def from_environment(cls, env: Mapping[str, str]) -> Settings:
         """Read the settings from environment variables, which ``VARIABLES`` lists.
 
-        Raises ``BadSetting``, which names the variable.
+        Raises ``BadSetting``, which names the variable, and ``SettingsMissing`` with the names of
+        all that are missing.
         """
         values = given(env)
-        if not values[GMAIL_TOKEN]:
-            raise BadSetting(
-                GMAIL_TOKEN,
-                f"it is missing ({VARIABLES[GMAIL_TOKEN].meaning}): "
-                "set it, or try --sandbox, which needs no settings",
-            )
         token = Path(values[GMAIL_TOKEN]).expanduser()
         client = values[GMAIL_CLIENT]
-        if not client and not token.exists():
-            raise BadSetting(GMAIL_CLIENT, f"it is missing ({VARIABLES[GMAIL_CLIENT].meaning})")
+        missing = [] if values[GMAIL_TOKEN] else [GMAIL_TOKEN]
+        if not client and not (values[GMAIL_TOKEN] and token.exists()):
+            missing.append(GMAIL_CLIENT)
+        missing += [name for name in needed_by(values[CXONE_AUTH]) if not values[name]]
+        if len(missing) > 1:
+            raise SettingsMissing(missing)
+        if missing:
+            raise BadSetting(
+                missing[0],
+                f"it is missing ({VARIABLES[missing[0]].meaning}): "
+                "set it, or try --sandbox, which needs no settings",
+            )
         return cls(
             gmail_token=token,
             gmail_client=Path(client).expanduser() if client else None,
             gmail_endpoint=values[GMAIL_ENDPOINT],
             cxone=CXoneSettings.from_environment(env),
             automatic_type=values[AUTOMATIC_TYPE],
+            selection=Selection.parse(values),
         )

@@ -7,6 +7,7 @@ from typing import Final
 
 from eventlab.settings import (
     AUTOMATIC_TYPE,
+    BLOCKLIST,
     CXONE_AUTH,
     CXONE_CLIENT,
     CXONE_CLIENT_SECRET,
@@ -20,11 +21,14 @@ from eventlab.settings import (
     GMAIL_ENDPOINT,
     GMAIL_TOKEN,
     MAILROOM,
+    SENDER_CAP,
+    SKIPPED_KINDS,
     Variable,
 )
 
 __all__ = [
     "AUTOMATIC_TYPE",
+    "BLOCKLIST",
     "CXONE_AUTH",
     "CXONE_CLIENT",
     "CXONE_CLIENT_SECRET",
@@ -37,6 +41,8 @@ __all__ = [
     "GMAIL_CLIENT",
     "GMAIL_ENDPOINT",
     "GMAIL_TOKEN",
+    "SENDER_CAP",
+    "SKIPPED_KINDS",
     "VARIABLES",
     "Variable",
     "given",

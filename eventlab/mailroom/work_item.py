@@ -48,9 +48,11 @@ class WorkItem(Aggregate):
         self.status: Status = "new"
         self.date = 0  # when Gmail received the mail
         self.domain = ""
+        self.thread_id = ""
         self.attempt = 0  # the number of the newest attempt
         self.open_attempts: list[int] = []  # those whose outcome is unknown
         self.failed_attempts = 0  # since the last decision of an operator
+        self.released = False  # an operator has decided that it is sent
         self.due = 0  # must not be sent before this time
         self.router = ""
         self.deadline = 0
@@ -165,6 +167,7 @@ class WorkItem(Aggregate):
                 self.reason = ""
                 self.date = data.get("date", 0)
                 self.domain = data.get("domain", "")
+                self.thread_id = data.get("thread_id", "")
             case "submitting":
                 self.status = "submitting"
                 self.attempt = data["attempt"]
@@ -190,6 +193,7 @@ class WorkItem(Aggregate):
                 self.failed_attempts += data.get("counted", True)
             case "resent":
                 self.status = "received"
+                self.released = True
                 self.due = 0
                 self.failed_attempts = 0
             case "refused" | "held" | "in_doubt" | "skipped":

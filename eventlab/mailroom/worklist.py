@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from eventlab.errors import Trimmed
+from eventlab.events import Recorded
+from eventlab.mailroom.conversations import Conversations
 from eventlab.mailroom.inbox_cursor import CURSOR_ID
+from eventlab.mailroom.sender_counts import SenderCounts
 from eventlab.mailroom.work_item import DONE, Status, WorkItem
-from eventlab.store.keys import START
+from eventlab.store.keys import START, order
 from eventlab.store.store import EventStore
 
 
@@ -26,6 +29,9 @@ class Worklist:
         self._store = store
         self._position = START
         self._items: dict[str, WorkItem] = {}
+        self._ranks: dict[str, int] = {}
+        self._counts = SenderCounts()
+        self.conversations = Conversations()
 
     def refresh(self) -> None:
         """Read the new events; after a trim, read the aggregate logs."""
@@ -37,21 +43,46 @@ class Worklist:
                         self._keep(known.replay([event]))
                     elif event.version > known.version:  # it was done and no longer is
                         self._keep(WorkItem(event.id).replay(self._store.read(event.id)))
+                    self._note(event)
                 self._position = event.position
         except Trimmed:
-            head = self._store.head()
-            for id in self._store.ids():
-                if id != CURSOR_ID:
-                    self._keep(WorkItem(id).replay(self._store.read(id)))
-            self._position = head
+            self._position = self._read_logs()
 
     def with_status(self, *statuses: Status) -> Iterator[WorkItem]:
         """Return the mails that have one of these statuses, oldest first."""
         found = [item for item in self._items.values() if item.status in statuses]
         return iter(sorted(found, key=lambda item: (item.date, item.id)))
 
+    def rank(self, id: str) -> int:
+        """Return the how-many-eth mail of its sender in its hour this is; 0 if that is unknown."""
+        return self._ranks.get(id, 0)
+
+    def _read_logs(self) -> str:
+        """Read everything from the aggregate logs; return the position up to which that is."""
+        head = self._store.head()
+        received = list[Recorded]()
+        for id in self._store.ids():
+            if id != CURSOR_ID:
+                events = list(self._store.read(id))
+                self._keep(WorkItem(id).replay(events))
+                received += [event for event in events if event.type == "received"]
+        self._ranks.clear()
+        self._counts = SenderCounts()
+        self.conversations = Conversations()
+        for event in sorted(received, key=lambda event: order(event.position)):
+            self._note(event)
+        return head
+
+    def _note(self, event: Recorded) -> None:
+        if event.type == "received":
+            self.conversations.add(event)
+            rank = self._counts.add(event)
+            if event.id in self._items:
+                self._ranks[event.id] = rank
+
     def _keep(self, item: WorkItem) -> None:
         if item.status in DONE:
             self._items.pop(item.id, None)
+            self._ranks.pop(item.id, None)
         else:
             self._items[item.id] = item

@@ -17,8 +17,10 @@ from eventlab.mailroom import work_items
 from eventlab.mailroom.durability import DurableLog
 from eventlab.mailroom.summary import Summary
 from eventlab.store.answers import SERVER_ERRORS, is_outage
+from tests.support.cluster import cluster
 from tests.support.crash_servers import RedisServer
-from tests.support.mailroom import Room, room
+from tests.support.mailroom import Room, mail, room
+from tests.support.waiting import wait_until
 
 
 @pytest.fixture
@@ -49,13 +51,22 @@ def without_replicas(client: redis.Redis) -> None:
     client.config_set("min-replicas-to-write", 1)
 
 
+def failing_disk(client: redis.Redis) -> None:
+    """Make a snapshot fail: Redis then answers MISCONF."""
+    (Path(client.config_get("dir")["dir"]) / "dump.rdb").mkdir(exist_ok=True)
+    client.config_set("save", "3600 1")
+    client.bgsave()
+    wait_until(lambda: client.info("persistence")["rdb_last_bgsave_status"] == "err")
+
+
 def healthy(client: redis.Redis) -> None:
     client.replicaof("NO", "ONE")
+    client.config_set("save", "")
     client.config_set("maxmemory", 0)
     client.config_set("min-replicas-to-write", 0)
 
 
-OUTAGES = [read_only, full, without_replicas]
+OUTAGES = [read_only, full, without_replicas, failing_disk]
 Outage = Callable[[redis.Redis], None]
 
 
@@ -171,3 +182,65 @@ def test_unsure_intent_never_closes_the_attempt_of_another_router(here: Room) ->
     sender.record_owed()
     assert here.types(id) == ["received", "submitting"]
     assert here.item(id).router == "another"
+
+
+def test_wait_that_a_failover_unblocks_sends_nothing_and_leaves_no_doubt(
+    server: RedisServer, here: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A master that becomes a replica answers UNBLOCKED to whoever waits there."""
+    [id] = here.deliver()
+    hub = here.router()
+    monkeypatch.setattr(hub._durable_log, "_replicas", lambda: 1)  # there is none: it waits
+    unblocked: list[int] = []
+
+    def unblock() -> None:
+        with server.client() as client:
+            blocked = wait_until(
+                lambda: [one["id"] for one in client.client_list() if "b" in one["flags"]]
+            )
+            unblocked.append(client.client_unblock(blocked[0], error=True))
+
+    thread = threading.Thread(target=unblock)
+    thread.start()
+    with pytest.raises(redis.ResponseError, match="UNBLOCKED") as error:
+        hub.run_once()
+    thread.join()
+    assert (unblocked, is_outage(error.value)) == ([1], True)
+    assert (here.accepted(), here.types(id)[-1]) == ({}, "unsent")
+    monkeypatch.undo()
+    assert hub.run_once() == Summary(submitted=1)
+
+
+def test_watch_survives_a_cluster_that_is_down(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    with cluster(tmp_path) as client, room(client, "mailStream") as here:  # type: ignore[arg-type]
+        slot = client.keyslot("mailStream")
+        owner = client.get_node_from_key("mailStream").redis_connection
+        client.config_set("appendonly", "yes", target_nodes=client.get_node_from_key("mailStream"))
+        hub = here.router()
+        hub.run_once()
+        here.both.gmail.deliver(mail())
+        stop = threading.Event()
+        rounds: list[int] = []
+        run_once = hub.run_once
+
+        def counted(stop_now: threading.Event | None = None) -> Summary:
+            rounds.append(1)
+            if len(rounds) == 2:
+                owner.execute_command("CLUSTER", "ADDSLOTS", slot)
+                wait_until(
+                    lambda: (
+                        b"cluster_state:ok"
+                        in owner.execute_command("CLUSTER", "INFO", NEVER_DECODE=True)
+                    )
+                )
+            return run_once(stop_now)
+
+        hub.run_once = counted  # type: ignore[method-assign]
+        owner.execute_command("CLUSTER", "DELSLOTS", slot)
+        hub.watch(stop, poll_interval=0.01, report=lambda summary: stop.set())
+        assert len(rounds) == 2
+        assert sum(here.accepted().values()) == 1
+    assert "this round failed, the next one tries again: Redis" in caplog.text

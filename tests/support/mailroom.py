@@ -8,7 +8,7 @@ import signal
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +49,7 @@ class Room:
         *,
         timeout: tuple[float, float] = (5, 30),
         total_timeout: float = 90,
+        points: str | None = None,
         **options: Any,
     ) -> Router:
         """Return a router that does not pause and retries in its next round."""
@@ -56,8 +57,12 @@ class Room:
         gmail = GmailClient(
             load(settings.gmail_token), endpoint=settings.gmail_endpoint, sleep=self.pauses.append
         )
+        known = settings.cxone
         cxone = CXoneClient(
-            settings.cxone, timeout=timeout, total_timeout=total_timeout, sleep=self.pauses.append
+            known if points is None else replace(known, point_of_contact=points),
+            timeout=timeout,
+            total_timeout=total_timeout,
+            sleep=self.pauses.append,
         )
         self.closing.enter_context(gmail)
         self.closing.enter_context(cxone)

@@ -98,17 +98,25 @@ class CXoneClient:
         return self._tokens.get(deadline=time.monotonic() + self._total_timeout).services
 
     def post_work_item(
-        self, *, work_item_id: str, payload: str, sender: str, work_item_type: str = "email"
+        self,
+        *,
+        work_item_id: str,
+        payload: str,
+        sender: str,
+        work_item_type: str = "email",
+        point_of_contact: str | None = None,
     ) -> str | None:
         """Create a work item and return its contact id, or None if CXone accepted it without one.
 
-        CXone does not check whether it already has this ``work_item_id``: only agents see it.
+        Without a ``point_of_contact``, it goes to that of the settings for all mail. CXone does not
+        check whether it already has this ``work_item_id``: only agents see it.
 
         Raises ``WorkItemRefused`` if CXone rejected it, ``WorkItemUnsent`` if it was certainly not
         accepted (try again later), and ``WorkItemInDoubt`` if the outcome is unknown.
         """
         deadline = time.monotonic() + self._total_timeout
         fields = {
+            "pointOfContact": point_of_contact or self.settings.points.default,
             "workItemId": work_item_id,
             "workItemPayload": payload,
             "workItemType": work_item_type,
@@ -131,9 +139,10 @@ class CXoneClient:
         return response, token.value
 
     def _request(self, token: CXoneToken, fields: dict[str, str]) -> CXoneRequest:
-        point = {"pointOfContact": self.settings.point_of_contact}
+        point = {"pointOfContact": fields["pointOfContact"]}
         in_body = self.settings.where == "body"
-        body = {**point, **fields} if in_body else fields
+        rest = {name: value for name, value in fields.items() if name not in point}
+        body = fields if in_body else rest
         return CXoneRequest(
             method="POST",
             url=f"{token.services}/{self.settings.version}/interactions/work-items",

@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Final, Literal, cast, get_args
 
+from eventlab.mailroom.cxone.points import PointsOfContact
 from eventlab.mailroom.errors import BadSetting
 from eventlab.mailroom.urls import checked_url
 from eventlab.mailroom.variables import (
@@ -38,7 +40,8 @@ class CXoneSettings:
 
     ``auth`` is the way to sign in: ``oidc`` (current: an access key and a client), ``accesskey``,
     or ``legacy`` (used by the original). ``url`` is the authority that issues tokens; http is
-    accepted on this machine only. ``where`` puts the point of contact into the ``body`` or the
+    accepted on this machine only. ``point_of_contact`` is a name, or one name for each address,
+    which ``points`` parses. ``where`` puts the point of contact into the ``body`` or the
     ``query``. The mail itself is always in the body: URLs end up in logs.
 
     Raises ``BadSetting``, which names the environment variable.
@@ -58,22 +61,30 @@ class CXoneSettings:
         _one_of(get_args(AuthMethod), self.auth, CXONE_AUTH)
         _one_of(get_args(PointOfContactPlace), self.where, CXONE_WHERE)
         checked_url(self.url, setting=CXONE_URL)
-        needed = {
+        values = {
+            CXONE_URL: self.url,
             CXONE_KEY: self.key,
             CXONE_SECRET: self.secret,
             CXONE_POC: self.point_of_contact,
+            CXONE_CLIENT: self.client,
+            CXONE_CLIENT_SECRET: self.client_secret,
         }
-        if self.auth == "oidc":
-            needed |= {CXONE_CLIENT: self.client, CXONE_CLIENT_SECRET: self.client_secret}
-        for name, value in needed.items():
+        for name in needed_by(self.auth):
+            value = values[name]
             if not value:
                 raise BadSetting(name, f"it is missing ({VARIABLES[name].meaning})")
             if not value.isprintable():
                 raise BadSetting(name, "it contains a character that cannot be sent")
+        _ = self.points  # raises for an entry that is wrong
         if self.auth == "legacy" and ":" in self.key:
             raise BadSetting(CXONE_KEY, "it must be application@vendor, without a colon")
         if not re.fullmatch(r"v\d{1,3}\.\d{1,3}", self.version):
             raise BadSetting(CXONE_VERSION, "it must look like v30.0")
+
+    @cached_property
+    def points(self) -> PointsOfContact:
+        """The point of contact of each address."""
+        return PointsOfContact.parse(self.point_of_contact)
 
     @classmethod
     def from_environment(cls, env: Mapping[str, str]) -> CXoneSettings:
@@ -98,6 +109,21 @@ class CXoneSettings:
             version=version if version.startswith("v") else f"v{version}",
             where=cast("PointOfContactPlace", values[CXONE_WHERE]),
         )
+
+
+def needed_by(auth: str) -> tuple[str, ...]:
+    """Return the names of the variables without which there is no signing in.
+
+    >>> needed_by("legacy")
+    ('EVENTLAB_CXONE_KEY', 'EVENTLAB_CXONE_SECRET', 'EVENTLAB_CXONE_POC')
+    """
+    always = (CXONE_KEY, CXONE_SECRET, CXONE_POC)
+    match auth:
+        case "oidc":
+            return (CXONE_CLIENT, CXONE_CLIENT_SECRET, *always)
+        case "accesskey":
+            return (CXONE_URL, *always)
+    return always
 
 
 def _one_of(known: tuple[str, ...], value: str, name: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -46,6 +46,7 @@ class Page:
 
     ids: tuple[str, ...]
     cursor: str | None
+    relisted: bool = False  # the cursor was too old, so the whole inbox is listed
 
 
 class GmailClient:
@@ -74,17 +75,39 @@ class GmailClient:
     ) -> None:
         self._transport = GmailTransport(credentials, endpoint, timeout=timeout, sleep=sleep)
         self._page_size = page_size
+        self._address = ""
         self._messages = self._transport.users.messages()
 
-    def pages(self, since: str | None) -> Iterator[Page]:
+    def pages(self, since: str | None, *, not_before: int | None = None) -> Iterator[Page]:
         """Yield the mails that came into the inbox after a cursor, or all without a usable one.
 
-        Gmail forgets old cursors; the whole inbox is then listed again. Only the last page has a
-        cursor. An id may come more than once, in one run or in the next, but none is left out.
+        Gmail forgets old cursors; the whole inbox is then listed again, without the mails that
+        Gmail received ``not_before`` these seconds since 1970. Only the last page has a cursor. An
+        id may come more than once, in one run or in the next, but none is left out.
         """
         if since is not None and (yield from self._new_since(since)):
             return
-        yield from self._inbox()
+        for page in self._inbox(not_before):
+            yield replace(page, relisted=since is not None)
+
+    def address(self) -> str:
+        """Return the address of the mailbox.
+
+        >>> gmail.address()
+        'agent@example.com'
+        """
+        if not self._address:
+            self._profile()
+        return self._address
+
+    def has_more_before(self, seconds: int, count: int) -> bool:
+        """Return whether the inbox has more than ``count`` mails that are older than a time."""
+        found = 0
+        for body in self._list(f"before:{seconds}"):
+            found += len(body.get("messages", ()))
+            if found > count:
+                return True
+        return False
 
     def get(self, ids: Iterable[str]) -> Iterator[tuple[str, Message | None]]:
         """Fetch mails and yield each with its id, in the order of ``ids``; None if it is gone.
@@ -150,14 +173,22 @@ class GmailClient:
 
     # --------------------------------------------------------------------------------------- pages
 
-    def _inbox(self) -> Iterator[Page]:
+    def _profile(self) -> dict[str, Any]:
+        profile = _body(self._transport.send(self._transport.users.getProfile(userId="me")))
+        self._address = str(profile.get("emailAddress") or "")
+        return profile
+
+    def _inbox(self, not_before: int | None) -> Iterator[Page]:
         # Read before the list: a mail that arrives while the list is read comes after this point,
         # and so belongs to the next run.
-        profile = _body(self._transport.send(self._transport.users.getProfile(userId="me")))
-        baseline = str(profile["historyId"])
+        baseline = str(self._profile()["historyId"])
+        # A list of what came after a time would be a search, and searches do not know the newest
+        # mails yet. Old mails are known, so they are left out of the list of all.
+        old = set[str]() if not_before is None else self._found(f"before:{not_before}")
         for body in self._list():
-            ids = tuple(message["id"] for message in body.get("messages", ()))
-            yield Page(ids, None if "nextPageToken" in body else baseline)
+            ids = (message["id"] for message in body.get("messages", ()))
+            listed = tuple(id for id in ids if id not in old)
+            yield Page(listed, None if "nextPageToken" in body else baseline)
 
     def _list(self, query: str | None = None) -> Iterator[dict[str, Any]]:
         page_token: str | None = None
@@ -208,11 +239,10 @@ class GmailClient:
 
     def _over(self, size: int) -> set[str]:
         """Return the ids of the inbox's mails that have more bytes than this."""
-        return {
-            message["id"]
-            for body in self._list(f"larger:{size}")
-            for message in body.get("messages", ())
-        }
+        return self._found(f"larger:{size}")
+
+    def _found(self, query: str) -> set[str]:
+        return {message["id"] for body in self._list(query) for message in body.get("messages", ())}
 
     def _fetch(
         self, ids: tuple[str, ...], oversized: set[str]

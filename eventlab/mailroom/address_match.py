@@ -1,0 +1,47 @@
+"""Matching addresses against a list: without case, without a plus tag, by domain."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+
+
+def folded(address: str) -> str:
+    """Return an address as it is compared: without case, the domain in its ASCII form.
+
+    >>> folded("Joe+Tag@BÜCHER.example")
+    'joe+tag@xn--bcher-kva.example'
+    """
+    local, at, domain = address.strip().rpartition("@")
+    try:
+        plain = domain.encode("idna").decode("ascii")
+    except UnicodeError:
+        plain = domain
+    return f"{local}{at}{plain}".casefold()
+
+
+def forms(address: str) -> Iterator[str]:
+    """Yield what may stand in a list for an address, the most exact first.
+
+    These are the address, the address without its plus tag, its domain and the domains above.
+
+    >>> list(forms("joe+tag@mail.example.com"))[1:]
+    ['joe@mail.example.com', '@mail.example.com', '@example.com', '@com']
+    """
+    whole = folded(address)
+    yield whole
+    local, _at, domain = whole.rpartition("@")
+    name, plus, _tag = local.partition("+")
+    if name and plus:
+        yield f"{name}@{domain}"
+    labels = domain.split(".")
+    for start in range(len(labels)):
+        yield f"@{'.'.join(labels[start:])}"
+
+
+def is_in(address: str, listed: Collection[str]) -> bool:
+    """Return whether a list of folded addresses and domains has an address.
+
+    >>> is_in("Joe+Tag@example.com", {"joe@example.com"})
+    True
+    """
+    return any(form in listed for form in forms(address))

@@ -1,0 +1,61 @@
+"""Conversations: the earlier mail that a mail belongs to, found by what the events hold."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator
+from itertools import islice
+from typing import Final
+
+from eventlab.events import Recorded
+from eventlab.mailroom.mail.message import Message
+from eventlab.mailroom.selection import hash_of
+
+MAX_MAILS: Final = 100_000  # that are remembered: about 30 MB
+MAX_CANDIDATES: Final = 10
+
+
+class Conversations:
+    """Which mails belong together, by Gmail's threads and by the hashes of their Message-IDs.
+
+    Gmail names a thread after its first mail, so that one is found however old it is. The others
+    are found among the newest ``max_mails``.
+
+    >>> conversations = Conversations()
+    >>> data = {"date": 5, "thread_id": "18c0", "message_hash": "7a"}
+    >>> conversations.add(Recorded("18c2", 1, "received", data, "1-0"))
+    """
+
+    def __init__(self, *, max_mails: int = MAX_MAILS) -> None:
+        self._max_mails = max_mails
+        self._by_hash: OrderedDict[str, str] = OrderedDict()
+        self._first_of_thread: OrderedDict[str, str] = OrderedDict()
+
+    def add(self, event: Recorded) -> None:
+        """Remember the mail of a ``received`` event."""
+        for known, name in (
+            (self._by_hash, event.data.get("message_hash")),
+            (self._first_of_thread, event.data.get("thread_id")),
+        ):
+            if name:
+                known.setdefault(name, event.id)
+                known.move_to_end(name)
+                if len(known) > self._max_mails:
+                    known.popitem(last=False)
+
+    def earlier(self, message: Message) -> list[str]:
+        """Return the ids of at most 10 earlier mails of a mail's conversation, the likeliest first.
+
+        Whether they were routed is not known here. A sender may refer to any mail whose Message-ID
+        they know.
+        """
+        found = dict.fromkeys(id for id in self._candidates(message) if id != message.gmail_id)
+        return list(islice(found, MAX_CANDIDATES))
+
+    def _candidates(self, message: Message) -> Iterator[str]:
+        yield message.thread_id
+        for reference in (*message.references, *message.in_reply_to):  # the oldest first
+            if known := self._by_hash.get(hash_of(reference)):
+                yield known
+        if first := self._first_of_thread.get(message.thread_id):
+            yield first

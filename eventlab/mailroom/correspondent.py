@@ -1,0 +1,42 @@
+"""The correspondent of a mail: whose address CXone gets, so that an answer reaches who wrote."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+
+from eventlab.mailroom.address_match import folded, is_in
+from eventlab.mailroom.mail.address import Address
+from eventlab.mailroom.mail.message import Message
+
+NOBODY = Address("", "")
+
+
+def correspondent(message: Message, own: Collection[str] = ()) -> Address:
+    """Return who wrote a mail: the ``from`` of its work item; with an empty address if unknown.
+
+    The first of these that is a valid address, and not ours, is taken:
+
+    1. the original sender, if a Google Group or another list sent the mail on in its own name;
+    2. Reply-To, as in a web form's mail: if it is one address, differs from From, and is not the
+       address of a list that the mail was sent to;
+    3. the sender.
+
+    Ours are ``own`` (folded addresses) and those that the mail was delivered to. If only one of
+    ours is left, it is the sender.
+    """
+    delivered = [folded(one.address) for one in message.delivered_to]
+    ours = {*own, *delivered}
+    valid = [one for one in _candidates(message) if one.valid]
+    others = (one for one in valid if not is_in(one.address, ours))
+    return next(others, message.sender if message.sender.valid else NOBODY)
+
+
+def _candidates(message: Message) -> Iterator[Address]:
+    if message.original_sender is not None:
+        yield message.original_sender
+    if len(message.reply_to) == 1:
+        [reply_to] = message.reply_to
+        known = [folded(one.address) for one in (message.sender, *message.to, *message.cc)]
+        if folded(reply_to.address) not in known:
+            yield reply_to
+    yield message.sender
