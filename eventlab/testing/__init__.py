@@ -1,4 +1,6 @@
-"""Tests of aggregates and views without a server: given events, when a decision, then events.
+"""Tests of aggregates and views without a server, and the contract of every event store.
+
+Given events, when a decision is made, then events are recorded:
 
 >>> from eventlab import Event
 >>> from eventlab.accounts.account import Account
@@ -8,7 +10,23 @@
 Decided(events=[Event(type='withdraw', data={'amount': 30})])
 """
 
+from eventlab.testing.contract import StoreContract
+from eventlab.testing.full_contract import FullStoreContract
+from eventlab.testing.promises import Promise, Promises, check
 from eventlab.testing.scenario import Decided, Given, given
+from eventlab.testing.store import Store
 from eventlab.testing.views import ViewScenario, view
 
-__all__ = ["Decided", "Given", "ViewScenario", "given", "view"]
+__all__ = [
+    "Decided",
+    "FullStoreContract",
+    "Given",
+    "Promise",
+    "Promises",
+    "Store",
+    "StoreContract",
+    "ViewScenario",
+    "check",
+    "given",
+    "view",
+]

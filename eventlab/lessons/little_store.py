@@ -1,0 +1,93 @@
+"""A little event store in memory: all that ``eventlab.testing.StoreContract`` asks for."""
+
+from __future__ import annotations
+
+import copy
+import threading
+from collections.abc import Sequence
+
+from eventlab.errors import InvalidArgument, TokenReused, VersionConflict
+from eventlab.events import Event, Recorded, encode_batch
+from eventlab.store.keys import START, checked_counts, checked_name, checked_position, order
+from eventlab.store.store import ANY, EXISTS, Expected
+
+
+class LittleStore:
+    """The events of one category, in a list.
+
+    >>> from eventlab import NEW
+    >>> LittleStore().append("JohnDoe", [Event("create")], expected=NEW)
+    [Recorded(id='JohnDoe', version=1, type='create', data={}, position='1-0')]
+    """
+
+    def __init__(self) -> None:
+        self._events: list[Recorded] = []
+        self._tokens: dict[tuple[str, int], str | None] = {}
+        self._lock = threading.Lock()
+
+    def append(
+        self,
+        id: str,
+        events: Sequence[Event],
+        *,
+        expected: int | Expected,
+        token: str | None = None,
+    ) -> list[Recorded]:
+        """Store the events as the next versions of one aggregate, all or none."""
+        batch = encode_batch(events).events
+        is_version = type(expected) is int and 0 <= expected < 2**53
+        if not is_version and not isinstance(expected, Expected):
+            raise InvalidArgument(f"expected={expected!r} must be a version, EXISTS or ANY")
+        with self._lock:
+            version = self.version(id)
+            if token is not None:
+                earlier = [e for e in self.read(id) if self._tokens[id, e.version] == token]
+                if earlier:
+                    return _repeated(earlier, batch)
+            if version != expected and expected is not ANY and not (version and expected is EXISTS):
+                raise VersionConflict(id, expected, version)
+            recorded = [
+                Recorded(id, version + n, event.type, event.data, self._position(n), event.meta)
+                for n, event in enumerate(batch, 1)
+            ]
+            self._tokens |= {(id, event.version): token for event in recorded}
+            self._events += recorded
+            return copy.deepcopy(recorded)
+
+    def _position(self, n: int) -> str:
+        return f"{len(self._events) + n}-0"
+
+    def read(
+        self, id: str, *, after: int = 0, limit: int | None = None, reverse: bool = False
+    ) -> list[Recorded]:
+        """Return the events of one aggregate with versions above ``after``."""
+        checked_name(id, "id")
+        checked_counts(after=after, limit=limit)
+        found = [event for event in self._events if event.id == id and event.version > after]
+        return copy.deepcopy((found[::-1] if reverse else found)[:limit])
+
+    def read_all(self, *, after: str = START, limit: int | None = None) -> list[Recorded]:
+        """Return every event after a position, in commit order."""
+        checked_counts(limit=limit)
+        start = order(checked_position(after))
+        found = [event for event in self._events if order(event.position) > start]
+        return copy.deepcopy(found[:limit])
+
+    def version(self, id: str) -> int:
+        """Return the number of events of an aggregate."""
+        return len(self.read(id))
+
+    def ids(self) -> list[str]:
+        """Return the ids of all aggregates, sorted."""
+        return sorted({event.id for event in self._events})
+
+    def head(self) -> str:
+        """Return the newest position."""
+        return self._events[-1].position if self._events else START
+
+
+def _repeated(earlier: list[Recorded], batch: list[Event]) -> list[Recorded]:
+    found = [(event.type, event.data, event.meta) for event in earlier]
+    if found != [(event.type, event.data, event.meta) for event in batch]:
+        raise TokenReused(earlier[0].id, earlier[0].version)
+    return earlier

@@ -1,0 +1,63 @@
+"""What a store must offer for its contract, and what the tests of the contract share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Final, Protocol
+
+from eventlab.events import Event, Recorded
+from eventlab.store.keys import START
+from eventlab.store.store import Expected
+
+CREATE: Final = Event("create")
+
+
+class Store(Protocol):
+    """What a store must offer for its contract; see ``EventStore`` for what each call means."""
+
+    def append(
+        self,
+        id: str,
+        events: Sequence[Event],
+        *,
+        expected: int | Expected,
+        token: str | None = None,
+    ) -> list[Recorded]:
+        """Store events as the next versions of an aggregate, all or none."""
+        ...
+
+    def read(
+        self, id: str, *, after: int = 0, limit: int | None = None, reverse: bool = False
+    ) -> list[Recorded]:
+        """Return the events of an aggregate."""
+        ...
+
+    def read_all(self, *, after: str = START, limit: int | None = None) -> Iterable[Recorded]:
+        """Return every event after a position."""
+        ...
+
+    def version(self, id: str) -> int:
+        """Return the number of events of an aggregate."""
+        ...
+
+    def ids(self) -> Sequence[str]:
+        """Return the ids of all aggregates."""
+        ...
+
+    def head(self) -> str:
+        """Return the newest position."""
+        ...
+
+
+def deposits(*amounts: int) -> list[Event]:
+    """Return one deposit for each amount.
+
+    >>> deposits(5)
+    [Event(type='deposit', data={'amount': 5})]
+    """
+    return [Event("deposit", {"amount": amount}) for amount in amounts]
+
+
+def contents(store: Store) -> dict[str, list[Recorded]]:
+    """Return everything that a store holds: all events in order, and those of each aggregate."""
+    return {"": list(store.read_all())} | {id: store.read(id) for id in store.ids()}
