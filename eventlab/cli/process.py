@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import logging
+import queue
 import signal
 import sys
 import threading
@@ -31,8 +32,17 @@ class UsageError(CommandFailed):
 def stop_on_signals() -> threading.Event:
     """Return an event that is set by SIGTERM or SIGINT, even if one has already arrived."""
     stop = threading.Event()
+    # A handler runs in the main thread, which may be in the middle of ``stop.wait`` and hold its
+    # lock: a handler that set the event would wait for that lock forever. ``put`` needs no lock.
+    arrived = queue.SimpleQueue[int]()
+
+    def set_when_one_arrives() -> None:
+        arrived.get()
+        stop.set()
+
+    threading.Thread(target=set_when_one_arrives, name="stop signals", daemon=True).start()
     for number in interrupts.SIGNALS:
-        signal.signal(number, lambda _number, _frame: stop.set())
+        signal.signal(number, lambda number, _frame: arrived.put(number))
     if interrupts.received:
         stop.set()
     return stop

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 
 import pytest
 
@@ -18,6 +19,31 @@ def test_stop_signals_set_the_event(number: signal.Signals) -> None:
         assert not stop.is_set()
         os.kill(os.getpid(), number)
         assert stop.wait(10)
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
+
+
+def test_stop_signal_never_waits_for_the_event_in_its_handler(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It runs in the main thread, which may hold the lock of the event: it would never end."""
+    setters: list[int] = []
+
+    class Noted(threading.Event):
+        def set(self) -> None:
+            setters.append(threading.get_ident())
+            super().set()
+
+    monkeypatch.setattr(threading, "Event", Noted)
+    before = {each: signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        stop = stop_on_signals()
+        monkeypatch.undo()
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGTERM)
+        assert stop.wait(10)
+        assert threading.get_ident() not in setters
     finally:
         for each, handler in before.items():
             signal.signal(each, handler)
