@@ -52,6 +52,9 @@ MAX_BODY_BYTES: Final = 65_536
 MAX_PAGE: Final = 1000
 LISTING_THREADS: Final = 8
 
+#: A comma outside of a quoted string separates two values: a proxy has joined two headers.
+KEY_PATTERN: Final = r'^([!-+\--~]+|"([!#-\[\]-~]|\\["\\])+")$'
+
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 Body = Annotated[bytes, Depends(received)]
 AccountId = Annotated[str, Path(description="The account's id", json_schema_extra=ID_SCHEMA)]
@@ -59,7 +62,8 @@ Key = Annotated[
     str | None,
     Header(
         alias="Idempotency-Key",
-        pattern="^[!-~]{1,255}$",
+        pattern=KEY_PATTERN,
+        max_length=255,
         description="Use a new key for each new request. For a day, a repeat with the same key "
         "gets the first response, even a rejection, and changes nothing; to try again, use a new "
         "key.",

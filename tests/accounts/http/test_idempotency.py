@@ -140,7 +140,20 @@ def test_repeat_of_a_rejected_request_gets_the_same_rejection(api: Served) -> No
     ).ok
 
 
-@pytest.mark.parametrize("key", ["", "a b", "k" * 256, "é"])
+@pytest.mark.parametrize("key", ['"a,b"', r'"a\",\\b"', "a:b;c", '"a"', "k" * 255])
+def test_key_may_be_any_token_or_a_quoted_string(api: Served, key: str) -> None:
+    headers = {"Idempotency-Key": key}
+    path = f"/accounts/{api.opened()}/deposits"
+    first, repeat = (api.raw("POST", path, b'{"amount":1}', **headers) for _ in range(2))
+    assert first[0] == 200
+    assert repeat == first
+
+
+#: Two keys that a proxy has joined are no key: RFC 9651 reads a list, and the header is an item.
+JOINED = ["K,K", "K,L", "K, K", '"K","K"', '"K", "K"', ",K", '"K",']
+
+
+@pytest.mark.parametrize("key", ["", "a b", "k" * 256, "é", *JOINED])
 def test_invalid_key_is_rejected(api: Served, key: str) -> None:
     response = api.raw(
         "POST", f"/accounts/{api.opened()}/deposits", b'{"amount":1}', **{"Idempotency-Key": key}
