@@ -21,6 +21,7 @@ from eventlab.errors import EventLabError, Misconfigured
 from eventlab.events import Event
 from eventlab.servers import Lab, ServerUnreachable, connect
 from eventlab.servers.binaries import numbers
+from eventlab.store.answers import is_outage, server
 from eventlab.store.store import NEW, EventStore
 
 TRIAL: Final = "doctor"
@@ -103,6 +104,8 @@ def _check(name: str, remedy: str, examine: Callable[[Lab], str], lab: Lab) -> C
     except (EventLabError, RedisError, PyMongoError, OSError) as error:
         if _is_info_refused(error):
             return Check(name, True, "not known: this user may not run INFO")
+        if is_outage(error):  # no right is missing
+            remedy = f"check that {server(error)} runs, is the primary, and has memory and disk"
         return Check(name, False, sentence_of(error), remedy)
 
 

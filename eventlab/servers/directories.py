@@ -82,7 +82,7 @@ def prepare_data(data: Path) -> None:
     """
     with usable(data, DATA_VARIABLE):
         data.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _refuse_foreign(data)
+        _refuse_foreign(data, DATA_VARIABLE)
         id_file = data / ID_FILE
         if not id_file.exists():
             others = any(not path.name.startswith(ID_FILE) for path in data.iterdir())
@@ -101,7 +101,7 @@ def prepare_runtime(runtime: Path) -> None:
     """
     with usable(runtime, RUNTIME_VARIABLE):
         runtime.mkdir(mode=0o700, exist_ok=True)
-        _refuse_foreign(runtime)
+        _refuse_foreign(runtime, RUNTIME_VARIABLE)
         runtime.chmod(0o700)
 
 
@@ -150,13 +150,12 @@ def _write_id(id_file: Path) -> None:
     fresh.unlink()
 
 
-def _refuse_foreign(path: Path) -> None:
+def _refuse_foreign(path: Path, variable: str) -> None:
     status = path.lstat()
     if not stat.S_ISDIR(status.st_mode):
-        raise DirectoryRefused(path, "is a link or a file, not a directory")
-    if status.st_uid != os.geteuid():
-        raise DirectoryRefused(
-            path,
-            f"belongs to another user: set {DATA_VARIABLE} and {RUNTIME_VARIABLE} "
-            "to directories of your own",
-        )
+        reason = "is a link or a file, not a directory"
+    elif status.st_uid != os.geteuid():
+        reason = "belongs to another user"
+    else:
+        return
+    raise DirectoryRefused(path, f"{reason}: set {variable} to a directory of your own")

@@ -139,6 +139,8 @@ def test_doctor_reports_a_replica_which_cannot_append(lab: Lab) -> None:
         lab.redis.replicaof("NO", "ONE")
     assert failed.keys() == {"Redis role", "Redis append"}
     assert failed["Redis append"].detail.startswith("Redis is unavailable (")
+    assert "allow" not in failed["Redis append"].remedy  # no right is missing
+    assert "is the primary" in failed["Redis append"].remedy
 
 
 def test_doctor_reports_what_a_check_raises(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,7 @@ import stat
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -127,12 +128,22 @@ def test_link_in_place_of_the_socket_directory_is_rejected(tmp_path: Path) -> No
         directories.prepare_runtime(tmp_path / "link")
 
 
+ONE_VARIABLE = [
+    (directories.prepare_data, DATA_VARIABLE, RUNTIME_VARIABLE),
+    (directories.prepare_runtime, RUNTIME_VARIABLE, DATA_VARIABLE),
+]
+
+
 @pytest.mark.root
-@pytest.mark.parametrize("prepare", [directories.prepare_data, directories.prepare_runtime])
-def test_directory_of_another_user_is_rejected(tmp_path: Path, prepare: type) -> None:
+@pytest.mark.parametrize(("prepare", "named", "other"), ONE_VARIABLE)
+def test_directory_of_another_user_is_rejected_and_names_its_variable(
+    tmp_path: Path, prepare: Callable[[Path], None], named: str, other: str
+) -> None:
     os.chown(tmp_path, NOBODY, NOBODY)
-    with pytest.raises(DirectoryRefused, match="another user"):
+    with pytest.raises(DirectoryRefused, match="belongs to another user") as refused:
         prepare(tmp_path)
+    assert named in str(refused.value)
+    assert other not in str(refused.value)
 
 
 def test_long_data_path_has_short_sockets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
