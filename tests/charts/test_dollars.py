@@ -48,11 +48,50 @@ def by_sender(name: str) -> Figure:
     return charts.by_sender(mails, title=name)
 
 
+def pending(name: str) -> Figure:
+    states = pd.DataFrame(
+        {"moment": name, "event": [name, "b"], "state": [name, "done"], "deliveries": [1, 1]}
+    )
+    return charts.pending(states, title=name)
+
+
+def timeline(name: str) -> Figure:
+    first, second, _ = events(name)
+    followers = {name: second.position, "b": first.position}
+    named = [Recorded(name, 1, name, {}, first.position), second]
+    return charts.timeline(named, followers, title=name, unfinished={name: [second.position]})
+
+
+def shifts(name: str) -> Figure:
+    work = pd.DataFrame({"consumer": [name, "b"], "s": [1.0, 2.0], "again": [False, True]})
+    return charts.shifts(work, [(name, 2.0)], title=name)
+
+
+def race(name: str) -> Figure:
+    attempts = pd.DataFrame({"writer": [0, 1], "ms": [1.0, 2.0], "won": [True, False]})
+    return charts.race(attempts, title=name)
+
+
+def stays(name: str) -> Figure:
+    life = [
+        Recorded(name, 1, "received", {}, "1551312621884-0"),
+        Recorded(name, 2, "submitting", {}, "1551312621894-0"),
+    ]
+    return charts.stays(life, title=name)
+
+
 DRAWINGS: dict[str, Callable[[str], Figure]] = {
     "balance": lambda name: charts.balance(events(name), title=name, unit=name),
     "ladder": ladder,
     "by_day": by_day,
+    "by_sender": by_sender,
+    "funnel": lambda name: charts.funnel({"submitted": 3, "held": 1}, title=name),
     "lag": lag,
+    "pending": pending,
+    "race": race,
+    "shifts": shifts,
+    "stays": stays,
+    "timeline": timeline,
     "bars": lambda name: charts.bars({name: 1.0, "b": 2.0}, title=name, unit=name, ours=name),
     "growth": lambda name: charts.growth(
         pd.DataFrame({name: [1.0, 2.0], "b": [1.0, 3.0]}, index=[1, 2]),

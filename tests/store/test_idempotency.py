@@ -174,6 +174,7 @@ def test_repeat_names_a_log_that_has_lost_its_outcome(store: EventStore) -> None
 def test_reject_returns_the_events_of_an_earlier_success(store: EventStore) -> None:
     first = store.append("a", deposits(5), expected=NEW, idempotency_key="k", fingerprint="f")
     assert store.reject("a", "k", CommandRejected("no"), fingerprint="f") == first
+    assert store.seen("a", "k") == first  # the rejection has not replaced it
     with pytest.raises(IdempotencyKeyReused):
         store.reject("a", "k", CommandRejected("no"), fingerprint="g")
 

@@ -43,6 +43,8 @@ def test_append_notices_a_log_that_was_written_again_to_the_same_version(
     ) as replaced:
         store.append("a", deposits(1), expected=1, newest=known)
     assert (replaced.value.expected, replaced.value.actual) == (1, 1)
+    with pytest.raises(LogReplaced):  # adopted events have no token: only the position tells
+        store.append("a", deposits(1), expected=1, newest=("4999-0", "new"))
     assert contents(store) == before
     assert store.append("a", deposits(1), expected=1, newest=("5000-0", "new"))[0].version == 2
     assert store.append("a", deposits(1), expected=2)[0].version == 3

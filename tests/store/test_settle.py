@@ -8,6 +8,7 @@ import threading
 from pathlib import Path
 
 import pytest
+import redis
 
 from eventlab import NEW, EventStore, NotSettled
 from tests.support.ports import free_port
@@ -17,6 +18,11 @@ from tests.support.waiting import wait_until
 
 DURABLE = ("--appendonly", "yes", "--appendfsync", "everysec", "--auto-aof-rewrite-percentage", "0")
 AT_ONCE = ("--repl-diskless-sync-delay", "0")  # the first replica need not wait for a second one
+
+
+def client_of(client: redis.Redis) -> redis.Redis:
+    """Return another client of the same Redis, with connections of its own."""
+    return redis.Redis(unix_socket_path=client.get_connection_kwargs()["path"])
 
 
 def test_settle_waits_for_disk_and_replica(tmp_path: Path) -> None:
@@ -35,6 +41,8 @@ def test_settle_waits_for_disk_and_replica(tmp_path: Path) -> None:
         assert EventStore(replica, "accountStream").read("a") == recorded
         with pytest.raises(NotSettled, match="1 of 2 replicas"):
             store.settle(replicas=2, timeout=0.1)
+        with pytest.raises(NotSettled, match="of 3 disks"):
+            store.settle(disk=3, timeout=0.1)
 
 
 def test_settle_covers_what_another_thread_and_connection_appended(tmp_path: Path) -> None:
@@ -56,8 +64,11 @@ def test_settle_covers_what_another_thread_and_connection_appended(tmp_path: Pat
             )
             writer.start()
             writer.join()
-            with pytest.raises(NotSettled, match="0 of 1 replicas"):
-                EventStore(master, "accountStream").settle(disk=0, replicas=1, timeout=0.2)
+            # A client of its own: the pool of the other would give it the connection of the writer.
+            with client_of(master) as another:
+                settled = EventStore(another, "accountStream")
+                with pytest.raises(NotSettled, match="0 of 1 replicas"):
+                    settled.settle(disk=0, replicas=1, timeout=0.2)
         finally:
             os.kill(pid, signal.SIGCONT)
         store.settle(disk=0, replicas=1)
@@ -81,3 +92,16 @@ def test_settle_says_what_to_configure(tmp_path: Path) -> None:
         with pytest.raises(NotSettled, match="no append-only file: CONFIG SET appendonly yes"):
             store.settle()
         store.settle(disk=0)
+
+
+def test_settle_without_waitaof_needs_an_fsync_before_each_reply(tmp_path: Path) -> None:
+    """As before Redis 7.2."""
+    hidden = ("--rename-command", "WAITAOF", "")
+    with private_redis(tmp_path, *DURABLE, *hidden) as client:
+        store = EventStore(client, "accountStream")
+        with pytest.raises(NotSettled, match="does not report when it has fsynced: CONFIG SET"):
+            store.settle()
+        client.config_set("appendfsync", "always")
+        store.settle(store.append("a", deposits(1), expected=NEW))
+        with pytest.raises(NotSettled, match="1 of 2 disks"):
+            store.settle(disk=2, timeout=0.1)
