@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Sequence
 
 #: Longer than any program of a page runs on a busy machine, in seconds.
 PATIENCE = 50
@@ -14,10 +15,18 @@ def run_together(code: str, count: int) -> list[str]:
 
     Each calls `wait_for_start` once it is ready; then all continue at the same moment.
     """
-    command = [sys.executable, "-c", code]
+    return [printed for printed, _ in start_together([[code]] * count)]
+
+
+def start_together(programs: Sequence[Sequence[str]]) -> list[tuple[str, int]]:
+    """Run programs, each a code and its arguments; return what each prints, and its exit status.
+
+    Each calls `wait_for_start`; a negative status means that it was killed.
+    """
     pipe = subprocess.PIPE
     processes = [
-        subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) for _ in range(count)
+        subprocess.Popen([sys.executable, "-c", *program], stdin=pipe, stdout=pipe, text=True)
+        for program in programs
     ]
     try:
         for process in processes:
@@ -28,7 +37,10 @@ def run_together(code: str, count: int) -> list[str]:
             assert process.stdin is not None
             process.stdin.write("go\n")
             process.stdin.flush()
-        return [process.communicate(timeout=PATIENCE)[0] for process in processes]
+        printed = [process.communicate(timeout=PATIENCE)[0] for process in processes]
+        return [
+            (text, process.returncode) for text, process in zip(printed, processes, strict=True)
+        ]
     finally:
         for process in processes:
             process.kill()

@@ -90,25 +90,30 @@ BATCHES = (
 )
 
 
-def _batches() -> Iterator[list[Recorded]]:
+def _batches(hours: int) -> Iterator[list[Recorded]]:
     for number, batch in enumerate(BATCHES, 1):
         yield [
             Recorded(
-                "a", number, type, {} if amount is None else {"amount": amount}, f"{hour * HOUR}-0"
+                "a",
+                number,
+                type,
+                {} if amount is None else {"amount": amount},
+                f"{(hour + hours) * HOUR}-0",
             )
             for type, hour, amount in batch
         ]
 
 
 def _written(
-    apply: Callable[[Recorded, Changes], None], *, killed: bool
+    apply: Callable[[Recorded, Changes], None], *, killed: bool, hours: int = 0
 ) -> dict[Any, dict[str, Any]]:
     """Return the documents after all batches.
 
-    If ``killed``, each batch is first folded and discarded, as by a projector that then dies.
+    The events are moved by so many ``hours``. If ``killed``, each batch is first folded and
+    discarded, as by a projector that then dies.
     """
     documents: dict[Any, dict[str, Any]] = defaultdict(dict)
-    for events in _batches():
+    for events in _batches(hours):
         for _ in range(2 if killed else 1):
             changes = Changes()
             for event in events:
@@ -126,18 +131,36 @@ def _judge_view(apply: Callable[[Recorded, Changes], None]) -> None:
         found = _written(apply, killed=False)
     except KeyError as error:
         raise Wrong("a `create` has no amount. Check the type first.") from error
+    except TypeError as error:
+        if "'Change' object" not in str(error):
+            raise
+        raise Wrong(
+            "changes[hour] is not a dict, but a Change with three verbs: inc, set and push. Write "
+            "changes[hour].inc(field, amount)."
+        ) from error
     wanted = {9: {"withdrawn": 75}, 23: {"withdrawn": 7}}
     if {9: {"withdrawn": 5}, 23: {"withdrawn": 7}}.items() <= found.items():
         raise Wrong("`set` replaces the old value: only the last withdrawal is left. Add them up.")
-    if any(document.get("withdrawn", 0) > 80 for document in found.values()):
-        raise Wrong("the total is too high: deposits are not withdrawals.")
+    if set(found) == {"a"}:
+        raise Wrong(
+            "your documents are the accounts. The question is about hours: changes[hour], with the "
+            "hour of event.time."
+        )
     if any(not isinstance(id, int) for id in found):
         raise Wrong(
             "each hour of the day, 0 to 23, needs a document with that number as its id; yours: "
             f"{list(found)}."
         )
+    if any(document.get("withdrawn", 0) > 80 for document in found.values()):
+        raise Wrong("the total is too high: deposits are not withdrawals.")
     if found != wanted:
         raise Wrong(f"expected {wanted}; you have {found}.")
+    later = {(hour + 1) % 24: document for hour, document in wanted.items()}
+    if _written(apply, killed=False, hours=1) != later:
+        raise Wrong(
+            "right for these hours. An hour later, the same withdrawals belong to other documents: "
+            "take the hour from event.time."
+        )
     if _written(apply, killed=True) != wanted:
         raise Wrong(
             "right, until a projector is killed: the batch is folded again, and your own "
@@ -162,8 +185,8 @@ a_view_of_your_own = Exercise(
                 changes[event.time.hour].inc("withdrawn", event.data["amount"])
     """,
     explanation=(
-        "`inc` adds to the stored value, so a view keeps no state of its own that a repeat could "
-        "double."
+        "The view keeps no state of its own: it says what to add. That each batch is added once is "
+        "the work of the transaction, which also has the checkpoint."
     ),
     mistakes=[
         """
@@ -183,6 +206,22 @@ a_view_of_your_own = Exercise(
         def withdrawn_per_hour(event, changes):
             if event.type == "withdraw":
                 changes[event.time.isoformat()].inc("withdrawn", event.data["amount"])
+        """,
+        """
+        def withdrawn_per_hour(event, changes):
+            if event.type == "withdraw":
+                changes[event.time.hour]["withdrawn"] += event.data["amount"]
+        """,
+        """
+        def withdrawn_per_hour(event, changes):
+            if event.type == "withdraw":
+                changes[event.id].inc("withdrawn", event.data["amount"])
+        """,
+        """
+        def withdrawn_per_hour(event, changes):
+            if event.type == "withdraw":
+                hour = {30: 9, 40: 9, 5: 9, 7: 23}[event.data["amount"]]
+                changes[hour].inc("withdrawn", event.data["amount"])
         """,
         """
         from collections import Counter
@@ -214,10 +253,19 @@ class _Watched(Projector):
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self.waited: list[int] = []
+        self.caught_up = 0
 
     def wait_until(self, id: str, version: int, *, seconds: float = 10.0) -> None:
         self.waited.append(version)
         super().wait_until(id, version, seconds=seconds)
+
+    def catch_up(self) -> int:
+        self.caught_up += 1
+        return super().catch_up()
+
+    def run_once(self) -> int:
+        self.caught_up += 1
+        return super().run_once()
 
 
 @contextmanager
@@ -254,6 +302,7 @@ def _judge_reader(pay_and_look: Callable[..., int]) -> None:
                 "JohnDoe", [Event("create"), Event("deposit", {"amount": 100})], expected=NEW
             )
             projector.catch_up()
+            projector.caught_up = 0
             try:
                 with _late(follower):
                     found = pay_and_look(store, projector, documents, 20)
@@ -277,6 +326,18 @@ def _judge_reader(pay_and_look: Callable[..., int]) -> None:
         )
     if found != 125:
         raise Wrong(f"the view shows 125 in the end; you have {found!r}.")
+    if projector.caught_up:
+        raise Wrong(
+            "you did the projector's work yourself. After an outage your user would wait until all "
+            "events of everybody are applied: wait for the projector that runs, and for your event "
+            "only."
+        )
+    if not projector.waited:
+        raise Wrong(
+            "125 is right, but you did not wait for your event. Others may deposit at the same "
+            "time, and then this number is wrong. append returned a version: wait until the view "
+            "has it."
+        )
 
 
 read_your_own_write = Exercise(
@@ -328,6 +389,37 @@ read_your_own_write = Exercise(
             version = store.version("JohnDoe")
             store.append("JohnDoe", [Event("deposit", {"amount": amount})], expected=version)
             return sum(event.data.get("amount", 0) for event in store.read("JohnDoe"))
+        """,
+        """
+        from eventlab import Event
+
+
+        def pay_and_look(store, projector, documents, amount):
+            before = documents.find_one({"_id": "JohnDoe"})["funds"]
+            version = store.version("JohnDoe")
+            store.append("JohnDoe", [Event("deposit", {"amount": amount})], expected=version)
+            return before + amount
+        """,
+        """
+        from eventlab import Event
+
+
+        def pay_and_look(store, projector, documents, amount):
+            version = store.version("JohnDoe")
+            store.append("JohnDoe", [Event("deposit", {"amount": amount})], expected=version)
+            projector.catch_up()
+            return documents.find_one({"_id": "JohnDoe"})["funds"]
+        """,
+        """
+        from eventlab import Event
+
+
+        def pay_and_look(store, projector, documents, amount):
+            version = store.version("JohnDoe")
+            store.append("JohnDoe", [Event("deposit", {"amount": amount})], expected=version)
+            while documents.find_one({"_id": "JohnDoe"})["version"] <= version:
+                pass
+            return documents.find_one({"_id": "JohnDoe"})["funds"]
         """,
         """
         def pay_and_look(store, projector, documents, amount):

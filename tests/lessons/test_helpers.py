@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from eventlab.lessons import rates, run_together, unreliable
+from eventlab import NEW, Changes, Event, EventStore, Projector, Recorded
+from eventlab.lessons import consume, project, rates, run_together, unreliable
 
 WRITER = """
 import sys
@@ -47,3 +49,49 @@ def test_rates_measures_the_ways_in_turn() -> None:
     assert "".join(order) == "aaabbbaaabbb"
     assert set(found) == {"a", "b"}
     assert min(found.values()) > 0
+
+
+def plus(documents: Any, event: Recorded) -> None:
+    documents.update_one({"_id": event.id}, {"$inc": {"n": 1}}, upsert=True)
+
+
+class Counted:
+    """How many events each aggregate has."""
+
+    name = "testKilling"
+
+    def apply(self, event: Recorded, changes: Changes) -> None:
+        """Count one event."""
+        changes[event.id].inc("n", 1)
+
+
+@pytest.fixture
+def killing(lab: Any) -> Iterator[EventStore]:
+    """Return a store with 400 events, whose groups and documents are removed afterwards."""
+    store = EventStore(lab.redis, "testKilling")
+    store.drop()
+    lab.mongo.testKilling.drop()
+    store.append("a", [Event("deposit", {"amount": 1})] * 400, expected=NEW)
+    yield store
+    Projector(store, lab.mongo, Counted()).reset()
+    store.drop()
+
+
+def test_consume_kills_between_the_write_and_the_acknowledgement(
+    lab: Any, killing: EventStore
+) -> None:
+    assert consume(killing, plus, "testKilling", dies_after=200).killed
+    assert lab.mongo.testKilling.find_one()["n"] == 200
+    last = consume(killing, plus, "testKilling")
+    assert (last.killed, last.rate > 0) == (False, True)
+    assert lab.mongo.testKilling.find_one()["n"] == 500  # 100 were written twice
+
+
+@pytest.mark.parametrize(("dies", "committed"), [("inside", 200), ("behind", 300)])
+def test_project_kills_before_or_after_a_commit(
+    lab: Any, killing: EventStore, dies: str, committed: int
+) -> None:
+    assert project(killing, Counted(), dies=dies).killed
+    assert lab.mongo.testKilling.find_one()["n"] == committed
+    assert not project(killing, Counted()).killed
+    assert lab.mongo.testKilling.find_one()["n"] == 400

@@ -1,0 +1,131 @@
+"""Processes that follow a category and are killed at the worst moment, by SIGKILL."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import textwrap
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from eventlab.events import Recorded
+from eventlab.lessons.processes import start_together
+from eventlab.projections.view import View
+from eventlab.store.store import EventStore
+
+CONSUMER = """
+from __future__ import annotations
+import json, os, signal, sys, time
+from contextlib import suppress
+from pymongo.errors import DuplicateKeyError
+from eventlab import EventStore, Subscription, connect
+from eventlab.lessons import wait_for_start
+
+category, collection, consumer, dies_after = sys.argv[1:4] + [int(sys.argv[4])]
+lab = connect()
+group = Subscription(EventStore(lab.redis, category), collection, consumer=consumer)
+documents = lab.mongo[collection]
+
+{write}
+
+events, written = group.receive(100), 0
+wait_for_start()
+began = time.time()
+while events:
+    for event in events:
+        write(documents, event)
+    written += len(events)
+    if 0 < dies_after <= written:
+        os.kill(os.getpid(), signal.SIGKILL)
+    group.ack(events)
+    events = group.receive(100)
+print(json.dumps([written, began, time.time()]))
+"""
+
+PROJECTOR = """
+from __future__ import annotations
+import json, os, signal, sys, time
+from pymongo import monitoring
+from eventlab import EventStore, Projector, connect
+from eventlab.lessons import wait_for_start
+
+category, dies, batch_size = sys.argv[1:3] + [int(sys.argv[3])]
+
+class Deadly(monitoring.CommandListener):
+    commits = 0
+
+    def started(self, event):
+        self.commits += event.command_name == "commitTransaction"
+        self.die_if("inside", event)
+
+    def succeeded(self, event):
+        self.die_if("behind", event)
+
+    def failed(self, event):
+        pass
+
+    def die_if(self, where, event):
+        if event.command_name == "commitTransaction" and dies == where and self.commits == 3:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+class Followed:
+    name = "{name}"
+{apply}
+monitoring.register(Deadly())
+lab = connect()
+store = EventStore(lab.redis, category)
+wait_for_start()
+with Projector(store, lab.mongo, Followed(), batch_size=batch_size) as projector:
+    began = time.time()
+    applied = projector.catch_up()
+    print(json.dumps([applied, began, time.time()]))
+"""
+
+
+class Ended(NamedTuple):
+    """How processes ended: whether one was killed, and the events per second of the others."""
+
+    killed: bool
+    rate: float
+
+
+def consume(
+    store: EventStore,
+    write: Callable[[Any, Recorded], object],
+    collection: str,
+    *,
+    dies_after: int = 0,
+    consumers: Sequence[str] = ("one",),
+) -> Ended:
+    """Run a consumer group, a process for each consumer, until no event is left.
+
+    Each receives up to 100 events, calls ``write(documents, event)`` for each of them, and then
+    acknowledges them all. It is killed after the write and before the acknowledgement, once it has
+    written ``dies_after`` events (0: never). Several consumers begin at the same moment.
+    """
+    source = textwrap.dedent(inspect.getsource(write)).replace(f"def {write.__name__}", "def write")
+    code = CONSUMER.replace("{write}", source)
+    return _ended(
+        [(code, store.category, collection, consumer, str(dies_after)) for consumer in consumers]
+    )
+
+
+def project(store: EventStore, view: View, *, dies: str = "", batch_size: int = 100) -> Ended:
+    """Run a projector in a process of its own until it has caught up, or is killed.
+
+    ``dies="inside"`` kills it in its third transaction, right before the commit, and
+    ``dies="behind"`` right after it.
+    """
+    source = inspect.getsource(type(view).apply)
+    code = PROJECTOR.replace("{apply}", source).replace("{name}", view.name)
+    return _ended([(code, store.category, dies, str(batch_size))])
+
+
+def _ended(commands: list[tuple[str, ...]]) -> Ended:
+    ended = start_together(commands)
+    rows = [json.loads(text) for text, _ in ended if text]
+    if not rows:
+        return Ended(killed=True, rate=0.0)
+    seconds = max(ended for _, _, ended in rows) - min(began for _, began, _ in rows)
+    events = sum(events for events, _, _ in rows)
+    return Ended(any(status < 0 for _, status in ended), events / max(seconds, 1e-9))
