@@ -1,6 +1,6 @@
 """Helpers for the notebooks only: exercises, counted traffic, lost replies, processes."""
 
-from eventlab.lessons.killing import Ended, consume, project
+from eventlab.lessons.killing import Ended, consume, handle, project
 from eventlab.lessons.lossy_proxy import LossyProxy, lossy, unreliable
 from eventlab.lessons.processes import run_together, wait_for_start
 from eventlab.lessons.rates import rates
@@ -11,6 +11,7 @@ __all__ = [
     "LossyProxy",
     "Traffic",
     "consume",
+    "handle",
     "lossy",
     "project",
     "rates",

@@ -6,12 +6,14 @@ import inspect
 import json
 import textwrap
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from eventlab.events import Recorded
 from eventlab.lessons.processes import start_together
 from eventlab.projections.view import View
 from eventlab.store.store import EventStore
+from eventlab.subscriptions.subscription import Subscription
 
 CONSUMER = """
 from __future__ import annotations
@@ -82,6 +84,28 @@ with Projector(store, lab.mongo, Followed(), batch_size=batch_size) as projector
 """
 
 
+HANDLER = """
+from __future__ import annotations
+import os, signal, sys, uuid
+from pathlib import Path
+from eventlab import EventStore, Subscription, connect
+from eventlab.lessons import wait_for_start
+
+category, group, folder, crashes = sys.argv[1:]
+
+def crash():
+    if crashes:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+{handle}
+
+subscription = Subscription(EventStore(connect().redis, category), group, consumer="one")
+wait_for_start()
+for event in subscription.receive():
+    handle(event, Path(folder), subscription, crash)
+"""
+
+
 class Ended(NamedTuple):
     """How processes ended: whether one was killed, and the events per second of the others."""
 
@@ -129,3 +153,22 @@ def _ended(commands: list[tuple[str, ...]]) -> Ended:
     seconds = max(ended for _, _, ended in rows) - min(began for _, began, _ in rows)
     events = sum(events for events, _, _ in rows)
     return Ended(any(status < 0 for _, status in ended), events / max(seconds, 1e-9))
+
+
+def handle(
+    store: EventStore,
+    handler: Callable[[Recorded, Path, Subscription, Callable[[], None]], object],
+    folder: str,
+    *,
+    crashes: bool = False,
+) -> bool:
+    """Run ``handler(event, folder, subscription, crash)`` for each event, in a process of its own.
+
+    The subscription has the handler's name. ``crash()`` kills the process, if it ``crashes``.
+    Returns whether it was killed.
+    """
+    source = textwrap.dedent(inspect.getsource(handler))
+    source = source.replace(f"def {handler.__name__}", "def handle")
+    arguments = (store.category, handler.__name__, folder, "crash" if crashes else "")
+    [(_, status)] = start_together([(HANDLER.replace("{handle}", source), *arguments)])
+    return status < 0

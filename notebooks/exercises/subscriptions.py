@@ -251,6 +251,10 @@ def _played(
                 "the post office did not respond for one letter, and your loop stopped: the "
                 "others wait."
             ) from error
+        except TypeError as error:
+            if "not iterable" not in str(error):
+                raise
+            raise Wrong("ack takes a list of events: letters.ack([event]).") from error
         finally:
             store.drop()
 
@@ -320,6 +324,16 @@ a_loop_that_loses_nothing = Exercise(
         def work(letters, send):
             for event in letters.receive():
                 send(event)
+        """,
+        """
+        def work(letters, send):
+            for event in letters.receive():
+                try:
+                    send(event)
+                except ConnectionError as error:
+                    letters.fail(event, error)
+                else:
+                    letters.ack(event)
         """,
         """
         def work(letters, send):

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from eventlab import NEW, Changes, Event, EventStore, Projector, Recorded
-from eventlab.lessons import consume, project, rates, run_together, unreliable
+from eventlab.lessons import consume, handle, project, rates, run_together, unreliable
 
 WRITER = """
 import sys
@@ -95,3 +96,18 @@ def test_project_kills_before_or_after_a_commit(
     assert lab.mongo.testKilling.find_one()["n"] == committed
     assert not project(killing, Counted()).killed
     assert lab.mongo.testKilling.find_one()["n"] == 400
+
+
+def touch(event: Recorded, folder: Path, subscription: Any, crash: Any) -> None:
+    (folder / f"{event.version}").touch()
+    crash()
+    subscription.ack([event])
+
+
+def test_handle_kills_where_the_handler_says_and_delivers_the_event_again(
+    killing: EventStore, tmp_path: Path
+) -> None:
+    assert handle(killing, touch, str(tmp_path), crashes=True)
+    assert [letter.name for letter in tmp_path.iterdir()] == ["1"]
+    assert not handle(killing, touch, str(tmp_path))
+    assert {letter.name for letter in tmp_path.iterdir()} > {"1", "2", "3"}

@@ -7,12 +7,14 @@ import importlib
 import re
 import sys
 import textwrap
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import nbformat
 import pytest
 
+from eventlab import Aggregate
 from eventlab.lessons.exercise import Exercise, Note
 from tools.notebooks import NOTEBOOKS, run_together
 
@@ -47,6 +49,35 @@ def test_exercise_accepts_its_solution_and_explains_every_foreseen_mistake(
     assert len(notes) >= 2
     assert len({note.text for note in notes}) == len(notes), "two mistakes get the same feedback"
     assert exercise.check(...).kind == "Not attempted"
+
+
+#: Exercises whose answer is a choice, such as a dict, and not code.
+CHOICES = {name for name, exercise in ALL.items() if not callable(answer(exercise.answer))}
+
+
+def endless(*args: Any, **options: Any) -> None:
+    """Loop, as an answer does that waits for what never comes."""
+    while True:
+        pass
+
+
+class EndlessAggregate(Aggregate):
+    """An aggregate that never ends a command."""
+
+    reader = None
+    lend = give_back = endless
+
+    def apply(self, event: Any) -> None:
+        """Loop."""
+        endless()
+
+
+@pytest.mark.parametrize("name", sorted(ALL.keys() - CHOICES))
+def test_exercise_stops_an_endless_answer(name: str, lab: Any) -> None:
+    is_class = isinstance(answer(ALL[name].answer), type)
+    note = replace(ALL[name], seconds=0.5).check(EndlessAggregate if is_class else endless)
+    assert note.kind == "Not yet"
+    assert "did not end within 0.5 seconds, and was stopped in line" in note.text
 
 
 def test_check_distinguishes_not_attempted_wrong_and_right() -> None:
