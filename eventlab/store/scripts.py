@@ -48,7 +48,10 @@ def checked_client(redis: Any) -> Any:
     if call is None or isinstance(redis, Pipeline | ClusterPipeline):
         raise InvalidArgument(f"a {kind} is not a client: give the store a redis.Redis(...)")
     if inspect.iscoroutinefunction(call):
-        raise InvalidArgument(f"the {kind} is for asyncio: give the store a redis.Redis(...)")
+        raise InvalidArgument(
+            f"the {kind} is for asyncio: give the store a redis.Redis(...), and run its calls "
+            "with asyncio.to_thread"
+        )
     encoder = redis.get_encoder()
     if encoder.decode_responses and codecs.lookup(encoder.encoding).name != "utf-8":
         raise InvalidArgument(f"the client decodes names as {encoder.encoding}: use utf-8")

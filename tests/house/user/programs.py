@@ -1,4 +1,4 @@
-"""What a user's programs print, and the README's example as one of them."""
+"""What a user's programs print, among them the examples of the README and the docs."""
 
 from __future__ import annotations
 
@@ -17,20 +17,26 @@ PRINTS = {
     "cart_checks.py": ["passed"],
     "web.py": ['{"count":1}', '{"count":2}'],
     "readme.py": [],
+    "asyncio_page.py": ["100"],
 }
+#: Programs that are the Python code of a page.
+PAGES = {"readme.py": README, "asyncio_page.py": README.parent / "docs" / "asyncio.md"}
 
 
 def readme_example() -> str:
     """Return the README's Python code, whose last comment shows what the last line returns."""
-    (code,) = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+    return code_of(README)
+
+
+def code_of(page: Path) -> str:
+    """Return the one block of Python code of a page."""
+    (code,) = re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
     return code
 
 
 def write_programs(folder: Path) -> list[Path]:
     """Write the programs into a folder and return their paths."""
     for name in PRINTS:
-        text = (
-            readme_example() if name == "readme.py" else (HERE / name).read_text(encoding="utf-8")
-        )
+        text = code_of(PAGES[name]) if name in PAGES else (HERE / name).read_text("utf-8")
         (folder / name).write_text(text, encoding="utf-8")
     return [folder / name for name in PRINTS]
