@@ -154,6 +154,20 @@ def _many_lines() -> bytes:
     )
 
 
+def _long_thread() -> bytes:
+    """Return an answer below more quoted text than a work item can hold."""
+    quoted = "".join(
+        f"> {n:04} what we have written to each other about lamp 7\n" for n in range(1500)
+    )
+    return _mail(
+        "Tess Thread <tess@example.org>",
+        "Re: Re: Re: Lamp 7",
+        "In-Reply-To: <answer-1@example.com>\nContent-Type: text/plain; charset=utf-8\n\n"
+        f"On Sun, 2 Nov 2025 at 10:00, Agent <agent@example.com> wrote:\n{quoted}\n"
+        "Please cancel the order NOW.\n\nTess\n",
+    )
+
+
 GENERATED: Final[Mapping[str, Callable[[], bytes]]] = {
     "50-long-text": _long_text,
     "51-deep-mails": _deep_mails,
@@ -163,4 +177,5 @@ GENERATED: Final[Mapping[str, Callable[[], bytes]]] = {
     "55-many-recipients": _many_recipients,
     "56-large-attachment": _large_attachment,
     "57-many-lines": _many_lines,
+    "72-long-thread": _long_thread,
 }

@@ -29,7 +29,7 @@ def test_samples_have_fixed_ids_threads_and_dates() -> None:
         "19a4000100000001",
         1_762_156_800_000,
     )
-    assert (last.name, last.gmail_id) == ("57-many-lines", "19a4003900000039")
+    assert (last.name, last.gmail_id) == ("72-long-thread", "19a4004800000048")
     assert samples() == samples()
     assert samples() is not samples()
 

@@ -260,7 +260,7 @@ WITH_HTML = {"02", "04", "05", "16", "26", "44", "45", "53", "54"}
 # -------------------------------------------------------------------------------------- the samples
 
 
-@pytest.mark.parametrize("name", sorted(BY_NAME))
+@pytest.mark.parametrize("name", sorted(EXPECTED))
 def test_message_is_read_from_each_sample(name: str) -> None:
     mail = read_sample(name)
     sender, subject, fragment = EXPECTED[name]
