@@ -38,10 +38,10 @@ class SenderCounts:
         name = event.data.get("sender_hour")
         if not name:
             return 0
+        while self._hours and event.time - next(iter(self._hours.values())).last.time > KEPT:
+            self._hours.popitem(last=False)
         hour = self._hours.setdefault(name, _Hour(event))
         hour.last = event
         hour.ids.add(event.id)
         self._hours.move_to_end(name)
-        while event.time - next(iter(self._hours.values())).last.time > KEPT:
-            self._hours.popitem(last=False)
         return len(hour.ids)

@@ -12,6 +12,7 @@ import pytest
 from eventlab.mailroom.durability import DurableLog
 from eventlab.mailroom.inbox_cursor import CURSOR_ID
 from eventlab.sandbox.faults import Fault
+from eventlab.sandbox.samples import samples
 from tests.support.crash_servers import RedisServer, redis_server
 from tests.support.mailroom import BATCH, ITEMS, Room, Where, mail, room, routing
 from tests.support.waiting import wait_until
@@ -48,6 +49,17 @@ REASONS = (
     "CXone answered 500",
     "no response came in time",
 )
+
+
+#: Mails of every kind, without the largest: they would take minutes.
+SAMPLES = [
+    sample.raw for sample in samples() if "INBOX" in sample.label_ids and len(sample.raw) < 100_000
+]
+
+
+def any_mail(n: int) -> bytes:
+    """Return a sample mail, or a plain one for every other number."""
+    return mail(n) if n % 2 else SAMPLES[n // 2 % len(SAMPLES)]
 
 
 class Routers:
@@ -96,7 +108,7 @@ def test_none_of_500_mails_is_lost_and_none_is_sent_twice(
 ) -> None:
     gmail = here.both.gmail
     cxone = here.both.cxone
-    ids = [gmail.deliver(mail(n)) for n in range(MAILS)]
+    ids = [gmail.deliver(any_mail(n)) for n in range(MAILS)]
     gmail.faults.order(*GMAIL_FAULTS)
     cxone.faults.order(*CXONE_FAULTS)
     with ExitStack() as closing:
@@ -123,7 +135,10 @@ def test_none_of_500_mails_is_lost_and_none_is_sent_twice(
     # with its reason.
     assert set(here.store.ids()) == {*ids, CURSOR_ID}
     assert max(accepted.values()) == 1
-    for id in set(ids) - set(in_doubt):
+    skipped = [id for id in ids if here.status(id) == "skipped"]
+    assert {here.item(id).reason for id in skipped} <= {"it is a reaction"}
+    assert [id for id in skipped if accepted[id]] == []
+    for id in set(ids) - set(in_doubt) - set(skipped):
         item = here.item(id)
         assert (item.status, accepted[id], item.accepted_count) == ("submitted", 1, 1), (
             id,
@@ -144,10 +159,10 @@ def test_none_of_500_mails_is_lost_and_none_is_sent_twice(
             here.store.append(id, item.changes, expected=item.version - 1)
         else:
             assert hub.resend(id).submitted == 1
-    assert here.accepted() == dict.fromkeys(ids, 1)
+    assert here.accepted() == dict.fromkeys(set(ids) - set(skipped), 1)
     last = hub.run_once()
     assert (last.new, last.submitted, last.held, last.waiting, last.open) == (0, 0, 0, 0, 0)
 
 
 def all_decided(here: Room, ids: list[str]) -> bool:
-    return all(here.status(id) in ("submitted", "in_doubt") for id in ids)
+    return all(here.status(id) in ("submitted", "in_doubt", "skipped") for id in ids)
