@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final, Literal, get_args
 
 from eventlab.cli import arguments as options
 from eventlab.cli.checks import Check, server_checks
-from eventlab.cli.process import install
+from eventlab.cli.process import UsageError, install
 from eventlab.cli.text import sentence_of, size
 from eventlab.errors import EventLabError
 from eventlab.servers import (
@@ -95,9 +95,39 @@ def add_to(commands: Commands) -> None:
         help="check the requirements of this use (default: %(default)s)",
     )
     parser.add_argument("--json", action="store_true", help="print JSON (default: text)")
+    events = parser.add_argument_group("instead: check stored events")
+    events.add_argument(
+        "--events",
+        metavar="CATEGORY",
+        help="print each shape of the events that this category stores, and whether the newest "
+        "code can read it",
+    )
+    events.add_argument(
+        "--reader",
+        action="append",
+        metavar="MODULE:NAME",
+        help="an aggregate class or a view that reads the category; may be repeated (default: "
+        "those of this package)",
+    )
+    events.add_argument(
+        "--upcaster",
+        action="append",
+        metavar="MODULE:NAME",
+        help="a function that lifts an event to a newer shape; may be repeated, applied in order "
+        "(default: none)",
+    )
 
 
 def _doctor(arguments: argparse.Namespace) -> int:
+    readers = arguments.reader or []
+    upcasters = arguments.upcaster or []
+    if arguments.events is not None:
+        # It imports every reader, and the mailroom's need packages that the rest does not.
+        from eventlab.cli.events_check import check_events
+
+        return check_events(arguments.events, readers, upcasters, as_json=arguments.json)
+    if readers or upcasters:
+        raise UsageError("--reader and --upcaster need --events CATEGORY")
     found = report(purpose=arguments.purpose)
     if arguments.json:
         checks = [asdict(check) for check in found.checks]

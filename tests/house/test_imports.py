@@ -24,6 +24,7 @@ LEVELS = {
     "privacy": 3,
     "archive": 4,
     "": 4,  # the front door, eventlab/__init__.py
+    "observe": 5,
     "testing": 5,
     "accounts": 6,
     "mailroom": 6,

@@ -1,0 +1,145 @@
+"""The shapes of stored events, and which of them the newest code cannot read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from eventlab.aggregate import Aggregate
+from eventlab.events import Event, Recorded
+from eventlab.projections.view import Changes, View
+from eventlab.store.store import EventStore, Upcaster
+
+#: An aggregate class, or a view: what must be able to apply every stored event.
+Reader = type[Aggregate] | View
+
+MAX_DEPTH: Final = 4  # of objects in objects; what is deeper counts as one shape
+KINDS: Final = {bool: "boolean", int: "integer", float: "number", str: "string", type(None): "null"}
+
+
+def shape_of(event: Event | Recorded) -> str:
+    """Return the type of an event with the names and kinds of its fields.
+
+    >>> shape_of(Event("deposit", {"amount": 100, "tags": ["a", "b"]}))
+    'deposit(amount: integer, tags: [string])'
+    """
+    name = event.type if event.type.isprintable() else repr(event.type)
+    return f"{name}({_fields(event.data, MAX_DEPTH)})"
+
+
+def _fields(data: dict[str, Any], depth: int) -> str:
+    names = {key: key if key.isidentifier() else repr(key) for key in data}
+    return ", ".join(f"{names[key]}: {_kind(data[key], depth)}" for key in sorted(data))
+
+
+def _kind(value: Any, depth: int) -> str:
+    if isinstance(value, dict):
+        return f"{{{_fields(value, depth - 1) if depth else '…'}}}"
+    if isinstance(value, list):
+        kinds = {_kind(item, depth - 1) for item in value} if depth else {"…"}
+        return f"[{' | '.join(sorted(kinds))}]"
+    return KINDS[type(value)]
+
+
+@dataclass
+class StoredShape:
+    """A shape that is stored: how often, one event that has it, and the errors of its readers."""
+
+    shape: str
+    sample: Recorded
+    count: int = 0
+    errors: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def ok(self) -> bool:
+        """Whether every reader can apply it."""
+        return not self.errors
+
+
+def stored_shapes(
+    store: EventStore, readers: Sequence[Reader], upcasters: Sequence[Upcaster] = ()
+) -> list[StoredShape]:
+    """Return each shape that is stored, and which readers cannot apply it, lifted by upcasters.
+
+    It reads every aggregate log, which no trim shortens. The ``store`` has no upcasters itself.
+
+    >>> [found.shape for found in stored_shapes(store, [Account, AccountView()])]
+    ['create()', 'deposit(amount: integer)']
+    """
+    found: dict[str, StoredShape] = {}
+    for id in store.ids():
+        events = (event for page in store.pages(id) for event in page.events)
+        for event, errors in read_again(id, events, readers, upcasters):
+            shape = shape_of(event)
+            stored = found.setdefault(shape, StoredShape(shape, event))
+            stored.count += 1
+            if errors and not stored.errors:
+                stored.sample = event
+                stored.errors = errors
+    return [found[shape] for shape in sorted(found)]
+
+
+def read_again(
+    id: str,
+    events: Iterable[Recorded],
+    readers: Sequence[Reader],
+    upcasters: Sequence[Upcaster] = (),
+) -> Iterator[tuple[Recorded, dict[str, str]]]:
+    """Yield each event of an aggregate with the errors of its readers, by their names.
+
+    An aggregate that has failed applies nothing more: its state is no longer known.
+    """
+    appliers = {_name(reader): _applier(reader, id) for reader in readers}
+    for event in events:
+        errors: dict[str, str] = {}
+        lifted = event
+        for upcast in upcasters:
+            try:
+                lifted = upcast(lifted)
+            except Exception as error:  # noqa: BLE001 - an upcaster is user code
+                errors[getattr(upcast, "__name__", "upcaster")] = _text(error)
+                break
+        for name, apply in [] if errors else list(appliers.items()):
+            try:
+                apply(lifted)
+            except Exception as error:  # noqa: BLE001 - a reader is user code
+                errors[name] = _text(error)
+                if apply.is_aggregate:
+                    del appliers[name]
+        yield event, errors
+
+
+@dataclass(frozen=True)
+class _Applier:
+    call: Callable[[Recorded], None]
+    is_aggregate: bool
+
+    def __call__(self, event: Recorded) -> None:
+        self.call(event)
+
+
+def _applier(reader: Reader, id: str) -> _Applier:
+    if isinstance(reader, type):
+        aggregate = reader(id)
+        return _Applier(lambda event: _replay(aggregate, event), is_aggregate=True)
+    return _Applier(lambda event: _fold(reader, event), is_aggregate=False)
+
+
+def _replay(aggregate: Aggregate, event: Recorded) -> None:
+    aggregate.replay([event])
+
+
+def _fold(view: View, event: Recorded) -> None:
+    changes = Changes()
+    view.apply(event, changes)
+    for change in changes.values():
+        change.update()
+
+
+def _name(reader: Reader) -> str:
+    return reader.__name__ if isinstance(reader, type) else type(reader).__name__
+
+
+def _text(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"
