@@ -98,7 +98,7 @@ class Aggregate(abc.ABC):
         return other
 
     def state(self) -> dict[str, Any]:
-        """Return the state for a snapshot: every attribute that is not of this base class."""
+        """Return the state for a snapshot: all attributes but those of this base class."""
         return {name: value for name, value in vars(self).items() if name not in _OURS}
 
     def restore(self, state: dict[str, Any]) -> None:

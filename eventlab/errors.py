@@ -90,7 +90,7 @@ class LogMissing(EventLabError):
 
 
 class NotSettled(EventLabError):
-    """What was written is not, or not known to be, where ``settle`` had to see it.
+    """Redis did not confirm that events are on the disks and replicas that ``settle`` waits for.
 
     Data: ``reason``.
     """

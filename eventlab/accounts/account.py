@@ -86,7 +86,7 @@ class VersionChanged(CommandRejected):
         self.id = id
         self.actual = actual
         super().__init__(
-            f"account {id!r} is at version {actual}, which is not the one you have seen: "
+            f"account {id!r} is at version {actual}, not at the one that you have seen: "
             "fetch it again"
         )
 

@@ -42,8 +42,7 @@ def figure(title: str, *, height: float = 4.2) -> Iterator[tuple[Figure, Axes]]:
 def show(alt: str) -> None:
     """Display the current figure in a notebook, and close it.
 
-    ``alt`` says in words what the figure shows: for readers who do not see it, and for tools that
-    compare outputs.
+    ``alt`` describes the figure in words, for screen readers and for tools that compare outputs.
     """
     from IPython.display import display
 

@@ -86,7 +86,7 @@ def shares(values: Mapping[str, Sequence[float]], *, title: str, unit: str) -> F
         for (name, some), colour in zip(
             values.items(), (BLUE, ORANGE, GREEN, PURPLE), strict=False
         ):
-            axes.ecdf(some, color=colour, label=f"{name} (half: {pd.Series(some).median():,.1f})")
+            axes.ecdf(some, color=colour, label=f"{name} (median: {pd.Series(some).median():,.1f})")
         axes.set_xscale("log")
         axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.xaxis.set_minor_formatter(NullFormatter())
@@ -119,7 +119,7 @@ def waits(values: Mapping[str, Sequence[float]], *, title: str, ours: str) -> Fi
             axes.text(
                 middle,
                 row - 0.36,
-                f"half: {_seconds(float(f'{middle:.2g}'))}",
+                f"median: {_seconds(float(f'{middle:.2g}'))}",
                 ha="center",
                 va="bottom",
                 size=11,

@@ -103,7 +103,7 @@ def _check(name: str, remedy: str, examine: Callable[[Lab], str], lab: Lab) -> C
         return Check(name, False, str(found), remedy)
     except (EventLabError, RedisError, PyMongoError, OSError) as error:
         if _is_info_refused(error):
-            return Check(name, True, "not known: this user may not run INFO")
+            return Check(name, True, "unknown: this user has no right to run INFO")
         if is_outage(error):  # no right is missing
             remedy = f"check that {server(error)} runs, is the primary, and has memory and disk"
         return Check(name, False, sentence_of(error), remedy)
@@ -169,7 +169,7 @@ def _append(lab: Lab) -> str:
     except (NoPermissionError, Misconfigured):
         # A user that is limited to its own categories may not use the one of the trial.
         _rights(lab)
-        return "not tried: this user may use its own categories only"
+        return "not tried: this user may use only its own categories"
 
 
 def _trial_append(lab: Lab) -> str:

@@ -107,7 +107,7 @@ def parser() -> argparse.ArgumentParser:
     from eventlab.cli import backup, doctor, forget, lab, project, restore, route, sandbox, serve
 
     class Parser(argparse.ArgumentParser):
-        """A parser whose help and version are not lost in silence on a full disk."""
+        """A parser that reports when its help or version cannot be written."""
 
         def _print_message(self, message: str, file: SupportsWrite[str] | None = None) -> None:
             if file is None or file is not sys.stdout:

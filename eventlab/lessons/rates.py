@@ -1,4 +1,4 @@
-"""Measure how often something can be done in a second, for a picture."""
+"""Measure calls per second, for a figure."""
 
 from __future__ import annotations
 

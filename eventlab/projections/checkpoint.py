@@ -71,7 +71,7 @@ class CheckpointState(msgspec.Struct, frozen=True):
 
 
 class Checkpoint:
-    """The bookkeeping of a view: up to where its documents count, and who may change that.
+    """The bookkeeping of a view: the position that its documents include, and who may move it.
 
     ``version`` is that of the view's code. The session's database reads from the primary, with
     read concern majority.

@@ -256,7 +256,7 @@ class Follower:
         return self.store.lacks(position)
 
     def _stand_by(self, stop: threading.Event, poll_interval: float) -> None:
-        """Return when nobody moves the position although there are new events."""
+        """Return when no projector moves the position although there are new events."""
         seen = None
         while not stop.wait(poll_interval):
             position = self._checkpoint.read().position

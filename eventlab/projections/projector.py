@@ -27,7 +27,7 @@ COUNTED_AT_ONCE: Final = 100  # events in one reply, so that Redis serves others
 
 @dataclass(frozen=True)
 class ViewLag:
-    """What a view does not hold yet: how many events, and the age of the oldest in seconds.
+    """The lag of a view: the events that it lacks, and the age of the oldest in seconds.
 
     The number is exact up to 10,000 events or 50 MB. Beyond that, ``exact`` is False and ``events``
     is an upper limit.
@@ -131,11 +131,11 @@ class Projector(Follower):
             if now is None:
                 continue  # a rebuild is about to replace the documents
             entries = self._stream.entries(after=now, limit=1)
-            following = next((at.decode() for at, _ in entries), "no event")
+            following = next((at.decode() for at, _ in entries), "the end of the stream")
             if following != checked_position(position):
                 raise InvalidArgument(
-                    f"the next event of view {self.name!r} is {following}, not {position}: "
-                    "skip the event that ViewStopped names"
+                    f"view {self.name!r} resumes at {following}, not at {position}: "
+                    "skip the position that ViewStopped names"
                 )
             if self._write(Changes(), now, position):
                 return

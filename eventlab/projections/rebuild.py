@@ -1,4 +1,4 @@
-"""A rebuild: a view built again next to the live one, which it then replaces.
+"""A rebuild: builds a view next to the live one, then replaces it.
 
 It is complete even after a trim: what the category stream no longer holds is read from the
 aggregate logs. The swap is the checkpoint's (checkpoint.py).

@@ -42,7 +42,7 @@ log = logging.getLogger(__name__)
 
 
 class ProjectorSession:
-    """One session for all transactions of a projector of ``view``; it starts at its first use."""
+    """One session for all transactions of a projector of ``view``; it starts at the first use."""
 
     def __init__(self, mongo: Database[dict[str, Any]], view: str) -> None:
         self.mongo = mongo

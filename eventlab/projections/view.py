@@ -95,9 +95,9 @@ def checked_view_name(view: View, database: str) -> str:
     most = MAX_NAMESPACE_BYTES - len(f"{database}..rebuild-01234567".encode())
     if size > most or NO_VIEW_NAME.match(name):
         raise InvalidName(
-            f"view {name[:20]!r} cannot have that name, because it also names the collection: use "
-            f"up to {most} bytes, no '$', NUL or '..', no dot at either end, and not {CHECKPOINTS},"
-            f" {PROJECTORS}, system.… or the name of a rebuild"
+            f"view {name[:20]!r} has a name that no collection can have: use up to {most} bytes, no"
+            f" '$', NUL or '..', no dot at either end, and no reserved name ({CHECKPOINTS}, "
+            f"{PROJECTORS}, system.…, or that of a rebuild)"
         )
     return name
 

@@ -67,7 +67,7 @@ def runtime_directory(data: Path) -> Path:
 
 
 def _is_plain(path: str) -> bool:
-    """Return whether mongod takes a path for what it is: it would split or resolve some."""
+    """Return whether mongod uses a path unchanged: it splits or resolves some."""
     try:
         path.encode()
     except UnicodeEncodeError:

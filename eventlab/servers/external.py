@@ -60,7 +60,7 @@ def redis_at(url: str) -> redis.Redis:
 def mongodb_at(url: str, *, examine: bool = True, **limits: int | bool) -> Client:
     """Connect to the MongoDB of a URL: a replica set or a sharded cluster.
 
-    ``limits`` are options of the client that count more than those of the URL. Without ``examine``,
+    ``limits`` are options of the client that override those of the URL. Without ``examine``,
     the server need not answer yet.
 
     Raises ServerUnreachable when it does not answer, or is a standalone server, which has no
@@ -84,7 +84,7 @@ def mongodb_at(url: str, *, examine: bool = True, **limits: int | bool) -> Clien
         if "setName" not in hello and hello.get("msg") != "isdbgrid":
             raise ServerUnreachable(
                 MONGODB_URL,
-                "is not a replica set, so it has no transactions: see rs.initiate()",
+                "is not a replica set, so it does not support transactions: run rs.initiate() once",
             )
     except ServerUnreachable:
         client.close()
@@ -150,7 +150,7 @@ def _master(parsed: RedisURL) -> redis.Redis:
 
 
 def _infos(client: redis.Redis) -> list[Info]:
-    """Return what a server says about itself or, in a cluster, each of its primaries."""
+    """Return the INFO of a server or, in a cluster, of each primary."""
     if not isinstance(client, RedisCluster):
         return [_attempt(REDIS_URL, lambda: _about(client))]
     nodes = [node.redis_connection for node in client.get_primaries()]

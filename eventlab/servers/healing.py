@@ -1,7 +1,7 @@
-"""Healing the lab: a process that holds the lease starts a killed supervisor again.
+"""Healing the lab: a process that holds the lease restarts a killed supervisor.
 
-The supervisor starts a server again that has ended. Nobody but a process that uses the servers can
-do the same for the supervisor, so each of them has a thread that looks after it.
+The supervisor restarts a server that has ended. Only a process that uses the servers can restart
+the supervisor, so each of these processes has a thread that monitors it.
 """
 
 from __future__ import annotations
@@ -22,29 +22,29 @@ RETRY_SECONDS: Final = 4.0
 
 logger = logging.getLogger(__name__)
 _mutex = threading.Lock()
-_looked_after: dict[lease.Key, lease.Holding] = {}
+_monitored: dict[lease.Key, lease.Holding] = {}
 
 
 def begin(data: Path, sockets: Mapping[str, str]) -> None:
-    """Look after the supervisor of these sockets for as long as this process holds the lease."""
+    """Monitor the supervisor of these sockets while this process holds the lease."""
     holding = lease.holding(data)
     if holding is None:
         return
     # A forked child has a process id of its own, and no thread yet.
     key = (os.getpid(), data)
     with _mutex:
-        if _looked_after.get(key) is holding:
+        if _monitored.get(key) is holding:
             return
-        _looked_after[key] = holding
+        _monitored[key] = holding
     threading.Thread(
-        target=_look_after,
+        target=_monitor,
         args=(data, dict(sockets), holding),
-        name=f"eventlab looks after {data.name}",
+        name=f"eventlab monitors {data.name}",
         daemon=True,
     ).start()
 
 
-def _look_after(data: Path, sockets: Mapping[str, str], holding: lease.Holding) -> None:
+def _monitor(data: Path, sockets: Mapping[str, str], holding: lease.Holding) -> None:
     has_failed = False
     while lease.holding(data) is holding:
         time.sleep(POLL_SECONDS)

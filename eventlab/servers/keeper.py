@@ -44,7 +44,7 @@ class Keeper:
         return self._failed(reason, now)
 
     def note_socket(self) -> bool:
-        """Note whether the server has its socket; without one it has just begun, or lost it."""
+        """Note whether the server has its socket: a new server has none yet, and can lose it."""
         exists = Path(self.server.socket).exists()
         self._had_socket = self._had_socket or exists
         return exists

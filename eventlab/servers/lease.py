@@ -31,7 +31,7 @@ _held: dict[Key, tuple[Holding, int]] = {}  # and how many Labs share it
 
 
 def take(data: Path) -> None:
-    """Hold the lease for this process; each ``take`` needs a ``give_back``."""
+    """Hold the lease for this process until a ``give_back`` for each ``take``."""
     key = (os.getpid(), data)
     with _mutex:
         held = _held.get(key)
@@ -55,7 +55,7 @@ def give_back(data: Path) -> None:
 
 
 def holding(data: Path) -> Holding | None:
-    """Return what this process holds; after it was given back and taken again, another one."""
+    """Return the lease that this process holds: a new object each time that it is taken."""
     # No mutex: a thread asks often, and a fork at that moment would leave it locked in the child.
     held = _held.get((os.getpid(), data))
     return held[0] if held else None

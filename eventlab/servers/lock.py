@@ -1,4 +1,4 @@
-"""Locks on files: the operating system releases them when their holder dies, however it dies."""
+"""Locks on files: the operating system releases them when their holder dies, even by SIGKILL."""
 
 from __future__ import annotations
 

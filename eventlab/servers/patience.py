@@ -1,4 +1,4 @@
-"""How long a client waits for a server that is away or hangs."""
+"""How long a client waits for a server that is down or hangs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FIRST_PAUSE_SECONDS: Final = 0.05
 def limit_redis(client: redis.Redis, seconds: float) -> None:
     """Make a call fail within ``seconds`` of silence; a lost connection is opened again at once.
 
-    redis-py waits 5 seconds for an answer, and by default asks 11 times.
+    By default redis-py waits 5 seconds for a reply, and tries 11 times.
     """
     retry = Retry(
         ExponentialBackoff(cap=seconds / 8, base=FIRST_PAUSE_SECONDS),

@@ -21,7 +21,7 @@ DEFAULT_GRACE_SECONDS = 5.0
 
 @dataclass(frozen=True)
 class Plan:
-    """The servers of one data directory, and the seconds that they run on after their last user."""
+    """The servers of one data directory, and for how many seconds they outlive their last user."""
 
     data: Path
     runtime: Path

@@ -13,7 +13,7 @@ SENTINEL_OPTIONS: Final = ("sentinel_username", "sentinel_password")
 
 
 class InvalidURL(Exception):
-    """A URL cannot be used. What it says holds no part of the URL, which may be a password."""
+    """A URL cannot be used. The message contains no part of the URL, which may hold a password."""
 
 
 @dataclass(frozen=True, repr=False)

@@ -110,7 +110,8 @@ def _running_or_started(data: Path, wanted: Collection[str]) -> Running:
         # still starting, and its starter was killed.
         if time.monotonic() > end:
             raise ServersFailed(
-                f"the supervisor of {data} has neither started nor stopped\n{_last_words(data)}"
+                f"the supervisor of {data} still runs, but its servers are not ready\n"
+                f"{_last_words(data)}"
             )
         time.sleep(lock.POLL_SECONDS)
     return _started(data, wanted)
@@ -120,15 +121,15 @@ def _refuse_hopeless(running: Running, data: Path) -> None:
     """Raise if the servers do not answer here and waiting would not change it."""
     if running.trouble:
         raise ServersFailed(
-            f"{running.trouble} every few seconds: correct what its log says\n{_last_words(data)}"
+            f"{running.trouble}, but fails each time: fix what its log reports\n{_last_words(data)}"
         )
     runtime = Path(next(iter(running.sockets.values()))).parent
     if not runtime.exists() and _is_isolated_from(running.supervisor):
         raise DirectoryRefused(
             data,
-            f"is in use by a process that sees other files, and its sockets in {runtime} are not "
-            f"visible here: set {directories.RUNTIME_VARIABLE} for both to a directory that both "
-            f"see, or {directories.DATA_VARIABLE} here to another directory",
+            f"is in use in another container, whose sockets in {runtime} are not visible here: set "
+            f"{directories.RUNTIME_VARIABLE} in both to a directory that they share, or "
+            f"{directories.DATA_VARIABLE} here to another directory",
         )
 
 
@@ -177,7 +178,7 @@ def _started(data: Path, wanted: Collection[str], runtime: Path | None = None) -
             if done.stdout
             else {"error": "the supervisor exited without giving a reason"}
         )
-        answer = report.get("error", "one of them ended immediately")
+        answer = report.get("error", "a server ended immediately")
         words = _last_words(data)
         raise ServersFailed(f"the servers did not start: {answer}\n{words}{_remedy(plan, words)}")
     return running
@@ -187,9 +188,9 @@ def _remedy(plan: Plan, words: str) -> str:
     """Return what to do about an append-only file that Redis does not read."""
     if any((plan.data / REDIS).rglob("*.base.rdb")) and any(sign in words for sign in OTHER_FORMAT):
         return (
-            f"\nThe data were written by another kind of server (Redis or Valkey): set "
-            f"{settings.REDIS_SERVER} to that one and start once; eventlab then stores them in a "
-            "form that both read"
+            "\nRedis cannot read this data of Valkey, or Valkey this data of Redis: set "
+            f"{settings.REDIS_SERVER} to the server that wrote it and start it once; eventlab then "
+            "stores the data in a format that both can read"
         )
     # No wheel has that program: it is a link to redis-server.
     if "use ./redis-check-aof" not in words:

@@ -17,7 +17,7 @@ STATE = "state.json"
 class Running:
     """The processes of a lab, and the sockets of its servers.
 
-    ``trouble`` says which server ends each time that it is started again; "" while none does.
+    ``trouble`` names a server that keeps ending after each restart; "" if there is none.
     """
 
     supervisor: int

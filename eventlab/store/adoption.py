@@ -104,7 +104,7 @@ def _write(redis: Any, write: Script, log: bytes, events: list[Recorded]) -> Non
     if wrong:
         event = events[wrong - events[0].version]
         reason = (
-            f"the aggregate log has another event as version {wrong}; "
+            f"the aggregate log has a different event at version {wrong}; "
             "delete the category's aggregate logs, or its stream"
         )
         raise AdoptionRefused(reason, event.position, event.id, event.version, wrong)
@@ -159,7 +159,7 @@ def _renumber(redis: Any, keys: Keys, stream: CategoryStream) -> None:
 
 
 def _once(done: str, command: Callable[..., object], *args: object, **options: object) -> None:
-    """Run a command that fails with ``done`` when redis-py sends it again after a lost answer."""
+    """Run a command; the error ``done`` means that redis-py repeated it after a lost reply."""
     try:
         command(*args, **options)
     except ResponseError as error:

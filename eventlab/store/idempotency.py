@@ -1,7 +1,7 @@
 """Idempotency keys: for a day, the first outcome of a request is the outcome of its repeats.
 
 The record under a key is a JSON array: ``[fingerprint, after, count]`` says which request the key
-belongs to and where its events are. A rejection has no events, and three more elements:
+belongs to and where its events are. A rejection has three more elements:
 ``[fingerprint, 0, 0, class name, text, data]``.
 """
 
@@ -57,7 +57,7 @@ class Idempotency:
     def keep(
         self, id: str, key: str, fingerprint: str, rejected: CommandRejected | None
     ) -> Outcome:
-        """Keep the outcome of a request that recorded no event; a rejection is raised, too.
+        """Keep the outcome of a request that recorded no event; raises a given rejection.
 
         Of two duplicates that run at once, one may be rejected and the other stored. The one that
         takes the key first decides for both, so an earlier outcome is returned, or raised, instead.

@@ -42,7 +42,7 @@ class Keys:
         return self._tag + b":" + checked_name(id, "id")
 
     def idempotency(self, id: str, key: str) -> bytes:
-        """Return the key of what is kept under an idempotency key of an aggregate.
+        """Return the key of the record of an idempotency key of an aggregate.
 
         It contains the length of the id, so that no two pairs share a key.
         """
@@ -84,7 +84,7 @@ class Keys:
 def view_group(name: str) -> str:
     """Return the consumer group that shows the position of a view.
 
-    No subscription can have that name, so the two do not meet on one group.
+    No subscription can have that name, so a view and a subscription never share a group.
 
     >>> view_group("letters")
     'view letters'

@@ -64,7 +64,7 @@ class AggregateLogs:
         return version
 
     def check_adopted(self) -> None:
-        """Check that another program's stream has its logs; raises NotAdopted otherwise."""
+        """Raise NotAdopted if the stream of another program has no aggregate logs yet."""
         # In this order: an append between the two commands has written the ids as well.
         if self._redis.xlen(self._keys.stream) and not self._redis.exists(self._keys.ids):
             raise NotAdopted(self._keys.stream.decode())

@@ -1,4 +1,4 @@
-"""How much a page may hold, so that neither Redis nor this process stops for a large event."""
+"""The size of a page: small enough that it neither blocks Redis nor fills the memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Settling: what was written counts once it survives the loss of a machine, not only of a process.
+"""Settling: wait until events survive the loss of a machine, not only of a process.
 
 Redis answers an append before its file is on disk (``appendfsync everysec``), and before a replica
 has it.

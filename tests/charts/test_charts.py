@@ -131,7 +131,7 @@ def test_shifts_shows_deliveries_and_kills_per_consumer() -> None:
 
 def test_waits_labels_the_median_in_a_readable_unit() -> None:
     figure = FIGURES["waits"]()
-    assert texts(figure) == ["half: 5 s", "half: 2.5 ms"]
+    assert texts(figure) == ["median: 5 s", "median: 2.5 ms"]
     plt.close(figure)
 
 

@@ -33,7 +33,10 @@ def test_ladder_shows_the_error_and_the_rate_of_each_design() -> None:
     figure.canvas.draw()
     off, rate = figure.axes
     assert figure.get_suptitle() == "T"
-    assert (off.get_xlabel(), rate.get_xlabel()) == ("Money off (cents)", "Events per second")
+    assert (off.get_xlabel(), rate.get_xlabel()) == (
+        "Error of the sum (cents)",
+        "Events per second",
+    )
     assert [bar.get_width() for bar in off.patches] == RUNGS["off"].tolist()
     assert [bar.get_width() for bar in rate.patches] == RUNGS["rate"].tolist()
     assert [text.get_text() for text in off.texts] == ["+20,000", "exact", "-80,000", "exact"]

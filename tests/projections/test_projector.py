@@ -114,7 +114,7 @@ def test_skip_passes_over_the_named_event_only(
     projector.skip(bad.position)
     projector.catch_up()
     assert funds(documents) == 6
-    with pytest.raises(InvalidArgument, match="no event"):
+    with pytest.raises(InvalidArgument, match="the end of the stream"):
         projector.skip(bad.position)
 
 

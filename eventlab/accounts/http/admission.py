@@ -18,7 +18,7 @@ ENCODED_SLASH: Final = b"%2f"
 
 
 class Admission:
-    """ASGI middleware: a request gets in, or a 400 that says why not.
+    """ASGI middleware: passes a request on, or answers it with a 400 that says why.
 
     ``hosts`` are the names in ``Host`` that are served, without a port; None means any. HEAD is
     GET without the body.

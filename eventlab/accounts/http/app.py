@@ -1,4 +1,4 @@
-"""The account service over HTTP: the original's four routes, and what clients need besides."""
+"""The account service over HTTP: the original's four routes, and more."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ def page(view: Documents, *, sort: Sort, after: str | None, limit: int) -> Accou
 
 
 def whole(number: Any) -> int:
-    """Return a number of MongoDB as an integer: ``$inc`` turns an int into a long for good.
+    """Return a number from MongoDB as an int: after ``$inc`` it may be an Int64.
 
     >>> whole(bson.Int64(2**31))
     2147483648

@@ -66,7 +66,7 @@ def responses(
 
 
 def request_body(body: type, *parameters: dict[str, Any]) -> dict[str, Any]:
-    """Describe the body and the parameters that a route reads without FastAPI's help."""
+    """Describe the body and the parameters that a route reads from the request itself."""
     return {
         "requestBody": {"required": True, "content": _json(body)},
         "parameters": list(parameters),

@@ -1,4 +1,4 @@
-"""The probes: is the process alive, and would a request work?"""
+"""The probes: is the process alive, and are its servers available?"""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ State = Any  # h11 does not export the type of its states
 
 
 class Connection(H11Protocol):
-    """A connection that a client cannot keep by sending a request slowly, or without end.
+    """A connection that ends when a client sends a request too slowly, or without end.
 
     A header has ``HEADER_SECONDS``, however many bytes arrive in the meantime. A body has
     ``BODY_SECONDS``, which the route that reads it enforces; this class enforces it for a body that
@@ -109,7 +109,7 @@ def raise_file_limit() -> None:
 
 @functools.cache
 def max_connections() -> int:
-    """Return how many connections a process accepts, so that it keeps files for its servers."""
+    """Return how many connections a process accepts; the other files are for its servers."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY:
         return MAX_CONNECTIONS

@@ -143,7 +143,7 @@ async def _server_error(_request: Request, problem: Exception) -> Response:
         )
     if misconfiguration(problem):
         log.error("%s", misconfiguration(problem))
-        return error(503, f"{server(problem)} rejects this service: tell its operators")
+        return error(503, f"{server(problem)} denies access to this service: inform its operators")
     raise problem
 
 

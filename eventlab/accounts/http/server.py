@@ -120,17 +120,17 @@ def app(hosts: Collection[str] | None = None) -> FastAPI:
 
 
 def _connect() -> Lab:
-    """Connect, as soon as Redis answers: a worker may start, or start again, while it is down."""
+    """Connect as soon as Redis answers: it may be down when a worker starts."""
     while True:
         try:
             return connect(timeout=SERVER_SECONDS)
         except ServersError as error:
-            log.warning("this worker waits for its servers: %s", error)
+            log.warning("this worker waits for Redis and MongoDB: %s", error)
             time.sleep(RETRY_SECONDS)
 
 
 class Workers(Multiprocess):
-    """uvicorn's worker processes; a terminal that is closed ends them, too."""
+    """uvicorn's worker processes; closing the terminal ends them, too."""
 
     def handle_hup(self) -> None:
         """Stop, rather than restart the workers."""
@@ -148,7 +148,7 @@ def _run_workers(config: uvicorn.Config, listeners: list[Any], hangups: Any) -> 
 
 
 def _end_with(sentinel: int) -> None:
-    """End this worker when its parent has ended: nobody else would."""
+    """End this worker when its parent has ended: no other process does."""
     multiprocessing.connection.wait([sentinel])
     os.kill(os.getpid(), signal.SIGTERM)
 

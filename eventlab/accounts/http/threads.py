@@ -1,4 +1,4 @@
-"""Threads for the calls to one server: those that wait for it do not take the others' threads."""
+"""Threads for the calls to one server: a server that hangs does not block calls to the others."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ T = TypeVar("T")
 class ServerThreads:
     """A few threads that call one server; a call that takes too long raises ``timed_out``.
 
-    The thread of such a call is busy until the driver gives up, too.
+    The thread of such a call stays busy until the driver's own timeout.
     """
 
     def __init__(self, name: str, timed_out: type[Exception], *, threads: int) -> None:

@@ -38,10 +38,9 @@ CONSENT_AGAIN: Final = "remove the token file and give consent again"
 #: uses ``invalid_grant`` for several causes and never says which one it was.
 FINAL_REFRESH_ERRORS: Final = {
     "invalid_grant": (
-        "Gmail's token has expired or been revoked: consent was withdrawn, or the account's "
-        "password was changed, or the token was not used for six months, or its app is still in "
-        "'Testing', where a token lives for seven days (publish the app to avoid that): "
-        f"{CONSENT_AGAIN}"
+        "Gmail's token has expired or been revoked (consent was withdrawn, the password was "
+        "changed, the token was unused for six months, or the app is in 'Testing', where tokens "
+        f"expire after seven days: publish it to avoid that): {CONSENT_AGAIN}"
     ),
     "invalid_rapt": (
         "Gmail's token has expired, because the organization requires its users to sign in again: "
