@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator
 from typing import Final, Self
 
-from pymongo import UpdateOne
+from pymongo import DeleteOne, UpdateOne
 from pymongo.client_session import ClientSession
 
 from eventlab.errors import EventLabError, Trimmed, ViewAhead, ViewStopped
@@ -192,13 +192,19 @@ class Follower:
 
         def move_and_update(session: ClientSession) -> bool:
             moved = self._checkpoint.move(session, old, new, event)
-            if moved and updates:
-                self.mongo[self.name].bulk_write(updates, ordered=False, session=session)
+            if moved and writes:
+                self.mongo[self.name].bulk_write(writes, ordered=ordered, session=session)
             return moved
 
         self.position = None  # only MongoDB knows who moved it, perhaps this one
-        folded = ((id, change.update()) for id, change in changes.items())
-        updates = [UpdateOne({"_id": id}, update, upsert=True) for id, update in folded if update]
+        writes: list[UpdateOne | DeleteOne] = []
+        for id, change in changes.items():
+            if change.deletes:
+                writes.append(DeleteOne({"_id": id}))
+            if update := change.update():
+                writes.append(UpdateOne({"_id": id}, update, upsert=True))
+        # In order only where it matters: MongoDB then takes each kind of write by itself.
+        ordered = any(change.deletes for change in changes.values())
         try:
             moved = self._session.transact(move_and_update, obstacle=("position", old))
         except Exception as error:

@@ -27,6 +27,8 @@ class Change:
         self._inc: dict[str, int] = {}
         self._set: dict[str, Any] = {}
         self._push: dict[str, tuple[list[Any], int]] = {}
+        self._unset: dict[str, str] = {}
+        self.deletes = False  # the document that is there, before all other changes
 
     def inc(self, field: str, by: int) -> None:
         """Add to a number that starts at 0."""
@@ -35,8 +37,15 @@ class Change:
 
     def set(self, field: str, value: Any) -> None:
         """Set a field to a value."""
-        self._require_only(field, self._set)
+        self._require_only(field, self._set, self._unset)
+        self._unset.pop(field, None)
         self._set[field] = value
+
+    def unset(self, field: str) -> None:
+        """Remove a field, if the document has it."""
+        self._require_only(field, self._set, self._unset)
+        self._set.pop(field, None)
+        self._unset[field] = ""
 
     def push(self, field: str, value: Any, *, keep: int) -> None:
         """Append to a list, and keep only its newest ``keep`` values."""
@@ -44,21 +53,27 @@ class Change:
         values, _ = self._push.setdefault(field, ([], keep))
         values.append(value)
 
-    def _require_only(self, field: str, allowed: Mapping[str, Any]) -> None:
-        for other in (self._inc, self._set, self._push):
-            if other is not allowed and field in other:
+    def delete(self) -> None:
+        """Delete the document, if there is one; what follows begins a new one."""
+        for changes in (self._inc, self._set, self._push, self._unset):
+            changes.clear()
+        self.deletes = True
+
+    def _require_only(self, field: str, *allowed: Mapping[str, Any]) -> None:
+        for other in (self._inc, self._set, self._push, self._unset):
+            if field in other and not any(other is each for each in allowed):
                 raise ValueError(
                     f"field {field!r} is changed in two ways, but MongoDB accepts one of inc, set "
-                    "and push per update: use the same one for every event"
+                    "(or unset) and push per update: use the same one for every event"
                 )
 
     def update(self) -> dict[str, Any]:
-        """Return the change as a MongoDB update."""
+        """Return the change as a MongoDB update, which comes after the deletion, if any."""
         pushes = {
             field: {"$each": values[-keep:], "$slice": -keep}
             for field, (values, keep) in self._push.items()
         }
-        parts = {"$inc": self._inc, "$set": self._set, "$push": pushes}
+        parts = {"$inc": self._inc, "$set": self._set, "$push": pushes, "$unset": self._unset}
         return {operator: fields for operator, fields in parts.items() if fields}
 
 

@@ -126,6 +126,8 @@ class ViewScenario:
                 except Exception as error:  # noqa: BLE001 - a view is user code
                     return documents, _Stop(event, error)
             for id, change in changes.items():
+                if change.deletes:
+                    documents.pop(id, None)
                 update = change.update()
                 if update:
                     try:

@@ -30,3 +30,19 @@ def test_change_rejects_two_operators_on_one_field() -> None:
     change.inc("x", 1)
     with pytest.raises(ValueError, match="one of"):
         change.set("x", 1)
+    with pytest.raises(ValueError, match="one of"):
+        change.unset("x")
+
+
+def test_change_keeps_the_last_of_set_and_unset_and_nothing_before_a_deletion() -> None:
+    change = Changes()["a"]
+    change.set("x", 1)
+    change.unset("x")
+    assert change.update() == {"$unset": {"x": ""}}
+    change.set("x", 2)
+    assert change.update() == {"$set": {"x": 2}}
+    change.delete()
+    assert change.deletes
+    assert change.update() == {}
+    change.inc("x", 3)
+    assert change.update() == {"$inc": {"x": 3}}

@@ -26,11 +26,11 @@ class Anything:
     name = "anything"
 
     def apply(self, event: Recorded, changes: Changes) -> None:
-        for operation, field, value in event.data["do"]:
+        for operation, *arguments in event.data["do"]:
             if operation == "push":
-                changes[event.type].push(field, value, keep=2)
+                changes[event.type].push(*arguments, keep=2)
             else:
-                getattr(changes[event.type], operation)(field, value)
+                getattr(changes[event.type], operation)(*arguments)
 
 
 class Forgetful:
@@ -182,3 +182,32 @@ def test_kit_and_projector_make_the_same_documents(
     Projector(store, mongo, Mixed()).catch_up()
     [document] = mongo[store.category].find()
     view(Mixed).given(*events).shows("doc", document)
+
+
+@pytest.mark.parametrize("batch_size", [1, 100])
+@pytest.mark.parametrize(
+    "steps",
+    [
+        [[["inc", "n", 1]], [["delete"]]],
+        [[["inc", "n", 1], ["set", "old", 1]], [["delete"]], [["inc", "n", 5]]],
+        [[["delete"], ["set", "a", 1]], [["delete"]], [["set", "b", 2]]],
+        [[["set", "a", 1], ["set", "b", 1]], [["unset", "a"]]],
+        [[["set", "a", 1]], [["unset", "a"], ["set", "a", 2]]],
+        [[["push", "list", 1]], [["delete"]], [["push", "list", 2]]],
+        [[["unset", "never"]]],
+    ],
+)
+def test_projector_deletes_and_unsets_whatever_the_batch(
+    store: EventStore,
+    mongo: Database[dict[str, Any]],
+    steps: list[list[list[Any]]],
+    batch_size: int,
+) -> None:
+    class Mixed(Anything):
+        name = store.category
+
+    events = store.append("a", [Event("doc", {"do": step}) for step in steps], expected=NEW)
+    with Projector(store, mongo, Mixed(), batch_size=batch_size) as projector:
+        while projector.run_once():
+            pass
+    view(Mixed).given(*events).shows("doc", mongo[store.category].find_one("doc"))
