@@ -56,6 +56,7 @@ REPLY_SUBJECTS: Final = re.compile(
 #: Headers that Outlook and Exchange add to what they send.
 MICROSOFT: Final = re.compile(r"x-ms-|x-microsoft-|thread-(?:index|topic)$")
 GOOGLE_GROUPS: Final = "groups.google.com"
+GROUP_HEADERS: Final = ("x-google-group-id", "x-original-from", "x-original-sender")
 #: Local parts of addresses that send only reports and notices.
 REPORT_SENDERS: Final = frozenset({"mailer-daemon", "postmaster", "mail-daemon"})
 NO_REPLY_SENDERS: Final = frozenset({"noreply", "no-reply", "donotreply", "do-not-reply"})
@@ -202,7 +203,9 @@ def _answers_go_elsewhere(domain: str, reply_to: Sequence[Address]) -> bool:
 
 def _is_google_group(headers: Headers) -> bool:
     listed = (*headers.get("list-post", ()), *headers.get("list-archive", ()))
-    return "x-google-group-id" in headers or any(GOOGLE_GROUPS in value for value in listed)
+    return any(name in headers for name in GROUP_HEADERS) or any(
+        GOOGLE_GROUPS in value for value in listed
+    )
 
 
 def _is_reply_subject(headers: Headers) -> bool:

@@ -18,10 +18,10 @@ GMAIL_REACTION: Final = "text/vnd.google.email-reaction+json"
 METHODS: Final = frozenset(
     {"request", "reply", "cancel", "add", "refresh", "counter", "declinecounter"}
 )
-#: Outlook sends a reaction to other systems as this line above the quoted mail, with nothing that a
-#: program could recognize better.
+#: Outlook sends a reaction to other systems as this line above the quoted mail, perhaps below the
+#: picture of it, with nothing that a program could recognize better.
 OUTLOOK_REACTION: Final = re.compile(
-    r"\s*[^\n]{1,200} reacted to your message:?[ \t]*"
+    r"\s*(?:[^\n]{1,80}\n\s*)?[^\n]{1,200} reacted to your message:?[ \t]*"  # below a picture
     r"(?:$|\n\s*(?:$|_{8}|-{8}|>|\*?(?:From|Von|De|Da|Van|Fra|Från)\s?:))"
 )
 

@@ -74,7 +74,11 @@ KINDS = {
         (f"{JOE}List-Id: <bikes.example.org>\n{TEXT}", "list"),
         (f"{JOE}Precedence: list\n{TEXT}", "list"),
         (f"{GROUP}{TEXT}", None),
-        (f"{GROUP.replace('X-Google-Group-Id: 123456', 'X: y')}{TEXT}", "list"),
+        (f"{GROUP.replace('X-Google-Group-Id: 123456', 'X: y')}{TEXT}", None),
+        (
+            f"{GROUP.replace('X-Google-Group-Id:', 'X:').replace('X-Original-From', 'X-Y')}{TEXT}",
+            "list",
+        ),
         (
             f"{JOE}List-Id: <x.example>\nList-Post: <https://groups.google.com/g/x>\n{TEXT}",
             None,
@@ -110,6 +114,19 @@ KINDS = {
         (f"{JOE}Content-Disposition: reaction\nContent-Type: text/plain\n\n👍\n", "reaction"),
         (f"{OUTLOOK}{REACTED}", "reaction"),
         (f"{OUTLOOK}\nJoe Doe reacted to your message\n", "reaction"),
+        (
+            f"{OUTLOOK}Content-Type: text/html\n\n<div><img src='x' alt='thumbs up'></div>"
+            "<div>Joe Doe reacted to your message:</div><hr>"
+            "<div><b>From:</b> us<br><b>Sent:</b> Monday</div>\n",
+            "reaction",
+        ),
+        (
+            f"{OUTLOOK}Content-Type: text/html\n\n<p>Joe Doe <img alt='👍'> reacted to your"
+            " message:</p><blockquote>hello</blockquote>\n",
+            "reaction",
+        ),
+        (f"{OUTLOOK}\nI do not know why Joe reacted to your message: do you?\n", None),
+        (f"{OUTLOOK}\n{'x' * 5000}\nJoe reacted to your message:\n", None),
         # With words of one's own, without Outlook, or forwarded: a person.
         (f"{OUTLOOK}\nJoe Doe reacted to your message:\nand so do I: call me\n", None),
         (f"{JOE}{REACTED}", None),
