@@ -76,7 +76,9 @@ def _pages(lines: list[Line], where: str) -> Iterator[list[tuple[Line, _Row]]]:
         try:
             row = msgspec.json.decode(line.row, type=_Row)
         except msgspec.MsgspecError as error:
-            raise BackupDamaged(f"part {where}", f"has an event that is none: {error}") from error
+            raise BackupDamaged(
+                f"part {where}", f"has an event that cannot be read: {error}"
+            ) from error
         if page and (len(page) == PAGE_EVENTS or size > PAGE_BYTES):
             yield page
             page = []

@@ -39,7 +39,7 @@ def check_events(
     """
     chosen = [reader_named(name) for name in readers] or list(READERS.get(category, ()))
     if not chosen:
-        raise UsageError(f"nothing is known that reads category {category!r}: add --reader")
+        raise UsageError(f"no known class reads category {category!r}: add --reader")
     lift = [_upcaster_named(name) for name in upcasters]
     with connect() as lab:
         found = stored_shapes(EventStore(lab.redis, category), chosen, lift)

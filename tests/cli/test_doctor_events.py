@@ -68,7 +68,7 @@ def test_events_fails_for_a_shape_without_a_path_to_the_newest(
 @pytest.mark.parametrize(
     ("words", "complaint"),
     [
-        (["--events", "noSuchCategory"], "nothing is known that reads category 'noSuchCategory'"),
+        (["--events", "noSuchCategory"], "no known class reads category 'noSuchCategory'"),
         (["--events", "c", "--reader", "cart"], "--reader 'cart' must be MODULE:NAME"),
         (["--events", "c", "--reader", "no_such:X"], "--reader no_such:X: No module named"),
         (["--events", "c", "--reader", "json:X"], "--reader json:X: module 'json' has no attr"),
