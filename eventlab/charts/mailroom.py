@@ -29,7 +29,7 @@ COLOURS: Final = {
 STEPS: Final[Mapping[str, tuple[str, ...]]] = {
     "in the inbox": (),
     "for an agent": ("skipped",),
-    "taken by CXone": ("received", "submitting", "in_doubt", "held", "refused"),
+    "accepted by CXone": ("received", "submitting", "in_doubt", "held", "refused"),
 }
 
 

@@ -51,7 +51,7 @@ def pending(states: pd.DataFrame, *, title: str) -> Figure:
                     size=10,
                     zorder=4,
                 )
-        for state, marker, label in (("new", "_", "not delivered yet"), ("done", "$✓$", "acked")):
+        for state, marker, label in (("new", "_", "not delivered yet"), ("done", "D", "acked")):
             some = states[states["state"] == state]
             at = (
                 [column[moment] for moment in some["moment"]],

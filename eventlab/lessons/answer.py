@@ -14,6 +14,8 @@ from typing import Any, Final
 #: Once the time is over, how often the answer is interrupted until it ends, in seconds: code that
 #: catches everything is caught outside its ``try`` sooner or later.
 AGAIN: Final = 0.05
+#: The module that calls the judge.
+CHECK: Final = "eventlab.lessons.exercise"
 
 
 class TookTooLong(BaseException):
@@ -59,6 +61,9 @@ def time_limit(seconds: float, files: frozenset[str]) -> Iterator[None]:
     def stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
         while frame is not None and not _is_theirs(frame.f_code.co_filename, files):
             frame = frame.f_back
+            # Not beyond the check: its caller is in the same cell as the answer.
+            if frame is not None and frame.f_globals.get("__name__") == CHECK:
+                return
         if frame is not None:
             where = _line(frame.f_code.co_filename, frame.f_lineno)
             raise TookTooLong(

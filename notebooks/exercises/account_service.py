@@ -35,7 +35,10 @@ def _judge_steps(steps: dict[str, str]) -> None:
 what_to_do_next = Exercise(
     judge=_judge_steps,
     right="unknown or unavailable: again, with the key. Changed: look. Wrong: stop.",
-    hints=["for each, ask: is the outcome known? Could the same request ever succeed?"],
+    hints=[
+        "for each, ask: is the outcome known? Could the same request ever succeed?",
+        "two of the four are sent again, with the same key.",
+    ],
     answer="""
         steps = {"a": "again", "b": "look", "c": "stop", "d": "again"}
     """,
@@ -59,11 +62,18 @@ what_to_do_next = Exercise(
 )
 
 
-class _Bank:
-    """Deposits by key, on a connection that breaks before the deposit, after it, or not at all."""
+TRIES = 50  # three are needed
 
-    def __init__(self, breaks: list[str]) -> None:
+
+class _Bank:
+    """Deposits by key, on a connection that breaks before the deposit, after it, or not at all.
+
+    A number instead is the status code of a response, without a deposit.
+    """
+
+    def __init__(self, breaks: list[str | int]) -> None:
         self.breaks = breaks
+        self.tries = 0
         self.keys: dict[str, int] = {}
 
     def send(self, amount: int, key: str) -> int:
@@ -71,7 +81,12 @@ class _Bank:
             raise Wrong(
                 "a deposit without a key looks like any other: pass a unique, non-empty string."
             )
+        self.tries += 1
+        if self.tries > TRIES:
+            raise Wrong("you send it again and again. Which response is final?")
         broken = self.breaks.pop(0) if self.breaks else ""
+        if isinstance(broken, int):
+            return broken
         if broken != "before":
             self.keys.setdefault(key, amount)
         if broken:
@@ -108,6 +123,23 @@ def _judge_client(deposit: Callable[[Callable[[int, str], int], int], int]) -> N
         raise Wrong(
             "two deposits of 5 are two requests. With the same key for both, the second is lost."
         )
+    for code, meaning in ((400, "the request is wrong"), (422, "the key was used differently")):
+        bank = _Bank([code] * (TRIES + 1))
+        if deposit(bank.send, 5) != code or bank.tries > 1:
+            raise Wrong(
+                f"the response was {code}: {meaning}. The same request gets the same response "
+                "forever: return the code at once."
+            )
+    bank = _Bank([503, 503])
+    if (code := deposit(bank.send, 5)) != 200:
+        raise Wrong(
+            f"the service was unavailable for a moment (503), and you returned {code}. Send it "
+            "again, with the same key."
+        )
+    amounts = _Bank([])
+    deposit(amounts.send, 7)
+    if list(amounts.keys.values()) != [7]:
+        raise Wrong("a deposit of 7 was sent as another amount: use the argument.")
 
 
 a_client_that_does_not_give_up = Exercise(
@@ -115,7 +147,7 @@ a_client_that_does_not_give_up = Exercise(
     right="one key per request, however many attempts. A client needs no other rule.",
     hints=[
         "create the key before the loop, not in it: uuid.uuid4().hex, for example.",
-        "return the response; on a ConnectionError, try again.",
+        "on a ConnectionError or a 503, send it again; return every other code.",
     ],
     answer="""
         import uuid
@@ -125,13 +157,15 @@ a_client_that_does_not_give_up = Exercise(
             key = uuid.uuid4().hex
             while True:
                 try:
-                    return send(amount, key)
+                    code = send(amount, key)
                 except ConnectionError:
                     continue
+                if code != 503:
+                    return code
     """,
     explanation=(
-        "The key identifies the request and lives as long as it does. (A real client also backs "
-        "off.)"
+        "The key identifies the request, however often it is sent. (A real client waits between "
+        "its attempts, longer each time, and gives up within the day for which a key lives.)"
     ),
     mistakes=[
         """
@@ -144,6 +178,57 @@ a_client_that_does_not_give_up = Exercise(
                     return send(amount, uuid.uuid4().hex)
                 except ConnectionError:
                     continue
+        """,
+        """
+        import uuid
+
+
+        def deposit(send, amount):
+            key = uuid.uuid4().hex
+            while True:
+                try:
+                    if send(amount, key) == 200:
+                        return 200
+                except ConnectionError:
+                    continue
+        """,
+        """
+        import uuid
+
+
+        def deposit(send, amount):
+            key = uuid.uuid4().hex
+            while True:
+                try:
+                    return send(amount, key)
+                except ConnectionError:
+                    continue
+        """,
+        """
+        import uuid
+
+
+        def deposit(send, amount):
+            key = uuid.uuid4().hex
+            while True:
+                try:
+                    code = send(5, key)
+                except ConnectionError:
+                    continue
+                if code != 503:
+                    return code
+        """,
+        """
+        import uuid
+
+
+        def deposit(send, amount):
+            for _ in range(3):
+                try:
+                    code = send(amount, uuid.uuid4().hex)
+                except ConnectionError:
+                    return 200
+            return code
         """,
         """
         def deposit(send, amount):

@@ -47,8 +47,8 @@ def _judge_fates(fates: dict[str, str]) -> None:
 what_is_known = Exercise(
     judge=_judge_fates,
     right=(
-        "a response is certain, and so is a request never sent; anything in between needs an "
-        "operator."
+        "a response is certain, and so is a request that was never sent. Anything in between needs "
+        "an operator."
     ),
     hints=[
         "for each, ask: can a work item exist? Must one exist?",
@@ -262,10 +262,28 @@ def _judge_bridge(
                 f"killed {when}: 'b' is not held for review. You hold {held}; report unknown "
                 "outcomes."
             )
-        if held != ["b"]:
-            raise Wrong(f"killed {when}: you hold {held} for review, but only 'b' is in doubt.")
-        if "c" not in world.taken:
-            raise Wrong("'c' was never sent: one mail in doubt must not stop the others.")
+        if "a" in held:
+            raise Wrong(f"killed {when}: you hold {held} for review, but 'a' was sent and logged.")
+        # An intent for all mails first, then all posts, is right too: then 'c' is in doubt as well.
+        if "c" not in world.taken and "c" not in held:
+            raise Wrong(
+                "'c' was neither sent nor held: one mail in doubt must not stop the others."
+            )
+        if "c" in world.taken and "c" in held:
+            raise Wrong(f"killed {when}: you hold {held} for review, but 'c' was sent in the end.")
+    _judge_other_ids(bridge)
+
+
+def _judge_other_ids(
+    bridge: Callable[[list[str], list[object], Callable[[str], None]], list[str]],
+) -> None:
+    ids, given, log = ["x7", "x9"], ["x7", "x9"], list[object]()
+    world = _World(0, after=False)
+    bridge(given, log, world.post)
+    if given != ids:
+        raise Wrong("you changed the list of ids that you were given.")
+    if world.taken != ids:
+        raise Wrong(f"right for a, b and c. For {ids}, CXone has {world.taken}.")
 
 
 a_bridge_with_a_memory = Exercise(

@@ -40,7 +40,7 @@ def test_funnel_shows_the_mails_per_step_and_the_states_of_the_rest() -> None:
     assert [label.get_text() for label in axes.get_yticklabels()] == [
         "in the inbox",
         "for an agent",
-        "taken by CXone",
+        "accepted by CXone",
     ]
     went_on, stayed = axes.patches[0::2], axes.patches[1::2]
     assert [bar.get_width() for bar in went_on] == [46, 44, 40]

@@ -104,6 +104,25 @@ def test_check_lets_the_judge_clean_up_after_an_endless_answer() -> None:
     assert steps[-1] == "cleaned up"
 
 
+JUDGE = """
+import signal
+
+def judge(answer):
+    signal.pause()  # until the limit has passed
+    answer()
+"""
+
+
+def test_check_does_not_interrupt_a_slow_judge_that_the_cell_of_the_answer_calls() -> None:
+    names: dict[str, Any] = {}
+    exec(compile(JUDGE, "judge.py", "exec"), names)
+
+    def here() -> int:  # in the file that also calls check
+        return 1
+
+    assert limited(names["judge"]).check(here).kind == "Right"
+
+
 def test_check_leaves_no_timer_behind() -> None:
     before = signal.getsignal(signal.SIGALRM)
     code = written("def answer():\n    x = 1")

@@ -164,3 +164,19 @@ def test_notebook_runs_with_every_exercise_solved_or_failed(path: Path, number: 
     ]
     assert shown == kinds
     assert len(kinds) >= 2
+
+
+def test_bridge_may_record_all_intents_before_it_posts() -> None:
+    """As the router does, which waits for the disk once for several mails."""
+    bridge = answer(
+        """
+        def bridge(ids, log, post):
+            new = [id for id in ids if ("sending", id) not in log]
+            log.extend(("sending", id) for id in new)
+            for id in new:
+                post(id)
+                log.append(("sent", id))
+            return [id for id in ids if ("sent", id) not in log]
+        """
+    )
+    assert ALL["gmail_to_workitem.a_bridge_with_a_memory"].check(bridge).kind == "Right"
