@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from eventlab.projections.view import Changes, View
     from eventlab.repository import Repository
     from eventlab.servers import Lab, connect
+    from eventlab.store.appends import Write
     from eventlab.store.store import ANY, EXISTS, NEW, EventStore
     from eventlab.subscriptions.subscription import Lag, Parked, Subscription
 
@@ -109,6 +110,7 @@ _HOMES = {
         "Lab",
         "connect",
     ),
+    "eventlab.store.appends": ("Write",),
     "eventlab.store.store": (
         "ANY",
         "EXISTS",
@@ -172,6 +174,7 @@ __all__ = [
     "ViewLate",
     "ViewStopped",
     "ViewVersionMismatch",
+    "Write",
     "__version__",
     "connect",
 ]

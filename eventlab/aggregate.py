@@ -7,8 +7,11 @@ import copy
 from collections.abc import Iterable
 from typing import Any, Final, Self
 
+import msgspec
+
 from eventlab.errors import InvalidName
 from eventlab.events import Data, Event, Recorded
+from eventlab.store.appends import Write
 
 _PLAIN = (str, int, float, bool, type(None))
 #: The token of the newest stored event, by which its log is recognized; None if it is not known.
@@ -106,9 +109,31 @@ class Aggregate(abc.ABC):
         vars(self).update(state)
 
 
+class Snapshot(msgspec.Struct, array_like=True, frozen=True):
+    """The state of an aggregate at a version, and the event by which its log is recognized.
+
+    ``token`` and ``position`` are those of that event.
+    """
+
+    schema: int
+    version: int
+    position: str
+    state: dict[str, Any]
+    token: str
+
+
 def mark_stored(aggregate: Aggregate, version: int, position: str, token: str | None) -> None:
     """Set where an aggregate is in its log: at a version, whose event has a position and a token.
 
     The token is None if it is not known.
     """
     vars(aggregate).update({"version": version, "position": position, NEWEST_TOKEN: token})
+
+
+def write_of(aggregate: Aggregate, meta: Data | None) -> Write:
+    """Return the changes of an aggregate, with this meta, for a commit."""
+    changes = aggregate.changes
+    events = [msgspec.structs.replace(event, meta=meta) for event in changes] if meta else changes
+    token = vars(aggregate).get(NEWEST_TOKEN)
+    newest = None if token is None else (aggregate.position, token)
+    return Write(aggregate.id, events, aggregate.version - len(changes), newest)

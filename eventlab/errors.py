@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from eventlab.events import Recorded
+
+MAX_SHOWN: Final = 3  # conflicts that an error's sentence names
 
 
 class EventLabError(Exception):
@@ -46,22 +50,33 @@ class CommandRejected(EventLabError):
 
 
 class VersionConflict(EventLabError):
-    """The aggregate is not at the version that the writer expected; nothing was written.
+    """An aggregate is not at the version that the writer expected; nothing was written.
 
-    Data: ``id``, ``expected`` (a version, or EXISTS), ``actual``.
+    Data: ``id``, ``expected`` (a version, or EXISTS), ``actual``; ``conflicts``, which has the
+    expected and the actual version of each aggregate that moved, by id.
     """
 
-    def __init__(self, id: str, expected: object, actual: int) -> None:
+    def __init__(
+        self,
+        id: str,
+        expected: object,
+        actual: int,
+        others: Mapping[str, tuple[object, int]] | None = None,
+    ) -> None:
         self.id = id
         self.expected = expected
         self.actual = actual
-        wanted = getattr(expected, "name", expected)
-        is_behind = isinstance(expected, int) and actual < expected
-        lost = "later versions were lost in a failover or never stored; " if is_behind else ""
-        super().__init__(
-            f"{id!r} is at version {actual}, expected {wanted}: "
-            f"{lost}reload the aggregate and decide again"
+        self.conflicts = {id: (expected, actual)} | dict(others or {})
+        moved = list(self.conflicts.items())
+        shown = ", ".join(
+            f"{name!r} is at version {found}, expected {getattr(wanted, 'name', wanted)}"
+            for name, (wanted, found) in moved[:MAX_SHOWN]
         )
+        more = f" and {len(moved) - MAX_SHOWN} more" if len(moved) > MAX_SHOWN else ""
+        is_behind = any(isinstance(wanted, int) and found < wanted for _, (wanted, found) in moved)
+        lost = "later versions were lost in a failover or never stored; " if is_behind else ""
+        what = "aggregate" if len(moved) == 1 else "aggregates"
+        super().__init__(f"{shown}{more}: {lost}reload the {what} and decide again")
 
 
 class LogReplaced(VersionConflict):

@@ -90,8 +90,11 @@ _HALF_PAIR = re.compile("[\ud800-\udfff]")
 _decode_rows = msgspec.json.Decoder(list[Row]).decode
 
 
-def encode_batch(events: Sequence[Event]) -> Batch:
-    """Check and encode every event; raises InvalidEvent, which names the event by its index."""
+def encode_batch(events: Sequence[Event], id: str | None = None) -> Batch:
+    """Check and encode every event; raises InvalidEvent, which names the event by its index.
+
+    Of several batches, it also names the ``id`` of the aggregate.
+    """
     # A list first: checking for a Sequence takes as long as encoding an event.
     if not isinstance(events, list) and (
         isinstance(events, Event) or not isinstance(events, Sequence)
@@ -116,7 +119,8 @@ def encode_batch(events: Sequence[Event]) -> Batch:
                     raise InvalidEvent(f"meta must be a dict or None, not {type(meta).__name__}")
                 meta_text, meta = _encode_sized(meta, "meta")
         except (InvalidEvent, TypeError) as error:
-            raise InvalidEvent(f"event {place} ({event.type!r:.60}): {error}") from error
+            of = "" if id is None else f" of {id!r:.60}"
+            raise InvalidEvent(f"event {place}{of} ({event.type!r:.60}): {error}") from error
         copies.append(Event(event.type, data, meta))
         texts += (type_text, data_text, meta_text)
     if any(texts[2::3]):
@@ -184,10 +188,15 @@ def _depth(value: Any) -> int:
     return 0 if inner is None else 1 + max(map(_depth, inner), default=0)
 
 
-def as_recorded(id: str, events: list[Event], after: int, first: bytes) -> list[Recorded]:
-    """Return the events of one append as recorded, given the position of the first."""
+def as_recorded(
+    id: str, events: list[Event], after: int, first: bytes, before: int = 0
+) -> list[Recorded]:
+    """Return the events of one append as recorded, given the position of the append.
+
+    ``before`` is how many events of other aggregates the same append wrote before these.
+    """
     milliseconds, _, sequence = first.decode().partition("-")
-    at = int(sequence) - after - 1
+    at = int(sequence) + before - after - 1
     return [
         Recorded(id, version, event.type, event.data, f"{milliseconds}-{at + version}", event.meta)
         for version, event in enumerate(events, after + 1)

@@ -2,46 +2,30 @@
 
 from __future__ import annotations
 
-import random
 import threading
-import time
 import zlib
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
+from functools import partial
 from itertools import chain, takewhile
-from typing import Any, Final, Generic, NamedTuple, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 import msgspec
 
-from eventlab.aggregate import NEWEST_TOKEN, Aggregate, mark_stored
+from eventlab.aggregate import NEWEST_TOKEN, Aggregate, Snapshot, mark_stored, write_of
 from eventlab.errors import CommandRejected, InvalidArgument, InvalidEvent, VersionConflict
 from eventlab.events import Data, Recorded, encode_json, plain_json
 from eventlab.store.answers import SERVER_ERRORS, is_outage
+from eventlab.store.appends import Write
 from eventlab.store.keys import checked_counts
 from eventlab.store.logs import Tail, new_token
 from eventlab.store.paging import KEYS_PAGE
+from eventlab.store.retries import retried
 from eventlab.store.scripts import RAW
 from eventlab.store.store import EventStore
 
 A = TypeVar("A", bound=Aggregate)
-R = TypeVar("R")
-
-FIRST_PAUSE: Final = 0.002
-LONGEST_PAUSE: Final = 0.1
-
-
-class Snapshot(msgspec.Struct, array_like=True, frozen=True):
-    """The state of an aggregate at a version, and the event by which its log is recognized.
-
-    ``token`` and ``position`` are those of that event.
-    """
-
-    schema: int
-    version: int
-    position: str
-    state: dict[str, Any]
-    token: str
 
 
 class Known(NamedTuple, Generic[A]):
@@ -123,45 +107,45 @@ class Repository(Generic[A]):
         of ``EventStore.append``, whose errors it raises: LogReplaced if the log was written again
         since. After an error neither the aggregate nor the cache has changed.
         """
-        changes = aggregate.changes
-        if not changes:
+        if not aggregate.changes:
             if idempotency_key is None:
                 return []
             # "Nothing to do" is an outcome too: a repeat must not find something to do later.
             return self.store.reject(
                 aggregate.id, idempotency_key, None, fingerprint=fingerprint or ""
             )
-        events = (
-            [msgspec.structs.replace(event, meta=meta) for event in changes] if meta else changes
-        )
-        expected = aggregate.version - len(changes)
         mine = new_token() if token is None else token
-        known = vars(aggregate).get(NEWEST_TOKEN)
+        write = write_of(aggregate, meta)
         recorded = self.store.append(
             aggregate.id,
-            events,
-            expected=expected,
+            write.events,
+            expected=write.expected,
             token=mine,
             idempotency_key=idempotency_key,
             fingerprint=fingerprint,
-            newest=None if known is None else (aggregate.position, known),
+            newest=write.newest,
         )
-        same = [(event.version, event.type, event.data) for event in recorded]
-        if same == [(expected + n, event.type, event.data) for n, event in enumerate(changes, 1)]:
-            # Otherwise it is the earlier result of a repeat, and not this aggregate's outcome.
-            # With a key, another append may have written the same events under a token that is not
-            # known here: the cache keeps its state, and the next load reads these events too.
-            newest = mine if idempotency_key is None else None
-            mark_stored(aggregate, aggregate.version, recorded[-1].position, newest)
-            vars(aggregate)["changes"] = []
-            if newest is not None:
-                self._update(aggregate)
+        # With a key, another append may have written the same events under a token that is not
+        # known here: the cache keeps its state, and the next load reads these events too.
+        self._mark_saved(aggregate, write, recorded, mine if idempotency_key is None else None)
         return recorded
+
+    def _mark_saved(
+        self, aggregate: A, write: Write, recorded: list[Recorded], token: str | None
+    ) -> None:
+        same = [(event.version, event.type, event.data) for event in recorded]
+        expected = enumerate(write.events, write.expected + 1)
+        if same != [(version, event.type, event.data) for version, event in expected]:
+            return  # the earlier result of a repeat, and not this aggregate's outcome
+        mark_stored(aggregate, aggregate.version, recorded[-1].position, token)
+        vars(aggregate)["changes"] = []
+        if token is not None:
+            self._update(aggregate)
 
     def retry(
         self,
         id: str,
-        decide: Callable[[A], R],
+        decide: Callable[[A], object],
         *,
         tries: int = 20,
         meta: Data | None = None,
@@ -178,36 +162,94 @@ class Repository(Generic[A]):
 
         Raises the last VersionConflict after ``tries``. What ``decide`` raises is never retried.
         """
-        if tries < 1:
-            raise InvalidArgument(f"tries={tries!r} must be 1 or more")
-        fingerprint = fingerprint or ""  # not a hash of the events: a retry may decide otherwise
-        if idempotency_key is not None:
-            first = self.store.seen(id, idempotency_key, fingerprint=fingerprint)
-            if first is not None:
-                return first
-        for attempt in range(tries):
+        request = fingerprint or ""  # not a hash of the events: a retry may decide otherwise
+        key = idempotency_key
+
+        def decided() -> Callable[[], list[Recorded]]:
             aggregate = self.load(id)
             try:
                 decide(aggregate)
             except CommandRejected as rejection:
-                if idempotency_key is None:
+                if key is None:
                     raise
                 # If a duplicate was stored in the meantime, its events are the outcome.
-                return self.store.reject(id, idempotency_key, rejection, fingerprint=fingerprint)
+                return partial(self.store.reject, id, key, rejection, fingerprint=request)
+            return partial(
+                self.save, aggregate, meta=meta, idempotency_key=key, fingerprint=request
+            )
+
+        return retried(tries, key, partial(self.store.seen, id, fingerprint=request), decided)
+
+    def transact(
+        self,
+        ids: Sequence[str],
+        decide: Callable[..., object],
+        *,
+        tries: int = 20,
+        meta: Data | None = None,
+        idempotency_key: str | None = None,
+        fingerprint: str | None = None,
+    ) -> dict[str, list[Recorded]]:
+        """Load several aggregates, decide on all of them, and commit: all or nothing.
+
+        ``decide`` gets the aggregates in the order of ``ids``. Those that it changes are written,
+        the others are guards: if any of them has moved, nothing is written, and the decision is
+        made again on fresh state, as ``retry`` does. Returns the recorded events of those that were
+        written. The options are those of ``retry``; an idempotency key belongs to the category.
+
+        Raises the errors of ``retry`` and ``EventStore.commit``, InvalidArgument for an id that is
+        given twice.
+
+        >>> accounts.transact(
+        ...     ["JohnDoe", "JaneDoe"], lambda john, jane: (john.withdraw(40), jane.deposit(40))
+        ... )["JaneDoe"]
+        [Recorded(id='JaneDoe', version=8, type='deposit', data={'amount': 40}, position='…-1')]
+        """
+        if len(set(ids)) < len(ids):
+            raise InvalidArgument(f"ids={ids!r} has an id twice: give each aggregate once")
+        request = fingerprint or ""
+        key = idempotency_key
+
+        def decided() -> Callable[[], dict[str, list[Recorded]]]:
+            aggregates = [self.load(id) for id in ids]
+            rejected = None
             try:
-                return self.save(
-                    aggregate,
-                    meta=meta,
-                    idempotency_key=idempotency_key,
-                    fingerprint=fingerprint,
-                )
-            except VersionConflict:
-                if attempt == tries - 1:
-                    raise
-                # Not 2**attempt: from 2**1024 on, that is too large for a float.
-                longest = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(attempt, 9))
-                time.sleep(random.uniform(0, longest))
-        raise AssertionError("unreachable")
+                decide(*aggregates)
+            except CommandRejected as rejection:
+                rejected = rejection
+            return partial(self._commit, aggregates, rejected, meta, key, request)
+
+        return retried(tries, key, partial(self.store.seen_commit, fingerprint=request), decided)
+
+    def _commit(
+        self,
+        aggregates: list[A],
+        rejected: CommandRejected | None,
+        meta: Data | None,
+        key: str | None,
+        fingerprint: str,
+    ) -> dict[str, list[Recorded]]:
+        writes = [write_of(aggregate, meta) for aggregate in aggregates]
+        if rejected is not None or not any(write.events for write in writes):
+            self._check_versions(writes)
+            if key is not None:
+                return self.store.reject_commit(key, rejected, fingerprint=fingerprint)
+            if rejected is not None:
+                raise rejected
+            return {}
+        mine = new_token()
+        done = self.store.commit(writes, token=mine, idempotency_key=key, fingerprint=fingerprint)
+        for aggregate, write in zip(aggregates, writes, strict=True):
+            if recorded := done.get(aggregate.id):
+                self._mark_saved(aggregate, write, recorded, mine if key is None else None)
+        return done
+
+    def _check_versions(self, writes: list[Write]) -> None:
+        # They were read one after the other. If one has moved since, they may never have been in
+        # these states at the same time, and a rejection would be of a state that never was.
+        for write in writes:
+            if (actual := self.store.version(write.id)) != write.expected:
+                raise VersionConflict(write.id, write.expected, actual)
 
     def drop_snapshots(self) -> None:
         """Delete all snapshots: only the next loads take longer."""

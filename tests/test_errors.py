@@ -34,6 +34,7 @@ def example_of(kind: type[EventLabError]) -> EventLabError:
     """Return an error of this kind, with a value of the right type for each of its arguments."""
     values: dict[str, object] = {
         "int": 3,
+        "Mapping[str, tuple[object, int]]": {"JaneDoe": (7, 8)},
         "str": "JohnDoe",
         "Recorded": Recorded("JohnDoe", 2, "deposit", {"amount": 100}, "1551312827949-0"),
         "Exception": ValueError("bad"),

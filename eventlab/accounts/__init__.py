@@ -5,10 +5,11 @@ from eventlab.accounts.account import (
     AccountExists,
     InsufficientFunds,
     InvalidAmount,
+    SameAccount,
     TooMuchMoney,
     UnknownAccount,
 )
-from eventlab.accounts.service import AccountService, Balance
+from eventlab.accounts.service import AccountService, Balance, Transfer
 from eventlab.accounts.views import AccountView, EventsByType, MoneyPerDay
 
 __all__ = [
@@ -21,6 +22,8 @@ __all__ = [
     "InsufficientFunds",
     "InvalidAmount",
     "MoneyPerDay",
+    "SameAccount",
     "TooMuchMoney",
+    "Transfer",
     "UnknownAccount",
 ]

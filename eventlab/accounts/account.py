@@ -76,6 +76,14 @@ class TooMuchMoney(CommandRejected):
         )
 
 
+class SameAccount(CommandRejected, ValueError):
+    """A transfer has one account at both ends. Data: ``id``."""
+
+    def __init__(self, id: str) -> None:
+        self.id = id
+        super().__init__(f"account {id!r} cannot transfer money to itself: name another account")
+
+
 class VersionChanged(CommandRejected):
     """The account is not at any of the versions that the caller named.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable, Container
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,9 +10,16 @@ from typing import Final
 
 from redis.exceptions import NoPermissionError
 
-from eventlab.accounts.account import Account, UnknownAccount, VersionChanged, shown
-from eventlab.events import Data, Recorded
+from eventlab.accounts.account import (
+    Account,
+    SameAccount,
+    UnknownAccount,
+    VersionChanged,
+    shown,
+)
+from eventlab.events import Data, Event, Recorded
 from eventlab.repository import Repository
+from eventlab.store.idempotency import fingerprint_of
 from eventlab.store.scripts import Script
 from eventlab.store.store import EventStore
 
@@ -28,8 +36,21 @@ class Balance:
     funds: int
 
 
+@dataclass(frozen=True)
+class Transfer:
+    """Money that was moved: the event of each account, and the ``id`` that both have in their meta.
+
+    The events are a ``withdraw`` and a ``deposit``, so whoever reads the category needs to know
+    nothing of transfers.
+    """
+
+    id: str
+    withdrawal: Recorded
+    deposit: Recorded
+
+
 class AccountService:
-    """Create, deposit, withdraw, fetch; safe for many concurrent threads and processes.
+    """Create, deposit, withdraw, transfer, fetch; safe for many concurrent threads and processes.
 
     Each command loads the account, decides, and appends with the version that it has seen; after a
     conflict it decides again on fresh state, at most ``tries`` times. It returns the recorded
@@ -127,6 +148,46 @@ class AccountService:
             meta=meta,
             tries=tries,
         )
+
+    def transfer(
+        self,
+        from_: str,
+        to: str,
+        amount: int,
+        *,
+        idempotency_key: str | None = None,
+        fingerprint: str | None = None,
+        meta: Data | None = None,
+        tries: int = 20,
+    ) -> Transfer:
+        """Move money between two accounts: both events are stored, or none.
+
+        Raises InvalidAmount, SameAccount, UnknownAccount, InsufficientFunds, TooMuchMoney.
+
+        >>> service.transfer("JohnDoe", "JaneDoe", 40).deposit.meta
+        {'transfer': '5d2e…'}
+        """
+
+        if from_ == to:
+            raise SameAccount(to)
+
+        def decide(giver: Account, taker: Account) -> None:
+            giver.withdraw(amount)
+            taker.deposit(amount)
+
+        # A hash: two ids may be longer than a fingerprint.
+        what = Event("transfer", {"from": from_, "to": to, "amount": shown(amount)})
+        request = fingerprint or fingerprint_of([what])
+        recorded = self.accounts.transact(
+            [from_, to],
+            decide,
+            tries=tries,
+            meta={**(meta or {}), "transfer": uuid.uuid4().hex},
+            idempotency_key=idempotency_key,
+            fingerprint=request,
+        )
+        withdrawal, deposit = recorded[from_][0], recorded[to][0]
+        return Transfer((deposit.meta or {})["transfer"], withdrawal, deposit)
 
     def fetch(self, id: str, *, version: int | None = None, at: datetime | None = None) -> Balance:
         """Return the balance now, at a version, or at a time; raises UnknownAccount."""

@@ -2,20 +2,24 @@
 
 The record under a key is a JSON array: ``[fingerprint, after, count]`` says which request the key
 belongs to and where its events are. A rejection has three more elements:
-``[fingerprint, 0, 0, class name, text, data]``.
+``[fingerprint, 0, 0, class name, text, data]``. A commit to several aggregates has a seventh, the
+places of its events: ``[fingerprint, 0, 0, "", "", {}, [[id, after, count], …]]``.
+
+A key belongs to an aggregate, or to the whole category if it is the key of a commit: its ``id`` is
+None.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
 
 from eventlab.errors import CommandRejected, IdempotencyKeyReused, InvalidEvent
-from eventlab.events import Batch, encode_json, plain_json
+from eventlab.events import Event, encode_json, plain_json
 from eventlab.store.keys import Keys, checked_name
 from eventlab.store.scripts import RAW
 
@@ -24,7 +28,10 @@ FIRST: Final[dict[str, Any]] = {**RAW, "get": True}  # else redis-py turns the o
 
 
 class Outcome(msgspec.Struct, array_like=True, frozen=True):
-    """The record under an idempotency key: events ``after`` a version, or a rejection."""
+    """The record under an idempotency key: events ``after`` a version, or a rejection.
+
+    The events of a commit are at ``places``: id, version, count.
+    """
 
     fingerprint: str
     after: int
@@ -32,6 +39,7 @@ class Outcome(msgspec.Struct, array_like=True, frozen=True):
     rejection: str = ""
     text: str = ""
     data: dict[str, Any] = {}
+    places: list[tuple[str, int, int]] = []
 
 
 class Idempotency:
@@ -45,7 +53,7 @@ class Idempotency:
         self._redis = redis
         self._keys = keys
 
-    def lookup(self, id: str, key: str, *, fingerprint: str | None = None) -> Outcome | None:
+    def lookup(self, id: str | None, key: str, *, fingerprint: str | None) -> Outcome | None:
         """Return where the events of the first request are, or None for a new key.
 
         Raises IdempotencyKeyReused if a ``fingerprint`` is given and is not that of the first
@@ -55,7 +63,7 @@ class Idempotency:
         return None if record is None else self.outcome(id, key, record, fingerprint)
 
     def keep(
-        self, id: str, key: str, fingerprint: str, rejected: CommandRejected | None
+        self, id: str | None, key: str, fingerprint: str, rejected: CommandRejected | None
     ) -> Outcome:
         """Keep the outcome of a request that recorded no event; raises a given rejection.
 
@@ -74,11 +82,11 @@ class Idempotency:
             raise rejected
         return self.outcome(id, key, first or mine, fingerprint)
 
-    def outcome(self, id: str, key: str, record: bytes, fingerprint: str | None) -> Outcome:
+    def outcome(self, id: str | None, key: str, record: bytes, fingerprint: str | None) -> Outcome:
         """Decode a record; raises as ``lookup`` does."""
         first = msgspec.json.decode(record, type=Outcome)
         if fingerprint is not None and first.fingerprint != fingerprint:
-            raise IdempotencyKeyReused(id, key)
+            raise IdempotencyKeyReused(self._keys.stream.decode() if id is None else id, key)
         if first.rejection:
             raise _restored(first)
         return first
@@ -115,10 +123,19 @@ def checked_fingerprint(fingerprint: str) -> str:
     return fingerprint
 
 
-def fingerprint_of(batch: Batch) -> str:
-    """Return the fingerprint of a request that is known by its events only."""
+def commit_record(fingerprint: str, places: Sequence[tuple[str, int, int]]) -> bytes:
+    """Return the record of a commit whose events are at these places: id, version, count."""
+    return encode_json([fingerprint, 0, 0, "", "", {}, places])
+
+
+def fingerprint_of(events: Sequence[Event], ids: Sequence[str] = ()) -> str:
+    """Return the fingerprint of a request that is known by its events only.
+
+    For a commit, ``ids`` has the aggregate of each event.
+    """
     # Without meta: a repeat may have another correlation id.
-    return _hash(json.dumps([(event.type, event.data) for event in batch.events], sort_keys=True))
+    known = [(event.type, event.data) for event in events]
+    return _hash(json.dumps([*known, ids] if ids else known, sort_keys=True))
 
 
 def _hash(text: str) -> str:

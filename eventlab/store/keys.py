@@ -41,12 +41,13 @@ class Keys:
         """
         return self._tag + b":" + checked_name(id, "id")
 
-    def idempotency(self, id: str, key: str) -> bytes:
-        """Return the key of the record of an idempotency key of an aggregate.
+    def idempotency(self, id: str | None, key: str) -> bytes:
+        """Return the key of what is kept under an idempotency key of an aggregate, or of a commit.
 
-        It contains the length of the id, so that no two pairs share a key.
+        It contains the length of the id, so that no two pairs share a key. A commit has no id,
+        and no id is empty.
         """
-        name = checked_name(id, "id")
+        name = b"" if id is None else checked_name(id, "id")
         return b"%b/once:%d:%b:%b" % (
             self._tag,
             len(name),

@@ -8,47 +8,30 @@ knows what an event means.
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, Final, Protocol
 
-import msgspec
 from redis import Redis
 from redis.cluster import RedisCluster
 
-from eventlab.errors import (
-    CommandRejected,
-    InvalidArgument,
-    LogMissing,
-    LogReplaced,
-    NotAdopted,
-    NotSettled,
-    TokenReused,
-    VersionConflict,
+from eventlab.errors import CommandRejected, NotSettled, VersionConflict
+from eventlab.events import Batch, Event, Recorded, Row, decode_entry, encode_batch
+from eventlab.store import adoption
+from eventlab.store.appends import (
+    Append,
+    Appends,
+    EncodedWrite,
+    Write,
+    append_of,
+    checked_parts,
+    checked_version,
 )
-from eventlab.events import (
-    Batch,
-    Event,
-    Recorded,
-    Row,
-    as_recorded,
-    decode_entry,
-    decode_rows,
-    encode_batch,
-    encode_json,
-)
-from eventlab.store import adoption, idempotency
-from eventlab.store.keys import (
-    START,
-    Keys,
-    checked_counts,
-    checked_name,
-    checked_position,
-    checked_time,
-)
-from eventlab.store.logs import AggregateLogs, Tail, new_token
+from eventlab.store.idempotency import Idempotency, fingerprint_of
+from eventlab.store.keys import START, Keys, checked_counts, checked_position
+from eventlab.store.logs import AggregateLogs, Tail
 from eventlab.store.paging import KEYS_PAGE
-from eventlab.store.scripts import Script, checked_client
+from eventlab.store.scripts import checked_client
 from eventlab.store.settling import settle
 from eventlab.store.stream import CategoryStream, as_text
 
@@ -75,17 +58,6 @@ class Protects(Protocol):
 
     def reveal(self, event: Recorded) -> Recorded:
         """Return a stored event as readers see it."""
-
-
-class Append(msgspec.Struct, frozen=True):
-    """One call of ``append``, checked and encoded: the same for each of its attempts."""
-
-    id: str
-    batch: Batch
-    token: str
-    idempotency_key: str | None
-    fingerprint: str
-    newest: tuple[str, str] | None
 
 
 class EventStore:
@@ -117,13 +89,20 @@ class EventStore:
         self.redis: Any = checked_client(redis)
         self.category = category
         self.keys = Keys(category)
-        self.idempotency = idempotency.Idempotency(redis, self.keys)
-        self._clock = clock
+        self.idempotency = Idempotency(redis, self.keys)
         self._upcasters = (*([protection.reveal] if protection else []), *upcasters)
         self.protection = protection
         self._logs = AggregateLogs(redis, self.keys)
         self._stream = CategoryStream(redis, self.keys)
-        self._append = Script("store/append")
+        self._appends = Appends(
+            redis,
+            self.keys,
+            self._logs,
+            self.idempotency,
+            clock=clock,
+            upcasted=self._upcasted,
+            revealed=None if protection is None else protection.reveal,
+        )
 
     def __repr__(self) -> str:
         return f"EventStore({self.category!r})"
@@ -164,92 +143,85 @@ class EventStore:
         >>> store.append("JohnDoe", [Event("deposit", {"amount": 100})], expected=1)
         [Recorded(id='JohnDoe', version=2, type='deposit', data={'amount': 100}, position='…-0')]
         """
-        if self.protection is not None:
-            events = [self.protection.seal(id, event) for event in events]
-        batch = encode_batch(events)
+        batch = encode_batch(self._sealed(id, events))
         if fingerprint is None and idempotency_key is not None:
-            fingerprint = idempotency.fingerprint_of(batch)
-        fingerprint = idempotency.checked_fingerprint(fingerprint or "")
-        request = Append(id, batch, token or new_token(), idempotency_key, fingerprint, newest)
-        if token is not None:
-            checked_name(token, "token")
+            fingerprint = fingerprint_of(batch.events)
+        request = append_of(token, idempotency_key, fingerprint, id)
         if isinstance(expected, Expected):
-            return self._append_loosely(request, expected, given=token is not None)
-        if isinstance(expected, bool) or not isinstance(expected, int) or not 0 <= expected < 2**53:
-            raise InvalidArgument(
-                f"expected={expected!r} must be a version (0 or more), NEW, EXISTS or ANY"
-            )
-        return self._append_at(request, expected)
+            return self._append_loosely(request, id, batch, expected, newest, token is not None)
+        part = EncodedWrite(id, batch, checked_version(expected), newest)
+        return self._appends.append(request, part)
+
+    def _sealed(self, id: str, events: Sequence[Event]) -> Sequence[Event]:
+        if self.protection is None:
+            return events
+        return [self.protection.seal(id, event) for event in events]
 
     def _append_loosely(
-        self, request: Append, expected: Expected, *, given: bool
+        self,
+        request: Append,
+        id: str,
+        batch: Batch,
+        expected: Expected,
+        newest: tuple[str, str] | None,
+        given: bool,
     ) -> list[Recorded]:
         # A loop over the exact form, which recognizes a repeat by its version.
         # A given token may belong to an earlier call, at any lower version.
-        version = self.version(request.id)
+        version = self.version(id)
         searched = 0
         while True:
-            after = self._find(request, after=searched, limit=version - searched) if given else None
-            if after is not None:
-                return self._repeated(request, after)
+            if given:
+                limit = version - searched
+                after = self._appends.find(id, request.token, after=searched, limit=limit)
+                if after is not None:
+                    return self._appends.repeated(request, EncodedWrite(id, batch, after))
             searched = version
             if expected is EXISTS and version == 0:
-                raise VersionConflict(request.id, EXISTS, 0)
+                raise VersionConflict(id, EXISTS, 0)
             try:
-                return self._append_at(request, version)
+                return self._appends.append(request, EncodedWrite(id, batch, version, newest))
             except VersionConflict as conflict:
                 version = conflict.actual
 
-    def _append_at(self, request: Append, expected: int) -> list[Recorded]:
-        id = request.id
-        batch = request.batch
-        keys = [self.keys.stream, self.keys.log(id), self.keys.ids]
-        prefix = b'{"id":' + encode_json(id) + b',"version":'
-        time = b"" if self._clock is None else checked_time(self._clock())
-        position, token = request.newest or ("", "")
-        args = [expected, encode_json(request.token), prefix, batch.width, time]
-        args += (position, encode_json(token))
-        if request.idempotency_key is not None:
-            keys.append(self.keys.idempotency(id, request.idempotency_key))
-            record = idempotency.place_record(request.fingerprint, expected, len(batch.events))
-            args += (record, idempotency.KEY_SECONDS)
-        reply = self._append(self.redis, keys, args + batch.texts)
-        if isinstance(reply, bytes):
-            recorded = as_recorded(id, batch.events, expected, reply)
-            return list(map(self.protection.reveal, recorded)) if self.protection else recorded
-        return self._not_appended(request, expected, reply)
+    def commit(
+        self,
+        writes: Sequence[Write],
+        *,
+        guards: Mapping[str, int] | None = None,
+        token: str | None = None,
+        idempotency_key: str | None = None,
+        fingerprint: str | None = None,
+    ) -> dict[str, list[Recorded]]:
+        """Append to several aggregates, all or none, in one round trip; return the events by id.
 
-    def _not_appended(self, request: Append, expected: int, reply: list[Any]) -> list[Recorded]:
-        match reply:
-            case [b"conflict", actual, element]:
-                if element and decode_rows([element], request.id)[0].token == request.token:
-                    return self._repeated(request, expected)
-                raise VersionConflict(request.id, expected, actual)
-            case [b"repeat", record]:
-                key = request.idempotency_key or ""
-                outcome = self.idempotency.outcome(request.id, key, record, request.fingerprint)
-                return self._events_of(request.id, outcome)
-            case [b"replaced"]:
-                raise LogReplaced(request.id, expected)
-            case [b"missing"]:
-                raise LogMissing(request.id)
-        raise NotAdopted(self.category)
+        Each ``Write`` names the version that the writer has seen. ``guards`` are the versions of
+        aggregates that the decision has read and does not change: if one of them has moved, or one
+        that is written to, nothing is written. The events of a commit follow each other in the
+        category stream, in the order of the writes.
 
-    def _repeated(self, request: Append, after: int) -> list[Recorded]:
-        count = len(request.batch.events)
-        before = min(after, 1)
-        # With one row on either side: it must be the whole append, not a part of it.
-        around = self._logs.rows(request.id, after - before, before + count + 1)
-        rows = around[before : before + count]
-        found = [(row.token, row.type, row.data, row.meta) for row in rows]
-        asked = [(request.token, e.type, e.data, e.meta) for e in request.batch.events]
-        if found != asked or count != sum(row.token == request.token for row in around):
-            raise TokenReused(request.id, after + 1)
-        return self._upcasted(request.id, rows, after)
+        ``token``, ``idempotency_key`` and ``fingerprint`` are those of ``append``; the key belongs
+        to the whole category. An exact version is needed, because a decision on several aggregates
+        holds only for the versions that it has seen: NEW is one, ANY and EXISTS are not.
 
-    def _find(self, request: Append, *, after: int, limit: int) -> int | None:
-        rows = self._logs.rows(request.id, after, limit)
-        return next((after + n for n, row in enumerate(rows) if row.token == request.token), None)
+        Raises VersionConflict, whose ``conflicts`` name each aggregate that moved, and the errors
+        of ``append``; each means that nothing was written.
+
+        >>> store.commit(
+        ...     [
+        ...         Write("JohnDoe", [Event("withdraw", {"amount": 40})], expected=2),
+        ...         Write("JaneDoe", [Event("deposit", {"amount": 40})], expected=7),
+        ...     ],
+        ...     guards={"limits": 3},
+        ... )["JaneDoe"]
+        [Recorded(id='JaneDoe', version=8, type='deposit', data={'amount': 40}, position='…-1')]
+        """
+        parts = checked_parts(writes, guards or {}, self._sealed)
+        if fingerprint is None and idempotency_key is not None:
+            events = [(part.id, event) for part in parts for event in part.batch.events]
+            fingerprint = fingerprint_of([event for _, event in events], [id for id, _ in events])
+        request = append_of(token, idempotency_key, fingerprint, None)
+        return self._appends.commit(request, parts)
 
     def seen(self, id: str, key: str, *, fingerprint: str | None = None) -> list[Recorded] | None:
         """Return the events appended under an idempotency key, or None: ask before you decide.
@@ -262,7 +234,14 @@ class EventStore:
         True
         """
         outcome = self.idempotency.lookup(id, key, fingerprint=fingerprint)
-        return None if outcome is None else self._events_of(id, outcome)
+        return None if outcome is None else self._appends.events_of(outcome, id)[id]
+
+    def seen_commit(
+        self, key: str, *, fingerprint: str | None = None
+    ) -> dict[str, list[Recorded]] | None:
+        """Return the events committed under an idempotency key, or None; as ``seen`` does."""
+        outcome = self.idempotency.lookup(None, key, fingerprint=fingerprint)
+        return None if outcome is None else self._appends.events_of(outcome, None)
 
     def reject(
         self, id: str, key: str, rejection: CommandRejected | None, *, fingerprint: str
@@ -273,13 +252,15 @@ class EventStore:
         an outcome already, that one counts: its events are returned, or its rejection is raised.
         Raises IdempotencyKeyReused if the ``fingerprint`` is another.
         """
-        return self._events_of(id, self.idempotency.keep(id, key, fingerprint, rejection))
+        outcome = self.idempotency.keep(id, key, fingerprint, rejection)
+        return self._appends.events_of(outcome, id)[id]
 
-    def _events_of(self, id: str, outcome: idempotency.Outcome) -> list[Recorded]:
-        events = self.read(id, after=outcome.after, limit=outcome.count)
-        if len(events) < outcome.count:
-            raise LogMissing(id)
-        return events
+    def reject_commit(
+        self, key: str, rejection: CommandRejected | None, *, fingerprint: str
+    ) -> dict[str, list[Recorded]]:
+        """Keep a rejection as the outcome of a commit, and raise it; as ``reject`` does."""
+        outcome = self.idempotency.keep(None, key, fingerprint, rejection)
+        return self._appends.events_of(outcome, None)
 
     def settle(
         self,

@@ -79,8 +79,8 @@ def test_retry_pauses_are_random_and_grow_to_a_tenth_of_a_second(
         store.append("a", [Event("deposit", {"amount": 1})], expected=account.version - 1)
 
     # The names in the module, not time.sleep itself: other threads of this process sleep too.
-    monkeypatch.setattr("eventlab.repository.random", types.SimpleNamespace(uniform=uniform))
-    monkeypatch.setattr("eventlab.repository.time", types.SimpleNamespace(sleep=slept.append))
+    monkeypatch.setattr("eventlab.store.retries.random", types.SimpleNamespace(uniform=uniform))
+    monkeypatch.setattr("eventlab.store.retries.time", types.SimpleNamespace(sleep=slept.append))
     with pytest.raises(VersionConflict):
         Repository(store, Account).retry("a", overtaken, tries=9)
     assert asked == [(0, high) for high in (0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.1, 0.1)]
@@ -210,7 +210,7 @@ def test_retry_can_conflict_more_than_a_thousand_times(
         account.record("deposit", {"amount": 1})
         store.append("a", [Event("deposit", {"amount": 1})], expected=account.version - 1)
 
-    monkeypatch.setattr("eventlab.repository.time", types.SimpleNamespace(sleep=lambda _: None))
+    monkeypatch.setattr("eventlab.store.retries.time", types.SimpleNamespace(sleep=lambda _: None))
     fill(store, 1)
     with pytest.raises(VersionConflict):
         Repository(store, Account).retry("a", overtaken, tries=1100)

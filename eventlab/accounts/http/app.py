@@ -36,7 +36,9 @@ from eventlab.accounts.http.schemas import (
     Money,
     Moved,
     NewAccount,
+    NewTransfer,
     Opened,
+    Transferred,
     parsed,
     printable,
     received,
@@ -163,6 +165,17 @@ class Commands:
         event = command(id, amount, versions=versions, idempotency_key=key, meta=_meta(request))
         return answer(200, Moved(id, event.data["amount"]), version=event.version)
 
+    def transfer(self, request: Request, body: Body, key: Key = None) -> Response:
+        """Move money from one account to another: both events are stored, or none"""
+        asked = parsed(body, NewTransfer)
+        amount = whole(asked.amount)
+        self._claim(key, asked.from_, f"transfer {amount} to {asked.to}")
+        done = self._service.transfer(
+            asked.from_, asked.to, amount, idempotency_key=key, meta=_meta(request)
+        )
+        moved = done.deposit.data["amount"]
+        return answer(200, Transferred(asked.from_, asked.to, moved, done.id))
+
     def _claim(self, key: str | None, id: str, command: str) -> None:
         if key is not None:
             self._idempotency.claim(key, id, command)
@@ -253,6 +266,13 @@ def _write_routes(app: FastAPI, commands: Commands) -> None:
             responses=responses(200, Moved, 400, 404, 408, 409, 412, 413, 422, ETag=ETAG),
             openapi_extra=request_body(Money, IF_MATCH),
         )(command)
+
+    app.post(
+        "/transfers",
+        response_class=Response,
+        responses=responses(200, Transferred, 400, 404, 408, 409, 413, 422),
+        openapi_extra=request_body(NewTransfer),
+    )(commands.transfer)
 
 
 def _read_routes(app: FastAPI, queries: Queries) -> None:

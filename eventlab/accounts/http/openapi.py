@@ -15,8 +15,10 @@ from eventlab.accounts.service import Balance
 BODIES: Final = (
     schemas.NewAccount,
     schemas.Money,
+    schemas.NewTransfer,
     schemas.Opened,
     schemas.Moved,
+    schemas.Transferred,
     schemas.Events,
     schemas.Accounts,
     schemas.Health,

@@ -17,6 +17,7 @@ from starlette.routing import Match
 from eventlab.accounts.account import (
     AccountExists,
     InsufficientFunds,
+    SameAccount,
     TooMuchMoney,
     UnknownAccount,
     VersionChanged,
@@ -39,6 +40,7 @@ Handler = Callable[[Request, Any], Awaitable[Response]]
 FIELDS: Final[Mapping[type, str]] = {
     AccountExists: "id",
     InsufficientFunds: "amount",
+    SameAccount: "to",
     TooMuchMoney: "amount",
 }
 

@@ -55,6 +55,14 @@ class Money(msgspec.Struct, frozen=True):
     amount: Amount
 
 
+class NewTransfer(msgspec.Struct, frozen=True):
+    """The body of ``POST /transfers``."""
+
+    from_: Id = msgspec.field(name="from")
+    to: Id
+    amount: Amount
+
+
 class Opened(msgspec.Struct, frozen=True):
     """The account was opened."""
 
@@ -66,6 +74,15 @@ class Moved(msgspec.Struct, frozen=True):
 
     id: str
     amount: int
+
+
+class Transferred(msgspec.Struct, frozen=True):
+    """The money was transferred; both events have the ``transfer`` in their meta."""
+
+    from_: str = msgspec.field(name="from")
+    to: str
+    amount: int
+    transfer: str
 
 
 class StoredEvent(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -154,7 +171,10 @@ def parsed(body: bytes, type: type[B]) -> B:
     try:
         return msgspec.json.decode(body, type=type)
     except (ValueError, RecursionError) as error:
-        field = type.__struct_encode_fields__[0]
+        fields = type.__struct_encode_fields__
+        field = next(
+            (one for one in fields if re.search(rf"`(\$\.)?{one}`", str(error))), fields[0]
+        )
         raise HTTPException(
             400, f"{field}: the body must be a JSON object with a valid field {field!r}: {error}"
         ) from error

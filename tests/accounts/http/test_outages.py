@@ -64,7 +64,10 @@ def test_hung_redis_is_503_before_a_client_loses_patience(
 ) -> None:
     api, node, _ = own
     id = api.opened(5)
+    other = api.opened()
     node.stop()
+    transfer = {"from": id, "to": other, "amount": 1}
+    assert_503(api.post("/transfers", transfer, Idempotency_Key="t"), "Redis")
     assert_503(api.get(f"/accounts/{id}"), "Redis")
     assert_503(api.post(f"/accounts/{id}/deposits", {"amount": 7}, Idempotency_Key="k"), "Redis")
     assert_503(api.get("/readyz"), "Redis")

@@ -1,0 +1,260 @@
+"""Appends to one or more aggregates: one script checks all of them, then writes all or nothing."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from eventlab.errors import (
+    InvalidArgument,
+    InvalidEvent,
+    LogMissing,
+    LogReplaced,
+    NotAdopted,
+    TokenReused,
+    VersionConflict,
+)
+from eventlab.events import (
+    Batch,
+    Event,
+    Recorded,
+    Row,
+    as_recorded,
+    decode_rows,
+    encode_batch,
+    encode_json,
+)
+from eventlab.store.idempotency import (
+    KEY_SECONDS,
+    Idempotency,
+    Outcome,
+    checked_fingerprint,
+    commit_record,
+    place_record,
+)
+from eventlab.store.keys import Keys, checked_name, checked_time
+from eventlab.store.logs import AggregateLogs, new_token
+from eventlab.store.scripts import Script
+
+NOTHING = Batch([], [], 2)
+Written = dict[str, list[Recorded]]
+
+
+class Write(msgspec.Struct, frozen=True):
+    """Events for one aggregate, in a commit: ``Write("JohnDoe", [Event("create")], NEW)``.
+
+    ``expected`` is the version that the writer has seen; ``newest`` is that of
+    ``EventStore.append``. Without events the version is only checked, as that of a guard.
+    """
+
+    id: str
+    events: Sequence[Event]
+    expected: int
+    newest: tuple[str, str] | None = None
+
+
+class EncodedWrite(msgspec.Struct, frozen=True):
+    """What an append does to one aggregate, checked and encoded; nothing if it is a guard."""
+
+    id: str
+    batch: Batch
+    expected: int
+    newest: tuple[str, str] | None = None
+
+
+class Append(msgspec.Struct, frozen=True):
+    """A token and an idempotency key: the same for each attempt of one call.
+
+    ``home`` is the aggregate whose key it is; None: it is the category's.
+    """
+
+    token: str
+    key: str | None
+    fingerprint: str
+    home: str | None
+
+
+def append_of(
+    token: str | None, key: str | None, fingerprint: str | None, home: str | None
+) -> Append:
+    """Check the options of one call; without a token it gets its own."""
+    if token is not None:
+        checked_name(token, "token")
+    return Append(token or new_token(), key, checked_fingerprint(fingerprint or ""), home)
+
+
+def checked_version(expected: object) -> int:
+    """Return an expected version unchanged; raises InvalidArgument if it is not one."""
+    if isinstance(expected, bool) or not isinstance(expected, int) or not 0 <= expected < 2**53:
+        raise InvalidArgument(
+            f"expected={expected!r} must be a version (0 or more) or NEW; "
+            "append to one aggregate also takes EXISTS or ANY"
+        )
+    return expected
+
+
+def checked_parts(
+    writes: Sequence[Write],
+    guards: Mapping[str, int],
+    seal: Callable[[str, Sequence[Event]], Sequence[Event]],
+) -> list[EncodedWrite]:
+    """Check, seal and encode the writes of a commit and its guards; the writes come first."""
+    parts = []
+    for write in writes:
+        id = write.id
+        is_guard = write.events in ([], ())
+        batch = NOTHING if is_guard else encode_batch(seal(id, write.events), id)
+        parts.append(EncodedWrite(id, batch, checked_version(write.expected), write.newest))
+    if not any(part.batch.events for part in parts):
+        raise InvalidEvent("the commit has no events: append at least one event")
+    parts += [EncodedWrite(id, NOTHING, checked_version(version)) for id, version in guards.items()]
+    twice = [id for id, times in Counter(part.id for part in parts).items() if times > 1]
+    if twice:
+        raise InvalidArgument(
+            f"the commit names {twice[0]!r} twice: give each aggregate one Write, with all its "
+            "events, and no guard"
+        )
+    return parts
+
+
+class Appends:
+    """The appends of one category."""
+
+    def __init__(
+        self,
+        redis: Any,
+        keys: Keys,
+        logs: AggregateLogs,
+        idempotency: Idempotency,
+        *,
+        clock: Callable[[], int] | None,
+        upcasted: Callable[[str, list[Row], int], list[Recorded]],
+        revealed: Callable[[Recorded], Recorded] | None,
+    ) -> None:
+        self._redis = redis
+        self._keys = keys
+        self._logs = logs
+        self._idempotency = idempotency
+        self._clock = clock
+        self._upcasted = upcasted
+        self._revealed = revealed
+        self._append = Script("store/append")
+        self._commit = Script("store/commit")
+
+    def append(self, append: Append, part: EncodedWrite) -> list[Recorded]:
+        """Append to one aggregate; return its events."""
+        id = part.id
+        batch = part.batch
+        keys = [self._keys.stream, self._keys.log(id), self._keys.ids]
+        prefix = b'{"id":' + encode_json(id) + b',"version":'
+        time = b"" if self._clock is None else checked_time(self._clock())
+        position, newest = part.newest or ("", "")
+        args = [part.expected, encode_json(append.token), prefix, batch.width, time]
+        args += (position, encode_json(newest))
+        if append.key is not None:
+            keys.append(self._keys.idempotency(id, append.key))
+            args += (
+                place_record(append.fingerprint, part.expected, len(batch.events)),
+                KEY_SECONDS,
+            )
+        reply = self._append(self._redis, keys, args + batch.texts)
+        if isinstance(reply, bytes):
+            return self._recorded(part, reply, 0)
+        return self._not_written(append, [part], reply)[id]
+
+    def commit(self, commit: Append, parts: Sequence[EncodedWrite]) -> Written:
+        """Append the parts, all or none; return the events of each aggregate that has some."""
+        keys = [self._keys.stream, self._keys.ids]
+        time = b"" if self._clock is None else checked_time(self._clock())
+        args: list[Any] = [encode_json(commit.token), time, len(parts), b"", KEY_SECONDS]
+        texts: list[bytes] = []
+        for part in parts:
+            batch = part.batch
+            keys.append(self._keys.log(part.id))
+            prefix = b'{"id":' + encode_json(part.id) + b',"version":'
+            position, newest = part.newest or ("", "")
+            args += (part.expected, len(batch.events), batch.width, prefix, position)
+            args.append(encode_json(newest))
+            texts += batch.texts
+        if commit.key is not None:
+            keys.append(self._keys.idempotency(None, commit.key))
+            places = [(p.id, p.expected, len(p.batch.events)) for p in parts if p.batch.events]
+            args[3] = commit_record(commit.fingerprint, places)
+        reply = self._commit(self._redis, keys, args + texts)
+        if not isinstance(reply, bytes):
+            return self._not_written(commit, parts, reply)
+        written: Written = {}
+        before = 0
+        for part in parts:
+            if part.batch.events:
+                written[part.id] = self._recorded(part, reply, before)
+                before += len(part.batch.events)
+        return written
+
+    def _recorded(self, part: EncodedWrite, first: bytes, before: int) -> list[Recorded]:
+        recorded = as_recorded(part.id, part.batch.events, part.expected, first, before)
+        return recorded if self._revealed is None else list(map(self._revealed, recorded))
+
+    def _not_written(
+        self, append: Append, parts: Sequence[EncodedWrite], reply: list[Any]
+    ) -> Written:
+        match reply:
+            case [b"conflict", *moved]:
+                return self._moved(append, parts, moved)
+            case [b"repeat", record]:
+                id = parts[0].id if append.home is None else append.home
+                key = append.key or ""
+                outcome = self._idempotency.outcome(id, key, record, append.fingerprint)
+                return self.events_of(outcome, append.home)
+            case [b"replaced", number]:
+                raise LogReplaced(parts[number - 1].id, parts[number - 1].expected)
+            case [b"missing", number]:
+                raise LogMissing(parts[number - 1].id)
+        raise NotAdopted(self._keys.stream.decode())
+
+    def _moved(self, append: Append, parts: Sequence[EncodedWrite], moved: list[Any]) -> Written:
+        conflicts: dict[str, tuple[object, int]] = {}
+        for number, actual, element in zip(moved[::3], moved[1::3], moved[2::3], strict=True):
+            part = parts[number - 1]
+            conflicts[part.id] = (part.expected, actual)
+            if element and part.batch.events:
+                [row] = decode_rows([element], part.id)
+                if row.token == append.token:
+                    # It was done before; what it only checked may have moved since.
+                    done = [each for each in parts if each.batch.events]
+                    return {each.id: self.repeated(append, each) for each in done}
+        id, (expected, version) = next(iter(conflicts.items()))
+        raise VersionConflict(id, expected, version, conflicts)
+
+    def repeated(self, append: Append, part: EncodedWrite) -> list[Recorded]:
+        """Return the events of an append that was done before; raises TokenReused for others."""
+        after = part.expected
+        count = len(part.batch.events)
+        before = min(after, 1)
+        # With one row on either side: it must be the whole append, not a part of it.
+        around = self._logs.rows(part.id, after - before, before + count + 1)
+        rows = around[before : before + count]
+        found = [(row.token, row.type, row.data, row.meta) for row in rows]
+        asked = [(append.token, e.type, e.data, e.meta) for e in part.batch.events]
+        if found != asked or count != sum(row.token == append.token for row in around):
+            raise TokenReused(part.id, after + 1)
+        return self._upcasted(part.id, rows, after)
+
+    def find(self, id: str, token: str, *, after: int, limit: int) -> int | None:
+        """Return the version after which an append with this token wrote, or None."""
+        rows = self._logs.rows(id, after, limit)
+        return next((after + n for n, row in enumerate(rows) if row.token == token), None)
+
+    def events_of(self, outcome: Outcome, home: str | None) -> Written:
+        """Return the events of the first request under an idempotency key."""
+        places = outcome.places if home is None else [(home, outcome.after, outcome.count)]
+        found: Written = {}
+        for id, after, count in places:
+            rows = self._logs.rows(id, after, count)
+            if len(rows) < count:
+                raise LogMissing(id)
+            found[id] = self._upcasted(id, rows, after)
+        return found

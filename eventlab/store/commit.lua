@@ -1,0 +1,97 @@
+-- Append events to several aggregates, all or none; check the versions of others.
+-- It checks everything, then writes: Lua does not roll back.
+-- KEYS: 1 category stream, 2 ids, then the aggregate logs, then the record of the idempotency key
+-- ARGV: 1 token, as JSON, 2 time in ms or '', 3 number of logs, 4 the record of the idempotency key
+--       or '', 5 its lifetime in seconds; then for each log 6 values:
+--       expected version, number of events (0: it is only checked), texts per event: 2 or 3,
+--       {"id":…,"version":  , position of its newest event or '', the token of that, as JSON;
+--       then for each event type, data (and meta, or '') as JSON
+-- Replies with the first position, or with {'conflict', then for each log that moved its number,
+-- version, element}, {'repeat', record}, {'replaced', number}, {'missing', number} or {'foreign', number}.
+local stream, ids, token, count = KEYS[1], KEYS[2], ARGV[1], tonumber(ARGV[3])
+local record, moved, replaced, allowed = KEYS[count + 3], {'conflict'}, nil, true
+
+if record then
+  local first = redis.call('GET', record)
+  if first then return {'repeat', first} end
+  allowed = redis.acl_check_cmd('SET', record, '', 'EX', 1)
+end
+for n = 1, count do
+  local log, at = KEYS[n + 2], 6 * n
+  local version, expected = redis.call('LLEN', log), tonumber(ARGV[at])
+  local name = string.sub(log, #stream + 4)  -- the id follows {stream}: in the key of the log
+  -- A log, its id and the stream come and go together, unless Redis evicts keys.
+  if version == 0 then
+    if redis.call('SISMEMBER', ids, name) == 1 then return {'missing', n} end
+    if redis.call('SCARD', ids) == 0 and redis.call('XLEN', stream) > 0 then return {'foreign', n} end
+  elseif redis.call('EXISTS', stream, ids) < 2 then
+    -- Without ids the adoption of the stream has not ended.
+    return {redis.call('EXISTS', stream) == 1 and 'foreign' or 'missing', n}
+  end
+  if version ~= expected then
+    local element = redis.call('LINDEX', log, expected) or ''
+    for _, value in ipairs({n, version, element}) do moved[#moved + 1] = value end
+  elseif version > 0 and ARGV[at + 4] ~= '' then
+    local newest, ends = redis.call('LINDEX', log, -1), ',' .. ARGV[at + 5] .. ']'
+    local begins = '["' .. ARGV[at + 4] .. '",'
+    if string.sub(newest, 1, #begins) ~= begins
+      or (string.sub(newest, -#ends) ~= ends
+        and not string.find(newest, ',' .. ARGV[at + 5] .. ',{', 1, true)) then
+      replaced = replaced or n
+    end
+  end
+  -- Redis checks each right only when its command runs, and the first write cannot be undone.
+  allowed = allowed and (ARGV[at + 1] == '0' or (redis.acl_check_cmd('RPUSH', log, '')
+    and (version > 0 or redis.acl_check_cmd('SADD', ids, name))))
+end
+if #moved > 1 then return moved end
+if replaced then return {'replaced', replaced} end
+if not allowed then
+  return redis.error_reply('NOPERM a commit needs the right to run XADD, RPUSH, SADD and SET')
+end
+
+local id, first, at = '*', nil, 6 * count + 6
+if ARGV[2] ~= '' then
+  local ms = ARGV[2]
+  local info = redis.call('EXISTS', stream) == 1 and redis.call('XINFO', 'STREAM', stream) or {}
+  for i = 1, #info, 2 do
+    if info[i] == 'last-generated-id' then
+      local last = string.match(info[i + 1], '^%d+')
+      -- A clock may stop or go back, positions may not.
+      if tonumber(last) > tonumber(ms) then ms = last end
+    end
+  end
+  id = ms .. '-*'
+end
+for n = 1, count do
+  local log, of, elements = KEYS[n + 2], 6 * n, {}
+  local expected, events, width, prefix = unpack(ARGV, of, of + 3)
+  for version = expected + 1, expected + events do
+    local type, data, meta = ARGV[at], ARGV[at + 1], width == '3' and ARGV[at + 2] or ''
+    at = at + width
+    -- The payload's fields join the others as text: no JSON is parsed, so no number changes.
+    local event = prefix .. version .. ',"type":' .. type
+    event = event .. (data == '{}' and '}' or ',' .. string.sub(data, 2))
+    local position
+    if meta == '' then
+      position = redis.call('XADD', stream, id, 'event', event)
+    else
+      position = redis.call('XADD', stream, id, 'event', event, 'meta', meta)
+      meta = ',' .. meta
+    end
+    if not first then first = position end
+    -- One commit, one millisecond: the client derives the other positions from the first.
+    if id == '*' and at <= #ARGV then id = string.match(first, '^%d+') .. '-*' end
+    elements[#elements + 1] =
+      '["' .. position .. '",' .. type .. ',' .. data .. ',' .. token .. meta .. ']'
+    if #elements == 1000 then  -- unpack fails above 7,999
+      redis.call('RPUSH', log, unpack(elements))
+      elements = {}
+    end
+  end
+  if #elements > 0 then redis.call('RPUSH', log, unpack(elements)) end
+  local is_new = expected == '0' and events ~= '0'
+  if is_new then redis.call('SADD', ids, string.sub(log, #stream + 4)) end
+end
+if record then redis.call('SET', record, ARGV[4], 'EX', ARGV[5]) end
+return first

@@ -1,0 +1,43 @@
+"""Retries of a decision: it is made again when an aggregate has moved before it was saved."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from typing import Final, TypeVar
+
+from eventlab.errors import InvalidArgument, VersionConflict
+
+T = TypeVar("T")
+
+FIRST_PAUSE: Final = 0.002
+LONGEST_PAUSE: Final = 0.1
+
+
+def retried(
+    tries: int,
+    key: str | None,
+    seen: Callable[[str], T | None],
+    decided: Callable[[], Callable[[], T]],
+) -> T:
+    """Return the first outcome under a key, or decide and save until nothing moves in between.
+
+    ``seen`` finds that outcome; ``decided`` makes a decision and returns what saves it. A conflict
+    of the save is retried, after a short pause; what ``decided`` raises is not.
+    """
+    if tries < 1:
+        raise InvalidArgument(f"tries={tries!r} must be 1 or more")
+    if key is not None and (first := seen(key)) is not None:
+        return first
+    for attempt in range(tries):
+        save = decided()
+        try:
+            return save()
+        except VersionConflict:
+            if attempt == tries - 1:
+                raise
+            # Not 2**attempt: from 2**1024 on, that is too large for a float.
+            longest = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(attempt, 9))
+            time.sleep(random.uniform(0, longest))
+    raise AssertionError("unreachable")
