@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import requests
 
 from eventlab.mailroom.cxone.client import CXoneClient
+from eventlab.mailroom.payload import payload_of
 from eventlab.sandbox.cxone.agent_client import AgentClient, AgentRequestFailed
 from eventlab.sandbox.cxone.app import FakeCXone, create_fake_cxone
 from eventlab.sandbox.cxone.routing import (
@@ -25,6 +28,7 @@ from eventlab.sandbox.cxone.routing import (
 from eventlab.sandbox.cxone.screen_pop import HEADERS, MAX_HTML_CHARS, harmless, screen_pop
 from eventlab.sandbox.faults import Fault
 from eventlab.sandbox.serving import Serving
+from tests.support.mail import BY_NAME, read, single
 from tests.support.waiting import wait_until
 
 ITEMS = "/inContactAPI/services/v30.0/interactions/work-items"
@@ -546,6 +550,44 @@ def test_screen_pop_escapes_every_value(fake: FakeCXone) -> None:
     )
     assert "<script" not in page
     assert page.count("&lt;script&gt;x()&lt;/script&gt;&quot;&#x27;&amp;") == 7
+
+
+@pytest.mark.parametrize(
+    ("raw", "shown"),
+    [
+        (
+            BY_NAME["58-web-form"].raw,
+            ["Reply-To: Kim Muster &lt;kim.muster@example.org&gt;", "Delivered-To: agent@"],
+        ),
+        (
+            BY_NAME["61-picture-newsletter"].raw,
+            ["[image: Up to 70 % off] (https://example.com/sale?id=77&amp;…)"],
+        ),
+        (
+            single(
+                b"<a href='https://e.example.com/\"><script>x()</script>'>a</a>"
+                b"<img alt='<img src=x>'>"
+                b"<a href='javascript:x()'>b</a><blockquote>&lt;iframe src=x></blockquote>",
+                'Reply-To: "</pre><a href=x>" <kim@example.org>',
+                "Content-Type: text/html",
+            ),
+            [
+                "Reply-To: &lt;/pre&gt;&lt;a href=x&gt; &lt;kim@example.org&gt;",
+                "a (https://e.example.com/%22%3E%3Cscript%3Ex()%3C/script%3E)",
+                "[image: &lt;img src=x&gt;] b",
+                "&gt; &lt;iframe src=x&gt;",
+            ],
+        ),
+    ],
+    ids=["web form", "pictures", "hostile"],
+)
+def test_screen_pop_shows_a_payload_as_nothing_but_text(raw: bytes, shown: list[str]) -> None:
+    mail = read(raw)
+    page = screen_pop(replace(item(), payload=payload_of(mail)), mail.html)
+    assert [words for words in shown if words not in page] == []
+    assert not re.search(r"<(?:a|img|script|form|link|meta http-equiv=.refresh)\b", page)
+    assert "javascript:" not in page
+    assert page.count("<iframe") == 1
 
 
 def test_screen_pop_without_html_has_no_frame() -> None:
