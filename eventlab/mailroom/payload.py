@@ -23,6 +23,7 @@ MAX_SEARCHED: Final = 1024 * 1024
 MAX_PART_OF_A_LINE: Final = 200
 #: Characters that only pretend another order of the text, as in "gpj.exe".
 OVERRIDES: Final = re.compile("[\u202d\u202e]")
+NO_TEXT: Final = "[This mail has no text.]"
 LINK: Final = "https://mail.google.com/mail/u/0/#all/"
 
 
@@ -40,8 +41,8 @@ def payload_of(
     From: (unknown)
     """
     head = "\n".join(_head(message, in_reply_to))
-    text = _tidy(message.text)
-    whole = f"{head}\n\n{text}\n" if text else f"{head}\n"
+    text = _tidy(message.text) or NO_TEXT
+    whole = f"{head}\n\n{text}\n"
     if _size(whole) <= max_bytes:
         return whole
     room = max_bytes - _size(f"{head}\n\n\n")

@@ -91,6 +91,21 @@ def test_payload_keeps_the_newest_words_when_it_is_cut(text: str, answer: str) -
     assert "open it in Gmail]" in payload or "open in Gmail: " in payload
 
 
+@pytest.mark.parametrize(
+    ("raw", "note"),
+    [
+        (b"Subject: call me\r\n\r\n", "[This mail has no text.]"),
+        (single(b"<p>&nbsp;</p>", "Content-Type: text/html"), "[This mail has no text.]"),
+        (
+            multipart("mixed", b"Content-Type: application/pdf; name=a.pdf\r\n\r\nx"),
+            "[This mail has attachments and no text: open it in Gmail.]",
+        ),
+    ],
+)
+def test_payload_reports_that_a_mail_has_no_text(raw: bytes, note: str) -> None:
+    assert payload_of(read(raw)).endswith(f"\n\n{note}\n")
+
+
 def test_payload_shows_who_wrote_and_who_wants_the_answer() -> None:
     form = payload_of(
         read(

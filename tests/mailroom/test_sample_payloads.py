@@ -29,7 +29,7 @@ SHOWN = {
     ),
     "61-picture-newsletter": (
         "\nAutomatic: bulk",
-        "\n\n[This mail has only pictures and no text: open it in Gmail.]\n",
+        "\n\n[This mail has pictures and no text: open it in Gmail.]\n",
         "\n[image: Up to 70 % off] (https://example.com/sale?id=77&…)\n",
     ),
     "62-react-comments": (

@@ -124,6 +124,7 @@ def test_text_of_shows_a_row_of_a_table_on_a_line(markup: str, text: str) -> Non
             "<a href='https://evil.example.net/'>https://bank.example.com</a>",
             "https://bank.example.com (https://evil.example.net/)",
         ),
+        ("<a href='&#9;https://a.exam&#10;ple.com/'>x</a>", "x (https://a.example.com/)"),
         ("<a href='javascript:alert(1)'>x</a>", "x"),
         ("<a href='java&#10;script:alert(1)'>x</a>", "x"),
         ("<a href='&#1;javascript:alert(1)'>x</a><a href='DATA:text/html,x'>y</a>", "xy"),
