@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
@@ -30,11 +31,14 @@ RAW_FIELDS: Final = f"{COMMON_FIELDS},raw"
 
 def _part_fields(depth: int) -> str:
     inner = f",parts({_part_fields(depth - 1)})" if depth else ""
-    return f"partId,mimeType,filename,headers,body/size{inner}"
+    return f"partId,mimeType,filename,headers,body(attachmentId,data,size){inner}"
 
 
-#: A mail's headers and the names, types and sizes of its parts, without a byte of their contents.
-OUTLINE_FIELDS: Final = f"{COMMON_FIELDS},payload({_part_fields(4)})"
+#: A mail's headers, its texts, and the names, types and sizes of its other parts.
+TEXT_FIELDS: Final = f"{COMMON_FIELDS},payload({_part_fields(6)})"
+#: Gmail gives a long text, like an attachment, only by an id. How many, and how long, are fetched.
+MAX_LONG_TEXTS: Final = 4
+MAX_LONG_TEXT_BYTES: Final = 4 * 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -114,8 +118,8 @@ class GmailClient:
 
         A mail that cannot be fetched does not stop the others: ``GmailFailed`` is raised at the
         end, or immediately if a whole batch of several, or two batches in a row, failed. At most 20
-        mails are in memory at a time, and a mail over 256 KB is alone. A mail over 5 MB comes
-        without text and attachments, and its ``problem`` says so.
+        mails are in memory at a time, and a mail over 256 KB is alone. Of a mail over 5 MB, only
+        the texts are downloaded, as Gmail decodes them, and the names of its attachments.
         """
         ids = tuple(dict.fromkeys(ids))
         large, oversized = self._sizes(ids)
@@ -258,6 +262,8 @@ class GmailClient:
             for id in pending:
                 response = _about(id, responses.get(id))
                 if not isinstance(response, GmailApiError):
+                    if id in oversized:
+                        self._add_long_texts(id, response)
                     got[id] = Message.from_gmail(response)
                 elif response.gone:
                     got[id] = None
@@ -277,8 +283,20 @@ class GmailClient:
 
     def _get(self, id: str, oversized: set[str]) -> Any:
         if id in oversized:
-            return self._messages.get(userId="me", id=id, format="full", fields=OUTLINE_FIELDS)
+            return self._messages.get(userId="me", id=id, format="full", fields=TEXT_FIELDS)
         return self._messages.get(userId="me", id=id, format="raw", fields=RAW_FIELDS)
+
+    def _add_long_texts(self, id: str, response: dict[str, Any]) -> None:
+        """Fetch the texts that Gmail gives only by an id; without one, the mail says it is cut."""
+        for body in itertools.islice(_long_texts(response.get("payload", {})), MAX_LONG_TEXTS):
+            request = self._messages.attachments().get(
+                userId="me", messageId=id, id=body["attachmentId"], fields="data"
+            )
+            content = self._transport.send(request)
+            if not isinstance(content, GmailApiError):
+                body["data"] = content.get("data")
+            elif content.needs_consent:
+                raise content.to_exception()
 
     # --------------------------------------------------------------------------------------- label
 
@@ -322,6 +340,17 @@ def _about(id: str, response: GmailResponse | None) -> GmailResponse:
             transient=True,
         )
     return response
+
+
+def _long_texts(part: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield the body of each text without a name that is not in the response."""
+    body = part.get("body", {})
+    is_text = part.get("mimeType") in ("text/plain", "text/html") and not part.get("filename")
+    wanted = is_text and "attachmentId" in body and "data" not in body
+    if wanted and body.get("size", 0) <= MAX_LONG_TEXT_BYTES:
+        yield body
+    for inner in part.get("parts", ()):
+        yield from _long_texts(inner)
 
 
 def _arrived(history: dict[str, Any]) -> tuple[str, ...]:

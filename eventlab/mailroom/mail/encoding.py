@@ -72,14 +72,16 @@ def decoded(data: bytes, encoding: str) -> bytes:
     return b"".join(_uudecoded(data)) if encoding == "uuencode" else data
 
 
-def decoded_text(data: bytes, encoding: str) -> bytes:
+def decoded_text(data: bytes, encoding: str, *, wide: bool = False) -> bytes:
     """Return the content of a text: what cannot be base64 is text, and a block of it is decoded.
+
+    A ``wide`` charset has two or four bytes for each character.
 
     >>> decoded_text(b"aGVsbG8gd29ybGQhIQ==\\n____\\nA list", "base64")
     b'hello world!!\\n____\\nA list'
     """
     if encoding == "base64":
-        return _base64_text(data)
+        return base64_of(data) if wide else _base64_text(data)
     return _undeclared(data) if not encoding else decoded(data, encoding)
 
 
@@ -145,6 +147,11 @@ def _base64_text(data: bytes) -> bytes:
     after = itertools.takewhile(WHOLE_LINE.fullmatch, lines[solid[-1] + 1 : solid[-1] + 2])
     last = solid[-1] + len(list(after))
     content = base64_of(b"".join(lines[first : last + 1]))
+    if last > solid[-1] and not _is_utf_8(content):
+        shorter = base64_of(b"".join(lines[first:last]))
+        if _is_utf_8(shorter):  # so the short line is the first of a footer
+            content = shorter
+            last -= 1
     before = b"\n".join(lines[:first]).strip()
     footer = b"\n".join(lines[last + 1 :]).strip()
     if not _is_text(content, strictly=False):
@@ -166,16 +173,16 @@ def _undeclared(data: bytes) -> bytes:
 
 def _is_text(content: bytes, *, strictly: bool) -> bool:
     """Return whether decoded bytes can be a text: random ones have many control characters."""
-    if strictly:
-        try:
-            content.decode()
-        except UnicodeDecodeError:
-            return False
-    zeros = content.count(0)  # a fifth or more of UTF-16
-    controls = len(content) - len(content.translate(None, CONTROL)) - zeros
-    return controls * 20 <= len(content) and (
-        not zeros or zeros * 5 >= len(content) or not strictly
-    )
+    controls = len(content) - len(content.translate(None, CONTROL))
+    return controls * 20 <= len(content) and (not strictly or _is_utf_8(content))
+
+
+def _is_utf_8(content: bytes) -> bool:
+    try:
+        content.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _uudecoded(data: bytes | memoryview) -> Iterator[bytes]:

@@ -10,7 +10,7 @@ from email.message import Message as ParameterReader
 from functools import cached_property
 from typing import Final
 
-from eventlab.mailroom.mail.charset import decode, one_line
+from eventlab.mailroom.mail.charset import WIDE, codec_of, decode, one_line
 from eventlab.mailroom.mail.encoding import (
     decoded,
     decoded_size,
@@ -46,7 +46,7 @@ BLANK_LINES: Final = re.compile(rb"(?:[ \t]{0,80}\r{0,2}\n){1,100}")
 END_OF_BOUNDARY: Final = re.compile(rb"(--)?[ \t]*(?:\r{0,2}\n|\r|\Z)")
 #: What looks like the boundary of a multipart whose header names another, or none.
 LIKELY_BOUNDARY: Final = re.compile(
-    rb"(?:\A|[\r\n])--(\S{1,70})[ \t]{0,9}\r{0,2}\n(?=content-[\w-]{1,30}:)", re.IGNORECASE
+    rb"(?<=[\r\n])--(\S{1,70})[ \t]{0,9}\r{0,2}\n(?=content-[\w-]{1,30}:)", re.IGNORECASE
 )
 TYPE: Final = re.compile(rb"\s*([\w!#$&^.+-]{1,60})\s*/\s*([\w!#$&^.+-]{1,100})")
 MAILS: Final = ("message/rfc822", "message/global", "message/news")
@@ -157,7 +157,10 @@ class MailPart:
         data = self._bytes(start, start + MAX_TEXT)
         if self.is_long and self.encoding != "base64":
             data += b"\n\n" + self._bytes(max(start + MAX_TEXT, end - MAX_TEXT // 4), end)
-        return data if self.plain else decoded_text(data, self.encoding)
+        if self.plain:
+            return data
+        wide = codec_of(self.parameter("charset")) in WIDE
+        return decoded_text(data, self.encoding, wide=wide)
 
     @property
     def is_absent(self) -> bool:

@@ -38,6 +38,19 @@ def resource(mail: StoredMail, format: str, metadata_headers: Sequence[str] = ()
         )
 
 
+def attachment(mail: StoredMail, id: str) -> dict[str, Any]:
+    """Return the content of a part, as ``users.messages.attachments.get`` does."""
+    part = message_from_bytes(mail.raw, policy=policy.compat32)
+    for number in re.findall(r"\d+", id):
+        children = part.get_payload()
+        child = dict(enumerate(children)).get(int(number)) if isinstance(children, list) else part
+        if not isinstance(child, Message):
+            raise GoogleError(400, message="Invalid attachment token")
+        part = child
+    data = _data(part)
+    return {"size": len(data), "data": base64.urlsafe_b64encode(data).decode()}
+
+
 def _shown(
     mail: StoredMail, parsed: Message, format: str, metadata_headers: Sequence[str]
 ) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse, Response
 from eventlab.sandbox.gmail.error import GoogleError
 from eventlab.sandbox.gmail.mailbox import FakeMailbox, MailboxChange, StoredMail
 from eventlab.sandbox.gmail.oauth import MODIFY, READONLY, FakeGmailTokens
-from eventlab.sandbox.gmail.resource import cut, resource
+from eventlab.sandbox.gmail.resource import attachment, cut, resource
 
 ME: Final = "/gmail/v1/users/me"
 DEFAULT_PAGE_SIZE: Final = 100
@@ -33,6 +33,7 @@ def add_routes(app: FastAPI, routes: GmailRoutes) -> None:
         "labels": routes.labels,
         "messages": routes.messages,
         "messages/{id}": routes.message,
+        "messages/{id}/attachments/{attachment_id}": routes.attachment,
         "history": routes.history,
     }
     for path, get in gets.items():
@@ -93,6 +94,11 @@ class GmailRoutes:
             self._mailbox.get(id), query.get("format", "full"), query.getlist("metadataHeaders")
         )
         return cut(shown, query.get("fields"))
+
+    def attachment(self, request: Request, id: str, attachment_id: str) -> Any:
+        """Serve users.messages.attachments.get."""
+        self.allow(request)
+        return attachment(self._mailbox.get(id), attachment_id)
 
     async def modify(self, request: Request, id: str) -> Any:
         """Serve users.messages.modify."""

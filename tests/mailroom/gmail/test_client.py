@@ -218,8 +218,50 @@ def test_get_never_downloads_a_mail_over_5_mb(google: Served) -> None:
     assert mails[small] is not None
     assert mails[small].problem is None
     assert mails[huge] is not None
-    assert mails[huge].problem
+    assert mails[huge].problem  # its text alone is longer than any that is downloaded
     assert mails[huge].size > MAX_DOWNLOAD_BYTES
+
+
+PHOTO = (
+    b"--b\r\nContent-Type: image/jpeg; name=photo.jpg\r\nContent-Transfer-Encoding: base64\r\n\r\n"
+    + b"AAAA" * (MAX_DOWNLOAD_BYTES // 4)
+    + b"\r\n--b--\r\n"
+)
+HEAD = b"From: joe@example.com\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("part", "text"),
+    [
+        (b"Content-Type: text/plain; charset=iso-8859-1\r\n\r\nGr\xfc\xdfe", "Grüße"),
+        (b"Content-Type: text/html\r\n\r\n<p>Hello<p>you", "Hello\n\nyou"),
+        (b"\r\n" + b"word\r\n" * 50_000, ("word\n" * 50_000).strip()),  # only by an id
+        (
+            b"Content-Type: message/rfc822\r\n\r\nSubject: inner\r\n\r\nhello",
+            "---------- Forwarded message ----------\nSubject: inner\n\nhello",
+        ),
+    ],
+)
+def test_get_reads_the_text_of_a_mail_over_5_mb(google: Served, part: bytes, text: str) -> None:
+    huge = google.fake.deliver(HEAD + b"--b\r\n" + part + b"\r\n" + PHOTO)
+    with google.gmail() as gmail:
+        [(_id, mail)] = gmail.get([huge])
+    assert mail is not None
+    assert (mail.text, mail.problem) == (text, None)
+    assert mail.attachments[-1].name == "photo.jpg"
+    assert not [line for line in google.fake.seen if "format=raw" in line]
+
+
+def test_get_says_that_a_long_text_is_left_out_when_gmail_does_not_return_it(
+    google: Served,
+) -> None:
+    parts = b"--b\r\n\r\nhello\r\n--b\r\n\r\n" + b"word\r\n" * 50_000
+    huge = google.fake.deliver(HEAD + parts + PHOTO)
+    google.fake.faults.order(gmail_fault("/attachments/", 404))
+    with google.gmail() as gmail:
+        [(_id, mail)] = gmail.get([huge])
+    assert mail is not None
+    assert mail.text == "hello\n\n[Some parts of this mail were left out: open it in Gmail.]"
 
 
 def sizes_of_batches(google: Served) -> list[int]:
