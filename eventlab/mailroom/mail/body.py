@@ -11,6 +11,7 @@ from typing import Final
 from eventlab.mailroom.mail.charset import clean, decode, one_line
 from eventlab.mailroom.mail.flowed import unflowed
 from eventlab.mailroom.mail.header import words
+from eventlab.mailroom.mail.html_lines import PICTURES_ONLY
 from eventlab.mailroom.mail.html_text import text_of
 from eventlab.mailroom.mail.mime import (
     MAILS,
@@ -38,6 +39,7 @@ SHOWN: Final = ("text/plain", "text/html", "text/enriched")
 IGNORED: Final = ("text/x-amp-html",)
 META: Final = re.compile(rb"<meta[^<>]{0,200}?charset\s*=\s*[\"']?([\w-]{1,60})", re.IGNORECASE)
 WORD: Final = re.compile(r"\w+")
+LINK: Final = re.compile(r"\w+://\S*")
 #: A plain text of so many words that are not those of the HTML only says that there is HTML.
 MAX_STUB_WORDS: Final = 60
 
@@ -265,17 +267,18 @@ def _best(forms: Iterable[list[Shown]]) -> list[Shown]:
 
 def _is_stub(plain: list[Shown], rich: list[Shown]) -> bool:
     """Return whether a plain form has far fewer words than the rich one, or other words."""
-    if plain is rich:
+    if plain is rich or all(leaf.text == PICTURES_ONLY for leaf in rich):
         return False
     few = _words(plain)
     many = _words(rich)
     if len(many) > 3 * len(few) + 20:
         return True
-    return len(few) <= MAX_STUB_WORDS and bool(many) and 2 * len(few & many) < len(few)
+    found = set(few).intersection(many)
+    return len(few) <= MAX_STUB_WORDS and bool(many) and 2 * len(found) < len(set(few))
 
 
-def _words(form: list[Shown]) -> set[str]:
-    return {word.lower() for leaf in form for word in WORD.findall(leaf.text)}
+def _words(form: list[Shown]) -> list[str]:
+    return [word.lower() for leaf in form for word in WORD.findall(LINK.sub("", leaf.text))]
 
 
 def _is_utf_8(content: bytes) -> bool:

@@ -14,6 +14,7 @@ from eventlab.mailroom.mail.automatic import Automatic, automatic
 from eventlab.mailroom.mail.body import LEFT_OUT, Attachment, Body, body_of
 from eventlab.mailroom.mail.charset import clean, one_line
 from eventlab.mailroom.mail.correspondents import SENDERS, correspondents
+from eventlab.mailroom.mail.encoding import without_comments
 from eventlab.mailroom.mail.gmail_parts import data_of, number_of, part_of
 from eventlab.mailroom.mail.header import words
 from eventlab.mailroom.mail.mime import MailPart, parse, parse_headers
@@ -24,7 +25,7 @@ __all__ = ["Address", "Attachment", "Automatic", "Message"]
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 MAX_REFERENCES: Final = 100
 MAX_SUBJECT: Final = 2000
-REFERENCE: Final = re.compile(r"<[^<>\s]{1,998}>")
+REFERENCE: Final = re.compile(r"<[^<>]{1,998}>")
 #: What the parsers of mails, headers, dates, charsets and HTML raise on odd mails: unknown charsets
 #: (LookupError), bad bytes and dates (ValueError, OverflowError), bugs of the library on odd
 #: structures (AttributeError, TypeError, AssertionError), endless nesting (RecursionError). One
@@ -185,9 +186,9 @@ def _from_headers(mail: MailPart, text: str = "") -> dict[str, Any]:
     hint = mail.parameter("charset")
     headers = mail.headers
     people = correspondents(headers, hint)
-    ids = REFERENCE.findall(_first(headers, "message-id"))
-    replied = REFERENCE.findall(_first(headers, "in-reply-to"))
-    listed = [*REFERENCE.findall(_first(headers, "references")), *replied]
+    ids = _ids(headers, "message-id")
+    replied = _ids(headers, "in-reply-to")
+    listed = [*_ids(headers, "references"), *replied]
     plain = {
         name: [words(value) for value in values]
         for name, values in headers.items()
@@ -213,6 +214,12 @@ def _from_headers(mail: MailPart, text: str = "") -> dict[str, Any]:
             reply_to=people.reply_to,
         ),
     }
+
+
+def _ids(headers: Mapping[str, list[bytes]], name: str) -> list[str]:
+    """Return the message ids of a header, without the white space that RFC 822 allowed in them."""
+    value = words(without_comments(headers.get(name, [b""])[0]))
+    return ["".join(one.split()) for one in REFERENCE.findall(value)]
 
 
 def _first(headers: Mapping[str, list[bytes]], name: str, hint: str | None = None) -> str:

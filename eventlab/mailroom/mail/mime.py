@@ -246,8 +246,9 @@ class _Parser:
         lines = _boundary_lines(part, boundary) if boundary else []
         if not lines and (likely := LIKELY_BOUNDARY.search(part.data, part.start, part.end)):
             lines = _boundary_lines(part, likely[1])
-        for at, (_start, start, closing) in enumerate(lines):
+        for at, (begin, start, closing) in enumerate(lines):
             if closing:
+                part.end = part.end if at else begin  # no parts
                 return
             end = lines[at + 1][0] if at + 1 < len(lines) else part.end
             yield start, max(start, end)

@@ -8,6 +8,7 @@ from typing import Final
 
 from eventlab.mailroom.mail.charset import one_line
 from eventlab.mailroom.mail.header import words
+from eventlab.mailroom.mail.html_lines import PICTURES_ONLY
 from eventlab.mailroom.mail.mime import MailPart, parse_headers
 
 MAX_RECIPIENTS: Final = 20
@@ -77,7 +78,7 @@ def note_of(types: list[str], smime: str, *, has_text: bool) -> str:
             f"here: {WHERE}.]"
         )
     if all(type.startswith(IMAGE) for type in types):
-        return f"[This mail has pictures and no text: {WHERE}.]"
+        return PICTURES_ONLY
     return f"[This mail has attachments and no text: {WHERE}.]"
 
 
