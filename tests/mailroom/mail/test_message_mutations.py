@@ -81,6 +81,23 @@ EVIL = [
     "\u202e\u2028".encode(),
     b'<a "',
     b"<!--",
+    b"not a header at all\r\n",
+    b"From : joe@example.com (a\r\n",
+    b"Reply-To: <<a@b>> c@d <mailto:e@f>\r\n",
+    b"X-Original-From: 'x' via y <a@b\r\n",
+    b'Content-Transfer-Encoding: "base64"; (x\r\n',
+    b"Content-Type: text/plain; format=flowed; delsp=yes\r\n",
+    b"Content-Type: message/rfc822\r\nContent-Transfer-Encoding: base64\r\n\r\n",
+    b"Content-Type: multipart/report; boundary=b\r\n",
+    b"Content-Type: application/pkcs7-mime; smime-type=signed-data\r\n",
+    b"Content-Type: multipart/digest; boundary=b\r\n",
+    b"Content-Type: text/plain; charset=iso-2022-jp\r\n",
+    b"Final-Recipient: rfc822; a@b\r\nAction: failed\r\n\r\n",
+    b"\x1b$B-!\x1b(I1",
+    b"\r\r\n",
+    b" \r\n",
+    b">>> \r\n",
+    b"=?utf-8?b?\xc3\xa9?=",
 ]
 
 
@@ -161,6 +178,10 @@ def check(raw: bytes) -> Message:
         mail.subject,
         mail.message_id,
         *mail.references,
+        *mail.in_reply_to,
+        *(f"{one.name}{one.address}" for one in (*mail.reply_to, *mail.to, *mail.cc)),
+        *(f"{one.name}{one.address}" for one in mail.delivered_to),
+        mail.original_sender.address if mail.original_sender else "",
     ):
         assert "\n" not in line
         assert line.encode("utf-8") is not None
