@@ -23,7 +23,7 @@ from eventlab.mailroom.mail.mime import (
     mail_in,
     parse_headers,
 )
-from eventlab.mailroom.mail.report import REPORTS, heading, note_of, report_text
+from eventlab.mailroom.mail.report import PGP, REPORTS, heading, note_of, report_text
 
 MAX_ATTACHMENTS: Final = 200
 MAX_SPARES: Final = 10
@@ -38,6 +38,7 @@ SHOWN: Final = ("text/plain", "text/html", "text/enriched")
 #: Another form of the text, which few mail programs show.
 IGNORED: Final = ("text/x-amp-html",)
 META: Final = re.compile(rb"<meta[^<>]{0,200}?charset\s*=\s*[\"']?([\w-]{1,60})", re.IGNORECASE)
+INLINE_PGP: Final = "-----BEGIN PGP MESSAGE-----"
 WORD: Final = re.compile(r"\w+")
 LINK: Final = re.compile(r"\w+://\S*")
 #: A plain text of so many words that are not those of the HTML only says that there is HTML.
@@ -159,6 +160,7 @@ class _Reader:
     spares: list[MailPart] = field(default_factory=list)
     types: list[str] = field(default_factory=list)
     smime: str = ""
+    has_text: bool = False
 
     def text(self, mail: MailPart) -> str:
         """Return the text of a mail: what it reports, what it says, the mails within it."""
@@ -166,6 +168,8 @@ class _Reader:
         texts = [leaf.text for leaf in (*self.reports, *leaves) if leaf.text]
         within = [leaf.text for leaf in self.mails if leaf.text]
         texts = texts or ([] if within else self.spare_text())
+        if any(INLINE_PGP in text for text in texts):
+            self.types.append(PGP)
         has_text = bool(texts or within) or self.budget.left_out
         note = note_of(self.types, self.smime, has_text=has_text)
         return "\n\n".join(text for text in (note, *texts, *within) if text)
@@ -210,7 +214,7 @@ class _Reader:
                 self.html = self.html or leaf.decoded
             if name:
                 self._attach(part)
-            self.spares.clear()
+            self.has_text = True
             return [leaf]
         if part.main_type == "multipart":
             # Its boundary occurs nowhere, so its parts are one text.
@@ -224,10 +228,15 @@ class _Reader:
         return []
 
     def _is_shown(self, part: MailPart, name: str) -> bool:
-        """Return whether a part is text to show: by RFC 2183, an inline one is, with a name too."""
+        """Return whether a part is text to show: by RFC 2183, an inline one is, with a name too.
+
+        So is the first text of a mail that has a name and no disposition.
+        """
         if part.disposition == "attachment":
             return False
-        return not name or (part.disposition == "inline" and part.content_size <= MAX_NAMED_TEXT)
+        first = part.type == "text/plain" and not part.disposition and not self.has_text
+        inline = part.disposition == "inline" or first
+        return not name or (inline and part.content_size <= MAX_NAMED_TEXT)
 
     def _mail(self, part: MailPart, within: str) -> None:
         headers_only = part.type == "text/rfc822-headers"

@@ -183,7 +183,7 @@ def _body(body: Body) -> dict[str, Any]:
 
 def _from_headers(mail: MailPart, text: str = "") -> dict[str, Any]:
     """Return what the headers of a mail say about it."""
-    hint = mail.parameter("charset")
+    hint = _charset(mail)
     headers = mail.headers
     people = correspondents(headers, hint)
     ids = _ids(headers, "message-id")
@@ -214,6 +214,13 @@ def _from_headers(mail: MailPart, text: str = "") -> dict[str, Any]:
             reply_to=people.reply_to,
         ),
     }
+
+
+def _charset(mail: MailPart) -> str:
+    """Return the charset of the first text, for the headers in bytes of which nothing is said."""
+    while mail.parts:
+        mail = mail.parts[0]
+    return mail.parameter("charset")
 
 
 def _ids(headers: Mapping[str, list[bytes]], name: str) -> list[str]:

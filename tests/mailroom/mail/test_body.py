@@ -100,7 +100,8 @@ def test_message_shows_the_plain_text_when_it_says_what_the_html_says(
         ("Content-Disposition: INLINE (x); filename=body.txt", True),
         ("Content-Type: text/html; name=body.htm\r\nContent-Disposition: inline", True),
         ("Content-Type: text/plain; name=body.txt\r\nContent-Disposition: attachment", False),
-        ("Content-Type: text/plain; name=body.txt", False),
+        ("Content-Type: text/plain; name=body.txt", True),
+        ("Content-Type: text/html; name=body.htm", False),
         ("Content-Type: text/csv; name=a.csv\r\nContent-Disposition: inline", False),
     ],
 )
@@ -281,6 +282,20 @@ def test_message_says_that_it_is_encrypted_beside_the_footer_of_a_list() -> None
     ).text
     assert text.startswith("[This mail is encrypted with OpenPGP")
     assert text.endswith(f"{WHERE}.]\n\nplain words")
+
+
+def test_message_shows_only_the_first_text_that_has_a_name_and_no_disposition() -> None:
+    file = b"Content-Type: text/plain; name=%s.txt\r\n\r\nwords of %s"
+    mail = read(multipart("mixed", file % (b"a", b"a"), file % (b"b", b"b")))
+    assert (mail.text, len(mail.attachments)) == ("words of a", 2)
+    assert read(multipart("mixed", PLAIN, file % (b"a", b"a"))).text == "plain words"
+
+
+@pytest.mark.parametrize("text", ["{}\r\n\r\nhQEMA", "Hello,\r\n{}", "> {}"])
+def test_message_says_that_its_text_is_encrypted(text: str) -> None:
+    body = text.format("-----BEGIN PGP MESSAGE-----").encode()
+    assert read(single(body)).text.startswith("[This mail is encrypted with OpenPGP")
+    assert not read(single(b"-----BEGIN PGP SIGNED MESSAGE-----")).text.startswith("[")
 
 
 @pytest.mark.parametrize("part", [b"image/png", b"application/ms-tnef", b"application/pdf"])

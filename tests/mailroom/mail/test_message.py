@@ -669,6 +669,10 @@ def test_raw_header_bytes_use_the_charset_of_the_mail() -> None:
         + b"\r\nContent-Type: text/plain; charset=koi8-r\r\n\r\n"
     )
     assert read(raw).subject == "Вопрос"
+    part = b"Content-Type: text/plain; charset=koi8-r\r\n\r\nx"
+    inner = multipart("alternative", part).partition(b"\r\n")[2]
+    inner = inner.replace(b"boundary=b", b"boundary=c").replace(b"--b", b"--c")
+    assert read(raw.partition(b"Content-")[0] + multipart("mixed", inner)).subject == "Вопрос"
 
 
 def test_base64_of_decodes_as_much_as_possible_when_cut_off() -> None:

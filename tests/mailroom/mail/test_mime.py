@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import base64
+import tracemalloc
 
 import pytest
 
 from eventlab.mailroom.mail import mime
-from eventlab.mailroom.mail.message import Attachment
+from eventlab.mailroom.mail.message import Attachment, Message
 from eventlab.mailroom.mail.mime import MAX_PARTS, MAX_SEARCHED, parse
-from tests.support.mail import multipart, read, single
+from tests.support.mail import multipart, read, resource, single
 
 LEFT_OUT = "[Some parts of this mail were left out: open it in Gmail.]"
 
@@ -228,7 +229,14 @@ def test_message_keeps_the_text_of_a_mail_of_50_mb() -> None:
     photo = b"Content-Type: image/jpeg; name=a.jpg\r\nContent-Transfer-Encoding: base64\r\n\r\n"
     line = base64.b64encode(b"\xff" * 57) + b"\r\n"
     count = 50 * 1024 * 1024 // len(line)
-    mail = read(multipart("mixed", b"\r\nhello", photo + line * count))
+    response = resource(multipart("mixed", b"\r\nhello", photo + line * count))
+    tracemalloc.start()
+    try:
+        mail = Message.from_gmail(response)
+        _now, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 100 * 1024 * 1024  # besides the response
     assert (mail.text, mail.problem) == ("hello", None)
     assert mail.attachments == (Attachment("a.jpg", "image/jpeg", 57 * count),)
 
