@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
@@ -14,6 +13,7 @@ from google.auth.credentials import Credentials
 
 from eventlab.mailroom.errors import GmailFailed
 from eventlab.mailroom.gmail.api_error import GmailApiError
+from eventlab.mailroom.gmail.formats import RAW_FIELDS, TEXT_FIELDS, add_long_texts
 from eventlab.mailroom.gmail.transport import MAX_ATTEMPTS, GmailResponse, GmailTransport
 from eventlab.mailroom.mail.message import Message
 from eventlab.mailroom.variables import GMAIL_ENDPOINT, VARIABLES
@@ -25,20 +25,6 @@ BATCH_SIZE: Final = 20
 MAX_SMALL_BYTES: Final = 256 * 1024
 MAX_MODIFIED_IDS: Final = 1000
 MAX_DOWNLOAD_BYTES: Final = 5 * 1024 * 1024
-COMMON_FIELDS: Final = "id,threadId,labelIds,historyId,internalDate,sizeEstimate,snippet"
-RAW_FIELDS: Final = f"{COMMON_FIELDS},raw"
-
-
-def _part_fields(depth: int) -> str:
-    inner = f",parts({_part_fields(depth - 1)})" if depth else ""
-    return f"partId,mimeType,filename,headers,body(attachmentId,data,size){inner}"
-
-
-#: A mail's headers, its texts, and the names, types and sizes of its other parts.
-TEXT_FIELDS: Final = f"{COMMON_FIELDS},payload({_part_fields(6)})"
-#: Gmail gives a long text, like an attachment, only by an id. How many, and how long, are fetched.
-MAX_LONG_TEXTS: Final = 4
-MAX_LONG_TEXT_BYTES: Final = 4 * 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -263,7 +249,7 @@ class GmailClient:
                 response = _about(id, responses.get(id))
                 if not isinstance(response, GmailApiError):
                     if id in oversized:
-                        self._add_long_texts(id, response)
+                        add_long_texts(self._transport, response)
                     got[id] = Message.from_gmail(response)
                 elif response.gone:
                     got[id] = None
@@ -285,18 +271,6 @@ class GmailClient:
         if id in oversized:
             return self._messages.get(userId="me", id=id, format="full", fields=TEXT_FIELDS)
         return self._messages.get(userId="me", id=id, format="raw", fields=RAW_FIELDS)
-
-    def _add_long_texts(self, id: str, response: dict[str, Any]) -> None:
-        """Fetch the texts that Gmail gives only by an id; without one, the mail says it is cut."""
-        for body in itertools.islice(_long_texts(response.get("payload", {})), MAX_LONG_TEXTS):
-            request = self._messages.attachments().get(
-                userId="me", messageId=id, id=body["attachmentId"], fields="data"
-            )
-            content = self._transport.send(request)
-            if not isinstance(content, GmailApiError):
-                body["data"] = content.get("data")
-            elif content.needs_consent:
-                raise content.to_exception()
 
     # --------------------------------------------------------------------------------------- label
 
@@ -340,17 +314,6 @@ def _about(id: str, response: GmailResponse | None) -> GmailResponse:
             transient=True,
         )
     return response
-
-
-def _long_texts(part: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yield the body of each text without a name that is not in the response."""
-    body = part.get("body", {})
-    is_text = part.get("mimeType") in ("text/plain", "text/html") and not part.get("filename")
-    wanted = is_text and "attachmentId" in body and "data" not in body
-    if wanted and body.get("size", 0) <= MAX_LONG_TEXT_BYTES:
-        yield body
-    for inner in part.get("parts", ()):
-        yield from _long_texts(inner)
 
 
 def _arrived(history: dict[str, Any]) -> tuple[str, ...]:

@@ -151,11 +151,20 @@ def decode(data: bytes, declared: str | None = None) -> str:
         return text
     if codec in (None, "utf_8"):
         # Either most of it is UTF-8 with some bytes lost, or it only looks like UTF-8.
-        text = data.decode("utf-8", "replace")
+        text = "".join(_line(line) for line in data.splitlines(keepends=True))
         codec = "utf_8" if len(NOT_ASCII.findall(text)) > text.count("\ufffd") else LAST_RESORT
-    if codec in JAPANESE:
-        return JAPANESE[codec](data)
-    return data.decode(codec, REPAIR)
+        if codec == "utf_8":
+            return text
+    return JAPANESE[codec](data) if codec in JAPANESE else data.decode(codec, REPAIR)
+
+
+def _line(line: bytes) -> str:
+    """Decode a line of UTF-8, or one that somebody added in another charset, such as a footer."""
+    text = _strictly(line, "utf_8")
+    if text is None:
+        text = line.decode("utf-8", "replace")
+        return text if NOT_ASCII.search(text) else line.decode(LAST_RESORT, REPAIR)
+    return text
 
 
 def _likely(data: bytes, codec: str | None) -> str | None:

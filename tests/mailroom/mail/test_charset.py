@@ -68,6 +68,15 @@ def test_codec_of_knows_names_in_other_spellings(label: str) -> None:
         ("für du".encode("utf-16-be"), "utf-16", "für du"),
         ("für du".encode("utf-16-le"), "utf-16", "für du"),
         ("für du".encode("utf-16-le") + b"x", "utf-16le", "für du\ufffd"),
+        # a line that a list or a scanner added in its own charset
+        (
+            "Grüße, Ännchen\nÖl\n".encode() + b"Verschl\xfcsselt",
+            "utf-8",
+            "Grüße, Ännchen\nÖl\nVerschlüsselt",
+        ),
+        ("日本語\r\n".encode() + b"\x93caf\xe9\x94", None, "日本語\n“café”"),
+        ("Grüße, Ännchen ".encode() + b"\xfc", "utf-8", "Grüße, Ännchen \ufffd"),
+        ("Grüße, \ufffd\n".encode() + b"\xfc", "utf-8", "Grüße, \ufffd\nü"),
         # bytes that only browsers have a character for
         (b"a\x81b\x9d", "windows-1252", "ab"),
         (b"\x98\xd2", "windows-1253", "\ufffd"),

@@ -101,7 +101,9 @@ def test_message_finds_where_the_headers_end(raw: bytes, subject: str, text: str
     ],
 )
 def test_message_decodes_quoted_printable_however_it_is_declared(value: str) -> None:
-    raw = single(b"caf=C3=A9 =\r\nol=C3=A9=20\r\nend \t\r\n", f"Content-Transfer-Encoding: {value}")
+    raw = single(
+        b"caf=C3=A9 =\r\nol=C3=A9=20\r\nen= \t\r\nd \t\r\n", f"Content-Transfer-Encoding: {value}"
+    )
     assert read(raw).text == "café olé \nend"
 
 

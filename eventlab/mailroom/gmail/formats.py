@@ -1,0 +1,53 @@
+"""What is asked of Gmail for a mail: all of its bytes, or only its texts if it is large."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from typing import Any, Final
+
+from eventlab.mailroom.gmail.api_error import GmailApiError
+from eventlab.mailroom.gmail.transport import GmailTransport
+
+COMMON_FIELDS: Final = "id,threadId,labelIds,historyId,internalDate,sizeEstimate,snippet"
+RAW_FIELDS: Final = f"{COMMON_FIELDS},raw"
+
+
+def _part_fields(depth: int) -> str:
+    inner = f",parts({_part_fields(depth - 1)})" if depth else ""
+    return f"partId,mimeType,filename,headers,body(attachmentId,data,size){inner}"
+
+
+#: A mail's headers, its texts, and the names, types and sizes of its other parts.
+TEXT_FIELDS: Final = f"{COMMON_FIELDS},payload({_part_fields(6)})"
+#: Gmail gives a long text, like an attachment, only by an id. How many, and how long, are fetched.
+MAX_LONG_TEXTS: Final = 4
+MAX_LONG_TEXT_BYTES: Final = 4 * 1024 * 1024
+
+
+def add_long_texts(transport: GmailTransport, response: dict[str, Any]) -> None:
+    """Add the texts that a response has only by an id; without one, the mail says it is cut.
+
+    Raises ConsentRequired.
+    """
+    messages = transport.users.messages()
+    for body in itertools.islice(_long_texts(response.get("payload", {})), MAX_LONG_TEXTS):
+        request = messages.attachments().get(
+            userId="me", messageId=response["id"], id=body["attachmentId"], fields="data"
+        )
+        content = transport.send(request)
+        if not isinstance(content, GmailApiError):
+            body["data"] = content.get("data")
+        elif content.needs_consent:
+            raise content.to_exception()
+
+
+def _long_texts(part: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield the body of each text without a name that is not in the response."""
+    body = part.get("body", {})
+    is_text = part.get("mimeType") in ("text/plain", "text/html") and not part.get("filename")
+    wanted = is_text and "attachmentId" in body and "data" not in body
+    if wanted and body.get("size", 0) <= MAX_LONG_TEXT_BYTES:
+        yield body
+    for inner in part.get("parts", ()):
+        yield from _long_texts(inner)
