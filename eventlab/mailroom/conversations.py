@@ -11,7 +11,7 @@ from eventlab.events import Recorded
 from eventlab.mailroom.mail.message import Message
 from eventlab.mailroom.selection import hash_of
 
-MAX_MAILS: Final = 100_000  # that are remembered: about 30 MB
+MAX_MAILS: Final = 100_000  # that are remembered: about 45 MB
 MAX_CANDIDATES: Final = 10
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 from eventlab.events import Recorded
@@ -15,8 +15,8 @@ KEPT: Final = timedelta(days=1)
 
 @dataclass
 class _Hour:
-    last: Recorded
-    ids: set[str] = field(default_factory=set)
+    last: datetime
+    ranks: dict[str, int] = field(default_factory=dict)
 
 
 class SenderCounts:
@@ -38,10 +38,11 @@ class SenderCounts:
         name = event.data.get("sender_hour")
         if not name:
             return 0
-        while self._hours and event.time - next(iter(self._hours.values())).last.time > KEPT:
+        while self._hours and event.time - next(iter(self._hours.values())).last > KEPT:
             self._hours.popitem(last=False)
-        hour = self._hours.setdefault(name, _Hour(event))
-        hour.last = event
-        hour.ids.add(event.id)
+        hour = self._hours.setdefault(name, _Hour(event.time))
+        hour.last = event.time
+        # A mail that returned to the inbox is received again, and keeps its rank.
+        rank = hour.ranks.setdefault(event.id, len(hour.ranks) + 1)
         self._hours.move_to_end(name)
-        return len(hour.ids)
+        return rank

@@ -27,6 +27,7 @@ def test_sender_counts_count_a_mail_that_returns_to_the_inbox_once() -> None:
     counts = SenderCounts()
     ranks = [counts.add(received("1", n, sender_hour="a")) for n in range(1, 4)]
     assert (ranks, counts.add(received("2", 9, sender_hour="a"))) == ([1, 1, 1], 2)
+    assert counts.add(received("1", 10, sender_hour="a")) == 1
 
 
 def test_sender_counts_ignore_mails_without_a_sender() -> None:
