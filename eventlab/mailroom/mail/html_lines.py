@@ -47,6 +47,10 @@ BLOCKS: Final = SPACED | {
     *("table", "caption", "thead", "tbody", "tfoot", "tr"),
 }
 NOT_SHOWN: Final = frozenset(("head", "object", "iframe", "audio", "video", "datalist"))
+LISTS: Final = frozenset(("ul", "ol", "menu"))
+#: Words that are struck out: a price that is no longer true must not look as if it were.
+STRUCK: Final = frozenset(("s", "strike", "del"))
+STRIKE: Final = "~~"
 MAX_QUOTES: Final = 10
 MAX_LISTS: Final = 6
 MAX_ALT: Final = 200
@@ -104,10 +108,14 @@ class _Page:
         elif tag in ("td", "th", "li") or _is_quote(element):
             self.boxes.append(Box())
             self.quotes += _is_quote(element)
-        elif tag in ("ul", "ol", "menu"):
+        elif tag in LISTS:
+            if _is_nested(element):
+                self.boxes.append(Box())
             self.lists.append(list_of(element))
         elif look.hidden:
             return
+        elif tag in STRUCK:
+            self._put(STRIKE)
         elif tag == "br":
             self.boxes[-1].end_line(always=True)
         elif tag == "hr":
@@ -143,8 +151,14 @@ class _Page:
             self.quotes -= 1
             self.boxes[-1].add(lines)
             self.boxes[-1].gap = True
-        elif tag in ("ul", "ol", "menu"):
+        elif tag in LISTS:
             self.lists.pop()
+            if _is_nested(element):
+                lines = self._box()
+                indent = " " * 4 * (len(self.lists) < MAX_LISTS)
+                self.boxes[-1].add([f"{indent}{line}" if line else "" for line in lines])
+        elif tag in STRUCK and not look.hidden:
+            self._put(STRIKE)
 
     def _end_item(self, element: Element) -> None:
         lines = self._box()
@@ -257,6 +271,12 @@ def lines_of(root: Element) -> list[str]:
     if page.pictures:
         return [PICTURES_ONLY, "", *lines]
     return _Page(show_hidden=True).read(root) if page.has_hidden else lines
+
+
+def _is_nested(element: Element) -> bool:
+    """Return whether a list is directly within a list, as Gmail writes an indented one."""
+    parent = element.getparent()
+    return parent is not None and parent.tag in LISTS
 
 
 def _is_quote(element: Element) -> bool:

@@ -251,9 +251,23 @@ def test_text_of_marks_quotes(markup: str, text: str) -> None:
             "  1. a\n  1. b\n  * c",
         ),
         ("<ol start=-5 type=i><li>a</ol>", "  -5. a"),
+        ("<ul><li>a</li><ul><li>b</li></ul><li>c</ul>", "  * a\n      * b\n  * c"),
+        ("<ul>" * 100 + "<li>a", " " * 20 + "a"),
     ],
 )
 def test_text_of_numbers_lists_as_sent(markup: str, text: str) -> None:
+    assert text_of(markup) == text
+
+
+@pytest.mark.parametrize(
+    ("markup", "text"),
+    [
+        ("Price: <s>20</s> <b>15</b>", "Price: ~~20~~ 15"),
+        ("<del>a <i>b</i></del><strike>c</strike><section>d</section>", "~~a b~~~~c~~\nd"),
+        ("<div style='display:none'><s>a</s></div>b<s>never ends", "b~~never ends~~"),
+    ],
+)
+def test_text_of_marks_what_is_struck_out(markup: str, text: str) -> None:
     assert text_of(markup) == text
 
 
