@@ -19,10 +19,11 @@ from IPython.core.inputtransformer2 import TransformerManager
 from nbformat import NotebookNode
 from nbformat.validator import iter_validate
 
-from tools.notebooks import dumps, normalise, read, without_pictures
+from tools.notebooks import PNG, dumps, normalise, read, without_pictures
 
 ROOT = Path(__file__).resolve().parents[1]
 MAX_IGNORED = 2
+MINUTES_PER_EXERCISE = 4
 LIBRARIES = (
     "IPython",
     "bson",
@@ -52,6 +53,7 @@ OPENING = {
 _LINK = re.compile(
     r"""\]\(\s*<?([^)\s>]+)>?(?:\s+["'][^)]*)?\)|(?:href|src)\s*=\s*["']([^"']+)["']"""
 )
+_PICTURE = re.compile(r"!\[([^\]]*)\]\(([^)\s]+)")
 _CODE = re.compile(r"^(```|~~~).*?^\1|`[^`\n]+`", re.MULTILINE | re.DOTALL)
 _ELSEWHERE = re.compile(r"[a-z][a-z0-9+.-]*:", re.IGNORECASE)
 _ABSOLUTE = re.compile(
@@ -302,6 +304,41 @@ def links(page: Page) -> list[str]:
     ]
 
 
+def alt_texts(page: Page) -> list[str]:
+    """Every picture says in words what it shows: ``![words](…)``, or ``charts.show("words")``."""
+    problems = [
+        f"cell {i}: picture {found[2]!r} has no alt text"
+        for i, cell in page.prose
+        for found in _PICTURE.finditer(_CODE.sub("", cell.source))
+        if not found[1].strip()
+    ]
+    for i, cell in page.code:
+        for output in cell.outputs:
+            about = output.get("metadata", {}).get(PNG, {})
+            if PNG in output.get("data", {}) and not about.get("alt", "").strip():
+                problems.append(f"cell {i}: the figure has no alt text; use charts.show(...)")
+    return problems
+
+
+def minutes_are_honest(page: Page) -> list[str]:
+    """The page promises at least the minutes that reading it takes.
+
+    A word of prose is a 180th of a minute, a line of code a sixth, an exercise four minutes.
+    """
+    words = sum(len(cell.source.split()) for _, cell in page.prose)
+    lines = sum(len(cell.source.splitlines()) for _, cell in page.code)
+    exercises = sum("exercise" in tags(cell) for _, cell in page.code)
+    needed = words / 180 + lines / 6 + exercises * MINUTES_PER_EXERCISE
+    found = re.search(r"\b(\d+) minutes", page.nb.cells[0].source)
+    promised = int(found[1]) if found else 0
+    # Rounded to five, so that a small edit does not change the promise.
+    return (
+        []
+        if promised >= needed - 2.5
+        else [f"promises {promised} minutes; reading it takes about {needed:.0f}"]
+    )
+
+
 RULES: Sequence[Callable[[Page], list[str]]] = (
     valid,
     normalized,
@@ -316,6 +353,8 @@ RULES: Sequence[Callable[[Page], list[str]]] = (
     opening,
     ending,
     links,
+    alt_texts,
+    minutes_are_honest,
 )
 
 

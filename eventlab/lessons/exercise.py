@@ -40,7 +40,7 @@ class Note:
         code = f"<pre style='margin:0.6em 0 0'>{escape(self.code)}</pre>" if self.code else ""
         style = f"border-left:5px solid {colour};padding:0.4em 0.9em"
         # Only the bar has a color: text in the page's own is legible in a light and a dark theme.
-        kind = f"<b>{escape(self.kind)}.</b>"
+        kind = f"<b>{escape(self.kind)}:</b>"
         return f"<div style='{style}'>{kind} {escape(self.text)}{code}</div>"
 
 

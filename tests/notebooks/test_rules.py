@@ -233,6 +233,13 @@ BAD: list[tuple[Callable[[Page], list[str]], Callable[[NotebookNode], object]]] 
     (rules.links, source(3, "[there](..)")),
     (rules.links, source(3, "![a picture](none.svg 'a title')")),
     (rules.links, source(3, "<img src='none.svg'>")),
+    (rules.alt_texts, source(3, "![ ](README.md)")),
+    (
+        rules.alt_texts,
+        output(2, new_output("display_data", {"text/plain": "x", notebooks.PNG: "aa"})),
+    ),
+    (rules.minutes_are_honest, source(3, "word " * 180 * 8)),
+    (rules.minutes_are_honest, source(2, "print(1)\n" * 6 * 8)),
 ]
 
 
