@@ -10,7 +10,7 @@ from benchmarks.bench import Bench
 from benchmarks.interleaving import Speeds, Step, interleave, timed
 from benchmarks.result import LIMIT, ORIGINAL, OURS, Other, Row, row_of
 from benchmarks.workload import EVENT, account, text
-from eventlab import EventStore
+from eventlab import EventStore, Write
 
 ACCOUNTS = 100
 
@@ -41,6 +41,20 @@ def append_many(bench: Bench) -> list[Row]:
     """Measure many events per call."""
     few = max(1, bench.sizes.batch // 10)
     return [_many(bench, few, None), _many(bench, bench.sizes.batch, 1.0)]
+
+
+def commit_two(bench: Bench) -> list[Row]:
+    """Measure one event for each of two aggregates in a commit, against two events for one."""
+    with bench.name("commit_two") as name:
+        speeds = _slices(
+            bench,
+            {
+                OURS: _in_turn(_committer(bench, name)),
+                LIMIT: _in_turn(_appender(bench, f"{name}_one", 2)),
+            },
+        )
+    others = {LIMIT: Other("append of 2 events to one", 0.75)}
+    return [row_of("commit to 2 aggregates", speeds, others)]
 
 
 def _one(bench: Bench, policy: str, others: dict[str, Other]) -> Row:
@@ -90,6 +104,16 @@ def _appender(bench: Bench, category: str, count: int) -> Callable[[str, int], i
         return len(store.append(id, events, expected=turn * count))
 
     return append
+
+
+def _committer(bench: Bench, category: str) -> Callable[[str, int], int]:
+    store = EventStore(bench.redis, category)
+
+    def commit(id: str, turn: int) -> int:
+        writes = [Write(id, [EVENT], turn), Write(f"{id}/other", [EVENT], turn)]
+        return sum(map(len, store.commit(writes).values()))
+
+    return commit
 
 
 def _publisher(bench: Bench, stream: str) -> Callable[[str, int], int]:

@@ -12,6 +12,7 @@ BENCHMARKS: dict[str, Callable[[Bench], list[Row]]] = {
     "append-one": appends.append_one,
     "append-one-always": appends.append_one_always,
     "append-many": appends.append_many,
+    "commit": appends.commit_two,
     "races": races.races,
     "replay": replays.replays,
     "snapshot": replays.snapshots,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -111,10 +110,11 @@ def checked_parts(
     if not any(part.batch.events for part in parts):
         raise InvalidEvent("the commit has no events: append at least one event")
     parts += [EncodedWrite(id, NOTHING, checked_version(version)) for id, version in guards.items()]
-    twice = [id for id, times in Counter(part.id for part in parts).items() if times > 1]
-    if twice:
+    ids = [part.id for part in parts]
+    if len(set(ids)) < len(ids):
+        twice = next(id for id in ids if ids.count(id) > 1)
         raise InvalidArgument(
-            f"the commit names {twice[0]!r} twice: give each aggregate one Write, with all its "
+            f"the commit names {twice!r} twice: give each aggregate one Write, with all its "
             "events, and no guard"
         )
     return parts
@@ -175,9 +175,10 @@ class Appends:
             batch = part.batch
             keys.append(self._keys.log(part.id))
             prefix = b'{"id":' + encode_json(part.id) + b',"version":'
-            position, newest = part.newest or ("", "")
-            args += (part.expected, len(batch.events), batch.width, prefix, position)
-            args.append(encode_json(newest))
+            newest = b""
+            if part.newest is not None:
+                newest = b'["%b" %b' % (part.newest[0].encode(), encode_json(part.newest[1]))
+            args += (part.expected, len(batch.events), batch.width, prefix, newest)
             texts += batch.texts
         if commit.key is not None:
             keys.append(self._keys.idempotency(None, commit.key))

@@ -2,14 +2,14 @@
 -- It checks everything, then writes: Lua does not roll back.
 -- KEYS: 1 category stream, 2 ids, then the aggregate logs, then the record of the idempotency key
 -- ARGV: 1 token, as JSON, 2 time in ms or '', 3 number of logs, 4 the record of the idempotency key
---       or '', 5 its lifetime in seconds; then for each log 6 values:
+--       or '', 5 its lifetime in seconds; then for each log 5 values:
 --       expected version, number of events (0: it is only checked), texts per event: 2 or 3,
---       {"id":…,"version":  , position of its newest event or '', the token of that, as JSON;
+--       {"id":…,"version":  , its newest event as '["position" token-as-JSON', or '';
 --       then for each event type, data (and meta, or '') as JSON
 -- Replies with the first position, or with {'conflict', then for each log that moved its number,
 -- version, element}, {'repeat', record}, {'replaced', number}, {'missing', number} or {'foreign', number}.
 local stream, ids, token, count = KEYS[1], KEYS[2], ARGV[1], tonumber(ARGV[3])
-local record, moved, replaced, allowed = KEYS[count + 3], {'conflict'}, nil, true
+local record, moved, allowed, replaced, complete = KEYS[count + 3], {'conflict'}, true
 
 if record then
   local first = redis.call('GET', record)
@@ -17,26 +17,27 @@ if record then
   allowed = redis.acl_check_cmd('SET', record, '', 'EX', 1)
 end
 for n = 1, count do
-  local log, at = KEYS[n + 2], 6 * n
+  local log, at = KEYS[n + 2], 5 * n + 1
   local version, expected = redis.call('LLEN', log), tonumber(ARGV[at])
   local name = string.sub(log, #stream + 4)  -- the id follows {stream}: in the key of the log
   -- A log, its id and the stream come and go together, unless Redis evicts keys.
   if version == 0 then
     if redis.call('SISMEMBER', ids, name) == 1 then return {'missing', n} end
     if redis.call('SCARD', ids) == 0 and redis.call('XLEN', stream) > 0 then return {'foreign', n} end
-  elseif redis.call('EXISTS', stream, ids) < 2 then
+  elseif not complete and redis.call('EXISTS', stream, ids) < 2 then
     -- Without ids the adoption of the stream has not ended.
     return {redis.call('EXISTS', stream) == 1 and 'foreign' or 'missing', n}
   end
+  complete = complete or version > 0
   if version ~= expected then
     local element = redis.call('LINDEX', log, expected) or ''
     for _, value in ipairs({n, version, element}) do moved[#moved + 1] = value end
   elseif version > 0 and ARGV[at + 4] ~= '' then
-    local newest, ends = redis.call('LINDEX', log, -1), ',' .. ARGV[at + 5] .. ']'
-    local begins = '["' .. ARGV[at + 4] .. '",'
-    if string.sub(newest, 1, #begins) ~= begins
+    local begins, known = string.match(ARGV[at + 4], '^(%S+) (.*)$')
+    local newest, ends = redis.call('LINDEX', log, -1), ',' .. known .. ']'
+    if string.sub(newest, 1, #begins + 1) ~= begins .. ','
       or (string.sub(newest, -#ends) ~= ends
-        and not string.find(newest, ',' .. ARGV[at + 5] .. ',{', 1, true)) then
+        and not string.find(newest, ',' .. known .. ',{', 1, true)) then
       replaced = replaced or n
     end
   end
@@ -50,7 +51,7 @@ if not allowed then
   return redis.error_reply('NOPERM a commit needs the right to run XADD, RPUSH, SADD and SET')
 end
 
-local id, first, at = '*', nil, 6 * count + 6
+local id, first, at = '*', nil, 5 * count + 6
 if ARGV[2] ~= '' then
   local ms = ARGV[2]
   local info = redis.call('EXISTS', stream) == 1 and redis.call('XINFO', 'STREAM', stream) or {}
@@ -64,7 +65,7 @@ if ARGV[2] ~= '' then
   id = ms .. '-*'
 end
 for n = 1, count do
-  local log, of, elements = KEYS[n + 2], 6 * n, {}
+  local log, of, elements = KEYS[n + 2], 5 * n + 1, {}
   local expected, events, width, prefix = unpack(ARGV, of, of + 3)
   for version = expected + 1, expected + events do
     local type, data, meta = ARGV[at], ARGV[at + 1], width == '3' and ARGV[at + 2] or ''

@@ -43,6 +43,7 @@ ROWS = {
     "append-one": 1,
     "append-one-always": 1,
     "append-many": 2,
+    "commit": 1,
     "races": 2,
     "replay": 3,
     "snapshot": 1,
