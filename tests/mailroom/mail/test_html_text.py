@@ -329,6 +329,14 @@ def test_text_of_drops_what_is_hidden_by_an_attribute() -> None:
             "aBuy (https://a.example.com)",
         ),
         ("<p>a<p style='mso-hide:all'>words for all but Outlook", "a\n\nwords for all but Outlook"),
+        (
+            "<a style='mso-hide:all' href=https://a.example.com>Buy</a>",
+            "Buy (https://a.example.com)",
+        ),
+        (
+            "<p style='mso-hide:all'><a href=https://a.example.com>Buy</a>",
+            "Buy (https://a.example.com)",
+        ),
         ("<p style='background:url(x;display:nonesuch)'>shown", "shown"),
         ("<p style='max-height:0;position:relative'>over a picture", "over a picture"),
         # Better too much than nothing.
