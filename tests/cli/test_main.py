@@ -70,7 +70,6 @@ def test_help_describes_every_option(command: str, capsys: pytest.CaptureFixture
         (["route", "--watch", "soon"], "'soon' is not a number of seconds above 0"),
         (["route", "--once", "--held"], "not allowed with argument --once"),
         (["route", "--contact", "7"], "--contact needs --confirm"),
-        (["route", "--json"], "--json needs --held"),
         (["project", "--json"], "--json needs --status"),
         (["project", "--view", "acounts"], "the views are accounts, per_day, by_type"),
         (["project", "--rebuild", "acounts"], "the views are accounts, per_day, by_type"),
