@@ -216,15 +216,24 @@ class TrimRefused(EventLabError):
 
 
 class SubscriptionLost(EventLabError):
-    """The consumer group of a subscription is gone, with what was pending. Data: ``name``."""
+    """The consumer group of a subscription is gone, with what was pending, or Redis lost events.
 
-    def __init__(self, name: str) -> None:
+    Data: ``name``; ``position`` of an event that was delivered and is gone, None if the group is.
+    """
+
+    def __init__(self, name: str, position: str | None = None) -> None:
         self.name = name
+        self.position = position
         super().__init__(
             f"subscription {name!r} has lost its consumer group, and no longer knows which "
             "events are finished: the group or the category was deleted, or Redis lost its data. "
             "Create the Subscription again, with start= the position up to which the work is "
             "done; without start=, every event is delivered again"
+            if position is None
+            else f"subscription {name!r} has delivered an event at {position} that is no longer in "
+            "the stream: Redis lost its latest writes in a failover, or the category was replaced. "
+            "Undo the work for events that do not exist, then create the Subscription again: it "
+            "resumes with the events that do"
         )
 
 

@@ -6,7 +6,7 @@ import math
 import os
 import time
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
 
 from redis.exceptions import ResponseError
 
@@ -15,7 +15,10 @@ from eventlab.store.keys import START, Keys, checked_name, checked_position, ord
 from eventlab.store.paging import FIRST_PAGE, KEYS_PAGE, next_page
 from eventlab.store.scripts import RAW, Script
 
-Entry = tuple[bytes, dict[bytes, bytes]]
+IDENTIFYING_BYTES: Final = 256  # of an event: id, version, type, and the beginning of its data
+
+Fields = dict[bytes, bytes]
+Entry = tuple[bytes, Fields]
 
 
 class CategoryStream:
@@ -75,12 +78,16 @@ class CategoryStream:
         """Return the newest position there ever was; ``0-0`` before the first event."""
         return str(self._info().get("last-generated-id", START))
 
-    def lacks(self, position: str) -> bool:
-        """Return True if the entry at a position is missing although it was not trimmed."""
-        if position == START or self._redis.execute_command(
-            "XRANGE", self._key, position, position, **RAW
-        ):
+    def lacks(self, position: str, begins: bytes = b"") -> bool:
+        """Return True if the entry at a position is missing although it was not trimmed.
+
+        It is also missing if another entry is there, whose first field does not begin so.
+        """
+        if position == START:
             return False
+        found = self._redis.execute_command("XRANGE", self._key, position, position, **RAW)
+        if found:
+            return not next(iter(found[0][1].values())).startswith(begins)
         info = self._info()
         mark, by_others = self._mark(info)
         gone = _dropped(info) and order(position) <= order(_first(info) if by_others else mark)

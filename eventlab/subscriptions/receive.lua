@@ -4,12 +4,14 @@
 -- ARGV: 1 group, 2 consumer, 3 the consumer name of waiting events, 4 the maximum of events, 5 ms
 --       of silence after which an event counts as abandoned, 6 the source that is asked first: 0 to
 --       3, 7 the time of this consumer's last answer, 8 how many of its own unfinished events to
---       look at, 9 the number of positions that may be abandoned, then these, then the positions
---       that the consumer is working on
--- Returns {{{position, fields or {}, deliveries that got no response, record}, ...}, the time}.
+--       look at, 9 position of the newest event that the consumer knows, 10 how its first
+--       field begins, 11 the number of positions that may be abandoned, then these, then the
+--       positions that the consumer is working on
+-- Returns {{{position, fields or {}, deliveries that got no response, record}, ...}, the time}, or
+-- nothing if the stream does not have the event that the consumer knows.
 local stream, due, failed, group = KEYS[1], KEYS[2], KEYS[3], ARGV[1]
 local me, waiting, count, idle = ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
-local answered, first_held = tonumber(ARGV[7]), 10 + ARGV[9]
+local answered, first_held = tonumber(ARGV[7]), 12 + ARGV[11]
 local max_bytes = 4000000  -- a batch ends with the events that reach them
 -- Redis checks each right only when its command runs, and the first write cannot be undone.
 for _, command in ipairs({
@@ -21,10 +23,12 @@ for _, command in ipairs({
     return redis.error_reply('NOPERM receive needs the right to run ' .. command[1])
   end
 end
+-- After a failover, the group is as old as the stream: only the consumer knows what was there.
+local newest = redis.call('XRANGE', stream, ARGV[9], ARGV[9])[1] or {'', {'', ''}}
+if string.sub(newest[2][2], 1, #ARGV[10]) ~= ARGV[10] then return false end
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local held, delivered, bytes, own = {}, {}, 0, {}
-local abandoned = {unpack(ARGV, 10, first_held - 1)}
+local held, delivered, bytes, own, abandoned = {}, {}, 0, {}, {unpack(ARGV, 12, first_held - 1)}
 for at = first_held, #ARGV do held[ARGV[at]] = true end
 
 local function add(id, fields, unanswered, record)
@@ -44,8 +48,7 @@ local function deliver(id, from_others)
   local again = row and row[2] == me and now - row[3] > answered
   local unanswered = deliveries - failures - (again and 1 or 0)
   -- It may kill its consumer: then no other event must be counted with it.
-  local alone = unanswered >= 2
-  local later = alone and #delivered > 0
+  local alone, later = unanswered >= 2, unanswered >= 2 and #delivered > 0
   if entry then
     local since = later and answered - 1 or now  -- before the last answer: not again
     local counted = (again or later) and 'JUSTID' or 'FORCE'  -- with JUSTID, it is not counted
@@ -83,7 +86,7 @@ local function read_new(most)
 end
 
 -- More than count, because some may be held.
-local ready = redis.call('ZRANGEBYSCORE', due, '-inf', now, 'LIMIT', 0, count + #ARGV - 9)
+local ready = redis.call('ZRANGEBYSCORE', due, '-inf', now, 'LIMIT', 0, count + #ARGV - 11)
 for _, row in ipairs(redis.call('XPENDING', stream, group, '-', '+', ARGV[8], me)) do
   own[#own + 1] = row[1]
   if now - row[3] > answered then take({row[1]}, 1) end  -- of a lost answer

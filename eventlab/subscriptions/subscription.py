@@ -14,7 +14,7 @@ import contextlib
 import math
 import random
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -27,7 +27,7 @@ from eventlab.events import Recorded, decode_entry, decode_rows, encode_json
 from eventlab.store.keys import START, checked_name, checked_position, checked_subscription, order
 from eventlab.store.scripts import RAW, Script
 from eventlab.store.store import EventStore
-from eventlab.store.stream import CategoryStream
+from eventlab.store.stream import IDENTIFYING_BYTES, CategoryStream, Fields
 
 WAITING: Final = "(waiting)"  # the consumer that holds events until they are due for a retry
 MAX_COUNTED_EVENTS: Final = 10_000  # where Redis has lost count, more new events are an estimate
@@ -38,8 +38,6 @@ SOURCES: Final = 4  # where receive.lua finds events: own, due, a dead consumer'
 MIN_SHARED_COUNT: Final = 8  # from this count on, each source has a share of a batch
 MAX_PAUSE_SECONDS: Final = 1.0  # of one blocking read; and between looks at all pending events
 MAX_ERROR_CHARACTERS: Final = 2000  # of a failure's text that is stored
-
-_Fields = Mapping[bytes, bytes]
 
 
 @dataclass(frozen=True)
@@ -93,8 +91,10 @@ class Subscription:
 
     Raises InvalidArgument, InvalidName; Trimmed when events after ``start`` are gone. Every method
     raises SubscriptionLost if the consumer group is gone, and redis-py's error if Redis does not
-    answer or rejects the call. If ``eventlab.store.answers.is_outage(error)``, Redis is away,
-    failing over, read-only or full: wait, and call again. A repeat has no effect of its own.
+    answer or rejects the call. ``receive`` also raises SubscriptionLost if the newest event that
+    this object has delivered is gone: Redis has lost events in a failover. If
+    ``eventlab.store.answers.is_outage(error)``, Redis is away, failing over, read-only or full:
+    wait, and call again. A repeat has no effect of its own.
 
     >>> letters = Subscription(store, "letters", consumer="letters-1")
     >>> for event in letters.receive(10, block=5):
@@ -144,14 +144,11 @@ class Subscription:
         self._first_source = 0
         self._held: dict[str, float] = {}  # positions delivered to this object, and until when
         self._answered = 0  # the time of Redis at this object's last answer, in ms
-        self._scan_from = (
-            b"-"  # the next page of pending events in which to look for abandoned ones
-        )
+        self._scan_from = b"-"  # the next page of pending events to search for abandoned ones
         self._scan_at = 0.0
-        # A read that blocks for as long as the client waits for an answer would look like a dead
-        # server.
-        timeout = self._redis.get_connection_kwargs().get("socket_timeout")
-        self._max_block = min(MAX_PAUSE_SECONDS, (timeout or math.inf) / 2)
+        # The newest entry that was delivered here: its position, and how its first field begins.
+        self._newest = (START, b"")
+        self._stream = CategoryStream(self._redis, store.keys)
         self._create_group(start if start == "$" else checked_position(start))
 
     def _create_group(self, start: str) -> None:
@@ -159,7 +156,7 @@ class Subscription:
             self._redis.xgroup_create(self._keys[0], self.name, start, mkstream=True)
             if start != "$":
                 # Checked after the group exists: from then on no trim passes it.
-                list(CategoryStream(self._redis, self.store.keys).entries(after=start, limit=1))
+                list(self._stream.entries(after=start, limit=1))
         except Trimmed:
             self.store.forget_group(self.name)
             raise
@@ -292,8 +289,14 @@ class Subscription:
         # Too few for a share each: the sources take turns at being asked first.
         first = self._first_source if count < MIN_SHARED_COUNT else 0
         self._first_source = (self._first_source + 1) % SOURCES
-        args = self.consumer, WAITING, count, claim_after_ms, first, answered, own, len(abandoned)
-        rows, self._answered = self._run("receive", *args, *abandoned, *held)
+        args = self.consumer, WAITING, count, claim_after_ms, first, answered, own
+        found = len(abandoned), *abandoned, *held
+        while (reply := self._run("receive", *args, *self._newest, *found)) is None:
+            self._run("discard")  # nothing: it raises SubscriptionLost if the group is gone, too
+            if self._stream.lacks(*self._newest):
+                raise SubscriptionLost(self.name, self._newest[0])
+            self._newest = (START, b"")  # it was trimmed
+        rows, self._answered = reply
         return rows
 
     def _find_abandoned(self, now: float, claim_after_ms: int) -> list[str]:
@@ -313,13 +316,8 @@ class Subscription:
     def _wait(self, seconds: float) -> None:
         """Return when there is a new event, or at the latest when it is worth asking again."""
         *_, after, _, pause_ms = self._run("lag", WAITING)
-        pause = min(pause_ms / 1000, self._scan_at - time.monotonic())
-        try:
-            self.store.wait(after=after.decode(), seconds=min(seconds, self._max_block, pause))
-        except ResponseError as error:
-            # A master that becomes a replica sends blocked readers away: ask again what it is now.
-            if not str(error).startswith("UNBLOCKED"):
-                raise
+        pause = min(seconds, pause_ms / 1000, self._scan_at - time.monotonic())
+        self.store.wait(after=after.decode(), seconds=pause)
 
     def _count(self, after: bytes) -> Any:
         """Count the events after a position; None if there are over MAX_COUNTED_EVENTS."""
@@ -335,6 +333,8 @@ class Subscription:
     ) -> Recorded | None:
         """Return an event to deliver; None if it was parked (unreadable, or kills consumers)."""
         at = position.decode()
+        if fields and order(self._newest[0]) < order(at):
+            self._newest = at, fields[1][:IDENTIFYING_BYTES]
         id, version, _ = msgspec.json.decode(kept)
         error: object = (
             f"delivered {unanswered} times, and neither acknowledged nor failed: "
@@ -353,7 +353,7 @@ class Subscription:
         self._fail(at, id, version, error, park=True)
         return None
 
-    def _stored(self, at: str, fields: _Fields, id: str | None, version: int) -> Recorded:
+    def _stored(self, at: str, fields: Fields, id: str | None, version: int) -> Recorded:
         """Return an event as it was stored, from its entry, or else from the aggregate log."""
         if fields:
             return decode_entry(at.encode(), fields)

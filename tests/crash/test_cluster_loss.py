@@ -1,4 +1,4 @@
-"""A failover to a replica that is behind loses events: views and repositories name the loss."""
+"""A failover to a replica that is behind loses events: all that read them name the loss."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from eventlab import (
     NotSettled,
     Projector,
     Repository,
+    Subscription,
+    SubscriptionLost,
     VersionConflict,
     ViewAhead,
 )
@@ -41,7 +43,7 @@ def store(cluster: Cluster) -> Iterator[EventStore]:
     redis.close()
 
 
-def test_lost_events_are_named_by_view_and_repository(
+def test_lost_events_are_named_by_view_repository_and_subscription(
     cluster: Cluster, store: EventStore, mongo: Database[dict[str, Any]]
 ) -> None:
     shard = cluster.shards[0]
@@ -54,9 +56,13 @@ def test_lost_events_are_named_by_view_and_repository(
         account = accounts.load("a")
         assert account.funds == 10
         assert projector.catch_up() == 5
+        letters = Subscription(store, "letters", consumer="c")
+        letters.ack(letters.receive())
         shard.lose()
         with pytest.raises(ViewAhead):
             projector.catch_up()
+        with pytest.raises(SubscriptionLost, match="'letters' has delivered an event"):
+            letters.receive()
         account.deposit(1)
         with pytest.raises(VersionConflict, match="were lost") as conflict:
             accounts.save(account)
