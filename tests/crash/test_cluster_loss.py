@@ -50,13 +50,13 @@ def test_lost_events_are_named_by_view_repository_and_subscription(
     accounts = Repository(store, Account)
     with Projector(store, mongo, AccountView("lossView")) as projector:
         projector.reset()
+        letters = Subscription(store, "letters", consumer="c")
         store.append("a", [Event("create"), *deposits(1, 2)], expected=0)
         shard.detach()
         store.append("a", deposits(3, 4), expected=3)
         account = accounts.load("a")
         assert account.funds == 10
         assert projector.catch_up() == 5
-        letters = Subscription(store, "letters", consumer="c")
         letters.ack(letters.receive())
         shard.lose()
         with pytest.raises(ViewAhead):

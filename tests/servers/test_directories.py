@@ -146,6 +146,19 @@ def test_directory_of_another_user_is_rejected_and_names_its_variable(
     assert other not in str(refused.value)
 
 
+@pytest.mark.root
+def test_session_directory_of_another_user_is_not_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After su or sudo, the variable may still name it."""
+    directories.prepare_data(tmp_path / "data")
+    with tempfile.TemporaryDirectory(prefix="session-", dir="/tmp") as session:  # a short path
+        monkeypatch.setenv("XDG_RUNTIME_DIR", session)
+        assert directories.runtime_directory(tmp_path / "data").is_relative_to(session)
+        os.chown(session, NOBODY, NOBODY)
+        assert not directories.runtime_directory(tmp_path / "data").is_relative_to(session)
+
+
 def test_long_data_path_has_short_sockets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     data = tmp_path.joinpath(*["long" * 10] * 5)

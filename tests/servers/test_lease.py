@@ -13,6 +13,7 @@ import pytest
 
 from eventlab.servers import (
     Lab,
+    connect,
     directories,
     lease,
     lock,
@@ -21,6 +22,7 @@ from eventlab.servers import (
     supervisor,
 )
 from eventlab.servers.lease import Watch
+from eventlab.servers.plan import GRACE_VARIABLE
 from tests.support.servers import (
     is_alive,
     is_gone,
@@ -141,3 +143,12 @@ def test_keepalive_outlives_the_kernels(data: Path) -> None:
         finally:
             holder.kill()
     assert wait_until(lambda: is_gone(found))
+
+
+def test_servers_stay_for_the_grace_time(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(GRACE_VARIABLE, "3600")
+    with connect():
+        found = running(data)
+    assert stays(lambda: state.is_supervised(data), 4 * supervisor.POLL_SECONDS)
+    with connect():
+        assert running(data) == found
