@@ -276,7 +276,7 @@ def _best(forms: Iterable[list[Shown]]) -> list[Shown]:
 
 def _is_stub(plain: list[Shown], rich: list[Shown]) -> bool:
     """Return whether a plain form has far fewer words than the rich one, or other words."""
-    if plain is rich or all(leaf.text == PICTURES_ONLY for leaf in rich):
+    if plain is rich or all(leaf.text.startswith(PICTURES_ONLY) for leaf in rich):
         return False
     few = _words(plain)
     many = _words(rich)

@@ -31,6 +31,10 @@ MAX_NAME: Final = 200
 MAX_SEARCHED: Final = 500 * 1024 * 1024
 #: Of a text, in bytes. The middle of a longer one is left out.
 MAX_TEXT: Final = 1024 * 1024
+#: Of HTML, in bytes: a page may have photos in it.
+MAX_PAGE: Final = 16 * 1024 * 1024
+#: A picture in the address of a picture.
+PICTURE: Final = re.compile(rb"data:[\w/+.-]{1,60};base64,[A-Za-z0-9+/=%\s]+")
 #: Of a multipart or a mail that is encoded, which neither should be: its texts come first.
 MAX_ENCODED: Final = 8 * 1024 * 1024
 LINE: Final = re.compile(rb"([^\r\n]*)(?:\r{0,2}\n|\r|\Z)")
@@ -152,15 +156,18 @@ class MailPart:
 
     @property
     def text_content(self) -> bytes:
-        """The decoded content of a text; of a long one, its beginning and end."""
+        """The decoded content of a text; of a long one, its beginning and end.
+
+        A long page comes without the pictures in it.
+        """
         start, end = self.start, self.end
-        data = self._bytes(start, start + MAX_TEXT)
+        data = self._bytes(start, start + self._max_text)
         if self.is_long and self.encoding != "base64":
-            data += b"\n\n" + self._bytes(max(start + MAX_TEXT, end - MAX_TEXT // 4), end)
-        if self.plain:
-            return data
-        wide = codec_of(self.parameter("charset")) in WIDE
-        return decoded_text(data, self.encoding, wide=wide)
+            data += b"\n\n" + self._bytes(max(start + self._max_text, end - MAX_TEXT // 4), end)
+        if not self.plain:
+            wide = codec_of(self.parameter("charset")) in WIDE
+            data = decoded_text(data, self.encoding, wide=wide)
+        return data if len(data) <= MAX_TEXT else PICTURE.sub(b"data:,", data)
 
     @property
     def is_absent(self) -> bool:
@@ -170,7 +177,11 @@ class MailPart:
     @property
     def is_long(self) -> bool:
         """Whether ``text_content`` is not the whole text."""
-        return self.end - self.start > MAX_TEXT
+        return self.end - self.start > self._max_text
+
+    @property
+    def _max_text(self) -> int:
+        return MAX_PAGE if self.type == "text/html" else MAX_TEXT
 
     def _bytes(self, start: int, end: int) -> bytes:
         return bytes(memoryview(self.data)[start : min(end, self.end)])

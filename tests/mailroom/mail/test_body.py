@@ -80,6 +80,7 @@ def test_message_shows_the_html_when_the_plain_text_is_a_stub(plain: str, page: 
         ("Thanks!", "<p>Thanks!"),
         ("Thanks!\n\n> Where is my order?", "<p>Thanks!<blockquote>Where is my order?"),
         ("words", "<img src=x>"),
+        ("words of a person", "<a href='https://x.example/1'><img src=x></a>"),
         ("words", "<p> "),
         ("one two three " * 100, "<p>four five six"),
     ],
@@ -260,7 +261,7 @@ OPAQUE = b"Content-Transfer-Encoding: base64\r\n\r\nMIAGCSqGSIb3DQEHAqCAMIACAQEx
         ),
         (b"Content-Type: application/ms-tnef; name=winmail.dat", "Outlook's own format"),
         (b"Content-Type: application/octet-stream; name=winmail.dat", "Outlook's own format"),
-        (b"Content-Type: image/png; name=a.png", "only pictures and no text"),
+        (b"Content-Type: image/png; name=a.png", "pictures and no text"),
         (b"Content-Type: application/pdf; name=a.pdf", "attachments and no text"),
     ],
 )

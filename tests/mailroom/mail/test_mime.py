@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import quopri
 import tracemalloc
 
 import pytest
@@ -250,9 +251,25 @@ def test_message_keeps_both_ends_of_a_text_of_5_mb() -> None:
     assert len(text) < 2_000_000
 
 
+@pytest.mark.parametrize("encoding", ["base64", "quoted-printable", "8bit"])
+def test_message_keeps_the_text_of_a_page_with_a_photo_in_it(encoding: str) -> None:
+    photo = base64.b64encode(b"\xff" * 3_000_000)
+    page = b"<p>before<img alt='' src='data:image/jpeg;base64," + photo + b"'>\r\n<p>after"
+    encode = {"base64": base64.encodebytes, "quoted-printable": quopri.encodestring}
+    content = encode[encoding](page) if encoding in encode else page
+    head = ("Content-Type: text/html", f"Content-Transfer-Encoding: {encoding}")
+    assert read(single(content, *head)).text.split() == ["before", "after"]
+
+
+def test_message_keeps_a_page_with_a_small_picture_as_received() -> None:
+    page = b"<p>words<img alt='' src='data:image/gif;base64,R0lGODlhAQABAAAAACw='>"
+    assert read(single(page, "Content-Type: text/html")).html == page.decode()
+
+
 @pytest.mark.parametrize(
     "raw",
     [
+        b"Content-Type: text/html\r\n\r\n" + b"data:image/x;base64," * 300_000,
         b"Subject: x\r\n" + b" \r\n" * 200_000 + b"From: x",
         b" \n" * 500_000,
         b"X-A: b\r\n" + b" a\r\n" * 500_000,
