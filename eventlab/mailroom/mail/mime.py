@@ -167,7 +167,9 @@ class MailPart:
         if not self.plain:
             wide = codec_of(self.parameter("charset")) in WIDE
             data = decoded_text(data, self.encoding, wide=wide)
-        return data if len(data) <= MAX_TEXT else PICTURE.sub(b"data:,", data)
+        if len(data) <= MAX_TEXT:
+            return data
+        return PICTURE.sub(b"data:,", data)[: 4 * MAX_TEXT]  # up to four bytes a character
 
     @property
     def is_absent(self) -> bool:

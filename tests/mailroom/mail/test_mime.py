@@ -261,6 +261,12 @@ def test_message_keeps_the_text_of_a_page_with_a_photo_in_it(encoding: str) -> N
     assert read(single(content, *head)).text.split() == ["before", "after"]
 
 
+def test_message_reads_a_bounded_part_of_a_page_of_12_mb() -> None:
+    mail = read(single(b"<p>words\r\n" * 1_200_000, "Content-Type: text/html"))
+    assert len(mail.html) <= 4 * 1024 * 1024
+    assert "left out" in mail.text
+
+
 def test_message_keeps_a_page_with_a_small_picture_as_received() -> None:
     page = b"<p>words<img alt='' src='data:image/gif;base64,R0lGODlhAQABAAAAACw='>"
     assert read(single(page, "Content-Type: text/html")).html == page.decode()
