@@ -161,6 +161,8 @@ def _base64_text(data: bytes) -> bytes:
 
 def _undeclared(data: bytes) -> bytes:
     """Decode a text that is one block of base64, although its header does not say so."""
+    if NOT_BASE64.search(data[:CHUNK].strip().replace(b"\r", b"").replace(b"\n", b"")):
+        return data  # nearly all texts: no need to split a long one into words
     lines = data.split()
     whole = b"".join(lines)
     if len(whole) < MIN_UNDECLARED or len(whole) % 4 or not WHOLE_LINE.fullmatch(whole):
