@@ -48,7 +48,8 @@ if TYPE_CHECKING:
     from eventlab.servers import Lab, connect
     from eventlab.store.appends import Write
     from eventlab.store.store import ANY, EXISTS, NEW, EventStore
-    from eventlab.subscriptions.subscription import Lag, Parked, Subscription
+    from eventlab.subscriptions.records import Lag, Parked
+    from eventlab.subscriptions.subscription import Subscription
 
     __version__: str
 
@@ -117,11 +118,11 @@ _HOMES = {
         "NEW",
         "EventStore",
     ),
-    "eventlab.subscriptions.subscription": (
+    "eventlab.subscriptions.records": (
         "Lag",
         "Parked",
-        "Subscription",
     ),
+    "eventlab.subscriptions.subscription": ("Subscription",),
 }
 
 __all__ = [

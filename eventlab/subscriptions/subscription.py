@@ -15,7 +15,6 @@ import math
 import random
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -28,6 +27,7 @@ from eventlab.store.keys import START, checked_name, checked_position, checked_s
 from eventlab.store.scripts import RAW, Script
 from eventlab.store.store import EventStore
 from eventlab.store.stream import IDENTIFYING_BYTES, CategoryStream, Fields
+from eventlab.subscriptions.records import Lag, Parked
 
 WAITING: Final = "(waiting)"  # the consumer that holds events until they are due for a retry
 MAX_COUNTED_EVENTS: Final = 10_000  # where Redis has lost count, more new events are an estimate
@@ -38,41 +38,6 @@ SOURCES: Final = 4  # where receive.lua finds events: own, due, a dead consumer'
 MIN_SHARED_COUNT: Final = 8  # from this count on, each source has a share of a batch
 MAX_PAUSE_SECONDS: Final = 1.0  # of one blocking read; and between looks at all pending events
 MAX_ERROR_CHARACTERS: Final = 2000  # of a failure's text that is stored
-
-
-@dataclass(frozen=True)
-class Parked:
-    """A parked event (a dead letter), with its last error, its counts and the time of parking.
-
-    ``event`` is None when it cannot be read any more; the error says why.
-    """
-
-    position: str
-    event: Recorded | None
-    error: str
-    failures: int
-    deliveries: int
-    time: datetime
-
-
-@dataclass(frozen=True)
-class Lag:
-    """What a subscription has not finished: events that are new, pending, or wait for a retry.
-
-    Parked events are counted separately. If ``exact`` is False, ``new`` is an estimate: Redis has
-    lost count, because an entry was deleted, and there are over 10,000 new events.
-    """
-
-    new: int
-    pending: int
-    waiting: int
-    parked: int
-    exact: bool
-
-    @property
-    def events(self) -> int:
-        """The number of unfinished events."""
-        return self.new + self.pending + self.waiting
 
 
 class Subscription:
@@ -201,6 +166,20 @@ class Subscription:
         self._run_in_pages("ack", positions)
         for position in positions:
             self._held.pop(position, None)
+
+    def touch(self, events: Iterable[Recorded]) -> int:
+        """Report that the work on events goes on: ``claim_after`` begins again for them.
+
+        Call it before that time is over, for work that may take longer. Returns how many of them
+        this consumer still holds: if there are fewer, another consumer has received the others.
+
+        >>> letters.touch([event])
+        1
+        """
+        positions = [event.position for event in events]
+        until = time.monotonic() + self._claim_after
+        self._held |= {position: until for position in positions if position in self._held}
+        return self._run_in_pages("touch", positions, self.consumer)
 
     def fail(self, event: Recorded, error: Exception | str) -> bool:
         """Report that the work on an event failed; return True if that parked it.

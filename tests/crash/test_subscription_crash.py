@@ -16,7 +16,8 @@ import pytest
 import redis
 
 from eventlab import ANY, Event, EventStore
-from eventlab.subscriptions.subscription import Lag, Subscription
+from eventlab.subscriptions.records import Lag
+from eventlab.subscriptions.subscription import Subscription
 from tests.support.crash_servers import DOWN, RedisServer, answers, redis_server
 from tests.support.waiting import wait_until
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from eventlab import ANY, Event, EventStore, Recorded
-from eventlab.subscriptions.subscription import Parked, Subscription
+from eventlab.subscriptions.records import Parked
+from eventlab.subscriptions.subscription import Subscription
 from tests.support.waiting import wait_until
 
 SHORT = 0.02  # seconds, for what a test must wait for

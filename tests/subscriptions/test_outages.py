@@ -11,7 +11,8 @@ import redis
 from eventlab import EventStore, Recorded
 from eventlab.servers import Lab
 from eventlab.store.answers import is_outage, misconfiguration
-from eventlab.subscriptions.subscription import Lag, Subscription
+from eventlab.subscriptions.records import Lag
+from eventlab.subscriptions.subscription import Subscription
 from tests.subscriptions.support import LONG, fill, make_due, pending, subscribe
 from tests.support.crash_servers import RedisServer, redis_server
 from tests.support.store import contents

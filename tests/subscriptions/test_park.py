@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from eventlab import EventStore, Recorded, TrimRefused
-from eventlab.subscriptions.subscription import Lag, Subscription
+from eventlab.subscriptions.records import Lag
+from eventlab.subscriptions.subscription import Subscription
 from tests.subscriptions.support import (
     SHORT,
     fail_until_parked,

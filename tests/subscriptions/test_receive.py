@@ -12,7 +12,8 @@ import redis
 
 from eventlab import ANY, Event, EventStore, Recorded
 from eventlab.servers import Lab
-from eventlab.subscriptions.subscription import Lag, Subscription
+from eventlab.subscriptions.records import Lag
+from eventlab.subscriptions.subscription import Subscription
 from tests.subscriptions.support import (
     LONG,
     SHORT,

@@ -1,0 +1,43 @@
+"""What a subscription reports: its parked events, and what it has not finished."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from eventlab.events import Recorded
+
+
+@dataclass(frozen=True)
+class Parked:
+    """A parked event (a dead letter), with its last error, its counts and the time of parking.
+
+    ``event`` is None when it cannot be read any more; the error says why.
+    """
+
+    position: str
+    event: Recorded | None
+    error: str
+    failures: int
+    deliveries: int
+    time: datetime
+
+
+@dataclass(frozen=True)
+class Lag:
+    """What a subscription has not finished: events that are new, pending, or wait for a retry.
+
+    Parked events are counted separately. If ``exact`` is False, ``new`` is an estimate: Redis has
+    lost count, because an entry was deleted, and there are over 10,000 new events.
+    """
+
+    new: int
+    pending: int
+    waiting: int
+    parked: int
+    exact: bool
+
+    @property
+    def events(self) -> int:
+        """The number of unfinished events."""
+        return self.new + self.pending + self.waiting
