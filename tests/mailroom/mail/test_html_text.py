@@ -330,12 +330,13 @@ def test_text_of_drops_what_is_hidden_by_an_attribute() -> None:
         ),
         ("<p>a<p style='mso-hide:all'>words for all but Outlook", "a\n\nwords for all but Outlook"),
         (
-            "<a style='mso-hide:all' href=https://a.example.com>Buy</a>",
-            "Buy (https://a.example.com)",
+            # With other words: what is hidden is shown if there is nothing else.
+            "<a style='mso-hide:all' href=https://a.example.com>Buy</a> now",
+            "Buy (https://a.example.com) now",
         ),
         (
-            "<p style='mso-hide:all'><a href=https://a.example.com>Buy</a>",
-            "Buy (https://a.example.com)",
+            "<p style='mso-hide:all'><a href=https://a.example.com>Buy</a></p>now",
+            "Buy (https://a.example.com)\n\nnow",
         ),
         ("<p style='background:url(x;display:nonesuch)'>shown", "shown"),
         ("<p style='max-height:0;position:relative'>over a picture", "over a picture"),
