@@ -23,6 +23,7 @@ from eventlab.servers import (
     directories,
     external,
     health,
+    redis_url,
     replica_set,
 )
 from tests.support.cluster import cluster
@@ -285,6 +286,12 @@ def test_error_contains_no_part_of_a_password(
     told = "".join(traceback.format_exception(refused.value)).replace("password", "")
     assert "word" not in str(refused.value).replace("password", "")
     assert url not in told
+
+
+@pytest.mark.parametrize("sign", "/?#")
+def test_password_that_begins_like_a_port_is_not_taken_for_one(sign: str) -> None:
+    with pytest.raises(redis_url.InvalidURL, match="percent-encode"):
+        redis_url.parse(f"redis://me:12{sign}word@127.0.0.1:1")
 
 
 @pytest.mark.parametrize(

@@ -225,7 +225,10 @@ def test_projector_follows_again_after_its_lab_was_killed(
     with command.start("project") as process:
         try:
             assert wait_until(lambda: data.exists() and state.read(data))
+            before = running(data).supervisor
             kill_all()
+            # Not before: connecting would start the servers, too.
+            assert wait_until(lambda: running(data).supervisor != before)
             with connect() as lab:
                 store = EventStore(lab.redis, CATEGORY)
                 store.append("A", [Event("create", {})], expected=0)
