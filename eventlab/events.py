@@ -10,6 +10,7 @@ import functools
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any
 
@@ -22,6 +23,8 @@ Data = dict[str, Any]
 MAX_EVENT_BYTES = 1_048_576
 MAX_TYPE_BYTES = 256
 MAX_DEPTH = 100  # low enough for a reader whose call stack is already deep
+#: Meta that the events of this thread get: why they are written (store/causes.py).
+CAUSE: ContextVar[Data | None] = ContextVar("CAUSE", default=None)
 RESERVED = frozenset({"id", "version", "type"})  # on the wire they share an object with the payload
 
 
@@ -106,11 +109,14 @@ def encode_batch(events: Sequence[Event], id: str | None = None) -> Batch:
         raise InvalidEvent("the batch is empty: append at least one event")
     copies: list[Event] = []
     texts: list[bytes] = []
+    cause = CAUSE.get()
     for place, event in enumerate(events):
         if not isinstance(event, Event):
             raise InvalidEvent(f"event {place} must be an Event, not {type(event).__name__}")
         meta_text = b""
         meta = event.meta
+        if cause is not None and isinstance(meta, dict | None):
+            meta = cause | (meta or {})
         try:
             type_text = _encode_type(event.type)
             data_text, data = _encode_payload(event.data)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 MAX_PORT: Final = 65_535
 MAX_WORKERS: Final = 256
+MAX_COUNT: Final = 1_000_000_000
 MAX_SECONDS: Final = 86_400.0
 MAX_COLLECTION_BYTES: Final = 200  # MongoDB allows 255 with the database; views add a suffix
 
@@ -67,6 +68,11 @@ def port(text: str) -> int:
 def workers(text: str) -> int:
     """Return a number of worker processes."""
     return _whole(text, 1, MAX_WORKERS)
+
+
+def count(text: str) -> int:
+    """Return a number of things, at least 1."""
+    return _whole(text, 1, MAX_COUNT)
 
 
 def seconds(text: str) -> float:

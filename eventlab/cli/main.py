@@ -104,7 +104,18 @@ def parser() -> argparse.ArgumentParser:
     import argparse
 
     from eventlab import __version__
-    from eventlab.cli import backup, doctor, forget, lab, project, restore, route, sandbox, serve
+    from eventlab.cli import (
+        backup,
+        doctor,
+        forget,
+        lab,
+        look,
+        project,
+        restore,
+        route,
+        sandbox,
+        serve,
+    )
 
     class Parser(argparse.ArgumentParser):
         """A parser that reports when its help or version cannot be written."""
@@ -119,7 +130,7 @@ def parser() -> argparse.ArgumentParser:
     whole.add_argument("--version", action="version", version=f"eventlab {__version__}")
     whole.set_defaults(command=None)
     commands = whole.add_subparsers(metavar="command", dest="name")
-    for command in (lab, serve, project, route, sandbox, forget, backup, restore, doctor):
+    for command in (lab, serve, project, route, sandbox, forget, backup, restore, look, doctor):
         command.add_to(commands)
     return whole
 

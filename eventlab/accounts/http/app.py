@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable, Collection
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
@@ -56,6 +57,11 @@ LISTING_THREADS: Final = 8
 
 #: A comma outside of a quoted string separates two values: a proxy has joined two headers.
 KEY_PATTERN: Final = r'^([!-+\--~]+|"([!#-\[\]-~]|\\["\\])+")$'
+
+#: W3C Trace Context: a header of another form is to be ignored.
+TRACEPARENT: Final = re.compile(
+    "(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}"
+)
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 Body = Annotated[bytes, Depends(received)]
@@ -237,7 +243,11 @@ class Listing:
 
 
 def _meta(request: Request) -> Data:
-    return {"correlation_id": request.state.correlation_id}
+    meta = {"correlation_id": request.state.correlation_id}
+    given = request.headers.getlist("traceparent")
+    if len(given) == 1 and TRACEPARENT.fullmatch(given[0]):
+        meta["traceparent"] = given[0]
+    return meta
 
 
 def _moment(text: str) -> datetime:
