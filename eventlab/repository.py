@@ -41,8 +41,8 @@ class Repository(Generic[A]):
     ``new`` makes an aggregate without events, given its id: usually its class. ``cache`` is how
     many aggregates stay in memory. Every ``snapshot_every`` events a snapshot is stored in Redis
     (None: never), with the number ``schema``: raise it when the aggregate's state changes shape,
-    and old snapshots are ignored. Of a store with ``protection`` nothing is kept, and
-    ``snapshot_every`` raises InvalidArgument. Safe for threads and processes.
+    and old snapshots are ignored. For a store with ``protection`` nothing is cached, and
+    ``snapshot_every`` raises InvalidArgument. Safe for concurrent threads and processes.
 
     >>> accounts = Repository(store, Account)
     >>> accounts.retry("JohnDoe", lambda account: account.deposit(100))
@@ -104,8 +104,8 @@ class Repository(Generic[A]):
         """Append the aggregate's changes, expecting the version at which it was loaded.
 
         Returns the recorded events. ``meta`` is stored with each event; the other options are those
-        of ``EventStore.append``, whose errors it raises: LogReplaced if the log was written again
-        since. After an error neither the aggregate nor the cache has changed.
+        of ``EventStore.append``, whose errors it raises, such as LogReplaced if the log was
+        replaced since the load. After an error neither the aggregate nor the cache has changed.
         """
         if not aggregate.changes:
             if idempotency_key is None:
@@ -206,7 +206,7 @@ class Repository(Generic[A]):
         [Recorded(id='JaneDoe', version=8, type='deposit', data={'amount': 40}, position='…-1')]
         """
         if len(set(ids)) < len(ids):
-            raise InvalidArgument(f"ids={ids!r} has an id twice: give each aggregate once")
+            raise InvalidArgument(f"ids={ids!r} has an id twice: name each aggregate once")
         request = fingerprint or ""
         key = idempotency_key
 
@@ -252,7 +252,7 @@ class Repository(Generic[A]):
                 raise VersionConflict(write.id, write.expected, actual)
 
     def drop_snapshots(self) -> None:
-        """Delete all snapshots: only the next loads take longer."""
+        """Delete all snapshots. The only effect is that the next loads take longer."""
         keys = [self.store.keys.snapshot(id) for id in self.store.ids()]
         for at in range(0, len(keys), KEYS_PAGE):
             self.store.redis.unlink(*keys[at : at + KEYS_PAGE])

@@ -108,10 +108,12 @@ MAILROOM: Final[dict[str, Variable]] = {
         "calendar, reply, notice, list, bulk, loop",
         "reaction, loop",
     ),
-    BLOCKLIST: Variable("senders whose mail is skipped: addresses and @domains, with commas"),
+    BLOCKLIST: Variable(
+        "senders whose mail is skipped: addresses and @domains, separated by commas"
+    ),
     SENDER_CAP: Variable(
-        "mails of one sender in an hour that become work items; the others are held for review; "
-        "0: no limit",
+        "how many mails of one sender become work items per hour; further ones are held for "
+        "review; 0: no limit",
         "100",
     ),
 }

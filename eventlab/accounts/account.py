@@ -25,7 +25,7 @@ def shown(amount: object) -> str:
 
 
 class InvalidAmount(CommandRejected, ValueError):
-    """An amount is not a positive integer number of the currency's smallest unit.
+    """An amount is not a positive integer, in the currency's smallest unit.
 
     Data: ``amount``.
     """
@@ -77,7 +77,7 @@ class TooMuchMoney(CommandRejected):
 
 
 class SameAccount(CommandRejected, ValueError):
-    """A transfer has one account at both ends. Data: ``id``."""
+    """A transfer is from an account to itself. Data: ``id``."""
 
     def __init__(self, id: str) -> None:
         self.id = id

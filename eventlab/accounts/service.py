@@ -199,8 +199,8 @@ class AccountService:
     def check(self) -> None:
         """Raise the error of Redis that a command would raise now; writes nothing.
 
-        Redis may be a replica, full, without the replicas that it needs, or reject the rights of
-        its user.
+        For example, Redis is a replica or full, lacks the replicas that it needs, or its user lacks
+        a right.
         """
         store = self.accounts.store
         store.head()

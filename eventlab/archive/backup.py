@@ -1,4 +1,4 @@
-"""A backup of a category, made while it is used."""
+"""A backup of a category, made while programs use the category."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def backup(store: EventStore, folder: Path) -> Saved:
 
     Writers need not stop: the backup is the category as it was at one position. A run that was
     killed is resumed by the next one, and a later run adds what is new; it reads all aggregate
-    logs, and writes only the new events. Memory is bounded. Idempotency keys, snapshots, and what
-    subscriptions have finished are not saved, nor are the keys of persons.
+    logs, and writes only the new events. Memory is bounded. Not saved are idempotency keys,
+    snapshots, what subscriptions have finished, and the keys that encrypt personal fields.
 
     Raises BackupDamaged, and BackupMismatch if the backup is of another category, or if the
     category has lost events that the backup has.

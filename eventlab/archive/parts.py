@@ -117,7 +117,7 @@ def _write(folder: Path, header: Header, lines: list[bytes], last: str) -> Foote
 def read_parts(folder: Path) -> Iterator[BackupPart]:
     """Yield the parts of a backup, in order, each checked; raises BackupDamaged.
 
-    The positions of all lines grow, over all parts, and no part is missing before another.
+    Positions increase from line to line and from part to part, and no part in between is missing.
     """
     after = START
     category: str | None = None

@@ -34,7 +34,7 @@ def restore(store: EventStore, folder: Path) -> int:
 
     Positions, versions and tokens are those of the backup, so views, caches and repeated requests
     recognize the events. The whole backup is checked first. Run it again if it was killed. Stop the
-    writers before; an append in between ends it with BackupMismatch, and so do other events.
+    writers first: an event that is not in the backup ends the restore with BackupMismatch.
 
     Afterwards a view whose checkpoint is later than the backup raises ViewAhead: rebuild it. A
     subscription starts again at the first event, or where you say (``start=``).

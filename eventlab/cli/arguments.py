@@ -55,7 +55,7 @@ def add_category_and_collection(parser: argparse.ArgumentParser) -> None:
         "--collection",
         type=collection,
         default=os.environ.get(settings.COLLECTION) or COLLECTION,
-        help="collection of the view of the accounts; the other views add a suffix to its name"
+        help="collection of the accounts view; the other views add a suffix to its name"
         " (default: %(default)s)",
     )
 

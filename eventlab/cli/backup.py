@@ -23,7 +23,8 @@ def add_to(commands: Commands) -> None:
         commands,
         "backup",
         _backup,
-        "save the events of a category in a folder, while it is used; a later run adds new events",
+        "save the events of a category in a folder, while programs use the category;"
+        " a later run adds new events",
     )
     parser.add_argument("folder", metavar="FOLDER", type=Path, help="where the files are stored")
     options.add_category(parser)

@@ -71,7 +71,7 @@ def server_checks(directory: Path, *, durability: bool = False) -> Iterator[Chec
         yield Check("servers", False, sentence_of(error), f"correct {error.variable}")
         return
     except (EventLabError, RedisError, PyMongoError, OSError) as error:
-        yield Check("servers", False, sentence_of(error), "correct what the message says")
+        yield Check("servers", False, sentence_of(error), "fix what the message reports")
         return
     with lab:
         for name, remedy, examine in (
@@ -80,7 +80,7 @@ def server_checks(directory: Path, *, durability: bool = False) -> Iterator[Chec
             ("Redis role", "connect to the primary, not to a replica", _role),
             ("Redis eviction", "CONFIG SET maxmemory-policy noeviction", _eviction),
             ("Redis append-only file", "CONFIG SET appendonly yes", _append_only_file),
-            ("Redis rights", "allow this user what is missing: ACL SETUSER", _rights),
+            ("Redis rights", "give this user the missing rights: ACL SETUSER", _rights),
             ("Redis append", "allow this user to run scripts and to write", _append),
             ("MongoDB answers", "start MongoDB", _mongodb_answers),
             (

@@ -95,7 +95,7 @@ def add_to(commands: Commands) -> None:
         help="check the requirements of this use (default: %(default)s)",
     )
     parser.add_argument("--json", action="store_true", help="print JSON (default: text)")
-    events = parser.add_argument_group("instead: check stored events")
+    events = parser.add_argument_group("check stored events instead")
     events.add_argument(
         "--events",
         metavar="CATEGORY",
@@ -113,8 +113,8 @@ def add_to(commands: Commands) -> None:
         "--upcaster",
         action="append",
         metavar="MODULE:NAME",
-        help="a function that lifts an event to a newer shape; may be repeated, applied in order "
-        "(default: none)",
+        help="a function that converts an event to a newer shape; may be repeated, applied in "
+        "order (default: none)",
     )
 
 

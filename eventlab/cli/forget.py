@@ -34,7 +34,8 @@ def add_to(commands: Commands) -> None:
         metavar="NAME",
         type=_keys,
         default=NAME,
-        help="name of the keys, in the Redis of EVENTLAB_REDIS_URL (default: %(default)s)",
+        help="name under which the keys are stored, in the Redis of EVENTLAB_REDIS_URL"
+        " (default: %(default)s)",
     )
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
 

@@ -70,7 +70,7 @@ def add_to(commands: Commands) -> None:
         type=options.day,
         metavar="DATE",
         help="first day, in UTC, whose mails become work items; later rounds remember it (default:"
-        f" all mails, but a first round stops at more than {MAX_OLD} that are older than a day)",
+        f" all mails, but a first round stops if more than {MAX_OLD} are older than a day)",
     )
     parser.add_argument(
         "--sandbox",

@@ -1,4 +1,4 @@
-"""The correspondent of a mail: whose address CXone gets, so that an answer reaches who wrote."""
+"""The correspondent of a mail: the address that CXone gets, so that a reply reaches its author."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def correspondent(message: Message, own: Collection[str] = ()) -> Address:
        address of a list that the mail was sent to;
     3. the sender.
 
-    Ours are ``own`` (folded addresses) and those that the mail was delivered to. If only one of
-    ours is left, it is the sender.
+    Our addresses are ``own`` (folded) and those that the mail was delivered to. If no other address
+    is left, the sender is taken, even if it is ours.
     """
     delivered = [folded(one.address) for one in message.delivered_to]
     ours = {*own, *delivered}

@@ -124,7 +124,7 @@ def facts_of(message: Message, *, own: Collection[str] = (), secret: str = "") -
 
 
 def hash_of(message_id: str) -> str:
-    """Return what is recorded of a Message-ID, which is as good as random.
+    """Return the hash that is recorded instead of a Message-ID, which is practically random.
 
     >>> hash_of("<1@example.com>")
     '72107cb5a7083976'

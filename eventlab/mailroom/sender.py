@@ -86,8 +86,9 @@ class SendingOptions:
 class Sender:
     """Sends mails to CXone: ``prepare``, ``intend``, ``wait_until_fsynced``, ``send``.
 
-    It records the outcome of each attempt. An outcome that Redis does not take is kept and recorded
-    by ``record_owed``. ``accepted`` are the ids of the mails that CXone has accepted, for labels.
+    It records the outcome of each attempt. An outcome that Redis cannot store is kept in memory,
+    until ``record_owed`` records it. ``accepted`` are the ids of the mails that CXone has accepted,
+    for labels.
     """
 
     def __init__(
@@ -170,7 +171,7 @@ class Sender:
             raise
 
     def record_owed(self) -> None:
-        """Record what Redis did not take before: outcomes, and intents that were not sent."""
+        """Record what Redis could not store before: outcomes, and intents that were not sent."""
         for intent, outcome in list(self._owed.values()):
             self._record(intent, outcome)
 

@@ -1,1 +1,1 @@
-"""A look at what is stored: shapes of events, causes, health. It reads, and changes nothing."""
+"""Reports on what is stored: shapes of events, causes, health. It reads, and changes nothing."""

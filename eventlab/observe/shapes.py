@@ -60,9 +60,10 @@ class StoredShape:
 def stored_shapes(
     store: EventStore, readers: Sequence[Reader], upcasters: Sequence[Upcaster] = ()
 ) -> list[StoredShape]:
-    """Return each shape that is stored, and which readers cannot apply it, lifted by upcasters.
+    """Return each stored shape, and the readers that cannot apply it even after the upcasters.
 
-    It reads every aggregate log, which no trim shortens. The ``store`` has no upcasters itself.
+    It reads every aggregate log, which no trim shortens. The ``store`` must have no upcasters of
+    its own.
 
     >>> [found.shape for found in stored_shapes(store, [Account, AccountView()])]
     ['create()', 'deposit(amount: integer)']

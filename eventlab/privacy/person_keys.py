@@ -1,4 +1,4 @@
-"""The keys of persons: one each, kept in a Redis hash, apart from the events."""
+"""The keys that encrypt personal fields: one per person, in a Redis hash, apart from the events."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Erased:
     """What ``PersonKeys.forget`` has done.
 
     ``had_key`` is False if there was nothing to forget. ``rewritten`` is False if Redis did not
-    write its append-only file anew: the file contains the old key until it does.
+    rewrite its append-only file, which contains the old key until then.
     """
 
     person: str
@@ -47,11 +47,11 @@ class _Cached(NamedTuple):
 class PersonKeys:
     """The key of each person, in Redis: ``{personKeys}/people`` by default.
 
-    Use a Redis of its own, or at least one whose backups are kept apart from those of the events:
-    a backup that has both can undo a ``forget``. A person is named by an id that tells nothing
-    about them, such as a customer number; the id itself is kept. Before a new key is used, it is on
+    Use a Redis of its own, or at least one whose backups are kept apart from those of the events: a
+    backup that has both can undo a ``forget``. Name a person by an id that reveals nothing about
+    them, such as a customer number; the id itself is kept. Before a new key is used, it is on
     ``disk`` disks and at ``replicas`` replicas, as in ``EventStore.settle``: events that are
-    encrypted with a lost key are lost. Safe for threads and processes.
+    encrypted with a lost key are lost. Safe for concurrent threads and processes.
 
     Raises InvalidName, InvalidArgument.
 
@@ -107,7 +107,8 @@ class PersonKeys:
     def key_for_reading(self, person: str) -> bytes | None:
         """Return the key of a person, or None if they were forgotten.
 
-        Raises PersonKeyMissing if this Redis never had a key for them: probably it is another one.
+        Raises PersonKeyMissing if this Redis never had a key for them: it is probably the wrong
+        Redis.
         """
         key = self._known(person)
         if key is None:
@@ -122,9 +123,9 @@ class PersonKeys:
         """Destroy the key of a person: nobody can read their protected fields again.
 
         When it returns, no process uses the key any more. Rebuild the views that show the person:
-        their documents were written before. With ``rewrite`` Redis then writes its append-only
-        file anew, so that the key is not on its disk either; copies and backups of that file are
-        yours to delete. A repeat has no further effect.
+        their documents were written before. With ``rewrite`` Redis then rewrites its append-only
+        file, so that the key is not on its disk either; delete copies and backups of that file
+        yourself. A repeat has no further effect.
         """
         before = self._command("HGET", self._keys.people, checked_name(person, "person"))
         self._command("HSET", self._keys.people, checked_name(person, "person"), FORGOTTEN_KEY)

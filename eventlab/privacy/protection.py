@@ -2,9 +2,9 @@
 
 A protected field is stored as ``{"person": "customer-7", "sealed": "…"}``: AES-256-GCM with the key
 of the person, in base64. The nonce is made from the key and the content (as in SIV modes), so the
-same request sent twice is the same event, and a repeat is recognized as one. What this tells a
-reader without the key: the length of a value, and whether two fields of one name in events of one
-type of one aggregate are equal.
+same request sent twice is the same event, and a repeat is recognized as one. A reader without the
+key can still see the length of a value, and whether a field has the same value in two events of the
+same type and aggregate.
 """
 
 from __future__ import annotations

@@ -1,5 +1,4 @@
-"""The checkpoint of a view: the MongoDB document of its position, and of a rebuild's fence and
-swap.
+"""The checkpoint of a view: its position, and a rebuild's fence and swap, in one MongoDB document.
 
 A rebuild replaces a view's documents in two steps, so that a crash anywhere leaves one whole view:
 
@@ -58,8 +57,8 @@ class CheckpointState(msgspec.Struct, frozen=True):
 
     ``event`` is the event at the position, None if it is not known. ``category`` and ``version``
     (of the view's code) are None in a checkpoint of an earlier release. ``fence`` is the name of
-    the rebuild that stops the projectors, ``swap`` the checkpoint fields of its documents, once
-    they are certain to replace the live ones.
+    the rebuild that stops the projectors. Once its documents are certain to replace the live ones,
+    ``swap`` holds their checkpoint fields.
     """
 
     position: str
@@ -94,8 +93,8 @@ class Checkpoint:
     def read(self) -> CheckpointState:
         """Return the checkpoint; a view that has none gets one.
 
-        It is before the first event, or at an UNKNOWN position if the view has documents. Raises
-        CategoryMismatch if they are of another category.
+        A new one is before the first event, or at an UNKNOWN position if the view has documents.
+        Raises CategoryMismatch if they are of another category.
         """
         found = self._documents.find_one({"_id": self.name})
         if found is None:
@@ -127,7 +126,7 @@ class Checkpoint:
         """Move the position from ``old`` to ``new`` in the caller's transaction.
 
         Returns False, and changes nothing, if the position is not ``old``, a rebuild has fenced it,
-        or the documents have become those of another version or category.
+        or the documents now belong to another version or category.
         """
         guard = {"_id": self.name, "position": old, "fence": None}
         mine = {name: {"$in": [None, value]} for name, value in self._of_code.items()}
@@ -267,7 +266,7 @@ class RebuildCheckpoint(Checkpoint):
     """
 
     def create(self) -> None:
-        """Create the checkpoint, before the first event."""
+        """Create the checkpoint, with a position before the first event."""
         fields = {"position": START, "event": None} | self._of_code
         self._documents.insert_one({"_id": self.name} | fields)
 

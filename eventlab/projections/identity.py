@@ -1,4 +1,4 @@
-"""The identity of the event at a checkpoint: its position alone does not show which log it is of.
+"""Which event is at a checkpoint: a position alone does not show which log it belongs to.
 
 A log that is dropped and written again within one millisecond has the same positions, and after a
 failover that lost the latest events, the new master may give a position again. The token in the
@@ -29,7 +29,7 @@ def identify(
     """Look up two events in one round trip: the one ``known`` at ``position``, and another one.
 
     Returns whether the stream has an entry at ``position``, whether the aggregate log still holds
-    the known event, and the identity of ``event``; None without one, or without an aggregate log.
+    the known event, and the identity of ``event`` (None if there is no event, or no aggregate log).
     """
     with store.redis.pipeline(transaction=False) as pipeline:
         pipeline.execute_command("XRANGE", store.keys.stream, position, position, **RAW)

@@ -46,10 +46,10 @@ class Projector(Follower):
     one MongoDB user: only then can they end the transaction of a dead projector, which otherwise
     blocks the view for up to a minute.
 
-    ``batch_size`` is the maximum of events in one transaction; a batch that takes too long, or that
-    MongoDB cannot take, is followed by smaller ones.
+    ``batch_size`` is the maximum number of events in one transaction; a batch that takes too long,
+    or that MongoDB cannot take, is followed by smaller ones.
 
-    Raises InvalidName for a view whose name cannot be that of its collection.
+    Raises InvalidName for a view whose name no collection can have.
 
     >>> projector = Projector(store, lab.mongo, AccountView())
     >>> projector.run_once()
@@ -77,7 +77,8 @@ class Projector(Follower):
     def lag(self) -> ViewLag:
         """Return how far the view is behind the category.
 
-        Raises CategoryMismatch, ViewVersionMismatch or CheckpointMissing if it cannot follow it.
+        Raises CategoryMismatch, ViewVersionMismatch or CheckpointMissing if the view cannot follow
+        the category.
 
         >>> projector.lag()
         ViewLag(position='1551312847014-0', events=0, seconds=0.0, exact=True)

@@ -25,7 +25,7 @@ Sized = tuple[Recorded, int]
 
 
 class Rebuild(Follower):
-    """The follower whose documents nobody reads yet."""
+    """A follower that builds documents that nobody reads yet."""
 
     def __init__(self, live: Follower, *, batch_size: int) -> None:
         session = ProjectorSession(live.mongo, live.name)

@@ -98,7 +98,7 @@ class ProjectorSession:
         return result
 
     def is_stuck(self, obstacle: object, seconds: float) -> bool:
-        """Return whether the same obstacle has persisted for ``seconds``, then start over."""
+        """Return whether the same obstacle has persisted for ``seconds``; if so, forget it."""
         now = time.monotonic()
         if self._obstacle is None or self._obstacle[0] != obstacle:
             self._obstacle = (obstacle, now)
@@ -116,7 +116,7 @@ class ProjectorSession:
         ids = [{"id": other["_id"]} for other in others]
         if not ids or not self._may_end_others:
             return
-        log.info("view %s: ending the sessions of dead projectors of this MongoDB user", self.view)
+        log.info("view %s: ending sessions of dead projectors (same MongoDB user)", self.view)
         try:
             self.mongo.client.admin.command("killSessions", ids)
         except OperationFailure as error:

@@ -1,7 +1,8 @@
 """Adoption: builds the aggregate logs of a category stream that another program wrote.
 
-First the whole stream is checked, then the logs are written, page by page. The set of ids comes
-last and all at once, and until it exists the store does not append. So after a crash, run it again.
+First the whole stream is checked, then the logs are written, page by page. The set of ids is
+written last, in one step. Until it exists, the store rejects appends: after a crash, run the
+adoption again.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What an error of Redis or MongoDB means: wait and retry, or fix the configuration.
 
-Every part of the library that waits for a server asks here, so that all of them agree. What is
-neither an outage nor a misconfiguration is a bug, or an event that MongoDB cannot store (see
+Every part of the library that waits for a server uses this module, so that all of them agree. What
+is neither an outage nor a misconfiguration is a bug, or an event that MongoDB cannot store (see
 ``eventlab.projections``).
 """
 
@@ -169,7 +169,7 @@ def _text(error: BaseException) -> str:
 
 
 def server(error: BaseException) -> str:
-    """Return which server an error of a driver is from.
+    """Return the name of the server that a driver's error comes from.
 
     >>> server(redis.exceptions.TimeoutError())
     'Redis'

@@ -46,7 +46,7 @@ class Write(msgspec.Struct, frozen=True):
     """Events for one aggregate, in a commit: ``Write("JohnDoe", [Event("create")], NEW)``.
 
     ``expected`` is the version that the writer has seen; ``newest`` is that of
-    ``EventStore.append``. Without events the version is only checked, as that of a guard.
+    ``EventStore.append``. Without events it is a guard: only the version is checked.
     """
 
     id: str
@@ -67,7 +67,8 @@ class EncodedWrite(msgspec.Struct, frozen=True):
 class Append(msgspec.Struct, frozen=True):
     """A token and an idempotency key: the same for each attempt of one call.
 
-    ``home`` is the aggregate whose key it is; None: it is the category's.
+    ``home`` is the aggregate that the idempotency key belongs to, or None if it belongs to the
+    category.
     """
 
     token: str
@@ -79,7 +80,7 @@ class Append(msgspec.Struct, frozen=True):
 def append_of(
     token: str | None, key: str | None, fingerprint: str | None, home: str | None
 ) -> Append:
-    """Check the options of one call; without a token it gets its own."""
+    """Check the options of one call; a call without a token gets a new one."""
     if token is not None:
         checked_name(token, "token")
     return Append(token or new_token(), key, checked_fingerprint(fingerprint or ""), home)
@@ -231,7 +232,7 @@ class Appends:
         raise VersionConflict(id, expected, version, conflicts)
 
     def repeated(self, append: Append, part: EncodedWrite) -> list[Recorded]:
-        """Return the events of an append that was done before; raises TokenReused for others."""
+        """Return the events of a repeated append; raises TokenReused if it had other events."""
         after = part.expected
         count = len(part.batch.events)
         before = min(after, 1)
@@ -245,7 +246,7 @@ class Appends:
         return self._upcasted(part.id, rows, after)
 
     def find(self, id: str, token: str, *, after: int, limit: int) -> int | None:
-        """Return the version after which an append with this token wrote, or None."""
+        """Return the version that the append with this token followed, or None if there is none."""
         rows = self._logs.rows(id, after, limit)
         return next((after + n for n, row in enumerate(rows) if row.token == token), None)
 

@@ -2,10 +2,11 @@
 
 The record under a key is a JSON array: ``[fingerprint, after, count]`` says which request the key
 belongs to and where its events are. A rejection has three more elements:
-``[fingerprint, 0, 0, class name, text, data]``. A commit to several aggregates has a seventh, the
-places of its events: ``[fingerprint, 0, 0, "", "", {}, [[id, after, count], …]]``.
+``[fingerprint, 0, 0, class name, text, data]``. A commit to several aggregates has a seventh
+element, which says where its events are:
+``[fingerprint, 0, 0, "", "", {}, [[id, after, count], …]]``.
 
-A key belongs to an aggregate, or to the whole category if it is the key of a commit: its ``id`` is
+A key belongs to an aggregate. The key of a commit belongs to the whole category, and its ``id`` is
 None.
 """
 
@@ -92,7 +93,7 @@ class Idempotency:
         return first
 
     def claim(self, key: str, id: str, request: str) -> None:
-        """Take a key for one request of the whole category, whichever aggregate it is about.
+        """Claim a key for one request in the whole category, whichever aggregate it is about.
 
         The other records are per aggregate and make a repeat harmless. A claim only detects
         a key that is used for two aggregates, and raises IdempotencyKeyReused for it.
@@ -109,7 +110,7 @@ class Idempotency:
 
 
 def place_record(fingerprint: str, after: int, count: int) -> bytes:
-    """Return the record of a request whose events are ``count`` after a version."""
+    """Return the record of a request whose ``count`` events follow a version."""
     return encode_json([fingerprint, after, count])
 
 

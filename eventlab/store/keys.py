@@ -42,7 +42,7 @@ class Keys:
         return self._tag + b":" + checked_name(id, "id")
 
     def idempotency(self, id: str | None, key: str) -> bytes:
-        """Return the key of what is kept under an idempotency key of an aggregate, or of a commit.
+        """Return the Redis key of the record of an idempotency key, for an aggregate or a commit.
 
         It contains the length of the id, so that no two pairs share a key. A commit has no id,
         and no id is empty.
@@ -74,7 +74,7 @@ class Keys:
         ]
 
     def successor(self, key: bytes) -> bytes:
-        """Return the key under which the successor of a key is built before it replaces it."""
+        """Return the temporary key under which the replacement of a key is built."""
         return self._tag + b"/adopting:" + key
 
     def pattern(self) -> bytes:

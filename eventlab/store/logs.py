@@ -18,7 +18,7 @@ from eventlab.store.scripts import RAW
 
 
 class Tail(msgspec.Struct, frozen=True):
-    """Some events of an aggregate, and the token of each: which append wrote it.
+    """Some events of an aggregate, each with the token of the append that wrote it.
 
     A log that was dropped and written again may have the same positions, but not the same tokens.
     An adopted event has the token ``""``.
@@ -40,7 +40,7 @@ class AggregateLogs:
         return list(chain.from_iterable(self.pages(id, after, limit)))
 
     def pages(self, id: str, after: int, limit: int | None) -> Iterator[list[Row]]:
-        """Yield these rows in pages: few at a time, and few bytes."""
+        """Yield these rows in pages of few rows and few bytes."""
         log = self._keys.log(id)
         begin = after
         count = FIRST_PAGE

@@ -21,10 +21,10 @@ def retried(
     seen: Callable[[str], T | None],
     decided: Callable[[], Callable[[], T]],
 ) -> T:
-    """Return the first outcome under a key, or decide and save until nothing moves in between.
+    """Return the first outcome under a key, or decide and save, again after each conflict.
 
-    ``seen`` finds that outcome; ``decided`` makes a decision and returns what saves it. A conflict
-    of the save is retried, after a short pause; what ``decided`` raises is not.
+    ``seen`` finds that outcome; ``decided`` makes a decision and returns a function that saves it.
+    A conflict of the save is retried, after a short pause; what ``decided`` raises is not.
     """
     if tries < 1:
         raise InvalidArgument(f"tries={tries!r} must be 1 or more")

@@ -21,7 +21,7 @@ REMEDY: Final = "CONFIG SET appendonly yes, and appendfsync everysec (Redis 7.2 
 
 
 def settle(redis: Any, keys: Keys, *, disk: int, replicas: int, timeout: float) -> None:
-    """Return when what was written before is on so many disks and replicas; else NotSettled."""
+    """Wait until earlier writes are on that many disks and replicas; raises NotSettled."""
     node = node_of(redis, keys.stream)
     end = time.monotonic() + timeout
     while True:
@@ -77,7 +77,7 @@ def _disks_without_waitaof(node: Any, error: ResponseError) -> int:
 
 
 def node_of(redis: Any, key: bytes) -> Any:
-    """Return a client of the one Redis that has a key: in a cluster, that of its master."""
+    """Return a client for the Redis that holds a key; in a cluster, for its master."""
     if not hasattr(redis, "get_node_from_key"):
         return redis
     redis.exists(key)  # after a failover or a move, this finds the new master

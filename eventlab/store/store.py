@@ -64,10 +64,10 @@ class EventStore:
     """The events of one category, in Redis.
 
     ``redis`` is a ``redis.Redis`` or a ``redis.cluster.RedisCluster``. ``clock`` returns the time
-    in milliseconds since 1970, instead of Redis (for tests and stable pages; positions still only
-    grow). ``upcasters`` are applied, in order, to every event that is read; each takes a Recorded
-    and returns it, or a newer shape of it. ``protection`` encrypts the fields of persons, so that
-    they can be forgotten.
+    in milliseconds since 1970, instead of Redis (for tests and reproducible notebooks; positions
+    still only increase). ``upcasters`` are applied, in order, to every event that is read; each
+    takes a Recorded and returns it, or a newer shape of it. ``protection`` encrypts personal
+    fields, so that a person can be forgotten.
 
     Raises InvalidName for a category that is empty, too long, or contains braces, InvalidArgument
     for an asyncio client or a pipeline.
@@ -196,8 +196,8 @@ class EventStore:
         """Append to several aggregates, all or none, in one round trip; return the events by id.
 
         Each ``Write`` names the version that the writer has seen. ``guards`` are the versions of
-        aggregates that the decision has read and does not change: if one of them has moved, or one
-        that is written to, nothing is written. The events of a commit follow each other in the
+        aggregates that the decision has read and does not change. If any aggregate, written or
+        guard, has moved, nothing is written. The events of a commit follow each other in the
         category stream, in the order of the writes.
 
         ``token``, ``idempotency_key`` and ``fingerprint`` are those of ``append``; the key belongs
@@ -270,11 +270,11 @@ class EventStore:
         replicas: int = 0,
         timeout: float = 30.0,
     ) -> None:
-        """Return when what was appended before is on so many disks and at so many replicas.
+        """Wait until earlier appends are on that many disks and at that many replicas.
 
-        The first disk is that of the master, each further one that of a replica. It does not
-        matter which thread or connection appended. A failover may lose events before a replica has
-        them: give ``events``, as ``append`` returned them, to know that they are still there.
+        The first disk is the master's, every further one a replica's. It does not matter which
+        thread or connection appended. A failover may lose events before a replica has them: pass
+        ``events``, as ``append`` returned them, to check that they are still there.
 
         Raises NotSettled after ``timeout`` seconds, if Redis cannot promise it, or if an event was
         lost: then append it again, with the same token.
@@ -347,7 +347,7 @@ class EventStore:
         return (self.upcast(decode_entry(position, fields)) for position, fields in entries)
 
     def wait(self, *, after: str, seconds: float) -> None:
-        """Return as soon as there is an event after a position, at the latest after ``seconds``.
+        """Wait until there is an event after a position, for at most ``seconds``.
 
         A failover of Redis does not end the wait.
         """
@@ -404,7 +404,7 @@ class EventStore:
         """Return the events of the stream that are not in the aggregate logs.
 
         There are some if a program that knows only the stream, such as the original, has written
-        since ``adopt``: an append does not look for that. Stop the program, then call ``adopt``
+        since ``adopt``: an append does not check for that. Stop the program, then call ``adopt``
         again, which says what to repair.
 
         >>> store.verify()

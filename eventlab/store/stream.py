@@ -35,7 +35,7 @@ class CategoryStream:
     ) -> Iterator[Entry]:
         """Yield the entries after a position, oldest first; raises Trimmed if some are gone.
 
-        Without ``others``, entries that others deleted are not counted as gone.
+        Without ``others``, entries that other programs deleted do not count as gone.
         """
         checked_position(after)
         left = limit
@@ -57,7 +57,7 @@ class CategoryStream:
             )
 
     def wait(self, *, after: str, seconds: float) -> None:
-        """Return as soon as there is an entry after a position, at the latest after ``seconds``."""
+        """Wait until there is an entry after a position, for at most ``seconds``."""
         after = checked_position(after)
         end = time.monotonic() + seconds
         longest = longest_block(self._redis)
@@ -173,7 +173,7 @@ def as_text(value: Any) -> Any:
 
 
 def longest_block(redis: Any) -> float:
-    """Return for how many seconds a command may block, by the ``socket_timeout`` of the client.
+    """Return how many seconds a command may block, given the client's ``socket_timeout``.
 
     A command that blocks for as long as the client waits for its answer looks like a dead server.
     """

@@ -43,9 +43,9 @@ MAX_ERROR_CHARACTERS: Final = 2000  # of a failure's text that is stored
 class Subscription:
     """The events of a category for other systems, shared by all consumers of the subscription.
 
-    ``consumer`` names this consumer: use the same name after a restart, and never the same name
-    twice at a time. A new subscription starts at the first event, or after ``start``: a position,
-    or ``$`` for events from now on. An object serves one thread.
+    ``consumer`` names this consumer: use the same name after a restart, and never for two consumers
+    at once. A new subscription starts at the first event, or after ``start``: a position, or ``$``
+    for events from now on. Use an object in one thread only.
 
     An event that is neither acknowledged nor failed for ``claim_after`` seconds counts as
     abandoned, and any consumer may get it: choose a longer time than the work on all events
@@ -58,8 +58,8 @@ class Subscription:
     raises SubscriptionLost if the consumer group is gone, and redis-py's error if Redis does not
     answer or rejects the call. ``receive`` also raises SubscriptionLost if the newest event that
     this object has delivered is gone: Redis has lost events in a failover. If
-    ``eventlab.store.answers.is_outage(error)``, Redis is away, failing over, read-only or full:
-    wait, and call again. A repeat has no effect of its own.
+    ``eventlab.store.answers.is_outage(error)``, Redis is down, failing over, read-only or full:
+    wait, and call again. A repeated call is harmless.
 
     >>> letters = Subscription(store, "letters", consumer="letters-1")
     >>> for event in letters.receive(10, block=5):
@@ -137,8 +137,8 @@ class Subscription:
         This consumer's unfinished events come first, then retries, a dead consumer's events, and
         new ones. Each kind leaves a share of ``count`` to the next, so none starves another. If
         there is nothing, it waits up to ``block`` seconds for events. An event that was delivered
-        twice without a response comes alone: if it kills its consumer, no other event is counted
-        with it. A delivery whose answer was lost on its way is not counted again. An event that
+        twice without a response is delivered alone: if it kills its consumer, no other event is
+        counted with it. A delivery whose response was lost is not counted again. An event that
         cannot be read is parked.
 
         >>> [event.type for event in letters.receive(2)]

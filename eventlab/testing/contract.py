@@ -143,7 +143,7 @@ class AppendContract:
 
 
 class TokenContract:
-    """What an append with a token promises: to repeat it is harmless."""
+    """What an append with a token promises: repeating it is harmless."""
 
     def test_repeat_returns_what_was_recorded(self, store: Store) -> None:
         """An append sent again with its token returns what was recorded, and writes nothing."""
@@ -175,7 +175,7 @@ class TokenContract:
         expect(contents(store), before, "the store after reused tokens")
 
     def test_token_does_not_hide_a_conflict(self, store: Store) -> None:
-        """Another token at an old version is a conflict; a token is that of one aggregate."""
+        """Another token at an old version is a conflict; a token belongs to one aggregate."""
         store.append("a", deposits(1), expected=NEW, token="t1")
         with expect_error(VersionConflict, "the same events with another token"):
             store.append("a", deposits(1), expected=NEW, token="t2")
@@ -224,7 +224,7 @@ class ReadContract:
         expect((store.version("a"), list(store.ids())), (2, ["a"]), "the known aggregate")
 
     def test_read_rejects_bad_arguments(self, store: Store) -> None:
-        """A negative count, or a position that is none, is an InvalidArgument."""
+        """A negative count or an invalid position is an InvalidArgument."""
         store.append("a", deposits(1, 2), expected=NEW)
         counts: list[Any] = [-1, 1.5, "1", True]
         for count in counts:
@@ -246,14 +246,14 @@ class RaceContract:
         """Of several writers that expect the same version, exactly one succeeds."""
         for attempt in range(WRITES):
             results = race([lambda id=f"a{attempt}": _won(store, id)] * WRITERS)
-            expect(sorted(results), [False] * (WRITERS - 1) + [True], "who has won")
+            expect(sorted(results), [False] * (WRITERS - 1) + [True], "which writers succeeded")
             expect(store.version(f"a{attempt}"), 1, "the version after the race")
 
     def test_no_write_is_lost(self, store: Store) -> None:
         """Writers that decide again after a conflict lose nothing, and write nothing twice."""
         expect(race([lambda: count_up(store)] * WRITERS), [None] * WRITERS, "the writers")
         numbers = [event.data["number"] for event in store.read("counter")]
-        expect(numbers, [*range(1, WRITERS * WRITES + 1)], "the numbers that they counted")
+        expect(numbers, [*range(1, WRITERS * WRITES + 1)], "the numbers that the writers appended")
         expect([*map(len, contents(store).values())], [WRITERS * WRITES] * 2, "the events")
 
     def test_readers_see_whole_appends_in_order(self, store: Store) -> None:
@@ -266,7 +266,7 @@ class RaceContract:
             while not is_last:
                 is_last = done.is_set()
                 page = list(store.read_all(after=seen[-1].position if seen else START))
-                expect(len(page) % 2, 0, "the events left over of an append of two")
+                expect(len(page) % 2, 0, "the events of an incomplete append")
                 seen.extend(page)
 
         def write() -> None:
@@ -304,7 +304,7 @@ def _won(store: Store, id: str) -> bool:
 
 
 def count_up(store: Store) -> None:
-    """Write the next number, so many times, from whatever is there."""
+    """Append the next WRITES numbers to the counter; after a conflict, read it again."""
     written = 0
     for _ in range(MAX_TRIES):
         if written == WRITES:

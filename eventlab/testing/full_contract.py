@@ -24,14 +24,14 @@ class FullStoreContract(StoreContract):
 
     def test_key_returns_the_first_outcome(self, store: EventStore, other: EventStore) -> None:
         """A repeat under an idempotency key returns the first outcome and writes nothing."""
-        expect(other.seen("a", "k1"), None, "what a new key has seen")
+        expect(other.seen("a", "k1"), None, "the outcome of a new key")
         first = store.append("a", deposits(5), expected=NEW, idempotency_key="k1")
         store.append("a", deposits(6), expected=1)
         before = contents(store)
         for expected in (NEW, 2, ANY, EXISTS):
             again = other.append("a", deposits(5), expected=expected, idempotency_key="k1")
             expect(again, first, f"what the repeat with {expected} returns")
-        expect(other.seen("a", "k1"), first, "what the key has seen")
+        expect(other.seen("a", "k1"), first, "the outcome of the key")
         expect(contents(store), before, "the store after repeats")
 
     def test_key_of_another_request_is_rejected(self, store: EventStore) -> None:
@@ -74,7 +74,7 @@ class FullStoreContract(StoreContract):
         tasks = [lambda: count_up(store), lambda: count_up(other)] * (WRITERS // 2)
         race(tasks)
         numbers = [event.data["number"] for event in store.read("counter")]
-        expect(numbers, [*range(1, WRITERS * WRITES + 1)], "the numbers that they counted")
+        expect(numbers, [*range(1, WRITERS * WRITES + 1)], "the numbers that the clients appended")
         expect(contents(other), contents(store), "what the other client reads")
 
     def test_trim_drops_only_what_was_read(self, store: EventStore, other: EventStore) -> None:

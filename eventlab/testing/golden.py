@@ -33,9 +33,8 @@ def check_golden(
 ) -> None:
     """Check that the newest code reads every sample, and that the file has each shape ``written``.
 
-    ``written`` are events as the newest code writes them. Run the test once with ``update=True``
-    to add what is missing. Each sample is read alone, after no other event, so a reader must not
-    need an earlier event.
+    ``written`` are events as the newest code writes them. Run the test once with ``update=True`` to
+    add what is missing. Each sample is read alone, so a reader must not need an earlier event.
     """
     __tracebackhide__ = True
     samples = golden_events(path)
@@ -61,5 +60,5 @@ def check_golden(
         for name, error in errors.items():
             raise AssertionError(
                 f"{name} cannot read {shape_of(sample)}, line {number} of {path}: {error}. "
-                "Events of this shape are stored: read them again, or add an upcaster"
+                "Events of this shape are stored: make the code read them, or add an upcaster"
             )

@@ -1,4 +1,4 @@
-"""What a contract is made of: checks with a sentence, and a runner that needs no pytest."""
+"""The parts of a contract: checks, each with a sentence, and a runner that needs no pytest."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def expect(actual: object, expected: object, what: str) -> None:
 
 @contextlib.contextmanager
 def expect_error(kind: type[E], what: str) -> Iterator[list[E]]:
-    """Raise AssertionError unless the block raises this kind of error; yields a list of it."""
+    """Raise AssertionError unless the block raises this error; yields a list that then holds it."""
     __tracebackhide__ = True
     caught: list[E] = []
     try:

@@ -17,10 +17,10 @@ P = ParamSpec("P")
 
 
 def given(new: Callable[[str], A], *events: Event | Recorded, id: str = EXAMPLE) -> Given[A]:
-    """Return an aggregate with these events behind it, for a test of its next decision.
+    """Return an aggregate with this history, for a test of its next decision.
 
-    ``new`` makes the aggregate from its ``id``: usually it is the class. The events are stored
-    one millisecond apart; give a Recorded where the aggregate looks at the time.
+    ``new`` makes the aggregate from its ``id``: usually it is the class. The events are stored one
+    millisecond apart; give a Recorded if the aggregate uses the time.
 
     >>> from eventlab.accounts.account import Account, InsufficientFunds
     >>> given(Account, Event("create")).when(Account.deposit, 100).then(
@@ -42,7 +42,7 @@ class Given(Generic[A]):
         self.history = list(history)
 
     def load(self) -> A:
-        """Return the aggregate as its events make it."""
+        """Return the aggregate after its events were applied."""
         return replayed(self._new, self._id, self.history)
 
     def when(
