@@ -21,7 +21,7 @@ from eventlab.observe.shapes import Reader, StoredShape, stored_shapes
 from eventlab.servers import connect
 from eventlab.store.store import EventStore, Upcaster
 
-REMEDY = "read this shape again, or give an upcaster that makes the newest shape of it"
+REMEDY = "make the code read this shape, or add an upcaster that converts it to the newest shape"
 #: Who reads the categories of this package.
 READERS: dict[str, tuple[Reader, ...]] = {
     CATEGORY: (Account, AccountView(), MoneyPerDay(), EventsByType()),

@@ -45,7 +45,7 @@ class Summary:
             f"refused {self.refused}, skipped {self.skipped}"
         )
         if self.duplicates:
-            line += f"; DUPLICATES {self.duplicates}: CXone has two work items of the same mail"
+            line += f"; DUPLICATES {self.duplicates}: CXone has two work items for the same mail"
         if self.waiting:
             line += f"; {self.waiting} to be sent later"
         if self.open:

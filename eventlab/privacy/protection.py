@@ -91,8 +91,8 @@ class Protection:
         for name, value in event.data.items():
             if _is_sealed(value):
                 raise InvalidEvent(
-                    f"{name} has the form of an encrypted field: use other keys than "
-                    "person and sealed"
+                    f"{name} has the form of an encrypted field: use keys other "
+                    "than person and sealed"
                 )
         names = self._fields.get(event.type, frozenset()) & event.data.keys()
         if not names:

@@ -53,8 +53,8 @@ def test_events_fails_for_a_shape_without_a_path_to_the_newest(
     assert capsys.readouterr().out.splitlines() == [
         "OK    added(item: string): 1 event",
         "FAIL  added(name: string): 1 event, such as version 2 of 'c1': Cart raises \"KeyError: "
-        "'item'\"; Items raises \"KeyError: 'item'\": read this shape again, or give an upcaster "
-        "that makes the newest shape of it",
+        "'item'\"; Items raises \"KeyError: 'item'\": make the code read this shape, or add an "
+        "upcaster that converts it to the newest shape",
     ]
     lifted = [*readers, "--upcaster", "cart_code:lift", "--json"]
     assert main.main(["doctor", "--events", store.category, *lifted]) == 0

@@ -988,7 +988,7 @@ def test_summary_is_one_line() -> None:
     )
     assert str(full) == (
         "listed 9, new 8: submitted 3, held 1, refused 1, skipped 1; "
-        "DUPLICATES 1: CXone has two work items of the same mail; 2 to be sent later; "
+        "DUPLICATES 1: CXone has two work items for the same mail; 2 to be sent later; "
         "4 held for review in total (eventlab route --held); stopped early: busy"
     )
     assert (Summary(listed=3, open=2).quiet, full.quiet) == (True, False)
