@@ -157,7 +157,7 @@ def test_missing_right_is_503_and_not_ready(node: Node, command: str) -> None:
         node.client.execute_command("ACL", "SETUSER", "default", f"-{command}")
         ready = requests.get(f"{url}/readyz", timeout=30)
         assert ready.status_code == 503
-        assert message(ready).startswith("Redis rejects this service")
+        assert message(ready).startswith("Redis denies access to this service")
         created = requests.post(f"{url}/accounts", json={"id": "b"}, timeout=30)
         assert created.status_code == 503
         node.client.execute_command("ACL", "SETUSER", "default", f"+{command}")
