@@ -154,6 +154,24 @@ Hi everyone.
     assert pairs(mail.to) == [("Mary Smith", "mary@example.net"), ("", "jdoe@test.example")]
 
 
+def test_rfc_5322_a_6_2_has_an_obsolete_date_which_ends_nothing() -> None:
+    mail = example("""From: John Doe <jdoe@machine.example>
+To: Mary Smith <mary@example.net>
+Subject: Saying Hello
+Date: 21 Nov 97 09:55:06 GMT
+Message-ID: <1234@local.machine.example>
+
+This is a message just to say hello.
+So, "Hello".
+""")
+    # The date of a work item is Gmail's, which no sender can choose: this one is not read.
+    assert mail.date.year != 1997
+    assert mail.sender == Address("John Doe", "jdoe@machine.example")
+    assert pairs(mail.to) == [("Mary Smith", "mary@example.net")]
+    assert (mail.subject, mail.message_id) == ("Saying Hello", "<1234@local.machine.example>")
+    assert mail.text == HELLO
+
+
 def test_rfc_5322_a_6_3_has_obsolete_white_space_and_comments() -> None:
     mail = example(f"""From  : John Doe <jdoe@machine(comment).  example>
 To    : Mary Smith
