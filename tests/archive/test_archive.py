@@ -223,6 +223,19 @@ def test_backup_refuses_the_folder_of_another_category_or_of_a_lost_log(
         backup(store, folder)
 
 
+def test_restore_refuses_a_category_with_an_older_event_of_another_aggregate(
+    store: EventStore, redis_client: redis.Redis, folder: Path
+) -> None:
+    fill(store, 2)
+    backup(store, folder)
+    store.drop()
+    old = EventStore(redis_client, store.category, clock=lambda: 1)
+    old.append("z", deposits(1), expected=NEW)
+    with pytest.raises(BackupMismatch, match="has events that are not in the backup"):
+        restore(store, folder)
+    assert store.ids() == ["z"]
+
+
 @pytest.mark.usefixtures("small_parts")
 def test_restore_that_ended_in_the_middle_is_resumed(
     store: EventStore, folder: Path, monkeypatch: pytest.MonkeyPatch

@@ -63,12 +63,25 @@ def test_processes_that_begin_at_once_use_one_key(tmp_path: Path) -> None:
     assert len(made.pop()) == 2 * KEY_BYTES
 
 
+def test_process_that_saw_no_key_uses_the_one_that_another_has_made(
+    lab: Lab, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    late = PersonKeys(lab.redis, name, disk=0)
+    known = late._known
+    first_look = iter([None])
+    monkeypatch.setattr(late, "_known", lambda person: next(first_look, known(person)))
+    made = PersonKeys(lab.redis, name, disk=0).key_for_writing("c1")
+    assert late.key_for_writing("c1") == made
+    assert PersonKeys(lab.redis, name).key_for_reading("c1") == made
+
+
 def test_forget_reaches_another_process_that_has_the_key_in_memory(lab: Lab, name: str) -> None:
-    keys = PersonKeys(lab.redis, name)
-    other = PersonKeys(lab.redis, name)  # with a memory of its own, like another process
+    # Without a disk to wait for, nothing but the wait for other processes takes a second.
+    keys = PersonKeys(lab.redis, name, disk=0)
+    other = PersonKeys(lab.redis, name, disk=0)  # with a memory of its own, like another process
     keys.key_for_writing("c1")
     assert other.key_for_reading("c1") is not None
-    keys.forget("c1")
+    keys.forget("c1", rewrite=False)
     assert other.key_for_reading("c1") is None
     with pytest.raises(PersonForgotten):
         other.key_for_writing("c1")
