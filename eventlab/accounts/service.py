@@ -40,8 +40,8 @@ class Balance:
 class Transfer:
     """Money that was moved: the event of each account, and the ``id`` that both have in their meta.
 
-    The events are a ``withdraw`` and a ``deposit``, so whoever reads the category needs to know
-    nothing of transfers.
+    The events are a ``withdraw`` and a ``deposit``, so readers of the category need no
+    change for transfers.
     """
 
     id: str

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import signal
-import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,44 +19,13 @@ from eventlab.mailroom.work_item import WorkItem
 from eventlab.sandbox.fakes import Fakes
 from eventlab.sandbox.faults import Fault
 from eventlab.sandbox.samples import samples
-from tests.support import command
+from tests.cli.routes import run, start
 from tests.support.mailroom import ITEMS, mail
 from tests.support.servers import line_of
 from tests.support.waiting import wait_until
 
 INBOX = [sample.gmail_id for sample in samples() if "INBOX" in sample.label_ids]
 LEFT = "held for review in total (eventlab route --held)\n"
-
-
-def environment(**settings: str) -> dict[str, str]:
-    """Return the environment of this process, with these settings of the mailroom and no others."""
-    return {name: value for name, value in os.environ.items() if name not in VARIABLES} | settings
-
-
-def start(*words: str, **settings: str) -> subprocess.Popen[str]:
-    return command.start(*words, env=environment(**settings))
-
-
-def run(*words: str, **settings: str) -> tuple[int, str, str]:
-    return command.run(*words, env=environment(**settings))
-
-
-@pytest.fixture
-def both() -> Iterator[Fakes]:
-    """Fake servers with an empty inbox."""
-    with Fakes(mails=()) as both:
-        yield both
-
-
-@pytest.fixture
-def route(both: Fakes, category: str) -> Any:
-    """``eventlab route`` between the fake servers, with its own category and view."""
-
-    def run_route(*words: str, **settings: str) -> tuple[int, str, str]:
-        own = ("--category", category, "--collection", category)
-        return run("route", *words, *own, **{**both.environment(), **settings})
-
-    return run_route
 
 
 def test_route_with_the_sandbox_needs_no_settings_and_routes_each_mail_once(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import stat
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,25 +18,9 @@ from eventlab.mailroom.variables import VARIABLES
 from eventlab.sandbox.fakes import Fakes
 from eventlab.sandbox.faults import Fault
 from eventlab.servers.binaries import find_redis
-from tests.cli.test_route import run
+from tests.cli.routes import run
 from tests.support.crash_servers import RedisServer
 from tests.support.mailroom import ITEMS, mail
-
-
-@pytest.fixture
-def both() -> Iterator[Fakes]:
-    with Fakes(mails=()) as both:
-        yield both
-
-
-@pytest.fixture
-def route(both: Fakes, category: str) -> Any:
-    def run_route(*words: str, **settings: str) -> tuple[int, str, str]:
-        own = ("--category", category, "--collection", category)
-        return run("route", *words, *own, **{**both.environment(), **settings})
-
-    return run_route
-
 
 # ---------------------------------------------------------------------------------------- settings
 

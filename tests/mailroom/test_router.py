@@ -51,20 +51,6 @@ from tests.support.waiting import wait_until
 LIST = "GET /gmail/v1/users/me/messages"
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    """A Redis that writes to disk before it responds: a router does not have to wait for it."""
-    server = RedisServer(tmp_path_factory.mktemp("redis"))
-    yield server
-    server.kill()
-
-
-@pytest.fixture
-def here(server: RedisServer, category: str) -> Iterator[Room]:
-    with server.client() as client, room(client, category) as made:
-        yield made
-
-
 def cursor(here: Room) -> list[dict[str, Any]]:
     return [event.data for event in here.store.read(CURSOR_ID)]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -17,27 +16,13 @@ from eventlab.mailroom.worklist import Worklist
 from eventlab.sandbox.cxone.routing import PointOfContact
 from eventlab.sandbox.faults import Fault
 from eventlab.sandbox.gmail.mailbox import FIRST_DATE_MS
-from tests.support.crash_servers import RedisServer
-from tests.support.mailroom import ITEMS, Room, room
+from tests.support.mailroom import ITEMS, Room
 
 HISTORY = "GET /gmail/v1/users/me/history"
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
 START = FIRST_DATE_MS  # a full hour
 REACTION = b"Content-Disposition: reaction\r\n"
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    server = RedisServer(tmp_path_factory.mktemp("redis"))
-    yield server
-    server.kill()
-
-
-@pytest.fixture
-def here(server: RedisServer, category: str) -> Iterator[Room]:
-    with server.client() as client, room(client, category) as made:
-        yield made
 
 
 def letter(head: str = "", *, sender: str = "joe@example.com", body: str = "hello") -> bytes:

@@ -215,7 +215,7 @@ def _exchange_message(error: Exception) -> str:
             f"The token request to Google failed ({type(error).__name__}): "
             "ask for consent again later"
         )
-    # The code may come from whoever sent the browser here: only a word of OAuth's kind is shown.
+    # Anybody may have sent the browser here: the code is shown only if it has OAuth's form.
     code = str(getattr(error, "error", None) or "")
     if not re.fullmatch(r"[A-Za-z_]{1,60}", code):
         code = type(error).__name__

@@ -429,3 +429,13 @@ def test_text_of_loses_no_word(tags: list[str]) -> None:
 
 def test_without_filler_keeps_plain_text() -> None:
     assert without_filler("a\n\n\u200bb") == "a\n\n\u200bb"
+
+
+@pytest.mark.parametrize("cut", [b'<a title="half', b"<half", b"&hal"])
+def test_long_html_is_not_cut_within_a_tag_or_an_entity(cut: bytes) -> None:
+    half = cut.decode()
+    words = "w " * ((MAX_SLIM_HTML - len(half)) // 2)
+    markup = f"<p>{words}".ljust(MAX_SLIM_HTML - len(half))[: MAX_SLIM_HTML - len(half)] + half
+    shown = text_of(markup + '">x</a>;</p>' + "tail " * 100)
+    assert "half" not in shown.partition("[")[0]
+    assert "&hal" not in shown.partition("[")[0]
