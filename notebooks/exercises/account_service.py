@@ -1,4 +1,4 @@
-"""The exercises of 06_account_service."""
+"""The exercises of 09_account_service."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The exercises of 07_gmail_to_workitem."""
+"""The exercises of 10_gmail_to_workitem."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The exercises of 04_projections."""
+"""The exercises of 06_projections."""
 
 from __future__ import annotations
 
