@@ -60,6 +60,11 @@ def add_category_and_collection(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """Add the option that prints JSON."""
+    parser.add_argument("--json", action="store_true", help="print JSON (default: text)")
+
+
 def port(text: str) -> int:
     """Return a TCP port, or 0 for any free one."""
     return _whole(text, 0, MAX_PORT)

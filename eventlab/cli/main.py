@@ -109,12 +109,14 @@ def parser() -> argparse.ArgumentParser:
         doctor,
         forget,
         lab,
-        look,
         project,
         restore,
         route,
         sandbox,
         serve,
+        show,
+        trace,
+        watch,
     )
 
     class Parser(argparse.ArgumentParser):
@@ -130,7 +132,9 @@ def parser() -> argparse.ArgumentParser:
     whole.add_argument("--version", action="version", version=f"eventlab {__version__}")
     whole.set_defaults(command=None)
     commands = whole.add_subparsers(metavar="command", dest="name")
-    for command in (lab, serve, project, route, sandbox, forget, backup, restore, look, doctor):
+    looking = (watch, show, trace)
+    keeping = (forget, backup, restore)
+    for command in (lab, serve, project, route, sandbox, *keeping, *looking, doctor):
         command.add_to(commands)
     return whole
 
