@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from eventlab.repository import Repository
     from eventlab.servers import Lab, connect
     from eventlab.store.appends import Write
+    from eventlab.store.causes import caused_by
     from eventlab.store.store import ANY, EXISTS, NEW, EventStore
     from eventlab.subscriptions.records import Lag, Parked
     from eventlab.subscriptions.subscription import Subscription
@@ -112,6 +113,7 @@ _HOMES = {
         "connect",
     ),
     "eventlab.store.appends": ("Write",),
+    "eventlab.store.causes": ("caused_by",),
     "eventlab.store.store": (
         "ANY",
         "EXISTS",
@@ -177,6 +179,7 @@ __all__ = [
     "ViewVersionMismatch",
     "Write",
     "__version__",
+    "caused_by",
     "connect",
 ]
 

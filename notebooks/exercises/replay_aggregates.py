@@ -584,159 +584,322 @@ the_highest_balance = Exercise(
 )
 
 
-def _judge_upcaster(upcast: Callable[[Recorded], Recorded]) -> None:
-    old = Recorded("a", 2, "deposit", {"sum": "1.15"}, "2-0", {"by": "x"})
-    new = upcast(old)
-    if old.data != {"sum": "1.15"}:
-        raise Wrong(
-            "you changed the event you were given. Other code may use it too: return a changed "
-            "copy."
-        )
-    if new is None:
-        raise Wrong("your function returns nothing, so the event is lost. End with return.")
-    if not isinstance(new, Recorded):
-        raise Wrong("an upcaster returns an event: the same one, or a changed copy.")
-    if not isinstance(new.data, dict):
-        raise Wrong(f"data must stay a dict; yours is {new.data!r}.")
-    if new.data.get("amount") == 114:
-        raise Wrong(
-            "the float 1.15 is slightly less than 1.15, and int() truncates: a cent is lost. Use "
-            "Decimal."
-        )
-    if new.data.get("amount") in (1, 1.15, "1.15"):
-        raise Wrong("the amount must be in cents: 115.")
-    if new.data != {"amount": 115}:
-        raise Wrong(f"expected the data {{'amount': 115}} and nothing else; you have {new.data}.")
-    if (new.id, new.version, new.type, new.position, new.meta) != (
-        "a",
-        2,
-        "deposit",
-        "2-0",
-        {"by": "x"},
-    ):
-        raise Wrong("change only data: id, version, type, position and meta must stay the same.")
-    for event in (
-        Recorded("a", 1, "create", {}, "1-0"),
-        Recorded("a", 3, "deposit", {"amount": 5}, "3-0"),
-    ):
-        try:
-            same = upcast(event)
-        except KeyError as error:
-            raise Wrong(
-                "every event passes through an upcaster, including events with the current shape."
-            ) from error
-        if same != event:
-            raise Wrong(
-                f"this event has the current shape and must be returned unchanged: {event}."
-            )
-    for text, cents in (("0.29", 29), ("7", 700), ("4.35", 435), ("1.5", 150), ("12.05", 1205)):
-        amount = upcast(Recorded("a", 2, "deposit", {"sum": text}, "2-0")).data.get("amount")
-        if amount != cents or type(amount) is not int:
-            raise Wrong(
-                f"right for 1.15; a sum of {text!r} gives {amount!r}, expected {cents}, a whole "
-                "number."
-            )
+class _Account(Aggregate):
+    """The account of the page."""
+
+    def __init__(self, id: str) -> None:
+        super().__init__(id)
+        self.funds = 0
+
+    def create(self) -> None:
+        """Open the account."""
+        if self.version:
+            raise CommandRejected(f"account {self.id!r} already exists")
+        self.record("create")
+
+    def deposit(self, amount: Any) -> None:
+        """Pay in."""
+        self.check(amount)
+        self.record("deposit", {"amount": amount})
+
+    def withdraw(self, amount: Any) -> None:
+        """Take out."""
+        self.check(amount)
+        if amount > self.funds:
+            raise CommandRejected(f"account {self.id!r} holds {self.funds}, not {amount}")
+        self.record("withdraw", {"amount": amount})
+
+    def check(self, amount: Any) -> None:
+        """Reject what no account may do."""
+        if not self.version:
+            raise CommandRejected(f"account {self.id!r} does not exist")
+        if type(amount) is not int or amount < 1:
+            raise CommandRejected(f"amount {amount!r} is not a positive whole number")
+
+    def apply(self, event: Event | Recorded) -> None:
+        """Follow one event."""
+        sign = {"deposit": 1, "withdraw": -1}.get(event.type, 0)
+        self.funds += sign * event.data.get("amount", 0)
 
 
-an_upcaster = Exercise(
-    judge=_judge_upcaster,
-    right="one step, one shape. A chain of such steps keeps events readable for ten years.",
+class _Rewritten(_Account):
+    """The same account, written by somebody else."""
+
+    def __init__(self, id: str) -> None:
+        Aggregate.__init__(self, id)
+        self.movements: list[int] = []
+
+    @property
+    def funds(self) -> int:  # type: ignore[override]
+        """The sum of all movements."""
+        return sum(self.movements)
+
+    def apply(self, event: Event | Recorded) -> None:
+        """Follow one event."""
+        if event.type != "create":
+            amount = event.data["amount"]
+            self.movements.append(amount if event.type == "deposit" else -amount)
+
+
+class _Overdrawn(_Account):
+    def withdraw(self, amount: Any) -> None:
+        self.check(amount)
+        self.record("withdraw", {"amount": amount})
+
+
+class _NeverEmpty(_Account):
+    def withdraw(self, amount: Any) -> None:
+        self.check(amount)
+        if amount >= self.funds:
+            raise CommandRejected(f"account {self.id!r} holds {self.funds}, not {amount}")
+        self.record("withdraw", {"amount": amount})
+
+
+class _OpenedTwice(_Account):
+    def create(self) -> None:
+        self.record("create")
+
+
+class _FromNothing(_Account):
+    def deposit(self, amount: Any) -> None:
+        if type(amount) is not int or amount < 1:
+            raise CommandRejected(f"amount {amount!r} is not a positive whole number")
+        self.record("deposit", {"amount": amount})
+
+
+class _Negative(_Account):
+    def check(self, amount: Any) -> None:  # noqa: ARG002
+        if not self.version:
+            raise CommandRejected(f"account {self.id!r} does not exist")
+
+
+class _Forgetful(_Account):
+    def deposit(self, amount: Any) -> None:
+        super().deposit(amount)
+        self.funds += amount
+
+    def apply(self, event: Event | Recorded) -> None:
+        if event.type == "withdraw":
+            self.funds -= event.data["amount"]
+
+
+class _Stuck(_Account):
+    def apply(self, event: Event | Recorded) -> None:
+        if event.type == "deposit":
+            self.funds += event.data["amount"]
+
+
+class _Twice(_Account):
+    def withdraw(self, amount: Any) -> None:
+        super().withdraw(amount)
+        self.record("withdraw", {"amount": amount})
+
+
+_BROKEN: dict[type[_Account], str] = {
+    _Overdrawn: "lets a customer take out more than there is",
+    _NeverEmpty: "lets nobody take out the last cent",
+    _OpenedTwice: "can be opened twice",
+    _FromNothing: "takes a deposit before it is opened",
+    _Negative: "takes a deposit of -5, which takes money out",
+    _Stuck: "stores a withdrawal, but does not subtract it",
+    _Forgetful: "loses its deposits at a replay, because apply does not know them",
+    _Twice: "records each withdrawal twice",
+}
+
+
+_Tests = Callable[[type[Aggregate]], object]
+
+
+def _run_tests(tests: _Tests, kind: type[_Account]) -> Exception | None:
+    # Under the name that all of them have: a test must look at what an account does.
+    account = type("Account", (kind,), {})
+    try:
+        tests(account)
+    except Exception as error:  # noqa: BLE001 - a test that crashes has failed
+        return error
+    return None
+
+
+def _judge_tests(tests: _Tests) -> None:
+    failed = _run_tests(tests, _Account)
+    if isinstance(failed, AssertionError):
+        why = str(failed).partition("\n")[0] or "an assert"
+        raise Wrong(f"the account of the page is right, but your tests fail: {why}") from failed
+    if failed is not None:
+        raise failed
+    missed = [kind for kind in _BROKEN if _run_tests(tests, kind) is None]
+    if len(missed) == len(_BROKEN):
+        raise Wrong(
+            "none of the broken accounts was noticed. Do your tests use the class that they get, "
+            "kind, and let the errors of given(...) through?"
+        )
+    if missed:
+        raise Wrong(f"your tests pass, but an account that {_BROKEN[missed[0]]} passes them too.")
+    again = _run_tests(tests, _Rewritten) or _run_tests(tests, _Account)
+    if again is not None:
+        raise Wrong(
+            "your tests fail for a right account that is written in another way. Test what it "
+            f"records and rejects, and its funds: {str(again).partition(chr(10))[0]}"
+        ) from again
+
+
+tests_that_notice = Exercise(
+    judge=_judge_tests,
+    right="eight broken accounts, and your tests noticed every one. None of them needed a server.",
     hints=[
-        "if event.data has no 'sum', return the event.",
-        "Decimal('1.15') * 100 is exactly 115; float('1.15') * 100 is not.",
+        "one test for each sentence about an account: what it does, what it rejects, and the funds "
+        "afterwards.",
+        "test the edge of each rule: the last cent may be taken out, and not one more.",
+        "opened = Event('create'), Event('deposit', {'amount': 100}); "
+        "given(kind, *opened).when(kind.withdraw, 101).rejected(CommandRejected).",
     ],
     answer="""
-        from decimal import Decimal
+        from eventlab import CommandRejected, Event
+        from eventlab.testing import given
 
-        import msgspec
 
-
-        def lift(event):
-            if "sum" not in event.data:
-                return event
-            amount = int(Decimal(event.data["sum"]) * 100)
-            return msgspec.structs.replace(event, data={"amount": amount})
+        def tests(kind):
+            opened = Event("create"), Event("deposit", {"amount": 100})
+            given(kind).when(kind.create).then(Event("create"))
+            given(kind, *opened).when(kind.create).rejected(CommandRejected)
+            given(kind, *opened).shows(funds=100)
+            given(kind).when(kind.deposit, 5).rejected(CommandRejected)
+            given(kind, *opened).when(kind.deposit, -5).rejected(CommandRejected)
+            test = given(kind, *opened).when(kind.withdraw, 100)
+            test.then(Event("withdraw", {"amount": 100})).shows(funds=0)
+            given(kind, *opened).when(kind.withdraw, 101).rejected(CommandRejected)
     """,
     explanation=(
-        "Check the shape, not the date: a step that recognizes its old shape can run over every "
-        "event."
+        "A rule needs two tests: one on each side of its edge. then() checks a replay as well, so "
+        "state that is changed outside apply is noticed too."
     ),
     mistakes=[
         """
-        import msgspec
+        from eventlab import CommandRejected, Event
+        from eventlab.testing import given
 
 
-        def lift(event):
-            if "sum" not in event.data:
-                return event
-            amount = int(float(event.data["sum"]) * 100)
-            return msgspec.structs.replace(event, data={"amount": amount})
+        def tests(kind):
+            opened = Event("create"), Event("deposit", {"amount": 100})
+            given(kind).when(kind.create).then(Event("create"))
+            given(kind, *opened).when(kind.create).rejected(CommandRejected)
+            given(kind, *opened).shows(funds=100)
+            given(kind).when(kind.deposit, 5).rejected(CommandRejected)
+            given(kind, *opened).when(kind.deposit, -5).rejected(CommandRejected)
+            test = given(kind, *opened).when(kind.withdraw, 100)
+            test.then(Event("withdraw", {"amount": 100})).shows(funds=0)
         """,
         """
-        import msgspec
+        from eventlab import CommandRejected, Event
+        from eventlab.testing import given
 
 
-        def lift(event):
-            amount = round(float(event.data["sum"]) * 100)
-            return msgspec.structs.replace(event, data={"amount": amount})
+        def tests(kind):
+            opened = Event("create"), Event("deposit", {"amount": 100})
+            given(kind).when(kind.create).then(Event("create"))
+            given(kind, *opened).when(kind.create).rejected(CommandRejected)
+            given(kind, *opened).shows(funds=100)
+            given(kind).when(kind.deposit, 5).rejected(CommandRejected)
+            given(kind, *opened).when(kind.deposit, -5).rejected(CommandRejected)
+            given(kind, *opened).when(kind.withdraw, 101).rejected(CommandRejected)
+            test = given(kind, *opened).when(kind.withdraw, 30)
+            test.then(Event("withdraw", {"amount": 30})).shows(funds=70)
         """,
         """
-        def lift(event):
-            return {"amount": round(float(event.data["sum"]) * 100)}
+        from eventlab import CommandRejected, Event
+        from eventlab.testing import given
+
+
+        def tests(kind):
+            opened = Event("create"), Event("deposit", {"amount": 100})
+            given(kind).when(kind.create).then(Event("create"))
+            given(kind, *opened).shows(funds=100)
+            given(kind).when(kind.deposit, 5).rejected(CommandRejected)
+            given(kind, *opened).when(kind.deposit, -5).rejected(CommandRejected)
+            test = given(kind, *opened).when(kind.withdraw, 100)
+            test.then(Event("withdraw", {"amount": 100})).shows(funds=0)
+            given(kind, *opened).when(kind.withdraw, 101).rejected(CommandRejected)
         """,
         """
-        import msgspec
+        from eventlab import CommandRejected, Event
+        from eventlab.testing import given
 
 
-        def lift(event):
-            if "sum" not in event.data:
-                return event
-            amount = round(float(event.data["sum"]) * 100)
-            return msgspec.structs.replace(event, data=event.data | {"amount": amount})
+        def tests(kind):
+            opened = Event("create"), Event("deposit", {"amount": 100})
+            given(kind).when(kind.create).then(Event("create"))
+            given(kind, *opened).when(kind.create).rejected(CommandRejected)
+            given(kind, *opened).shows(funds=100)
+            given(kind, *opened).when(kind.deposit, -5).rejected(CommandRejected)
+            test = given(kind, *opened).when(kind.withdraw, 100)
+            test.then(Event("withdraw", {"amount": 100})).shows(funds=0)
+            given(kind, *opened).when(kind.withdraw, 101).rejected(CommandRejected)
         """,
         """
-        def lift(event):
-            if "sum" in event.data:
-                event.data["amount"] = round(float(event.data.pop("sum")) * 100)
-            return event
+        from eventlab import CommandRejected, Event
+        from eventlab.testing import given
+
+
+        def tests(kind):
+            opened = Event("create"), Event("deposit", {"amount": 100})
+            given(kind).when(kind.create).then(Event("create"))
+            given(kind, *opened).when(kind.create).rejected(CommandRejected)
+            given(kind, *opened).shows(funds=100)
+            given(kind).when(kind.deposit, 5).rejected(CommandRejected)
+            test = given(kind, *opened).when(kind.withdraw, 100)
+            test.then(Event("withdraw", {"amount": 100})).shows(funds=0)
+            given(kind, *opened).when(kind.withdraw, 101).rejected(CommandRejected)
         """,
         """
-        import msgspec
+        from eventlab import CommandRejected, Event
+        from eventlab.testing import given
 
 
-        def lift(event):
-            if "sum" not in event.data:
-                return event
-            return msgspec.structs.replace(event, data={"amount": 115})
+        def tests(kind):
+            opened = Event("create"), Event("deposit", {"amount": 100})
+            given(kind).when(kind.create).then(Event("create"))
+            given(kind, *opened).when(kind.create).rejected(CommandRejected)
+            given(kind, *opened).shows(funds=100)
+            given(kind).when(kind.deposit, 5).rejected(CommandRejected)
+            given(kind, *opened).when(kind.deposit, -5).rejected(CommandRejected)
+            test = given(kind, *opened).when(kind.withdraw, 100)
+            test.then(Event("withdraw", {"amount": 100}))
+            given(kind, *opened).when(kind.withdraw, 101).rejected(CommandRejected)
         """,
         """
-        import msgspec
+        from eventlab import CommandRejected, Event
+        from eventlab.testing import given
 
 
-        def lift(event):
-            if "sum" not in event.data:
-                return event
-            amount = int(event.data["sum"].replace(".", ""))
-            return msgspec.structs.replace(event, data={"amount": amount})
+        def tests(kind):
+            from eventlab.accounts import Account as kind
+
+            opened = Event("create"), Event("deposit", {"amount": 100})
+            given(kind).when(kind.create).then(Event("create"))
+            given(kind, *opened).when(kind.create).rejected(CommandRejected)
+            given(kind, *opened).shows(funds=100)
+            given(kind).when(kind.deposit, 5).rejected(CommandRejected)
+            given(kind, *opened).when(kind.deposit, -5).rejected(CommandRejected)
+            test = given(kind, *opened).when(kind.withdraw, 100)
+            test.then(Event("withdraw", {"amount": 100})).shows(funds=0)
+            given(kind, *opened).when(kind.withdraw, 101).rejected(CommandRejected)
         """,
         """
-        import msgspec
+        from eventlab import CommandRejected, Event
+        from eventlab.testing import given
 
 
-        def lift(event):
-            if "sum" not in event.data:
-                return event
-            whole, _, part = event.data["sum"].partition(".")
-            cents = int(whole) * 100 + int(part or 0)
-            return msgspec.structs.replace(event, data={"amount": cents})
-        """,
-        """
-        from decimal import Decimal
-
-
-        def lift(event):
-            if "sum" in event.data:
-                print(Decimal(event.data["sum"]) * 100)
+        def tests(kind):
+            opened = Event("create"), Event("deposit", {"amount": 100})
+            given(kind).when(kind.create).then(Event("create"))
+            given(kind, *opened).when(kind.create).rejected(CommandRejected)
+            given(kind, *opened).shows(funds=100)
+            given(kind).when(kind.deposit, 5).rejected(CommandRejected)
+            given(kind, *opened).when(kind.deposit, -5).rejected(CommandRejected)
+            test = given(kind, *opened).when(kind.withdraw, 100)
+            test.then(Event("withdraw", {"amount": 100})).shows(funds=0)
+            given(kind, *opened).when(kind.withdraw, 101).rejected(CommandRejected)
+            given(kind, *opened).when(kind.withdraw, 0).then()
         """,
     ],
 )

@@ -65,7 +65,8 @@ class EndlessAggregate(Aggregate):
     """An aggregate that never ends a command."""
 
     reader = None
-    lend = give_back = endless
+    funds = 0
+    lend = give_back = deposit = reverse = endless
 
     def apply(self, event: Any) -> None:
         """Loop."""
