@@ -29,6 +29,7 @@ class Keys:
                 f"category {category!r} contains braces, which select a cluster slot: remove them"
             )
         self._tag = b"{%b}" % self.stream
+        self.logs = self._tag + b":"  # begins the key of each aggregate log
         self.ids = self._tag + b"/ids"
         self.trimmed = self._tag + b"/trimmed"
         self.fsync_probe = self._tag + b"/settled"
@@ -39,7 +40,7 @@ class Keys:
 
         Only logs have a colon after the tag, so no id can name another key.
         """
-        return self._tag + b":" + checked_name(id, "id")
+        return self.logs + checked_name(id, "id")
 
     def idempotency(self, id: str | None, key: str) -> bytes:
         """Return the Redis key of the record of an idempotency key, for an aggregate or a commit.
@@ -66,11 +67,12 @@ class Keys:
     def subscription(self, name: str) -> list[bytes]:
         """Return the keys that a subscription has in addition to its group.
 
-        They hold when events are due again, the events that failed, and the parked ones.
+        They hold when events are due again, the events that failed, the parked ones, the aggregates
+        that have an unfinished event, and the state of the subscription.
         """
         return [
             b"%b/%b:%b" % (self._tag, what, checked_name(name, "name"))
-            for what in (b"due", b"failed", b"parked")
+            for what in (b"due", b"failed", b"parked", b"lanes", b"state")
         ]
 
     def successor(self, key: bytes) -> bytes:

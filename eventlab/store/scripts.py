@@ -19,19 +19,22 @@ RAW: dict[str, Any] = {NEVER_DECODE: True}  # bytes back, whatever the client's 
 
 
 @functools.cache
-def _load(name: str) -> tuple[str, str]:
-    text = resources.files("eventlab").joinpath(f"{name}.lua").read_text(encoding="utf-8")
+def _load(*names: str) -> tuple[str, str]:
+    files = [resources.files("eventlab").joinpath(f"{name}.lua") for name in names]
+    text = "".join(file.read_text(encoding="utf-8") for file in files)
     return text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
 
 
 class Script:
     """A ``.lua`` file of this package; its first lines document KEYS, ARGV and the reply.
 
+    Of several files, one after the other, the last one is the script, and the others are its parts.
+
     redis-py's own Script costs 8 to 10 % more per call, and asks the server first in a pipeline.
     """
 
-    def __init__(self, name: str) -> None:
-        self._text, self._sha = _load(name)
+    def __init__(self, *names: str) -> None:
+        self._text, self._sha = _load(*names)
 
     def __call__(self, redis: Any, keys: list[bytes], args: list[Any]) -> Any:
         """Run it in one round trip; strings in the reply are bytes."""

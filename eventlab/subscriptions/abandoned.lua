@@ -1,11 +1,8 @@
 -- Find events that another consumer has left unfinished, page by page, and remove the consumers
 -- that have been silent for long and hold nothing.
--- KEYS: 1 category stream, 2 due, 3 failed
--- ARGV: 1 group, 2 consumer, 3 the consumer name of waiting events, 4 ms of silence after which an
---       event counts as abandoned, 5 where to begin, 6 how many pending events to look at
+-- ARGV: 4 ms of silence after which an event counts as abandoned, 5 where to begin, 6 how many pending events to look at
 -- Returns {positions, where to begin the next time: - when all were looked at, the time}.
-local stream, due, failed, group = KEYS[1], KEYS[2], KEYS[3], ARGV[1]
-local me, waiting, idle = ARGV[2], ARGV[3], tonumber(ARGV[4])
+local idle = tonumber(ARGV[4])
 local others = redis.call('XPENDING', stream, group)[1]
 for _, consumer in ipairs(redis.call('XINFO', 'CONSUMERS', stream, group)) do
   local name, pending, quiet = consumer[2], consumer[4], consumer[6]
@@ -17,8 +14,7 @@ for _, consumer in ipairs(redis.call('XINFO', 'CONSUMERS', stream, group)) do
 end
 
 -- If Redis' clock went back, what failed before that would wait for as long as it went back.
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local now = now_ms()
 for _, id in ipairs(redis.call('ZRANGE', due, 0, 99, 'REV')) do
   local failed_at = string.match(redis.call('HGET', failed, id) or '', '^%d+ %d+ (%d+)')
   if failed_at and tonumber(failed_at) > now + 1000 then redis.call('ZADD', due, now, id) end

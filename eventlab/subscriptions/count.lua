@@ -1,11 +1,10 @@
 -- Count entries of the category stream, up to 500, or up to those that have a megabyte.
--- KEYS: 1 category stream
--- ARGV: 1 group, 2 the position after which to count
+-- ARGV: 4 the position after which to count
 -- Returns {how many there are, the last of them, 1 if there may be more, else 0}.
-local counted, last, bytes = 0, ARGV[2], 0
+local counted, last, bytes = 0, ARGV[4], 0
 while counted < 500 and bytes < 1000000 do
   -- Redis holds them in memory, whatever they weigh.
-  local entries = redis.call('XRANGE', KEYS[1], '(' .. last, '+', 'COUNT', 8)
+  local entries = redis.call('XRANGE', stream, '(' .. last, '+', 'COUNT', 8)
   for _, entry in ipairs(entries) do
     for _, text in ipairs(entry[2]) do bytes = bytes + #text end
     last = entry[1]

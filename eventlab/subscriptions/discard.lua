@@ -1,7 +1,16 @@
 -- Discard parked events.
--- KEYS: 1 category stream, 2 due, 3 failed, 4 parked
--- ARGV: 1 group, then the positions: a page of them
+-- ARGV: the positions, from 4 on: a page of them
 -- Returns how many were parked.
-redis.call('XPENDING', KEYS[1], ARGV[1], '-', '+', 1)  -- an error if the group is lost
-if #ARGV == 1 then return 0 end
-return redis.call('HDEL', KEYS[4], unpack(ARGV, 2))
+redis.call('XPENDING', stream, group, '-', '+', 1)  -- an error if the group is lost
+if #ARGV == 3 then return 0 end
+local denial = denied('discard', {{'HDEL', parked, ''}}) or denied('discard', finishing)
+if denial then return denial end
+local records = blocked and redis.call('HMGET', parked, unpack(ARGV, 4)) or {}
+local discarded = redis.call('HDEL', parked, unpack(ARGV, 4))
+for _, record in ipairs(records) do
+  if record then
+    local event = cjson.decode(string.match(record, '^%d+ %d+ %d+ (.*)$'))
+    finish(event[1], event[2])
+  end
+end
+return discarded

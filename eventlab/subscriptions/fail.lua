@@ -1,11 +1,10 @@
 -- Report that an event failed: it waits for a retry, or is parked.
--- KEYS: 1 category stream, 2 due, 3 failed, 4 parked
--- ARGV: 1 group, 2 consumer, 3 the consumer name of waiting events, 4 position, 5 failures to add:
---       1, or 0 to park an event that was not delivered, 6 failures at which it is parked, 7 pause
---       in ms after the first failure, 8 the record to keep: JSON of id, version, error
+-- ARGV: 4 position, 5 what happened: failed, parked (it is to be), outage or returned (without work),
+--       6 failures at which it is parked, 7 pause in ms after the first failure, 8 the record to
+--       keep: JSON of id, version, error
 -- Returns 1 if it is parked, else 0.
-local stream, due, failed, parked = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
-local group, me, waiting, id, added = ARGV[1], ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5])
+local id, what, pause = ARGV[4], ARGV[5], tonumber(ARGV[7])
+local added = what == 'failed' and 1 or 0
 
 local row = redis.call('XPENDING', stream, group, id, id, 1)[1]
 -- A repeat by redis-py after a lost response (it waits already), or a consumer that was presumed
@@ -18,26 +17,28 @@ end
 local failures, deliveries = string.match(redis.call('HGET', failed, id) or '0 0', '^(%d+) (%d+)')
 if row then deliveries = row[4] end
 failures = failures + added
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local record = failures .. ' ' .. deliveries - 1 + added .. ' ' .. now .. ' ' .. ARGV[8]
-local again = now + math.floor(ARGV[7] * 2 ^ math.min(failures - 1, 8))
+deliveries = deliveries - 1 + added  -- without a failure, it is as if it had not been delivered
+local now = now_ms()
+local record = failures .. ' ' .. deliveries .. ' ' .. now .. ' ' .. ARGV[8]
+local again = now  -- after an outage, nothing is delivered in the pause
+if what == 'failed' then again = now + math.floor(pause * 2 ^ math.min(failures - 1, 8)) end
 -- What keeps the event comes before what lets go of it.
 local commands = {
   {'HSET', failed, id, record}, {'ZADD', due, again, id},
-  {'XCLAIM', stream, group, waiting, 0, id, 'JUSTID'},
+  {'XCLAIM', stream, group, waiting, 0, id, 'RETRYCOUNT', deliveries, 'JUSTID'},
 }
-if failures >= tonumber(ARGV[6]) then
+local parks = what == 'parked' or added == 1 and failures >= tonumber(ARGV[6])
+if parks then
   commands = {
     {'HSET', parked, id, record}, {'XACK', stream, group, id}, {'ZREM', due, id},
     {'HDEL', failed, id},
   }
+elseif what == 'outage' and pause_left(now) == 0 then  -- else it is the same outage
+  local pauses_before = tonumber(outages or 0)
+  local over = now + math.floor(pause * 2 ^ math.min(pauses_before, 6))
+  commands[4] = {'HSET', state, 'outages', pauses_before + 1, 'since', now, 'until', over}
 end
--- Redis checks each right only when its command runs, and the first write cannot be undone.
-for _, command in ipairs(commands) do
-  if not redis.acl_check_cmd(unpack(command)) then
-    return redis.error_reply('NOPERM fail needs the right to run ' .. command[1])
-  end
-end
+local denial = denied('fail', commands)
+if denial then return denial end
 for _, command in ipairs(commands) do redis.call(unpack(command)) end
-return failures >= tonumber(ARGV[6]) and 1 or 0
+return parks and 1 or 0

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+import msgspec
+
 from eventlab.events import Recorded
 
 
@@ -23,12 +25,13 @@ class Parked:
     time: datetime
 
 
-@dataclass(frozen=True)
-class Lag:
+class Lag(msgspec.Struct, frozen=True, repr_omit_defaults=True):
     """What a subscription has not finished: events that are new, pending, or wait for a retry.
 
-    Parked events are counted separately. If ``exact`` is False, ``new`` is an estimate: Redis has
-    lost count, because an entry was deleted, and there are over 10,000 new events.
+    In an ordered subscription, ``blocked`` events wait for an earlier event of their aggregate,
+    which may be parked. Parked events are counted separately. If ``exact`` is False, ``new`` is an
+    estimate: Redis has lost count, because an entry was deleted, and there are over 10,000 new
+    events. ``paused`` is True in a pause after an outage.
     """
 
     new: int
@@ -36,8 +39,10 @@ class Lag:
     waiting: int
     parked: int
     exact: bool
+    blocked: int = 0
+    paused: bool = False
 
     @property
     def events(self) -> int:
         """The number of unfinished events."""
-        return self.new + self.pending + self.waiting
+        return self.new + self.pending + self.waiting + self.blocked

@@ -1,9 +1,10 @@
 """A subscription: work that no transaction can include, such as a call to another system.
 
 Each event is delivered until a consumer acknowledges it: at least once, to competing consumers, in
-no order. So the work must be idempotent. Unfinished events are in the pending entries list of a
-Redis consumer group. Failed events are there too, under the consumer name WAITING, until they are
-due for a retry. Parked events (dead letters) have left the list.
+no order, or in the order of each aggregate. So the work must be idempotent. Unfinished events are
+in the pending entries list of a Redis consumer group. Failed events are there too, under the
+consumer name WAITING, until they are due for a retry. Parked events (dead letters) have left the
+list, and so have blocked ones: those behind an unfinished event of their aggregate.
 
 No script stops Redis for long: each takes a page of events, bounded in number and in bytes.
 """
@@ -19,20 +20,19 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 import msgspec
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import RedisError
 
-from eventlab.errors import CorruptEvent, InvalidArgument, InvalidName, SubscriptionLost, Trimmed
+from eventlab.errors import CorruptEvent, InvalidArgument, SubscriptionLost
 from eventlab.events import Recorded, decode_entry, decode_rows, encode_json
-from eventlab.store.keys import START, checked_name, checked_position, checked_subscription, order
-from eventlab.store.scripts import RAW, Script
+from eventlab.store.keys import START, order
+from eventlab.store.scripts import RAW
 from eventlab.store.store import EventStore
 from eventlab.store.stream import IDENTIFYING_BYTES, CategoryStream, Fields
+from eventlab.subscriptions.group import PAGE, ConsumerGroup
 from eventlab.subscriptions.records import Lag, Parked
 
-WAITING: Final = "(waiting)"  # the consumer that holds events until they are due for a retry
 MAX_COUNTED_EVENTS: Final = 10_000  # where Redis has lost count, more new events are an estimate
 MAX_EVENTS: Final = 1_000  # of one call; who works on more is not given its own again
-PAGE: Final = 500  # events that one script acknowledges, replays or discards
 SCANNED_EVENTS: Final = 1_000  # pending events in which one script looks for abandoned ones
 SOURCES: Final = 4  # where receive.lua finds events: own, due, a dead consumer's, new
 MIN_SHARED_COUNT: Final = 8  # from this count on, each source has a share of a batch
@@ -53,6 +53,12 @@ class Subscription:
     with each failure. It is parked after ``max_failures`` failures, or after ``max_deliveries``
     deliveries (3 or more) that got no response from the consumer. If the clock of Redis is set
     back, a dead consumer's events are reclaimed that much later.
+
+    An ``ordered`` subscription delivers an event only when the earlier ones of its aggregate are
+    acknowledged or discarded: one that fails or is parked blocks those behind it, of this aggregate
+    only. Blocked events may be trimmed: they are read from the aggregate log. It stays ordered for
+    its life, however it is opened. An existing one can become ordered when it has no unfinished
+    and no parked event.
 
     Raises InvalidArgument, InvalidName; Trimmed when events after ``start`` are gone. Every method
     raises SubscriptionLost if the consumer group is gone, and redis-py's error if Redis does not
@@ -82,12 +88,8 @@ class Subscription:
         max_failures: int = 5,
         max_deliveries: int = 20,
         backoff: float = 1.0,
+        ordered: bool = False,
     ) -> None:
-        if checked_name(consumer, "consumer") == WAITING.encode():
-            raise InvalidName(
-                f"consumer {consumer!r} is reserved for events that wait for a retry: "
-                "use another name"
-            )
         for what, seconds in (("claim_after", claim_after), ("backoff", backoff)):
             if seconds <= 0:
                 raise InvalidArgument(f"{what}={seconds!r} must be more than 0 seconds")
@@ -97,37 +99,24 @@ class Subscription:
         for what, number, least in limits:
             if number < least:
                 raise InvalidArgument(f"{what}={number!r} must be {least} or more")
+        self._group = ConsumerGroup(store, name, consumer)
         self.store = store
-        self.name = checked_subscription(name)
+        self.name = name
         self.consumer = consumer
         self._claim_after = claim_after
         self._max_failures = max_failures
         self._max_deliveries = max_deliveries
         self._backoff = backoff
-        self._redis = store.redis
-        self._keys = [store.keys.stream, *store.keys.subscription(name)]
         self._first_source = 0
         self._held: dict[str, float] = {}  # positions delivered to this object, and until when
         self._answered = 0  # the time of Redis at this object's last answer, in ms
         self._scan_from = b"-"  # the next page of pending events to search for abandoned ones
         self._scan_at = 0.0
+        self._more = False  # the last call read blocked events only, so there may be others
         # The newest entry that was delivered here: its position, and how its first field begins.
         self._newest = (START, b"")
-        self._stream = CategoryStream(self._redis, store.keys)
-        self._create_group(start if start == "$" else checked_position(start))
-
-    def _create_group(self, start: str) -> None:
-        try:
-            self._redis.xgroup_create(self._keys[0], self.name, start, mkstream=True)
-            if start != "$":
-                # Checked after the group exists: from then on no trim passes it.
-                list(self._stream.entries(after=start, limit=1))
-        except Trimmed:
-            self.store.forget_group(self.name)
-            raise
-        except ResponseError as error:
-            if "BUSYGROUP" not in str(error):
-                raise
+        self._stream = CategoryStream(store.redis, store.keys)
+        self._group.create(start, ordered=ordered)
 
     # -------------------------------------------------------------------- work
 
@@ -153,19 +142,23 @@ class Subscription:
             rows = self._take(min(count, MAX_EVENTS))
             events = [event for row in rows if (event := self._open(*row)) is not None]
             left = end - time.monotonic()
-            if events or (not rows and left <= 0):
+            if events or (not rows and not self._more and left <= 0):
                 until = time.monotonic() + self._claim_after
                 self._held |= {event.position: until for event in events}
                 return events
-            if not rows:
+            if not rows and not self._more:
                 self._wait(left)
 
     def ack(self, events: Iterable[Recorded]) -> None:
         """Acknowledge events: their work is done. A repeat has no effect."""
-        positions = [event.position for event in events]
-        self._run_in_pages("ack", positions)
-        for position in positions:
-            self._held.pop(position, None)
+        done = list(events)
+        for at in range(0, max(len(done), 1), PAGE):  # also without any: SubscriptionLost
+            page = done[at : at + PAGE]
+            identities = encode_json([(event.id, event.version) for event in page])
+            positions = [event.position for event in page]
+            self._group.run("ack", *([identities, *positions] if page else []))
+            for position in positions:
+                self._held.pop(position, None)
 
     def touch(self, events: Iterable[Recorded]) -> int:
         """Report that the work on events goes on: ``claim_after`` begins again for them.
@@ -179,19 +172,31 @@ class Subscription:
         positions = [event.position for event in events]
         until = time.monotonic() + self._claim_after
         self._held |= {position: until for position in positions if position in self._held}
-        return self._run_in_pages("touch", positions, self.consumer)
+        return self._group.run_in_pages("touch", positions)
 
-    def fail(self, event: Recorded, error: Exception | str) -> bool:
+    def fail(self, event: Recorded, error: Exception | str, *, outage: bool = False) -> bool:
         """Report that the work on an event failed; return True if that parked it.
 
         Otherwise it is delivered again after a pause. An event that another consumer has received
         or finished in the meantime is left to that consumer.
 
-        >>> letters.fail(event, ConnectionError("no answer"))
+        With ``outage``, the event is not to blame: what the work needs is down. That parks nothing,
+        and pauses the whole subscription, for all its consumers: for ``backoff`` seconds, doubled
+        with each pause, at most 64 times. Afterwards each ``receive`` returns one event, until one
+        is acknowledged.
+
+        >>> letters.fail(event, ValueError("no such street"))
+        False
+        >>> letters.fail(event, ConnectionError("no answer"), outage=True)
         False
         """
-        self._held.pop(event.position, None)
-        return self._fail(event.position, event.id, event.version, error, park=False)
+        what = "outage" if outage else "failed"
+        return self._fail(event.position, event.id, event.version, error, what)
+
+    def hand_back(self, events: Iterable[Recorded]) -> None:
+        """Return events without work on them: any consumer may receive them immediately."""
+        for event in events:
+            self._fail(event.position, event.id, event.version, "", "returned")
 
     def close(self) -> bool:
         """Remove this consumer and return True; False if it holds events, which are delivered
@@ -200,7 +205,7 @@ class Subscription:
         >>> letters.close()
         True
         """
-        return bool(self._run("leave", self.consumer))
+        return bool(self._group.run("leave"))
 
     # ------------------------------------------------------------------ parked
 
@@ -210,8 +215,8 @@ class Subscription:
         >>> [(parked.event.id, parked.error) for parked in letters.parked()]
         [('JohnDoe', 'MailError: no such street')]
         """
-        self._run("discard")  # nothing: it raises SubscriptionLost
-        found = [self._parked(*record) for record in self._parked_records().items()]
+        self._group.run("discard")  # nothing: it raises SubscriptionLost
+        found = [self._parked(*record) for record in self._group.parked().items()]
         return sorted(found, key=lambda parked: order(parked.position))
 
     def replay(self, position: str | None = None) -> int:
@@ -220,7 +225,7 @@ class Subscription:
         >>> letters.replay("1551312847014-0")
         1
         """
-        return self._run_in_pages("replay", self._parked_positions(position), WAITING)
+        return self._group.run_in_pages("replay", self._parked_positions(position))
 
     def discard(self, position: str | None = None) -> int:
         """Discard a parked event, or all of them; return how many. The store keeps the events.
@@ -228,7 +233,7 @@ class Subscription:
         >>> letters.discard("1551312847014-0")
         1
         """
-        return self._run_in_pages("discard", self._parked_positions(position))
+        return self._group.run_in_pages("discard", self._parked_positions(position))
 
     def lag(self) -> Lag:
         """Return how many events are unfinished.
@@ -236,23 +241,12 @@ class Subscription:
         >>> letters.lag()
         Lag(new=2, pending=1, waiting=0, parked=1, exact=True)
         """
-        new, pending, waiting, parked, after, length, _ = self._run("lag", WAITING)
+        new, pending, waiting, parked, after, length, _, blocked, pause = self._group.run("lag")
         new = self._count(after) if new is None else new
-        return Lag(length if new is None else new, pending, waiting, parked, new is not None)
+        exact = new is not None
+        return Lag(new if exact else length, pending, waiting, parked, exact, blocked, pause > 0)
 
     # -------------------------------------------------------------------------
-
-    def _run(self, name: str, *args: Any) -> Any:
-        try:
-            return Script(f"subscriptions/{name}")(self._redis, self._keys, [self.name, *args])
-        except ResponseError as error:
-            if not str(error).startswith("NOGROUP"):
-                raise
-            raise SubscriptionLost(self.name) from error
-
-    def _run_in_pages(self, name: str, positions: list[str], *args: Any) -> int:
-        starts = range(0, max(len(positions), 1), PAGE)  # also without any: SubscriptionLost
-        return sum(self._run(name, *args, *positions[at : at + PAGE]) or 0 for at in starts)
 
     def _take(self, count: int) -> Any:
         now = time.monotonic()
@@ -268,22 +262,24 @@ class Subscription:
         # Too few for a share each: the sources take turns at being asked first.
         first = self._first_source if count < MIN_SHARED_COUNT else 0
         self._first_source = (self._first_source + 1) % SOURCES
-        args = self.consumer, WAITING, count, claim_after_ms, first, answered, own
+        args = count, claim_after_ms, first, answered, own
         found = len(abandoned), *abandoned, *held
-        while (reply := self._run("receive", *args, *self._newest, *found)) is None:
-            self._run("discard")  # nothing: it raises SubscriptionLost if the group is gone, too
+        while (reply := self._group.run("receive", *args, *self._newest, *found)) is None:
+            self._group.run(
+                "discard"
+            )  # nothing: it raises SubscriptionLost if the group is gone, too
             if self._stream.lacks(*self._newest):
                 raise SubscriptionLost(self.name, self._newest[0])
             self._newest = (START, b"")  # it was trimmed
-        rows, self._answered = reply
+        rows, self._answered, self._more = reply
         return rows
 
     def _find_abandoned(self, now: float, claim_after_ms: int) -> list[str]:
         """Return what another consumer has left unfinished, of a page of the pending events."""
         if now < self._scan_at:
             return []
-        args = self.consumer, WAITING, claim_after_ms, self._scan_from, SCANNED_EVENTS
-        found, next_page, redis_time = self._run("abandoned", *args)
+        args = claim_after_ms, self._scan_from, SCANNED_EVENTS
+        found, next_page, redis_time = self._group.run("abandoned", *args)
         self._answered = self._answered or redis_time + 1
         abandoned = [at for position in found if (at := position.decode()) not in self._held]
         if not abandoned:  # else the next call looks at this page again
@@ -294,8 +290,11 @@ class Subscription:
 
     def _wait(self, seconds: float) -> None:
         """Return when there is a new event, or at the latest when it is worth asking again."""
-        *_, after, _, pause_ms = self._run("lag", WAITING)
-        pause = min(seconds, pause_ms / 1000, self._scan_at - time.monotonic())
+        *_, after, _, due_ms, _, pause_ms = self._group.run("lag")
+        if pause_ms:
+            time.sleep(min(seconds, pause_ms / 1000, MAX_PAUSE_SECONDS))
+            return
+        pause = min(seconds, due_ms / 1000, self._scan_at - time.monotonic())
         self.store.wait(after=after.decode(), seconds=pause)
 
     def _count(self, after: bytes) -> Any:
@@ -303,7 +302,7 @@ class Subscription:
         counted = 0
         more = True
         while more and counted <= MAX_COUNTED_EVENTS:
-            found, after, more = self._run("count", after)
+            found, after, more = self._group.run("count", after)
             counted += found
         return counted if counted <= MAX_COUNTED_EVENTS else None
 
@@ -329,7 +328,7 @@ class Subscription:
             raise
         except Exception as raised:  # noqa: BLE001 - an upcaster is user code: store what it raises
             error = raised
-        self._fail(at, id, version, error, park=True)
+        self._fail(at, id, version, error, "parked")
         return None
 
     def _stored(self, at: str, fields: Fields, id: str | None, version: int) -> Recorded:
@@ -338,27 +337,27 @@ class Subscription:
             return decode_entry(at.encode(), fields)
         if id is not None:
             log = self.store.keys.log(id)
-            element = self._redis.execute_command("LINDEX", log, version - 1, **RAW)
+            element = self.store.redis.execute_command("LINDEX", log, version - 1, **RAW)
             for row in decode_rows([element] if element else [], at):
                 if row.position == at:
                     return Recorded(id, version, row.type, row.data, at, row.meta)
         raise CorruptEvent(at, "it was lost: its entry was deleted before it was finished")
 
-    def _fail(self, at: str, id: str | None, version: int, error: object, *, park: bool) -> bool:
+    def _fail(self, at: str, id: str | None, version: int, error: object, what: str) -> bool:
+        self._held.pop(at, None)
         text = f"{type(error).__name__}: {error}" if isinstance(error, Exception) else str(error)
         text = text[:MAX_ERROR_CHARACTERS].encode(errors="replace").decode()
         kept = encode_json([id, version, text])
         # Events that failed together must not be due together.
         backoff_ms = self._backoff * 1000 * random.uniform(0.75, 1.25)
-        counts = (0, 0) if park else (1, self._max_failures)
-        return bool(self._run("fail", self.consumer, WAITING, at, *counts, backoff_ms, kept))
+        return bool(self._group.run("fail", at, what, self._max_failures, backoff_ms, kept))
 
     def _parked(self, position: bytes, record: bytes) -> Parked:
         failures, deliveries, ms, kept = record.split(b" ", 3)
         at = position.decode()
         id, version, error = msgspec.json.decode(kept)
         event: Recorded | None = None
-        found = self._redis.execute_command("XRANGE", self._keys[0], at, at, **RAW)
+        found = self.store.redis.execute_command("XRANGE", self.store.keys.stream, at, at, **RAW)
         with contextlib.suppress(CorruptEvent):
             event = self._stored(at, found[0][1] if found else {}, id, version)
             # An event that an upcaster fails on is shown as it was stored.
@@ -368,13 +367,4 @@ class Subscription:
         return Parked(at, event, error, int(failures), int(deliveries), time)
 
     def _parked_positions(self, position: str | None) -> list[str]:
-        return [at.decode() for at in self._parked_records()] if position is None else [position]
-
-    def _parked_records(self) -> dict[bytes, bytes]:
-        records: dict[bytes, bytes] = {}
-        cursor = None
-        while cursor != 0:
-            scan = "HSCAN", self._keys[3], cursor or 0, "COUNT", PAGE
-            cursor, page = self._redis.execute_command(*scan, **RAW)
-            records |= page
-        return records
+        return [at.decode() for at in self._group.parked()] if position is None else [position]

@@ -1,10 +1,9 @@
 -- Report that the work on events goes on: they do not count as abandoned.
--- KEYS: 1 category stream
--- ARGV: 1 group, 2 consumer, then the positions: a page of them
+-- ARGV: the positions, from 4 on: a page of them
 -- Returns how many of them this consumer still holds.
-local stream, group, me, held = KEYS[1], ARGV[1], ARGV[2], 0
+local held = 0
 redis.call('XPENDING', stream, group, '-', '+', 1)  -- an error if the group is lost
-for at = 3, #ARGV do
+for at = 4, #ARGV do
   local id = ARGV[at]
   local row = redis.call('XPENDING', stream, group, id, id, 1)[1]
   if row and row[2] == me then

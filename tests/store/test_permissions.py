@@ -89,6 +89,20 @@ def consume(store: EventStore, mongo: Mongo, admin: EventStore) -> None:
     assert letters.lag().events == 0
     assert letters.receive(1, block=0.01) == []
     assert letters.close()
+    in_order = Subscription(store, "in order", consumer="c", max_failures=1, ordered=True)
+    assert in_order.receive(10) == [first]
+    assert not in_order.fail(first, "no answer", outage=True)
+    assert in_order.lag().paused
+    in_order.ack([first])
+    admin.redis.hset(admin.keys.subscription("in order")[4], "until", 0)
+    assert in_order.receive(10) == [second]
+    in_order.hand_back([second])
+    assert in_order.receive(10) == [second]
+    assert in_order.fail(second, "no such street")
+    assert in_order.discard(second.position) == 1
+    assert in_order.receive(10) == [third]
+    admin.redis.xgroup_destroy(admin.category, "in order")
+    Subscription(store, "in order", consumer="c", ordered=True)
 
 
 def settle(store: EventStore, mongo: Mongo, admin: EventStore) -> None:

@@ -49,6 +49,11 @@ def make_due(store: EventStore, events: list[Recorded]) -> None:
     store.redis.zadd(store.keys.subscription("letters")[0], dict.fromkeys(positions(events), 0))
 
 
+def let_pause_end(store: EventStore) -> None:
+    """End the pause after an outage."""
+    store.redis.hset(store.keys.subscription("letters")[4], "until", 0)
+
+
 def fail_until_parked(subscription: Subscription, error: str = "no") -> None:
     while not subscription.fail(
         *wait_until(subscription.receive), error

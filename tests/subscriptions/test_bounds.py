@@ -10,7 +10,8 @@ import redis
 
 from eventlab import ANY, Event, EventStore
 from eventlab.subscriptions import subscription as module
-from eventlab.subscriptions.subscription import PAGE, Lag
+from eventlab.subscriptions.group import PAGE
+from eventlab.subscriptions.records import Lag
 from tests.subscriptions.support import LONG, fill, let_die, make_due, positions, subscribe
 from tests.support.crash_servers import RedisServer, redis_server
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from eventlab import EventStore
-from eventlab.subscriptions.subscription import WAITING
+from eventlab.subscriptions.group import WAITING
 from tests.subscriptions.support import LONG, consumers_of, fill, let_die, pending, subscribe
 from tests.support.waiting import wait_until
 

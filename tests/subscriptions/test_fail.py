@@ -8,7 +8,9 @@ import pytest
 import redis
 
 from eventlab import EventStore, Recorded
-from eventlab.subscriptions.subscription import WAITING, Lag, Subscription
+from eventlab.subscriptions.group import WAITING
+from eventlab.subscriptions.records import Lag
+from eventlab.subscriptions.subscription import Subscription
 from tests.subscriptions.support import (
     LONG,
     SHORT,

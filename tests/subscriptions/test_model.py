@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 
+import pytest
 import redis
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -28,6 +29,7 @@ class SubscriptionMachine(RuleBasedStateMachine):
 
     client: redis.Redis
     category: str
+    ordered = False
     held = Bundle("held")
 
     def __init__(self) -> None:
@@ -40,12 +42,24 @@ class SubscriptionMachine(RuleBasedStateMachine):
 
     def born(self, name: str) -> Subscription:
         return subscribe(
-            self.store, name, max_failures=2, max_deliveries=3, backoff=0.0005, claim_after=0.002
+            self.store,
+            name,
+            max_failures=2,
+            max_deliveries=3,
+            backoff=0.0005,
+            claim_after=0.002,
+            ordered=self.ordered,
         )
 
-    @rule(count=st.integers(1, 8))
-    def append(self, count: int) -> None:
-        self.known |= {event.position: event for event in fill(self.store, count)}
+    def check_order(self, events: list[Recorded]) -> None:
+        """Each one is the first of its aggregate that is not done: never two of an aggregate."""
+        unfinished = [event for at, event in self.known.items() if at not in self.done]
+        for event in events if self.ordered else []:
+            assert event == next(each for each in unfinished if each.id == event.id)
+
+    @rule(count=st.integers(1, 8), id=st.sampled_from("abc"))
+    def append(self, count: int, id: str) -> None:
+        self.known |= {event.position: event for event in fill(self.store, count, id)}
 
     @rule(target=held, name=st.sampled_from("xy"), count=st.integers(1, 12))
     def receive(self, name: str, count: int) -> tuple[str, list[Recorded]]:
@@ -53,6 +67,7 @@ class SubscriptionMachine(RuleBasedStateMachine):
         assert len(events) == len(set(positions(events))) <= count
         assert not self.done & set(positions(events))
         assert [self.known[position] for position in positions(events)] == events
+        self.check_order(events)
         return name, events
 
     @rule(held=held, part=st.integers(0, 12))
@@ -64,6 +79,15 @@ class SubscriptionMachine(RuleBasedStateMachine):
     def fail(self, held: tuple[str, list[Recorded]]) -> None:
         for event in held[1]:
             self.lives[held[0]].fail(event, "no")
+
+    @rule(held=held)
+    def meet_an_outage(self, held: tuple[str, list[Recorded]]) -> None:
+        for event in held[1]:
+            self.lives[held[0]].fail(event, "no", outage=True)
+
+    @rule(held=held)
+    def hand_back(self, held: tuple[str, list[Recorded]]) -> None:
+        self.lives[held[0]].hand_back(held[1])
 
     @rule(name=st.sampled_from("xy"), leaves=st.booleans())
     def restart(self, name: str, leaves: bool) -> None:
@@ -103,16 +127,26 @@ class SubscriptionMachine(RuleBasedStateMachine):
         last.replay()
         while last.lag().events:
             events = last.receive(100, block=1)
+            self.check_order(events)
             last.ack(events)
             self.done |= set(positions(events))
         assert (self.done, last.parked()) == (set(self.known), [])
         self.store.drop()
 
 
-def test_no_event_is_lost_whatever_happens(redis_client: redis.Redis, category: str) -> None:
-    SubscriptionMachine.client = redis_client
-    SubscriptionMachine.category = category
+class OrderedMachine(SubscriptionMachine):
+    """The same, with an ordered subscription."""
+
+    ordered = True
+
+
+@pytest.mark.parametrize("machine", [SubscriptionMachine, OrderedMachine])
+def test_no_event_is_lost_or_out_of_order_whatever_happens(
+    redis_client: redis.Redis, category: str, machine: type[SubscriptionMachine]
+) -> None:
+    machine.client = redis_client
+    machine.category = category
     run_state_machine_as_test(
-        SubscriptionMachine,
+        machine,
         settings=settings(max_examples=60, stateful_step_count=40, deadline=None, derandomize=True),
     )

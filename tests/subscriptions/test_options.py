@@ -8,7 +8,8 @@ import pytest
 import redis
 
 from eventlab import EventStore, InvalidArgument, Trimmed
-from eventlab.subscriptions.subscription import WAITING, Subscription
+from eventlab.subscriptions.group import WAITING
+from eventlab.subscriptions.subscription import Subscription
 from tests.subscriptions.support import fill, subscribe
 
 
@@ -68,10 +69,11 @@ def test_subscription_rejects_options_out_of_range(
 
 
 def test_every_key_is_in_the_categorys_slot_and_is_dropped_with_it(store: EventStore) -> None:
-    fill(store, 2)
-    letters = subscribe(store, max_failures=2)
+    fill(store, 1)
+    fill(store, 1, "b")
+    letters = subscribe(store, max_failures=2, ordered=True)
     first, second = letters.receive()
-    letters.fail(first, "no")
+    letters.fail(first, "no", outage=True)
     subscribe(store, max_failures=1).fail(second, "no")
     keys = list(store.redis.scan_iter(match=f"*{store.category}*"))
     assert set(store.keys.subscription("letters")) < set(keys)

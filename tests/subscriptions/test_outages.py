@@ -102,6 +102,14 @@ NEEDED = {
     "park": ("xack", "zrem", "hset", "hdel"),
     "ack": ("xack", "zrem", "hdel"),
     "replay": ("xclaim", "zadd", "hset", "hdel"),
+    "outage": ("xclaim", "zadd", "hset"),
+    "hand back": ("xclaim", "zadd", "hset"),
+}
+ORDERED = {
+    "receive": ("llen", "hset", "xack"),
+    "ack": ("hset", "hdel", "lindex", "zadd", "xclaim"),
+    "replay": ("hset", "hdel"),
+    "discard": ("hset", "hdel", "lindex", "zadd", "xclaim"),
 }
 
 
@@ -126,13 +134,23 @@ def limited(lab: Lab, store: EventStore) -> Iterator[Callable[[str], EventStore]
 
 
 @pytest.mark.parametrize(
-    ("call", "command"), [(call, command) for call in NEEDED for command in NEEDED[call]]
+    ("call", "command", "ordered"),
+    [
+        (call, command, ordered)
+        for ordered, needed in ((False, NEEDED), (True, ORDERED))
+        for call in needed
+        for command in needed[call]
+    ],
 )
 def test_script_that_lacks_a_right_writes_nothing(
-    store: EventStore, limited: Callable[[str], EventStore], call: str, command: str
+    store: EventStore,
+    limited: Callable[[str], EventStore],
+    call: str,
+    command: str,
+    ordered: bool,
 ) -> None:
-    parking = subscribe(store, "parking", max_failures=1)
-    events = fill(store, 6)
+    parking = subscribe(store, "parking", max_failures=1, ordered=ordered)
+    events = [event for id in "abcdef" for event in fill(store, 1 + ordered, id)]
     assert parking.fail(*parking.receive(1), "no")
     waiting = parking.receive(1)
     subscribe(store, "parking").fail(*waiting, "no")
@@ -151,6 +169,9 @@ def test_script_that_lacks_a_right_writes_nothing(
         "park": lambda: weak.fail(received[0], "no"),
         "ack": lambda: weak.ack(received),
         "replay": weak.replay,
+        "discard": weak.discard,
+        "outage": lambda: weak.fail(received[0], "no", outage=True),
+        "hand back": lambda: weak.hand_back(received),
     }
     before = contents(store), pending(store)
     with pytest.raises(redis.ResponseError, match=f"(?i){command}") as raised:
@@ -161,5 +182,6 @@ def test_script_that_lacks_a_right_writes_nothing(
     strong.replay()
     got: list[Recorded] = []
     while some := strong.receive():
+        strong.ack(some)
         got += some
-    assert sorted(got, key=lambda event: event.version) == events
+    assert sorted(got, key=lambda event: event.position) == events

@@ -1,0 +1,38 @@
+-- How receive.lua delivers an event, with the ARGV of that script.
+local count, idle, answered = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[7])
+local max_bytes = 4000000  -- a batch ends with the events that reach them
+local now, delivered, bytes = now_ms(), {}, 0
+
+local function add(id, fields, unanswered, record)
+  delivered[#delivered + 1] = {id, fields, unanswered, record}
+  for _, text in ipairs(fields) do bytes = bytes + #text end
+end
+
+local function deliver(id, from_others)
+  local row = redis.call('XPENDING', stream, group, id, id, 1)[1]
+  local free = row and row[2] ~= waiting and (row[2] == '' or row[3] >= idle)
+  if from_others and not free then return end
+  local entry = redis.call('XRANGE', stream, id, id)[1]
+  local record = redis.call('HGET', failed, id)
+  if not record then record = '0 0 0 ' .. (entry and identify(entry[2]) or unknown) end
+  local failures, deliveries, kept = string.match(record, '^(%d+) (%d+) %d+ (.*)$')
+  if row then deliveries = row[4] end
+  -- Delivered after the last answer: its answer was lost, so this is not another delivery.
+  local again = row and row[2] == me and now - row[3] > answered
+  local unanswered = deliveries - failures - (again and 1 or 0)
+  -- It may kill its consumer: then no other event must be counted with it.
+  local alone, later = unanswered >= 2, unanswered >= 2 and #delivered > 0
+  if entry then
+    local since = later and answered - 1 or now  -- before the last answer: not again
+    local counted = (again or later) and 'JUSTID' or 'FORCE'  -- with JUSTID, it is not counted
+    redis.call('ZREM', due, id)
+    redis.call('XCLAIM', stream, group, me, 0, id, 'TIME', since, 'FORCE', counted)
+  elseif not later then  -- Redis would drop it silently from the pending list: due by the clock
+    redis.call('HSET', failed, id, failures .. ' ' .. deliveries + 1 .. ' ' .. now .. ' ' .. kept)
+    redis.call('ZADD', due, now + idle, id)
+    redis.call('XACK', stream, group, id)
+  end
+  if later then return end
+  add(id, entry and entry[2] or {}, unanswered, kept)
+  if alone then count = 1 end
+end

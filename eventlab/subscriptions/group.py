@@ -1,0 +1,83 @@
+"""The consumer group of a subscription, its keys, and the scripts that change them."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from redis.exceptions import ResponseError
+
+from eventlab.errors import InvalidArgument, InvalidName, SubscriptionLost, Trimmed
+from eventlab.store.keys import checked_name, checked_position, checked_subscription
+from eventlab.store.scripts import RAW, Script
+from eventlab.store.store import EventStore
+from eventlab.store.stream import CategoryStream
+
+WAITING: Final = "(waiting)"  # the consumer that holds events until they are due for a retry
+PAGE: Final = 500  # events that one script acknowledges, replays or discards
+
+
+class ConsumerGroup:
+    """The group of a subscription, seen by one consumer."""
+
+    def __init__(self, store: EventStore, name: str, consumer: str) -> None:
+        self.store = store
+        self.name = checked_subscription(name)
+        self.consumer = checked_consumer(consumer)
+        self.keys = [store.keys.stream, *store.keys.subscription(name), store.keys.logs]
+
+    def create(self, start: str, *, ordered: bool) -> None:
+        """Create the group, unless it exists; raises Trimmed, and InvalidArgument for ``ordered``.
+
+        A group is ordered from its creation on, or from a time when it has no unfinished event.
+        """
+        after = start if start == "$" else checked_position(start)
+        new, as_asked = self.run("create", after, int(ordered))
+        if not as_asked:
+            raise InvalidArgument(
+                f"subscription {self.name!r} has unfinished or parked events and is not ordered: "
+                "acknowledge or discard them, then open it with ordered=True"
+            )
+        if not new or start == "$":
+            return
+        try:
+            # Checked after the group exists: from then on no trim passes it.
+            list(CategoryStream(self.store.redis, self.store.keys).entries(after=start, limit=1))
+        except Trimmed:
+            self.store.forget_group(self.name)
+            raise
+
+    def run(self, name: str, *args: Any) -> Any:
+        """Run a script; raises SubscriptionLost if the group is gone."""
+        files = ["shared", "deliver", name] if name == "receive" else ["shared", name]
+        script = Script(*[f"subscriptions/{file}" for file in files])
+        try:
+            arguments = [self.name, self.consumer, WAITING, *args]
+            return script(self.store.redis, self.keys, arguments)
+        except ResponseError as error:
+            if not str(error).startswith("NOGROUP"):
+                raise
+            raise SubscriptionLost(self.name) from error
+
+    def run_in_pages(self, name: str, positions: list[str]) -> int:
+        """Run a script for each page of positions; return the sum of its replies."""
+        starts = range(0, max(len(positions), 1), PAGE)  # also without any: SubscriptionLost
+        return sum(self.run(name, *positions[at : at + PAGE]) for at in starts)
+
+    def parked(self) -> dict[bytes, bytes]:
+        """Return the records of the parked events, by position."""
+        records: dict[bytes, bytes] = {}
+        cursor = None
+        while cursor != 0:
+            scan = "HSCAN", self.keys[3], cursor or 0, "COUNT", PAGE
+            cursor, page = self.store.redis.execute_command(*scan, **RAW)
+            records |= page
+        return records
+
+
+def checked_consumer(name: str) -> str:
+    """Return the name of a consumer; raises InvalidName if it is reserved."""
+    if checked_name(name, "consumer") == WAITING.encode():
+        raise InvalidName(
+            f"consumer {name!r} is reserved for events that wait for a retry: use another name"
+        )
+    return name
