@@ -3,11 +3,157 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
+import types
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
 from eventlab import NEW, Event, EventStore, Recorded, Subscription, connect
 from eventlab.lessons.exercise import Exercise, Wrong
+
+
+def _received(
+    receive: Callable[[Subscription], object], amounts: list[int]
+) -> tuple[object, list[int], int]:
+    """Return the answer, the amounts that are still pending, and how many events are new."""
+    with connect() as lab:
+        store = EventStore(lab.redis, "exerciseLarge")
+        store.drop()
+        events = [Event("withdraw", {"amount": amount}) for amount in amounts]
+        store.append("a", events, expected=NEW)
+        try:
+            letters = Subscription(store, "exercise", consumer="one")
+            try:
+                answer = receive(letters)
+            except TypeError as error:
+                if "not iterable" not in str(error):
+                    raise
+                raise Wrong("ack takes a list of events: letters.ack([event]).") from error
+            lag = letters.lag()
+            if lag.waiting or lag.parked:
+                raise Wrong(
+                    "you reported a failure, and the event will be delivered again. Nothing went "
+                    "wrong: a small withdrawal must be acknowledged."
+                )
+            again = Subscription(store, "exercise", consumer="one").receive(100)
+            return (
+                answer,
+                [e.data["amount"] for e in again if e.version <= len(events) - lag.new],
+                lag.new,
+            )
+        finally:
+            store.drop()
+
+
+def _judge_receive(receive: Callable[[Subscription], object]) -> None:
+    answer, pending, new = _received(receive, [50_000, 5, 999, 1_000])
+    if new:
+        raise Wrong(f"{new} of four events were not received: call letters.receive() once.")
+    if answer is None:
+        raise Wrong("your function returns nothing: return the list of the large withdrawals.")
+    if not pending:
+        raise Wrong(
+            "you acknowledged all four. If the process dies now, two letters are never written, "
+            "and nobody notices."
+        )
+    if pending == [50_000, 5, 999, 1_000]:
+        raise Wrong(
+            "nothing was acknowledged: the two small withdrawals are delivered again, and again."
+        )
+    if pending == [5, 999]:
+        raise Wrong("you acknowledged the large withdrawals, whose letters are not written yet.")
+    if pending != [50_000, 1_000]:
+        raise Wrong(
+            f"still pending are {pending}, expected [50000, 1000]. A withdrawal of 1,000 is not "
+            "below 1,000."
+        )
+    if not isinstance(answer, list):
+        raise Wrong(f"return a list of events; you have {type(answer).__name__}.")
+    if not all(isinstance(event, Recorded) for event in answer):
+        raise Wrong(f"return the events themselves, as they were received; you have {answer!r}.")
+    if [event.data["amount"] for event in answer] != [50_000, 1_000]:
+        raise Wrong(
+            "the right events are pending, but you return others: "
+            f"{[event.data['amount'] for event in answer]}, expected [50000, 1000]."
+        )
+    if (found := _received(receive, [7, 3_000, 8])) and found[1] != [3_000]:
+        raise Wrong(f"right so far, but of 7, 3,000 and 8, you left {found[1]} pending.")
+
+
+what_needs_no_letter = Exercise(
+    judge=_judge_receive,
+    right="an ack says that nothing is left to do. What you keep stays pending until you are done.",
+    hints=[
+        "events = letters.receive(), and then two lists: the small ones and the large ones.",
+        "letters.ack(small) takes a list; return the large ones.",
+    ],
+    answer="""
+        def receive_large(letters):
+            events = letters.receive()
+            letters.ack([event for event in events if event.data["amount"] < 1_000])
+            return [event for event in events if event.data["amount"] >= 1_000]
+    """,
+    explanation="Small withdrawals are done: there is nothing to write. So they are acknowledged.",
+    mistakes=[
+        """
+        def receive_large(letters):
+            events = letters.receive()
+            letters.ack(events)
+            return [event for event in events if event.data["amount"] >= 1_000]
+        """,
+        """
+        def receive_large(letters):
+            return [event for event in letters.receive() if event.data["amount"] >= 1_000]
+        """,
+        """
+        def receive_large(letters):
+            large = [event for event in letters.receive() if event.data["amount"] >= 1_000]
+            letters.ack(large)
+            return large
+        """,
+        """
+        def receive_large(letters):
+            events = letters.receive()
+            letters.ack([event for event in events if event.data["amount"] <= 1_000])
+            return [event for event in events if event.data["amount"] > 1_000]
+        """,
+        """
+        def receive_large(letters):
+            large = []
+            for event in letters.receive():
+                if event.data["amount"] < 1_000:
+                    letters.ack(event)
+                else:
+                    large.append(event)
+            return large
+        """,
+        """
+        def receive_large(letters):
+            for event in letters.receive():
+                if event.data["amount"] < 1_000:
+                    letters.ack([event])
+        """,
+        """
+        def receive_large(letters):
+            events = letters.receive()
+            letters.ack([event for event in events if event.data["amount"] < 1_000])
+            return [event.id for event in events if event.data["amount"] >= 1_000]
+        """,
+        """
+        def receive_large(letters):
+            events = letters.receive()
+            letters.ack([event for event in events if event.data["amount"] < 1_000])
+            return events
+        """,
+        """
+        def receive_large(letters):
+            events = letters.receive(1)
+            letters.ack([event for event in events if event.data["amount"] < 1_000])
+            return [event for event in events if event.data["amount"] >= 1_000]
+        """,
+    ],
+)
 
 
 def _judge_steps(steps: dict[str, str]) -> None:
@@ -370,6 +516,235 @@ a_loop_that_loses_nothing = Exercise(
                 else:
                     done.append(event)
             letters.ack(done)
+        """,
+    ],
+)
+
+
+def _named(id: str, version: int = 1, type: str = "withdraw", amount: int = 5) -> Recorded:
+    return Recorded(id, version, type, {"amount": amount}, f"{version}-0")
+
+
+def _judge_groups(group_of: Callable[[Recorded, int], int]) -> None:
+    names = getattr(getattr(group_of, "__code__", None), "co_names", ())
+    if "hash" in names:
+        raise Wrong(
+            "hash() of a text is another number in each Python process: after a restart, an "
+            "account goes to another group. Use a checksum that is the same everywhere: zlib.crc32."
+        )
+    if set(names) & {"random", "randrange", "randint", "choice", "uuid4"}:
+        raise Wrong("by chance, two events of an account go to two groups.")
+    ids = [f"account-{number}" for number in range(100, 500)]
+    found = {}
+    for id in ids:
+        found[id] = group_of(_named(id), 4)
+        if type(found[id]) is not int or not 0 <= found[id] < 4:
+            raise Wrong(f"of 4 groups, {id!r} goes to {found[id]!r}: expected 0, 1, 2 or 3.")
+    in_turn = sum((found[a] + 1) % 4 == found[b] for a, b in itertools.pairwise(ids))
+    for id in ids[:20]:
+        for other, what in (
+            (_named(id, version=2), "the next event of the same account"),
+            (_named(id, type="close"), "an event of another type of the same account"),
+            (_named(id, amount=6), "another amount of the same account"),
+        ):
+            if group_of(other, 4) != found[id]:
+                raise Wrong(f"{what} goes to another group, and may overtake the first one there.")
+    if in_turn == len(ids) - 1 and _is_counting(group_of):
+        raise Wrong(
+            "you give the accounts out in the order in which you meet them. Another process meets "
+            "them in another order, and gives the same account to another group."
+        )
+    sizes = Counter(found.values())
+    if len(sizes) < 4 or min(sizes.values()) < 40:
+        raise Wrong(
+            f"of 400 accounts, the groups get {[sizes[n] for n in range(4)]}: the work must spread "
+            "over all four."
+        )
+    if {group_of(_named(id), 3) for id in ids} != {0, 1, 2}:
+        raise Wrong("right for 4 groups, but with 3 not all of 0, 1 and 2 are used.")
+    group_of(_named("Jürgen Müller"), 4)
+
+
+def _is_counting(group_of: Callable[[Recorded, int], int]) -> bool:
+    """Return whether a second reader, which meets other accounts first, would answer otherwise."""
+    if not isinstance(group_of, types.FunctionType):
+        return False
+    return [group_of(_named(f"{n}-later"), 4) for n in (3, 1, 2)] == [
+        (group_of(_named("account-499"), 4) + n) % 4 for n in (1, 2, 3)
+    ]
+
+
+share_the_accounts_out = Exercise(
+    judge=_judge_groups,
+    right="each account has one group, in every process, and the work is shared.",
+    hints=[
+        "which part of an event is the same for all events of an account, and for no other one?",
+        "turn the id into a number that is the same in every process: zlib.crc32(id.encode()).",
+        "the remainder of a division by count is between 0 and count - 1.",
+    ],
+    answer="""
+        import zlib
+
+
+        def group_of(event, count):
+            return zlib.crc32(event.id.encode()) % count
+    """,
+    explanation=(
+        "If you change count while events are pending, an account moves to another group: let the "
+        "old groups finish first."
+    ),
+    mistakes=[
+        """
+        def group_of(event, count):
+            return hash(event.id) % count
+        """,
+        """
+        import random
+
+
+        def group_of(event, count):
+            return random.randrange(count)
+        """,
+        """
+        import zlib
+
+
+        def group_of(event, count):
+            return zlib.crc32(f"{event.id} {event.version}".encode()) % count
+        """,
+        """
+        import zlib
+
+
+        def group_of(event, count):
+            return zlib.crc32(f"{event.id} {event.type}".encode()) % count
+        """,
+        """
+        import zlib
+
+
+        def group_of(event, count):
+            return zlib.crc32(f"{event.id} {event.data}".encode()) % count
+        """,
+        """
+        def group_of(event, count):
+            return len(event.id) % count
+        """,
+        """
+        import zlib
+
+
+        def group_of(event, count):
+            return zlib.crc32(event.id.encode())
+        """,
+        """
+        import zlib
+
+
+        def group_of(event, count):
+            return zlib.crc32(event.id.encode()) % count + 1
+        """,
+        """
+        seen = {}
+
+
+        def group_of(event, count):
+            return seen.setdefault(event.id, len(seen)) % count
+        """,
+        """
+        import zlib
+
+
+        def group_of(event, count):
+            return zlib.crc32(event.id.encode()) % 4
+        """,
+    ],
+)
+
+_NEEDS = {"nothing", "key", "order", "cannot"}
+
+
+def _judge_needs(needs: dict[str, str]) -> None:
+    if not isinstance(needs, dict) or set(needs) != set("abcd"):
+        raise Wrong('give a dict with the four letters: {"a": ..., "b": ..., "c": ..., "d": ...}.')
+    if not set(needs.values()) <= _NEEDS:
+        raise Wrong('each answer is one of "nothing", "key", "order" and "cannot".')
+    if needs["a"] == "key":
+        raise Wrong(
+            "a: with a key, a repeat does not write. But what would it write? The balance of now, "
+            "which is right."
+        )
+    if needs["a"] == "order":
+        raise Wrong("a: a late event reads the store as it is now, not as it was then.")
+    if needs["a"] == "cannot":
+        raise Wrong("a: a balance that is written twice is the same balance.")
+    if needs["b"] == "nothing":
+        raise Wrong("b: a kill between the charge and the ack, and the customer pays twice.")
+    if needs["b"] == "order":
+        raise Wrong("b: in the best order, a charge that is repeated is still a second charge.")
+    if needs["b"] == "cannot":
+        raise Wrong("b: the payment service recognizes a repeat, if you give it a name for it.")
+    if needs["c"] == "nothing":
+        raise Wrong("c: 'opened' comes late, after 'closed': a closed account is open in the CRM.")
+    if needs["c"] == "key":
+        raise Wrong(
+            "c: a repeat does no harm, the status is the same. It is the late 'opened' that does, "
+            "and it has a key of its own."
+        )
+    if needs["c"] == "cannot":
+        raise Wrong("c: if 'closed' waits until 'opened' is done, the CRM is right in the end.")
+    if needs["d"] == "nothing":
+        raise Wrong("d: after a kill, is the ticket printed? If you print again, there may be two.")
+    if needs["d"] == "key":
+        raise Wrong("d: a printer that tells you nothing has no memory for keys.")
+    if needs["d"] == "order":
+        raise Wrong("d: in the best order, a second ticket is still a second ticket.")
+
+
+what_the_work_needs = Exercise(
+    judge=_judge_needs,
+    right="a repeat and a late event are two dangers, and each work knows one, both, or none.",
+    hints=[
+        "for each, ask two questions: what if it is done twice? What if it is done too late?",
+        "the four answers are all different.",
+    ],
+    answer="""
+        needs = {"a": "nothing", "b": "key", "c": "order", "d": "cannot"}
+    """,
+    explanation=(
+        "Best is work that needs nothing: write what is, not what changed. For the printer, decide "
+        "with the people who run the hall: two tickets, or none."
+    ),
+    mistakes=[
+        """
+        needs = {"a": "key", "b": "key", "c": "order", "d": "cannot"}
+        """,
+        """
+        needs = {"a": "order", "b": "key", "c": "order", "d": "cannot"}
+        """,
+        """
+        needs = {"a": "nothing", "b": "nothing", "c": "order", "d": "cannot"}
+        """,
+        """
+        needs = {"a": "nothing", "b": "order", "c": "order", "d": "cannot"}
+        """,
+        """
+        needs = {"a": "nothing", "b": "cannot", "c": "order", "d": "cannot"}
+        """,
+        """
+        needs = {"a": "nothing", "b": "key", "c": "nothing", "d": "cannot"}
+        """,
+        """
+        needs = {"a": "nothing", "b": "key", "c": "key", "d": "cannot"}
+        """,
+        """
+        needs = {"a": "nothing", "b": "key", "c": "order", "d": "key"}
+        """,
+        """
+        needs = {"a": "nothing", "b": "key", "c": "order", "d": "nothing"}
+        """,
+        """
+        needs = {"a": "nothing", "b": "key", "c": "order", "d": "order"}
         """,
     ],
 )

@@ -6,6 +6,7 @@ is told is checked by a part of the text.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -112,6 +113,77 @@ RIGHT = {
                     self.funds += event.data["amount"]
                 if event.type == "deposit_reversed":
                     self.funds -= self.open.pop(event.data["receipt"], 0)
+        """,
+    ],
+    "replay_aggregates.tests_that_notice": [
+        # plain asserts, no kit
+        """
+        from eventlab import CommandRejected
+
+
+        def tests(kind):
+            def refuses(command, *args):
+                before = list(account.changes)
+                try:
+                    command(*args)
+                except CommandRejected:
+                    assert account.changes == before
+                else:
+                    raise AssertionError(f"{command.__name__}{args} was not refused")
+
+            account = kind("a")
+            refuses(account.deposit, 1)
+            refuses(account.withdraw, 1)
+            account.create()
+            refuses(account.create)
+            for amount in (0, -5, 1.5, "5"):
+                refuses(account.deposit, amount)
+            account.deposit(7)
+            refuses(account.withdraw, 8)
+            account.withdraw(7)
+            assert [e.type for e in account.changes] == ["create", "deposit", "withdraw"]
+            assert account.funds == 0
+            again = kind("a")
+            for event in account.changes[:2]:
+                again.apply(event)
+            assert again.funds == 7
+        """,
+    ],
+    "subscriptions.what_needs_no_letter": [
+        """
+        def receive_large(letters):
+            large = []
+            for event in letters.receive(block=1):
+                if event.data["amount"] < 1_000:
+                    letters.ack([event])
+                else:
+                    large.append(event)
+            return large
+        """,
+    ],
+    "subscriptions.share_the_accounts_out": [
+        """
+        import hashlib
+
+
+        def group_of(event, count):
+            return int(hashlib.sha256(event.id.encode()).hexdigest(), 16) % count
+        """,
+        """
+        def group_of(event, count):
+            number = 0
+            for letter in event.id:
+                number = number * 31 + ord(letter)
+            return number % count
+        """,
+    ],
+    "subscriptions.one_letter_each": [
+        """
+        def send(box, event):
+            try:
+                box.put(event.position, event.id)
+            except FileExistsError:
+                return
         """,
     ],
 }
@@ -410,6 +482,199 @@ WRONG = {
             "your reverse recorded",
         ),
     ],
+    "replay_aggregates.tests_that_notice": [
+        (
+            """
+            def tests(kind):
+                assert kind.__name__ == "Account"
+            """,
+            "none of the broken accounts was noticed",
+        ),
+        (
+            """
+            from eventlab import Event
+            from eventlab.testing import given
+
+
+            def tests(kind):
+                opened = Event("create"), Event("deposit", {"amount": 100})
+                given(kind, *opened).shows(balance=100)
+            """,
+            "Account has no attribute 'balance'",
+        ),
+        (
+            """
+            calls = []
+
+
+            def tests(kind):
+                calls.append(kind)
+                assert len(calls) == 1
+            """,
+            "written in another way",
+        ),
+        (
+            """
+            def tests(kind):
+                raise AssertionError
+            """,
+            "the account of the page is right",
+        ),
+        (
+            """
+            def tests(kind):
+                kind("a").overdraw(5)
+            """,
+            "AttributeError",
+        ),
+        (
+            """
+            from eventlab.testing import given
+
+
+            def tests(kind):
+                given(kind).when(kind.create)
+                given(kind).when(kind.deposit, 5)
+            """,
+            "none of the broken accounts was noticed",
+        ),
+    ],
+    "subscriptions.what_needs_no_letter": [
+        (
+            """
+            def receive_large(letters):
+                return []
+            """,
+            "4 of four events were not received",
+        ),
+        (
+            """
+            def receive_large(letters):
+                events = letters.receive()
+                small = [event for event in events if event.data["amount"] < 1_000]
+                letters.ack(small)
+                return small
+            """,
+            "but you return others",
+        ),
+        (
+            """
+            def receive_large(letters):
+                events = letters.receive()
+                for event in events:
+                    if event.data["amount"] < 1_000:
+                        letters.fail(event, "too small")
+                return [event for event in events if event.data["amount"] >= 1_000]
+            """,
+            "must be acknowledged",
+        ),
+        (
+            """
+            def receive_large(letters):
+                events = letters.receive()
+                letters.ack([e for e in events if e.version in (2, 3)])
+                return [e for e in events if e.version in (1, 4)]
+            """,
+            "right so far",
+        ),
+    ],
+    "subscriptions.share_the_accounts_out": [
+        (
+            """
+            def group_of(event, count):
+                return ord(event.id[0]) % count
+            """,
+            "must spread",
+        ),
+        (
+            """
+            def group_of(event, count):
+                return 0
+            """,
+            "must spread",
+        ),
+        (
+            """
+            def group_of(event, count):
+                return event.version % count
+            """,
+            "the next event of the same account",
+        ),
+        (
+            """
+            def group_of(event, count):
+                return int(event.id.split("-")[1]) % count
+            """,
+            "your code raised",
+        ),
+        (
+            """
+            import zlib
+
+
+            def group_of(event, count):
+                return str(zlib.crc32(event.id.encode()) % count)
+            """,
+            "expected 0, 1, 2 or 3",
+        ),
+        (
+            """
+            import itertools
+
+            turn = itertools.count()
+
+
+            def group_of(event, count):
+                return next(turn) % count
+            """,
+            "of the same account",
+        ),
+    ],
+    "subscriptions.what_the_work_needs": [
+        ("needs = dict.fromkeys('abcd', 'key')", "a: with a key"),
+        ("needs = dict.fromkeys('abcd', 'order')", "a: a late event reads"),
+        ("needs = {'a': 'nothing', 'b': 'key'}", "a dict with the four letters"),
+        ("needs = dict.fromkeys('abcd', 'luck')", "each answer is one of"),
+    ],
+    "subscriptions.a_loop_that_loses_nothing": [
+        (
+            """
+            def work(letters, send):
+                for event in letters.receive():
+                    while True:
+                        try:
+                            send(event)
+                        except ConnectionError:
+                            continue
+                        letters.ack([event])
+                        break
+            """,
+            "did not end within",
+        ),
+        (
+            """
+            def work(letters, send):
+                for event in letters.receive():
+                    try:
+                        send(event)
+                    finally:
+                        letters.ack([event])
+            """,
+            "your loop stopped",
+        ),
+        (
+            """
+            def work(letters, send):
+                for event in letters.receive():
+                    try:
+                        send(event)
+                    except ConnectionError as error:
+                        letters.fail(event, error)
+                    letters.ack([event])
+            """,
+            "version 2 got no response, and you acked it",
+        ),
+    ],
 }
 
 
@@ -428,6 +693,6 @@ def test_exercise_explains_a_wrong_answer_that_nobody_foresaw(
     name: str, number: int, lab: Any
 ) -> None:
     code, told = WRONG[name][number]
-    note = ALL[name].check(answer(code))
+    note = replace(ALL[name], seconds=3.0).check(answer(code))
     assert note.kind == "Not yet"
     assert told in note.text
