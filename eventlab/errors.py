@@ -298,7 +298,14 @@ class ViewVersionMismatch(EventLabError):
         self.version = version
         super().__init__(
             f"the documents of view {view!r} were built by version {stored} of its code, and this "
-            f"is version {version}: stop the older code, and rebuild the view with the newer"
+            f"is version {version}: "
+            + (
+                "run the newer code; to return to this version, stop the newer code and rebuild "
+                "the view"
+                if stored > version
+                else "run its projector, which builds the newer documents beside these (eventlab "
+                "project), or rebuild the view"
+            )
         )
 
 

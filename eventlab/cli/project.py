@@ -114,8 +114,9 @@ def _named(arguments: argparse.Namespace) -> list[str]:
 def status(running: Mapping[str, Projector]) -> list[dict[str, Any]]:
     """Return the checkpoint and the lag of each view, as ``--status --json`` prints them.
 
-    ``events_behind`` is an upper bound where ``exact`` is false. A view that cannot follow the
-    category has an ``error`` instead.
+    ``events_behind`` is an upper bound where ``exact`` is false. While newer documents are built
+    beside the live ones, the numbers are theirs, and ``replaces`` is the version that is read until
+    then. A view that cannot follow the category has an ``error`` instead.
     """
     rows = list[dict[str, Any]]()
     for name, projector in running.items():
@@ -129,6 +130,8 @@ def status(running: Mapping[str, Projector]) -> list[dict[str, Any]]:
             row["events_behind"] = lag.events
             row["exact"] = lag.exact
             row["seconds_behind"] = round(lag.seconds, 3)
+            if lag.replaces is not None:
+                row["replaces"] = lag.replaces
         rows.append(row)
     return rows
 
@@ -150,4 +153,6 @@ def status_text(rows: list[dict[str, Any]]) -> str:
                 duration(row["seconds_behind"]),
             )
         )
+        if "replaces" in row:
+            lines.append(f"{'':<10} a newer version, built beside version {row['replaces']}")
     return "\n".join(lines)

@@ -36,13 +36,14 @@ from eventlab.projections.session import (
     TRANSIENT,
     ProjectorSession,
 )
-from eventlab.projections.view import CHECKPOINTS
+from eventlab.projections.view import CHECKPOINTS, FIRST_VERSION
 from eventlab.store.answers import reason
 from eventlab.store.keys import START, view_group
 from eventlab.store.store import EventStore
 
 FENCE_SECONDS: Final = 5.0  # a fence that is older belongs to a dead rebuild
 NO_COLLECTION: Final = 26  # MongoDB's error code
+SHARED: Final = "shared"  # marks the checkpoint of a rebuild that several projectors build
 #: The position of documents that were there before the checkpoint: which events they count is not
 #: known.
 UNKNOWN: Final = ""
@@ -82,7 +83,8 @@ class Checkpoint:
         self.name = name
         self.store = store
         self.session = session
-        self._version = version
+        self.version = version
+        self.swaps_only: Fields = {}  # further conditions of a swap
         self._of_code = {"category": store.category, "version": version}
         self._documents = session.mongo[CHECKPOINTS]
         self._group = view_group(name)
@@ -116,8 +118,11 @@ class Checkpoint:
         state = state or self.read()
         if state.position == UNKNOWN:
             raise CheckpointMissing(self.name)
-        if state.version is not None and state.version != self._version:
-            raise ViewVersionMismatch(self.name, state.version, self._version)
+        stored = state.version
+        if stored is None:  # of an earlier release, or nothing counted yet
+            stored = self.version if state.position == START else FIRST_VERSION
+        if stored != self.version:
+            raise ViewVersionMismatch(self.name, stored, self.version)
         return state
 
     def move(
@@ -208,7 +213,7 @@ class Checkpoint:
         transaction blocked it: fence again, and catch up. Raises RebuildOvertaken if another
         rebuild has removed this one.
         """
-        fenced = {"_id": self.name, "fence": rebuild}
+        fenced = {"_id": self.name, "fence": rebuild} | self.swaps_only
         session = self.session.get()
         try:
             with session.start_transaction(write_concern=MAJORITY):
@@ -220,6 +225,7 @@ class Checkpoint:
                 if swap is None:
                     raise RebuildOvertaken(self.name)
                 del swap["_id"]
+                swap.pop(SHARED, None)
                 decided = self._documents.update_one(
                     fenced, {"$set": {"swap": swap}}, session=session
                 )
@@ -241,7 +247,9 @@ class Checkpoint:
             if error.code != NO_COLLECTION:  # another process has renamed it
                 raise
         done = {"$set": swap, "$unset": {"fence": 1, "swap": 1}}
-        self._documents.update_one({"_id": self.name, "fence": rebuild}, done)
+        # Only a decided swap: a process that shares the rebuild may have fenced again, too late.
+        decided = {"_id": self.name, "fence": rebuild, "swap": {"$ne": None}}
+        self._documents.update_one(decided, done)
         if swap["position"] != START:
             self.show(swap["position"])
 
@@ -276,6 +284,17 @@ class RebuildCheckpoint(Checkpoint):
         if found is None:
             raise RebuildOvertaken(self.session.view)
         return msgspec.convert(found, CheckpointState)
+
+    def share(self) -> None:
+        """Let other projectors find the rebuild, which is complete but for its documents.
+
+        Raises RebuildOvertaken if another rebuild has removed it.
+        """
+        now = {
+            "$currentDate": {SHARED: {"$type": "timestamp"}}
+        }  # of the server: the earliest counts
+        if not self._documents.update_one({"_id": self.name}, now).matched_count:
+            raise RebuildOvertaken(self.session.view)
 
     def hold_trims(self) -> None:
         """Create the group that shows the position in Redis, at the start: no trim passes it."""

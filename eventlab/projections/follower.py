@@ -125,23 +125,32 @@ class Follower:
         while not stop.is_set():
             try:
                 counted = self.run_once()
-                if self.position is not None:
-                    self._log_state("active")
+                current = self._current()
+                if current.position is not None:
+                    self._log_state(self._active())
                     if not counted:
-                        self.store.wait(after=self.position, seconds=poll_interval)
-                elif not self._session.is_blocked:
+                        self.store.wait(after=current.position, seconds=poll_interval)
+                elif not current._session.is_blocked:
                     self._log_state("standby")
-                    self._stand_by(stop, poll_interval)
+                    current._stand_by(stop, poll_interval)
             except SERVER_ERRORS as error:
                 if not is_outage(error):
                     raise misconfiguration(error) or error from error
                 self._log_state("waiting", f": {server(error)} is unavailable ({reason(error)})")
-                self.position = None
+                self.position = self._current().position = None
                 stop.wait(poll_interval)
 
     def close(self) -> None:
         """End the MongoDB session. The follower can be used again; it then starts a new one."""
         self._session.close()
+
+    def _current(self) -> Follower:
+        """Return the follower that ``run`` advances: this one, or what it builds first."""
+        return self
+
+    def _active(self) -> str:
+        """Return what the log says while it applies events."""
+        return "active"
 
     # ----------------------------------------------------------------- a batch
 
@@ -221,7 +230,7 @@ class Follower:
 
     def _stopped(self, event: Recorded, error: Exception) -> ViewStopped:
         cause = reason(error) if isinstance(error, SERVER_ERRORS) else ""
-        return ViewStopped(self.name, event, error, cause)
+        return ViewStopped(self._session.view, event, error, cause)
 
     def _adapt_batch_size(self, counted: int, seconds: float) -> None:
         if counted:  # slowly: a batch that is refused costs as much as one that is not

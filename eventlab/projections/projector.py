@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from pymongo import ReadPreference
 from pymongo.database import Database
 from pymongo.read_concern import ReadConcern
 
-from eventlab.errors import InvalidArgument, VersionConflict, ViewLate
+from eventlab.errors import (
+    InvalidArgument,
+    RebuildOvertaken,
+    VersionConflict,
+    ViewLate,
+    ViewVersionMismatch,
+)
 from eventlab.projections.checkpoint import Checkpoint
 from eventlab.projections.follower import Follower
 from eventlab.projections.rebuild import Rebuild
 from eventlab.projections.session import MAJORITY, RETRY_SECONDS, ProjectorSession
+from eventlab.projections.upgrade import Upgrade, shared_rebuild
 from eventlab.projections.view import Changes, View, checked_view_name, version_of
 from eventlab.store.keys import checked_position, order, view_group
 from eventlab.store.scripts import RAW
@@ -30,13 +38,15 @@ class ViewLag:
     """The lag of a view: the events that it lacks, and the age of the oldest in seconds.
 
     The number is exact up to 10,000 events or 50 MB. Beyond that, ``exact`` is False and ``events``
-    is an upper limit.
+    is an upper limit. While a projector builds the documents of a newer version of the view, the
+    lag is theirs, and ``replaces`` is the version that is read until then.
     """
 
     position: str
     events: int
     seconds: float
     exact: bool
+    replaces: int | None = field(default=None, repr=False)
 
 
 class Projector(Follower):
@@ -73,6 +83,66 @@ class Projector(Follower):
         )
         session = ProjectorSession(mongo, name)
         super().__init__(Checkpoint(store, session, name, version_of(view)), view, batch_size)
+        self._upgrade: Upgrade | None = None  # while it builds the documents of this version
+
+    def run_once(self) -> int:
+        """Apply the next batch and return how many of its events counted; 0 if nothing is new.
+
+        If the documents are of a lower version of the view, it applies the batch to new ones beside
+        them; when these have all events, they replace the others.
+
+        Raises ViewStopped at an event that the view cannot apply or MongoDB cannot store, after it
+        has applied all events before it; ViewAhead, CategoryMismatch, ViewVersionMismatch or
+        CheckpointMissing if the documents belong to another log, category or a higher version, or
+        count unknown events.
+        """
+        while True:
+            try:
+                if self._upgrade is not None:
+                    return self._upgrade.advance()
+                return super().run_once()
+            except RebuildOvertaken:
+                self._end_upgrade()
+            except ViewVersionMismatch as error:
+                if error.stored > error.version:
+                    raise
+                self._begin_upgrade()
+
+    def close(self) -> None:
+        """End the MongoDB session. The projector can be used again; it then starts a new one."""
+        if self._upgrade is not None:
+            self._upgrade.close()
+            self._upgrade = None
+        super().close()
+
+    def _older_version(self) -> int | None:
+        """Return the version of the documents if it is lower than that of the view."""
+        try:
+            self._checkpoint.checked()
+        except ViewVersionMismatch as error:
+            if error.stored > error.version:
+                raise
+            return error.stored
+        return None
+
+    def _begin_upgrade(self) -> None:
+        with contextlib.suppress(RebuildOvertaken):  # look again
+            self._upgrade = Upgrade.of(self, self._checkpoint, batch_size=self._max_batch_size)
+
+    def _end_upgrade(self) -> None:
+        self.position = None
+        if self._upgrade is not None:
+            self._upgrade.remove()
+            self._upgrade.close()
+            self._upgrade = None
+
+    def _current(self) -> Follower:
+        return self._upgrade or self
+
+    def _active(self) -> str:
+        if self._upgrade is None:
+            return super()._active()
+        return f"building version {self._checkpoint.version}; the older one stays readable"
 
     def lag(self) -> ViewLag:
         """Return how far the view is behind the category.
@@ -85,7 +155,10 @@ class Projector(Follower):
         """
         redis = self.store.redis
         stream = self.store.keys.stream
-        position = self._checkpoint.checked().position
+        older = self._older_version()
+        position = self._checkpoint.read().position
+        if older is not None:
+            _, position = shared_rebuild(self._checkpoint)
         oldest = last = position
         events = 0
         size = 0
@@ -102,7 +175,7 @@ class Projector(Follower):
         seconds = redis.time()[0] - order(oldest)[0] / 1000 if events else 0.0
         if not exact:
             events = redis.xlen(stream)
-        return ViewLag(position, events, max(0.0, seconds), exact=exact)
+        return ViewLag(position, events, max(0.0, seconds), exact=exact, replaces=older)
 
     def wait_until(self, id: str, version: int, *, seconds: float = 10.0) -> None:
         """Wait until the view holds a version of an aggregate, so that writers can read their
@@ -115,7 +188,9 @@ class Projector(Follower):
             raise VersionConflict(id, version, self.store.version(id))
         end = time.monotonic() + seconds
         pause = 0.001
-        while order(self._checkpoint.checked().position) < order(found[0].position):
+        while self._older_version() is not None or order(
+            self._checkpoint.checked().position
+        ) < order(found[0].position):
             if time.monotonic() > end:
                 raise ViewLate(self.name, id, version)
             time.sleep(pause)
@@ -170,6 +245,8 @@ class Projector(Follower):
         """
         # A dead projector's transaction would lock the checkpoint for a minute.
         self._session.end_others()
+        with Rebuild(self, batch_size=self._max_batch_size) as rebuild:
+            rebuild.remove_abandoned()
         self._checkpoint.delete()
         self.mongo[self.name].delete_many({})
         self.store.forget_group(view_group(self.name))

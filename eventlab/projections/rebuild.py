@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from itertools import chain, islice
 from typing import Any
 
@@ -18,7 +18,7 @@ from eventlab.projections.checkpoint import Checkpoint, RebuildCheckpoint
 from eventlab.projections.follower import Follower
 from eventlab.projections.logs import events_of_logs
 from eventlab.projections.session import ProjectorSession
-from eventlab.projections.view import REBUILD_NAME, version_of
+from eventlab.projections.view import CHECKPOINTS, REBUILD_NAME, version_of
 from eventlab.store.keys import START
 
 Sized = tuple[Recorded, int]
@@ -27,9 +27,9 @@ Sized = tuple[Recorded, int]
 class Rebuild(Follower):
     """A follower that builds documents that nobody reads yet."""
 
-    def __init__(self, live: Follower, *, batch_size: int) -> None:
+    def __init__(self, live: Follower, *, batch_size: int, name: str = "") -> None:
         session = ProjectorSession(live.mongo, live.name)
-        name = f"{live.name}.rebuild-{secrets.token_hex(4)}"
+        name = name or f"{live.name}.rebuild-{secrets.token_hex(4)}"
         version = version_of(live.view)
         self._own = RebuildCheckpoint(live.store, session, name, version)
         self._live = Checkpoint(live.store, session, live.name, version)
@@ -39,13 +39,14 @@ class Rebuild(Follower):
         self._logs: Iterator[Sized] | None = None  # None when they are not in use
         self._taken: list[Sized] = []  # the batch that was taken from them last
         self._taken_after = ""  # the position before it
+        self._resumes = True  # where it began, or where another projector was
 
     def build(self, *, progress: bool) -> int:
         """Build the documents, swap them in, and return how many events were counted."""
         from tqdm.auto import tqdm  # it checks at import whether it runs in a notebook
 
         self._live.read()  # raises CategoryMismatch
-        self._remove_abandoned()
+        self.remove_abandoned()
         self._create()
         try:
             if self.store.head() != START:
@@ -79,26 +80,28 @@ class Rebuild(Follower):
         self._live.finish_swap(self.name, swap)
         return True
 
-    def _remove_abandoned(self) -> None:
+    def remove_abandoned(self, keep: Collection[str] = ()) -> None:
         """Remove the rebuilds that were killed.
 
         One that still runs raises RebuildOvertaken."""
-        pattern = f"^{re.escape(self._live.name)}{REBUILD_NAME}"
-        for name in self.mongo.list_collection_names(filter={"name": {"$regex": pattern}}):
+        pattern = {"$regex": f"^{re.escape(self._live.name)}{REBUILD_NAME}"}
+        names = {
+            state["_id"] for state in self.mongo[CHECKPOINTS].find({"_id": pattern}, {"_id": 1})
+        }
+        names.update(self.mongo.list_collection_names(filter={"name": pattern}))
+        for name in names.difference(keep):
             # A dead rebuild's transaction would lock its checkpoint for a minute.
             self._session.end_others()
             self._live.remove_rebuild(name)
 
     def _create(self) -> None:
         """Create the checkpoint, and the collection as the live one is, with its indexes."""
+        # First: a rebuild that is removed while it creates the rest must not continue without it.
+        # And it is removed first: from then on, the collection leads to the rest.
+        self._own.create()
         live = self.mongo[self._live.name]
         kept = live.options()
-        # The collection is created first and removed last: after a crash, it leads to everything
-        # else.
         self.mongo.create_collection(self.name, **kept)
-        # Before the indexes: a rebuild that is removed while it copies them must not continue
-        # without them.
-        self._own.create()
         for name, index in live.index_information().items():
             if name == "_id_" or index.get("clustered"):
                 continue
@@ -117,6 +120,16 @@ class Rebuild(Follower):
             # The batch failed: its events are needed again.
             self._logs = chain(self._taken, self._logs)
             self._taken = []
+        elif self._logs is not None and position != self._taken[-1][0].position:
+            self._logs = None
+            self._resumes = True  # where another projector was, which shares this rebuild
+        if self._resumes:
+            self._resumes = False
+            try:
+                next(self._stream.entries(limit=1), None)
+            except Trimmed:
+                # Also where the stream is whole after this position: it may have gaps there.
+                self._logs = events_of_logs(self.store, after=position)
         try:
             events = super()._read(position)
             if events or self._logs is None:
@@ -144,4 +157,5 @@ class Rebuild(Follower):
             yield each
 
     def _lacks(self, position: str) -> bool:
-        return self._logs is None and super()._lacks(position)
+        # An event that the aggregate log still has may be gone from the stream.
+        return self._event is None and self._logs is None and super()._lacks(position)

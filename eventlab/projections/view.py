@@ -12,6 +12,7 @@ from eventlab.events import Recorded
 from eventlab.store.keys import checked_name
 
 CHECKPOINTS: Final = "projections"  # the collection: one document per view
+FIRST_VERSION: Final = 1  # of a view that does not say its version
 PROJECTORS: Final = "projectors"  # the collection: one document per running projector
 MAX_NAMESPACE_BYTES: Final = 255  # MongoDB's limit, for "database.collection"
 REBUILD_NAME: Final = r"\.rebuild-[0-9a-f]{8}$"
@@ -92,8 +93,9 @@ class View(Protocol):
     change by that event.
 
     A view may have a ``version``, an integer (default: 1). Increase it when the documents change
-    their shape: a projector that finds documents of another version stops, until the view is
-    rebuilt.
+    their shape: a projector that finds documents of a lower version builds its own beside them, and
+    replaces them when it has caught up. Until then they stay readable, and older projectors may
+    follow; afterwards these stop with ViewVersionMismatch.
     """
 
     name: str
@@ -119,7 +121,7 @@ def checked_view_name(view: View, database: str) -> str:
 
 def version_of(view: View) -> int:
     """Return the version of a view's code; raises InvalidArgument if it is not an integer."""
-    version = getattr(view, "version", 1)
+    version = getattr(view, "version", FIRST_VERSION)
     if type(version) is not int:
         raise InvalidArgument(f"version {version!r} of view {view.name!r} must be an integer")
     return version

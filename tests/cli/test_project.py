@@ -116,6 +116,34 @@ def test_status_prints_json(redis_client: redis.Redis, category: str) -> None:
     }
 
 
+def test_project_builds_the_documents_of_a_newer_version_and_status_shows_it(
+    redis_client: redis.Redis, category: str, mongo: Any
+) -> None:
+    service = AccountService(EventStore(redis_client, category))
+    service.create("a")
+    assert run(category, "--rebuild", "accounts")[0] == 0
+    mongo.projections.update_one({"_id": category}, {"$set": {"version": 0}})
+    mongo[category].update_one({"_id": "a"}, {"$set": {"version": "as version 0 had it"}})
+    status, out, _ = run(category, "--status", "--view", "accounts")
+    assert status == 0
+    _, row, note = out.splitlines()
+    assert row.split()[1:4] == [category, "0-0", "1"]
+    assert note.strip() == "a newer version, built beside version 0"
+    _, out, _ = run(category, "--status", "--json", "--view", "accounts")
+    assert json.loads(out)[0]["replaces"] == 0
+    with start(category, "--view", "accounts") as process:
+        await_document(mongo, category, "a", version=1)
+        service.deposit("a", 5)
+        await_document(mongo, category, "a", funds=5)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 0
+        assert process.stderr is not None
+        states = [line.split(": ")[1].strip() for line in process.stderr]
+        assert states == ["building version 1; the older one stays readable", "active"]
+    _, out, _ = run(category, "--status", "--json", "--view", "accounts")
+    assert "replaces" not in json.loads(out)[0]
+
+
 def test_status_and_project_name_a_view_that_follows_another_category(
     redis_client: redis.Redis, category: str, mongo: Any
 ) -> None:

@@ -19,6 +19,7 @@ from tests.projections.support import fill, funds
 @pytest.fixture
 def secondary(lab: Any) -> Iterator[Database[dict[str, Any]]]:
     """The database by a URL that never reads from a primary: here such a read fails."""
+    lab.mongo.command("ping")  # it then knows its nodes
     [(host, _)] = lab.mongo.client.nodes
     name = lab.mongo.client.admin.command("hello")["setName"]
     with pymongo.MongoClient[dict[str, Any]](

@@ -1,0 +1,107 @@
+"""An upgrade: the documents of a newer version of a view's code, built beside the live ones.
+
+It is a rebuild that all projectors of the newer version share: one of them is active, and when it
+is killed another one continues where it was. Everything they need to know is in the checkpoint of
+the rebuild, which is marked as shared once its collection and indexes are there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import threading
+from typing import Self
+
+from eventlab.errors import RebuildOvertaken
+from eventlab.projections.checkpoint import SHARED, Checkpoint
+from eventlab.projections.follower import Follower
+from eventlab.projections.rebuild import Rebuild
+from eventlab.projections.view import CHECKPOINTS, REBUILD_NAME
+from eventlab.store.keys import START, order
+
+
+class Upgrade(Rebuild):
+    """The shared rebuild of a view for a newer version of its code."""
+
+    def __init__(self, live: Follower, *, batch_size: int, name: str = "") -> None:
+        super().__init__(live, batch_size=batch_size, name=name)
+        self._live.swaps_only = {"version": {"$not": {"$gte": self._own.version}}}
+
+    @classmethod
+    def of(cls, live: Follower, checkpoint: Checkpoint, *, batch_size: int) -> Self:
+        """Return the upgrade that other projectors have begun, or begin one."""
+        name, _ = shared_rebuild(checkpoint)
+        if not name:
+            with cls(live, batch_size=batch_size) as begun:
+                begun._begin()
+                name, _ = shared_rebuild(checkpoint)
+                if name != begun.name:  # another projector was faster
+                    begun.remove()
+        return cls(live, batch_size=batch_size, name=name)
+
+    def advance(self) -> int:
+        """Apply the next batch, or swap; return how many events it counted.
+
+        Raises RebuildOvertaken when there is nothing left to build: this one or another projector
+        has swapped, or another rebuild has removed this one.
+        """
+        counted = self.run_once()
+        if not counted and self._is_caught_up():
+            self._require_older()
+            self.remove_abandoned(keep=self._newer())
+            if self._swap():
+                raise RebuildOvertaken(self._live.name)
+        return counted
+
+    def remove(self) -> None:
+        """Remove what is left of it; a swap that is decided is finished."""
+        self._live.remove_rebuild(self.name)
+
+    def _begin(self) -> None:
+        self._create()
+        if self.store.head() != START:
+            self._own.hold_trims()
+        self._own.share()
+
+    def _is_caught_up(self) -> bool:
+        position = self.position
+        return position is not None and order(position) >= order(self.store.head())
+
+    def _require_older(self) -> None:
+        """Raise RebuildOvertaken if the live documents are not of an older version any more."""
+        stored = self._live.read().version
+        if stored is not None and stored >= self._own.version:
+            raise RebuildOvertaken(self._live.name)
+
+    def _newer(self) -> list[str]:
+        """Return this one, and the rebuilds of an even newer version, which do not disturb it."""
+        found = self.mongo[CHECKPOINTS].find(_rebuilds(self._live.name), {"version": 1})
+        newer = [state["_id"] for state in found if state["version"] > self._own.version]
+        return [self.name, *newer]
+
+    def _stand_by(self, stop: threading.Event, poll_interval: float) -> None:
+        """Return when no projector moves the position, also at the end: it may have to swap."""
+        seen = None
+        with contextlib.suppress(RebuildOvertaken):
+            while not stop.wait(poll_interval):
+                position = self._own.read().position
+                if position == seen:
+                    return
+                seen = position
+
+
+def shared_rebuild(checkpoint: Checkpoint) -> tuple[str, str]:
+    """Return the name and position of the rebuild that the projectors of this version share.
+
+    If there is none, the name is empty.
+    """
+    shared = {SHARED: {"$exists": True}, "version": checkpoint.version}
+    # If two projectors have begun one at the same time, all of them continue the earlier one.
+    found = checkpoint.session.mongo[CHECKPOINTS].find_one(
+        _rebuilds(checkpoint.name) | shared, sort=[(SHARED, 1)]
+    )
+    return (found["_id"], found["position"]) if found else ("", START)
+
+
+def _rebuilds(name: str) -> dict[str, object]:
+    return {"_id": {"$regex": f"^{re.escape(name)}{REBUILD_NAME}"}}
