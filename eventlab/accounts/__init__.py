@@ -8,6 +8,7 @@ from eventlab.accounts.account import (
     SameAccount,
     TooMuchMoney,
     UnknownAccount,
+    VersionChanged,
 )
 from eventlab.accounts.service import AccountService, Balance, Transfer
 from eventlab.accounts.views import AccountView, EventsByType, MoneyPerDay
@@ -26,4 +27,5 @@ __all__ = [
     "TooMuchMoney",
     "Transfer",
     "UnknownAccount",
+    "VersionChanged",
 ]

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
 
+from redis.exceptions import ConnectionError as RedisConnectionError
+
+from eventlab import EventStore, IdempotencyKeyReused, Recorded, VersionConflict, connect
+from eventlab.accounts import AccountService, VersionChanged
 from eventlab.lessons.exercise import Exercise, Wrong
 
 
@@ -245,6 +252,530 @@ a_client_that_does_not_give_up = Exercise(
         """
         def deposit(send, amount):
             return send(amount, "")
+        """,
+    ],
+)
+
+
+# ------------------------------------------------------------------- which key identifies it?
+
+KEYS = {"a": "random", "b": "business", "c": "none", "d": "business", "e": "look"}
+KEY_CONSEQUENCES = {
+    ("a", "business"): (
+        "what would it be made of? The customer and the amount: then the customer cannot pay in 50 "
+        "twice on one day."
+    ),
+    ("a", "none"): "the app sends it again after a lost response, and the customer has paid twice.",
+    ("a", "look"): (
+        "somebody else may have paid in 50 as well: the funds do not show whose deposit is in "
+        "them. And between a look and a new request, the first one may still arrive."
+    ),
+    ("b", "random"): (
+        "the key is in memory. The job crashes, starts again, makes new keys, and pays the first "
+        "invoices again."
+    ),
+    ("b", "none"): "the job starts again, and pays the first invoices again.",
+    ("b", "look"): "it would work, with a question for each invoice. The invoice has a name.",
+    ("c", "random"): "reading changes nothing, so it can be repeated without a key.",
+    ("c", "business"): "reading changes nothing, so it can be repeated without a key.",
+    ("c", "look"): "this request is the look.",
+    ("d", "random"): "two runs of the job make two keys, and the interest is paid twice.",
+    ("d", "none"): "two runs of the job, and the interest is paid twice.",
+    ("d", "look"): "two runs at the same time both look first, find nothing, and both pay.",
+    ("e", "random"): "a new key says that this is a new payment. Some of them were made last week.",
+    ("e", "business"): (
+        "the name is right, but the service has forgotten it: a key lives for one day. The "
+        "payments of last week would be made again."
+    ),
+    ("e", "none"): "the payments of last week would be made again.",
+}
+
+
+def _judge_keys(keys: dict[str, str]) -> None:
+    if not isinstance(keys, dict) or set(keys) != set(KEYS):
+        raise Wrong('give a dict with the five letters: {"a": ..., "b": ..., and so on}.')
+    for letter, right in KEYS.items():
+        choice = keys[letter]
+        if choice not in ("random", "business", "none", "look"):
+            raise Wrong(
+                f'{letter}: {choice!r} is not one of "random", "business", "none" and "look".'
+            )
+        if choice != right:
+            raise Wrong(f"{letter}: {KEY_CONSEQUENCES[letter, choice]}")
+
+
+which_key = Exercise(
+    judge=_judge_keys,
+    right="whoever repeats a request must be able to find its key again, within its day.",
+    hints=[
+        "for each, ask: who sends it again? Does it still know the key then?",
+        "two have a name in the business already; one is too late for any key.",
+    ],
+    answer="""
+        keys = {"a": "random", "b": "business", "c": "none", "d": "business", "e": "look"}
+    """,
+    explanation=(
+        "A random key is right where the same program sends it again. If another run may send it, "
+        "the key must follow from what is done. After a day, only the events know."
+    ),
+    mistakes=[
+        f"""
+        keys = {KEYS | {letter: choice}}
+        """
+        for letter, choice in KEY_CONSEQUENCES
+        if (letter, choice) != ("c", "business")  # it gets the words of ("c", "random")
+    ],
+)
+
+
+# --------------------------------------------------------------------- decided on what was seen
+
+
+@contextmanager
+def opened_service(funds: int, kind: type[AccountService] = AccountService) -> Iterator[Any]:
+    """Open a service on a store of its own, with the account "a", and drop the store in the end."""
+    with connect() as lab:
+        store = EventStore(lab.redis, f"exerciseService-{secrets.token_hex(4)}")
+        try:
+            plain = AccountService(store)
+            plain.create("a")
+            if funds:
+                plain.deposit("a", funds)
+            yield kind(store)
+        finally:
+            store.drop()
+
+
+class _Wire:
+    """The two calls of a client: each post meets the next one of ``troubles``.
+
+    "other" is a deposit by another client before the post; "before" and "after" lose the
+    connection; a number is a status without a deposit.
+    """
+
+    def __init__(self, service: AccountService, troubles: list[str | int]) -> None:
+        self.service = service
+        self.troubles = list(troubles)
+        self.posts = 0
+        self.paid: list[int] = []
+
+    def get(self) -> tuple[int, int]:
+        balance = self.service.fetch("a")
+        return balance.version, balance.funds
+
+    def post(self, amount: int, if_match: int, key: str) -> int:
+        if not isinstance(key, str) or not key:
+            raise Wrong("pass a key that is a unique, non-empty string.")
+        if type(if_match) is not int:
+            raise Wrong(f"if_match is {if_match!r}: pass the version that get() returned.")
+        self.posts += 1
+        if self.posts > TRIES:
+            raise Wrong(
+                "you send it again and again. After a 412 it is a new decision: look again, and "
+                "make a new key. (The old key remembers its rejection.)"
+            )
+        trouble = self.troubles.pop(0) if self.troubles else ""
+        if isinstance(trouble, int):
+            return trouble
+        if trouble == "other":
+            self.service.deposit("a", 1000)
+        if trouble == "before":
+            raise ConnectionError("connection lost")
+        try:
+            before = self.service.fetch("a").version
+            event = self.service.deposit("a", amount, versions={if_match}, idempotency_key=key)
+        except VersionChanged:
+            return 412
+        except IdempotencyKeyReused:
+            return 422
+        if event.version > before:
+            self.paid.append(amount)
+        if trouble == "after":
+            raise ConnectionError("connection lost")
+        return 200
+
+
+INTEREST: list[tuple[list[str | int], list[int], str]] = [
+    ([], [100], "nothing went wrong"),
+    (["other"], [200], "another client paid in 1000 between your look and your post"),
+    ([503, 503], [100], "the service was unavailable for a moment (503)"),
+    (["before"], [100], "the connection broke before the deposit"),
+    (["after"], [100], "the connection broke after the deposit"),
+    (["after", "before", "after"], [100], "the connection broke three times"),
+    (["before", "other"], [200], "the connection broke, and then another client paid in 1000"),
+    (["after", "other"], [100], "the connection broke after it, and then another client paid in"),
+]
+
+
+def _judge_interest(add_interest: Callable[..., object]) -> None:
+    with opened_service(70) as service:
+        wire = _Wire(service, [])
+        add_interest(wire.get, wire.post)
+        if wire.paid != [7]:
+            raise Wrong(f"a tenth of 70 is 7. You paid {wire.paid or 'nothing'}.")
+        add_interest(wire.get, wire.post)
+        if wire.paid != [7, 7]:
+            raise Wrong(
+                f"70, and interest twice, for two months: 7 and 7. You paid {wire.paid}. A new "
+                "call is a new request, with a new key."
+            )
+    for troubles, paid, what in INTEREST:
+        with opened_service(1000) as service:
+            wire = _Wire(service, troubles)
+            try:
+                add_interest(wire.get, wire.post)
+            except ConnectionError as error:
+                raise Wrong(
+                    f"{what}, and you stopped. The outcome is unknown: send the same request again."
+                ) from error
+        if wire.paid != paid:
+            raise Wrong(
+                f"there were 1000 in the account, and {what}. Interest was paid: "
+                f"{wire.paid or 'none'}; expected {paid}." + _why_interest(wire.paid, paid)
+            )
+
+
+def _why_interest(paid: list[int], expected: list[int]) -> str:
+    if len(paid) > len(expected):
+        return " After no answer, repeat the *same* request: same amount, same version, same key."
+    if not paid:
+        return " Which status codes mean that you must go on?"
+    return " The interest is a tenth of what was there at the version that you name."
+
+
+the_interest = Exercise(
+    judge=_judge_interest,
+    right="no answer: the same request. Changed: a new look, a new decision, a new key.",
+    hints=[
+        "two loops: the outer one looks and makes a key; the inner one sends.",
+        "the inner loop ends with every status but 503; the outer one ends unless it was 412.",
+    ],
+    answer="""
+        import uuid
+
+
+        def add_interest(get, post):
+            while True:
+                version, funds = get()
+                key = uuid.uuid4().hex
+                while True:
+                    try:
+                        status = post(funds // 10, version, key)
+                    except ConnectionError:
+                        continue
+                    if status != 503:
+                        break
+                if status != 412:
+                    return
+    """,
+    explanation=(
+        "The key belongs to one decision. If the answer is lost, the decision stands, and is sent "
+        "again. If the account has changed, the decision is void, and so is its key."
+    ),
+    mistakes=[
+        """
+        import uuid
+
+
+        def add_interest(get, post):
+            while True:
+                version, funds = get()
+                try:
+                    if post(funds // 10, version, uuid.uuid4().hex) == 200:
+                        return
+                except ConnectionError:
+                    pass
+        """,
+        """
+        import uuid
+
+
+        def add_interest(get, post):
+            key = uuid.uuid4().hex
+            while True:
+                version, funds = get()
+                try:
+                    if post(funds // 10, version, key) == 200:
+                        return
+                except ConnectionError:
+                    pass
+        """,
+        """
+        import uuid
+
+
+        def add_interest(get, post):
+            version, funds = get()
+            key = uuid.uuid4().hex
+            while True:
+                try:
+                    if post(funds // 10, version, key) != 503:
+                        return
+                except ConnectionError:
+                    pass
+        """,
+        """
+        import uuid
+
+
+        def add_interest(get, post):
+            version, funds = get()
+            key = uuid.uuid4().hex
+            while True:
+                try:
+                    status = post(funds // 10, version, key)
+                except ConnectionError:
+                    continue
+                if status != 412:
+                    return
+                version, _ = get()
+                key = uuid.uuid4().hex
+        """,
+        """
+        import uuid
+
+
+        def add_interest(get, post):
+            while True:
+                version, funds = get()
+                if post(funds // 10, version, uuid.uuid4().hex) == 200:
+                    return
+        """,
+        """
+        def add_interest(get, post):
+            while True:
+                version, funds = get()
+                while True:
+                    try:
+                        status = post(funds // 10, version, "interest")
+                    except ConnectionError:
+                        continue
+                    if status != 503:
+                        break
+                if status != 412:
+                    return
+        """,
+    ],
+)
+
+
+# ------------------------------------------------------------------------------- a handler
+
+
+class _Busy(AccountService):
+    """A service that meets a version conflict each time."""
+
+    def withdraw(self, *_: Any, **__: Any) -> Recorded:
+        raise VersionConflict("a", 2, 3)
+
+
+class _Down(AccountService):
+    """A service whose Redis does not answer."""
+
+    def withdraw(self, *_: Any, **__: Any) -> Recorded:
+        raise RedisConnectionError("connection refused")
+
+
+def _handled(
+    handler: Callable[..., Any], service: AccountService, *request: Any
+) -> tuple[int, Any]:
+    answered = handler(service, *request)
+    if not isinstance(answered, tuple) or len(answered) != 2 or type(answered[0]) is not int:
+        raise Wrong(f"you returned {answered!r}; return a status and a body, like (200, {{...}}).")
+    return answered
+
+
+REQUESTS: list[tuple[tuple[Any, ...], int, str]] = [
+    (("a", 30, None, None), 200, "100 in the account, 30 are withdrawn"),
+    (("a", 10, 3, None), 200, "the account is at version 3, and If-Match says 3"),
+    (("a", 10, 3, None), 412, "the account is at version 4, and If-Match says 3"),
+    (("a", 500, None, None), 400, "60 in the account, 500 are withdrawn"),
+    (("a", "10", None, None), 400, 'the amount is the text "10"'),
+    (("b", 10, None, None), 404, "there is no account b"),
+    (("a", 10, None, "k"), 200, "a request with the key k"),
+    (("a", 10, None, "k"), 200, "the same request again"),
+    (("a", 20, None, "k"), 422, "another amount with the same key"),
+    (("a", 5, 5, "l"), 200, "If-Match 5 and the key l"),
+    (("a", 5, 5, "l"), 200, "the same request again: the key wins"),
+]
+
+
+def _judge_handler(handler: Callable[..., Any]) -> None:
+    with opened_service(100) as service:
+        for request, expected, what in REQUESTS:
+            try:
+                status, body = _handled(handler, service, *request)
+            except (VersionConflict, IdempotencyKeyReused, LookupError) as error:
+                raise Wrong(
+                    f"{what}: your handler raised {type(error).__name__}; expected {expected}."
+                ) from error
+            if status != expected:
+                raise Wrong(f"{what}: you returned {status} with {body}; expected {expected}.")
+            if status == 200 and body != {"version": service.fetch("a").version}:
+                raise Wrong(
+                    f"{what}: the body is {body}; expected the version of the event, "
+                    f"{service.fetch('a').version}."
+                )
+        if (found := service.fetch("a")).funds != 45:
+            raise Wrong(
+                f"after all requests the account holds {found.funds}; expected 45. Pass the key "
+                "and the versions on to the service."
+            )
+    with opened_service(100, _Busy) as service:
+        try:
+            status, body = _handled(handler, service, "a", 1, None, None)
+        except VersionConflict as error:
+            raise Wrong(
+                "after too many conflicts the service raises VersionConflict. That is a 409."
+            ) from error
+        if status != 409:
+            raise Wrong(f"too many conflicts: you returned {status}; expected 409.")
+    with opened_service(100, _Down) as service:
+        try:
+            status, body = _handled(handler, service, "a", 1, None, None)
+        except RedisConnectionError:
+            return
+        if status not in (500, 503):
+            raise Wrong(
+                f"Redis does not answer, and you returned {status}: the client would think that "
+                "its request is wrong. Catch only the errors that you know."
+            )
+
+
+a_handler = Exercise(
+    judge=_judge_handler,
+    right="each error of the service has its status, and an unknown one is not the client's fault.",
+    hints=[
+        "pass versions={if_match}, or None if there is no if_match.",
+        "UnknownAccount and VersionChanged are kinds of CommandRejected: catch them before it.",
+        "six outcomes: 200, 404, 412, 400, 409 (VersionConflict), 422 (IdempotencyKeyReused).",
+    ],
+    answer="""
+        from eventlab import CommandRejected, IdempotencyKeyReused, VersionConflict
+        from eventlab.accounts import UnknownAccount, VersionChanged
+
+
+        def withdraw(service, id, amount, if_match, key):
+            versions = None if if_match is None else {if_match}
+            try:
+                event = service.withdraw(id, amount, versions=versions, idempotency_key=key)
+            except UnknownAccount as error:
+                return 404, str(error)
+            except VersionChanged as error:
+                return 412, str(error)
+            except CommandRejected as error:
+                return 400, str(error)
+            except VersionConflict as error:
+                return 409, str(error)
+            except IdempotencyKeyReused as error:
+                return 422, str(error)
+            return 200, {"version": event.version}
+    """,
+    explanation=(
+        "The handler translates, and decides nothing. Its only trap is the order: the special "
+        "rejections come before the general one."
+    ),
+    mistakes=[
+        """
+        from eventlab import CommandRejected
+
+
+        def withdraw(service, id, amount, if_match, key):
+            versions = None if if_match is None else {if_match}
+            try:
+                event = service.withdraw(id, amount, versions=versions, idempotency_key=key)
+            except CommandRejected as error:
+                return 400, str(error)
+            return 200, {"version": event.version}
+        """,
+        """
+        from eventlab import CommandRejected
+        from eventlab.accounts import UnknownAccount, VersionChanged
+
+
+        def withdraw(service, id, amount, if_match, key):
+            versions = None if if_match is None else {if_match}
+            try:
+                event = service.withdraw(id, amount, versions=versions)
+            except UnknownAccount as error:
+                return 404, str(error)
+            except VersionChanged as error:
+                return 412, str(error)
+            except CommandRejected as error:
+                return 400, str(error)
+            return 200, {"version": event.version}
+        """,
+        """
+        from eventlab import CommandRejected
+        from eventlab.accounts import UnknownAccount, VersionChanged
+
+
+        def withdraw(service, id, amount, if_match, key):
+            try:
+                event = service.withdraw(id, amount, versions={if_match}, idempotency_key=key)
+            except UnknownAccount as error:
+                return 404, str(error)
+            except VersionChanged as error:
+                return 412, str(error)
+            except CommandRejected as error:
+                return 400, str(error)
+            return 200, {"version": event.version}
+        """,
+        """
+        from eventlab.accounts import UnknownAccount, VersionChanged
+
+
+        def withdraw(service, id, amount, if_match, key):
+            versions = None if if_match is None else {if_match}
+            try:
+                event = service.withdraw(id, amount, versions=versions, idempotency_key=key)
+            except UnknownAccount as error:
+                return 404, str(error)
+            except VersionChanged as error:
+                return 412, str(error)
+            except Exception as error:
+                return 400, str(error)
+            return 200, {"version": event.version}
+        """,
+        """
+        from eventlab import IdempotencyKeyReused, VersionConflict
+        from eventlab.accounts import UnknownAccount, VersionChanged
+
+
+        def withdraw(service, id, amount, if_match, key):
+            versions = None if if_match is None else {if_match}
+            try:
+                event = service.withdraw(id, amount, versions=versions, idempotency_key=key)
+            except UnknownAccount as error:
+                return 404, str(error)
+            except VersionChanged as error:
+                return 412, str(error)
+            except VersionConflict as error:
+                return 409, str(error)
+            except IdempotencyKeyReused as error:
+                return 422, str(error)
+            except Exception as error:
+                return 400, str(error)
+            return 200, {"version": event.version}
+        """,
+        """
+        from eventlab import CommandRejected, IdempotencyKeyReused
+        from eventlab.accounts import UnknownAccount, VersionChanged
+
+
+        def withdraw(service, id, amount, if_match, key):
+            versions = None if if_match is None else {if_match}
+            try:
+                event = service.withdraw(id, amount, versions=versions, idempotency_key=key)
+            except UnknownAccount as error:
+                return 404, str(error)
+            except VersionChanged as error:
+                return 412, str(error)
+            except CommandRejected as error:
+                return 400, str(error)
+            except IdempotencyKeyReused as error:
+                return 422, str(error)
+            return 200, {"version": event.version}
         """,
     ],
 )
