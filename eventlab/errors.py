@@ -270,6 +270,18 @@ class ViewAhead(EventLabError):
         )
 
 
+class SlicesMismatch(EventLabError):
+    """A category has another number of slices than the store. Data: ``category``, ``slices``."""
+
+    def __init__(self, category: str, slices: int) -> None:
+        self.category = category
+        self.slices = slices
+        super().__init__(
+            f"category {category!r} was made with slices={slices}, which is fixed for its life: "
+            f"open it with EventStore(redis, {category!r}, slices={slices})"
+        )
+
+
 class CategoryMismatch(EventLabError):
     """A view has counted the events of another category. Data: ``view``, ``category``, ``asked``.
 

@@ -219,7 +219,8 @@ class Repository(Generic[A]):
                 rejected = rejection
             return partial(self._commit, aggregates, rejected, meta, key, request)
 
-        return retried(tries, key, partial(self.store.seen_commit, fingerprint=request), decided)
+        seen = partial(self.store.seen_commit, fingerprint=request, ids=ids)
+        return retried(tries, key, seen, decided)
 
     def _commit(
         self,
@@ -233,7 +234,8 @@ class Repository(Generic[A]):
         if rejected is not None or not any(write.events for write in writes):
             self._check_versions(writes)
             if key is not None:
-                return self.store.reject_commit(key, rejected, fingerprint=fingerprint)
+                ids = [write.id for write in writes]
+                return self.store.reject_commit(key, rejected, fingerprint=fingerprint, ids=ids)
             if rejected is not None:
                 raise rejected
             return {}
@@ -253,7 +255,7 @@ class Repository(Generic[A]):
 
     def drop_snapshots(self) -> None:
         """Delete all snapshots. The only effect is that the next loads take longer."""
-        keys = [self.store.keys.snapshot(id) for id in self.store.ids()]
+        keys = [self.store.slice_of(id).keys.snapshot(id) for id in self.store.ids()]
         for at in range(0, len(keys), KEYS_PAGE):
             self.store.redis.unlink(*keys[at : at + KEYS_PAGE])
 
@@ -310,7 +312,8 @@ class Repository(Generic[A]):
         # an earlier release has no token, and is not decoded.
         if not self._every:
             return None
-        found = self.store.redis.execute_command("GET", self.store.keys.snapshot(id), **RAW)
+        name = self.store.slice_of(id).keys.snapshot(id)
+        found = self.store.redis.execute_command("GET", name, **RAW)
         if not found or zlib.crc32(found[4:]) != int.from_bytes(found[:4]):
             return None
         try:
@@ -335,7 +338,7 @@ class Repository(Generic[A]):
         text = encode_json(
             Snapshot(self._schema, aggregate.version, aggregate.position, state, token)
         )
-        name = self.store.keys.snapshot(aggregate.id)
+        name = self.store.slice_of(aggregate.id).keys.snapshot(aggregate.id)
         try:
             self.store.redis.set(name, zlib.crc32(text).to_bytes(4) + text)
         except SERVER_ERRORS as error:

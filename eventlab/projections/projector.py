@@ -26,6 +26,7 @@ from eventlab.projections.upgrade import Upgrade, shared_rebuild
 from eventlab.projections.view import Changes, View, checked_view_name, version_of
 from eventlab.store.keys import checked_position, order, view_group
 from eventlab.store.scripts import RAW
+from eventlab.store.slices import one_stream
 from eventlab.store.store import EventStore
 
 MAX_COUNTED_EVENTS: Final = 10_000  # a longer lag is an estimate
@@ -75,6 +76,7 @@ class Projector(Follower):
         batch_size: int = 5000,
     ) -> None:
         name = checked_view_name(view, mongo.name)
+        one_stream(store)
         # The bookkeeping must not be read from a secondary that is behind, whatever the URL says.
         mongo = mongo.with_options(
             read_preference=ReadPreference.PRIMARY,

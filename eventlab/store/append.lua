@@ -1,17 +1,20 @@
 -- Append events to one aggregate, all or none.
 -- It checks everything, then writes: Lua does not roll back.
--- KEYS: 1 category stream, 2 aggregate log, 3 ids, 4 the record of the idempotency key, if any
+-- KEYS: 1 category stream, 2 aggregate log, 3 ids, 4 the number of slices,
+--       5 the record of the idempotency key, if any
 -- ARGV: 1 expected version, 2 token, as JSON, 3 {"id":…,"version":  4 texts per event: 2 or 3,
---       5 time in ms or '', 6 position of the newest event, or '', 7 its token, as JSON;
---       with an idempotency key 8 its record, 9 its lifetime in seconds;
+--       5 time in ms or '', 6 position of the newest event, or '', 7 its token, as JSON, 8 slices;
+--       with an idempotency key 9 its record, 10 its lifetime in seconds;
 --       then for each event type, data (and meta, or '') as JSON
 -- Replies with the first position, or with {'conflict', 1, version, element}, {'repeat', record},
--- {'replaced', 1}, {'missing', 1} or {'foreign', 1}, as commit.lua does for several aggregates.
+-- {'replaced', 1}, {'missing', 1}, {'foreign', 1} or {'slices', 1}, as commit.lua does for several aggregates.
 -- Apart from it, because a tenth of the time of an append would go into its loops.
-local stream, log, ids, record = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local stream, log, ids, slices, record = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local expected, token, prefix, width = tonumber(ARGV[1]), ARGV[2], ARGV[3], tonumber(ARGV[4])
-local name = string.sub(log, #stream + 4)  -- the id follows {stream}: in the key of the log
+local name = string.sub(log, string.find(log, '}:', 1, true) + 2)  -- the id, in the key of the log
 
+-- With one slice nothing is recorded, so it is enough to look before the first event.
+if ARGV[8] ~= '1' and redis.call('GET', slices) ~= ARGV[8] then return {'slices', 1} end
 if record then
   local first = redis.call('GET', record)
   if first then return {'repeat', first} end
@@ -20,7 +23,10 @@ local version = redis.call('LLEN', log)
 -- A log, its id and the stream come and go together, unless Redis evicts keys.
 if version == 0 then
   if redis.call('SISMEMBER', ids, name) == 1 then return {'missing', 1} end
-  if redis.call('SCARD', ids) == 0 and redis.call('XLEN', stream) > 0 then return {'foreign', 1} end
+  if redis.call('SCARD', ids) == 0 then
+    if redis.call('XLEN', stream) > 0 then return {'foreign', 1} end
+    if ARGV[8] == '1' and redis.call('EXISTS', slices) == 1 then return {'slices', 1} end
+  end
 elseif redis.call('EXISTS', stream, ids) < 2 then
   -- Without ids the adoption of the stream has not ended.
   return {redis.call('EXISTS', stream) == 1 and 'foreign' or 'missing', 1}
@@ -62,7 +68,7 @@ end
 
 local first
 local elements = {}
-for at = record and 10 or 8, #ARGV, width do
+for at = record and 11 or 9, #ARGV, width do
   local type, data, meta = ARGV[at], ARGV[at + 1], ''
   if width == 3 then meta = ARGV[at + 2] end
   version = version + 1
@@ -90,5 +96,5 @@ for at = record and 10 or 8, #ARGV, width do
 end
 if #elements > 0 then redis.call('RPUSH', log, unpack(elements)) end
 if expected == 0 then redis.call('SADD', ids, name) end
-if record then redis.call('SET', record, ARGV[8], 'EX', ARGV[9]) end
+if record then redis.call('SET', record, ARGV[9], 'EX', ARGV[10]) end
 return first

@@ -37,6 +37,7 @@ from eventlab.store.idempotency import (
 from eventlab.store.keys import Keys, checked_name, checked_time
 from eventlab.store.logs import AggregateLogs, new_token
 from eventlab.store.scripts import Script
+from eventlab.store.slices import register
 
 NOTHING = Batch([], [], 2)
 Written = dict[str, list[Recorded]]
@@ -149,28 +150,29 @@ class Appends:
         """Append to one aggregate; return its events."""
         id = part.id
         batch = part.batch
-        keys = [self._keys.stream, self._keys.log(id), self._keys.ids]
+        keys = [self._keys.stream, self._keys.log(id), self._keys.ids, self._keys.slices]
         prefix = b'{"id":' + encode_json(id) + b',"version":'
         time = b"" if self._clock is None else checked_time(self._clock())
         position, newest = part.newest or ("", "")
         args = [part.expected, encode_json(append.token), prefix, batch.width, time]
-        args += (position, encode_json(newest))
+        args += (position, encode_json(newest), self._keys.count)
         if append.key is not None:
             keys.append(self._keys.idempotency(id, append.key))
             args += (
                 place_record(append.fingerprint, part.expected, len(batch.events)),
                 KEY_SECONDS,
             )
-        reply = self._append(self._redis, keys, args + batch.texts)
+        reply = self._run(self._append, keys, args + batch.texts)
         if isinstance(reply, bytes):
             return self._recorded(part, reply, 0)
         return self._not_written(append, [part], reply)[id]
 
     def commit(self, commit: Append, parts: Sequence[EncodedWrite]) -> Written:
         """Append the parts, all or none; return the events of each aggregate that has some."""
-        keys = [self._keys.stream, self._keys.ids]
+        keys = [self._keys.stream, self._keys.ids, self._keys.slices]
         time = b"" if self._clock is None else checked_time(self._clock())
         args: list[Any] = [encode_json(commit.token), time, len(parts), b"", KEY_SECONDS]
+        args.append(self._keys.count)
         texts: list[bytes] = []
         for part in parts:
             batch = part.batch
@@ -185,7 +187,7 @@ class Appends:
             keys.append(self._keys.idempotency(None, commit.key))
             places = [(p.id, p.expected, len(p.batch.events)) for p in parts if p.batch.events]
             args[3] = commit_record(commit.fingerprint, places)
-        reply = self._commit(self._redis, keys, args + texts)
+        reply = self._run(self._commit, keys, args + texts)
         if not isinstance(reply, bytes):
             return self._not_written(commit, parts, reply)
         written: Written = {}
@@ -195,6 +197,14 @@ class Appends:
                 written[part.id] = self._recorded(part, reply, before)
                 before += len(part.batch.events)
         return written
+
+    def _run(self, script: Script, keys: list[bytes], args: list[Any]) -> Any:
+        reply = script(self._redis, keys, args)
+        if isinstance(reply, list) and reply[0] == b"slices":
+            # The first event of a slice, or a store with another number of slices.
+            register(self._redis, self._keys)
+            reply = script(self._redis, keys, args)
+        return reply
 
     def _recorded(self, part: EncodedWrite, first: bytes, before: int) -> list[Recorded]:
         recorded = as_recorded(part.id, part.batch.events, part.expected, first, before)
@@ -215,7 +225,7 @@ class Appends:
                 raise LogReplaced(parts[number - 1].id, parts[number - 1].expected)
             case [b"missing", number]:
                 raise LogMissing(parts[number - 1].id)
-        raise NotAdopted(self._keys.stream.decode())
+        raise NotAdopted(self._keys.category)
 
     def _moved(self, append: Append, parts: Sequence[EncodedWrite], moved: list[Any]) -> Written:
         conflicts: dict[str, tuple[object, int]] = {}

@@ -1,29 +1,35 @@
 -- Append events to several aggregates, all or none; check the versions of others.
 -- It checks everything, then writes: Lua does not roll back.
--- KEYS: 1 category stream, 2 ids, then the aggregate logs, then the record of the idempotency key
+-- KEYS: 1 category stream, 2 ids, 3 the number of slices, then the aggregate logs, then the record
+--       of the idempotency key
 -- ARGV: 1 token, as JSON, 2 time in ms or '', 3 number of logs, 4 the record of the idempotency key
---       or '', 5 its lifetime in seconds; then for each log 5 values:
+--       or '', 5 its lifetime in seconds, 6 slices; then for each log 5 values:
 --       expected version, number of events (0: it is only checked), texts per event: 2 or 3,
 --       {"id":…,"version":  , its newest event as '["position" token-as-JSON', or '';
 --       then for each event type, data (and meta, or '') as JSON
 -- Replies with the first position, or with {'conflict', then for each log that moved its number,
--- version, element}, {'repeat', record}, {'replaced', number}, {'missing', number} or {'foreign', number}.
-local stream, ids, token, count = KEYS[1], KEYS[2], ARGV[1], tonumber(ARGV[3])
-local record, moved, allowed, replaced, complete = KEYS[count + 3], {'conflict'}, true
+-- version, element}, {'repeat', record}, {'replaced', number}, {'missing', number},
+-- {'foreign', number} or {'slices', number}.
+local stream, ids, slices, token, count = KEYS[1], KEYS[2], KEYS[3], ARGV[1], tonumber(ARGV[3])
+local record, moved, allowed, replaced, complete = KEYS[count + 4], {'conflict'}, true
 
+-- With one slice nothing is recorded, so it is enough to look before the first event.
+if ARGV[6] ~= '1' and redis.call('GET', slices) ~= ARGV[6] then return {'slices', 1} end
 if record then
   local first = redis.call('GET', record)
   if first then return {'repeat', first} end
   allowed = redis.acl_check_cmd('SET', record, '', 'EX', 1)
 end
 for n = 1, count do
-  local log, at = KEYS[n + 2], 5 * n + 1
+  local log, at = KEYS[n + 3], 5 * n + 2
   local version, expected = redis.call('LLEN', log), tonumber(ARGV[at])
-  local name = string.sub(log, #stream + 4)  -- the id follows {stream}: in the key of the log
+  local name = string.sub(log, string.find(log, '}:', 1, true) + 2)  -- the id, in the key
   -- A log, its id and the stream come and go together, unless Redis evicts keys.
   if version == 0 then
     if redis.call('SISMEMBER', ids, name) == 1 then return {'missing', n} end
-    if redis.call('SCARD', ids) == 0 and redis.call('XLEN', stream) > 0 then return {'foreign', n} end
+    local is_first = redis.call('SCARD', ids) == 0
+    if is_first and redis.call('XLEN', stream) > 0 then return {'foreign', n} end
+    if is_first and ARGV[6] == '1' and redis.call('EXISTS', slices) == 1 then return {'slices', n} end
   elseif not complete and redis.call('EXISTS', stream, ids) < 2 then
     -- Without ids the adoption of the stream has not ended.
     return {redis.call('EXISTS', stream) == 1 and 'foreign' or 'missing', n}
@@ -51,7 +57,7 @@ if not allowed then
   return redis.error_reply('NOPERM a commit needs the right to run XADD, RPUSH, SADD and SET')
 end
 
-local id, first, at = '*', nil, 5 * count + 6
+local id, first, at = '*', nil, 5 * count + 7
 if ARGV[2] ~= '' then
   local ms = ARGV[2]
   local info = redis.call('EXISTS', stream) == 1 and redis.call('XINFO', 'STREAM', stream) or {}
@@ -65,7 +71,7 @@ if ARGV[2] ~= '' then
   id = ms .. '-*'
 end
 for n = 1, count do
-  local log, of, elements = KEYS[n + 2], 5 * n + 1, {}
+  local log, of, elements = KEYS[n + 3], 5 * n + 2, {}
   local expected, events, width, prefix = unpack(ARGV, of, of + 3)
   for version = expected + 1, expected + events do
     local type, data, meta = ARGV[at], ARGV[at + 1], width == '3' and ARGV[at + 2] or ''
@@ -73,13 +79,9 @@ for n = 1, count do
     -- The payload's fields join the others as text: no JSON is parsed, so no number changes.
     local event = prefix .. version .. ',"type":' .. type
     event = event .. (data == '{}' and '}' or ',' .. string.sub(data, 2))
-    local position
-    if meta == '' then
-      position = redis.call('XADD', stream, id, 'event', event)
-    else
-      position = redis.call('XADD', stream, id, 'event', event, 'meta', meta)
-      meta = ',' .. meta
-    end
+    local second = meta == '' and {} or {'meta', meta}
+    local position = redis.call('XADD', stream, id, 'event', event, unpack(second))
+    if meta ~= '' then meta = ',' .. meta end
     if not first then first = position end
     -- One commit, one millisecond: the client derives the other positions from the first.
     if id == '*' and at <= #ARGV then id = string.match(first, '^%d+') .. '-*' end
@@ -91,8 +93,8 @@ for n = 1, count do
     end
   end
   if #elements > 0 then redis.call('RPUSH', log, unpack(elements)) end
-  local is_new = expected == '0' and events ~= '0'
-  if is_new then redis.call('SADD', ids, string.sub(log, #stream + 4)) end
+  local name = string.sub(log, string.find(log, '}:', 1, true) + 2)
+  if expected == '0' and events ~= '0' then redis.call('SADD', ids, name) end
 end
 if record then redis.call('SET', record, ARGV[4], 'EX', ARGV[5]) end
 return first

@@ -87,7 +87,7 @@ class Idempotency:
         """Decode a record; raises as ``lookup`` does."""
         first = msgspec.json.decode(record, type=Outcome)
         if fingerprint is not None and first.fingerprint != fingerprint:
-            raise IdempotencyKeyReused(self._keys.stream.decode() if id is None else id, key)
+            raise IdempotencyKeyReused(self._keys.category if id is None else id, key)
         if first.rejection:
             raise _restored(first)
         return first

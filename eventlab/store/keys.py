@@ -8,28 +8,47 @@ from typing import Final
 from eventlab.errors import InvalidArgument, InvalidName
 
 START: Final = "0-0"
+SLICES: Final = 64  # of a category that is spread over the shards of a cluster
+SLICE_NAME: Final = re.compile(r"#\d+$", re.ASCII)
 MAX_NAME_BYTES: Final = 512
 VIEW_GROUP: Final = "view "  # begins the names of the groups of views
 YEAR_10000: Final = 253_402_300_800_000  # in milliseconds since 1970: datetime ends there
 
 
 class Keys:
-    """The keys of one category; their hash tag puts them all into the slot of the stream.
+    """The keys of one category, or of one slice; their hash tag puts all into the stream's slot.
 
-    Raises InvalidName for a category that is empty, too long, or contains braces.
+    ``count`` is the number of slices of the category. ``whole`` are the keys that all slices share.
+    Raises InvalidName for a category that is empty, too long, contains braces, or is named like a
+    slice.
 
     >>> Keys("accountStream").log("JohnDoe")
     b'{accountStream}:JohnDoe'
+    >>> Keys("accountStream", slice=7).log("JohnDoe")
+    b'{accountStream#7}:JohnDoe'
     """
 
-    def __init__(self, category: str) -> None:
+    def __init__(self, category: str, *, slice: int | None = None) -> None:
         self.stream = checked_name(category, "category")
         if b"{" in self.stream or b"}" in self.stream:
             raise InvalidName(
                 f"category {category!r} contains braces, which select a cluster slot: remove them"
             )
+        if SLICE_NAME.search(category):
+            raise InvalidName(
+                f"category {category!r} ends as a slice does, in # and a number: rename it"
+            )
+        self.category = category
+        self.count = 1
+        self.whole = self
         self._tag = b"{%b}" % self.stream
+        if slice is not None:
+            self.category = f"{category}#{slice}"
+            self.count = SLICES
+            self.whole = Keys(category)
+            self.stream = self._tag = b"{%b#%d}" % (self.stream, slice)
         self.logs = self._tag + b":"  # begins the key of each aggregate log
+        self.slices = self._tag + b"/slices"
         self.ids = self._tag + b"/ids"
         self.trimmed = self._tag + b"/trimmed"
         self.fsync_probe = self._tag + b"/settled"
@@ -81,7 +100,19 @@ class Keys:
 
     def pattern(self) -> bytes:
         """Return a SCAN pattern for all keys of the category except the stream."""
-        return re.sub(rb"([\\*?\[\]])", rb"\\\1", self._tag) + b"[:/]*"
+        return _literal(self._tag) + b"[:/]*"
+
+    def all_slices(self) -> bytes:
+        """Return a SCAN pattern for the keys of all slices, and perhaps of other categories."""
+        return _literal(self._tag[:-1]) + b"#*}*"
+
+    def owns(self, key: bytes) -> bool:
+        """Return whether a key is of this category, or of one of its slices."""
+        return re.match(re.escape(self._tag[:-1]) + rb"(#\d+)?\}", key) is not None
+
+
+def _literal(text: bytes) -> bytes:
+    return re.sub(rb"([\\*?\[\]])", rb"\\\1", text)
 
 
 def view_group(name: str) -> str:

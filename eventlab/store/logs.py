@@ -15,6 +15,7 @@ from eventlab.events import Recorded, Row, decode_rows
 from eventlab.store.keys import Keys
 from eventlab.store.paging import FIRST_PAGE, next_page
 from eventlab.store.scripts import RAW
+from eventlab.store.slices import check_slices
 
 
 class Tail(msgspec.Struct, frozen=True):
@@ -64,10 +65,15 @@ class AggregateLogs:
         return version
 
     def check_adopted(self) -> None:
-        """Raise NotAdopted if the stream of another program has no aggregate logs yet."""
+        """Raise NotAdopted if the stream of another program has no aggregate logs yet.
+
+        Raises SlicesMismatch if the category has another number of slices.
+        """
         # In this order: an append between the two commands has written the ids as well.
-        if self._redis.xlen(self._keys.stream) and not self._redis.exists(self._keys.ids):
-            raise NotAdopted(self._keys.stream.decode())
+        if not self._redis.xlen(self._keys.stream):
+            check_slices(self._redis, self._keys)
+        elif not self._redis.exists(self._keys.ids):
+            raise NotAdopted(self._keys.category)
 
     def _check_exists(self, id: str) -> None:
         self.check_adopted()

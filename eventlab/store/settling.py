@@ -14,7 +14,8 @@ from redis.exceptions import ResponseError
 from eventlab.errors import NotSettled
 from eventlab.store.keys import Keys
 from eventlab.store.scripts import RAW
-from eventlab.store.stream import as_text, longest_block
+from eventlab.store.stream import as_text
+from eventlab.store.waiting import longest_block
 
 MAX_WAIT_SECONDS: Final = 3.0  # for one WAITAOF or WAIT
 REMEDY: Final = "CONFIG SET appendonly yes, and appendfsync everysec (Redis 7.2 or newer) or always"

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from importlib import import_module
 from itertools import islice
-from typing import Any, Final, Protocol
+from typing import Any, Final, Self, cast
 
 from redis import Redis
 from redis.cluster import RedisCluster
@@ -32,7 +33,9 @@ from eventlab.store.keys import START, Keys, checked_counts, checked_position
 from eventlab.store.logs import AggregateLogs, Tail
 from eventlab.store.paging import KEYS_PAGE
 from eventlab.store.scripts import checked_client
+from eventlab.store.sealing import Protects
 from eventlab.store.settling import settle
+from eventlab.store.slices import check_slices, checked_slices
 from eventlab.store.stream import CategoryStream, as_text
 
 
@@ -50,16 +53,6 @@ ANY: Final = Expected.ANY
 Upcaster = Callable[[Recorded], Recorded]
 
 
-class Protects(Protocol):
-    """Encrypts fields of an event before it is stored: a ``eventlab.privacy`` Protection."""
-
-    def seal(self, id: str, event: Event) -> Event:
-        """Return the event as it is stored."""
-
-    def reveal(self, event: Recorded) -> Recorded:
-        """Return a stored event as readers see it."""
-
-
 class EventStore:
     """The events of one category, in Redis.
 
@@ -67,28 +60,51 @@ class EventStore:
     in milliseconds since 1970, instead of Redis (for tests and reproducible notebooks; positions
     still only increase). ``upcasters`` are applied, in order, to every event that is read; each
     takes a Recorded and returns it, or a newer shape of it. ``protection`` encrypts personal
-    fields, so that a person can be forgotten.
+    fields, so that a person can be forgotten. ``slices=64`` spreads a category over the shards of a
+    cluster (docs/slices.md); the number is fixed for its life.
 
     Raises InvalidName for a category that is empty, too long, or contains braces, InvalidArgument
-    for an asyncio client or a pipeline.
+    for an asyncio client or a pipeline, or a number of slices other than 1 and 64.
 
     >>> store = EventStore(lab.redis, "accountStream")
     >>> store.append("JohnDoe", [Event("create")], expected=NEW)
     [Recorded(id='JohnDoe', version=1, type='create', data={}, position='1551312621884-0')]
     """
 
+    _number: int | None = None  # of the slice, if this is one
+
+    def __new__(
+        cls,
+        redis: Redis | RedisCluster,
+        category: str,
+        *,
+        slices: int = 1,
+        clock: Callable[[], int] | None = None,
+        upcasters: Sequence[Upcaster] = (),
+        protection: Protects | None = None,
+    ) -> Self:
+        """Return a store of the kind that the number of slices needs."""
+        del redis, category, clock, upcasters, protection  # for __init__
+        if cls is EventStore and checked_slices(slices) > 1:
+            # By name: that module is about stores of this one.
+            kind = import_module("eventlab.store.sliced").SlicedStore
+            return cast(Self, super().__new__(kind))
+        return super().__new__(cls)
+
     def __init__(
         self,
         redis: Redis | RedisCluster,
         category: str,
         *,
+        slices: int = 1,
         clock: Callable[[], int] | None = None,
         upcasters: Sequence[Upcaster] = (),
         protection: Protects | None = None,
     ) -> None:
         self.redis: Any = checked_client(redis)
-        self.category = category
-        self.keys = Keys(category)
+        self.slices = slices
+        self.keys = Keys(category, slice=self._number)
+        self.category = self.keys.category
         self.idempotency = Idempotency(redis, self.keys)
         self._upcasters = (*([protection.reveal] if protection else []), *upcasters)
         self.protection = protection
@@ -106,6 +122,16 @@ class EventStore:
 
     def __repr__(self) -> str:
         return f"EventStore({self.category!r})"
+
+    # ----------------------------------------------------------------- slices
+
+    def slice_of(self, id: str) -> EventStore:  # noqa: ARG002 - for stores with several
+        """Return the store of the slice that an aggregate is in; of one slice, this store."""
+        return self
+
+    def all_slices(self) -> Sequence[EventStore]:
+        """Return the stores of all slices, each with a stream of its own; of one, this store."""
+        return (self,)
 
     # ------------------------------------------------------------------ write
 
@@ -237,9 +263,16 @@ class EventStore:
         return None if outcome is None else self._appends.events_of(outcome, id)[id]
 
     def seen_commit(
-        self, key: str, *, fingerprint: str | None = None
+        self,
+        key: str,
+        *,
+        fingerprint: str | None = None,
+        ids: Sequence[str] = (),  # noqa: ARG002 - for several slices
     ) -> dict[str, list[Recorded]] | None:
-        """Return the events committed under an idempotency key, or None; as ``seen`` does."""
+        """Return the events committed under an idempotency key, or None; as ``seen`` does.
+
+        A store with several slices needs the ``ids`` of the commit, to know its slice.
+        """
         outcome = self.idempotency.lookup(None, key, fingerprint=fingerprint)
         return None if outcome is None else self._appends.events_of(outcome, None)
 
@@ -256,9 +289,17 @@ class EventStore:
         return self._appends.events_of(outcome, id)[id]
 
     def reject_commit(
-        self, key: str, rejection: CommandRejected | None, *, fingerprint: str
+        self,
+        key: str,
+        rejection: CommandRejected | None,
+        *,
+        fingerprint: str,
+        ids: Sequence[str] = (),  # noqa: ARG002 - for stores with several slices
     ) -> dict[str, list[Recorded]]:
-        """Keep a rejection as the outcome of a commit, and raise it; as ``reject`` does."""
+        """Keep a rejection as the outcome of a commit, and raise it; as ``reject`` does.
+
+        A store with several slices needs the ``ids`` of the commit, to know its slice.
+        """
         outcome = self.idempotency.keep(None, key, fingerprint, rejection)
         return self._appends.events_of(outcome, None)
 
@@ -415,6 +456,7 @@ class EventStore:
 
     def drop(self) -> None:
         """Delete the category, its events and groups. Stop its writers and readers first."""
+        check_slices(self.redis, self.keys)
         self.redis.unlink(self.keys.stream, self.keys.ids, self.keys.trimmed)
         found = self.redis.scan_iter(match=self.keys.pattern(), count=KEYS_PAGE)
         while page := list(islice(found, KEYS_PAGE)):

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
 import os
-import time
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -14,6 +12,8 @@ from eventlab.errors import Trimmed, TrimRefused
 from eventlab.store.keys import START, Keys, checked_name, checked_position, order
 from eventlab.store.paging import FIRST_PAGE, KEYS_PAGE, next_page
 from eventlab.store.scripts import RAW, Script
+from eventlab.store.slices import check_slices
+from eventlab.store.waiting import wait_for_any
 
 IDENTIFYING_BYTES: Final = 256  # of an event: id, version, type, and the beginning of its data
 
@@ -58,21 +58,7 @@ class CategoryStream:
 
     def wait(self, *, after: str, seconds: float) -> None:
         """Wait until there is an entry after a position, for at most ``seconds``."""
-        after = checked_position(after)
-        end = time.monotonic() + seconds
-        longest = longest_block(self._redis)
-        while True:
-            ms = max(1, int(min(longest, end - time.monotonic()) * 1000))  # 0 would block forever
-            command = "XREAD", "COUNT", 1, "BLOCK", ms, "STREAMS", self._key, after
-            try:
-                if self._redis.execute_command(*command, **RAW):
-                    return
-            except ResponseError as error:
-                # A master that becomes a replica sends its blocked readers away: ask again.
-                if not str(error).startswith("UNBLOCKED"):
-                    raise
-            if time.monotonic() >= end:
-                return
+        wait_for_any(self._redis, {self._key: after}, seconds)
 
     def head(self) -> str:
         """Return the newest position there ever was; ``0-0`` before the first event."""
@@ -152,9 +138,10 @@ class CategoryStream:
         try:
             info: dict[str, Any] = self._redis.execute_command("XINFO STREAM", self._key, **RAW)
         except ResponseError as error:
-            if "no such key" in str(error):
-                return {}
-            raise
+            if "no such key" not in str(error):
+                raise
+            check_slices(self._redis, self._keys)
+            return {}
         return {str(name): as_text(value) for name, value in info.items()}
 
 
@@ -172,10 +159,6 @@ def as_text(value: Any) -> Any:
     return value.decode() if isinstance(value, bytes) else value
 
 
-def longest_block(redis: Any) -> float:
-    """Return how many seconds a command may block, given the client's ``socket_timeout``.
-
-    A command that blocks for as long as the client waits for its answer looks like a dead server.
-    """
-    timeout = redis.get_connection_kwargs().get("socket_timeout")
-    return (timeout or math.inf) / 2
+def as_bytes(key: bytes | str) -> bytes:
+    """Return a key as bytes, whatever the client's decode_responses."""
+    return key if isinstance(key, bytes) else key.encode()

