@@ -228,7 +228,7 @@ def inspect(chromium: Browser, url: str, notebook: str, picture: Path | None) ->
     context.route("**/*", gate)
     try:
         page = context.new_page()
-        _open_and_run(page, url, notebook)
+        open_and_run(page, url, notebook)
         if picture:
             _take_screenshot(page, picture)
         found: dict[str, Any] = page.evaluate(INSPECT)
@@ -240,7 +240,8 @@ def inspect(chromium: Browser, url: str, notebook: str, picture: Path | None) ->
     return seen
 
 
-def _open_and_run(page: Page, url: str, notebook: str) -> None:
+def open_and_run(page: Page, url: str, notebook: str) -> None:
+    """Open a notebook of the Lab at `url`, and run all its cells."""
     page.set_default_timeout(TIMEOUT * 1000)
     page.goto(
         url.replace("/?", f"/lab/tree/{quote(notebook)}?reset&"), wait_until="domcontentloaded"

@@ -1,15 +1,21 @@
-"""Helpers for the notebooks only: exercises, counted traffic, lost replies, processes."""
+"""Helpers for the notebooks only: exercises, widgets, counted traffic, lost replies, processes."""
 
+from eventlab.lessons.crash_stepper import CrashStepper
 from eventlab.lessons.crashing import run_and_crash
 from eventlab.lessons.killing import Ended, consume, handle, project
 from eventlab.lessons.lossy_proxy import LossyProxy, lossy, unreliable
 from eventlab.lessons.processes import run_together, wait_for_start
 from eventlab.lessons.rates import rates
+from eventlab.lessons.step_race import StepRace
+from eventlab.lessons.time_slider import TimeSlider
 from eventlab.lessons.traffic import Traffic, traffic
 
 __all__ = [
+    "CrashStepper",
     "Ended",
     "LossyProxy",
+    "StepRace",
+    "TimeSlider",
     "Traffic",
     "consume",
     "handle",

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 
 from eventlab import Recorded
+from eventlab.lessons.choices import choices
 from eventlab.lessons.exercise import Exercise, Wrong
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -305,6 +306,409 @@ the_wire_format = Exercise(
         def entry(id, version, amount):
             event = {"type": "deposit", "id": id, "version": version, "amount": amount}
             return json.dumps(event, separators=(",", ":"))
+        """,
+    ],
+)
+
+
+# ----------------------------------------------------------------------------- what Redis checks
+
+STREAM_FACTS = {
+    "a": (
+        "rejects",
+        "an ID must be greater than the last one. You saw the error for a forged past.",
+    ),
+    "b": (
+        "accepts",
+        "the version is part of the text. Redis does not read it: you saw two versions 2.",
+    ),
+    "c": ("accepts", "for Redis the field is text; whether it is JSON is not its business."),
+    "d": (
+        "accepts",
+        "Redis does not know what an account is, so it cannot miss one. The store asks.",
+    ),
+    "e": (
+        "accepts",
+        "an ID only has to be greater. A clock that is an hour ahead is not noticed.",
+    ),
+}
+
+
+what_a_stream_checks = Exercise(
+    judge=choices(STREAM_FACTS, ("accepts", "rejects")),
+    right="a stream checks the order of its IDs, and nothing else.",
+    hints=[
+        "which of these can Redis see without reading the text of the event?",
+        "it rejects one of the five.",
+    ],
+    answer="""
+        answers = {"a": "rejects", "b": "accepts", "c": "accepts", "d": "accepts", "e": "accepts"}
+    """,
+    explanation="Redis compares the new ID with the last one. What the field means is your part.",
+    mistakes=[
+        """
+        answers = {"a": "accepts", "b": "accepts", "c": "accepts", "d": "accepts", "e": "accepts"}
+        """,
+        """
+        answers = {"a": "rejects", "b": "rejects", "c": "accepts", "d": "accepts", "e": "accepts"}
+        """,
+        """
+        answers = {"a": "rejects", "b": "accepts", "c": "rejects", "d": "accepts", "e": "accepts"}
+        """,
+        """
+        answers = {"a": "rejects", "b": "accepts", "c": "accepts", "d": "rejects", "e": "accepts"}
+        """,
+        """
+        answers = {"a": "rejects", "b": "accepts", "c": "accepts", "d": "accepts", "e": "rejects"}
+        """,
+        """
+        answers = {"a": "rejects", "b": "accepts"}
+        """,
+        """
+        answers = {"a": "reject", "b": "accept", "c": "accept", "d": "accept", "e": "accept"}
+        """,
+    ],
+)
+
+
+# ------------------------------------------------------------------------- one log per aggregate
+
+
+def _entries(*events: tuple[str, int, str]) -> list[str]:
+    return [
+        json.dumps({"id": id, "version": version, "type": type}, separators=(",", ":"))
+        for id, version, type in events
+    ]
+
+
+def _judge_logs(logs: Callable[[list[str]], dict[str, list[str]]]) -> None:
+    texts = _entries(("Ann", 1, "create"), ("Bob", 1, "create"), ("Ann", 2, "deposit"))
+    given = list(texts)
+    found = logs(given)
+    if given != texts:
+        raise Wrong("you changed the list you were given: the next reader finds other events.")
+    if found is None:
+        raise Wrong("your function returns nothing: end it with return, after the loop.")
+    if not isinstance(found, dict):
+        raise Wrong(f"return a dict from id to a list of types; yours is a {type(found).__name__}.")
+    if any(
+        isinstance(value, str | bytes) or not hasattr(value, "__len__") for value in found.values()
+    ):
+        raise Wrong(f"a log is a list, even if it has one event; yours is {found!r}.")
+    if found == {"Ann": ["create", "deposit"], "Bob": []} or found.get("Bob") == []:
+        raise Wrong("Bob's first event is missing: the first event of an id opens its log.")
+    if found.get("Ann") in (["deposit"], ["create"]):
+        raise Wrong(
+            f"Ann has two events, and you kept {found['Ann']}: append to the log that is there, "
+            "do not replace it."
+        )
+    if found.get("Ann") == ["deposit", "create"]:
+        raise Wrong("the order is part of the log: the oldest event is the first element.")
+    if found != {"Ann": ["create", "deposit"], "Bob": ["create"]}:
+        raise Wrong(
+            "expected {'Ann': ['create', 'deposit'], 'Bob': ['create']}, and you returned "
+            f"{found!r}."
+        )
+    if logs([]) != {}:
+        raise Wrong(
+            "a category without events has no logs: return {}. Does something remain from the "
+            "call before?"
+        )
+    dice = random.Random()
+    for _ in range(5):
+        expected: dict[str, list[str]] = {}
+        steps = []
+        for _ in range(12):
+            id = dice.choice(["Ann", 'the "Golden Goose"', "Zoe"])
+            log = expected.setdefault(id, [])
+            log.append(dice.choice(["deposit", "withdraw"]))
+            steps.append((id, len(log), log[-1]))
+        if (found := logs(_entries(*steps))) != expected:
+            raise Wrong(
+                f"right for Ann and Bob. For {steps} expected {expected}, and you returned "
+                f"{found!r}."
+            )
+
+
+the_aggregate_logs = Exercise(
+    judge=_judge_logs,
+    right="the category stream has everything, so the logs can be computed from it again.",
+    hints=[
+        "json.loads(text) is a dict with id, version and type.",
+        "logs.setdefault(event['id'], []) returns the log of an id, and opens it if it is new.",
+    ],
+    answer="""
+        import json
+
+
+        def logs(texts):
+            found = {}
+            for text in texts:
+                event = json.loads(text)
+                found.setdefault(event["id"], []).append(event["type"])
+            return found
+    """,
+    explanation=(
+        "One pass, in commit order. EventStore.adopt does this for a stream of the original."
+    ),
+    mistakes=[
+        """
+        import json
+
+
+        def logs(texts):
+            return {json.loads(text)["id"]: [json.loads(text)["type"]] for text in texts}
+        """,
+        """
+        import json
+
+
+        def logs(texts):
+            return {json.loads(text)["id"]: json.loads(text)["type"] for text in texts}
+        """,
+        """
+        import json
+
+
+        def logs(texts):
+            found = {}
+            for text in texts:
+                event = json.loads(text)
+                found.setdefault(event["id"], []).insert(0, event["type"])
+            return found
+        """,
+        """
+        import json
+
+
+        def logs(texts):
+            found = {}
+            for text in texts:
+                event = json.loads(text)
+                if event["id"] in found:
+                    found[event["id"]].append(event["type"])
+                else:
+                    found[event["id"]] = []
+            return found
+        """,
+        """
+        import json
+
+
+        def logs(texts, found={}):
+            for text in texts:
+                event = json.loads(text)
+                found.setdefault(event["id"], []).append(event["type"])
+            return found
+        """,
+        """
+        def logs(texts):
+            return [text for text in texts if "Ann" in text]
+        """,
+        """
+        def logs(texts):
+            return {"Ann": ["create", "deposit"], "Bob": ["create"]} if texts else {}
+        """,
+        """
+        import json
+
+
+        def logs(texts):
+            found = {}
+            while texts:
+                event = json.loads(texts.pop(0))
+                found.setdefault(event["id"], []).append(event["type"])
+            return found
+        """,
+        """
+        import json
+
+
+        def logs(texts):
+            found = {}
+            for text in texts:
+                event = json.loads(text)
+                found.setdefault(event["id"], []).append(event["type"])
+        """,
+    ],
+)
+
+
+# ----------------------------------------------------------------------------- who wrote directly?
+
+#: Steps of (id, version), the ids that are broken, and what to think about.
+BROKEN = [
+    ([("a", 1), ("b", 1), ("a", 2)], [], "each account counts its own versions"),
+    ([("a", 1), ("a", 2), ("b", 1), ("a", 2)], ["a"], "a has its version 2 twice"),
+    ([("a", 1), ("b", 1), ("b", 3)], ["b"], "b has no version 2"),
+    ([("b", 2), ("a", 1)], ["b"], "the first version is 1"),
+    ([("a", 1), ("a", 3), ("a", 2)], ["a"], "all versions are there, but not in their order"),
+    ([("c", 5), ("a", 1), ("b", 1), ("b", 1)], ["b", "c"], "two accounts are broken"),
+    ([("a", 1), ("a", 1), ("a", 2), ("a", 3)], ["a"], "a is broken, although it goes on well"),
+    ([("a", 1), ("a", 3), ("a", 3)], ["a"], "a has three events and ends at 3, but not 1, 2, 3"),
+]
+
+
+def _judge_broken(broken: Callable[[list[Recorded]], list[str]]) -> None:
+    dice = random.Random()
+    length, hole = dice.randint(5, 9), dice.randint(2, 4)
+    drawn = [(f"x{id}", n) for n in range(1, length) for id in range(3) if (id, n) != (1, hole)]
+    for steps, expected, reason in [*BROKEN, (drawn, ["x1"], f"x1 has no version {hole}")]:
+        events = [
+            Recorded(id, version, "deposit", {"amount": 1}, f"{number + 1}-0")
+            for number, (id, version) in enumerate(steps)
+        ]
+        given = list(events)
+        found = broken(given)
+        if given != events:
+            raise Wrong("you changed the list you were given: the next reader finds other events.")
+        if found is None:
+            raise Wrong("your function returns nothing: end it with return, after the loop.")
+        if sorted(found) != expected:
+            raise Wrong(
+                f"{reason}. For {steps} expected {expected}, and you returned {list(found)!r}."
+            )
+
+
+who_wrote_directly = Exercise(
+    judge=_judge_broken,
+    right="versions without a gap are a check that anybody can run, at any time.",
+    hints=[
+        "keep a dict from id to the version that must come next; for a new id that is 1.",
+        "compare each event with the version that must come next; an id may be found twice.",
+    ],
+    answer="""
+        def broken(events):
+            following, found = {}, set()
+            for event in events:
+                if event.version != following.get(event.id, 1):
+                    found.add(event.id)
+                following[event.id] = event.version + 1
+            return sorted(found)
+    """,
+    explanation=(
+        "The next version is one more than the last one. Everything else was written directly."
+    ),
+    mistakes=[
+        """
+        def broken(events):
+            versions = {}
+            for event in events:
+                versions.setdefault(event.id, []).append(event.version)
+            return sorted(id for id, found in versions.items() if len(set(found)) < len(found))
+        """,
+        """
+        def broken(events):
+            versions = {}
+            for event in events:
+                versions.setdefault(event.id, []).append(event.version)
+            right = lambda found: sorted(found) == list(range(1, len(found) + 1))
+            return sorted(id for id, found in versions.items() if not right(found))
+        """,
+        """
+        def broken(events):
+            return sorted({event.id for event in events if event.version > 1})
+        """,
+        """
+        def broken(events):
+            last, found = {}, set()
+            for event in events:
+                if event.version != last.get(event.id, event.version - 1) + 1:
+                    found.add(event.id)
+                last[event.id] = event.version
+            return sorted(found)
+        """,
+        """
+        def broken(events):
+            last = 0
+            found = set()
+            for event in events:
+                if event.version != last + 1:
+                    found.add(event.id)
+                last = event.version
+            return sorted(found)
+        """,
+        """
+        def broken(events):
+            newest = {}
+            for event in events:
+                newest[event.id] = max(event.version, newest.get(event.id, 0))
+            count = {id: sum(e.id == id for e in events) for id in newest}
+            return sorted(id for id in newest if newest[id] > count[id])
+        """,
+        """
+        def broken(events):
+            found = set()
+            while events:
+                event = events.pop()
+                if event.version > 1 and (event.id, event.version - 1) not in [
+                    (e.id, e.version) for e in events
+                ]:
+                    found.add(event.id)
+            return sorted(found)
+        """,
+    ],
+)
+
+
+# ---------------------------------------------------------------------------- a number, or events?
+
+WHAT_TO_KEEP = {
+    "a": (
+        "number",
+        "nobody will ever ask about the one visitor at 10:04. Millions of events would answer "
+        "a question that nobody has.",
+    ),
+    "b": (
+        "events",
+        "a customer says that points are missing. With a number you cannot tell who is right.",
+    ),
+    "c": (
+        "number",
+        "which theme a user had last June is of no use to anyone. Keep the current one.",
+    ),
+    "d": (
+        "events",
+        "the count says that three are missing. Only what happened says when, and who took them.",
+    ),
+    "e": (
+        "number",
+        "the catalog's owner sends a new list each night. The old list is theirs to keep.",
+    ),
+}
+
+a_number_or_events = Exercise(
+    judge=choices(WHAT_TO_KEEP, ("number", "events")),
+    right="keep events where the way to the result matters. Elsewhere they only cost.",
+    hints=[
+        "imagine the question that somebody asks a year later. Is there one?",
+        "two of the five need their events.",
+    ],
+    answer="""
+        keep = {"a": "number", "b": "events", "c": "number", "d": "events", "e": "number"}
+    """,
+    explanation="Points and stock are disputed; a counter, a theme and a price list are not.",
+    mistakes=[
+        """
+        keep = {"a": "events", "b": "events", "c": "events", "d": "events", "e": "events"}
+        """,
+        """
+        keep = {"a": "number", "b": "number", "c": "number", "d": "number", "e": "number"}
+        """,
+        """
+        keep = {"a": "number", "b": "events", "c": "events", "d": "events", "e": "number"}
+        """,
+        """
+        keep = {"a": "number", "b": "events", "c": "number", "d": "number", "e": "number"}
+        """,
+        """
+        keep = {"a": "number", "b": "events", "c": "number", "d": "events", "e": "events"}
+        """,
+        """
+        keep = {"a": "number"}
+        """,
+        """
+        keep = {"a": 0, "b": "events", "c": "number", "d": "events", "e": "number"}
         """,
     ],
 )

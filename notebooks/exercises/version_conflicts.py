@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from eventlab import ANY, EXISTS, NEW, Event, EventStore, Recorded, VersionConflict, connect
+from eventlab.lessons.choices import choices
 from eventlab.lessons.exercise import Exercise, Wrong
 
 
@@ -350,6 +351,478 @@ a_withdrawal_that_holds = Exercise(
                     return bool(store.append(id, [withdrawal], expected=expected))
                 except VersionConflict:
                     pass
+        """,
+    ],
+)
+
+
+# ------------------------------------------------------------------------------ an order of steps
+
+
+def _judge_order(answer: object) -> None:
+    if not isinstance(answer, str) or set(answer) - set("AB"):
+        raise Wrong('give a text of A and B, such as "ABABAB": who takes the next step.')
+    if sorted(answer) != sorted("AAABBB"):
+        raise Wrong(
+            f"{answer!r} has {answer.count('A')} steps of A and {answer.count('B')} of B. Each has "
+            "three: read, decide, append."
+        )
+    reads = {name: answer.index(name) for name in "AB"}
+    appends = {name: answer.rindex(name) for name in "AB"}
+    early, late = sorted("AB", key=lambda name: appends[name])
+    if reads[late] < appends[early]:
+        raise Wrong(
+            f"{late} reads before {early} has appended, and still sees 100: both withdraw, and the "
+            "balance is -60."
+        )
+
+
+an_order_that_is_right = Exercise(
+    judge=_judge_order,
+    right="of the 20 orders only two are right: one writer ends before the other begins.",
+    hints=[
+        "when must the second writer read, so that it sees what the first one has stored?",
+        "not before the first writer's third step.",
+    ],
+    answer="""
+        order = "AAABBB"
+    """,
+    explanation="The second writer reads after the first one's append, so it decides on the truth.",
+    mistakes=[
+        """
+        order = "ABABAB"
+        """,
+        """
+        order = "BBABAA"
+        """,
+        """
+        order = "AABB"
+        """,
+        """
+        order = "AAAA"
+        """,
+        """
+        order = ["A", "A", "A", "B", "B", "B", "A"]
+        """,
+    ],
+)
+
+
+# ------------------------------------------------------------------------------ to open an account
+
+
+class _Opened(EventStore):
+    """A store in which another request opens the account right before the first append."""
+
+    rival = False
+
+    def append(self, id: str, events: Any, **options: Any) -> list[Recorded]:
+        if self.rival:
+            self.rival = False
+            super().append(id, [Event("opened", {"owner": "Rival"})], expected=NEW)
+        return super().append(id, events, **options)
+
+
+def _opened(open_account: Callable[..., bool], *, rival: bool) -> tuple[list[object], list[Any]]:
+    """Return what two calls return, and the data of the stored events."""
+    with connect() as lab:
+        store = _Opened(lab.redis, f"exerciseOpen-{secrets.token_hex(4)}")
+        store.rival = rival
+        try:
+            results = [open_account(store, "a", owner) for owner in ("Ann", "Bob")]
+            return results, [(event.type, event.data) for event in store.read("a")]
+        except VersionConflict as error:
+            raise Wrong(
+                "your function raised VersionConflict for an account that exists already. That is "
+                "an answer to give, not an error: catch it and return False."
+            ) from error
+        finally:
+            store.drop()
+
+
+def _judge_open(open_account: Callable[..., bool]) -> None:
+    results, events = _opened(open_account, rival=False)
+    if not events:
+        raise Wrong("nothing is stored: append an event `opened` with the owner.")
+    if len(events) > 1:
+        raise Wrong(
+            f"Ann and then Bob opened the same account, and both events are stored: {events}. "
+            "What must be true of the id?"
+        )
+    if events != [("opened", {"owner": "Ann"})]:
+        raise Wrong(f"expected one event ('opened', {{'owner': 'Ann'}}), and you stored {events}.")
+    if results != [True, False]:
+        raise Wrong(f"Ann's call returns True and Bob's returns False; yours returned {results}.")
+    results, events = _opened(open_account, rival=True)
+    if len(events) > 1:
+        raise Wrong(
+            "another request opened the account after your check and before your append, and now "
+            f"it has {len(events)} owners. Let the append check it: there is a value for "
+            "`expected`."
+        )
+    if results != [False, False]:
+        raise Wrong(
+            "another request was faster, so Ann's call must return False; yours returned "
+            f"{results[0]!r}."
+        )
+
+
+open_only_once = Exercise(
+    judge=_judge_open,
+    right="`expected=NEW` makes an id unique, without a lock and without a look before.",
+    hints=[
+        "which value of `expected` says that there must not be anything yet?",
+        "what does append raise if the account exists? Return False then.",
+    ],
+    answer="""
+        from eventlab import NEW, Event, VersionConflict
+
+
+        def open_account(store, id, owner):
+            try:
+                store.append(id, [Event("opened", {"owner": owner})], expected=NEW)
+            except VersionConflict:
+                return False
+            return True
+    """,
+    explanation="The check and the write are one step, so no other request fits in between.",
+    mistakes=[
+        """
+        from eventlab import ANY, Event
+
+
+        def open_account(store, id, owner):
+            if store.version(id):
+                return False
+            store.append(id, [Event("opened", {"owner": owner})], expected=ANY)
+            return True
+        """,
+        """
+        from eventlab import ANY, Event
+
+
+        def open_account(store, id, owner):
+            store.append(id, [Event("opened", {"owner": owner})], expected=ANY)
+            return True
+        """,
+        """
+        from eventlab import NEW, Event
+
+
+        def open_account(store, id, owner):
+            store.append(id, [Event("opened", {"owner": owner})], expected=NEW)
+            return True
+        """,
+        """
+        from eventlab import NEW, Event, VersionConflict
+
+
+        def open_account(store, id, owner):
+            try:
+                store.append(id, [Event("opened", {"owner": owner})], expected=NEW)
+            except VersionConflict:
+                pass
+            return True
+        """,
+        """
+        def open_account(store, id, owner):
+            return not store.version(id)
+        """,
+        """
+        from eventlab import NEW, Event, VersionConflict
+
+
+        def open_account(store, id, owner):
+            try:
+                store.append(id, [Event("opened", {"owner": "Ann"})], expected=NEW)
+            except VersionConflict as conflict:
+                return store.read(id)[0].data["owner"] == "Rival"
+            return True
+        """,
+        """
+        from eventlab import NEW, Event, VersionConflict
+
+
+        def open_account(store, id, owner):
+            try:
+                store.append(id, [Event("create", {"owner": owner})], expected=NEW)
+            except VersionConflict:
+                return False
+            return True
+        """,
+    ],
+)
+
+
+# -------------------------------------------------------------------------------- a general retry
+
+TRIES = 3
+
+
+class _Busy(Exception):
+    """What a decision raises that is rejected."""
+
+
+def _retried(
+    retry: Callable[..., object], rivals: int, decide: Callable[[list[Recorded]], list[Event]]
+) -> tuple[object, list[str], int]:
+    """Return what it returns or raises, the types stored, and how often it appended."""
+    result: object
+    with connect() as lab:
+        store = _Overtaken(lab.redis, f"exerciseRetry-{secrets.token_hex(4)}")
+        store.rivals = []
+        store.append("a", [Event("create")], expected=NEW)
+        store.rivals, store.tries = [Event("rival")] * rivals, 0
+        try:
+            result = retry(store, "a", decide, TRIES)
+        except (VersionConflict, _Busy) as error:
+            result = error
+        except _ForEver:
+            raise Wrong(f"you tried {ENOUGH} times: give up after `tries` attempts.") from None
+        finally:
+            types = [event.type for event in store.read("a")]
+            store.drop()
+        return result, types, store.tries
+
+
+def _judge_retry(retry: Callable[..., object]) -> None:
+    seen: list[int] = []
+
+    def note(events: list[Recorded]) -> list[Event]:
+        seen.append(len(events))
+        return [Event("note", {"seen": len(events)})]
+
+    result, types, _ = _retried(retry, 0, note)
+    if isinstance(result, VersionConflict):
+        raise Wrong("no other writer, and you have a conflict: expect the version that you read.")
+    if types != ["create", "note"]:
+        raise Wrong(
+            f"no other writer: expected the events create, note, and there are {types}. Append "
+            "what `decide` returns."
+        )
+    seen.clear()
+    result, types, _ = _retried(retry, 2, note)
+    if isinstance(result, VersionConflict):
+        raise Wrong("two conflicts are fewer than three tries: try again before you give up.")
+    if seen != [1, 2, 3]:
+        raise Wrong(
+            "two writers were faster. Call `decide` again each time, with the events as they are "
+            f"now: 1, 2, 3 of them. Yours was called with {seen}."
+        )
+    result, types, tries = _retried(retry, 10, note)
+    if not isinstance(result, VersionConflict):
+        raise Wrong(
+            f"always another writer is faster: after {TRIES} tries raise the VersionConflict, so "
+            f"that the caller learns that nothing is stored. You returned {result!r}."
+        )
+    if tries != TRIES:
+        raise Wrong(f"`tries` is {TRIES}: append {TRIES} times and no more. You did {tries} times.")
+    result, types, tries = _retried(retry, 0, lambda _: [])
+    if tries or types != ["create"] or isinstance(result, Exception):
+        raise Wrong("`decide` returned no event, so there is nothing to append: return.")
+
+    def reject(_: list[Recorded]) -> list[Event]:
+        raise _Busy
+
+    result, _, _ = _retried(retry, 0, reject)
+    if not isinstance(result, _Busy):
+        raise Wrong(
+            "`decide` raised an error: the decision is no. Let it through; only a VersionConflict "
+            "is a reason to try again."
+        )
+
+
+a_general_retry = Exercise(
+    judge=_judge_retry,
+    right="that is the heart of `Repository.retry`; it also waits for a random time in between.",
+    hints=[
+        "a for loop over range(tries): read, decide, append, return.",
+        "catch only VersionConflict, and only around the append.",
+        "in the last round let the error through: `if attempt == tries - 1: raise`.",
+    ],
+    answer="""
+        from eventlab import VersionConflict
+
+
+        def retry(store, id, decide, tries):
+            for attempt in range(tries):
+                events = store.read(id)
+                decided = decide(events)
+                if not decided:
+                    return []
+                try:
+                    return store.append(id, decided, expected=len(events))
+                except VersionConflict:
+                    if attempt == tries - 1:
+                        raise
+    """,
+    explanation="Everything that depends on the state is inside the loop, and the loop has an end.",
+    mistakes=[
+        """
+        from eventlab import VersionConflict
+
+
+        def retry(store, id, decide, tries):
+            events = store.read(id)
+            decided = decide(events)
+            for attempt in range(tries):
+                try:
+                    return store.append(id, decided, expected=store.version(id))
+                except VersionConflict:
+                    if attempt == tries - 1:
+                        raise
+        """,
+        """
+        from eventlab import VersionConflict
+
+
+        def retry(store, id, decide, tries):
+            while True:
+                events = store.read(id)
+                try:
+                    return store.append(id, decide(events), expected=len(events))
+                except VersionConflict:
+                    continue
+        """,
+        """
+        from eventlab import VersionConflict
+
+
+        def retry(store, id, decide, tries):
+            for attempt in range(tries):
+                events = store.read(id)
+                try:
+                    return store.append(id, decide(events), expected=len(events))
+                except VersionConflict:
+                    pass
+            return []
+        """,
+        """
+        def retry(store, id, decide, tries):
+            events = store.read(id)
+            return store.append(id, decide(events), expected=len(events))
+        """,
+        """
+        from eventlab import VersionConflict
+
+
+        def retry(store, id, decide, tries):
+            for attempt in range(tries + 1):
+                events = store.read(id)
+                if not (decided := decide(events)):
+                    return []
+                try:
+                    return store.append(id, decided, expected=len(events))
+                except VersionConflict:
+                    if attempt == tries:
+                        raise
+        """,
+        """
+        from eventlab import VersionConflict
+
+
+        def retry(store, id, decide, tries):
+            for attempt in range(tries):
+                events = store.read(id)
+                try:
+                    return store.append(id, decide(events), expected=len(events))
+                except VersionConflict:
+                    if attempt == tries - 1:
+                        raise
+        """,
+        """
+        from eventlab import VersionConflict
+
+
+        def retry(store, id, decide, tries):
+            for attempt in range(tries):
+                try:
+                    events = store.read(id)
+                    decided = decide(events)
+                    if not decided:
+                        return []
+                    return store.append(id, decided, expected=len(events))
+                except VersionConflict:
+                    if attempt == tries - 1:
+                        raise
+                except Exception:
+                    return []
+        """,
+        """
+        def retry(store, id, decide, tries):
+            decide(store.read(id))
+            return []
+        """,
+    ],
+)
+
+
+# -------------------------------------------------------------------------------------- what next?
+
+NEXT = {
+    "a": (
+        "decide again",
+        "another writer was faster, so your decision is about a state that is gone. The same "
+        "append would fail for ever.",
+    ),
+    "b": (
+        "repeat",
+        "it may be stored. The same append with the same token is safe either way: it returns what "
+        "was recorded, or stores it now.",
+    ),
+    "c": (
+        "stop",
+        "the rules said no, and nothing has changed since. Asking again changes no rule.",
+    ),
+    "d": (
+        "decide again",
+        "without the token a repeat may be stored twice. Read what is there, and decide on it.",
+    ),
+    "e": (
+        "stop",
+        "the event itself is invalid. It will be invalid at every version.",
+    ),
+}
+
+what_next = Exercise(
+    judge=choices(NEXT, ("repeat", "decide again", "stop")),
+    right="an error says who must act: the connection, the decision, or the caller.",
+    hints=[
+        "for each ask: may it be stored already? Is the decision still about the truth?",
+        "one is repeated; two are decided again; two stop.",
+    ],
+    answer="""
+        next_step = {
+            "a": "decide again",
+            "b": "repeat",
+            "c": "stop",
+            "d": "decide again",
+            "e": "stop",
+        }
+    """,
+    explanation="Only what has its token can be repeated; only what was read anew can be decided.",
+    mistakes=[
+        """
+        next_step = {letter: "repeat" for letter in "abcde"}
+        """,
+        """
+        next_step = {letter: "decide again" for letter in "abcde"}
+        """,
+        """
+        next_step = {
+            "a": "decide again", "b": "repeat", "c": "decide again", "d": "repeat", "e": "stop"
+        }
+        """,
+        """
+        next_step = {"a": "decide again", "b": "repeat", "c": "stop", "d": "repeat", "e": "stop"}
+        """,
+        """
+        next_step = {
+            "a": "decide again", "b": "repeat", "c": "stop", "d": "decide again", "e": "repeat"
+        }
+        """,
+        """
+        next_step = {"a": "retry", "b": "retry", "c": "stop", "d": "retry", "e": "stop"}
         """,
     ],
 )

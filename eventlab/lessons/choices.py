@@ -1,0 +1,30 @@
+"""An exercise without code: the reader chooses an answer for each letter."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from eventlab.lessons.exercise import Wrong
+
+
+def choices(
+    facts: Mapping[str, tuple[str, str]], options: Sequence[str]
+) -> Callable[[object], None]:
+    """Return a judge of a dict that has one of the options for each letter.
+
+    ``facts`` has the right option for each letter, and what to think about if it is not chosen.
+    """
+
+    def judge(answer: object) -> None:
+        if not isinstance(answer, dict) or set(answer) != set(facts):
+            letters = ", ".join(f'"{letter}": ...' for letter in facts)
+            raise Wrong(f"give a dict with all letters: {{{letters}}}.")
+        for letter in facts:
+            if answer[letter] not in options:
+                allowed = ", ".join(map(repr, options))
+                raise Wrong(f"{letter}: {answer[letter]!r} is not one of {allowed}.")
+        for letter, (right, reason) in facts.items():
+            if answer[letter] != right:
+                raise Wrong(f"{letter}: {reason}")
+
+    return judge
