@@ -356,6 +356,18 @@ class RebuildOvertaken(EventLabError):
         super().__init__(f"another rebuild of view {view!r} started later: let that one finish")
 
 
+class NotPerAggregate(EventLabError):
+    """A view cannot rebuild the documents of one aggregate. Data: ``view``."""
+
+    def __init__(self, view: str) -> None:
+        self.view = view
+        super().__init__(
+            f"view {view!r} does not promise that only one aggregate changes a document, so it "
+            "cannot be rebuilt for one aggregate: rebuild the whole view, or set per_aggregate = "
+            "True in its class if the promise holds"
+        )
+
+
 class NoReplicaSet(EventLabError):
     """The MongoDB server does not support transactions."""
 

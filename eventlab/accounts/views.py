@@ -18,6 +18,8 @@ class AccountView:
     {'_id': 'JohnDoe', 'funds': 0, 'timestamps': ['1551312621884-0', ...], 'version': 3}
     """
 
+    per_aggregate = True
+
     def __init__(self, name: str = COLLECTION) -> None:
         self.name = name
 

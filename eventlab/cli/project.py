@@ -54,6 +54,11 @@ def add_to(commands: Commands) -> None:
         metavar="NAME",
         help="rebuild this view while it stays readable, and exit",
     )
+    parser.add_argument(
+        "--id",
+        metavar="ID",
+        help="with --rebuild: rebuild only the documents of this aggregate",
+    )
     instead.add_argument(
         "--skip",
         metavar="POSITION",
@@ -81,9 +86,12 @@ def _project(arguments: argparse.Namespace) -> int:
             print(json.dumps(rows, indent=2) if arguments.json else status_text(rows))
             return 1 if any("error" in row for row in rows) else 0
         if arguments.rebuild:
-            count = running[arguments.rebuild].rebuild()
+            projector = running[arguments.rebuild]
+            one = arguments.id
+            count = projector.rebuild() if one is None else projector.rebuild_one(one)
             events = "event" if count == 1 else "events"
-            print(f"view {arguments.rebuild}: rebuilt from {count:,} {events}")
+            what = "rebuilt" if one is None else f"documents of {one!r} rebuilt"
+            print(f"view {arguments.rebuild}: {what} from {count:,} {events}")
         elif arguments.skip is not None:
             [name] = running
             running[name].skip(arguments.skip)
@@ -98,6 +106,8 @@ def _named(arguments: argparse.Namespace) -> list[str]:
     named: list[str] = arguments.view or []
     if arguments.json and not arguments.status:
         raise UsageError("--json needs --status")
+    if arguments.id is not None and not arguments.rebuild:
+        raise UsageError("--id needs --rebuild")
     if arguments.rebuild:
         if set(named) - {arguments.rebuild}:
             others = ", ".join(named)

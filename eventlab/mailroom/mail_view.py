@@ -34,6 +34,8 @@ class MailView:
     {'_id': '18c2a0b1c2d3e4f5', 'state': 'submitted', 'domain': 'example.com'}
     """
 
+    per_aggregate = True
+
     def __init__(self, name: str = "mailCollection") -> None:
         self.name = name
 

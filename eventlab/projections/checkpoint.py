@@ -197,12 +197,18 @@ class Checkpoint:
             self.finish_swap(state.fence, state.swap)
         elif self.session.is_stuck(state.fence, FENCE_SECONDS):
             self.session.end_others()
-            # Only without a swap: one that was decided in the meantime must be finished.
-            self._documents.update_one(
-                {"_id": self.name, "fence": state.fence, "swap": None}, {"$unset": {"fence": 1}}
-            )
+            self.lift(state.fence)
         time.sleep(RETRY_SECONDS)
         return None
+
+    def lift(self, rebuild: str, session: ClientSession | None = None) -> bool:
+        """Remove the fence of a rebuild that has not decided its swap; return whether it was there.
+
+        One that was decided in the meantime must be finished.
+        """
+        fenced = {"_id": self.name, "fence": rebuild, "swap": None}
+        lifted = self._documents.update_one(fenced, {"$unset": {"fence": 1}}, session=session)
+        return bool(lifted.matched_count)
 
     # -------------------------------------------------------------------- swap
 
@@ -262,7 +268,7 @@ class Checkpoint:
         state = self.read()
         if state.fence == rebuild and state.swap is not None:
             self.finish_swap(rebuild, state.swap)
-        self._documents.update_one({"_id": self.name, "fence": rebuild}, {"$unset": {"fence": 1}})
+        self.lift(rebuild)
         self.store.forget_group(view_group(rebuild))
         self.session.mongo[rebuild].drop()
 

@@ -22,6 +22,7 @@ from eventlab.projections.checkpoint import Checkpoint
 from eventlab.projections.follower import Follower
 from eventlab.projections.rebuild import Rebuild
 from eventlab.projections.session import MAJORITY, RETRY_SECONDS, ProjectorSession
+from eventlab.projections.single import SingleRebuild
 from eventlab.projections.upgrade import Upgrade, shared_rebuild
 from eventlab.projections.view import Changes, View, checked_view_name, version_of
 from eventlab.store.keys import checked_position, order, view_group
@@ -239,6 +240,20 @@ class Projector(Follower):
                 return rebuild.build(progress=progress)
         finally:
             self.position = None  # the last known one belonged to the old documents
+
+    def rebuild_one(self, id: str) -> int:
+        """Rebuild the documents of one aggregate from its log; return how many events it counted.
+
+        It replaces the documents that the events of the aggregate change. Projectors may run: they
+        wait for the moment of the replacement, and each event counts once.
+
+        Raises NotPerAggregate for a view without ``per_aggregate = True``, ViewStopped at an event
+        that cannot be applied, and the errors of ``lag``; the documents then stay as they were.
+
+        >>> projector.rebuild_one("JohnDoe")
+        3
+        """
+        return SingleRebuild(self._checkpoint, self.view, id).build()
 
     def reset(self) -> None:
         """Delete the documents and the checkpoint.

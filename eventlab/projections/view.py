@@ -96,6 +96,9 @@ class View(Protocol):
     their shape: a projector that finds documents of a lower version builds its own beside them, and
     replaces them when it has caught up. Until then they stay readable, and older projectors may
     follow; afterwards these stop with ViewVersionMismatch.
+
+    A view with ``per_aggregate = True`` promises that only the events of one aggregate change a
+    document. ``Projector.rebuild_one`` needs that promise.
     """
 
     name: str

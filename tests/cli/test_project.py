@@ -116,6 +116,27 @@ def test_status_prints_json(redis_client: redis.Redis, category: str) -> None:
     }
 
 
+def test_project_rebuilds_the_documents_of_one_account(
+    redis_client: redis.Redis, category: str, mongo: Any
+) -> None:
+    service = AccountService(EventStore(redis_client, category))
+    for id in ("a", "b"):
+        service.create(id)
+        service.deposit(id, 5)
+    assert run(category, "--rebuild", "accounts")[0] == 0
+    mongo[category].update_many({}, {"$set": {"funds": 7}})
+    status, out, _ = run(category, "--rebuild", "accounts", "--id", "a")
+    assert (status, out) == (0, "view accounts: documents of 'a' rebuilt from 2 events\n")
+    found = {each["_id"]: each["funds"] for each in mongo[category].find()}
+    assert found == {"a": 5, "b": 7}
+    status, _, error = run(category, "--rebuild", "by_type", "--id", "a")
+    assert status == 1
+    assert f"view '{category}_by_type' does not promise" in error
+    status, _, error = run(category, "--id", "a")
+    assert status == 2
+    assert "--id needs --rebuild" in error
+
+
 def test_project_builds_the_documents_of_a_newer_version_and_status_shows_it(
     redis_client: redis.Redis, category: str, mongo: Any
 ) -> None:
