@@ -7,6 +7,7 @@ from eventlab.lessons.lossy_proxy import LossyProxy, lossy, unreliable
 from eventlab.lessons.processes import run_together, wait_for_start
 from eventlab.lessons.rates import rates
 from eventlab.lessons.step_race import StepRace
+from eventlab.lessons.threads import Watcher, beside
 from eventlab.lessons.time_slider import TimeSlider
 from eventlab.lessons.traffic import Traffic, traffic
 
@@ -17,6 +18,8 @@ __all__ = [
     "StepRace",
     "TimeSlider",
     "Traffic",
+    "Watcher",
+    "beside",
     "consume",
     "handle",
     "lossy",

@@ -2,14 +2,159 @@
 
 from __future__ import annotations
 
-import threading
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from eventlab import NEW, Changes, Event, EventStore, Projector, Recorded, connect
+from pymongo.collection import Collection
+from pymongo.database import Database
+from pymongo.errors import OperationFailure, PyMongoError
+
+from eventlab import Changes, Recorded, connect
 from eventlab.lessons.exercise import Exercise, Wrong
+
+Write = Callable[[Any, Recorded], object]
+
+
+def _deposit(id: str, version: int, amount: int, second: int = 0) -> Recorded:
+    position = f"17672256{second or version:05}-0"
+    return Recorded(id, version, "deposit", {"amount": amount}, position)
+
+
+@contextmanager
+def _collections(*names: str) -> Iterator[list[Any]]:
+    """Open collections that exist and are empty; delete them at the end."""
+    with connect() as lab:
+        for name in names:
+            lab.mongo[name].drop()
+            lab.mongo.create_collection(name)
+        try:
+            yield [lab.mongo[name] for name in names]
+        finally:
+            for name in names:
+                lab.mongo[name].drop()
+
+
+class _Overtaken:
+    """A collection in which another consumer writes, right after the first read of this one."""
+
+    def __init__(self, documents: Collection[dict[str, Any]], other: Callable[[], object]) -> None:
+        self._documents = documents
+        self._other = [other]
+        self.happened = False
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._documents, name)
+        if name not in ("find_one", "find", "count_documents") or not callable(found):
+            return found
+
+        def read(*args: Any, **options: Any) -> Any:
+            result = found(*args, **options)
+            if name == "find":
+                result = iter(list(result))
+            if self._other:
+                self.happened = True
+                self._other.pop()()
+            return result
+
+        return read
+
+
+def _field(documents: Collection[dict[str, Any]], field: str) -> dict[str, Any]:
+    return {document["_id"]: document.get(field) for document in documents.find()}
+
+
+def _judge_largest(largest: Write) -> None:
+    events = [
+        _deposit("ann", 1, 30),
+        _deposit("bob", 1, 5),
+        _deposit("ann", 2, 70),
+        _deposit("ann", 3, 50),
+    ]
+    with _collections("exerciseLargest") as [documents]:
+        for event in events:
+            largest(documents, event)
+        found = _field(documents, "largest")
+        if not found:
+            raise Wrong("there is no document: the first event must create it. Use upsert=True.")
+        if found.get("ann") == 150:
+            raise Wrong("that is the sum. The question is the largest single deposit.")
+        if found.get("ann") == 50:
+            raise Wrong("`$set` keeps the last deposit, and the last one is not the largest.")
+        if found != {"ann": 70, "bob": 5}:
+            raise Wrong(
+                "after 30, 70 and 50 for 'ann', and 5 for 'bob', the field `largest` of the two "
+                f"documents should be 70 and 5; you have {found}."
+            )
+        for event in reversed(events):
+            largest(documents, event)
+        found = _field(documents, "largest")
+        if found != {"ann": 70, "bob": 5}:
+            raise Wrong(
+                "right once. Delivered again, in another order, the same events make it "
+                f"{found}. The result must depend on neither."
+            )
+        between = _Overtaken(documents, lambda: largest(documents, _deposit("ann", 5, 90)))
+        largest(between, _deposit("ann", 4, 80))
+        if between.happened and _field(documents, "largest")["ann"] != 90:
+            raise Wrong(
+                "between your read and your write, another consumer stored 90, and you replaced it "
+                "by 80. Let MongoDB compare and write in one step: it has $max."
+            )
+
+
+the_largest_deposit = Exercise(
+    judge=_judge_largest,
+    right="a maximum needs no guard: the order does not matter, and neither does a repeat.",
+    hints=[
+        "like `plus`, but with another operator than $inc. MongoDB has one for the larger value.",
+        '{"$max": {"largest": amount}}, with upsert=True.',
+    ],
+    answer="""
+        def largest(documents, event):
+            change = {"$max": {"largest": event.data["amount"]}}
+            documents.update_one({"_id": event.id}, change, upsert=True)
+    """,
+    explanation=(
+        "MongoDB compares and writes in one step. Such a write is idempotent, and its order does "
+        "not matter. A sum is neither, so it needs more care."
+    ),
+    mistakes=[
+        """
+        def largest(documents, event):
+            change = {"$max": {"largest": event.data["amount"]}}
+            documents.update_one({"_id": event.id}, change)
+        """,
+        """
+        def largest(documents, event):
+            change = {"$inc": {"largest": event.data["amount"]}}
+            documents.update_one({"_id": event.id}, change, upsert=True)
+        """,
+        """
+        def largest(documents, event):
+            change = {"$set": {"largest": event.data["amount"]}}
+            documents.update_one({"_id": event.id}, change, upsert=True)
+        """,
+        """
+        def largest(documents, event):
+            change = {"$min": {"largest": event.data["amount"]}}
+            documents.update_one({"_id": event.id}, change, upsert=True)
+        """,
+        """
+        def largest(documents, event):
+            known = documents.find_one({"_id": event.id}) or {"largest": 0}
+            if event.data["amount"] > known["largest"]:
+                change = {"$set": {"largest": event.data["amount"]}}
+                documents.update_one({"_id": event.id}, change, upsert=True)
+        """,
+        """
+        def largest(documents, event):
+            change = {"$max": {"largest": event.data["amount"]}}
+            documents.update_one({"_id": "ann"}, change, upsert=True)
+        """,
+    ],
+)
 
 
 def _judge_fates(answer: dict[str, Any]) -> None:
@@ -238,193 +383,482 @@ a_view_of_your_own = Exercise(
 )
 
 
-class _Gift:
-    """Funds plus 5 per account, so that the view differs from the sum of the log."""
-
-    name = "exerciseReadYourWrite"
-
-    def apply(self, event: Recorded, changes: Changes) -> None:
-        changes[event.id].inc("funds", 5 if event.type == "create" else event.data["amount"])
+def _played(write: Write, documents: Any, versions: Sequence[int]) -> None:
+    for version in versions:
+        write(documents, _deposit("ann", version, 10 * version))
 
 
-class _Watched(Projector):
-    """A projector that records the versions that callers wait for."""
-
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
-        self.waited: list[int] = []
-        self.caught_up = 0
-
-    def wait_until(self, id: str, version: int, *, seconds: float = 10.0) -> None:
-        self.waited.append(version)
-        super().wait_until(id, version, seconds=seconds)
-
-    def catch_up(self) -> int:
-        self.caught_up += 1
-        return super().catch_up()
-
-    def run_once(self) -> int:
-        self.caught_up += 1
-        return super().run_once()
+def _funds(documents: Any) -> int:
+    found: int = (documents.find_one({"_id": "ann"}) or {}).get("funds", 0)
+    return found
 
 
-@contextmanager
-def _late(projector: Projector) -> Iterator[None]:
-    """Run a projector that starts late and then follows."""
-    stop = threading.Event()
-
-    def follow() -> None:
-        stop.wait(0.4)
-        projector.run(stop, poll_interval=0.05)
-
-    thread = threading.Thread(target=follow)
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join()
+def _emptied(documents: Any) -> None:
+    documents.delete_many({})
 
 
-def _judge_reader(pay_and_look: Callable[..., int]) -> None:
-    with connect() as lab:
-        store, documents = (
-            EventStore(lab.redis, "exerciseReadYourWrite"),
-            lab.mongo["exerciseReadYourWrite"],
-        )
-        store.drop()
-        with (
-            _Watched(store, lab.mongo, _Gift()) as projector,
-            Projector(store, lab.mongo, _Gift()) as follower,
-        ):
-            projector.reset()
-            store.append(
-                "JohnDoe", [Event("create"), Event("deposit", {"amount": 100})], expected=NEW
+def _judge_guard(careful: Write) -> None:
+    with _collections("exerciseGuard") as [documents]:
+        _played(careful, documents, [1, 2, 3])
+        if _funds(documents) != 60:
+            raise Wrong(
+                "deposits of 10, 20 and 30, in order and once each, should make 60; the field "
+                f"`funds` is {_funds(documents)}."
             )
-            projector.catch_up()
-            projector.caught_up = 0
-            try:
-                with _late(follower):
-                    found = pay_and_look(store, projector, documents, 20)
-                stored = [event.data for event in store.read("JohnDoe", after=2)]
-            finally:
-                follower.reset()
-                store.drop()
-    if stored != [{"amount": 20}]:
-        raise Wrong(f"the log must have one deposit of the amount; it has {stored}.")
-    if found == 120:
-        raise Wrong(
-            "that is the sum of the log (the view adds a gift of 5). The question is what the "
-            "view shows."
-        )
-    if found != 125 and not projector.waited:
-        raise Wrong("the view had not caught up: it showed the old funds. Wait for your event.")
-    if found != 125 and max(projector.waited) < 3:
-        raise Wrong(
-            "you waited for a version from before your write. Yours is the one that append "
-            "returned."
-        )
-    if found != 125:
-        raise Wrong(f"the view shows 125 in the end; you have {found!r}.")
-    if projector.caught_up:
-        raise Wrong(
-            "you did the projector's work yourself. After an outage your user would wait until all "
-            "events of everybody are applied: wait for the projector that runs, and for your event "
-            "only."
-        )
-    if not projector.waited:
-        raise Wrong(
-            "125 is right, but you did not wait for your event. Others may deposit at the same "
-            "time, and then this number is wrong. append returned a version: wait until the view "
-            "has it."
-        )
+        try:
+            _played(careful, documents, [2, 3, 1])
+        except Exception as error:
+            raise Wrong(
+                "versions 1 to 3 are counted, and come again: that is normal after a crash, and "
+                "must be ignored. Raise only if a version is missing."
+            ) from error
+        if _funds(documents) != 60:
+            raise Wrong("a repeat was counted: an event at or below the stored version is old.")
+        try:
+            careful(documents, _deposit("ann", 5, 50))
+        except Exception:  # noqa: BLE001 - any error will do
+            noticed = True
+        else:
+            noticed = False
+        if _funds(documents) != 60:
+            raise Wrong(
+                "version 5 was counted although version 4 is missing. When 4 comes, it looks old."
+            )
+        if not noticed:
+            raise Wrong(
+                "after version 3 comes version 5, and nobody noticed. Without an error, 5 is "
+                "acknowledged, and is lost. Raise an error: then it is delivered again."
+            )
+        _played(careful, documents, [4, 5])
+        if _funds(documents) != 150:
+            raise Wrong(
+                "version 4 came late, and 5 once more. Now 1 to 5 should make 150; you have "
+                f"{_funds(documents)}."
+            )
+        _emptied(documents)
+        try:
+            careful(documents, _deposit("ann", 2, 20))
+        except Exception:  # noqa: BLE001 - any error will do
+            pass
+        else:
+            raise Wrong(
+                "there is no document yet, and the first event that comes is version 2. Version 1 "
+                "is missing: that is a gap, too."
+            )
+        _emptied(documents)
+        _played(careful, documents, [1])
+        again = _deposit("ann", 2, 20)
+        try:
+            careful(_Overtaken(documents, lambda: careful(documents, again)), again)
+        except Exception:  # noqa: BLE001 - then it is delivered again, and ignored
+            careful(documents, again)
+        if _funds(documents) != 30:
+            raise Wrong(
+                "between your read and your write, another consumer counted the same event: now it "
+                "has counted twice. Put the expected version into the filter of update_one."
+            )
+        first = _deposit("bob", 1, 10)
+        try:
+            careful(_Overtaken(documents, lambda: careful(documents, first)), first)
+        except Exception:  # noqa: BLE001 - as above
+            careful(documents, first)
+        if _field(documents, "funds") != {"ann": 30, "bob": 10}:
+            raise Wrong(
+                "two consumers counted the first event of 'bob' at the same time, and now `funds` "
+                f"is {_field(documents, 'funds').get('bob')} instead of 10."
+            )
 
 
-read_your_own_write = Exercise(
-    judge=_judge_reader,
-    right="you waited for your event, and no longer. Other readers do not have to wait.",
+a_guard_that_notices = Exercise(
+    judge=_judge_guard,
+    right="a repeat is ignored, a gap is an error, and nothing is lost silently.",
     hints=[
-        "append returns the recorded events; the last one has the version to wait for.",
-        'then projector.wait_until("JohnDoe", version), and only then read the documents.',
+        "three cases: the event is the next version; or it is older; or a version is missing.",
+        "count it only where the stored version is event.version - 1: put that into the filter. "
+        "Then look at matched_count.",
+        "the first event has no document to find: upsert only if event.version is 1.",
     ],
     answer="""
-        from eventlab import Event
+        from contextlib import suppress
+
+        from pymongo.errors import DuplicateKeyError
 
 
-        def pay_and_look(store, projector, documents, amount):
-            version = store.version("JohnDoe")
-            deposit = Event("deposit", {"amount": amount})
-            [paid] = store.append("JohnDoe", [deposit], expected=version)
-            projector.wait_until("JohnDoe", paid.version)
-            return documents.find_one({"_id": "JohnDoe"})["funds"]
+        def careful(documents, event):
+            change = {"$inc": {"funds": event.data["amount"]}, "$set": {"version": event.version}}
+            following = {"_id": event.id, "version": event.version - 1}
+            with suppress(DuplicateKeyError):  # version 1 again
+                is_first = event.version == 1
+                if documents.update_one(following, change, upsert=is_first).matched_count:
+                    return
+            found = documents.find_one({"_id": event.id}) or {"version": 0}
+            if found["version"] < event.version:
+                raise RuntimeError(f"{event.id!r} is at version {found['version']}: a gap")
     """,
     explanation=(
-        "The version is the writer's receipt. Readers that wait for it see their own write."
+        "The filter checks and writes in one step. Only an event that was not counted needs a "
+        "second look: is it old, or is a version missing?"
     ),
     mistakes=[
         """
-        from eventlab import Event
+        from contextlib import suppress
+
+        from pymongo.errors import DuplicateKeyError
 
 
-        def pay_and_look(store, projector, documents, amount):
-            version = store.version("JohnDoe")
-            store.append("JohnDoe", [Event("deposit", {"amount": amount})], expected=version)
-            return documents.find_one({"_id": "JohnDoe"})["funds"]
+        def careful(documents, event):
+            older = {"_id": event.id, "$or": [{"version": {"$lt": event.version}},
+                                              {"version": None}]}
+            change = {"$inc": {"funds": event.data["amount"]}, "$set": {"version": event.version}}
+            with suppress(DuplicateKeyError):
+                documents.update_one(older, change, upsert=True)
         """,
         """
-        from eventlab import Event
-
-
-        def pay_and_look(store, projector, documents, amount):
-            version = store.version("JohnDoe")
-            store.append("JohnDoe", [Event("deposit", {"amount": amount})], expected=version)
-            projector.wait_until("JohnDoe", version)
-            return documents.find_one({"_id": "JohnDoe"})["funds"]
+        def careful(documents, event):
+            change = {"$inc": {"funds": event.data["amount"]}}
+            documents.update_one({"_id": event.id}, change, upsert=True)
         """,
         """
-        from eventlab import Event
-
-
-        def pay_and_look(store, projector, documents, amount):
-            version = store.version("JohnDoe")
-            store.append("JohnDoe", [Event("deposit", {"amount": amount})], expected=version)
-            return sum(event.data.get("amount", 0) for event in store.read("JohnDoe"))
+        def careful(documents, event):
+            change = {"$inc": {"funds": event.data["amount"]}, "$set": {"version": event.version}}
+            following = {"_id": event.id, "version": event.version - 1}
+            documents.update_one(following, change, upsert=True)
         """,
         """
-        from eventlab import Event
-
-
-        def pay_and_look(store, projector, documents, amount):
-            before = documents.find_one({"_id": "JohnDoe"})["funds"]
-            version = store.version("JohnDoe")
-            store.append("JohnDoe", [Event("deposit", {"amount": amount})], expected=version)
-            return before + amount
+        def careful(documents, event):
+            change = {"$inc": {"funds": event.data["amount"]}, "$set": {"version": event.version}}
+            following = {"_id": event.id, "version": event.version - 1}
+            if not (documents.find_one({"_id": event.id}) or {}).get("version", 0) >= event.version:
+                documents.update_one(following, change, upsert=event.version == 1)
         """,
         """
-        from eventlab import Event
-
-
-        def pay_and_look(store, projector, documents, amount):
-            version = store.version("JohnDoe")
-            store.append("JohnDoe", [Event("deposit", {"amount": amount})], expected=version)
-            projector.catch_up()
-            return documents.find_one({"_id": "JohnDoe"})["funds"]
+        def careful(documents, event):
+            found = documents.find_one({"_id": event.id})
+            if found is not None and event.version <= found["version"]:
+                return
+            if found is not None and event.version > found["version"] + 1:
+                raise RuntimeError("a gap")
+            change = {"$inc": {"funds": event.data["amount"]}, "$set": {"version": event.version}}
+            documents.update_one({"_id": event.id}, change, upsert=True)
         """,
         """
-        from eventlab import Event
+        def careful(documents, event):
+            found = documents.find_one({"_id": event.id}) or {"version": 0}
+            if event.version <= found["version"]:
+                return
+            if event.version > found["version"] + 1:
+                raise RuntimeError("a gap")
+            change = {"$inc": {"funds": event.data["amount"]}, "$set": {"version": event.version}}
+            documents.update_one({"_id": event.id}, change, upsert=True)
+        """,
+    ],
+)
 
 
-        def pay_and_look(store, projector, documents, amount):
-            version = store.version("JohnDoe")
-            store.append("JohnDoe", [Event("deposit", {"amount": amount})], expected=version)
-            while documents.find_one({"_id": "JohnDoe"})["version"] <= version:
+def _judge_batch(apply_batch: Callable[[Database[Any], str, list[Recorded]], object]) -> None:
+    events = [_deposit("ann", 1, 10), _deposit("bob", 1, 20, 2), _deposit("ann", 2, 30, 3)]
+    following = [_deposit("ann", 3, 40, 4), _deposit("bob", 2, 50, 5)]
+    with _collections("exerciseMoney", "exerciseCheckpoint") as [documents, checkpoint]:
+        mongo = documents.database
+        checkpoint.insert_one({"_id": "money", "position": "0-0"})
+
+        def state() -> tuple[dict[str, Any], str]:
+            return _field(documents, "funds"), checkpoint.find_one({"_id": "money"})["position"]
+
+        def refused(collection: Any, rule: dict[str, Any], when: str) -> None:
+            before = state()
+            mongo.command("collMod", collection.name, validator=rule)
+            try:
+                apply_batch(mongo, before[1], following)
+            except PyMongoError:
                 pass
-            return documents.find_one({"_id": "JohnDoe"})["funds"]
+            finally:
+                mongo.command("collMod", collection.name, validator={})
+            after = state()
+            if after[0] != before[0] and after[1] == before[1]:
+                raise Wrong(
+                    f"{when}, and the documents changed although the checkpoint did not. The next "
+                    "projector applies these events again. Which writes have session=session?"
+                )
+            if after != before:
+                raise Wrong(
+                    f"{when}, and the checkpoint moved although not all documents were written: "
+                    "those events are lost. Which writes have session=session?"
+                )
+
+        first = apply_batch(mongo, "0-0", events)
+        if state()[0] != {"ann": 40, "bob": 20}:
+            raise Wrong(
+                "after deposits of 10 and 30 for 'ann', and 20 for 'bob', the field `funds` should "
+                f"be 40 and 20; you have {state()[0]}."
+            )
+        if state()[1] != events[-1].position:
+            raise Wrong(
+                f"the checkpoint should be the position of the last event, {events[-1].position}; "
+                f"it is {state()[1]}."
+            )
+        try:
+            second = apply_batch(mongo, "0-0", events)
+        except OperationFailure:
+            second = False
+        if state()[0] != {"ann": 40, "bob": 20}:
+            raise Wrong(
+                "two projectors had read the same batch, and both applied it. Move the checkpoint "
+                "only if it is still `start`, and write nothing if it is not."
+            )
+        refused(documents, {"funds": {"$ne": 70}}, "MongoDB refused the last document")
+        refused(documents, {"funds": {"$ne": 80}}, "MongoDB refused a document")
+        refused(
+            checkpoint,
+            {"position": {"$lte": events[-1].position}},
+            "MongoDB refused the new checkpoint",
+        )
+        if (first, second) != (True, False):
+            raise Wrong(
+                "the documents and the checkpoint are right. Return True if the batch was applied, "
+                f"and False if another projector was faster; you returned {first} and {second}."
+            )
+
+
+your_own_projector = Exercise(
+    judge=_judge_batch,
+    right="either all of it is there, or nothing. This is the heart of every exact projector.",
+    hints=[
+        "with mongo.client.start_session() as session, session.start_transaction(): and every "
+        "write inside it has session=session.",
+        'move the checkpoint first, with the filter {"_id": "money", "position": start}.',
+        "if matched_count is 0, another projector was faster: return False.",
+    ],
+    answer="""
+        def apply_batch(mongo, start, events):
+            with mongo.client.start_session() as session, session.start_transaction():
+                moved = mongo.exerciseCheckpoint.update_one(
+                    {"_id": "money", "position": start},
+                    {"$set": {"position": events[-1].position}},
+                    session=session,
+                )
+                if moved.matched_count == 0:
+                    return False
+                for event in events:
+                    mongo.exerciseMoney.update_one(
+                        {"_id": event.id},
+                        {"$inc": {"funds": event.data["amount"]}},
+                        upsert=True,
+                        session=session,
+                    )
+            return True
+    """,
+    explanation=(
+        "An error leaves the `with` block, and the transaction ends without an effect. So does the "
+        "death of the process."
+    ),
+    seconds=40,
+    mistakes=[
+        """
+        def apply_batch(mongo, start, events):
+            for event in events:
+                mongo.exerciseMoney.update_one(
+                    {"_id": event.id}, {"$inc": {"funds": event.data["amount"]}}, upsert=True
+                )
+            mongo.exerciseCheckpoint.update_one(
+                {"_id": "money"}, {"$set": {"position": events[-1].position}}
+            )
+            return True
         """,
         """
-        def pay_and_look(store, projector, documents, amount):
-            documents.update_one({"_id": "JohnDoe"}, {"$inc": {"funds": amount}})
-            return documents.find_one({"_id": "JohnDoe"})["funds"]
+        def apply_batch(mongo, start, events):
+            filter = {"_id": "money", "position": start}
+            if mongo.exerciseCheckpoint.find_one(filter) is None:
+                return False
+            for event in events:
+                mongo.exerciseMoney.update_one(
+                    {"_id": event.id}, {"$inc": {"funds": event.data["amount"]}}, upsert=True
+                )
+            change = {"$set": {"position": events[-1].position}}
+            mongo.exerciseCheckpoint.update_one(filter, change)
+            return True
         """,
+        """
+        def apply_batch(mongo, start, events):
+            filter = {"_id": "money", "position": start}
+            change = {"$set": {"position": events[-1].position}}
+            if mongo.exerciseCheckpoint.update_one(filter, change).matched_count == 0:
+                return False
+            with mongo.client.start_session() as session, session.start_transaction():
+                for event in events:
+                    mongo.exerciseMoney.update_one(
+                        {"_id": event.id},
+                        {"$inc": {"funds": event.data["amount"]}},
+                        upsert=True,
+                        session=session,
+                    )
+            return True
+        """,
+        """
+        def apply_batch(mongo, start, events):
+            filter = {"_id": "money", "position": start}
+            if mongo.exerciseCheckpoint.find_one(filter) is None:
+                return False
+            with mongo.client.start_session() as session, session.start_transaction():
+                for event in events:
+                    mongo.exerciseMoney.update_one(
+                        {"_id": event.id},
+                        {"$inc": {"funds": event.data["amount"]}},
+                        upsert=True,
+                        session=session,
+                    )
+            change = {"$set": {"position": events[-1].position}}
+            mongo.exerciseCheckpoint.update_one(filter, change)
+            return True
+        """,
+        """
+        def apply_batch(mongo, start, events):
+            with mongo.client.start_session() as session, session.start_transaction():
+                for event in events:
+                    mongo.exerciseMoney.update_one(
+                        {"_id": event.id},
+                        {"$set": {"funds": event.data["amount"]}},
+                        upsert=True,
+                        session=session,
+                    )
+            return True
+        """,
+        """
+        def apply_batch(mongo, start, events):
+            with mongo.client.start_session() as session, session.start_transaction():
+                moved = mongo.exerciseCheckpoint.update_one(
+                    {"_id": "money", "position": start},
+                    {"$set": {"position": events[0].position}},
+                    session=session,
+                )
+                if moved.matched_count == 0:
+                    return False
+                for event in events:
+                    mongo.exerciseMoney.update_one(
+                        {"_id": event.id},
+                        {"$inc": {"funds": event.data["amount"]}},
+                        upsert=True,
+                        session=session,
+                    )
+            return True
+        """,
+        """
+        def apply_batch(mongo, start, events):
+            with mongo.client.start_session() as session, session.start_transaction():
+                moved = mongo.exerciseCheckpoint.update_one(
+                    {"_id": "money", "position": start},
+                    {"$set": {"position": events[-1].position}},
+                    session=session,
+                )
+                if moved.matched_count:
+                    for event in events:
+                        mongo.exerciseMoney.update_one(
+                            {"_id": event.id},
+                            {"$inc": {"funds": event.data["amount"]}},
+                            upsert=True,
+                            session=session,
+                        )
+        """,
+    ],
+)
+
+
+DESIGNS = ("add", "list", "newer", "transaction", "none of these")
+
+
+def _judge_designs(answer: dict[str, str]) -> None:
+    if not isinstance(answer, dict) or set(answer) != set("abcde"):
+        raise Wrong(
+            'give a dict with the five letters: {"a": ..., "b": ..., "c": ..., "d": ..., "e": ...}.'
+        )
+    if unknown := [each for each in answer.values() if each not in DESIGNS]:
+        raise Wrong(f"{unknown[0]!r} is none of the designs: {', '.join(DESIGNS)}.")
+    for letter, wrong in CONSEQUENCES.items():
+        if answer[letter] in wrong:
+            raise Wrong(f"{letter}: {wrong[answer[letter]]}")
+
+
+A_LETTER = (
+    "the printer is in no database. Whatever MongoDB says, a process can die after the letter "
+    "was printed and before it has written that down."
+)
+CONSEQUENCES: dict[str, dict[str, str]] = {
+    "a": {
+        "add": "a projector dies after the write, once a month. Who finds the wrong total?",
+        "list": "10 million events are one document's list: MongoDB's limit is 16 MB.",
+        "newer": "somebody starts a second consumer in December to go faster, and money is lost.",
+        "none of these": "the total is in MongoDB, and so is the checkpoint. What can hold both?",
+    },
+    "b": {
+        "add": "an address is not a number: there is nothing to add.",
+        "list": "after an overtaking, the list has both events, and the document the old address.",
+        "transaction": "the search engine is not part of a transaction in MongoDB.",
+        "none of these": (
+            "each event has the whole new address. If a newer one is stored, who needs the older?"
+        ),
+    },
+    "c": {
+        "newer": "a bonus was overtaken by the next. It looks old, and the player never gets it.",
+        "add": "the process dies between the write and the ack: a player gets a bonus twice.",
+        "transaction": (
+            "that would be exact, but the key-value store has no transaction over two records."
+        ),
+        "none of these": (
+            "each player has at most twelve bonuses. How large can a list of them become?"
+        ),
+    },
+    "d": {
+        "add": A_LETTER,
+        "list": f"{A_LETTER} A list in a document only says what was about to be printed.",
+        "newer": f"{A_LETTER} A version in a document only says what was about to be printed.",
+        "transaction": f"{A_LETTER} A transaction cannot take back a letter.",
+    },
+    "e": {
+        "list": "a list of every hit, so that an estimate is exact? Nobody asked for that.",
+        "newer": "a hit has no version: it is nobody's history. There is nothing to compare.",
+        "transaction": (
+            "it would be exact. But the counter is in memory, is thrown away every night, and a "
+            "few hits more or less change nothing."
+        ),
+        "none of these": "the simplest thing on the list is good enough here.",
+    },
+}
+
+which_design = Exercise(
+    judge=_judge_designs,
+    right=(
+        "the result decides: where it is stored, whether it replaces or adds, and what an error "
+        "costs."
+    ),
+    hints=[
+        "ask three questions: can one transaction hold the result and the position? Does an event "
+        "replace the old value, or add to it? What does a mistake cost?",
+        "each of the five answers is used once.",
+    ],
+    answer="""
+        designs = {
+            "a": "transaction",
+            "b": "newer",
+            "c": "list",
+            "d": "none of these",
+            "e": "add",
+        }
+    """,
+    explanation=(
+        "Skip if older is right where the newest event tells everything. A list is right where it "
+        "stays short. A letter needs an idempotency key (page 05)."
+    ),
+    mistakes=[
+        f"""
+        designs = {{"a": {a!r}, "b": {b!r}, "c": {c!r}, "d": {d!r}, "e": {e!r}}}
+        """
+        for a, b, c, d, e in (
+            ("add", "newer", "list", "none of these", "add"),
+            ("newer", "newer", "list", "none of these", "add"),
+            ("transaction", "transaction", "list", "none of these", "add"),
+            ("transaction", "newer", "newer", "none of these", "add"),
+            ("transaction", "newer", "list", "transaction", "add"),
+            ("transaction", "newer", "list", "none of these", "transaction"),
+        )
     ],
 )

@@ -1,0 +1,77 @@
+"""Run jobs beside a cell, in threads: a writer, a projector, a reader that never stops."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Generic, TypeVar
+
+from pymongo.errors import OperationFailure
+
+from eventlab.lessons.processes import PATIENCE
+
+T = TypeVar("T")
+Job = Callable[[threading.Event], object]
+
+
+@contextmanager
+def beside(*jobs: Job) -> Iterator[None]:
+    """Run jobs in threads while the ``with`` block runs, and wait for their end.
+
+    Each is called with an event that is set when it should stop. The first error of a job is raised
+    at the end of the block.
+    """
+    stop = threading.Event()
+    errors: list[BaseException] = []
+
+    def run(job: Job) -> None:
+        try:
+            job(stop)
+        except BaseException as error:  # noqa: BLE001 - it is raised in the cell
+            errors.append(error)
+
+    threads = [threading.Thread(target=run, args=(job,)) for job in jobs]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+    if errors:
+        raise errors[0]
+
+
+class Watcher(Generic[T]):
+    """A job that reads as often as it can, and keeps what it has seen.
+
+    >>> watcher = Watcher(lambda: lab.mongo.shelf.count_documents({}))
+    >>> with beside(watcher):
+    ...     watcher.wait(3)
+    >>> watcher.seen[:3]
+    [0, 0, 0]
+    """
+
+    def __init__(self, read: Callable[[], T]) -> None:
+        self.seen: list[T] = []
+        self._read = read
+
+    def __call__(self, stop: threading.Event) -> None:
+        """Read until told to stop."""
+        while not stop.wait(0.001):
+            try:
+                self.seen.append(self._read())
+            except OperationFailure:
+                continue  # the collection was replaced during the query: ask again
+
+    def wait(self, more: int) -> None:
+        """Wait until it has read so many times more."""
+        enough = len(self.seen) + more
+        end = time.monotonic() + PATIENCE
+        while len(self.seen) < enough:
+            if time.monotonic() > end:
+                raise TimeoutError(f"{len(self.seen)} reads in {PATIENCE} seconds, not {enough}")
+            time.sleep(0.01)

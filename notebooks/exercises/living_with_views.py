@@ -1,0 +1,797 @@
+"""The exercises of 07_living_with_views."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from eventlab import NEW, Changes, Event, EventStore, Projector, Recorded, connect
+from eventlab.lessons.exercise import Exercise, Wrong
+from eventlab.testing import view
+
+Apply = Callable[[Recorded, Changes], None]
+Documents = dict[Any, dict[str, Any]]
+#: The events of one book.
+Loan = tuple[str, list[Event]]
+
+
+class _Answer:
+    """A view whose apply is the answer of a reader."""
+
+    name = "answer"
+
+    def __init__(self, apply: Apply) -> None:
+        self._apply = apply
+
+    def apply(self, event: Recorded, changes: Changes) -> None:
+        self._apply(event, changes)
+
+
+def _documents(apply: Apply, *loans: Loan) -> Documents:
+    """Return the documents that an answer makes; raises Wrong if it cannot."""
+    scenario = view(_Answer(apply))
+    for book, events in loans:
+        scenario = scenario.given(*events, id=book)
+    try:
+        found = scenario.documents()
+    except AssertionError as error:
+        if isinstance(error.__cause__, TypeError) and "'Change' object" in str(error.__cause__):
+            raise Wrong(
+                "changes[...] is not a dict, but a Change with the verbs inc, set, push, unset and "
+                "delete."
+            ) from error.__cause__
+        raise Wrong(f"{str(error).splitlines()[0]}.") from error.__cause__
+    return {id: document for id, document in found.items() if len(document) > 1}
+
+
+def _lent(reader: str, **data: Any) -> Event:
+    return Event("lent", {"reader": reader, **data})
+
+
+def _returned(reader: str) -> Event:
+    return Event("returned", {"reader": reader})
+
+
+def _judge_last(last_readers: Apply) -> None:
+    names = ["Ann", "Bob", "Cid", "Dan", "Eve"]
+    events = [event for name in names for event in (_lent(name), _returned(name))]
+    found = _documents(last_readers, ("emma", events[:2]), ("dune", [*events, _lent("Ann")]))
+    readers = {id: document.get("readers") for id, document in found.items()}
+    if any(isinstance(each, str) for each in readers.values()):
+        raise Wrong("`set` keeps one reader, the last. For a list, use push.")
+    if set(readers) != {"emma", "dune"}:
+        raise Wrong(f"a document for each book: changes[event.id]. Yours: {list(found)}.")
+    if readers["dune"] == ["Eve", "Eve", "Ann"]:
+        raise Wrong("a return is not a loan: look at event.type first.")
+    if readers["dune"] and len(readers["dune"]) > 3:
+        raise Wrong("only the last three: push(field, value, keep=3).")
+    if readers["dune"] == ["Eve", "Ann"]:
+        raise Wrong("three readers, also if one of them had the book before.")
+    if readers != {"emma": ["Ann"], "dune": ["Dan", "Eve", "Ann"]}:
+        raise Wrong(
+            "'dune' was lent to Ann, Bob, Cid, Dan, Eve and Ann, so its `readers` should be "
+            f"['Dan', 'Eve', 'Ann']; you have {readers['dune']}."
+        )
+
+
+the_last_readers = Exercise(
+    judge=_judge_last,
+    right="a list that keeps its newest three. It cannot grow, however often a book is lent.",
+    hints=[
+        "only for the type 'lent': changes[event.id], and the verb push.",
+        'push("readers", event.data["reader"], keep=3)',
+    ],
+    answer="""
+        def last_readers(event, changes):
+            if event.type == "lent":
+                changes[event.id].push("readers", event.data["reader"], keep=3)
+    """,
+    explanation="push has no default for keep: a list without a limit is a document without one.",
+    mistakes=[
+        """
+        def last_readers(event, changes):
+            if event.type == "lent":
+                changes[event.id].set("readers", event.data["reader"])
+        """,
+        """
+        def last_readers(event, changes):
+            changes[event.id].push("readers", event.data["reader"], keep=3)
+        """,
+        """
+        def last_readers(event, changes):
+            if event.type == "lent":
+                changes[event.id].push("readers", event.data["reader"], keep=100)
+        """,
+        """
+        def last_readers(event, changes):
+            if event.type == "lent":
+                changes[event.data["reader"]].push("readers", event.data["reader"], keep=3)
+        """,
+        """
+        def last_readers(event, changes):
+            if event.type == "lent":
+                changes[event.id]["readers"] = [event.data["reader"]]
+        """,
+        """
+        def last_readers(event, changes):
+            if event.type == "lent":
+                changes[event.id].push("readers", event.data["reader"], keep=2)
+        """,
+    ],
+)
+
+
+class Shelf:
+    """Which books there are, and who has them: the view of the page."""
+
+    name = "shelf"
+
+    def apply(self, event: Recorded, changes: Changes) -> None:
+        getattr(self, event.type)(event, changes[event.id])
+
+    def bought(self, event: Recorded, book: Any) -> None:
+        book.set("title", event.data["title"])
+
+    def lent(self, event: Recorded, book: Any) -> None:
+        book.set("reader", event.data["reader"])
+
+    def returned(self, event: Recorded, book: Any) -> None:  # noqa: ARG002 - as its fellows
+        book.unset("reader")
+
+    def sold(self, event: Recorded, book: Any) -> None:  # noqa: ARG002 - as its fellows
+        book.delete()
+
+
+class _KeepsTheReader(Shelf):
+    def returned(self, event: Recorded, book: Any) -> None:
+        pass
+
+
+class _KeepsTheBook(Shelf):
+    def sold(self, event: Recorded, book: Any) -> None:
+        pass
+
+
+class _ForgetsTheTitle(Shelf):
+    def bought(self, event: Recorded, book: Any) -> None:  # noqa: ARG002
+        book.set("title", "")
+
+
+class _KnowsNoReader(Shelf):
+    def lent(self, event: Recorded, book: Any) -> None:
+        pass
+
+
+class _DeletesReturned(Shelf):
+    def returned(self, event: Recorded, book: Any) -> None:  # noqa: ARG002
+        book.delete()
+
+
+class _OneForAll(Shelf):
+    def apply(self, event: Recorded, changes: Changes) -> None:
+        getattr(self, event.type)(event, changes["example"])
+
+
+SURVIVORS = {
+    _KnowsNoReader: "knows no reader: is there a book that is lent, in the end",
+    _ForgetsTheTitle: "leaves every title empty: which title do you expect",
+    _KeepsTheReader: "keeps the reader when a book comes back: is there a book that was returned",
+    _DeletesReturned: "deletes a book that comes back: what is left of it",
+    _KeepsTheBook: "keeps a book that was sold: expect None for it",
+    _OneForAll: "puts all books into one document: give it events of two books, with id=...",
+}
+
+
+def _judge_test(test: Callable[[type[Shelf]], object]) -> None:
+    try:
+        test(Shelf)
+    except AssertionError as error:
+        what, _, _ = str(error).partition("\n\n")
+        text = " ".join(what.split()) or "an assertion without a text"
+        raise Wrong(f"your test fails for the right view: {text}") from error
+    for broken, what in SURVIVORS.items():
+        try:
+            test(broken)
+        except Exception:  # noqa: BLE001 - with any error, the test fails
+            continue
+        raise Wrong(f"your test also passes for a view that {what}?")
+
+
+a_test_that_catches = Exercise(
+    judge=_judge_test,
+    right="six broken views, and your test catches each of them, without a server.",
+    hints=[
+        "one book whose life ends lent, one whose life ends returned, one that was sold.",
+        "view(shelf).given(bought, lent).shows(...), then the same with `returned`, with `sold`.",
+        'for two books: view(shelf).given(bought, id="dune").given(bought, id="emma").',
+    ],
+    answer="""
+        from eventlab import Event
+        from eventlab.testing import view
+
+
+        def test_shelf(shelf):
+            bought = Event("bought", {"title": "Dune"})
+            lent = Event("lent", {"reader": "Ann"})
+            returned = Event("returned", {"reader": "Ann"})
+            shown = view(shelf).given(bought, lent, id="a").given(bought, lent, returned, id="b")
+            shown = shown.given(bought, Event("sold"), id="c")
+            shown.shows("a", {"title": "Dune", "reader": "Ann"})
+            shown.shows("b", {"title": "Dune"})
+            shown.shows("c", None)
+    """,
+    explanation=(
+        "`shows` compares the whole document, so it also notices a field too many. A test is worth "
+        "what it catches: break the view, and see it fail."
+    ),
+    mistakes=[
+        """
+        def test_shelf(shelf):
+            assert shelf.name
+        """,
+        """
+        from eventlab import Event
+        from eventlab.testing import view
+
+
+        def test_shelf(shelf):
+            bought = Event("bought", {"title": "Dune"})
+            lent = Event("lent", {"reader": "Ann"})
+            view(shelf).given(bought, lent).shows("example", {"reader": "Ann"})
+        """,
+        """
+        from eventlab import Event
+        from eventlab.testing import view
+
+
+        def test_shelf(shelf):
+            bought = Event("bought", {"title": "Dune"})
+            lent = Event("lent", {"reader": "Ann"})
+            found = view(shelf).given(bought, lent).documents()["example"]
+            assert found["reader"] == "Ann"
+        """,
+        """
+        from eventlab import Event
+        from eventlab.testing import view
+
+
+        def test_shelf(shelf):
+            bought = Event("bought", {"title": "Dune"})
+            lent = Event("lent", {"reader": "Ann"})
+            view(shelf).given(bought, lent).shows("example", {"title": "Dune", "reader": "Ann"})
+        """,
+        """
+        from eventlab import Event
+        from eventlab.testing import view
+
+
+        def test_shelf(shelf):
+            bought = Event("bought", {"title": "Dune"})
+            lent = Event("lent", {"reader": "Ann"})
+            returned = Event("returned", {"reader": "Ann"})
+            view(shelf).given(bought, lent).shows("example", {"title": "Dune", "reader": "Ann"})
+            found = view(shelf).given(bought, lent, returned).documents()
+            assert "reader" not in found.get("example", {})
+        """,
+        """
+        from eventlab import Event
+        from eventlab.testing import view
+
+
+        def test_shelf(shelf):
+            bought = Event("bought", {"title": "Dune"})
+            lent = Event("lent", {"reader": "Ann"})
+            returned = Event("returned", {"reader": "Ann"})
+            view(shelf).given(bought, lent).shows("example", {"title": "Dune", "reader": "Ann"})
+            view(shelf).given(bought, lent, returned).shows("example", {"title": "Dune"})
+        """,
+        """
+        from eventlab import Event
+        from eventlab.testing import view
+
+
+        def test_shelf(shelf):
+            bought = Event("bought", {"title": "Dune"})
+            lent = Event("lent", {"reader": "Ann"})
+            returned = Event("returned", {"reader": "Ann"})
+            view(shelf).given(bought, lent).shows("example", {"title": "Dune", "reader": "Ann"})
+            view(shelf).given(bought, lent, returned).shows("example", {"title": "Dune"})
+            view(shelf).given(bought, Event("sold")).shows("example", None)
+        """,
+    ],
+)
+
+
+def _judge_books(books_of: Apply) -> None:
+    ann, bob = "Ann Lee", "Bob Ray"
+    dune = [_lent(ann, title="Dune"), _returned(ann), _lent(bob, title="Dune")]
+    emma = [_lent(ann, title="Emma")]
+    ulysses = [_lent(ann, title="Ulysses")]
+    found = _documents(books_of, ("dune", dune[:1]), ("emma", emma))
+    if set(found) & {"dune", "emma"}:
+        raise Wrong("a document for each *reader*: changes[event.data['reader']].")
+    books = {id: document.get("books") for id, document in found.items()}
+    if isinstance(books.get(ann), list):
+        raise Wrong(
+            "a list can only grow, and lose its oldest. A book that comes back must be removed from"
+            " the middle: make each book a field of its own, books.<id>."
+        )
+    if books.get(ann) == {"emma": "Emma"}:
+        raise Wrong(
+            "the second loan replaced the first: set the field of one book, not the whole `books`."
+        )
+    if books != {ann: {"dune": "Dune", "emma": "Emma"}}:
+        raise Wrong(
+            f"Ann Lee has 'dune' and 'emma', so her `books` should be {{'dune': 'Dune', "
+            f"'emma': 'Emma'}}; your documents have {books}."
+        )
+    found = _documents(books_of, ("emma", emma), ("dune", dune), ("ulysses", ulysses))
+    books = {id: document.get("books") for id, document in found.items()}
+    if "dune" in (books.get(ann) or {}):
+        raise Wrong("Ann Lee has returned 'dune', and still has it: `returned` must unset it.")
+    if books.get(ann) == {"ulysses": "Ulysses"}:
+        raise Wrong(
+            "one book was returned, and all were removed: unset only the field of this one."
+        )
+    if books != {ann: {"emma": "Emma", "ulysses": "Ulysses"}, bob: {"dune": "Dune"}}:
+        raise Wrong(
+            "Ann Lee should have 'emma' and 'ulysses', and Bob Ray 'dune'; your documents have "
+            f"{books}."
+        )
+
+
+books_of_a_reader = Exercise(
+    judge=_judge_books,
+    right="one document answers the question. Whoever reads it joins nothing.",
+    hints=[
+        "changes[event.data['reader']] is the document; the book is a field in it.",
+        "a dot in the name of a field goes one level down: set(f'books.{event.id}', title).",
+        "for a return: unset(f'books.{event.id}').",
+    ],
+    answer="""
+        def books_of(event, changes):
+            if event.type == "lent":
+                reader = changes[event.data["reader"]]
+                reader.set(f"books.{event.id}", event.data["title"])
+            elif event.type == "returned":
+                changes[event.data["reader"]].unset(f"books.{event.id}")
+    """,
+    explanation=(
+        "`set` and `unset` of one field per book can be repeated, and a book leaves from anywhere."
+    ),
+    mistakes=[
+        """
+        def books_of(event, changes):
+            if event.type == "lent":
+                changes[event.data["reader"]].set(f"books.{event.id}", event.data["title"])
+        """,
+        """
+        def books_of(event, changes):
+            if event.type == "lent":
+                changes[event.id].set("reader", event.data["reader"])
+        """,
+        """
+        def books_of(event, changes):
+            if event.type == "lent":
+                changes[event.data["reader"]].push("books", event.data["title"], keep=10)
+        """,
+        """
+        def books_of(event, changes):
+            if event.type == "lent":
+                changes[event.data["reader"]].set("books", {event.id: event.data["title"]})
+        """,
+        """
+        def books_of(event, changes):
+            reader = changes[event.data["reader"]]
+            reader.set(f"books.{event.id}", event.data["title"])
+        """,
+        """
+        def books_of(event, changes):
+            if event.type == "lent":
+                changes[event.data["reader"]].set(f"books.{event.id}", event.data["title"])
+            elif event.type == "returned":
+                changes[event.data["reader"]].delete()
+        """,
+        """
+        def books_of(event, changes):
+            if event.type == "lent":
+                changes[event.data["reader"]].set(f"books.{event.id}", event.id)
+            elif event.type == "returned":
+                changes[event.data["reader"]].unset(f"books.{event.id}")
+        """,
+    ],
+)
+
+
+ACTIONS = ("restart", "rebuild", "skip", "new view", "wait")
+CONSEQUENCES: dict[str, dict[str, str]] = {
+    "a": {
+        "rebuild": (
+            "it would be right, and read a million events again. The view resumes at the event at "
+            "which it stopped, and all before it were right."
+        ),
+        "skip": "the code was wrong, not the event. Skipped, it never counts.",
+        "new view": "the question has not changed, only a bug is gone.",
+        "wait": "the projector stops at the same event, whenever it tries.",
+    },
+    "b": {
+        "restart": "from now on documents get the field. Those of the old events never do.",
+        "skip": "no event is wrong here.",
+        "new view": "two views of one question: which of them will your readers use?",
+        "wait": "the old events are applied already. They do not come again by themselves.",
+    },
+    "c": {
+        "restart": "the same event, the same code: it stops at the same place.",
+        "rebuild": "a rebuild starts at the beginning, and stops at the same event.",
+        "new view": "a new view reads the same event.",
+        "wait": "the event stays as it is, forever.",
+    },
+    "d": {
+        "restart": "the projector has applied all events: it does not look at a document again.",
+        "skip": "no event is wrong here. The document is.",
+        "new view": "the view is right. Its document is not.",
+        "wait": "no event will come that repairs it.",
+    },
+    "e": {
+        "restart": "there is no code yet that answers the question.",
+        "rebuild": "the old question is still asked. Where would its answer be?",
+        "skip": "no event is wrong here.",
+        "wait": "there is no code yet that answers the question.",
+    },
+    "f": {
+        "restart": "it is running. A restart makes it later.",
+        "rebuild": "a rebuild reads a million events. A thousand are missing.",
+        "skip": "a thousand events that never count?",
+        "new view": "it would begin a million events behind.",
+    },
+}
+
+
+def _judge_actions(answer: dict[str, str]) -> None:
+    if not isinstance(answer, dict) or set(answer) != set(CONSEQUENCES):
+        raise Wrong('give a dict with the six letters: {"a": ..., "b": ..., "c": ..., ...}.')
+    if unknown := [each for each in answer.values() if each not in ACTIONS]:
+        raise Wrong(f"{unknown[0]!r} is none of the actions: {', '.join(ACTIONS)}.")
+    for letter, wrong in CONSEQUENCES.items():
+        if answer[letter] in wrong:
+            raise Wrong(f"{letter}: {wrong[answer[letter]]}")
+
+
+what_do_you_do = Exercise(
+    judge=_judge_actions,
+    right="ask what is wrong: the code from now on, the documents that are there, or the event?",
+    hints=[
+        "which events must be applied again: none, one, or all?",
+        "one action is right twice.",
+    ],
+    answer="""
+        actions = {
+            "a": "restart",
+            "b": "rebuild",
+            "c": "skip",
+            "d": "rebuild",
+            "e": "new view",
+            "f": "wait",
+        }
+    """,
+    explanation="A view can always be computed again. The question is only how much of it must be.",
+    mistakes=[
+        f"""
+        actions = {{"a": {a!r}, "b": {b!r}, "c": {c!r}, "d": {d!r}, "e": {e!r}, "f": {f!r}}}
+        """
+        for a, b, c, d, e, f in (
+            ("rebuild", "rebuild", "skip", "rebuild", "new view", "wait"),
+            ("restart", "restart", "skip", "rebuild", "new view", "wait"),
+            ("restart", "rebuild", "rebuild", "rebuild", "new view", "wait"),
+            ("restart", "rebuild", "skip", "restart", "new view", "wait"),
+            ("restart", "rebuild", "skip", "rebuild", "rebuild", "wait"),
+            ("restart", "rebuild", "skip", "rebuild", "new view", "restart"),
+        )
+    ],
+)
+
+
+def _reserved(reader: str) -> Event:
+    return Event("reserved", {"reader": reader})
+
+
+def _judge_waiting(waiting_list: Apply) -> None:
+    ann, bob, cid = "Ann Lee", "Bob Ray", "Cid Fox"
+    queue = [_reserved(ann), _reserved(bob), _reserved(ann)]
+
+    def waiting(*more: Event) -> Any:
+        found = _documents(waiting_list, ("dune", [*queue, *more]), ("emma", [_reserved(cid)]))
+        if not set(found) <= {"dune", "emma"}:
+            raise Wrong(f"a document for each book: changes[event.id]. Yours: {list(found)}.")
+        return found.get("dune", {}).get("waiting")
+
+    found = waiting()
+    if isinstance(found, list):
+        raise Wrong(
+            "a list cannot lose a reader from the middle. Make each reservation a field of its own."
+        )
+    if found in ({ann: 3, bob: 2}, {ann: 1, bob: 2}, {ann: ann, bob: bob}):
+        raise Wrong("Ann Lee waits twice: each *reservation* needs a field, not each reader.")
+    if found != {"1": ann, "2": bob, "3": ann}:
+        raise Wrong(
+            f"versions 1, 2 and 3 are reservations, so `waiting` should be {{'1': {ann!r}, "
+            f"'2': {bob!r}, '3': {ann!r}}}; you have {found}."
+        )
+    found = waiting(Event("cancelled", {"reservation": 2}))
+    if found == {"1": ann, "2": bob, "3": ann}:
+        raise Wrong("Bob Ray has cancelled his reservation, and still waits.")
+    if found != {"1": ann, "3": ann}:
+        raise Wrong(
+            "reservation 2 was cancelled, so 1 and 3 are left; you have "
+            f"{found}. event.version is the version of the cancellation itself."
+        )
+    found = waiting(_lent(ann, reservation=1))
+    if found == {"1": ann, "2": bob, "3": ann}:
+        raise Wrong("Ann Lee has got the book that she waited for, and still waits for it.")
+    if found != {"2": bob, "3": ann}:
+        raise Wrong(f"reservation 1 was fulfilled, so 2 and 3 are left; you have {found}.")
+    found = waiting(_lent(cid), _returned(cid), _lent(bob, reservation=2))
+    if found != {"1": ann, "3": ann}:
+        raise Wrong(
+            "Cid Fox got the book without a reservation, and Bob Ray by number 2, so 1 and 3 are "
+            f"left; you have {found}."
+        )
+
+
+a_waiting_list = Exercise(
+    judge=_judge_waiting,
+    right="the version of an event is its name: later events can say which one they mean.",
+    hints=[
+        "a field for each reservation: f'waiting.{event.version}'.",
+        "`cancelled` and `lent` end the reservation that they carry. A loan may have none.",
+    ],
+    answer="""
+        def waiting_list(event, changes):
+            book = changes[event.id]
+            if event.type == "reserved":
+                book.set(f"waiting.{event.version}", event.data["reader"])
+            elif "reservation" in event.data:
+                book.unset(f"waiting.{event.data['reservation']}")
+    """,
+    explanation=(
+        "A list that shrinks is a document whose fields come and go. Who reads it sorts the "
+        "fields by number."
+    ),
+    mistakes=[
+        """
+        def waiting_list(event, changes):
+            if event.type == "reserved":
+                changes[event.id].push("waiting", event.data["reader"], keep=20)
+        """,
+        """
+        def waiting_list(event, changes):
+            if event.type == "reserved":
+                changes[event.id].set(f"waiting.{event.data['reader']}", event.version)
+        """,
+        """
+        def waiting_list(event, changes):
+            if event.type == "reserved":
+                changes[event.id].set(f"waiting.{event.version}", event.data["reader"])
+        """,
+        """
+        def waiting_list(event, changes):
+            if event.type == "reserved":
+                changes[event.id].set(f"waiting.{event.version}", event.data["reader"])
+            elif event.type == "cancelled":
+                changes[event.id].unset(f"waiting.{event.data['reservation']}")
+        """,
+        """
+        def waiting_list(event, changes):
+            if event.type == "reserved":
+                changes[event.id].set(f"waiting.{event.version}", event.data["reader"])
+            elif event.type == "cancelled":
+                changes[event.id].unset("waiting")
+        """,
+        """
+        def waiting_list(event, changes):
+            if event.type == "reserved":
+                changes[event.id].set(f"waiting.{event.version}", event.data["reader"])
+            elif event.type in ("cancelled", "lent"):
+                changes[event.id].unset(f"waiting.{event.data['reservation']}")
+        """,
+        """
+        def waiting_list(event, changes):
+            if event.type == "reserved":
+                changes[event.data["reader"]].set(f"waiting.{event.id}", event.version)
+        """,
+    ],
+)
+
+
+class _Gift:
+    """Funds plus 5 per account, so that the view differs from the sum of the log."""
+
+    name = "exerciseReadYourWrite"
+
+    def apply(self, event: Recorded, changes: Changes) -> None:
+        changes[event.id].inc("funds", 5 if event.type == "create" else event.data["amount"])
+
+
+class _Watched(Projector):
+    """A projector that records the versions that callers wait for."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.waited: list[int] = []
+        self.caught_up = 0
+
+    def wait_until(self, id: str, version: int, *, seconds: float = 10.0) -> None:
+        self.waited.append(version)
+        super().wait_until(id, version, seconds=seconds)
+
+    def catch_up(self) -> int:
+        self.caught_up += 1
+        return super().catch_up()
+
+    def run_once(self) -> int:
+        self.caught_up += 1
+        return super().run_once()
+
+
+@contextmanager
+def _late(projector: Projector) -> Iterator[None]:
+    """Run a projector that starts late and then follows."""
+    stop = threading.Event()
+
+    def follow() -> None:
+        stop.wait(0.4)
+        projector.run(stop, poll_interval=0.05)
+
+    thread = threading.Thread(target=follow)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+
+
+def _judge_reader(pay_and_look: Callable[..., int]) -> None:
+    with connect() as lab:
+        store, documents = (
+            EventStore(lab.redis, "exerciseReadYourWrite"),
+            lab.mongo["exerciseReadYourWrite"],
+        )
+        store.drop()
+        with (
+            _Watched(store, lab.mongo, _Gift()) as projector,
+            Projector(store, lab.mongo, _Gift()) as follower,
+        ):
+            projector.reset()
+            store.append(
+                "JohnDoe", [Event("create"), Event("deposit", {"amount": 100})], expected=NEW
+            )
+            projector.catch_up()
+            projector.caught_up = 0
+            try:
+                with _late(follower):
+                    found = pay_and_look(store, projector, documents, 20)
+                stored = [event.data for event in store.read("JohnDoe", after=2)]
+            finally:
+                follower.reset()
+                store.drop()
+    if stored != [{"amount": 20}]:
+        raise Wrong(f"the log must have one deposit of the amount; it has {stored}.")
+    if found == 120:
+        raise Wrong(
+            "that is the sum of the log (the view adds a gift of 5). The question is what the "
+            "view shows."
+        )
+    if found != 125 and not projector.waited:
+        raise Wrong("the view had not caught up: it showed the old funds. Wait for your event.")
+    if found != 125 and max(projector.waited) < 3:
+        raise Wrong(
+            "you waited for a version from before your write. Yours is the one that append "
+            "returned."
+        )
+    if found != 125:
+        raise Wrong(f"the view shows 125 in the end; you have {found!r}.")
+    if projector.caught_up:
+        raise Wrong(
+            "you did the projector's work yourself. After an outage your user would wait until all "
+            "events of everybody are applied: wait for the projector that runs, and for your event "
+            "only."
+        )
+    if not projector.waited:
+        raise Wrong(
+            "125 is right, but you did not wait for your event. Others may deposit at the same "
+            "time, and then this number is wrong. append returned a version: wait until the view "
+            "has it."
+        )
+
+
+read_your_own_write = Exercise(
+    judge=_judge_reader,
+    right="you waited for your event, and no longer. Other readers do not have to wait.",
+    hints=[
+        "append returns the recorded events; the last one has the version to wait for.",
+        'then projector.wait_until("JohnDoe", version), and only then read the documents.',
+    ],
+    answer="""
+        from eventlab import Event
+
+
+        def pay_and_look(store, projector, documents, amount):
+            version = store.version("JohnDoe")
+            deposit = Event("deposit", {"amount": amount})
+            [paid] = store.append("JohnDoe", [deposit], expected=version)
+            projector.wait_until("JohnDoe", paid.version)
+            return documents.find_one({"_id": "JohnDoe"})["funds"]
+    """,
+    explanation=(
+        "The version is the writer's receipt. Readers that wait for it see their own write."
+    ),
+    mistakes=[
+        """
+        from eventlab import Event
+
+
+        def pay_and_look(store, projector, documents, amount):
+            version = store.version("JohnDoe")
+            store.append("JohnDoe", [Event("deposit", {"amount": amount})], expected=version)
+            return documents.find_one({"_id": "JohnDoe"})["funds"]
+        """,
+        """
+        from eventlab import Event
+
+
+        def pay_and_look(store, projector, documents, amount):
+            version = store.version("JohnDoe")
+            store.append("JohnDoe", [Event("deposit", {"amount": amount})], expected=version)
+            projector.wait_until("JohnDoe", version)
+            return documents.find_one({"_id": "JohnDoe"})["funds"]
+        """,
+        """
+        from eventlab import Event
+
+
+        def pay_and_look(store, projector, documents, amount):
+            version = store.version("JohnDoe")
+            store.append("JohnDoe", [Event("deposit", {"amount": amount})], expected=version)
+            return sum(event.data.get("amount", 0) for event in store.read("JohnDoe"))
+        """,
+        """
+        from eventlab import Event
+
+
+        def pay_and_look(store, projector, documents, amount):
+            before = documents.find_one({"_id": "JohnDoe"})["funds"]
+            version = store.version("JohnDoe")
+            store.append("JohnDoe", [Event("deposit", {"amount": amount})], expected=version)
+            return before + amount
+        """,
+        """
+        from eventlab import Event
+
+
+        def pay_and_look(store, projector, documents, amount):
+            version = store.version("JohnDoe")
+            store.append("JohnDoe", [Event("deposit", {"amount": amount})], expected=version)
+            projector.catch_up()
+            return documents.find_one({"_id": "JohnDoe"})["funds"]
+        """,
+        """
+        from eventlab import Event
+
+
+        def pay_and_look(store, projector, documents, amount):
+            version = store.version("JohnDoe")
+            store.append("JohnDoe", [Event("deposit", {"amount": amount})], expected=version)
+            while documents.find_one({"_id": "JohnDoe"})["version"] <= version:
+                pass
+            return documents.find_one({"_id": "JohnDoe"})["funds"]
+        """,
+        """
+        def pay_and_look(store, projector, documents, amount):
+            documents.update_one({"_id": "JohnDoe"}, {"$inc": {"funds": amount}})
+            return documents.find_one({"_id": "JohnDoe"})["funds"]
+        """,
+    ],
+)
