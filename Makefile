@@ -7,6 +7,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 INSTALLED := $(VENV)/.installed
 BROWSER := $(VENV)/.installed-browser
+SPHINX := $(VENV)/.installed-docs
 ARGS ?=
 # Two at a time, each with servers of its own: most tests wait.
 WORKERS ?= 2
@@ -15,7 +16,7 @@ PYTEST := $(BIN)/pytest --nbval -n $(WORKERS) --dist loadfile
 LOCK_OPTIONS := --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test test-all notebooks bench settings lock check clean
+.PHONY: help lab test test-all notebooks docs bench settings lock check clean
 
 help:  ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{printf "%-18s %s\n", $$1, $$2}'
@@ -31,6 +32,9 @@ test-all: $(BROWSER)  ## the same, and the tests that need root, a browser (Chro
 
 notebooks: $(INSTALLED)  ## run the notebooks and store their outputs (ARGS="01 03": only these)
 	@$(BIN)/python -m tools.notebooks $(ARGS)
+
+docs: $(SPHINX)  ## build the website (build/site): the course, guides, API reference
+	@$(BIN)/python -m tools.website $(ARGS)
 
 bench: $(INSTALLED)  ## speed, as ratios to the bare commands
 	@$(BIN)/python -m benchmarks $(ARGS)
@@ -53,6 +57,7 @@ clean:  ## remove .venv and the tools' caches (your data stays: see eventlab doc
 lock:  ## refresh the lock files after a change of requirements*.txt (needs uv; ARGS=--upgrade for the newest versions)
 	@uv pip compile $(LOCK_OPTIONS) requirements.txt --output-file requirements.lock $(ARGS)
 	@uv pip compile $(LOCK_OPTIONS) requirements-browser.txt --constraints requirements.lock --output-file requirements-browser.lock $(ARGS)
+	@uv pip compile $(LOCK_OPTIONS) requirements-docs.txt --constraints requirements.lock --output-file requirements-docs.lock $(ARGS)
 	@uv pip compile $(LOCK_OPTIONS) --no-deps binder/notebook.in --output-file binder/notebook.lock $(ARGS)
 
 # The lock holds the hash of every file of every platform. The package itself is built with the
@@ -67,4 +72,8 @@ $(INSTALLED): requirements.lock pyproject.toml
 
 $(BROWSER): requirements-browser.lock $(INSTALLED)
 	@$(PIP) install --require-hashes -r requirements-browser.lock
+	@touch $@
+
+$(SPHINX): requirements-docs.lock $(INSTALLED)
+	@$(PIP) install --require-hashes -r requirements-docs.lock
 	@touch $@

@@ -52,6 +52,7 @@ def project() -> dict[str, object]:
     [
         ("requirements.txt", "requirements.lock"),
         ("requirements-browser.txt", "requirements-browser.lock"),
+        ("requirements-docs.txt", "requirements-docs.lock"),
         ("binder/notebook.in", "binder/notebook.lock"),
     ],
 )
@@ -61,7 +62,13 @@ def test_lock_agrees_with_the_chosen_versions(chosen: str, lock: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "lock", ["requirements.lock", "requirements-browser.lock", "binder/notebook.lock"]
+    "lock",
+    [
+        "requirements.lock",
+        "requirements-browser.lock",
+        "requirements-docs.lock",
+        "binder/notebook.lock",
+    ],
 )
 def test_lock_has_a_hash_for_every_package_and_no_address(lock: str) -> None:
     text = (ROOT / lock).read_text(encoding="utf-8")
@@ -164,7 +171,8 @@ def test_readme_names_every_extra_and_every_chosen_package() -> None:
     extras = project()["optional-dependencies"]
     assert isinstance(extras, dict)
     assert [extra for extra in extras if f"| `{extra}` |" not in text] == []
-    chosen = [*requirements("requirements.txt"), *requirements("requirements-browser.txt")]
+    files = ("requirements.txt", "requirements-browser.txt", "requirements-docs.txt")
+    chosen = [item for file in files for item in requirements(file)]
     assert [item.name for item in chosen if item.name not in text] == []
 
 

@@ -18,9 +18,14 @@ PRINTS = {
     "web.py": ['{"count":1}', '{"count":2}'],
     "readme.py": [],
     "asyncio_page.py": ["100"],
+    "guide.py": ["{'_id': '2026-12-24', 'rooms': {'green': True, 'red': True}}"],
 }
 #: Programs that are the Python code of a page.
-PAGES = {"readme.py": README, "asyncio_page.py": README.parent / "docs" / "asyncio.md"}
+PAGES = {
+    "readme.py": README,
+    "asyncio_page.py": README.parent / "docs" / "asyncio.md",
+    "guide.py": README.parent / "docs" / "use-the-library.md",
+}
 
 
 def readme_example() -> str:
@@ -29,9 +34,9 @@ def readme_example() -> str:
 
 
 def code_of(page: Path) -> str:
-    """Return the one block of Python code of a page."""
-    (code,) = re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
-    return code
+    """Return the Python code of a page: its blocks, one after the other."""
+    blocks = re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+    return "\n".join(blocks)
 
 
 def write_programs(folder: Path) -> list[Path]:
