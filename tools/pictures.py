@@ -11,6 +11,7 @@ from typing import Final
 
 from tools.drawing import Drawing, Fill
 from tools.notebooks import NOTEBOOKS
+from tools.transfer_pictures import payment, write_skew
 
 FOLDER: Final = NOTEBOOKS / "pictures"
 
@@ -307,6 +308,8 @@ PICTURES: Final[dict[str, Callable[[], Drawing]]] = {
     "consumer_group": consumer_group,
     "work_item": work_item,
     "slices": slices,
+    "write_skew": write_skew,
+    "payment": payment,
 }
 
 
