@@ -9,7 +9,14 @@ from typing import Any
 
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from eventlab import EventStore, IdempotencyKeyReused, Recorded, VersionConflict, connect
+from eventlab import (
+    CommandRejected,
+    EventStore,
+    IdempotencyKeyReused,
+    Recorded,
+    VersionConflict,
+    connect,
+)
 from eventlab.accounts import AccountService, VersionChanged
 from eventlab.lessons.exercise import Exercise, Wrong
 
@@ -605,7 +612,7 @@ def _judge_handler(handler: Callable[..., Any]) -> None:
         for request, expected, what in REQUESTS:
             try:
                 status, body = _handled(handler, service, *request)
-            except (VersionConflict, IdempotencyKeyReused, LookupError) as error:
+            except (VersionConflict, IdempotencyKeyReused, CommandRejected) as error:
                 raise Wrong(
                     f"{what}: your handler raised {type(error).__name__}; expected {expected}."
                 ) from error

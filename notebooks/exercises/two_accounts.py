@@ -883,7 +883,9 @@ def _judge_manager(next_step: Callable[..., object]) -> None:
                 f"{found[1]}; expected {funds[0]} and {funds[1]}."
             )
         if any(log != ["requested", *events] for log in logs):
-            raise Wrong(f"{what}: the payment's events are {logs[0]}; expected {events} at last.")
+            raise Wrong(
+                f"{what}: the payment's events are {logs[0]}; expected {['requested', *events]}."
+            )
     for requests, _, funds, what in CASES:
         kill_at, was_killed = 1, True
         while was_killed:
