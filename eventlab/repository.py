@@ -21,7 +21,7 @@ from eventlab.store.appends import Write
 from eventlab.store.keys import checked_counts
 from eventlab.store.logs import Tail, new_token
 from eventlab.store.paging import KEYS_PAGE
-from eventlab.store.retries import retried
+from eventlab.store.retries import OnConflict, retried
 from eventlab.store.scripts import RAW
 from eventlab.store.store import EventStore
 
@@ -43,6 +43,9 @@ class Repository(Generic[A]):
     (None: never), with the number ``schema``: raise it when the aggregate's state changes shape,
     and old snapshots are ignored. For a store with ``protection`` nothing is cached, and
     ``snapshot_every`` raises InvalidArgument. Safe for concurrent threads and processes.
+
+    Set ``on_conflict`` to count conflicts: it is called with each VersionConflict of a decision and
+    the number of tries that are left.
 
     >>> accounts = Repository(store, Account)
     >>> accounts.retry("JohnDoe", lambda account: account.deposit(100))
@@ -72,6 +75,7 @@ class Repository(Generic[A]):
         self._schema = schema
         self._cache: OrderedDict[str, Known[A]] = OrderedDict()
         self._lock = threading.Lock()
+        self.on_conflict: OnConflict | None = None
 
     def load(self, id: str, *, version: int | None = None, at: datetime | None = None) -> A:
         """Return the aggregate as it is now, as it was at a ``version``, or ``at`` a time.
@@ -174,11 +178,11 @@ class Repository(Generic[A]):
                     raise
                 # If a duplicate was stored in the meantime, its events are the outcome.
                 return partial(self.store.reject, id, key, rejection, fingerprint=request)
-            return partial(
-                self.save, aggregate, meta=meta, idempotency_key=key, fingerprint=request
-            )
+            save = partial(self.save, aggregate, meta=meta)
+            return partial(save, idempotency_key=key, fingerprint=request)
 
-        return retried(tries, key, partial(self.store.seen, id, fingerprint=request), decided)
+        seen = partial(self.store.seen, id, fingerprint=request)
+        return retried(tries, key, seen, decided, self.on_conflict)
 
     def transact(
         self,
@@ -208,7 +212,6 @@ class Repository(Generic[A]):
         if len(set(ids)) < len(ids):
             raise InvalidArgument(f"ids={ids!r} has an id twice: name each aggregate once")
         request = fingerprint or ""
-        key = idempotency_key
 
         def decided() -> Callable[[], dict[str, list[Recorded]]]:
             aggregates = [self.load(id) for id in ids]
@@ -217,10 +220,10 @@ class Repository(Generic[A]):
                 decide(*aggregates)
             except CommandRejected as rejection:
                 rejected = rejection
-            return partial(self._commit, aggregates, rejected, meta, key, request)
+            return partial(self._commit, aggregates, rejected, meta, idempotency_key, request)
 
         seen = partial(self.store.seen_commit, fingerprint=request, ids=ids)
-        return retried(tries, key, seen, decided)
+        return retried(tries, idempotency_key, seen, decided, self.on_conflict)
 
     def _commit(
         self,

@@ -45,30 +45,37 @@ def views(collection: str) -> dict[str, View]:
 
 @contextmanager
 def projectors(
-    lab: Lab, category: str, collection: str, only: Collection[str] = ()
+    lab: Lab,
+    category: str,
+    collection: str,
+    only: Collection[str] = (),
+    kind: type[Projector] = Projector,
 ) -> Iterator[dict[str, Projector]]:
     """Open a projector for each view, or for those named in ``only``; close them afterwards.
 
-    Raises InvalidName for an unknown view.
+    ``kind`` is Projector, or a subclass. Raises InvalidName for an unknown view.
     """
     for name in only:
         checked_view(name)
     store = EventStore(lab.redis, category)
     with ExitStack() as closing:
         yield {
-            name: closing.enter_context(Projector(store, lab.mongo, view))
+            name: closing.enter_context(kind(store, lab.mongo, view))
             for name, view in views(collection).items()
             if not only or name in only
         }
 
 
-def run_until(stop: threading.Event, running: Mapping[str, Projector]) -> list[str]:
+def run_until(
+    stop: threading.Event, running: Mapping[str, Projector], failed: list[str] | None = None
+) -> list[str]:
     """Keep the views up to date until ``stop`` is set; return the names of those that failed.
 
     Each projector has a thread of its own. One that fails is logged, and the others continue; when
-    none is left, this returns. A batch that has begun is always finished.
+    none is left, this returns. A batch that has begun is always finished. A name is added to
+    ``failed`` as soon as its projector fails.
     """
-    failed = list[str]()
+    failed = [] if failed is None else failed
 
     def run(name: str, projector: Projector) -> None:
         try:

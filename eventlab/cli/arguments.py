@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from eventlab import settings
 from eventlab.accounts.names import CATEGORY, COLLECTION
+from eventlab.observe.lag import MaxLag
 
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -20,6 +21,7 @@ MAX_PORT: Final = 65_535
 MAX_WORKERS: Final = 256
 MAX_COUNT: Final = 1_000_000_000
 MAX_SECONDS: Final = 86_400.0
+MAX_LAG_SECONDS: Final = 60.0
 MAX_COLLECTION_BYTES: Final = 200  # MongoDB allows 255 with the database; views add a suffix
 
 
@@ -65,6 +67,42 @@ def add_json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON (default: text)")
 
 
+def add_metrics(parser: argparse.ArgumentParser, health: str) -> None:
+    """Add the option that serves metrics while a command runs."""
+    parser.add_argument(
+        "--metrics",
+        type=port,
+        metavar="PORT",
+        help=f"serve GET /metrics for Prometheus and GET /healthz ({health}) on this port of"
+        " 127.0.0.1; 0: any free one (default: neither)",
+    )
+
+
+def add_max_lag(parser: argparse.ArgumentParser, route: str) -> None:
+    """Add the options that say which lag of a view is a failure of a health route."""
+    parser.add_argument(
+        "--max-lag",
+        type=whole,
+        metavar="EVENTS",
+        help=f"GET {route} answers 503 while a view lacks more events than this, and the oldest"
+        " of them has waited for longer than --max-lag-seconds (default: any lag is healthy)",
+    )
+    parser.add_argument(
+        "--max-lag-seconds",
+        type=seconds,
+        metavar="SECONDS",
+        default=MAX_LAG_SECONDS,
+        help="see --max-lag (default: %(default)g)",
+    )
+
+
+def max_lag(arguments: argparse.Namespace) -> MaxLag | None:
+    """Return the limit that the options name, or None."""
+    if arguments.max_lag is None:
+        return None
+    return MaxLag(arguments.max_lag, arguments.max_lag_seconds)
+
+
 def port(text: str) -> int:
     """Return a TCP port, or 0 for any free one."""
     return _whole(text, 0, MAX_PORT)
@@ -78,6 +116,11 @@ def workers(text: str) -> int:
 def count(text: str) -> int:
     """Return a number of things, at least 1."""
     return _whole(text, 1, MAX_COUNT)
+
+
+def whole(text: str) -> int:
+    """Return a number of things, which may be 0."""
+    return _whole(text, 0, MAX_COUNT)
 
 
 def seconds(text: str) -> float:

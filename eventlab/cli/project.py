@@ -5,18 +5,22 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from eventlab.accounts.projectors import VIEWS, checked_view, projectors, run_until
 from eventlab.cli import arguments as options
-from eventlab.cli.process import UsageError, log_to_stderr, stop_on_signals
+from eventlab.cli.monitoring import NEEDED, monitored
+from eventlab.cli.process import UsageError, log_to_stderr, require, stop_on_signals
 from eventlab.cli.text import duration
 from eventlab.errors import EventLabError, InvalidName
+from eventlab.observe.lag import ViewState, problems_of, view_states
 from eventlab.projections.projector import Projector
 from eventlab.servers import connect
 
 if TYPE_CHECKING:
     from eventlab.cli.arguments import Commands
+    from eventlab.observe.metrics import Metrics
 
 COLUMNS = "{:<10} {:<32} {:<22} {:>13} {:>14}"
 
@@ -42,6 +46,8 @@ def add_to(commands: Commands) -> None:
         "--verbose", action="store_true", help="log each batch (default: log state changes)"
     )
     parser.add_argument("--json", action="store_true", help="with --status: print JSON")
+    options.add_metrics(parser, "503 if a view has stopped or is over --max-lag")
+    options.add_max_lag(parser, "/healthz")
     instead = parser.add_mutually_exclusive_group()
     instead.add_argument(
         "--status",
@@ -79,7 +85,9 @@ def _project(arguments: argparse.Namespace) -> int:
     log_to_stderr(verbose=arguments.verbose)
     with (
         connect() as lab,
-        projectors(lab, arguments.category, arguments.collection, named) as running,
+        projectors(
+            lab, arguments.category, arguments.collection, named, kind=_kind(arguments)
+        ) as running,
     ):
         if arguments.status:
             rows = status(running)
@@ -97,8 +105,51 @@ def _project(arguments: argparse.Namespace) -> int:
             running[name].skip(arguments.skip)
             print(f"view {name}: skipped {arguments.skip}; restart the projector to resume")
         else:
-            return 1 if run_until(stop_on_signals(), running) else 0
+            return 1 if _follow(running, arguments) else 0
     return 0
+
+
+def _kind(arguments: argparse.Namespace) -> type[Projector]:
+    if arguments.metrics is None:
+        return Projector
+    require(NEEDED, "serve")
+    from eventlab.observe.metrics import MeteredProjector
+
+    return MeteredProjector
+
+
+def _follow(running: Mapping[str, Projector], arguments: argparse.Namespace) -> list[str]:
+    """Keep the views up to date until a signal, and serve metrics if the options say so."""
+    failed = list[str]()
+    max_lag = options.max_lag(arguments)
+
+    def states() -> list[ViewState]:
+        found = view_states(running.values())
+        stopped = {running[name].name for name in failed}
+        return [
+            replace(state, error=state.error or f"view {state.view} has stopped: see the log")
+            if state.view in stopped
+            else state
+            for state in found
+        ]
+
+    def metrics() -> Metrics:
+        from eventlab.observe.metrics import (
+            MeteredProjector,
+            Metrics,
+            category_metrics,
+            view_metrics,
+        )
+
+        any_projector = next(iter(running.values()))
+        counting = Metrics(category_metrics(any_projector.store), view_metrics(states))
+        for projector in running.values():
+            if isinstance(projector, MeteredProjector):
+                projector.metrics = counting
+        return counting
+
+    with monitored(arguments.metrics, metrics, lambda: problems_of(states(), max_lag)):
+        return run_until(stop_on_signals(), running, failed)
 
 
 def _named(arguments: argparse.Namespace) -> list[str]:
@@ -108,6 +159,12 @@ def _named(arguments: argparse.Namespace) -> list[str]:
         raise UsageError("--json needs --status")
     if arguments.id is not None and not arguments.rebuild:
         raise UsageError("--id needs --rebuild")
+    if arguments.metrics is None and arguments.max_lag is not None:
+        raise UsageError("--max-lag needs --metrics")
+    if arguments.metrics is not None and (
+        arguments.status or arguments.rebuild or arguments.skip is not None
+    ):
+        raise UsageError("--metrics is for a projector that runs: leave out the other action")
     if arguments.rebuild:
         if set(named) - {arguments.rebuild}:
             others = ", ".join(named)

@@ -10,11 +10,12 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from pymongo.errors import PyMongoError
-
 from eventlab.cli import arguments as options
+from eventlab.cli.mail_view import mail_metrics_of, update_view
+from eventlab.cli.monitoring import monitored
 from eventlab.cli.process import (
     CommandFailed,
     UsageError,
@@ -23,12 +24,9 @@ from eventlab.cli.process import (
     require,
     stop_on_signals,
 )
-from eventlab.cli.text import sentence_of
-from eventlab.errors import EventLabError
 from eventlab.mailroom.names import default_names
 from eventlab.mailroom.settings import REAL_NAMES, SANDBOX_NAMES, Settings
 from eventlab.mailroom.variables import VARIABLES
-from eventlab.projections.projector import Projector
 from eventlab.servers import Lab, connect
 from eventlab.store.store import EventStore
 
@@ -53,6 +51,7 @@ def add_to(commands: Commands) -> None:
         commands, "route", _route, "send each mail of a Gmail inbox to CXone as one work item"
     )
     _add_actions(parser)
+    options.add_metrics(parser, "200 while it runs")
     parser.add_argument(
         "--contact", metavar="ID", help="with --confirm: the contact id of the mail in CXone"
     )
@@ -140,6 +139,8 @@ def _route(arguments: argparse.Namespace) -> int:
         raise UsageError("--contact needs --confirm")
     if arguments.json and arguments.confirm is not None:
         raise UsageError("--json has no effect with --confirm")
+    if arguments.metrics is not None and arguments.watch is None:
+        raise UsageError("--metrics needs --watch")
     # Whatever this process starts, such as the private servers, outlives it: it gets no secret.
     env = dict(os.environ)
     for name in VARIABLES:
@@ -157,7 +158,7 @@ def _route(arguments: argparse.Namespace) -> int:
                 print(_held(store, as_json=arguments.json))
                 return 0
             print(_confirm(store, arguments.confirm, arguments.contact))
-            _update_view(lab, store, collection)
+            update_view(lab, store, collection)
             return 0
         settings = closing.enter_context(_settings(arguments, env))
         lab, store, collection = _open(arguments, settings.names, closing)
@@ -167,18 +168,20 @@ def _route(arguments: argparse.Namespace) -> int:
             raise CommandFailed("interrupted before any mail was read") from None
         stop = stop_on_signals()
         if arguments.watch is not None:
-            return _watch(router, arguments, stop, lambda: _update_view(lab, store, collection))
+            counting = partial(mail_metrics_of, lab, store, collection)
+            with monitored(arguments.metrics, counting, list):
+                return _watch(router, arguments, stop, lambda: update_view(lab, store, collection))
         if arguments.confirm is not None:
             router.confirm(arguments.confirm, arguments.contact)
             print(_confirmed(arguments.confirm, arguments.contact))
-            _update_view(lab, store, collection)
+            update_view(lab, store, collection)
             return 0
         if arguments.resend is not None:
             summary = finish(lambda: router.resend(arguments.resend))
         else:
             summary = finish(lambda: router.run_once(stop))
         print(_shown(summary, as_json=arguments.json))
-        _update_view(lab, store, collection)
+        update_view(lab, store, collection)
         return 1 if summary.problem else 0
 
 
@@ -254,22 +257,6 @@ def _watch(
 
 def _shown(summary: Summary, *, as_json: bool) -> str:
     return json.dumps(asdict(summary)) if as_json else str(summary)
-
-
-def _update_view(lab: Lab, store: EventStore, collection: str) -> None:
-    """Bring the view up to date.
-
-    It is derived from the events, so a failure is reported and does no harm.
-    """
-    from eventlab.mailroom.mail_view import MailView
-
-    try:
-        with Projector(store, lab.mongo, MailView(collection)) as projector:
-            while projector.run_once():
-                pass
-    except (EventLabError, PyMongoError) as error:
-        reason = sentence_of(error)
-        print(f"eventlab: the view {collection} is behind: {reason}", file=sys.stderr)
 
 
 def _held(store: EventStore, *, as_json: bool) -> str:

@@ -11,7 +11,7 @@ from eventlab.cli.process import require
 if TYPE_CHECKING:
     from eventlab.cli.arguments import Commands
 
-NEEDED: Final = ("fastapi", "uvicorn")
+NEEDED: Final = ("fastapi", "uvicorn", "prometheus_client")
 
 
 def add_to(commands: Commands) -> None:
@@ -50,6 +50,7 @@ def add_to(commands: Commands) -> None:
         metavar="PATH",
         help="path under which a proxy offers the service, such as /bank (default: none)",
     )
+    options.add_max_lag(parser, "/healthz/views")
     options.add_category_and_collection(parser)
 
 
@@ -65,5 +66,6 @@ def _serve(arguments: argparse.Namespace) -> int:
         collection=arguments.collection,
         allowed_hosts=arguments.allow_host,
         root_path=arguments.root_path,
+        max_lag=options.max_lag(arguments),
     )
     return 0

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Final
+from typing import Any, Final
+
+from pymongo.collection import Collection
 
 from eventlab.events import Recorded
 from eventlab.projections.view import Changes
@@ -22,6 +24,23 @@ STATES: Final = {
     "skipped": "skipped",
 }
 MAX_CONTACT_IDS: Final = 10
+MAX_COUNTED: Final = 100_000  # mails of a state
+BY_STATE: Final = (("state", 1), ("since", 1))
+
+
+def index_states(mails: Collection[dict[str, Any]]) -> None:
+    """Create the index of the view by state; if it is there, nothing happens."""
+    mails.create_index(BY_STATE)
+
+
+def counts_by_state(mails: Collection[dict[str, Any]]) -> dict[str, int]:
+    """Return how many mails are in each state, 100,000 at most.
+
+    >>> counts_by_state(lab.mongo.mailCollection)["held"]
+    1
+    """
+    states = dict.fromkeys(STATES.values())
+    return {state: mails.count_documents({"state": state}, limit=MAX_COUNTED) for state in states}
 
 
 class MailView:

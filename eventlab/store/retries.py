@@ -11,6 +11,8 @@ from eventlab.errors import InvalidArgument, VersionConflict
 
 T = TypeVar("T")
 
+OnConflict = Callable[[VersionConflict, int], object]
+
 FIRST_PAUSE: Final = 0.002
 LONGEST_PAUSE: Final = 0.1
 
@@ -20,11 +22,13 @@ def retried(
     key: str | None,
     seen: Callable[[str], T | None],
     decided: Callable[[], Callable[[], T]],
+    on_conflict: OnConflict | None = None,
 ) -> T:
     """Return the first outcome under a key, or decide and save, again after each conflict.
 
     ``seen`` finds that outcome; ``decided`` makes a decision and returns a function that saves it.
     A conflict of the save is retried, after a short pause; what ``decided`` raises is not.
+    ``on_conflict`` is called with each conflict and the number of tries that are left.
     """
     if tries < 1:
         raise InvalidArgument(f"tries={tries!r} must be 1 or more")
@@ -34,7 +38,9 @@ def retried(
         save = decided()
         try:
             return save()
-        except VersionConflict:
+        except VersionConflict as conflict:
+            if on_conflict is not None:
+                on_conflict(conflict, tries - 1 - attempt)
             if attempt == tries - 1:
                 raise
             # Not 2**attempt: from 2**1024 on, that is too large for a float.

@@ -19,6 +19,7 @@ from eventlab.accounts.http.admission import Admission
 from eventlab.accounts.http.correlation import Correlation
 from eventlab.accounts.http.docs import documented_app
 from eventlab.accounts.http.etag import is_known, wanted
+from eventlab.accounts.http.monitoring import Monitoring
 from eventlab.accounts.http.openapi import (
     ETAG,
     ID_SCHEMA,
@@ -33,7 +34,6 @@ from eventlab.accounts.http.responses import answer, answer_errors, unchanged
 from eventlab.accounts.http.schemas import (
     Accounts,
     Events,
-    Health,
     Money,
     Moved,
     NewAccount,
@@ -106,12 +106,14 @@ def create_app(
     max_body: int = MAX_BODY_BYTES,
     hosts: Collection[str] | None = None,
     lifespan: Lifespan | None = None,
+    monitoring: Monitoring | None = None,
 ) -> FastAPI:
     """Return the app for a service and the collection of its view.
 
     Without a view there is no ``GET /accounts``. A body of more than ``max_body`` bytes is answered
     with 413, a request whose ``Host`` is not one of ``hosts`` with 400 (default: any is served).
     ``lifespan`` is FastAPI's: it runs as the app starts and stops.
+    With ``monitoring`` there are the routes for it, and outages and conflicts are counted.
     """
     app = documented_app(
         title="eventlab accounts",
@@ -128,7 +130,9 @@ def create_app(
     _read_routes(app, Queries(service))
     if view is not None:
         _view_routes(app, Listing(view))
-    _health_routes(app, Probes(service, view))
+    Probes(service, view).add_to(app)
+    if monitoring is not None:
+        monitoring.add_to(app, service)
     describe(app)
     return app
 
@@ -302,8 +306,3 @@ def _view_routes(app: FastAPI, all: Listing) -> None:
     app.get("/accounts", response_class=Response, responses=responses(200, Accounts, 400))(
         all.accounts
     )
-
-
-def _health_routes(app: FastAPI, probes: Probes) -> None:
-    app.get("/healthz", response_class=Response, responses=responses(200, Health))(probes.health)
-    app.get("/readyz", response_class=Response, responses=responses(200, Health))(probes.ready)

@@ -6,9 +6,10 @@ from typing import Annotated, Final, Literal
 
 import pymongo.errors
 import redis.exceptions
-from fastapi import Query, Response
+from fastapi import FastAPI, Query, Response
 
 from eventlab.accounts.http.listing import Documents
+from eventlab.accounts.http.openapi import responses
 from eventlab.accounts.http.responses import answer
 from eventlab.accounts.http.schemas import Health
 from eventlab.accounts.http.threads import ServerThreads
@@ -29,6 +30,12 @@ class Probes:
         self._view = view
         self._redis = ServerThreads("Redis", redis.exceptions.TimeoutError, threads=THREADS)
         self._mongodb = ServerThreads("MongoDB", pymongo.errors.NetworkTimeout, threads=THREADS)
+
+    def add_to(self, app: FastAPI) -> None:
+        """Add the routes."""
+        healthy = responses(200, Health)
+        app.get("/healthz", response_class=Response, responses=healthy)(self.health)
+        app.get("/readyz", response_class=Response, responses=healthy)(self.ready)
 
     async def health(self) -> Response:
         """Check that the process is alive"""

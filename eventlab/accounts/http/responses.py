@@ -136,8 +136,10 @@ def _methods(request: Request) -> set[str]:
     return methods | {"HEAD"} if "GET" in methods else methods
 
 
-async def _server_error(_request: Request, problem: Exception) -> Response:
+async def _server_error(request: Request, problem: Exception) -> Response:
     if is_outage(problem):
+        if (metrics := getattr(request.app.state, "metrics", None)) is not None:
+            metrics.count_outage(problem)
         return error(
             503,
             f"{server(problem)} is unavailable: try again with the same Idempotency-Key",

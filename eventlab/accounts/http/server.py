@@ -10,6 +10,7 @@ import multiprocessing.connection
 import os
 import signal
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import AsyncIterator, Collection
@@ -24,9 +25,12 @@ from uvicorn.supervisors import Multiprocess
 from eventlab import settings
 from eventlab.accounts.http.app import create_app
 from eventlab.accounts.http.listener import LOOPBACK, is_loopback, listen
+from eventlab.accounts.http.monitoring import Monitoring
 from eventlab.accounts.http.protocol import Connection, raise_file_limit
 from eventlab.accounts.names import CATEGORY, COLLECTION
 from eventlab.accounts.service import AccountService
+from eventlab.observe.lag import MaxLag, ViewState, view_states, views_of
+from eventlab.observe.metrics import SHARED_COUNTERS, Metrics, category_metrics, view_metrics
 from eventlab.servers import Lab, connect
 from eventlab.servers.errors import ServersError
 from eventlab.store.store import EventStore
@@ -48,12 +52,14 @@ def serve(
     collection: str,
     allowed_hosts: Collection[str] = (),
     root_path: str = "",
+    max_lag: MaxLag | None = None,
 ) -> None:
     """Serve until SIGTERM, SIGINT or SIGHUP, then finish the requests that are running.
 
     On loopback, only requests to a loopback ``Host`` or to one of ``allowed_hosts`` are served: a
     web page could otherwise reach the service through a name that it points at this machine.
-    ``root_path`` is the path under which a proxy offers the service.
+    ``root_path`` is the path under which a proxy offers the service. ``max_lag`` is the limit of
+    ``GET /healthz/views``.
 
     Raises ServersError, InvalidName, CannotListen.
     """
@@ -71,7 +77,7 @@ def serve(
     with connect() as lab:
         EventStore(lab.redis, category)
         config = uvicorn.Config(
-            functools.partial(app, hosts),
+            functools.partial(app, hosts, max_lag),
             factory=True,
             http=Connection,
             ws="none",
@@ -97,13 +103,16 @@ def serve(
             with contextlib.suppress(KeyboardInterrupt):  # raised again after the shutdown
                 uvicorn.Server(config).run(listeners)
         else:
-            _run_workers(config, listeners, hangups)
+            with tempfile.TemporaryDirectory(prefix="eventlab-metrics-") as directory:
+                os.environ[SHARED_COUNTERS] = directory  # the workers read it as they start
+                _run_workers(config, listeners, hangups)
 
 
-def app(hosts: Collection[str] | None = None) -> FastAPI:
+def app(hosts: Collection[str] | None = None, max_lag: MaxLag | None = None) -> FastAPI:
     """Return the app of one worker, with its own connections; uvicorn calls it.
 
-    ``hosts`` are the names in ``Host`` that it serves; None means any.
+    ``hosts`` are the names in ``Host`` that it serves; None means any. ``max_lag`` is the limit of
+    ``GET /healthz/views``.
     """
     if (parent := multiprocessing.parent_process()) is not None:
         threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
@@ -116,7 +125,18 @@ def app(hosts: Collection[str] | None = None) -> FastAPI:
         lab.close()
 
     view = lab.mongo[os.environ.get(settings.COLLECTION, COLLECTION)]
-    return create_app(AccountService(store), view, hosts=hosts, lifespan=lifespan)
+
+    def states() -> list[ViewState]:
+        return view_states(views_of(store, lab.mongo))
+
+    metrics = Metrics(category_metrics(store), view_metrics(states))
+    return create_app(
+        AccountService(store),
+        view,
+        hosts=hosts,
+        lifespan=lifespan,
+        monitoring=Monitoring(metrics, states, max_lag),
+    )
 
 
 def _connect() -> Lab:

@@ -1,0 +1,44 @@
+"""The view of the mailroom: ``eventlab route`` keeps it up to date, and serves its metrics."""
+
+from __future__ import annotations
+
+import sys
+from functools import partial
+from typing import TYPE_CHECKING
+
+from pymongo.errors import PyMongoError
+
+from eventlab.cli.text import sentence_of
+from eventlab.errors import EventLabError
+from eventlab.projections.projector import Projector
+from eventlab.servers import Lab
+from eventlab.store.store import EventStore
+
+if TYPE_CHECKING:
+    from eventlab.observe.metrics import Metrics
+
+
+def mail_metrics_of(lab: Lab, store: EventStore, collection: str) -> Metrics:
+    """Return the metrics of the mailroom."""
+    from eventlab.mailroom.mail_view import counts_by_state
+    from eventlab.observe.metrics import Metrics, category_metrics, mail_metrics
+
+    counts = partial(counts_by_state, lab.mongo[collection])
+    return Metrics(category_metrics(store), mail_metrics(counts))
+
+
+def update_view(lab: Lab, store: EventStore, collection: str) -> None:
+    """Bring the view up to date.
+
+    It is derived from the events, so a failure is reported and does no harm.
+    """
+    from eventlab.mailroom.mail_view import MailView, index_states
+
+    try:
+        index_states(lab.mongo[collection])
+        with Projector(store, lab.mongo, MailView(collection)) as projector:
+            while projector.run_once():
+                pass
+    except (EventLabError, PyMongoError) as error:
+        reason = sentence_of(error)
+        print(f"eventlab: the view {collection} is behind: {reason}", file=sys.stderr)

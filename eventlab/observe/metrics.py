@@ -1,0 +1,195 @@
+"""Metrics for Prometheus: what this process has counted, and what the servers say when asked."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, disable_created_metrics, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.multiprocess import MultiProcessCollector
+
+from eventlab.errors import SubscriptionLost, VersionConflict
+from eventlab.observe.lag import ViewState, appended, subscriptions_of
+from eventlab.projections.projector import Projector
+from eventlab.store.answers import SERVER_ERRORS, is_outage, server
+from eventlab.store.store import EventStore
+
+CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+#: Where the workers of one service share their counters; prometheus_client reads it at import.
+SHARED_COUNTERS: Final = "PROMETHEUS_MULTIPROC_DIR"
+
+#: What a subscription does with an event that is not finished; the fields of its Lag.
+STATES: Final = ("new", "pending", "waiting", "blocked", "parked")
+
+Families = Callable[[], Iterator[Metric]]
+
+
+class Metrics:
+    """The counters of a process, or of all workers of a service if they share a directory.
+
+    ``sources`` yield further metrics at each request; one whose server is unavailable has none.
+
+    >>> metrics = Metrics()
+    >>> metrics.count_applied("accountCollection", 3)
+    >>> b'eventlab_events_applied_total{view="accountCollection"} 3.0' in metrics.counters()
+    True
+    """
+
+    def __init__(self, *sources: Families) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # of no use here, and never there with several workers
+        self._sources = sources
+        self._registry = CollectorRegistry()
+        self._applied = self._counter("events_applied", "Events that counted in a view.", "view")
+        self._conflicts = self._counter(
+            "version_conflicts", "Commands that found that another writer was faster."
+        )
+        self._retries = self._counter("retries", "Decisions made again after a conflict.")
+        self._outages = self._counter(
+            "outages", "Calls that failed because a server was unavailable.", "server"
+        )
+
+    def _counter(self, name: str, text: str, *labels: str) -> Counter:
+        return Counter(f"eventlab_{name}", text, labels, registry=self._registry)
+
+    def count_applied(self, view: str, events: int) -> None:
+        """Count events that a projector has applied."""
+        self._applied.labels(view).inc(events)
+
+    def count_conflict(self, _conflict: VersionConflict, tries_left: int) -> None:
+        """Count a version conflict, and the retry that follows unless it was the last try."""
+        self._conflicts.inc()
+        if tries_left:
+            self._retries.inc()
+
+    def count_outage(self, error: Exception) -> None:
+        """Count a call that failed because its server was unavailable."""
+        self._outages.labels(server(error)).inc()
+
+    def counters(self) -> bytes:
+        """Return what was counted, in Prometheus' text format."""
+        registry = self._registry
+        if os.environ.get(SHARED_COUNTERS):
+            registry = CollectorRegistry()
+            MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+        return generate_latest(registry)
+
+    def gauges(self) -> bytes:
+        """Return what the servers say now, in Prometheus' text format."""
+        registry = CollectorRegistry()
+        registry.register(_Sources(self._sources))
+        return generate_latest(registry)
+
+
+class _Sources:
+    """All sources as one collector, with the servers that did not answer."""
+
+    def __init__(self, sources: Iterable[Families]) -> None:
+        self._sources = sources
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the metrics of each source, and how many sources could not be read."""
+        failures = GaugeMetricFamily(
+            "eventlab_unavailable", "Servers that could not be asked for these metrics."
+        )
+        failed = 0
+        for source in self._sources:
+            try:
+                yield from list(source())
+            except SERVER_ERRORS:
+                failed += 1
+        failures.add_metric([], failed)
+        yield failures
+
+
+class MeteredProjector(Projector):
+    """A projector that counts what it applies, and the outages that it waits for."""
+
+    metrics: Metrics | None = None
+
+    def run_once(self) -> int:
+        """Apply the next batch, and count it."""
+        try:
+            applied = super().run_once()
+        except SERVER_ERRORS as error:
+            if self.metrics is not None and is_outage(error):
+                self.metrics.count_outage(error)
+            raise
+        if self.metrics is not None and applied:
+            self.metrics.count_applied(self.name, applied)
+        return applied
+
+
+def category_metrics(store: EventStore) -> Families:
+    """Return a source: the events that were appended, and the subscriptions of a category."""
+
+    def collect() -> Iterator[Metric]:
+        total = CounterMetricFamily(
+            "eventlab_events_appended",
+            "Events that any process has appended to the category.",
+            labels=["category"],
+        )
+        total.add_metric([store.category], appended(store))
+        yield total
+        events = GaugeMetricFamily(
+            "eventlab_subscription_events",
+            "Events that a subscription has not finished: new, pending, waiting for a retry,"
+            " blocked by an earlier one of their aggregate, and parked.",
+            labels=["category", "subscription", "state"],
+        )
+        for subscription in subscriptions_of(store):
+            try:
+                lag = subscription.lag()
+            except SubscriptionLost:  # since it was listed
+                continue
+            for state in STATES:
+                events.add_metric([store.category, subscription.name, state], getattr(lag, state))
+        yield events
+
+    return collect
+
+
+def view_metrics(states: Callable[[], Iterable[ViewState]]) -> Families:
+    """Return a source: the lag of views, and which of them have stopped."""
+
+    def collect() -> Iterator[Metric]:
+        lag_events = GaugeMetricFamily(
+            "eventlab_view_lag_events",
+            "Events that a view lacks; an upper limit above 10,000.",
+            labels=["view"],
+        )
+        lag_seconds = GaugeMetricFamily(
+            "eventlab_view_lag_seconds",
+            "Age of the oldest event that a view lacks.",
+            labels=["view"],
+        )
+        stopped = GaugeMetricFamily(
+            "eventlab_view_stopped",
+            "1 if a view cannot follow its category, or has stopped at an event.",
+            labels=["view"],
+        )
+        for state in states():
+            stopped.add_metric([state.view], bool(state.error))
+            if not state.error:
+                lag_events.add_metric([state.view], state.events)
+                lag_seconds.add_metric([state.view], state.seconds)
+        yield from (lag_events, lag_seconds, stopped)
+
+    return collect
+
+
+def mail_metrics(counts: Callable[[], Mapping[str, int]]) -> Families:
+    """Return a source: the mails of the mailroom in each state."""
+
+    def collect() -> Iterator[Metric]:
+        mails = GaugeMetricFamily(
+            "eventlab_mailroom_mails",
+            "Mails in each state; counted up to 100,000.",
+            labels=["state"],
+        )
+        for state, count in counts().items():
+            mails.add_metric([state], count)
+        yield mails
+
+    return collect

@@ -1,0 +1,106 @@
+"""The lag of views and subscriptions, read without changing anything."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import redis
+
+from eventlab import EventStore, Projector, Subscription
+from eventlab.accounts import AccountView
+from eventlab.observe.lag import (
+    MaxLag,
+    ViewState,
+    appended,
+    problems_of,
+    subscriptions_of,
+    view_states,
+    views_of,
+)
+from tests.support.store import append_deposits, contents, fill
+from tests.support.waiting import wait_until
+
+
+def test_view_states_find_the_views_of_a_category(store: EventStore, mongo: Any) -> None:
+    fill(store, 2)
+    with Projector(store, mongo, AccountView(store.category)) as projector:
+        projector.catch_up()
+    at = store.head()
+    append_deposits(store, "a", 3)
+    [state] = view_states(views_of(store, mongo))
+    assert (state.view, state.position, state.events, state.error) == (store.category, at, 3, "")
+    assert views_of(EventStore(store.redis, f"{store.category}_other"), mongo) == []
+
+
+def test_view_states_leave_out_the_documents_of_a_rebuild(store: EventStore, mongo: Any) -> None:
+    name = f"{store.category}.rebuild-0123abcd"
+    document = {"_id": name, "category": store.category, "position": "0-0"}
+    mongo.projections.insert_one(document)
+    try:
+        assert views_of(store, mongo) == []
+    finally:
+        mongo.projections.delete_one({"_id": name})
+
+
+def test_view_states_name_a_view_that_cannot_follow(store: EventStore, mongo: Any) -> None:
+    fill(store, 2)
+    with Projector(store, mongo, AccountView(store.category)) as projector:
+        projector.catch_up()
+        mongo.projections.update_one({"_id": store.category}, {"$set": {"version": 9}})
+        [state] = view_states([projector])
+    assert "version 9" in state.error
+    assert problems_of([state], None) == [state.error]
+
+
+@pytest.mark.parametrize(
+    ("events", "seconds", "is_late"), [(10, 61, False), (11, 60, False), (11, 61, True)]
+)
+def test_max_lag_is_exceeded_by_too_many_events_for_too_long(
+    events: int, seconds: float, is_late: bool
+) -> None:
+    state = ViewState("v", events=events, seconds=seconds)
+    assert bool(MaxLag(10, 60).exceeded([state])) is is_late
+
+
+def test_subscriptions_are_listed_without_the_groups_of_views(
+    store: EventStore, mongo: Any
+) -> None:
+    assert subscriptions_of(store) == []
+    fill(store, 2)
+    with Projector(store, mongo, AccountView(store.category)) as projector:
+        projector.catch_up()
+    letters = Subscription(store, "letters", consumer="one")
+    Subscription(store, "audit", consumer="one", start="$")
+    letters.receive(1)
+    found = {subscription.name: subscription.lag() for subscription in subscriptions_of(store)}
+    assert list(found) == ["audit", "letters"]
+    assert (found["letters"].new, found["letters"].pending, found["audit"].events) == (2, 1, 0)
+
+
+def test_appended_counts_trimmed_events_too(store: EventStore) -> None:
+    assert appended(store) == 0
+    fill(store, 3)
+    store.trim(before=store.head())
+    assert appended(store) == 4
+
+
+def test_appended_counts_the_events_of_all_slices(redis_client: redis.Redis, category: str) -> None:
+    store = EventStore(redis_client, category, slices=64)
+    for number in range(5):
+        fill(store, 1, id=f"account-{number}")
+    assert appended(store) == 10
+
+
+def test_looking_changes_neither_redis_nor_mongodb(store: EventStore, mongo: Any) -> None:
+    fill(store, 3)
+    with Projector(store, mongo, AccountView(store.category)) as projector:
+        projector.catch_up()
+    letters = Subscription(store, "letters", consumer="one")
+    wait_until(letters.receive)
+    before = contents(store)
+    documents = list(mongo.projections.find({"category": store.category}))
+    view_states(views_of(store, mongo))
+    assert [one.lag().pending for one in subscriptions_of(store)] == [4]
+    assert contents(store) == before
+    assert list(mongo.projections.find({"category": store.category})) == documents
