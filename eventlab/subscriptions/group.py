@@ -58,10 +58,10 @@ class ConsumerGroup:
                 raise
             raise SubscriptionLost(self.name) from error
 
-    def run_in_pages(self, name: str, positions: list[str]) -> int:
+    def run_in_pages(self, name: str, positions: list[str], *args: Any) -> int:
         """Run a script for each page of positions; return the sum of its replies."""
         starts = range(0, max(len(positions), 1), PAGE)  # also without any: SubscriptionLost
-        return sum(self.run(name, *positions[at : at + PAGE]) for at in starts)
+        return sum(self.run(name, *args, *positions[at : at + PAGE]) for at in starts)
 
     def parked(self) -> dict[bytes, bytes]:
         """Return the records of the parked events, by position."""

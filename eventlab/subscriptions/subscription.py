@@ -31,6 +31,7 @@ from eventlab.store.store import EventStore
 from eventlab.store.stream import IDENTIFYING_BYTES, CategoryStream, Fields
 from eventlab.subscriptions.group import PAGE, ConsumerGroup
 from eventlab.subscriptions.records import Lag, Parked
+from eventlab.subscriptions.running import Runnable
 
 MAX_COUNTED_EVENTS: Final = 10_000  # where Redis has lost count, more new events are an estimate
 MAX_EVENTS: Final = 1_000  # of one call; who works on more is not given its own again
@@ -41,7 +42,7 @@ MAX_PAUSE_SECONDS: Final = 1.0  # of one blocking read; and between looks at all
 MAX_ERROR_CHARACTERS: Final = 2000  # of a failure's text that is stored
 
 
-class Subscription:
+class Subscription(Runnable):
     """The events of a category for other systems, shared by all consumers of the subscription.
 
     ``consumer`` names this consumer: use the same name after a restart, and never for two consumers
@@ -67,6 +68,8 @@ class Subscription:
     this object has delivered is gone: Redis has lost events in a failover. If
     ``eventlab.store.answers.is_outage(error)``, Redis is down, failing over, read-only or full:
     wait, and call again. A repeated call is harmless.
+
+    ``run`` is the loop that most programs need. With the other methods, it can be written by hand:
 
     >>> letters = Subscription(store, "letters", consumer="letters-1")
     >>> for event in letters.receive(10, block=5):
@@ -104,7 +107,7 @@ class Subscription:
         self.store = store
         self.name = name
         self.consumer = consumer
-        self._claim_after = claim_after
+        self.claim_after = claim_after
         self._max_failures = max_failures
         self._max_deliveries = max_deliveries
         self._backoff = backoff
@@ -145,7 +148,7 @@ class Subscription:
             events = [event for row in rows if (event := self._open(*row)) is not None]
             left = end - time.monotonic()
             if events or (not rows and not self._more and left <= 0):
-                until = time.monotonic() + self._claim_after
+                until = time.monotonic() + self.claim_after
                 self._held |= {event.position: until for event in events}
                 return events
             if not rows and not self._more:
@@ -172,9 +175,10 @@ class Subscription:
         1
         """
         positions = [event.position for event in events]
-        until = time.monotonic() + self._claim_after
+        until = time.monotonic() + self.claim_after
         self._held |= {position: until for position in positions if position in self._held}
-        return self._group.run_in_pages("touch", positions)
+        claim_after_ms = math.ceil(self.claim_after * 1000)
+        return self._group.run_in_pages("touch", positions, claim_after_ms)
 
     def fail(self, event: Recorded, error: Exception | str, *, outage: bool = False) -> bool:
         """Report that the work on an event failed; return True if that parked it.
@@ -252,7 +256,7 @@ class Subscription:
 
     def _take(self, count: int) -> Any:
         now = time.monotonic()
-        claim_after_ms = math.ceil(self._claim_after * 1000)
+        claim_after_ms = math.ceil(self.claim_after * 1000)
         delivered = len(self._held)
         self._held = {position: until for position, until in self._held.items() if until > now}
         abandoned = self._find_abandoned(now, claim_after_ms)[:count]
@@ -287,7 +291,7 @@ class Subscription:
         if not abandoned:  # else the next call looks at this page again
             self._scan_from = next_page
             pause = MAX_PAUSE_SECONDS if next_page == b"-" else MAX_PAUSE_SECONDS / 20
-            self._scan_at = now + min(pause, self._claim_after)
+            self._scan_at = now + min(pause, self.claim_after)
         return abandoned
 
     def _wait(self, seconds: float) -> None:

@@ -1,0 +1,191 @@
+"""The loop of a consumer: receive, handle and acknowledge events, and answer what goes wrong."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeVar
+
+from eventlab.errors import InvalidArgument
+from eventlab.events import Recorded
+from eventlab.store.answers import SERVER_ERRORS, is_outage, misconfiguration, reason, server
+from eventlab.store.causes import caused_by
+from eventlab.store.store import EventStore
+
+log = logging.getLogger(__name__)
+
+Handler = Callable[[Recorded], object]
+Result = TypeVar("Result")
+
+
+class Runnable(ABC):
+    """What delivers events as a subscription does, and so can run a handler."""
+
+    store: EventStore
+    name: str
+    claim_after: float
+
+    @abstractmethod
+    def receive(self, count: int = 10, *, block: float | None = None) -> list[Recorded]:
+        """Return up to ``count`` events to work on."""
+
+    @abstractmethod
+    def ack(self, events: Iterable[Recorded]) -> None:
+        """Acknowledge events: their work is done."""
+
+    @abstractmethod
+    def fail(self, event: Recorded, error: Exception | str, *, outage: bool = False) -> bool:
+        """Report that the work on an event failed; return True if that parked it."""
+
+    @abstractmethod
+    def touch(self, events: Iterable[Recorded]) -> int:
+        """Report that the work on events goes on; return how many this consumer still holds."""
+
+    @abstractmethod
+    def hand_back(self, events: Iterable[Recorded]) -> None:
+        """Return events without work on them."""
+
+    def run(
+        self,
+        handle: Handler,
+        stop: threading.Event,
+        *,
+        outage_errors: tuple[type[Exception], ...] = (),
+        batch_size: int = 10,
+        poll_interval: float = 1.0,
+    ) -> int:
+        """Call ``handle`` with each event until ``stop`` is set; return how many it handled.
+
+        An event is acknowledged when ``handle`` returns. If it raises, the event fails: it is
+        delivered again after a pause, or parked. If it raises one of ``outage_errors``, or an error
+        that means that Redis or MongoDB is down, the event is not to blame: the subscription is
+        paused, for all its consumers, and nothing is parked. Name only errors that no single event
+        can cause, such as a refused connection.
+
+        Events that ``handle`` appends record the one that caused them. For a single event that
+        takes longer than ``claim_after``, ``handle`` calls ``touch``. When ``stop`` is set, the
+        event in work is finished, and those behind it are handed back; ``stop`` is checked every
+        ``poll_interval`` seconds. While Redis is down, it waits. Each outage is logged once.
+
+        Raises SubscriptionLost, which says how to begin again, and Misconfigured.
+
+        >>> letters.run(send, stop, outage_errors=(ConnectionRefusedError,))
+        2
+        """
+        if not all(isinstance(each, type) for each in outage_errors):
+            raise InvalidArgument(f"outage_errors={outage_errors!r} must be a tuple of exceptions")
+        loop = _Loop(self, handle, stop, outage_errors, poll_interval)
+        handled = 0
+        while not stop.is_set():
+            events = loop.patiently(lambda: self.receive(batch_size, block=poll_interval))
+            handled += loop.work_on(events or [])
+        return handled
+
+
+class _Loop:
+    def __init__(
+        self,
+        subscription: Runnable,
+        handle: Handler,
+        stop: threading.Event,
+        outage_errors: tuple[type[Exception], ...],
+        poll_interval: float,
+    ) -> None:
+        self._subscription = subscription
+        self._handle = handle
+        self._stop = stop
+        self._outage_errors = outage_errors
+        self._poll_interval = poll_interval
+        self._down = ""  # the server that does not answer: an outage is logged once
+        self._paused = False
+
+    def work_on(self, events: Sequence[Recorded]) -> int:
+        """Handle a batch, one event after the other; return how many were acknowledged."""
+        left = list(events)
+        touched = time.monotonic()
+        handled = 0
+        try:
+            while left and not self._stop.is_set():
+                if time.monotonic() - touched > self._subscription.claim_after / 3:
+                    touched = time.monotonic()
+                    left = self._still_ours(left)
+                    if not left:
+                        break
+                event = left.pop(0)
+                error = self._try(event)
+                if error is None:
+                    self._acknowledge(event)
+                    handled += 1
+                elif isinstance(error, self._outage_errors) or is_outage(error):
+                    self._pause(event, error)
+                    return handled
+                else:
+                    self._fail(event, error)
+        finally:
+            # Also after Ctrl-C; what Redis cannot take back now counts as abandoned later.
+            with contextlib.suppress(*SERVER_ERRORS):
+                self._subscription.hand_back(left)
+        return handled
+
+    def patiently(self, call: Callable[[], Result]) -> Result | None:
+        """Return what a call of Redis returns, as soon as it answers; None if ``stop`` is set."""
+        while True:
+            try:
+                result = call()
+            except SERVER_ERRORS as error:
+                if not is_outage(error):
+                    raise misconfiguration(error) or error from error
+                self._wait_for(server(error), reason(error))
+                if self._stop.wait(self._poll_interval):
+                    return None
+            else:
+                if self._down:
+                    log.info("%s: %s is available again", self, self._down)
+                    self._down = ""
+                return result
+
+    def __str__(self) -> str:
+        return f"subscription {self._subscription.name}"
+
+    def _wait_for(self, name: str, why: str) -> None:
+        if not self._down:
+            log.warning("%s: waiting: %s is unavailable (%s)", self, name, why)
+        self._down = name
+
+    def _try(self, event: Recorded) -> Exception | None:
+        try:
+            with caused_by(event, self._subscription.store.category):
+                self._handle(event)
+        except Exception as error:  # noqa: BLE001 - a handler is user code: store what it raises
+            return error
+        return None
+
+    def _still_ours(self, events: list[Recorded]) -> list[Recorded]:
+        """Return the events that no other consumer has received, because we were slow."""
+        touch = self._subscription.touch
+        found = self.patiently(lambda: [event for event in events if touch([event])])
+        return found or []
+
+    def _acknowledge(self, event: Recorded) -> None:
+        self.patiently(lambda: self._subscription.ack([event]))
+        if self._paused:
+            log.info("%s: resumed", self)
+        self._paused = False
+
+    def _pause(self, event: Recorded, error: Exception) -> None:
+        # The texts of errors may quote what no log may have; they are stored with the event.
+        if not self._paused:
+            what = type(error).__name__
+            log.warning("%s: paused by %s at %r version %d", self, what, event.id, event.version)
+        self._paused = True
+        self.patiently(lambda: self._subscription.fail(event, error, outage=True))
+
+    def _fail(self, event: Recorded, error: Exception) -> None:
+        parked = self.patiently(lambda: self._subscription.fail(event, error))
+        level, then = (logging.ERROR, "parked") if parked else (logging.WARNING, "will be retried")
+        what = type(error).__name__
+        log.log(level, "%s: %s at %r version %d: %s", self, what, event.id, event.version, then)
