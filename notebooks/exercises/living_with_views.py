@@ -42,7 +42,13 @@ def _documents(apply: Apply, *loans: Loan) -> Documents:
                 "changes[...] is not a dict, but a Change with the verbs inc, set, push, unset and "
                 "delete."
             ) from error.__cause__
-        raise Wrong(f"{str(error).splitlines()[0]}.") from error.__cause__
+        text, *_ = str(error).splitlines()
+        if "depends on how the events are batched" in text:
+            raise Wrong(
+                "your view remembers something in the process, and another process does not know "
+                "it. What must be remembered belongs into the documents: use `changes` only."
+            ) from error
+        raise Wrong(f"{text}.") from error.__cause__
     return {id: document for id, document in found.items() if len(document) > 1}
 
 
@@ -182,6 +188,10 @@ SURVIVORS = {
     _KeepsTheBook: "keeps a book that was sold: expect None for it",
     _OneForAll: "puts all books into one document: give it events of two books, with id=...",
 }
+
+
+for _broken in SURVIVORS:
+    _broken.__name__ = Shelf.__name__  # a test sees only what a view does
 
 
 def _judge_test(test: Callable[[type[Shelf]], object]) -> None:
@@ -405,19 +415,21 @@ books_of_a_reader = Exercise(
 )
 
 
-ACTIONS = ("restart", "rebuild", "skip", "new view", "wait")
+ACTIONS = ("restart", "rebuild", "rebuild one", "skip", "new view", "wait")
 CONSEQUENCES: dict[str, dict[str, str]] = {
     "a": {
         "rebuild": (
             "it would be right, and read a million events again. The view resumes at the event at "
             "which it stopped, and all before it were right."
         ),
+        "rebuild one": "no document is wrong: nothing after that event was applied.",
         "skip": "the code was wrong, not the event. Skipped, it never counts.",
         "new view": "the question has not changed, only a bug is gone.",
         "wait": "the projector stops at the same event, whenever it tries.",
     },
     "b": {
         "restart": "from now on documents get the field. Those of the old events never do.",
+        "rebuild one": "which one? Every old document lacks the field.",
         "skip": "no event is wrong here.",
         "new view": "two views of one question: which of them will your readers use?",
         "wait": "the old events are applied already. They do not come again by themselves.",
@@ -425,11 +437,13 @@ CONSEQUENCES: dict[str, dict[str, str]] = {
     "c": {
         "restart": "the same event, the same code: it stops at the same place.",
         "rebuild": "a rebuild starts at the beginning, and stops at the same event.",
+        "rebuild one": "the log of this book has the same event.",
         "new view": "a new view reads the same event.",
         "wait": "the event stays as it is, forever.",
     },
     "d": {
         "restart": "the projector has applied all events: it does not look at a document again.",
+        "rebuild": "it would be right, and read a million events for the sake of one document.",
         "skip": "no event is wrong here. The document is.",
         "new view": "the view is right. Its document is not.",
         "wait": "no event will come that repairs it.",
@@ -437,12 +451,14 @@ CONSEQUENCES: dict[str, dict[str, str]] = {
     "e": {
         "restart": "there is no code yet that answers the question.",
         "rebuild": "the old question is still asked. Where would its answer be?",
+        "rebuild one": "no document has this answer: they are about books, not about readers.",
         "skip": "no event is wrong here.",
         "wait": "there is no code yet that answers the question.",
     },
     "f": {
         "restart": "it is running. A restart makes it later.",
         "rebuild": "a rebuild reads a million events. A thousand are missing.",
+        "rebuild one": "none is wrong, and all will be up to date soon.",
         "skip": "a thousand events that never count?",
         "new view": "it would begin a million events behind.",
     },
@@ -464,14 +480,14 @@ what_do_you_do = Exercise(
     right="ask what is wrong: the code from now on, the documents that are there, or the event?",
     hints=[
         "which events must be applied again: none, one, or all?",
-        "one action is right twice.",
+        "each action is right once.",
     ],
     answer="""
         actions = {
             "a": "restart",
             "b": "rebuild",
             "c": "skip",
-            "d": "rebuild",
+            "d": "rebuild one",
             "e": "new view",
             "f": "wait",
         }
@@ -482,12 +498,13 @@ what_do_you_do = Exercise(
         actions = {{"a": {a!r}, "b": {b!r}, "c": {c!r}, "d": {d!r}, "e": {e!r}, "f": {f!r}}}
         """
         for a, b, c, d, e, f in (
-            ("rebuild", "rebuild", "skip", "rebuild", "new view", "wait"),
-            ("restart", "restart", "skip", "rebuild", "new view", "wait"),
-            ("restart", "rebuild", "rebuild", "rebuild", "new view", "wait"),
+            ("rebuild", "rebuild", "skip", "rebuild one", "new view", "wait"),
+            ("restart", "restart", "skip", "rebuild one", "new view", "wait"),
+            ("restart", "rebuild", "rebuild", "rebuild one", "new view", "wait"),
             ("restart", "rebuild", "skip", "restart", "new view", "wait"),
-            ("restart", "rebuild", "skip", "rebuild", "rebuild", "wait"),
-            ("restart", "rebuild", "skip", "rebuild", "new view", "restart"),
+            ("restart", "rebuild", "skip", "rebuild", "new view", "wait"),
+            ("restart", "rebuild", "skip", "rebuild one", "rebuild", "wait"),
+            ("restart", "rebuild", "skip", "rebuild one", "new view", "restart"),
         )
     ],
 )
