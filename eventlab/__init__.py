@@ -44,7 +44,9 @@ if TYPE_CHECKING:
     from eventlab.events import Event, Recorded
     from eventlab.privacy.person_keys import Erased, PersonKeys
     from eventlab.privacy.protection import FORGOTTEN, Forgotten, Protection
-    from eventlab.projections.projector import Projector, ViewLag
+    from eventlab.projections.joined import JoinedProjector, JoinedView
+    from eventlab.projections.lag import ViewLag
+    from eventlab.projections.projector import Projector
     from eventlab.projections.view import Changes, View
     from eventlab.repository import Repository
     from eventlab.servers import Lab, connect
@@ -103,10 +105,12 @@ _HOMES = {
         "Forgotten",
         "Protection",
     ),
-    "eventlab.projections.projector": (
-        "Projector",
-        "ViewLag",
+    "eventlab.projections.joined": (
+        "JoinedProjector",
+        "JoinedView",
     ),
+    "eventlab.projections.lag": ("ViewLag",),
+    "eventlab.projections.projector": ("Projector",),
     "eventlab.projections.view": (
         "Changes",
         "View",
@@ -152,6 +156,8 @@ __all__ = [
     "InvalidArgument",
     "InvalidEvent",
     "InvalidName",
+    "JoinedProjector",
+    "JoinedView",
     "Lab",
     "Lag",
     "LogMissing",

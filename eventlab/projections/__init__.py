@@ -1,6 +1,8 @@
 """Projections: events applied to the documents of a view in MongoDB, each event exactly once."""
 
-from eventlab.projections.projector import Projector, ViewLag
+from eventlab.projections.joined import JoinedProjector, JoinedView
+from eventlab.projections.lag import ViewLag
+from eventlab.projections.projector import Projector
 from eventlab.projections.view import Changes, View
 
-__all__ = ["Changes", "Projector", "View", "ViewLag"]
+__all__ = ["Changes", "JoinedProjector", "JoinedView", "Projector", "View", "ViewLag"]

@@ -15,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
+from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
@@ -53,13 +54,21 @@ Fields = dict[str, Any]
 log = logging.getLogger(__name__)
 
 
+class Place(msgspec.Struct, frozen=True):
+    """The position in one of several categories, and the event there, None if it is not known."""
+
+    position: str
+    event: Identity | None = None
+
+
 class CheckpointState(msgspec.Struct, frozen=True):
     """A checkpoint as it is stored.
 
     ``event`` is the event at the position, None if it is not known. ``category`` and ``version``
     (of the view's code) are None in a checkpoint of an earlier release. ``fence`` is the name of
     the rebuild that stops the projectors. Once its documents are certain to replace the live ones,
-    ``swap`` holds their checkpoint fields.
+    ``swap`` holds their checkpoint fields. ``parts`` are the places in the categories of a joined
+    view, in the order of their names; its own position stays where it was created.
     """
 
     position: str
@@ -68,24 +77,37 @@ class CheckpointState(msgspec.Struct, frozen=True):
     version: int | None = None
     fence: str | None = None
     swap: Fields | None = None
+    parts: list[Place] | None = None
 
 
 class Checkpoint:
     """The bookkeeping of a view: the position that its documents include, and who may move it.
 
-    ``version`` is that of the view's code. The session's database reads from the primary, with
+    ``version`` is that of the view's code. ``joined`` are the stores of a view of several
+    categories, in the order of their names: the position is that in the category of ``store``, and
+    the other ones are in the same document. The session's database reads from the primary, with
     read concern majority.
     """
 
     def __init__(
-        self, store: EventStore, session: ProjectorSession, name: str, version: int = 1
+        self,
+        store: EventStore,
+        session: ProjectorSession,
+        name: str,
+        version: int = FIRST_VERSION,
+        joined: Sequence[EventStore] = (),
     ) -> None:
         self.name = name
         self.store = store
         self.session = session
         self.version = version
         self.swaps_only: Fields = {}  # further conditions of a swap
-        self._of_code = {"category": store.category, "version": version}
+        self.joined = joined
+        self._stores = joined or [store]
+        self.category = " + ".join(each.category for each in self._stores)
+        self._part = self._stores.index(store)
+        self._at = f"parts.{self._part}." if joined else ""  # before the names of fields
+        self._of_code = {"category": self.category, "version": version}
         self._documents = session.mongo[CHECKPOINTS]
         self._group = view_group(name)
         self._is_shown = True  # so that an error is logged once
@@ -101,14 +123,32 @@ class Checkpoint:
         found = self._documents.find_one({"_id": self.name})
         if found is None:
             is_empty = self.session.mongo[self.name].find_one({}, {"_id": 1}) is None
-            first = {"position": START if is_empty else UNKNOWN}
+            first = self._first(START if is_empty else UNKNOWN)
             # If another projector was faster, its checkpoint counts, and the documents are its own.
             self._documents.update_one({"_id": self.name}, {"$setOnInsert": first}, upsert=True)
             return self.read()
         state = msgspec.convert(found, CheckpointState)
-        if state.category is not None and state.category != self.store.category:
-            raise CategoryMismatch(self.name, state.category, self.store.category)
-        return state
+        if state.category is not None and state.category != self.category:
+            raise CategoryMismatch(self.name, state.category, self.category)
+        if self.joined and state.parts is None and state.position == START:
+            # A projector of one category has read it first, and counted nothing.
+            unused = {"_id": self.name, "category": None, "position": START, "parts": None}
+            self._documents.update_one(unused, {"$set": self._first(START)})
+            return self.read()
+        return self._placed(state)
+
+    def _first(self, position: str) -> Fields:
+        parts = {"parts": [{"position": START}] * len(self.joined)} if self.joined else {}
+        return {"position": position} | parts
+
+    def _placed(self, state: CheckpointState) -> CheckpointState:
+        """Return the state with the position in the category of this checkpoint."""
+        if not self.joined or state.position == UNKNOWN:
+            return state
+        if state.parts is None:  # an earlier release has counted events, of one category
+            return msgspec.structs.replace(state, position=UNKNOWN)
+        place = state.parts[self._part]
+        return msgspec.structs.replace(state, position=place.position, event=place.event)
 
     def checked(self, state: CheckpointState | None = None) -> CheckpointState:
         """Return the checkpoint, or the given state of it, if this view may continue from there.
@@ -133,9 +173,9 @@ class Checkpoint:
         Returns False, and changes nothing, if the position is not ``old``, a rebuild has fenced it,
         or the documents now belong to another version or category.
         """
-        guard = {"_id": self.name, "position": old, "fence": None}
+        guard = {"_id": self.name, f"{self._at}position": old, "fence": None}
         mine = {name: {"$in": [None, value]} for name, value in self._of_code.items()}
-        fields = {"position": new, "event": msgspec.to_builtins(event)}
+        fields = {f"{self._at}position": new, f"{self._at}event": msgspec.to_builtins(event)}
         moved = self._documents.update_one(
             guard | mine, {"$set": fields | self._of_code}, session=session
         )
@@ -145,13 +185,21 @@ class Checkpoint:
         """Forget the position."""
         self._documents.delete_one({"_id": self.name})
 
+    def forget_groups(self, name: str) -> None:
+        """Remove the groups that show the positions of a view, or of a rebuild of it."""
+        for store in self._stores:
+            store.forget_group(view_group(name))
+
     def show(self, position: str) -> None:
         """Show the position in Redis, as a consumer group: a trim waits for it.
 
         It is a copy that the next batch renews, so an error is logged and stops nothing.
         """
-        redis = self.store.redis
-        stream = self.store.category
+        self._show(self.store, position)
+
+    def _show(self, store: EventStore, position: str) -> None:
+        redis = store.redis
+        stream = store.category
         try:
             redis.xgroup_setid(stream, self._group, position)
         except ResponseError as error:
@@ -246,7 +294,7 @@ class Checkpoint:
 
     def finish_swap(self, rebuild: str, swap: Fields) -> None:
         """Replace the live documents with the rebuilt ones; every step may run twice, and late."""
-        self.store.forget_group(view_group(rebuild))
+        self.forget_groups(rebuild)
         try:
             self.session.mongo[rebuild].rename(self.name, dropTarget=True)
         except OperationFailure as error:
@@ -256,8 +304,9 @@ class Checkpoint:
         # Only a decided swap: a process that shares the rebuild may have fenced again, too late.
         decided = {"_id": self.name, "fence": rebuild, "swap": {"$ne": None}}
         self._documents.update_one(decided, done)
-        if swap["position"] != START:
-            self.show(swap["position"])
+        for store, place in zip(self._stores, swap.get("parts", [swap]), strict=True):
+            if place["position"] != START:
+                self._show(store, place["position"])
 
     def remove_rebuild(self, rebuild: str) -> None:
         """Remove a rebuild: its checkpoint, fence, group and documents.
@@ -269,7 +318,7 @@ class Checkpoint:
         if state.fence == rebuild and state.swap is not None:
             self.finish_swap(rebuild, state.swap)
         self.lift(rebuild)
-        self.store.forget_group(view_group(rebuild))
+        self.forget_groups(rebuild)
         self.session.mongo[rebuild].drop()
 
 
@@ -281,7 +330,7 @@ class RebuildCheckpoint(Checkpoint):
 
     def create(self) -> None:
         """Create the checkpoint, with a position before the first event."""
-        fields = {"position": START, "event": None} | self._of_code
+        fields = self._first(START) | self._of_code
         self._documents.insert_one({"_id": self.name} | fields)
 
     def read(self) -> CheckpointState:
@@ -289,7 +338,7 @@ class RebuildCheckpoint(Checkpoint):
         found = self._documents.find_one({"_id": self.name})
         if found is None:
             raise RebuildOvertaken(self.session.view)
-        return msgspec.convert(found, CheckpointState)
+        return self._placed(msgspec.convert(found, CheckpointState))
 
     def share(self) -> None:
         """Let other projectors find the rebuild, which is complete but for its documents.

@@ -7,21 +7,21 @@ old position. So each event counts exactly once, even if a batch is interrupted 
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections.abc import Iterator
-from typing import Final, Self
+from typing import Final
 
 from pymongo import DeleteOne, UpdateOne
 from pymongo.client_session import ClientSession
 
-from eventlab.errors import EventLabError, Trimmed, ViewAhead, ViewStopped
+from eventlab.errors import EventLabError, InvalidArgument, Trimmed, ViewAhead, ViewStopped
 from eventlab.events import Recorded, decode_entry
 from eventlab.projections.checkpoint import Checkpoint
+from eventlab.projections.following import Following
 from eventlab.projections.identity import Identity, identify
 from eventlab.projections.view import Changes, View
-from eventlab.store.answers import SERVER_ERRORS, is_outage, misconfiguration, reason, server
-from eventlab.store.keys import START, order
+from eventlab.store.answers import SERVER_ERRORS, is_outage, misconfiguration, reason
+from eventlab.store.keys import checked_position
 from eventlab.store.stream import CategoryStream
 
 SLOW_SECONDS: Final = 0.25  # a batch that took longer is followed by a smaller one
@@ -37,32 +37,24 @@ class Refused(Exception):
         self.error = error
 
 
-class Follower:
-    """What a Projector and a Rebuild have in common: read by position, fold, commit.
+class Follower(Following):
+    """What applies the events of one stream: read by position, fold, commit.
 
     ``checkpoint`` holds the position, and names the collection that gets the documents.
     """
 
     def __init__(self, checkpoint: Checkpoint, view: View, batch_size: int) -> None:
+        super().__init__(checkpoint.name, checkpoint.session)
         self.store = checkpoint.store
         self.mongo = checkpoint.session.mongo
         self.view = view
-        self.name = checkpoint.name
         self.position: str | None = None  # unknown until it is read
         self._event: Identity | None = None  # the event at the position, if it is known
-        self._session = checkpoint.session
         self._checkpoint = checkpoint
         self._stream = CategoryStream(self.store.redis, self.store.keys)
-        self._max_batch_size = batch_size
+        self.max_batch_size = batch_size
         self._batch_limit = batch_size  # lower after a batch that MongoDB refused
         self._batch_size = batch_size  # of the next batch
-        self._logged_state = ""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def run_once(self) -> int:
         """Apply the next batch and return how many of its events counted; 0 if nothing is new.
@@ -101,56 +93,34 @@ class Follower:
             log.debug("view %s: %d events up to %s, %.0f ms", self.name, good, self.position, ms)
         return good
 
-    def catch_up(self) -> int:
-        """Apply all events that exist when it is called, and return how many it counted."""
-        counted = 0
-        head = self.store.head()
-        if self.position is not None and order(head) < order(self.position):
-            return self.run_once()  # raises ViewAhead if the newest events were lost
-        while self.position is None or order(self.position) < order(head):
-            more = self.run_once()
-            if not more and self.position is not None and not self._read(self.position):
-                break  # somebody deleted the newest event
-            counted += more
-        return counted
+    def has_read_all(self) -> bool:
+        """Return whether it is active and the stream has no event after its position."""
+        return self.position is not None and not self._read(self.position)
 
-    def run(self, stop: threading.Event, *, poll_interval: float = 0.5) -> None:
-        """Follow the category until ``stop`` is set; a batch that has begun is finished.
+    def skip(self, position: str) -> None:
+        """Skip the event at which the view has stopped; it will never count.
 
-        New events are applied immediately; ``stop`` is checked every ``poll_interval`` seconds. Of
-        several projectors one is active, and the others check every ``poll_interval`` seconds that
-        it still is. While a server is down, fails over or is full, it waits. Changes of state are
-        logged. Raises the errors of ``run_once``, and Misconfigured.
+        Raises InvalidArgument if the next event is not the one at ``position``; the error names the
+        next event.
         """
-        while not stop.is_set():
-            try:
-                counted = self.run_once()
-                current = self._current()
-                if current.position is not None:
-                    self._log_state(self._active())
-                    if not counted:
-                        self.store.wait(after=current.position, seconds=poll_interval)
-                elif not current._session.is_blocked:
-                    self._log_state("standby")
-                    current._stand_by(stop, poll_interval)
-            except SERVER_ERRORS as error:
-                if not is_outage(error):
-                    raise misconfiguration(error) or error from error
-                self._log_state("waiting", f": {server(error)} is unavailable ({reason(error)})")
-                self.position = self._current().position = None
-                stop.wait(poll_interval)
+        while True:
+            now = self._read_position()
+            if now is None:
+                continue  # a rebuild is about to replace the documents
+            entries = self._stream.entries(after=now, limit=1)
+            following = next((at.decode() for at, _ in entries), "the end of the stream")
+            if following != checked_position(position):
+                raise InvalidArgument(
+                    f"view {self.name!r} resumes at {following}, not at {position}: "
+                    "skip the position that ViewStopped names"
+                )
+            if self._write(Changes(), now, position):
+                return
 
-    def close(self) -> None:
-        """End the MongoDB session. The follower can be used again; it then starts a new one."""
-        self._session.close()
+    # --------------------------------------------------------------------- run
 
-    def _current(self) -> Follower:
-        """Return the follower that ``run`` advances: this one, or what it builds first."""
-        return self
-
-    def _active(self) -> str:
-        """Return what the log says while it applies events."""
-        return "active"
+    def _followers(self) -> list[Follower]:
+        return [self]
 
     # ----------------------------------------------------------------- a batch
 
@@ -235,7 +205,7 @@ class Follower:
     def _adapt_batch_size(self, counted: int, seconds: float) -> None:
         if counted:  # slowly: a batch that is refused costs as much as one that is not
             more = self._batch_limit + max(1, self._batch_limit // 8)
-            self._batch_limit = min(self._max_batch_size, more)
+            self._batch_limit = min(self.max_batch_size, more)
         if seconds <= SLOW_SECONDS:
             self._batch_size = min(self._batch_limit, 2 * self._batch_size)
         else:
@@ -269,17 +239,3 @@ class Follower:
 
     def _lacks(self, position: str) -> bool:
         return self.store.lacks(position)
-
-    def _stand_by(self, stop: threading.Event, poll_interval: float) -> None:
-        """Return when no projector moves the position although there are new events."""
-        seen = None
-        while not stop.wait(poll_interval):
-            position = self._checkpoint.read().position
-            if position == seen and order(position or START) < order(self.store.head()):
-                return
-            seen = position
-
-    def _log_state(self, state: str, why: str = "") -> None:
-        if state != self._logged_state:
-            log.info("view %s: %s%s", self.name, state, why)
-            self._logged_state = state

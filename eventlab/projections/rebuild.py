@@ -8,38 +8,41 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Collection, Iterator
-from itertools import chain, islice
+from collections.abc import Collection
 from typing import Any
 
-from eventlab.errors import Trimmed
-from eventlab.events import Recorded
+from eventlab.projections.building import Building
 from eventlab.projections.checkpoint import Checkpoint, RebuildCheckpoint
-from eventlab.projections.follower import Follower
-from eventlab.projections.logs import events_of_logs
+from eventlab.projections.following import Following
 from eventlab.projections.session import ProjectorSession
-from eventlab.projections.view import CHECKPOINTS, REBUILD_NAME, version_of
+from eventlab.projections.several import Several
+from eventlab.projections.view import CHECKPOINTS, REBUILD_NAME
 from eventlab.store.keys import START
 
-Sized = tuple[Recorded, int]
 
+class Rebuild(Several[Building]):
+    """The followers that build new documents of a view, and the swap."""
 
-class Rebuild(Follower):
-    """A follower that builds documents that nobody reads yet."""
-
-    def __init__(self, live: Follower, *, batch_size: int, name: str = "") -> None:
-        session = ProjectorSession(live.mongo, live.name)
-        name = name or f"{live.name}.rebuild-{secrets.token_hex(4)}"
-        version = version_of(live.view)
-        self._own = RebuildCheckpoint(live.store, session, name, version)
-        self._live = Checkpoint(live.store, session, live.name, version)
-        super().__init__(self._own, live.view, batch_size)
+    def __init__(self, live: Following, *, batch_size: int, name: str = "") -> None:
+        followers = live._followers()
+        now = followers[0]._checkpoint
+        session = ProjectorSession(now.session.mongo, now.name)
+        name = name or f"{now.name}.rebuild-{secrets.token_hex(4)}"
+        self._live = Checkpoint(now.store, session, now.name, now.version, now.joined)
+        super().__init__(
+            [
+                Building(
+                    RebuildCheckpoint(each.store, session, name, now.version, now.joined),
+                    each.view,
+                    batch_size,
+                )
+                for each in followers
+            ]
+        )
+        self._own = self._parts[0].own
+        self.mongo = session.mongo
         self._counted = 0
         self._bar: Any = None
-        self._logs: Iterator[Sized] | None = None  # None when they are not in use
-        self._taken: list[Sized] = []  # the batch that was taken from them last
-        self._taken_after = ""  # the position before it
-        self._resumes = True  # where it began, or where another projector was
 
     def build(self, *, progress: bool) -> int:
         """Build the documents, swap them in, and return how many events were counted."""
@@ -49,9 +52,8 @@ class Rebuild(Follower):
         self.remove_abandoned()
         self._create()
         try:
-            if self.store.head() != START:
-                self._own.hold_trims()
-            total = self.store.redis.xlen(self.store.keys.stream)
+            self._hold_trims()
+            total = sum(part.store.redis.xlen(part.store.keys.stream) for part in self._parts)
             with tqdm(
                 total=total, desc=self._live.name, unit=" events", disable=not progress
             ) as self._bar:
@@ -69,6 +71,11 @@ class Rebuild(Follower):
         if self._bar is not None:
             self._bar.update(more)
         return more
+
+    def _hold_trims(self) -> None:
+        for part in self._parts:
+            if part.store.head() != START:
+                part.own.hold_trims()
 
     def _swap(self) -> bool:
         """Stop the live projectors, catch up, and swap; False if the fence was broken too early."""
@@ -111,51 +118,3 @@ class Rebuild(Follower):
             if "collation" in kept:  # an index without one would inherit the collection's
                 options.setdefault("collation", {"locale": "simple"})
             self.mongo[self.name].create_index(index["key"], name=name, **options)
-
-    # ---------------------------------------------------------- aggregate logs
-
-    def _read(self, position: str) -> list[Recorded]:
-        """Return the next batch, from the aggregate logs where the stream was trimmed."""
-        if self._logs is not None and position == self._taken_after:
-            # The batch failed: its events are needed again.
-            self._logs = chain(self._taken, self._logs)
-            self._taken = []
-        elif self._logs is not None and position != self._taken[-1][0].position:
-            self._logs = None
-            self._resumes = True  # where another projector was, which shares this rebuild
-        if self._resumes:
-            self._resumes = False
-            try:
-                next(self._stream.entries(limit=1), None)
-            except Trimmed:
-                # Also where the stream is whole after this position: it may have gaps there.
-                self._logs = events_of_logs(self.store, after=position)
-        try:
-            events = super()._read(position)
-            if events or self._logs is None:
-                return events
-            # Once started, the logs are read to their end: the stream may have gaps after its
-            # first entry.
-            self._logs = None
-            return super()._read(position)
-        except Trimmed:
-            self._logs = events_of_logs(self.store, after=position)
-            events = super()._read(position)
-            if not events:
-                self._logs = None
-                raise
-            return events
-
-    def _events(self, position: str) -> Iterator[Sized]:
-        if self._logs is None:
-            yield from super()._events(position)
-            return
-        self._taken_after = position
-        self._taken = []
-        for each in islice(self._logs, self._batch_size):
-            self._taken.append(each)
-            yield each
-
-    def _lacks(self, position: str) -> bool:
-        # An event that the aggregate log still has may be gone from the stream.
-        return self._event is None and self._logs is None and super()._lacks(position)

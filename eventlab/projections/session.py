@@ -16,9 +16,11 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import pymongo
+from pymongo import ReadPreference
 from pymongo.client_session import ClientSession
 from pymongo.database import Database
 from pymongo.errors import ConnectionFailure, OperationFailure, PyMongoError
+from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
 from eventlab.errors import NoReplicaSet
@@ -39,6 +41,18 @@ UNKNOWN_COMMIT: Final = "UnknownTransactionCommitResult"
 NO_KILL: Final = frozenset({13, 59, 115, 8000})
 
 log = logging.getLogger(__name__)
+
+
+def bookkeeping(mongo: Database[dict[str, Any]]) -> Database[dict[str, Any]]:
+    """Return the database as a projector uses it, whatever the URL prefers.
+
+    A secondary that is behind would return old positions.
+    """
+    return mongo.with_options(
+        read_preference=ReadPreference.PRIMARY,
+        read_concern=ReadConcern("majority"),
+        write_concern=MAJORITY,
+    )
 
 
 class ProjectorSession:

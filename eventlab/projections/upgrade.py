@@ -14,22 +14,23 @@ from typing import Self
 
 from eventlab.errors import RebuildOvertaken
 from eventlab.projections.checkpoint import SHARED, Checkpoint
-from eventlab.projections.follower import Follower
+from eventlab.projections.following import Following
 from eventlab.projections.rebuild import Rebuild
 from eventlab.projections.view import CHECKPOINTS, REBUILD_NAME
-from eventlab.store.keys import START, order
+from eventlab.store.keys import START
 
 
 class Upgrade(Rebuild):
     """The shared rebuild of a view for a newer version of its code."""
 
-    def __init__(self, live: Follower, *, batch_size: int, name: str = "") -> None:
+    def __init__(self, live: Following, *, batch_size: int, name: str = "") -> None:
         super().__init__(live, batch_size=batch_size, name=name)
         self._live.swaps_only = {"version": {"$not": {"$gte": self._own.version}}}
 
     @classmethod
-    def of(cls, live: Follower, checkpoint: Checkpoint, *, batch_size: int) -> Self:
+    def of(cls, live: Following, *, batch_size: int) -> Self:
         """Return the upgrade that other projectors have begun, or begin one."""
+        checkpoint = live._followers()[0]._checkpoint
         name, _ = shared_rebuild(checkpoint)
         if not name:
             with cls(live, batch_size=batch_size) as begun:
@@ -59,13 +60,11 @@ class Upgrade(Rebuild):
 
     def _begin(self) -> None:
         self._create()
-        if self.store.head() != START:
-            self._own.hold_trims()
+        self._hold_trims()
         self._own.share()
 
     def _is_caught_up(self) -> bool:
-        position = self.position
-        return position is not None and order(position) >= order(self.store.head())
+        return self._is_active() and not super()._lags([str(part.position) for part in self._parts])
 
     def _require_older(self) -> None:
         """Raise RebuildOvertaken if the live documents are not of an older version any more."""
@@ -80,18 +79,15 @@ class Upgrade(Rebuild):
         return [self.name, *newer]
 
     def _stand_by(self, stop: threading.Event, poll_interval: float) -> None:
-        """Return when no projector moves the position, also at the end: it may have to swap."""
-        seen = None
         with contextlib.suppress(RebuildOvertaken):
-            while not stop.wait(poll_interval):
-                position = self._own.read().position
-                if position == seen:
-                    return
-                seen = position
+            super()._stand_by(stop, poll_interval)
+
+    def _lags(self, positions: list[str]) -> bool:  # noqa: ARG002 - also at the end: it must swap
+        return True
 
 
-def shared_rebuild(checkpoint: Checkpoint) -> tuple[str, str]:
-    """Return the name and position of the rebuild that the projectors of this version share.
+def shared_rebuild(checkpoint: Checkpoint) -> tuple[str, list[str]]:
+    """Return the name and positions of the rebuild that the projectors of this version share.
 
     If there is none, the name is empty.
     """
@@ -100,7 +96,9 @@ def shared_rebuild(checkpoint: Checkpoint) -> tuple[str, str]:
     found = checkpoint.session.mongo[CHECKPOINTS].find_one(
         _rebuilds(checkpoint.name) | shared, sort=[(SHARED, 1)]
     )
-    return (found["_id"], found["position"]) if found else ("", START)
+    if found is None:
+        return "", [START] * max(1, len(checkpoint.joined))
+    return found["_id"], [place["position"] for place in found.get("parts", [found])]
 
 
 def _rebuilds(name: str) -> dict[str, object]:

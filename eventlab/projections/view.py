@@ -108,7 +108,13 @@ class View(Protocol):
         ...
 
 
-def checked_view_name(view: View, database: str) -> str:
+class Named(Protocol):
+    """What has the name of a collection: a view, of one category or of several."""
+
+    name: str
+
+
+def checked_view_name(view: Named, database: str) -> str:
     """Return the name of a view; raises InvalidName if its collection cannot have it."""
     name = view.name
     size = len(checked_name(name, "view"))
@@ -122,7 +128,7 @@ def checked_view_name(view: View, database: str) -> str:
     return name
 
 
-def version_of(view: View) -> int:
+def version_of(view: Named) -> int:
     """Return the version of a view's code; raises InvalidArgument if it is not an integer."""
     version = getattr(view, "version", FIRST_VERSION)
     if type(version) is not int:

@@ -19,7 +19,7 @@ from eventlab import (
     ViewStopped,
 )
 from eventlab.accounts import AccountService, AccountView
-from eventlab.projections import projector as projection
+from eventlab.projections import lag as projection
 from eventlab.projections.projector import Projector
 from tests.projections.support import fill, funds, kill_in_transaction
 

@@ -1,0 +1,73 @@
+"""The follower of a rebuild: it reads the aggregate logs where the stream was trimmed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import chain, islice
+
+from eventlab.errors import Trimmed
+from eventlab.events import Recorded
+from eventlab.projections.checkpoint import RebuildCheckpoint
+from eventlab.projections.follower import Follower
+from eventlab.projections.logs import events_of_logs
+from eventlab.projections.view import View
+
+Sized = tuple[Recorded, int]
+
+
+class Building(Follower):
+    """A follower that builds documents that nobody reads yet."""
+
+    def __init__(self, own: RebuildCheckpoint, view: View, batch_size: int) -> None:
+        super().__init__(own, view, batch_size)
+        self.own = own
+        self._logs: Iterator[Sized] | None = None  # None when they are not in use
+        self._taken: list[Sized] = []  # the batch that was taken from them last
+        self._taken_after = ""  # the position before it
+        self._resumes = True  # where it began, or where another projector was
+
+    def _read(self, position: str) -> list[Recorded]:
+        """Return the next batch, from the aggregate logs where the stream was trimmed."""
+        if self._logs is not None and position == self._taken_after:
+            # The batch failed: its events are needed again.
+            self._logs = chain(self._taken, self._logs)
+            self._taken = []
+        elif self._logs is not None and position != self._taken[-1][0].position:
+            self._logs = None
+            self._resumes = True  # where another projector was, which shares this rebuild
+        if self._resumes:
+            self._resumes = False
+            try:
+                next(self._stream.entries(limit=1), None)
+            except Trimmed:
+                # Also where the stream is whole after this position: it may have gaps there.
+                self._logs = events_of_logs(self.store, after=position)
+        try:
+            events = super()._read(position)
+            if events or self._logs is None:
+                return events
+            # Once started, the logs are read to their end: the stream may have gaps after its
+            # first entry.
+            self._logs = None
+            return super()._read(position)
+        except Trimmed:
+            self._logs = events_of_logs(self.store, after=position)
+            events = super()._read(position)
+            if not events:
+                self._logs = None
+                raise
+            return events
+
+    def _events(self, position: str) -> Iterator[Sized]:
+        if self._logs is None:
+            yield from super()._events(position)
+            return
+        self._taken_after = position
+        self._taken = []
+        for each in islice(self._logs, self._batch_size):
+            self._taken.append(each)
+            yield each
+
+    def _lacks(self, position: str) -> bool:
+        # An event that the aggregate log still has may be gone from the stream.
+        return self._event is None and self._logs is None and super()._lacks(position)

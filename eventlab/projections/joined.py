@@ -1,0 +1,128 @@
+"""A joined view: one collection that is fed from several categories."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from pymongo.database import Database
+
+from eventlab.errors import InvalidArgument
+from eventlab.events import Recorded
+from eventlab.projections.checkpoint import Checkpoint
+from eventlab.projections.follower import Follower
+from eventlab.projections.lag import ViewLag
+from eventlab.projections.live import Live
+from eventlab.projections.session import ProjectorSession, bookkeeping
+from eventlab.projections.several import Several
+from eventlab.projections.view import Changes, checked_view_name, version_of
+from eventlab.store.slices import one_stream
+from eventlab.store.store import EventStore
+
+
+class JoinedView(Protocol):
+    """A view of several categories; otherwise like ``View``.
+
+    Between two events of different categories there is no order: a rebuild may apply them the other
+    way around. So the documents must not depend on it. Give the events of each category fields of
+    their own, or add numbers up.
+    """
+
+    name: str
+
+    def apply(self, event: Recorded, changes: Changes, category: str) -> None:
+        """Add what one event of a category changes to ``changes``."""
+        ...
+
+
+class OfCategory:
+    """A joined view as the view of one of its categories."""
+
+    def __init__(self, view: JoinedView, category: str) -> None:
+        self.name = view.name
+        self._view = view
+        self._category = category
+
+    def apply(self, event: Recorded, changes: Changes) -> None:
+        """Add what one event changes to ``changes``."""
+        self._view.apply(event, changes, self._category)
+
+
+class JoinedProjector(Live, Several[Follower]):
+    """Feeds one view from several categories, each event exactly once.
+
+    It is like a Projector, with a position for each category. They are in one checkpoint, which is
+    committed with the documents. A projector of other categories raises CategoryMismatch.
+
+    Raises InvalidArgument unless there are two or more stores, of different categories; InvalidName
+    for a view whose name no collection can have.
+
+    >>> projector = JoinedProjector([accounts, mails], lab.mongo, Customers())
+    >>> projector.catch_up()
+    5
+    """
+
+    def __init__(
+        self,
+        stores: Sequence[EventStore],
+        mongo: Database[dict[str, Any]],
+        view: JoinedView,
+        *,
+        batch_size: int = 5000,
+    ) -> None:
+        name = checked_view_name(view, mongo.name)
+        joined = sorted(stores, key=lambda store: store.category)
+        categories = [store.category for store in joined]
+        if len(set(categories)) < max(2, len(categories)):
+            raise InvalidArgument(
+                f"view {name!r} joins the categories {categories}: give it stores of two or more "
+                "different ones; a Projector follows one"
+            )
+        for store in joined:
+            one_stream(store)
+        session = ProjectorSession(bookkeeping(mongo), name)
+        version = version_of(view)
+        self._by_category = {
+            store.category: Follower(
+                Checkpoint(store, session, name, version, joined),
+                OfCategory(view, store.category),
+                batch_size,
+            )
+            for store in joined
+        }
+        Several.__init__(self, list(self._by_category.values()))
+
+    def lag(self) -> dict[str, ViewLag]:
+        """Return how far the view is behind each category.
+
+        Raises CategoryMismatch, ViewVersionMismatch or CheckpointMissing if the view cannot follow
+        its categories.
+
+        >>> {category: lag.events for category, lag in projector.lag().items()}
+        {'accountStream': 0, 'mailStream': 0}
+        """
+        return dict(zip(self._by_category, self._lag(), strict=True))
+
+    def wait_until(self, category: str, id: str, version: int, *, seconds: float = 10.0) -> None:
+        """Wait until the view holds a version of an aggregate of a category.
+
+        Raises VersionConflict if the aggregate has no such version, ViewLate after ``seconds``,
+        InvalidArgument for another category.
+        """
+        self._wait_until(self._follower(category), id, version, seconds)
+
+    def skip(self, category: str, position: str) -> None:
+        """Skip the event of a category at which the view has stopped; it will never count.
+
+        Raises InvalidArgument for another category, or if its next event is not the one at
+        ``position``; the error names the next event.
+        """
+        self._follower(category).skip(position)
+
+    def _follower(self, category: str) -> Follower:
+        if category not in self._by_category:
+            raise InvalidArgument(
+                f"view {self.name!r} does not follow category {category!r}: it follows "
+                f"{', '.join(self._by_category)}"
+            )
+        return self._by_category[category]

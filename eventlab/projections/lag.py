@@ -1,0 +1,53 @@
+"""The lag of a view: which events it lacks, and for how long."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from eventlab.store.keys import order
+from eventlab.store.scripts import RAW
+from eventlab.store.store import EventStore
+
+MAX_COUNTED_EVENTS: Final = 10_000  # a longer lag is an estimate
+MAX_COUNTED_BYTES: Final = 50_000_000  # so is a larger one
+COUNTED_AT_ONCE: Final = 100  # events in one reply, so that Redis serves others in between
+
+
+@dataclass(frozen=True)
+class ViewLag:
+    """The lag of a view: the events that it lacks, and the age of the oldest in seconds.
+
+    The number is exact up to 10,000 events or 50 MB. Beyond that, ``exact`` is False and ``events``
+    is an upper limit. While a projector builds the documents of a newer version of the view, the
+    lag is theirs, and ``replaces`` is the version that is read until then.
+    """
+
+    position: str
+    events: int
+    seconds: float
+    exact: bool
+    replaces: int | None = field(default=None, repr=False)
+
+
+def lag_of(store: EventStore, position: str, replaces: int | None = None) -> ViewLag:
+    """Return how far documents at a position are behind the category."""
+    redis = store.redis
+    stream = store.keys.stream
+    oldest = last = position
+    events = 0
+    size = 0
+    exact = False
+    while not exact and events < MAX_COUNTED_EVENTS and size < MAX_COUNTED_BYTES:
+        count = min(COUNTED_AT_ONCE, MAX_COUNTED_EVENTS - events)
+        page = redis.execute_command("XRANGE", stream, f"({last}", "+", "COUNT", count, **RAW)
+        exact = len(page) < count
+        if page and not events:
+            oldest = page[0][0].decode()
+        events += len(page)
+        size += sum(len(value) for _, fields in page for value in fields.values())
+        last = page[-1][0].decode() if page else last
+    seconds = redis.time()[0] - order(oldest)[0] / 1000 if events else 0.0
+    if not exact:
+        events = redis.xlen(stream)
+    return ViewLag(position, events, max(0.0, seconds), exact=exact, replaces=replaces)

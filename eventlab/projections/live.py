@@ -1,0 +1,147 @@
+"""What keeps the live documents of a view up to date, upgrades, rebuilds and resets them."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+
+from eventlab.errors import RebuildOvertaken, VersionConflict, ViewLate, ViewVersionMismatch
+from eventlab.projections.follower import Follower
+from eventlab.projections.following import Following
+from eventlab.projections.lag import ViewLag, lag_of
+from eventlab.projections.rebuild import Rebuild
+from eventlab.projections.session import RETRY_SECONDS
+from eventlab.projections.upgrade import Upgrade, shared_rebuild
+from eventlab.store.keys import order
+
+
+class Live(Following):
+    """A projector: whether it follows one category or several."""
+
+    _upgrade: Upgrade | None = None  # while it builds the documents of a newer version
+
+    def run_once(self) -> int:
+        """Apply the next batch and return how many of its events counted; 0 if nothing is new.
+
+        If the documents are of a lower version of the view, it applies the batch to new ones beside
+        them; when these have all events, they replace the others.
+
+        Raises ViewStopped at an event that the view cannot apply or MongoDB cannot store, after it
+        has applied all events before it; ViewAhead, CategoryMismatch, ViewVersionMismatch or
+        CheckpointMissing if the documents belong to another log, category or a higher version, or
+        count unknown events.
+        """
+        while True:
+            try:
+                if self._upgrade is not None:
+                    return self._upgrade.advance()
+                return super().run_once()
+            except RebuildOvertaken:
+                self._end_upgrade()
+            except ViewVersionMismatch as error:
+                if error.stored > error.version:
+                    raise
+                self._begin_upgrade()
+
+    def rebuild(self, *, progress: bool = True) -> int:
+        """Rebuild the view next to the live one, swap them, and return how many events it counted.
+
+        Readers see the old documents, then the new ones, and never a gap. A cursor that is open
+        during the swap ends with pymongo's OperationFailure: open it again. A change stream on the
+        view ends with an ``invalidate`` event: open a new one. Projectors may run, and
+        continue afterwards. The indexes and options of the collection are kept. The rebuild is
+        complete even after a trim, because it reads the aggregate logs. ``progress`` shows a bar.
+
+        Raises ViewStopped, and the live view stays as it was; RebuildOvertaken if another rebuild
+        started later; CategoryMismatch if the documents are of another category; Trimmed if events
+        are in no aggregate log.
+
+        >>> projector.rebuild()
+        3
+        """
+        try:
+            with Rebuild(self, batch_size=self._largest_batch()) as rebuild:
+                return rebuild.build(progress=progress)
+        finally:
+            self._forget_position()  # the last known one belonged to the old documents
+
+    def reset(self) -> None:
+        """Delete the documents and the checkpoint.
+
+        No projector of this view may run at the same time.
+        """
+        # A dead projector's transaction would lock the checkpoint for a minute.
+        self._session.end_others()
+        with Rebuild(self, batch_size=self._largest_batch()) as rebuild:
+            rebuild.remove_abandoned()
+        checkpoint = self._followers()[0]._checkpoint
+        checkpoint.delete()
+        self._session.mongo[self.name].delete_many({})
+        checkpoint.forget_groups(self.name)
+        self._forget_position()
+
+    def close(self) -> None:
+        """End the MongoDB session. The projector can be used again; it then starts a new one."""
+        if self._upgrade is not None:
+            self._upgrade.close()
+            self._upgrade = None
+        super().close()
+
+    def _lag(self) -> list[ViewLag]:
+        """Return the lag in each category."""
+        followers = self._followers()
+        older = self._older_version()
+        positions = self._stored_positions()
+        if older is not None:
+            _, positions = shared_rebuild(followers[0]._checkpoint)
+        return [
+            lag_of(follower.store, position, older)
+            for follower, position in zip(followers, positions, strict=True)
+        ]
+
+    def _wait_until(self, follower: Follower, id: str, version: int, seconds: float) -> None:
+        found = follower.store.read(id, after=version - 1, limit=1)
+        if not found:
+            raise VersionConflict(id, version, follower.store.version(id))
+        end = time.monotonic() + seconds
+        pause = 0.001
+        while self._older_version() is not None or order(
+            follower._checkpoint.checked().position
+        ) < order(found[0].position):
+            if time.monotonic() > end:
+                raise ViewLate(self.name, id, version)
+            time.sleep(pause)
+            pause = min(2 * pause, RETRY_SECONDS)
+
+    def _older_version(self) -> int | None:
+        """Return the version of the documents if it is lower than that of the view."""
+        try:
+            self._followers()[0]._checkpoint.checked()
+        except ViewVersionMismatch as error:
+            if error.stored > error.version:
+                raise
+            return error.stored
+        return None
+
+    def _largest_batch(self) -> int:
+        return self._followers()[0].max_batch_size
+
+    def _begin_upgrade(self) -> None:
+        with contextlib.suppress(RebuildOvertaken):  # look again
+            self._upgrade = Upgrade.of(self, batch_size=self._largest_batch())
+
+    def _end_upgrade(self) -> None:
+        self._forget_position()
+        if self._upgrade is not None:
+            self._upgrade.remove()
+            self._upgrade.close()
+            self._upgrade = None
+
+    def _current(self) -> Following:
+        return self._upgrade or self
+
+    def _active_state(self) -> str:
+        if self._upgrade is None:
+            return super()._active_state()
+        version = self._followers()[0]._checkpoint.version
+        return f"building version {version}; the older one stays readable"

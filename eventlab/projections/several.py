@@ -1,0 +1,30 @@
+"""Followers of several streams that feed one view: each follows one stream, in turn.
+
+Their positions are in one checkpoint document, so that one projector at a time is active, and a
+rebuild stops and replaces all of them at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Generic, TypeVar
+
+from eventlab.projections.follower import Follower
+from eventlab.projections.following import Following
+
+F = TypeVar("F", bound=Follower)
+
+
+class Several(Following, Generic[F]):
+    """One or more followers that share a session and a checkpoint document."""
+
+    def __init__(self, parts: Sequence[F]) -> None:
+        super().__init__(parts[0].name, parts[0]._session)
+        self._parts = parts
+
+    def run_once(self) -> int:
+        """Apply the next batch of each stream and return how many events counted."""
+        return sum(part.run_once() for part in self._parts)
+
+    def _followers(self) -> Sequence[F]:
+        return self._parts
