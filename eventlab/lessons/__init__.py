@@ -5,6 +5,7 @@ from eventlab.lessons.crashing import run_and_crash
 from eventlab.lessons.killing import Ended, consume, handle, project
 from eventlab.lessons.lossy_proxy import LossyProxy, lossy, unreliable
 from eventlab.lessons.processes import run_together, wait_for_start
+from eventlab.lessons.progress import progress
 from eventlab.lessons.rates import rates
 from eventlab.lessons.step_race import StepRace
 from eventlab.lessons.threads import Watcher, beside
@@ -23,6 +24,7 @@ __all__ = [
     "consume",
     "handle",
     "lossy",
+    "progress",
     "project",
     "rates",
     "run_and_crash",

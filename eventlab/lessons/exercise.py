@@ -11,6 +11,7 @@ from html import escape
 from typing import Any, Final
 
 from eventlab.lessons.answer import TookTooLong, files_of, line_of, time_limit
+from eventlab.lessons.progress import record
 
 COLOURS: Final = {
     "Not attempted": "#595959",
@@ -70,9 +71,17 @@ class Exercise:
     _given: list[int] = field(default_factory=lambda: [0], repr=False)
 
     def check(self, answer: Any) -> Note:
-        """Judge an answer: not attempted, not yet (and why), or right (and what it shows)."""
+        """Judge an answer: not attempted, not yet (and why), or right (and what it shows).
+
+        The result is recorded for `progress()`.
+        """
         if _is_stub(answer):
             return Note("Not attempted", "replace the dots with your code and run the cell again.")
+        note = self._judged(answer)
+        record(self, note.kind)
+        return note
+
+    def _judged(self, answer: Any) -> Note:
         files = files_of(answer)
         try:
             with time_limit(self.seconds, files):

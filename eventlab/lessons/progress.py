@@ -1,0 +1,121 @@
+"""What a reader has solved: each check appends a line to a file, and the table is replayed."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import json
+import pkgutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+from eventlab.lessons.interactive import WIDGET, as_table
+from eventlab.servers.directories import data_directory, prepare_data
+from eventlab.servers.errors import DirectoryRefused
+
+FILE: Final = "progress.jsonl"
+#: The package of the exercises, beside the notebooks.
+EXERCISES: Final = "exercises"
+RIGHT: Final = "Right"
+
+
+class Progress:
+    """The exercises of each page, and which of them are solved.
+
+    Its text says nothing about the reader, so that the page is the same for everyone; the table
+    is a widget.
+    """
+
+    def __init__(self) -> None:
+        self.results = _results()
+        self.pages = dict(_pages())
+
+    def solved(self, page: str) -> list[str]:
+        """Return the names of the exercises of a page that are solved."""
+        return [name for name in self.pages[page] if self.results.get(name) == RIGHT]
+
+    def rows(self) -> list[tuple[str, str, str]]:
+        """Return for each page its name, how many exercises are solved, and the next one."""
+        rows = []
+        for page, names in self.pages.items():
+            solved = self.solved(page)
+            left = [name for name in names if name not in solved]
+            tried = " (tried)" if left and left[0] in self.results else ""
+            following = left[0].partition(".")[2].replace("_", " ") + tried if left else "all done"
+            rows.append((page, f"{len(solved)} of {len(names)}", following))
+        return rows
+
+    def table(self) -> str:
+        """Return the progress as HTML."""
+        return as_table(["page", "solved", "next"], self.rows())
+
+    def __repr__(self) -> str:
+        return "Your progress: run this cell in JupyterLab to see which exercises you have solved."
+
+    def _repr_mimebundle_(
+        self,
+        include: Any = None,  # noqa: ARG002 - IPython's protocol
+        exclude: Any = None,  # noqa: ARG002
+    ) -> dict[str, Any]:
+        bundle: dict[str, Any] = {"text/plain": repr(self)}
+        try:
+            import ipywidgets
+        except ImportError:
+            return {**bundle, "text/html": self.table()}
+        shown = ipywidgets.HTML(self.table())
+        return {**bundle, WIDGET: shown._repr_mimebundle_()[WIDGET]}
+
+
+def progress() -> Progress:
+    """Return what you have solved so far, a row for each page."""
+    return Progress()
+
+
+def record(exercise: object, kind: str) -> None:
+    """Append the result of a check. A folder that cannot be written is no reason to fail."""
+    name = _name_of(exercise)
+    if name is not None:
+        with contextlib.suppress(OSError, DirectoryRefused):
+            folder = data_directory()
+            prepare_data(folder)  # it is absent with servers of one's own
+            with (folder / FILE).open("a", encoding="utf-8") as file:
+                file.write(json.dumps({"exercise": name, "result": kind}) + "\n")
+
+
+def _name_of(exercise: object) -> str | None:
+    for module in list(sys.modules):
+        if module.startswith(f"{EXERCISES}."):
+            for name, value in vars(sys.modules[module]).items():
+                if value is exercise:
+                    return f"{module.partition('.')[2]}.{name}"
+    return None
+
+
+def _results() -> dict[str, str]:
+    """Replay the file: what was right once stays right."""
+    results: dict[str, str] = {}
+    with contextlib.suppress(OSError, DirectoryRefused):
+        for line in (data_directory() / FILE).read_text("utf-8").splitlines():
+            with contextlib.suppress(ValueError, KeyError, TypeError):
+                event = json.loads(line)
+                if results.get(event["exercise"]) != RIGHT:
+                    results[event["exercise"]] = event["result"]
+    return results
+
+
+def _pages() -> Iterator[tuple[str, list[str]]]:
+    try:
+        package = importlib.import_module(EXERCISES)
+    except ImportError:  # not started in the folder of the notebooks
+        return
+    folder = Path(next(iter(package.__path__)))
+    modules = {info.name for info in pkgutil.iter_modules(package.__path__)}
+    for notebook in sorted(folder.parent.glob("[0-9]*.ipynb")):
+        number, _, page = notebook.stem.partition("_")
+        if page in modules:
+            module = importlib.import_module(f"{EXERCISES}.{page}")
+            names = [name for name, value in vars(module).items() if hasattr(value, "judge")]
+            title = f"{number} {page.replace('_', ' ').capitalize()}"
+            yield title, [f"{page}.{name}" for name in names]
