@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
+from eventlab import Event
+from eventlab.lessons.choices import choices
 from eventlab.lessons.exercise import Exercise, Wrong
+from eventlab.lessons.little_store import LittleStore
 
 FATES = {"done", "again", "refused", "doubt"}
 
@@ -99,93 +103,6 @@ what_is_known = Exercise(
             "a": "done", "b": "again", "c": "doubt",
             "d": "again", "e": "refused", "f": "again",
         }
-        """,
-    ],
-)
-
-_SENDERS = {
-    "joe@example.com": ("joe@example.com", "an address may come without a name."),
-    "Joe Doe <joe@example.com>": ("joe@example.com", "the address is between the angle brackets."),
-    '"Doe, Joe" <joe+tag@example.com>': (
-        "joe+tag@example.com",
-        "a plus is an ordinary character: without the part before it, it is another mailbox.",
-    ),
-    '"joe@example.com via Shop" <shop@example.org>': (
-        "shop@example.org",
-        "quoted text is a name, whatever it looks like; trust it, and you reply to a stranger.",
-    ),
-    '"Doe, Joe" <joe@example.com>, Ann <ann@example.org>': (
-        "joe@example.com",
-        "a quoted comma is not a separator, and the first address counts.",
-    ),
-    '"joe doe"@example.com': (
-        '"joe doe"@example.com',
-        "a quoted local part is part of the address.",
-    ),
-    "ann@example.org (not joe@example.com)": (
-        "ann@example.org",
-        "text in parentheses is a comment.",
-    ),
-    "The Shop": ("", "there is no address: return an empty string."),
-}
-
-
-def _judge_sender(sender: Callable[[str], str]) -> None:
-    for header, (expected, why) in _SENDERS.items():
-        try:
-            found = sender(header)
-        except Exception as error:
-            raise Wrong(
-                f"{header!r} raised {type(error).__name__}: one mail must not stop the others."
-            ) from error
-        if found != expected:
-            raise Wrong(f"{header!r} returns {found!r}, expected {expected!r}: {why}")
-
-
-the_senders_address = Exercise(
-    judge=_judge_sender,
-    right="an address has a grammar. A parser knows it; a regular expression guesses.",
-    hints=[
-        "the standard library parses mail headers: see email.utils.",
-        "parseaddr returns a pair, name and address. Without an @ it is not an address.",
-    ],
-    answer="""
-        from email.utils import getaddresses
-
-
-        def sender(header):
-            found = [address for _, address in getaddresses([header]) if "@" in address]
-            return found[0] if found else ""
-    """,
-    explanation="The parser follows the header's grammar: names, comments, quotes, and addresses. "
-    "(The bridge's own parser also reads raw bytes, encoded words and groups.)",
-    mistakes=[
-        """
-        import re
-
-
-        def sender(header):
-            found = re.search(r"[\\w.-]+@[\\w.-]+", header)
-            return found[0] if found else ""
-        """,
-        """
-        import re
-
-
-        def sender(header):
-            found = re.search(r"[\\w.+-]+@[\\w.-]+", header)
-            return found[0] if found else ""
-        """,
-        """
-        import re
-
-
-        def sender(header):
-            return re.search("<(.*?)>", header)[1]
-        """,
-        """
-        def sender(header):
-            return header.partition("<")[2].partition(">")[0] or header
         """,
     ],
 )
@@ -353,6 +270,306 @@ a_bridge_with_a_memory = Exercise(
                 post(id)
                 log.append(("sent", id))
             return []
+        """,
+    ],
+)
+
+
+_STEPS: dict[str, tuple[list[tuple[str, dict[str, int]]], str, str]] = {
+    "a new mail": ([("received", {})], "send", "nothing was sent yet."),
+    "an intent whose deadline has not passed": (
+        [("received", {}), ("submitting", {"deadline": 130})],
+        "wait",
+        "another router may be in the middle of its POST, and its response may still come.",
+    ),
+    "an intent whose deadline is now": (
+        [("received", {}), ("submitting", {"deadline": 100})],
+        "hold",
+        "at its deadline an attempt is over, and its outcome is unknown: only an operator may "
+        "decide.",
+    ),
+    "an intent whose deadline has passed": (
+        [("received", {}), ("submitting", {"deadline": 70})],
+        "hold",
+        "nothing of this attempt can arrive any more, and its outcome is unknown: only an operator "
+        "may decide.",
+    ),
+    "a submitted mail": (
+        [("received", {}), ("submitting", {"deadline": 70}), ("submitted", {})],
+        "nothing",
+        "it is at CXone. An old deadline does not matter any more.",
+    ),
+    "a refused mail": (
+        [("received", {}), ("submitting", {"deadline": 130}), ("refused", {})],
+        "nothing",
+        "CXone will never accept it, and an operator can see that.",
+    ),
+    "a mail that was certainly not accepted": (
+        [("received", {}), ("submitting", {"deadline": 70}), ("unsent", {})],
+        "send",
+        "429 is certain: CXone has not got it, so it is safe to send it again.",
+    ),
+    "a second attempt": (
+        [
+            ("received", {}),
+            ("submitting", {"deadline": 70}),
+            ("unsent", {}),
+            ("submitting", {"deadline": 140}),
+        ],
+        "wait",
+        "the last event counts: this attempt has not ended.",
+    ),
+    "a mail that was unsent three times": (
+        [("received", {})] + [("submitting", {"deadline": 70}), ("unsent", {})] * 3,
+        "hold",
+        "after three attempts, let an operator look: something is wrong with this mail.",
+    ),
+}
+
+
+def _judge_step(next_step: Callable[[list[tuple[str, dict[str, int]]], int], str]) -> None:
+    for shift in (0, 1000):
+        for name, (events, expected, why) in _STEPS.items():
+            given = [(type, {key: n + shift for key, n in data.items()}) for type, data in events]
+            kept = [(type, dict(data)) for type, data in given]
+            found = next_step(given, 100 + shift)
+            if given != kept:
+                raise Wrong("you changed the list of events. What happened does not change.")
+            if found != expected:
+                raise Wrong(f"{name}: you return {found!r}, expected {expected!r}: {why}")
+
+
+the_next_step = Exercise(
+    judge=_judge_step,
+    right="all that a router must know is in the events: it can die at any moment, and another "
+    "one continues.",
+    hints=[
+        "look at the last event first. Only `unsent` needs the ones before it.",
+        "`submitting` is the only event that has a deadline: before it wait, from then on hold.",
+    ],
+    answer="""
+        def next_step(events, now):
+            last, data = events[-1]
+            if last == "submitting":
+                return "wait" if now < data["deadline"] else "hold"
+            if last == "unsent":
+                attempts = sum(type == "submitting" for type, _ in events)
+                return "send" if attempts < 3 else "hold"
+            return "send" if last == "received" else "nothing"
+    """,
+    explanation="The real router's aggregate decides in the same way; it has a few more states.",
+    mistakes=[
+        """
+        def next_step(events, now):
+            return "send" if events[-1][0] in ("received", "unsent", "submitting") else "nothing"
+        """,
+        """
+        def next_step(events, now):
+            last, data = events[-1]
+            if last == "submitting":
+                return "hold"
+            return "send" if last in ("received", "unsent") else "nothing"
+        """,
+        """
+        def next_step(events, now):
+            last, data = events[-1]
+            if last == "submitting":
+                return "wait" if now <= data["deadline"] else "hold"
+            return "send" if last in ("received", "unsent") else "nothing"
+        """,
+        """
+        def next_step(events, now):
+            last, data = events[-1]
+            if last == "submitting":
+                return "wait" if now < data["deadline"] else "send"
+            return "send" if last in ("received", "unsent") else "nothing"
+        """,
+        """
+        def next_step(events, now):
+            last, data = events[-1]
+            if last == "submitting":
+                return "wait" if now < data["deadline"] else "hold"
+            return "send" if last in ("received", "unsent") else "nothing"
+        """,
+        """
+        def next_step(events, now):
+            for type, data in events:
+                if type == "submitting" and now >= data["deadline"]:
+                    return "hold"
+            return "send" if events[-1][0] in ("received", "unsent") else "nothing"
+        """,
+    ],
+)
+
+
+class _Busy(LittleStore):
+    """A store into which another router appends just before our append, if it is told to."""
+
+    other = False
+
+    def append(self, id: str, events: Sequence[Event], *, expected: Any, **options: Any) -> Any:
+        """Append, after the other router if there is one."""
+        if self.other:
+            self.other = False
+            intent = [Event("submitting", {"router": "other"})]
+            super().append(id, intent, expected=self.version(id))
+        return super().append(id, events, expected=expected, **options)
+
+
+def _routers(store: LittleStore, id: str) -> list[object]:
+    return [e.data.get("router") for e in store.read(id) if e.type == "submitting"]
+
+
+def _judge_claim(claim: Callable[[LittleStore, str, int, str], bool]) -> None:
+    for id, name in (("m1", "A"), ("x7", "north")):
+        store = _Busy()
+        store.append(id, [Event("received")], expected=0)
+        if claim(store, id, 1, name) is not True:
+            raise Wrong("no other router is there, and you do not return True.")
+        if _routers(store, id) != [name]:
+            raise Wrong(
+                f"after a claim by {name!r} the intents are of {_routers(store, id)}: append "
+                "one `submitting` with the router's name."
+            )
+        if claim(store, id, 1, "late") is not False:
+            raise Wrong(
+                "two routers have loaded version 1, and both may send: two agents get the mail. "
+                "Return False to the second one."
+            )
+        if _routers(store, id) != [name]:
+            raise Wrong("the router that came too late has stored an intent all the same.")
+        store = _Busy()
+        store.append(id, [Event("received")], expected=0)
+        store.other = True
+        if claim(store, id, 1, name) is not False or _routers(store, id) != ["other"]:
+            raise Wrong(
+                "another router came between your look and your append. Do not look: let the "
+                "append check the version."
+            )
+
+    class Broken(LittleStore):
+        def append(self, *_: Any, **__: Any) -> Any:
+            raise ConnectionError("Redis is away")
+
+    try:
+        claim(Broken(), "m1", 0, "A")
+    except ConnectionError:
+        return
+    raise Wrong("Redis was away, and you took that for a conflict. Catch VersionConflict only.")
+
+
+one_router_only = Exercise(
+    judge=_judge_claim,
+    right="the expected version makes the intent a claim: of all routers, one wins.",
+    hints=[
+        "page 02: which argument of append makes the second of two writers fail?",
+        'try store.append(id, [Event("submitting", {"router": router})], expected=version); '
+        "what does it raise if you are too late?",
+    ],
+    answer="""
+        from eventlab import Event, VersionConflict
+
+
+        def claim(store, id, version, router):
+            try:
+                store.append(id, [Event("submitting", {"router": router})], expected=version)
+            except VersionConflict:
+                return False
+            return True
+    """,
+    explanation="This is why several routers may run at once: the event log is also their lock.",
+    mistakes=[
+        """
+        from eventlab import ANY, Event
+
+
+        def claim(store, id, version, router):
+            store.append(id, [Event("submitting", {"router": router})], expected=ANY)
+            return True
+        """,
+        """
+        from eventlab import ANY, Event
+
+
+        def claim(store, id, version, router):
+            if store.version(id) != version:
+                return False
+            store.append(id, [Event("submitting", {"router": router})], expected=ANY)
+            return True
+        """,
+        """
+        from eventlab import Event
+
+
+        def claim(store, id, version, router):
+            try:
+                store.append(id, [Event("submitting", {"router": router})], expected=version)
+            except Exception:
+                return False
+            return True
+        """,
+        """
+        from eventlab import Event, VersionConflict
+
+
+        def claim(store, id, version, router):
+            try:
+                store.append(id, [Event("submitting")], expected=version)
+            except VersionConflict:
+                return False
+            return True
+        """,
+    ],
+)
+
+the_operators_choice = Exercise(
+    judge=choices(
+        {
+            "a": ("confirm", "the customer's work item is there. Sent again, it is there twice."),
+            "b": ("resend", "nobody has it. Confirmed, it would never reach an agent."),
+            "c": (
+                "wait",
+                "the report is older than the attempt, so it says nothing about it. Look again "
+                "when it is up to date; one late hour is better than two answers.",
+            ),
+            "d": (
+                "resend",
+                "a loss and a duplicate are both possible. Which one can the customer repair? "
+                "Somebody who asks twice gets one answer too many; an emergency that nobody reads "
+                "is worse.",
+            ),
+            "e": (
+                "wait",
+                "here a duplicate is the worse one: money is paid out twice. Ask the customer or "
+                "the agents before anything is sent.",
+            ),
+        },
+        ("confirm", "resend", "wait"),
+    ),
+    right="the program stops where the facts end. A person weighs what each mistake would cost.",
+    hints=[
+        "what does the operator know for certain? If it is enough, a and b are easy.",
+        "d and e: no fact helps. Which of the two mistakes is worse here?",
+    ],
+    answer="""
+        decisions = {"a": "confirm", "b": "resend", "c": "wait", "d": "resend", "e": "wait"}
+    """,
+    explanation="The log keeps the decision and its time, so that it can be understood later.",
+    mistakes=[
+        """
+        decisions = {"a": "resend", "b": "resend", "c": "wait", "d": "resend", "e": "wait"}
+        """,
+        """
+        decisions = {"a": "confirm", "b": "confirm", "c": "wait", "d": "resend", "e": "wait"}
+        """,
+        """
+        decisions = {"a": "confirm", "b": "resend", "c": "resend", "d": "resend", "e": "wait"}
+        """,
+        """
+        decisions = {"a": "confirm", "b": "resend", "c": "wait", "d": "wait", "e": "wait"}
+        """,
+        """
+        decisions = {"a": "confirm", "b": "resend", "c": "wait", "d": "resend", "e": "resend"}
         """,
     ],
 )

@@ -1,0 +1,69 @@
+"""A mail router in a process of its own, which is killed when CXone has accepted a mail."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+
+from eventlab.lessons.processes import PATIENCE
+from eventlab.mailroom.cxone.client import CXoneClient
+from eventlab.mailroom.gmail.client import GmailClient
+from eventlab.mailroom.gmail.credentials import load
+from eventlab.mailroom.router import Router
+from eventlab.mailroom.settings import Settings
+from eventlab.servers import connect
+from eventlab.store.store import EventStore
+
+
+class DoomedClient(CXoneClient):
+    """A client that kills its process when CXone has accepted a work item."""
+
+    def post_work_item(
+        self,
+        *,
+        work_item_id: str,
+        payload: str,
+        sender: str,
+        work_item_type: str = "email",
+        point_of_contact: str | None = None,
+    ) -> str | None:
+        """Create the work item; whoever waits for the contact id waits in vain."""
+        super().post_work_item(
+            work_item_id=work_item_id,
+            payload=payload,
+            sender=sender,
+            work_item_type=work_item_type,
+            point_of_contact=point_of_contact,
+        )
+        os.kill(os.getpid(), signal.SIGKILL)
+        return None
+
+
+def route_until_killed(category: str, settings: Mapping[str, str], *, name: str = "doomed") -> bool:
+    """Run a router that is killed by its first work item; return whether it was.
+
+    ``settings`` are the mailroom's environment variables. Its deadline is 13 seconds after its
+    intent, so that a lesson need not wait for minutes.
+    """
+    command = [sys.executable, "-m", "eventlab.lessons.killed_router", category, name]
+    done = subprocess.run(
+        command, env=os.environ | settings, capture_output=True, timeout=PATIENCE, check=False
+    )
+    return done.returncode == -signal.SIGKILL
+
+
+def main() -> None:
+    """Route the inbox of the environment into a category, both named by the arguments."""
+    category, name = sys.argv[1:]
+    settings = Settings.from_environment(os.environ)
+    gmail = GmailClient(load(settings.gmail_token), endpoint=settings.gmail_endpoint)
+    cxone = DoomedClient(settings.cxone, timeout=(1, 2.5), total_timeout=2)
+    store = EventStore(connect().redis, category)
+    Router(store, gmail, cxone, name=name, deadline_margin=4).run_once()
+
+
+if __name__ == "__main__":
+    main()

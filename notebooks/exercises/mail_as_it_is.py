@@ -1,0 +1,456 @@
+"""The exercises of 11_mail_as_it_is."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable
+
+from eventlab.lessons.choices import choices
+from eventlab.lessons.exercise import Exercise, Wrong
+
+where_the_words_are = Exercise(
+    judge=choices(
+        {
+            "a": ("1", "a mail with one part has its words at the root."),
+            "b": (
+                "1.1",
+                "both parts say the same. The plain one is for programs that do not show HTML, "
+                "such as ours.",
+            ),
+            "c": ("1.1.1", "the root and its first child only hold other parts. Go down."),
+            "d": ("1.1", "the second one is a file that somebody attached, not what they wrote."),
+        },
+        ("1", "1.1", "1.2", "1.1.1", "1.1.2", "1.2.1"),
+    ),
+    right="go down to the first text that is not an attachment.",
+    hints=[
+        "a multipart never has words of its own: count its children, 1.1, 1.2, and so on.",
+        "in c, the alternative is the first child of the root: its children are 1.1.1 and 1.1.2.",
+    ],
+    answer="""
+        paths = {"a": "1", "b": "1.1", "c": "1.1.1", "d": "1.1"}
+    """,
+    explanation="Most mails are of the kinds b and c. The naive way finds words in a only.",
+    mistakes=[
+        """
+        paths = {"a": "1", "b": "1", "c": "1", "d": "1"}
+        """,
+        """
+        paths = {"a": "1", "b": "1.1", "c": "1.1", "d": "1.1"}
+        """,
+        """
+        paths = {"a": "1", "b": "1.1", "c": "1.1.1", "d": "1.2"}
+        """,
+    ],
+)
+
+
+def _mail(headers: str, body: bytes) -> bytes:
+    return f"From: ann@example.org\r\nMIME-Version: 1.0\r\n{headers}\r\n\r\n".encode() + body
+
+
+def _parts(*parts: tuple[str, bytes], kind: str = "alternative") -> bytes:
+    body = b"".join(f"--b\r\n{head}\r\n\r\n".encode() + text + b"\r\n" for head, text in parts)
+    return _mail(f"Content-Type: multipart/{kind}; boundary=b", body + b"--b--\r\n")
+
+
+_PLAIN = "Content-Type: text/plain; charset="
+_TEXTS: dict[str, tuple[bytes, str, str]] = {
+    "plain ASCII": (
+        _mail(_PLAIN + "us-ascii", b"Where is my order?"),
+        "Where is my order?",
+        "this is the easiest one.",
+    ),
+    "base64": (
+        _mail(
+            _PLAIN + "utf-8\r\nContent-Transfer-Encoding: base64",
+            base64.b64encode("Grüße".encode()),
+        ),
+        "Grüße",
+        "the header Content-Transfer-Encoding says how the bytes were packed.",
+    ),
+    "quoted-printable": (
+        _mail(
+            _PLAIN + "iso-8859-1\r\nContent-Transfer-Encoding: quoted-printable",
+            b"Gr=FC=DFe",
+        ),
+        "Grüße",
+        "unpack the bytes first; then the charset says which letters they are.",
+    ),
+    "windows-1252": (
+        _mail(_PLAIN + "windows-1252\r\nContent-Transfer-Encoding: 8bit", b"100 \x80"),
+        "100 €",
+        "the charset is in the header: do not take UTF-8 for granted.",
+    ),
+    "plain and HTML": (
+        _parts((_PLAIN + "utf-8", b"It is blue."), ("Content-Type: text/html", b"<b>It</b>")),
+        "It is blue.",
+        "both parts say the same; take the plain one.",
+    ),
+    "a file before the text": (
+        _parts(
+            (
+                _PLAIN + "utf-8\r\nContent-Disposition: attachment; filename=log.txt",
+                b"line 1 of a log",
+            ),
+            (_PLAIN + "utf-8", b"The log is attached."),
+            kind="mixed",
+        ),
+        "The log is attached.",
+        "an attachment may be text, too. It is not what the person wrote.",
+    ),
+    "an unknown charset": (
+        _mail(_PLAIN + "klingon", b"Hello"),
+        "Hello",
+        "nobody knows this charset. One such mail must not stop the others: take UTF-8, and "
+        "replace what does not fit.",
+    ),
+    "no text at all": (
+        _parts(("Content-Type: image/png", b"..."), kind="mixed"),
+        "",
+        "there is nothing to read: return an empty string.",
+    ),
+}
+
+
+def _judge_text(text_of: Callable[[bytes], str]) -> None:
+    for name, (raw, expected, why) in _TEXTS.items():
+        try:
+            found = text_of(raw)
+        except Exception as error:
+            raise Wrong(f"{name}: it raised {type(error).__name__}: {why}") from error
+        if not isinstance(found, str) or found.strip() != expected:
+            raise Wrong(f"{name}: you return {found!r}, expected {expected!r}: {why}")
+
+
+the_text_of_a_mail = Exercise(
+    judge=_judge_text,
+    right="structure, packing, charset: three layers, in this order.",
+    hints=[
+        "email.message_from_bytes(raw, policy=email.policy.default) gives a message that can do "
+        "more than you think: see get_body and get_content.",
+        'get_body(("plain",)) skips attachments, and returns None if there is no such part. '
+        "get_content raises LookupError for an unknown charset; get_payload(decode=True) gives "
+        "the bytes.",
+    ],
+    answer="""
+        import email
+        import email.policy
+
+
+        def text_of(raw):
+            message = email.message_from_bytes(raw, policy=email.policy.default)
+            part = message.get_body(("plain",))
+            if part is None:
+                return ""
+            try:
+                return part.get_content()
+            except LookupError:
+                return part.get_payload(decode=True).decode("utf-8", "replace")
+    """,
+    explanation="The mailroom's own reader does the same for the charsets that browsers know, for "
+    "HTML, and for bytes that contradict their header.",
+    mistakes=[
+        """
+        def text_of(raw):
+            return raw.partition(b"\\r\\n\\r\\n")[2].decode()
+        """,
+        """
+        import email
+
+
+        def text_of(raw):
+            return email.message_from_bytes(raw).get_payload(decode=True).decode()
+        """,
+        """
+        import email
+
+
+        def text_of(raw):
+            message = email.message_from_bytes(raw)
+            for part in message.walk():
+                if part.get_content_type() == "text/plain":
+                    charset = part.get_content_charset() or "utf-8"
+                    return part.get_payload(decode=True).decode(charset)
+            return ""
+        """,
+        """
+        import email
+        import email.policy
+
+
+        def text_of(raw):
+            message = email.message_from_bytes(raw, policy=email.policy.default)
+            return message.get_body(("plain",)).get_content()
+        """,
+    ],
+)
+
+_SENDERS = {
+    "joe@example.com": ("joe@example.com", "an address may come without a name."),
+    "Joe Doe <joe@example.com>": ("joe@example.com", "the address is between the angle brackets."),
+    '"Doe, Joe" <joe+tag@example.com>': (
+        "joe+tag@example.com",
+        "a plus is an ordinary character: without the part before it, it is another mailbox.",
+    ),
+    '"joe@example.com via Shop" <shop@example.org>': (
+        "shop@example.org",
+        "quoted text is a name, whatever it looks like; trust it, and you reply to a stranger.",
+    ),
+    '"Doe, Joe" <joe@example.com>, Ann <ann@example.org>': (
+        "joe@example.com",
+        "a quoted comma is not a separator, and the first address counts.",
+    ),
+    '"joe doe"@example.com': (
+        '"joe doe"@example.com',
+        "a quoted local part is part of the address.",
+    ),
+    "ann@example.org (not joe@example.com)": (
+        "ann@example.org",
+        "text in parentheses is a comment.",
+    ),
+    "The Shop": ("", "there is no address: return an empty string."),
+}
+
+
+def _judge_sender(sender: Callable[[str], str]) -> None:
+    for header, (expected, why) in _SENDERS.items():
+        try:
+            found = sender(header)
+        except Exception as error:
+            raise Wrong(
+                f"{header!r} raised {type(error).__name__}: one mail must not stop the others."
+            ) from error
+        if found != expected:
+            raise Wrong(f"{header!r} returns {found!r}, expected {expected!r}: {why}")
+
+
+the_senders_address = Exercise(
+    judge=_judge_sender,
+    right="an address has a grammar. A parser knows it; a regular expression guesses.",
+    hints=[
+        "the standard library parses mail headers: see email.utils.",
+        "parseaddr returns a pair, name and address. Without an @ it is not an address.",
+    ],
+    answer="""
+        from email.utils import getaddresses
+
+
+        def sender(header):
+            found = [address for _, address in getaddresses([header]) if "@" in address]
+            return found[0] if found else ""
+    """,
+    explanation="The parser follows the header's grammar: names, comments, quotes, and addresses. "
+    "(The mailroom's own parser also reads raw bytes, encoded words and groups.)",
+    mistakes=[
+        """
+        import re
+
+
+        def sender(header):
+            found = re.search(r"[\\w.-]+@[\\w.-]+", header)
+            return found[0] if found else ""
+        """,
+        """
+        import re
+
+
+        def sender(header):
+            found = re.search(r"[\\w.+-]+@[\\w.-]+", header)
+            return found[0] if found else ""
+        """,
+        """
+        import re
+
+
+        def sender(header):
+            return re.search("<(.*?)>", header)[1]
+        """,
+        """
+        def sender(header):
+            return header.partition("<")[2].partition(">")[0] or header
+        """,
+    ],
+)
+
+
+person_or_machine = Exercise(
+    judge=choices(
+        {
+            "a": ("person", "nothing in the header speaks of a machine."),
+            "b": ("machine", "an agent who answers it talks to a vacation program, for ever."),
+            "c": (
+                "person",
+                "Exchange adds this header to mail that people write. Alone, it proves nothing: "
+                "a customer waits for an answer that never comes.",
+            ),
+            "d": (
+                "person",
+                "a web form writes in its own name. Reply-To says who filled it in, and who waits.",
+            ),
+            "e": ("machine", "a report about a mail of ours that did not arrive: no one asks."),
+            "f": (
+                "machine",
+                "it goes to thousands, with a way to leave. Nobody wrote it to us.",
+            ),
+        },
+        ("person", "machine"),
+    ),
+    right="a sign that misleads needs a second one. In doubt it is a person, who waits.",
+    hints=[
+        "for each, imagine the mistake: an agent reads a machine's mail, or a customer is ignored.",
+        "two of the signs are also on mail that people write: c and d.",
+    ],
+    answer="""
+        kinds = {
+            "a": "person", "b": "machine", "c": "person",
+            "d": "person", "e": "machine", "f": "machine",
+        }
+    """,
+    explanation="The mailroom marks automatic mail instead of hiding it, and names the sign.",
+    mistakes=[
+        """
+        kinds = {
+            "a": "person", "b": "machine", "c": "machine",
+            "d": "person", "e": "machine", "f": "machine",
+        }
+        """,
+        """
+        kinds = {
+            "a": "person", "b": "machine", "c": "person",
+            "d": "machine", "e": "machine", "f": "machine",
+        }
+        """,
+        """
+        kinds = {
+            "a": "person", "b": "person", "c": "person",
+            "d": "person", "e": "person", "f": "person",
+        }
+        """,
+        """
+        kinds = {
+            "a": "person", "b": "machine", "c": "person",
+            "d": "person", "e": "machine", "f": "person",
+        }
+        """,
+    ],
+)
+
+_HOSTILE: dict[str, tuple[str, tuple[str, ...], str]] = {
+    "<p>Hello <b>Ann</b></p>": ("an ordinary mail", ("Hello", "Ann"), "the words are gone."),
+    "<script>steal()</script>Hi": (
+        "a script",
+        ("Hi",),
+        "what is inside a script is not for reading.",
+    ),
+    "<SCRIPT\n>steal()</SCRIPT >Hi": (
+        "a script in capitals",
+        ("Hi",),
+        "browsers do not mind capitals and line ends in a tag.",
+    ),
+    "<scr<script>ipt>steal()</script>Hi": (
+        "a script in a script",
+        ("Hi",),
+        "if you cut `<script>` out, what remains is a script again.",
+    ),
+    "<img src=x onerror=steal()>Hi": ("a picture", ("Hi",), "a picture can run code."),
+    "&lt;script&gt;steal()&lt;/script&gt;": (
+        "words about a script",
+        ("script",),
+        "entities become < and > when they are read: escape the words again.",
+    ),
+    "Hi <img src='http://tracker/": (
+        "a tag that never ends",
+        ("Hi",),
+        "a browser would end it for you.",
+    ),
+    "1 < 2 & 3": ("a sum", ("1", "2", "3"), "the words are gone."),
+}
+
+
+def _judge_words(only_words: Callable[[str], str]) -> None:
+    for html, (name, words, why) in _HOSTILE.items():
+        shown = only_words(html)
+        if not isinstance(shown, str):
+            raise Wrong(f"{name}: you return {shown!r}, expected text.")
+        if "<" in shown or ">" in shown:
+            raise Wrong(f"{name}: {shown!r} still has a tag in it: {why}")
+        missing = [word for word in words if word not in shown]
+        if missing:
+            raise Wrong(f"{name}: {shown!r} lacks {missing}: {why}")
+        if "steal" in shown and "&lt;" not in html and "scr<" not in html:
+            raise Wrong(f"{name}: {shown!r} shows the code: {why}")
+
+
+only_the_words = Exercise(
+    judge=_judge_words,
+    right="parse, keep the words, escape them. Never cut out what is bad: keep what is good.",
+    hints=[
+        "html.parser.HTMLParser calls handle_data with the words between the tags.",
+        "handle_starttag and handle_endtag tell you when you are inside a script. At the end, "
+        "html.escape the words.",
+    ],
+    answer="""
+        import html
+        from html.parser import HTMLParser
+
+
+        class Words(HTMLParser):
+            def __init__(self):
+                super().__init__()
+                self.words = []
+                self.silent = False
+
+            def handle_starttag(self, tag, attributes):
+                self.silent = tag in ("script", "style")
+
+            def handle_endtag(self, tag):
+                self.silent = False
+
+            def handle_data(self, data):
+                if not self.silent:
+                    self.words.append(data)
+
+
+        def only_words(text):
+            parser = Words()
+            parser.feed(text)
+            parser.close()
+            return html.escape(" ".join(parser.words))
+    """,
+    explanation="The screen pop adds more locks: an allowlist of tags without attributes, a frame "
+    "without rights, and a header that forbids loading anything.",
+    mistakes=[
+        """
+        def only_words(text):
+            return text
+        """,
+        """
+        import re
+
+
+        def only_words(text):
+            return re.sub(r"<[^>]*>", "", text)
+        """,
+        """
+        import html
+
+
+        def only_words(text):
+            return html.escape(text.replace("<script>", ""))
+        """,
+        """
+        def only_words(text):
+            return ""
+        """,
+        """
+        import html
+        import re
+
+
+        def only_words(text):
+            text = re.sub(r"(?is)<(script|style).*?</\\1\\s*>", "", text)
+            return html.unescape(re.sub(r"<[^>]*>?", "", text))
+        """,
+    ],
+)
