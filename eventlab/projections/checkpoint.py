@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
+from pymongo import UpdateOne
 from pymongo.client_session import ClientSession
 from pymongo.errors import OperationFailure, PyMongoError
 from redis.exceptions import ResponseError
@@ -98,6 +99,7 @@ class Checkpoint:
         joined: Sequence[EventStore] = (),
     ) -> None:
         self.name = name
+        self.key = name  # of the document; that of a slice has its number as well
         self.store = store
         self.session = session
         self.version = version
@@ -120,22 +122,26 @@ class Checkpoint:
         A new one is before the first event, or at an UNKNOWN position if the view has documents.
         Raises CategoryMismatch if they are of another category.
         """
-        found = self._documents.find_one({"_id": self.name})
+        found = self._documents.find_one({"_id": self.key})
         if found is None:
-            is_empty = self.session.mongo[self.name].find_one({}, {"_id": 1}) is None
-            first = self._first(START if is_empty else UNKNOWN)
-            # If another projector was faster, its checkpoint counts, and the documents are its own.
-            self._documents.update_one({"_id": self.name}, {"$setOnInsert": first}, upsert=True)
+            self.create_missing([self.key])
             return self.read()
         state = msgspec.convert(found, CheckpointState)
         if state.category is not None and state.category != self.category:
             raise CategoryMismatch(self.name, state.category, self.category)
         if self.joined and state.parts is None and state.position == START:
             # A projector of one category has read it first, and counted nothing.
-            unused = {"_id": self.name, "category": None, "position": START, "parts": None}
+            unused = {"_id": self.key, "category": None, "position": START, "parts": None}
             self._documents.update_one(unused, {"$set": self._first(START)})
             return self.read()
         return self._placed(state)
+
+    def create_missing(self, keys: Sequence[str]) -> None:
+        """Create the checkpoints that are missing; documents without one count unknown events."""
+        is_empty = self.session.mongo[self.name].find_one({}, {"_id": 1}) is None
+        first = {"$setOnInsert": self._first(START if is_empty else UNKNOWN)}
+        # If another projector was faster, its checkpoint counts, and the documents are its own.
+        self._documents.bulk_write([UpdateOne({"_id": key}, first, upsert=True) for key in keys])
 
     def _first(self, position: str) -> Fields:
         parts = {"parts": [{"position": START}] * len(self.joined)} if self.joined else {}
@@ -173,7 +179,7 @@ class Checkpoint:
         Returns False, and changes nothing, if the position is not ``old``, a rebuild has fenced it,
         or the documents now belong to another version or category.
         """
-        guard = {"_id": self.name, f"{self._at}position": old, "fence": None}
+        guard = {"_id": self.key, f"{self._at}position": old, "fence": None}
         mine = {name: {"$in": [None, value]} for name, value in self._of_code.items()}
         fields = {f"{self._at}position": new, f"{self._at}event": msgspec.to_builtins(event)}
         moved = self._documents.update_one(
@@ -183,7 +189,7 @@ class Checkpoint:
 
     def delete(self) -> None:
         """Forget the position."""
-        self._documents.delete_one({"_id": self.name})
+        self._documents.delete_one({"_id": self.key})
 
     def forget_groups(self, name: str) -> None:
         """Remove the groups that show the positions of a view, or of a rebuild of it."""
@@ -199,7 +205,7 @@ class Checkpoint:
 
     def _show(self, store: EventStore, position: str) -> None:
         redis = store.redis
-        stream = store.category
+        stream = store.keys.stream
         try:
             redis.xgroup_setid(stream, self._group, position)
         except ResponseError as error:
@@ -219,7 +225,7 @@ class Checkpoint:
 
     def fence(self, rebuild: str) -> None:
         """Stop the live projectors for a rebuild, as soon as no other rebuild has fenced them."""
-        guard = {"_id": self.name, "fence": {"$in": [None, rebuild]}}
+        guard = {"_id": self.key, "fence": {"$in": [None, rebuild]}}
 
         def put_up(session: ClientSession) -> bool:
             fenced = self._documents.update_one(
@@ -254,7 +260,7 @@ class Checkpoint:
 
         One that was decided in the meantime must be finished.
         """
-        fenced = {"_id": self.name, "fence": rebuild, "swap": None}
+        fenced = {"_id": self.key, "fence": rebuild, "swap": None}
         lifted = self._documents.update_one(fenced, {"$unset": {"fence": 1}}, session=session)
         return bool(lifted.matched_count)
 
@@ -331,11 +337,11 @@ class RebuildCheckpoint(Checkpoint):
     def create(self) -> None:
         """Create the checkpoint, with a position before the first event."""
         fields = self._first(START) | self._of_code
-        self._documents.insert_one({"_id": self.name} | fields)
+        self._documents.insert_one({"_id": self.key} | fields)
 
     def read(self) -> CheckpointState:
         """Return the checkpoint; raises RebuildOvertaken if another rebuild has removed it."""
-        found = self._documents.find_one({"_id": self.name})
+        found = self._documents.find_one({"_id": self.key})
         if found is None:
             raise RebuildOvertaken(self.session.view)
         return self._placed(msgspec.convert(found, CheckpointState))
@@ -348,7 +354,7 @@ class RebuildCheckpoint(Checkpoint):
         now = {
             "$currentDate": {SHARED: {"$type": "timestamp"}}
         }  # of the server: the earliest counts
-        if not self._documents.update_one({"_id": self.name}, now).matched_count:
+        if not self._documents.update_one({"_id": self.key}, now).matched_count:
             raise RebuildOvertaken(self.session.view)
 
     def hold_trims(self) -> None:
@@ -361,4 +367,4 @@ class RebuildCheckpoint(Checkpoint):
         If it were created again here, nobody would remove it.
         """
         with contextlib.suppress(ResponseError):
-            self.store.redis.xgroup_setid(self.store.category, self._group, position)
+            self.store.redis.xgroup_setid(self.store.keys.stream, self._group, position)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from importlib import import_module
+from typing import Any, Self, cast
 
 from pymongo.database import Database
 
@@ -33,6 +34,22 @@ class Projector(Live, Follower):
     >>> projector.run_once()
     3
     """
+
+    def __new__(
+        cls,
+        store: EventStore,
+        mongo: Database[dict[str, Any]],
+        view: View,
+        *,
+        batch_size: int = 5000,
+    ) -> Self:
+        """Return a projector of the kind that the store needs."""
+        del mongo, view, batch_size  # for __init__
+        if cls is Projector and store.slices > 1:
+            # By name: that module is about projectors of this one.
+            kind = import_module("eventlab.slices.projector").SlicedProjector
+            return cast(Self, super().__new__(kind))
+        return super().__new__(cls)
 
     def __init__(
         self,

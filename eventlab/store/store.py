@@ -87,7 +87,7 @@ class EventStore:
         del redis, category, clock, upcasters, protection  # for __init__
         if cls is EventStore and checked_slices(slices) > 1:
             # By name: that module is about stores of this one.
-            kind = import_module("eventlab.store.sliced").SlicedStore
+            kind = import_module("eventlab.slices.store").SlicedStore
             return cast(Self, super().__new__(kind))
         return super().__new__(cls)
 
@@ -387,12 +387,12 @@ class EventStore:
         entries = self._stream.entries(after=checked_position(after), limit=limit)
         return (self.upcast(decode_entry(position, fields)) for position, fields in entries)
 
-    def wait(self, *, after: str, seconds: float) -> None:
-        """Wait until there is an event after a position, for at most ``seconds``.
+    def wait(self, *, after: str, seconds: float) -> bool:
+        """Wait until there is an event after a position; False if there is none in ``seconds``.
 
         A failover of Redis does not end the wait.
         """
-        self._stream.wait(after=after, seconds=seconds)
+        return self._stream.wait(after=after, seconds=seconds)
 
     def version(self, id: str) -> int:
         """Return the version of an aggregate, the number of its events; 0 if it does not exist."""

@@ -56,9 +56,9 @@ class CategoryStream:
                 count, sum(len(text) for _, fields in page for text in fields.values())
             )
 
-    def wait(self, *, after: str, seconds: float) -> None:
-        """Wait until there is an entry after a position, for at most ``seconds``."""
-        wait_for_any(self._redis, {self._key: after}, seconds)
+    def wait(self, *, after: str, seconds: float) -> bool:
+        """Wait until there is an entry after a position, for at most ``seconds``; False if not."""
+        return wait_for_any(self._redis, {self._key: after}, seconds)
 
     def head(self) -> str:
         """Return the newest position there ever was; ``0-0`` before the first event."""

@@ -15,28 +15,28 @@ from eventlab.store.scripts import RAW
 POLL_SECONDS: Final = 0.05  # between looks at streams of several slots of a cluster
 
 
-def wait_for_any(redis: Any, after: Mapping[bytes, str], seconds: float) -> None:
-    """Wait until a stream has an entry after its position, for at most ``seconds``."""
+def wait_for_any(redis: Any, after: Mapping[bytes, str], seconds: float) -> bool:
+    """Wait until a stream has an entry after its position; False if none has in ``seconds``."""
     positions = [checked_position(position) for position in after.values()]
     end = time.monotonic() + seconds
     if len(after) > 1 and hasattr(redis, "get_node_from_key"):
         # One XREAD cannot read streams of several slots, even if one node has them all.
-        while not _any_has(redis, after) and (left := end - time.monotonic()) > 0:
+        while not (found := _any_has(redis, after)) and (left := end - time.monotonic()) > 0:
             time.sleep(min(POLL_SECONDS, left))
-        return
+        return found
     longest = longest_block(redis)
     while True:
         ms = max(1, int(min(longest, end - time.monotonic()) * 1000))  # 0 would block forever
         command = "XREAD", "COUNT", 1, "BLOCK", ms, "STREAMS", *after, *positions
         try:
             if redis.execute_command(*command, **RAW):
-                return
+                return True
         except ResponseError as error:
             # A master that becomes a replica sends its blocked readers away: ask again.
             if not str(error).startswith("UNBLOCKED"):
                 raise
         if time.monotonic() >= end:
-            return
+            return False
 
 
 def _any_has(redis: Any, after: Mapping[bytes, str]) -> bool:

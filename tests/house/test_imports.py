@@ -22,6 +22,7 @@ LEVELS = {
     "subscriptions": 3,
     "projections": 3,
     "privacy": 3,
+    "slices": 3,
     "archive": 4,
     "": 4,  # the front door, eventlab/__init__.py
     "observe": 5,

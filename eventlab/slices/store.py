@@ -212,10 +212,10 @@ class SlicedStore(EventStore):
         found = [part.read_all(after=after, limit=limit) for part in self._all]
         return islice(heapq.merge(*found, key=lambda event: order(event.position)), limit)
 
-    def wait(self, *, after: str, seconds: float) -> None:
-        """Wait until a slice has an event after a position, for at most ``seconds``."""
+    def wait(self, *, after: str, seconds: float) -> bool:
+        """Wait until a slice has an event after a position; False if none has in ``seconds``."""
         streams = {part.keys.stream: after for part in self._all}
-        wait_for_any(self.redis, streams, seconds)
+        return wait_for_any(self.redis, streams, seconds)
 
     def version(self, id: str) -> int:
         """Return the version of an aggregate, the number of its events; 0 if it does not exist."""

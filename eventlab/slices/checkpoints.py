@@ -1,0 +1,248 @@
+"""The checkpoints of a view over slices: one per slice, fenced together and swapped at once.
+
+The checkpoint of slice 0 has the name of the view. It also holds the decision of a swap, for all
+slices. Whatever changes the fence or the swap changes all slices in one transaction.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Sequence
+from typing import Any, Final
+
+from pymongo import UpdateOne
+from pymongo.client_session import ClientSession
+from pymongo.errors import OperationFailure, PyMongoError
+
+from eventlab.errors import RebuildOvertaken
+from eventlab.projections.checkpoint import (
+    FENCE_SECONDS,
+    NO_COLLECTION,
+    Checkpoint,
+    CheckpointState,
+    Fields,
+    RebuildCheckpoint,
+)
+from eventlab.projections.session import (
+    INTERRUPTED,
+    MAJORITY,
+    RETRY_SECONDS,
+    TRANSIENT,
+    ProjectorSession,
+)
+from eventlab.projections.view import REBUILD_NAME
+from eventlab.store.keys import START
+from eventlab.store.store import EventStore
+
+LIFT: Final = {"$unset": {"fence": 1}}
+
+
+def slice_key(name: str, number: int) -> str:
+    """Return the ``_id`` of the checkpoint of a slice; no view can have the name of another one.
+
+    >>> slice_key("accounts", 0), slice_key("accounts", 7)
+    ('accounts', 'accounts$7')
+    """
+    return f"{name}${number}" if number else name
+
+
+def slice_keys(name: str, slices: int) -> list[str]:
+    """Return the ``_id`` of the checkpoint of each slice."""
+    return [slice_key(name, number) for number in range(slices)]
+
+
+class SliceCheckpoint(Checkpoint):
+    """The checkpoint of one slice."""
+
+    def __init__(
+        self, whole: SlicedCheckpoint, session: ProjectorSession, store: EventStore, number: int
+    ) -> None:
+        super().__init__(store, session, whole.name, whole.version)
+        self.key = slice_key(whole.name, number)
+        self._whole = whole
+
+    def create_missing(self, keys: Sequence[str]) -> None:  # noqa: ARG002 - all, not only its own
+        """Create the checkpoints of all slices, before any projector can write documents."""
+        super().create_missing(self._whole.keys)
+
+    def read_unfenced(self) -> CheckpointState | None:
+        """Return the checkpoint, or None after a short pause while a rebuild has fenced it."""
+        state = self.read()
+        if state.fence is None:
+            return state
+        if not re.search(REBUILD_NAME, state.fence):
+            return super().read_unfenced()  # of one aggregate: it fences this slice only
+        self._whole.release(state.fence, self.session)
+        time.sleep(RETRY_SECONDS)
+        return None
+
+
+class SlicedCheckpoint(Checkpoint):
+    """The checkpoints of all slices of a view."""
+
+    def __init__(
+        self, store: EventStore, session: ProjectorSession, name: str, version: int = 1
+    ) -> None:
+        super().__init__(store, session, name, version)
+        self.keys = slice_keys(name, store.slices)
+        self._all = {"_id": {"$in": self.keys}}
+        self.parts = [
+            SliceCheckpoint(self, session, part, number)
+            for number, part in enumerate(store.all_slices())
+        ]
+
+    def read(self) -> CheckpointState:
+        """Return the checkpoint of slice 0, which is fenced as all are; raises CategoryMismatch."""
+        return self.parts[0].read()
+
+    def delete(self) -> None:
+        """Forget all positions."""
+        self._documents.delete_many(self._all)
+
+    # ------------------------------------------------------------------- fence
+
+    def fence(self, rebuild: str) -> None:
+        """Stop the live projectors of all slices, as soon as no other rebuild has fenced them."""
+        self.parts[0].read()  # raises CategoryMismatch
+        free = self._all | {"fence": {"$in": [None, rebuild]}}
+
+        def put_up(session: ClientSession) -> bool:
+            fenced = self._documents.update_many(
+                free, {"$set": {"fence": rebuild}}, session=session
+            )
+            if fenced.matched_count < len(self.keys):
+                session.abort_transaction()
+                return False
+            return True
+
+        while not self.session.transact(put_up, obstacle=("fence", rebuild)):
+            while self.read_unfenced() is None:
+                pass
+
+    def read_unfenced(self) -> CheckpointState | None:
+        """Return the checkpoint of slice 0, or None after a short pause while one is fenced."""
+        states = (part.read_unfenced() for part in self.parts)
+        return self.read() if all(states) else None
+
+    def release(self, fence: str, session: ProjectorSession) -> None:
+        """Finish the swap that a fence is for, or break the fence if its rebuild seems dead."""
+        lead = self._documents.find_one({"_id": self.key, "fence": fence})
+        if lead is None:
+            return  # it is gone by now
+        if lead.get("swap") is not None:
+            self.finish_swap(fence, lead["swap"], session)
+        elif session.is_stuck(fence, FENCE_SECONDS):
+            session.end_others()
+            self._lift(fence, session)
+
+    def _lift(self, fence: str, session: ProjectorSession) -> bool | None:
+        """Remove a fence from all slices, unless its swap is decided; None if that was blocked."""
+
+        def lift(of: ClientSession) -> bool:
+            undecided = {"_id": self.key, "fence": fence, "swap": None}
+            if self._documents.update_one(undecided, LIFT, session=of).matched_count:
+                self._documents.update_many(self._all | {"fence": fence}, LIFT, session=of)
+            return True
+
+        return session.transact(lift, obstacle=("fence", fence))
+
+    # -------------------------------------------------------------------- swap
+
+    def decide_swap(self, rebuild: str) -> Fields | None:
+        """Decide that the documents and checkpoints of a rebuild will replace the live ones."""
+        rebuilt_keys = slice_keys(rebuild, len(self.keys))
+        rebuilt = {"_id": {"$in": rebuilt_keys}}
+        session = self.session.get()
+        try:
+            with session.start_transaction(write_concern=MAJORITY):
+                found = {
+                    state.pop("_id"): state
+                    for state in self._documents.find(rebuilt, session=session)
+                }
+                self._documents.delete_many(rebuilt, session=session)
+                if len(found) < len(self.keys):
+                    raise RebuildOvertaken(self.name)
+                swap = {
+                    str(number): found[slice_key(rebuild, number)] for number in range(len(found))
+                }
+                decided = self._documents.update_one(
+                    {"_id": self.key, "fence": rebuild}, {"$set": {"swap": swap}}, session=session
+                )
+                if not decided.matched_count:
+                    session.abort_transaction()
+                    return None
+        except PyMongoError as error:
+            if error.has_error_label(TRANSIENT) or getattr(error, "code", None) == INTERRUPTED:
+                return None
+            raise
+        return swap
+
+    def finish_swap(self, rebuild: str, swap: Fields, by: ProjectorSession | None = None) -> None:
+        """Replace the live documents with the rebuilt ones; every step may run twice, and late."""
+        self.forget_groups(rebuild)
+        try:
+            self.session.mongo[rebuild].rename(self.name, dropTarget=True)
+        except OperationFailure as error:
+            if error.code != NO_COLLECTION:  # another process has renamed it
+                raise
+
+        def finish(session: ClientSession) -> bool:
+            decided = {"_id": self.key, "fence": rebuild, "swap": {"$ne": None}}
+            done = {"$unset": {"fence": 1, "swap": 1}}
+            if self._documents.update_one(decided, done, session=session).matched_count:
+                moves = [
+                    UpdateOne({"_id": key}, {"$set": swap[str(number)]} | LIFT)
+                    for number, key in enumerate(self.keys)
+                ]
+                self._documents.bulk_write(moves, session=session)
+            return True
+
+        while (by or self.session).transact(finish, obstacle=("swap", rebuild)) is None:
+            pass  # whoever blocks it does the same, or is ended
+        for number, part in enumerate(self.parts):
+            if swap[str(number)]["position"] != START:
+                part.show(swap[str(number)]["position"])
+
+    def remove_rebuild(self, rebuild: str) -> None:
+        """Remove a rebuild: its checkpoints, fence, groups and documents."""
+        self._documents.delete_many({"_id": {"$in": slice_keys(rebuild, len(self.keys))}})
+        lead: dict[str, Any] = self._documents.find_one({"_id": self.key, "fence": rebuild}) or {}
+        if lead.get("swap") is not None:
+            self.finish_swap(rebuild, lead["swap"])
+        while lead and self._lift(rebuild, self.session) is None:
+            pass
+        self.session.mongo[rebuild].drop()
+        self.forget_groups(rebuild)
+
+
+class SliceRebuildCheckpoint(RebuildCheckpoint):
+    """The checkpoint of a rebuild of one slice."""
+
+    def __init__(self, whole: SlicedRebuildCheckpoint, store: EventStore, number: int) -> None:
+        super().__init__(store, whole.session, whole.name, whole.version)
+        self.key = slice_key(whole.name, number)
+
+
+class SlicedRebuildCheckpoint(RebuildCheckpoint):
+    """The checkpoints of a rebuild, one per slice."""
+
+    def __init__(
+        self, store: EventStore, session: ProjectorSession, name: str, version: int
+    ) -> None:
+        super().__init__(store, session, name, version)
+        self.parts = [
+            SliceRebuildCheckpoint(self, part, number)
+            for number, part in enumerate(store.all_slices())
+        ]
+
+    def create(self) -> None:
+        """Create the checkpoints, with positions before the first event."""
+        for part in self.parts:
+            part.create()
+
+    def hold_trims(self) -> None:
+        """Create the groups that show the positions in Redis: no trim passes them."""
+        for part in self.parts:
+            if part.store.head() != START:
+                part.hold_trims()

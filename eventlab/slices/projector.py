@@ -1,0 +1,311 @@
+"""A projector of a view over slices: one projector per slice, in one process or in several."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import threading
+import time
+from collections import Counter
+from typing import Any, Final, Self
+
+from pymongo.database import Database
+
+from eventlab.errors import EventLabError, InvalidArgument, ViewStopped
+from eventlab.events import Recorded
+from eventlab.projections.building import Building
+from eventlab.projections.follower import Follower
+from eventlab.projections.following import Following
+from eventlab.projections.lag import ViewLag
+from eventlab.projections.projector import Projector
+from eventlab.projections.rebuild import Rebuild
+from eventlab.projections.session import ProjectorSession, bookkeeping
+from eventlab.projections.several import Several
+from eventlab.projections.view import Changes, View, checked_view_name, version_of
+from eventlab.slices.checkpoints import (
+    SliceCheckpoint,
+    SlicedCheckpoint,
+    SlicedRebuildCheckpoint,
+)
+from eventlab.slices.shares import SharedSession, Shares, outages_ignored
+from eventlab.store.keys import START, checked_position, order, view_group
+from eventlab.store.slices import check_slices, slice_number
+from eventlab.store.store import EventStore
+
+IDLE_SECONDS: Final = 5.0  # after which a slice without events looks at its checkpoint
+BEAT_SECONDS: Final = 0.5  # between the signs of life of a projector that runs
+
+log = logging.getLogger(__name__)
+
+
+class SliceProjector(Projector):
+    """Feeds a view from one slice, beside the projectors of the other slices."""
+
+    def __new__(cls, *_: object) -> Self:
+        """Return a projector of this kind."""
+        return object.__new__(cls)
+
+    def __init__(self, whole: SlicedProjector, checkpoint: SliceCheckpoint, number: int) -> None:
+        Follower.__init__(self, checkpoint, whole.view, whole.batch_size)
+        self._number = number
+        self._shares = whole.shares
+        self._turn = whole.turn
+        self._has_turn = False
+        self._waited = 0.0  # for its turn, in seconds
+        self.state = ""  # as it was logged for all slices
+
+    def run_once(self) -> int:
+        """Apply the next batch of this slice, unless it is another projector's."""
+        if not self._shares.has(self._number):
+            self.position = None
+            return 0
+        self._waited = 0.0
+        try:
+            return Follower.run_once(self)
+        finally:
+            if self._has_turn:
+                self._has_turn = False
+                self._turn.release()
+
+    def _fold(self, events: list[Recorded]) -> tuple[Changes, int, Exception | None]:
+        # One slice at a time: what the slices share, the documents of some views and this
+        # process, is not fought over. The events are read before, so no turn waits for a Redis
+        # that is down.
+        if events and not self._has_turn:
+            began = time.monotonic()
+            self._turn.acquire()
+            self._has_turn = True
+            self._waited = time.monotonic() - began
+        return super()._fold(events)
+
+    def _adapt_batch_size(self, counted: int, seconds: float) -> None:
+        super()._adapt_batch_size(counted, seconds - self._waited)
+
+    def _older_version(self) -> int | None:
+        self._checkpoint.checked()  # raises ViewVersionMismatch: a newer version needs a rebuild
+        return None
+
+    def next_position(self) -> str:
+        """Return the position of the next event to apply, or an empty one."""
+        now = self._read_position()
+        entries = [] if now is None else self._stream.entries(after=now, limit=1)
+        return next((at.decode() for at, _ in entries), "")
+
+    def run(self, stop: threading.Event, *, poll_interval: float = 0.5) -> None:
+        """Follow the slice until ``stop`` is set."""
+        self._stop = stop
+        super().run(stop, poll_interval=poll_interval)
+
+    def _wait(self, seconds: float) -> None:
+        # 64 slices that apply an empty batch in each interval would keep a processor busy.
+        end = time.monotonic() + IDLE_SECONDS
+        after = self.position or START
+        while not self._stop.is_set() and self._shares.has(self._number) and time.monotonic() < end:
+            if self.store.wait(after=after, seconds=seconds):
+                return
+
+    def _stand_by(self, stop: threading.Event, poll_interval: float) -> None:
+        while not stop.wait(poll_interval) and not self._shares.has(self._number):
+            pass
+
+    def _log_state(self, state: str, why: str = "") -> None:
+        self.state = f"{state}{why}"
+
+
+class SlicedRebuild(Rebuild):
+    """Builds the documents of all slices beside the live ones, and swaps them at once."""
+
+    def __init__(self, live: SlicedProjector, *, batch_size: int) -> None:
+        session = ProjectorSession(live.mongo, live.name)
+        name = f"{live.name}.rebuild-{secrets.token_hex(4)}"
+        version = version_of(live.view)
+        own = SlicedRebuildCheckpoint(live.store, session, name, version)
+        self._live = SlicedCheckpoint(live.store, session, live.name, version)
+        Several.__init__(self, [Building(part, live.view, batch_size) for part in own.parts])
+        self._own = own
+        self.mongo = session.mongo
+        self._counted = 0
+        self._bar = None
+
+    def catch_up(self) -> int:
+        """Apply all events that exist when it is called, slice after slice."""
+        counted = 0
+        for part in self._parts:
+            more = part.catch_up()
+            counted += more
+            if self._bar is not None:
+                self._bar.update(more)
+        self._counted += counted
+        return counted
+
+
+class SlicedProjector(Projector):
+    """Feeds one view from all slices of a category; see Projector.
+
+    Each slice has a checkpoint, which is committed with the documents of its batch. Several
+    projectors share the slices: each takes every n-th one, and when one ends or is killed, the
+    others take its slices within seconds. While a shard of Redis is down, its slices wait, and the
+    others go on.
+
+    A document that several slices change gets their changes in any order, so its view should use
+    ``inc`` for it.
+    """
+
+    def __init__(
+        self,
+        store: EventStore,
+        mongo: Database[dict[str, Any]],
+        view: View,
+        *,
+        batch_size: int = 5000,
+    ) -> None:
+        name = checked_view_name(view, mongo.name)
+        check_slices(store.redis, store.all_slices()[0].keys)
+        self.store = store
+        self.mongo = bookkeeping(mongo)
+        self.view = view
+        self.batch_size = batch_size
+        Following.__init__(self, name, ProjectorSession(self.mongo, name))
+        self.turn = threading.RLock()  # of the slice that folds and writes
+        self.shares = Shares(self._session, self.turn)
+        self._whole = SlicedCheckpoint(store, self._session, self.name, version_of(view))
+        self._parts = []
+        for number, part in enumerate(store.all_slices()):
+            session = SharedSession(self._session, self.turn)
+            checkpoint = SliceCheckpoint(self._whole, session, part, number)
+            self._parts.append(SliceProjector(self, checkpoint, number))
+
+    # ------------------------------------------------------------------ follow
+
+    def run_once(self) -> int:
+        """Apply the next batch of each slice and return how many events counted."""
+        return sum(part.run_once() for part in self._parts)
+
+    def catch_up(self) -> int:
+        """Apply all events that exist when it is called, and return how many it counted.
+
+        A slice that stops does not stop the others; its error is raised when they are done.
+        """
+        counted = 0
+        failed: EventLabError | None = None
+        for part in self._parts:
+            try:
+                counted += part.catch_up()
+            except EventLabError as error:
+                failed = failed or error
+        if failed is not None:
+            raise failed
+        return counted
+
+    def run(self, stop: threading.Event, *, poll_interval: float = 0.5) -> None:
+        """Follow all slices until ``stop`` is set, each in a thread of its own.
+
+        A slice that waits for its shard of Redis holds up no other one. Raises the first error of
+        a slice, when all threads have ended.
+        """
+        ends = threading.Event()
+        failed: list[BaseException] = []
+
+        def follow(part: SliceProjector) -> None:
+            try:
+                part.run(ends, poll_interval=poll_interval)
+            except BaseException as error:  # noqa: BLE001 - raised again below
+                failed.append(error)
+                ends.set()
+
+        threads = [threading.Thread(target=follow, args=(part,)) for part in self._parts]
+        logged = ""
+        try:
+            self._beat()
+            for thread in threads:
+                thread.start()
+            while not stop.is_set() and not ends.wait(min(BEAT_SECONDS, poll_interval)):
+                self._beat()
+                logged = self._log_states(logged)
+        finally:
+            ends.set()
+            for thread in threads:
+                if thread.ident is not None:
+                    thread.join()
+            with outages_ignored():
+                self.shares.leave()
+        if failed:
+            raise failed[0]
+
+    def _beat(self) -> None:
+        with outages_ignored():
+            self.shares.beat()
+
+    def _log_states(self, logged: str) -> str:
+        states = Counter(part.state for part in self._parts if part.state)
+        text = ", ".join(f"{count} slices {state}" for state, count in sorted(states.items()))
+        if text != logged:
+            log.info("view %s: %s", self.name, text)
+        return text
+
+    def _followers(self) -> list[Follower]:
+        return [*self._parts]
+
+    # ----------------------------------------------------------------- look at
+
+    def lag(self) -> ViewLag:
+        """Return how far the view is behind, in all slices: events in all, seconds at most.
+
+        The position is the earliest one of a slice that lacks events, or else the latest.
+        """
+        lags = [part.lag() for part in self._parts]
+        behind = [lag.position for lag in lags if lag.events]
+        position = min(behind, key=order) if behind else max((x.position for x in lags), key=order)
+        return ViewLag(
+            position,
+            sum(lag.events for lag in lags),
+            max(lag.seconds for lag in lags),
+            exact=all(lag.exact for lag in lags),
+        )
+
+    def wait_until(self, id: str, version: int, *, seconds: float = 10.0) -> None:
+        """Wait until the view holds a version of an aggregate; only its slice is looked at."""
+        self._parts[slice_number(id)].wait_until(id, version, seconds=seconds)
+
+    def skip(self, position: str) -> None:
+        """Skip the event at which a slice of the view has stopped; it will never count."""
+        checked_position(position)
+        for part in self._parts:
+            if part.next_position() == position:
+                # Two slices may have this position: it is the one that stops.
+                try:
+                    part.run_once()
+                except ViewStopped:
+                    part.skip(position)
+                    return
+        raise InvalidArgument(
+            f"no slice of view {self.name!r} has stopped at {position}: "
+            "skip the position that ViewStopped names"
+        )
+
+    # ---------------------------------------------------------------- rebuild
+
+    def rebuild(self, *, progress: bool = True) -> int:
+        """Rebuild all slices of the view next to the live one, and swap them at once."""
+        try:
+            with SlicedRebuild(self, batch_size=self.batch_size) as rebuild:
+                return rebuild.build(progress=progress)
+        finally:
+            self._forget_position()
+
+    def rebuild_one(self, id: str) -> int:
+        """Rebuild the documents of one aggregate from its log; only its slice waits."""
+        return self._parts[slice_number(id)].rebuild_one(id)
+
+    def reset(self) -> None:
+        """Delete the documents and the checkpoints.
+
+        No projector of this view may run at the same time.
+        """
+        self._session.end_others()
+        with SlicedRebuild(self, batch_size=self.batch_size) as rebuild:
+            rebuild.remove_abandoned()
+        self._whole.delete()
+        self.mongo[self.name].delete_many({})
+        self.store.forget_group(view_group(self.name))
+        self._forget_position()

@@ -1,0 +1,92 @@
+"""What the slices of one projector share: its MongoDB session; and which slices it follows."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from pymongo.client_session import ClientSession
+
+from eventlab.projections.session import ProjectorSession
+from eventlab.projections.view import PROJECTORS
+from eventlab.store.answers import SERVER_ERRORS, is_outage
+
+ALIVE_SECONDS: Final = 3.0  # after its last sign of life, a projector counts as running
+
+
+class SharedSession(ProjectorSession):
+    """The session of a projector, as one of its slices uses it: what blocks it is its own."""
+
+    def __init__(self, shared: ProjectorSession, turn: threading.RLock) -> None:
+        super().__init__(shared.mongo, shared.view)
+        self._shared = shared
+        self._turn = turn
+
+    def get(self) -> ClientSession:
+        """Return the session of the projector."""
+        with self._turn:
+            return self._shared.get()
+
+    def transact(self, work: Callable[[ClientSession], bool], *, obstacle: object) -> bool | None:
+        """Run ``work`` in one transaction: a session has one at a time."""
+        with self._turn:
+            return super().transact(work, obstacle=obstacle)
+
+    def end_others(self) -> None:
+        """End the sessions of all other projectors of the view."""
+        with self._turn:
+            self._shared.end_others()
+
+    def close(self) -> None:
+        """Leave it open: it belongs to the projector."""
+
+
+class Shares:
+    """Which slices a projector follows: every n-th one, of n projectors that run.
+
+    Each shows signs of life in the collection of the projectors, by the clock of MongoDB. Two that
+    disagree for a moment disturb each other, but their checkpoints let each event count once.
+    """
+
+    def __init__(self, session: ProjectorSession, turn: threading.RLock) -> None:
+        self._session = session
+        self._turn = turn
+        self._projectors = session.mongo[PROJECTORS]
+        self._first = 0
+        self._step = 1
+
+    def has(self, number: int) -> bool:
+        """Return whether a slice is to be followed here."""
+        return number % self._step == self._first
+
+    def beat(self) -> None:
+        """Show a sign of life, and see who else runs."""
+        me = self._id()
+        now = {"$set": {"view": self._session.view, "seen": "$$NOW"}}
+        self._projectors.update_one({"_id": me}, [now], upsert=True)
+        since = {"$subtract": ["$$NOW", int(ALIVE_SECONDS * 1000)]}
+        alive = {"view": self._session.view, "$expr": {"$gt": ["$seen", since]}}
+        running = [other["_id"] for other in self._projectors.find(alive, {"_id": 1}).sort("_id")]
+        if me in running:
+            self._first, self._step = running.index(me), len(running)
+
+    def leave(self) -> None:
+        """Leave the slices to the others."""
+        self._first, self._step = 0, 1
+        self._projectors.update_one({"_id": self._id()}, {"$unset": {"seen": 1}})
+
+    def _id(self) -> object:
+        with self._turn:
+            return self._session.get().session_id["id"]
+
+
+@contextlib.contextmanager
+def outages_ignored() -> Iterator[None]:
+    """Ignore that a server is down: the threads of the slices wait for it, and say so."""
+    try:
+        yield
+    except SERVER_ERRORS as error:
+        if not is_outage(error):
+            raise
