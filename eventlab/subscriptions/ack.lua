@@ -14,3 +14,4 @@ local denial = denied('ack', commands) or denied('ack', finishing)
 if denial then return denial end
 for _, command in ipairs(commands) do redis.call(unpack(command)) end
 for _, event in ipairs(blocked and cjson.decode(ARGV[4]) or {}) do finish(event[1], event[2]) end
+write_lanes()

@@ -13,4 +13,5 @@ for _, record in ipairs(records) do
     finish(event[1], event[2])
   end
 end
+write_lanes()
 return discarded

@@ -14,6 +14,13 @@ from eventlab.store.stream import CategoryStream
 
 WAITING: Final = "(waiting)"  # the consumer that holds events until they are due for a retry
 PAGE: Final = 500  # events that one script acknowledges, replays or discards
+#: The parts that a script has in addition to shared.lua.
+PARTS: Final = {
+    "receive": ("lanes", "deliver"),
+    "ack": ("lanes",),
+    "discard": ("lanes",),
+    "replay": ("lanes",),
+}
 
 
 class ConsumerGroup:
@@ -48,7 +55,7 @@ class ConsumerGroup:
 
     def run(self, name: str, *args: Any) -> Any:
         """Run a script; raises SubscriptionLost if the group is gone."""
-        files = ["shared", "deliver", name] if name == "receive" else ["shared", name]
+        files = ["shared", *PARTS.get(name, ()), name]
         script = Script(*[f"subscriptions/{file}" for file in files])
         try:
             arguments = [self.name, self.consumer, WAITING, *args]

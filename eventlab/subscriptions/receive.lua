@@ -41,7 +41,8 @@ local function read_new(most)
     local of = redis.call('XREADGROUP', 'GROUP', group, me, 'COUNT', asked, 'STREAMS', stream, '>')
     local entries = of and of[1][2] or {}
     for _, entry in ipairs(entries) do
-      local kept, id, version = identify(entry[2])
+      local kept, id, version = unknown, nil, nil
+      if blocked then kept, id, version = identify(entry[2]) end
       if not id or enter(entry[1], id, version) then
         add(entry[1], entry[2], 0, kept)
         most = most - 1
@@ -69,4 +70,5 @@ for step = 0, 7 do
   if source == 4 then read_new(most) end
   take(({own, ready, abandoned})[source] or {}, most, source == 3)
 end
+write_lanes()
 return {delivered, now, looked > 0 and #delivered == 0 and 1 or 0}

@@ -29,4 +29,5 @@ for at = 4, #ARGV do
     replayed = replayed + 1
   end
 end
+write_lanes()
 return replayed

@@ -1,4 +1,4 @@
-"""Consumers and Redis are killed at random: each event is delivered at least once."""
+"""Consumers and Redis are killed at random: each event is delivered at least once, and in order."""
 
 from __future__ import annotations
 
@@ -7,15 +7,17 @@ import multiprocessing
 import os
 import random
 import signal
+import threading
 import time
-from collections import Counter
+from collections import Counter, defaultdict
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import redis
 
-from eventlab import ANY, Event, EventStore
+from eventlab import ANY, Event, EventStore, Recorded
 from eventlab.subscriptions.records import Lag
 from eventlab.subscriptions.subscription import Subscription
 from tests.support.crash_servers import DOWN, RedisServer, answers, redis_server
@@ -33,7 +35,7 @@ KILLS = 15
 REDIS_KILLS = 2
 
 
-def subscribe(client: redis.Redis, consumer: str) -> Subscription:
+def subscribe(client: redis.Redis, consumer: str, *, ordered: bool = False) -> Subscription:
     return Subscription(
         EventStore(client, "s"),
         "letters",
@@ -42,6 +44,7 @@ def subscribe(client: redis.Redis, consumer: str) -> Subscription:
         max_failures=3,
         max_deliveries=6,
         backoff=0.05,
+        ordered=ordered,
     )
 
 
@@ -66,18 +69,46 @@ def consume(socket: str, folder: str, name: str) -> None:
             letters.ack(done)
 
 
+def run_in_order(socket: str, folder: str, name: str) -> None:
+    """Consume with ``run``; all consumers record in one file too, which shows their order."""
+    record = os.open(f"{folder}/{name}.record", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    shared = os.open(f"{folder}/shared.record", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    healed = Path(folder, "healed")
+    client = redis.Redis(unix_socket_path=socket)
+
+    def handle(event: Recorded) -> None:
+        if event.type == "deadly" and not healed.exists():
+            os.kill(os.getpid(), signal.SIGKILL)
+        if event.type == "poison" and not healed.exists():
+            raise ValueError("no such street")
+        time.sleep(0.001)
+        for file in (record, shared):
+            os.write(file, f"{event.id} {event.version}\n".encode())
+
+    wait_until(lambda: answers(client))
+    letters = subscribe(client, name, ordered=True)
+    letters.run(handle, threading.Event(), batch_size=20, poll_interval=0.1)
+
+
 class Crew:
     """Consumers as processes; a dead one is restarted with its name."""
 
-    def __init__(self, server: RedisServer, folder: Path, names: list[str]) -> None:
+    def __init__(
+        self,
+        server: RedisServer,
+        folder: Path,
+        names: list[str],
+        target: Callable[[str, str, str], None] = consume,
+    ) -> None:
         self._server = server
         self._folder = folder
+        self._target = target
         self.names = names
         self._processes = {name: self._start(name) for name in names}
 
     def _start(self, name: str) -> Any:
         process = SPAWN.Process(
-            target=consume, args=(self._server.socket, str(self._folder), name), daemon=True
+            target=self._target, args=(self._server.socket, str(self._folder), name), daemon=True
         )
         process.start()
         return process
@@ -183,3 +214,64 @@ def test_failing_and_deadly_events_are_parked_and_do_not_block_the_rest(
     }
     assert (deadly.failures, deadly.deliveries, deaths) == (0, 6, 6)
     assert recorded.keys() == {f"a {event.version}" for event in events if event.type == "withdraw"}
+
+
+def first_times(path: Path) -> dict[str, list[int]]:
+    """Return the versions of each aggregate in the order in which they were handled first."""
+    found: dict[str, list[int]] = defaultdict(list)
+    for line in path.read_text().splitlines():
+        id, version = line.split()
+        if int(version) not in found[id]:
+            found[id].append(int(version))
+    return found
+
+
+def test_ordered_events_are_handled_in_order_after_kills(
+    redis_server: RedisServer, tmp_path: Path
+) -> None:
+    chance = random.Random(5)
+    each = 100
+    with redis_server.client() as client:
+        store = EventStore(client, "s")
+        for number in range(each):  # interleaved, so that the aggregates are busy all the time
+            for account in range(20):
+                kind = {("3", 40): "poison", ("4", 50): "deadly"}
+                type = kind.get((str(account), number), "withdraw")
+                store.append(str(account), [Event(type)], expected=number)
+        observer = subscribe(client, "observer", ordered=True)
+        names = [f"letters-{number}" for number in range(CONSUMERS)]
+        crew = Crew(redis_server, tmp_path, names, run_in_order)
+        try:
+            for number in range(12):
+                name = crew.names[number % CONSUMERS]
+                least = len(crew.recorded(name)) + chance.randint(1, 40)
+
+                def is_busy(name: str = name, least: int = least) -> bool:
+                    crew.restart_the_dead()  # by the deadly event
+                    return len(crew.recorded(name)) >= least
+
+                wait_until(is_busy)
+                time.sleep(chance.uniform(0, 0.01))
+                crew.restart(name)
+                if number in (4, 9):
+                    redis_server.restart()
+            observer = subscribe(client, "observer")
+            assert observer.lag().events > 200, "they were done before the last kill"
+
+            def only_two_are_blocked() -> bool:
+                crew.restart_the_dead()
+                return observer.lag() == Lag(0, 0, 0, 2, exact=True, blocked=59 + 49)
+
+            wait_until(only_two_are_blocked)
+            before = first_times(tmp_path / "shared.record")
+            (tmp_path / "healed").touch()
+            assert observer.replay() == 2
+            wait_until(lambda: observer.lag().events == 0)
+        finally:
+            crew.stop()
+        assert observer.lag() == Lag(0, 0, 0, 0, exact=True)
+    wanted = list(range(1, each + 1))
+    assert before == {str(id): wanted for id in range(20)} | {"3": wanted[:40], "4": wanted[:50]}
+    assert first_times(tmp_path / "shared.record") == {str(id): wanted for id in range(20)}
+    print(f"\n{20 * each} events: {crew.all_recorded().total() - 20 * each} repeats")
+    assert crew.all_recorded().total() > 20 * each, "no kill fell between the work and its ack"

@@ -1,0 +1,85 @@
+-- The order of the events of an aggregate, for the scripts that keep it. It follows shared.lua.
+--
+-- In an ordered subscription, an aggregate with an unfinished event has a lane: 'VERSION LAST', the
+-- version of that event, and that of the last event read from the stream. The events in between,
+-- and LAST, are blocked: acknowledged to Redis, and delivered from the aggregate log in their turn.
+
+-- Return the identity of an entry as JSON, its id and its version, if the subscription is ordered
+-- and the aggregate log has that version: another program's entries have no lane.
+local function identify(entry)
+  if not blocked or entry[1] ~= 'event' then return unknown end  -- without order, it is not needed
+  local id, version = string.match(entry[2], '^{"id":("[^"]*"),"version":(%d+),')
+  local short = id and '{"id":' .. id .. ',"version":' .. version .. '}'
+  local read, event = pcall(cjson.decode, short or entry[2])
+  if not read and short then read, event = pcall(cjson.decode, entry[2]) end  -- \" in the id
+  if not read or type(event) ~= 'table' then return unknown end
+  id, version = event.id, event.version
+  if type(id) ~= 'string' or type(version) ~= 'number' then return unknown end
+  local logged = version >= 1 and version % 1 == 0 and version <= redis.call('LLEN', logs .. id)
+  if not logged then return unknown end
+  return '[' .. cjson.encode(id) .. string.format(',%d,""]', version), id, version
+end
+
+-- Lanes are changed in memory, and written once, by write_lanes: a script meets some of them often.
+local known, changed, passed = {}, {}, {}
+
+local function lane_of(id)
+  if not known[id] then
+    local first, last = string.match(redis.call('HGET', lanes, id) or '', '^(%d+) (%d+)$')
+    known[id] = {tonumber(first), tonumber(last)}
+  end
+  return unpack(known[id])
+end
+
+local function set_lane(id, first, last, newly_blocked)
+  known[id], changed[id] = {first, last}, true
+  blocked = blocked + newly_blocked
+end
+
+local function write_lanes()
+  if next(changed) then redis.call('HSET', state, 'blocked', blocked) end
+  for id in pairs(changed) do
+    local first, last = unpack(known[id])
+    if first then
+      redis.call('HSET', lanes, id, string.format('%d %d', first, last))
+    else
+      redis.call('HDEL', lanes, id)
+    end
+  end
+  if #passed > 0 then redis.call('XACK', stream, group, unpack(passed)) end
+end
+
+-- Give an event its lane, and return true if it may be delivered; otherwise it is blocked.
+local function enter(position, id, version)
+  local first, last = lane_of(id)
+  if first then
+    if version > last then set_lane(id, first, version, version - last) end
+    passed[#passed + 1] = position
+    return false
+  end
+  set_lane(id, version, version, 0)
+  return true
+end
+
+-- An event is finished: the next one of its aggregate is due.
+local function finish(id, version)
+  if type(id) ~= 'string' then return end
+  local first, last = lane_of(id)
+  if first ~= version then return end  -- a repeat
+  -- Element n of the log, counted from 0, is version n + 1.
+  local element = version < last and redis.call('LINDEX', logs .. id, version) or ''
+  local position = string.match(element, '^%["(%d+%-%d+)"')
+  if not position then  -- the last one; or the log is gone, and with it what was blocked
+    set_lane(id, nil, nil, version - last)
+    return
+  end
+  set_lane(id, version + 1, last, -1)
+  local identity = '[' .. cjson.encode(id) .. string.format(',%d,""]', version + 1)
+  make_due(position, '0 0 0 ' .. identity, now_ms())
+end
+
+-- What finish needs.
+local finishing = blocked and {
+  {'HSET', lanes, '', ''}, {'HDEL', lanes, ''}, {'HSET', state, '', ''}, {'LINDEX', logs, 0},
+  {'HSET', failed, '', ''}, {'ZADD', due, 0, ''}, {'XCLAIM', stream, group, waiting, 0, '0-0'},
+} or {}
