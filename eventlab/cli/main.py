@@ -116,6 +116,7 @@ def parser() -> argparse.ArgumentParser:
         serve,
         show,
         trace,
+        ui,
         watch,
     )
 
@@ -132,7 +133,7 @@ def parser() -> argparse.ArgumentParser:
     whole.add_argument("--version", action="version", version=f"eventlab {__version__}")
     whole.set_defaults(command=None)
     commands = whole.add_subparsers(metavar="command", dest="name")
-    looking = (watch, show, trace)
+    looking = (ui, watch, show, trace)
     keeping = (forget, backup, restore)
     for command in (lab, serve, project, route, sandbox, *keeping, *looking, doctor):
         command.add_to(commands)

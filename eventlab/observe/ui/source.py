@@ -1,0 +1,227 @@
+"""What the pages show: each call reads a bounded part of Redis or MongoDB, and changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from pymongo.database import Database
+
+from eventlab.aggregate import Aggregate
+from eventlab.errors import CorruptEvent
+from eventlab.events import Recorded, decode_entry
+from eventlab.observe.lag import appended, subscriptions_of
+from eventlab.store.keys import START, order
+from eventlab.store.scripts import RAW
+from eventlab.store.slices import stored_slices
+from eventlab.store.store import EventStore
+from eventlab.subscriptions.records import Lag, Parked
+
+PAGE: Final = 50  # events of a page, whatever they weigh
+SLICE_PAGE: Final = 5  # of each slice
+IDS_PAGE: Final = 100
+MAX_REPLAYED: Final = 20_000  # events for the state at a version: about 0.1 s
+
+NewAggregate = Callable[[str], Aggregate]
+
+
+@dataclass(frozen=True)
+class Mailroom:
+    """A mailroom: its category, and how to read its counts and the mails in a state."""
+
+    category: str
+    counts: Callable[[], Mapping[str, int]]
+    mails: Callable[[str], Sequence[Mapping[str, Any]]]
+
+
+@dataclass(frozen=True)
+class CategorySummary:
+    """A category with its numbers; ``newest`` is the time of its newest event."""
+
+    name: str
+    aggregates: int
+    events: int
+    newest: datetime | None
+
+
+@dataclass(frozen=True)
+class StreamEntry:
+    """An entry of the category stream: an event, or why it is none."""
+
+    position: str
+    event: Recorded | None
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class Moment:
+    """An aggregate at a version: the page of events around it, and its state."""
+
+    version: int
+    newest: int
+    events: Sequence[Recorded]
+    state: Mapping[str, Any] | None
+    problem: str = ""
+
+    @property
+    def event(self) -> Recorded:
+        """The event at the version."""
+        return self.events[self.version - self.events[0].version]
+
+
+@dataclass(frozen=True)
+class Pending:
+    """An event that a consumer has received, and neither acknowledged nor failed."""
+
+    position: str
+    consumer: str
+    idle_seconds: float
+    deliveries: int
+    event: Recorded | None
+
+
+class Source:
+    """The categories that the pages show, on one Redis and one MongoDB.
+
+    ``aggregates`` are the classes that give a state, by category.
+    """
+
+    def __init__(
+        self,
+        redis: Any,
+        mongo: Database[dict[str, Any]],
+        categories: Sequence[str],
+        aggregates: Mapping[str, NewAggregate],
+        mailrooms: Sequence[Mailroom] = (),
+    ) -> None:
+        self.redis = redis
+        self.mongo = mongo
+        self.stores = {
+            name: EventStore(redis, name, slices=stored_slices(redis, name)) for name in categories
+        }
+        self.mailrooms = mailrooms
+        self._aggregates = aggregates
+
+    def store(self, category: str) -> EventStore | None:
+        """Return the store of a category; None if it is not one that the pages show."""
+        return self.stores.get(category)
+
+    def categories(self) -> list[CategorySummary]:
+        """Return each category with its numbers."""
+        found = list[CategorySummary]()
+        for name, store in self.stores.items():
+            count = sum(
+                one.redis.execute_command("SCARD", one.keys.ids, **RAW)
+                for one in store.all_slices()
+            )
+            head = store.head()
+            newest = datetime.fromtimestamp(order(head)[0] / 1000, UTC) if head != START else None
+            found.append(CategorySummary(name, count, appended(store), newest))
+        return found
+
+    def ids(self, store: EventStore, cursor: int) -> tuple[list[str], int]:
+        """Return a page of the ids of a category, in no order, and the cursor of the next page.
+
+        The cursor 0 is the beginning, and the end.
+        """
+        slices = store.all_slices()
+        position, number = divmod(cursor, len(slices))
+        found = list[str]()
+        while number < len(slices) and len(found) < IDS_PAGE:
+            command = "SSCAN", slices[number].keys.ids, position, "COUNT", IDS_PAGE
+            following, page = self.redis.execute_command(*command, **RAW)
+            found += [id.decode(errors="replace") for id in page]
+            position = int(following)
+            number += position == 0
+        at_end = number == len(slices)
+        return sorted(found), 0 if at_end else position * len(slices) + number
+
+    def newest(self, store: EventStore, before: str | None) -> list[StreamEntry]:
+        """Return the newest entries of the stream, or those before a position, newest first."""
+        end = "+" if before is None else f"({before}"
+        slices = store.all_slices()
+        count = PAGE if len(slices) == 1 else SLICE_PAGE
+        found = list[StreamEntry]()
+        oldest = order(START)  # an earlier entry of one slice may follow later ones of another
+        for one in slices:
+            command = "XREVRANGE", one.keys.stream, end, "-", "COUNT", count
+            page = [_entry(*row) for row in self.redis.execute_command(*command, **RAW)]
+            found += page
+            if len(page) == count:
+                oldest = max(oldest, order(page[-1].position))
+        # Not cut further: two slices may have an event at the same position.
+        found.sort(key=lambda entry: order(entry.position), reverse=True)
+        return [entry for entry in found if order(entry.position) >= oldest]
+
+    def moment(self, store: EventStore, id: str, version: int | None) -> Moment | None:
+        """Return an aggregate at a version (default: the newest); None if it has no events."""
+        newest = store.version(id)
+        if newest == 0:
+            return None
+        version = newest if version is None else max(1, min(version, newest))
+        after = (version - 1) // PAGE * PAGE
+        events = store.read(id, after=after, limit=PAGE)
+        state: Mapping[str, Any] | None = None
+        problem = ""
+        make = self._aggregates.get(store.category)
+        if make is None:
+            problem = "No class is known for this category: start eventlab ui with --reader."
+        elif version > MAX_REPLAYED:
+            problem = (
+                f"The page replays {MAX_REPLAYED:,} events at most:"
+                " eventlab show prints the state after more."
+            )
+        else:
+            try:
+                aggregate = make(id)
+                for page in store.pages(id, limit=version):
+                    aggregate.replay(page.events)
+                state = aggregate.state()
+            except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
+                problem = f"The class cannot apply these events: {type(error).__name__}: {error}"
+        return Moment(version, newest, events, state, problem)
+
+    def subscriptions(self) -> list[tuple[str, str, Lag]]:
+        """Return the category, the name and the lag of each subscription."""
+        return [
+            (name, one.name, one.lag())
+            for name, store in self.stores.items()
+            for one in subscriptions_of(store)
+        ]
+
+    def pending(self, store: EventStore, name: str, after: str | None) -> list[Pending]:
+        """Return a page of the pending events of a subscription, oldest first."""
+        begin = "-" if after is None else f"({after}"
+        command = "XPENDING", store.keys.stream, name, begin, "+", PAGE
+        rows = self.redis.execute_command(*command, parse_detail=True, **RAW)
+        return [
+            Pending(
+                position := row["message_id"].decode(),
+                row["consumer"].decode(errors="replace"),
+                row["time_since_delivered"] / 1000,
+                row["times_delivered"],
+                self._at(store, position),
+            )
+            for row in rows
+        ]
+
+    def parked(self, store: EventStore, name: str, cursor: int) -> tuple[list[Parked], int]:
+        """Return a page of the parked events of a subscription, and the cursor of the next page."""
+        for one in subscriptions_of(store):
+            if one.name == name:
+                return one.parked_page(cursor)
+        return [], 0
+
+    def _at(self, store: EventStore, position: str) -> Recorded | None:
+        command = "XRANGE", store.keys.stream, position, position
+        found = self.redis.execute_command(*command, **RAW)
+        return _entry(*found[0]).event if found else None
+
+
+def _entry(position: bytes, fields: dict[bytes, bytes]) -> StreamEntry:
+    try:
+        return StreamEntry(position.decode(), decode_entry(position, fields))
+    except CorruptEvent as error:
+        return StreamEntry(position.decode(), None, str(error))
