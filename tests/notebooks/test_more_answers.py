@@ -85,6 +85,39 @@ RIGHT = {
         """,
     ],
     "design_events.a_correction": [
+        # an apply that rejects what it does not know
+        """
+        from eventlab import Aggregate, CommandRejected
+
+
+        class Corrected(Aggregate):
+            def __init__(self, id):
+                super().__init__(id)
+                self.receipts = {}
+
+            @property
+            def funds(self):
+                return sum(self.receipts.values())
+
+            def deposit(self, receipt, amount):
+                if receipt in self.receipts:
+                    raise CommandRejected("used")
+                self.record("deposited", {"receipt": receipt, "amount": amount})
+
+            def reverse(self, receipt, reason):
+                if not self.receipts.get(receipt):
+                    raise CommandRejected("unknown, or reversed before")
+                self.record("deposit_reversed", {"receipt": receipt, "reason": reason})
+
+            def apply(self, event):
+                match event.type:
+                    case "deposited":
+                        self.receipts[event.data["receipt"]] = event.data["amount"]
+                    case "deposit_reversed":
+                        self.receipts[event.data["receipt"]] = 0
+                    case _:
+                        raise ValueError(f"unknown event {event.type!r}")
+        """,
         """
         from eventlab import Aggregate, CommandRejected
 
@@ -198,6 +231,75 @@ WRONG = {
     "design_events.the_ticket_desk": [
         (
             """
+            def record(form, prices):
+                print(form)
+            """,
+            "your function returns nothing",
+        ),
+        (
+            """
+            def record(form, prices):
+                return []
+            """,
+            "a ticket was sold, and the log does not know it",
+        ),
+        (
+            """
+            from eventlab import Event
+
+
+            def record(form, prices):
+                return [Event("ticket_sold", {"seat": form["seat"], "price": 1_200})]
+            """,
+            "which film was it",
+        ),
+        (
+            """
+            from eventlab import Event
+
+
+            def record(form, prices):
+                data = {"seat": form["seat"], "film": form["film"], "prices": prices}
+                return [Event("ticket_sold", data)]
+            """,
+            "the whole price list",
+        ),
+        (
+            """
+            from eventlab import Event
+
+
+            def record(form, prices):
+                if form["action"] == "sell":
+                    price = prices[form["film"]]
+                    data = {"seat": form["seat"], "film": form["film"], "price": price}
+                    return [Event("ticket_sold", data)]
+                if form["action"] == "move":
+                    data = {"seats": [form["seat"], form["to"]], "why": form["why"]}
+                    return [Event("guest_moved", data)]
+                return []
+            """,
+            "money was paid back",
+        ),
+        (
+            """
+            from eventlab import Event
+
+
+            def record(form, prices):
+                if form["action"] == "sell":
+                    price = prices[form["film"]]
+                    data = {"seat": form["seat"], "film": form["film"], "price": price}
+                    return [Event("ticket_sold", data)]
+                if form["action"] == "move":
+                    data = {"seats": [form["seat"], form["to"]], "why": form["why"]}
+                    return [Event("guest_moved", data)]
+                return [Event("refunded", {"why": form["why"]})]
+            """,
+            "which seat is free again",
+        ),
+        (
+            """
             from eventlab import Event
 
 
@@ -309,6 +411,63 @@ WRONG = {
     "design_events.an_upcaster": [
         (
             """
+            def lift(event):
+                return event.data
+            """,
+            "an upcaster returns an event",
+        ),
+        (
+            """
+            import msgspec
+
+
+            def lift(event):
+                if event.type != "moved" or "address" not in event.data:
+                    return event
+                return msgspec.structs.replace(event, data=event.data["address"])
+            """,
+            "data must stay a dict",
+        ),
+        (
+            """
+            import msgspec
+
+
+            def lift(event):
+                if event.type != "moved" or "address" not in event.data:
+                    return event
+                return msgspec.structs.replace(event, data=event.data | {"city": "Salem"})
+            """,
+            "no address any more",
+        ),
+        (
+            """
+            import msgspec
+
+
+            def lift(event):
+                if event.type != "moved" or "address" not in event.data:
+                    return event
+                street, city = event.data["address"].split(",")
+                return msgspec.structs.replace(event, data={"street": street, "city": city})
+            """,
+            "with a blank in front of it",
+        ),
+        (
+            """
+            import msgspec
+
+
+            def lift(event):
+                if event.type != "moved" or "address" not in event.data:
+                    return event
+                city = event.data["address"].split()[-1]
+                return msgspec.structs.replace(event, data={"city": city})
+            """,
+            "expected the data",
+        ),
+        (
+            """
             import msgspec
 
 
@@ -373,12 +532,158 @@ WRONG = {
         ),
     ],
     "design_events.what_a_change_costs": [
+        (
+            "costs = dict(a='nothing', b='new name', c='upcaster', d='new name', e='new name')",
+            "d: nothing means anything else",
+        ),
         ("costs = 'nothing'", "a dict with the five letters"),
         ("costs = dict.fromkeys('abcde', 'new type')", "each answer is one of"),
         ("costs = dict.fromkeys('abcde', 'nothing')", "b: then the old amounts"),
         ("costs = dict.fromkeys('abcde', 'upcaster')", "a: what would it write"),
     ],
     "design_events.a_correction": [
+        ("Corrected = {'deposit': 1}", "give the class itself"),
+        (
+            """
+            from eventlab import Aggregate
+
+
+            class Corrected(Aggregate):
+                def apply(self, event):
+                    pass
+            """,
+            "a new account needs its first state",
+        ),
+        (
+            """
+            from eventlab import Aggregate
+
+
+            class Corrected(Aggregate):
+                def __init__(self, id):
+                    super().__init__(id)
+                    self.funds = 100
+
+                def apply(self, event):
+                    pass
+            """,
+            "a new account has no money",
+        ),
+        (
+            """
+            from eventlab import Aggregate
+
+
+            class Corrected(Aggregate):
+                def __init__(self, id):
+                    super().__init__(id)
+                    self.funds = 0
+
+                def deposit(self, receipt, amount):
+                    self.funds += amount
+
+                def apply(self, event):
+                    pass
+            """,
+            "recorded no event, so after a restart",
+        ),
+        (
+            """
+            from eventlab import Aggregate
+
+
+            class Corrected(Aggregate):
+                def __init__(self, id):
+                    super().__init__(id)
+                    self.funds = 0
+
+                def deposit(self, receipt, amount):
+                    self.record("deposited", {"receipt": receipt, "amount": amount})
+                    self.funds += amount
+
+                def apply(self, event):
+                    pass
+            """,
+            "Change the state in apply, and nowhere else",
+        ),
+        (
+            """
+            from eventlab import Aggregate
+
+
+            class Corrected(Aggregate):
+                def __init__(self, id):
+                    super().__init__(id)
+                    self.funds = 0
+
+                def deposit(self, receipt, amount):
+                    self.record("deposited", {"amount": amount})
+
+                def apply(self, event):
+                    self.funds += event.data.get("amount", 0)
+            """,
+            "your deposit recorded",
+        ),
+        (
+            """
+            from eventlab import Aggregate
+
+
+            class Corrected(Aggregate):
+                def __init__(self, id):
+                    super().__init__(id)
+                    self.funds = 0
+
+                def deposit(self, receipt, amount):
+                    self.record("deposited", {"receipt": receipt, "amount": amount})
+
+                def apply(self, event):
+                    self.funds -= event.data["amount"]
+            """,
+            "the funds are -",
+        ),
+        (
+            """
+            from eventlab import Aggregate
+
+
+            class Corrected(Aggregate):
+                def __init__(self, id):
+                    super().__init__(id)
+                    self.funds = 0
+
+                def deposit(self, receipt, amount):
+                    self.record("deposited", {"receipt": receipt, "amount": amount})
+
+                def reverse(self, receipt, reason):
+                    self.record("deposited", {"receipt": receipt, "amount": -self.funds})
+
+                def apply(self, event):
+                    self.funds += event.data.get("amount", 0)
+            """,
+            "nobody paid that in",
+        ),
+        (
+            """
+            from eventlab import Aggregate
+
+
+            class Corrected(Aggregate):
+                def __init__(self, id):
+                    super().__init__(id)
+                    self.funds = 0
+
+                def deposit(self, receipt, amount):
+                    self.record("deposited", {"receipt": receipt, "amount": amount})
+
+                def reverse(self, receipt, reason):
+                    self.record("deposit_reversed", {"receipt": receipt, "reason": reason})
+
+                def apply(self, event):
+                    self.funds += event.data.get("amount", 0)
+            """,
+            "the only deposit was reversed",
+        ),
         (
             """
             from eventlab import Aggregate
@@ -543,6 +848,68 @@ WRONG = {
         (
             """
             def receive_large(letters):
+                events = letters.receive()
+                letters.ack([event for event in events if event.data["amount"] <= 1_000])
+                return events
+            """,
+            "is not below 1,000",
+        ),
+        (
+            """
+            def receive_large(letters):
+                events = letters.receive()
+                letters.ack(events)
+                return events
+            """,
+            "you acknowledged all four",
+        ),
+        (
+            """
+            def receive_large(letters):
+                events = letters.receive()
+                return events
+            """,
+            "nothing was acknowledged",
+        ),
+        (
+            """
+            def receive_large(letters):
+                events = letters.receive()
+                letters.ack([event for event in events if event.data["amount"] >= 1_000])
+                return events
+            """,
+            "you acknowledged the large withdrawals",
+        ),
+        (
+            """
+            def receive_large(letters):
+                events = letters.receive()
+                letters.ack([event for event in events if event.data["amount"] < 1_000])
+                return (event for event in events if event.data["amount"] >= 1_000)
+            """,
+            "return a list of events; you have generator",
+        ),
+        (
+            """
+            def receive_large(letters):
+                events = letters.receive()
+                letters.ack([event for event in events if event.data["amount"] < 1_000])
+                return [event.data for event in events if event.data["amount"] >= 1_000]
+            """,
+            "return the events themselves",
+        ),
+        (
+            """
+            def receive_large(letters):
+                events = letters.receive()
+                letters.ack([event for event in events if event.data["amount"] < 1_000])
+                print(events)
+            """,
+            "your function returns nothing",
+        ),
+        (
+            """
+            def receive_large(letters):
                 return []
             """,
             "4 of four events were not received",
@@ -631,12 +998,52 @@ WRONG = {
         ),
     ],
     "subscriptions.what_the_work_needs": [
+        (
+            "needs = {'a': 'cannot', 'b': 'key', 'c': 'order', 'd': 'cannot'}",
+            "a: a balance that is written twice",
+        ),
+        (
+            "needs = {'a': 'nothing', 'b': 'key', 'c': 'cannot', 'd': 'cannot'}",
+            "c: if 'closed' waits",
+        ),
         ("needs = dict.fromkeys('abcd', 'key')", "a: with a key"),
         ("needs = dict.fromkeys('abcd', 'order')", "a: a late event reads"),
         ("needs = {'a': 'nothing', 'b': 'key'}", "a dict with the four letters"),
         ("needs = dict.fromkeys('abcd', 'luck')", "each answer is one of"),
     ],
     "subscriptions.a_loop_that_loses_nothing": [
+        (
+            """
+            def work(letters, send):
+                for event in letters.receive():
+                    letters.ack([event])
+                    send(event)
+            """,
+            "was acked before its letter was sent",
+        ),
+        (
+            """
+            def work(letters, send):
+                for event in letters.receive():
+                    send(event)
+                    send(event)
+                    letters.ack([event])
+            """,
+            "letters were sent for [1, 1, 2, 2, 3, 3, 4, 4]",
+        ),
+        (
+            """
+            def work(letters, send):
+                for event in letters.receive():
+                    try:
+                        send(event)
+                    except ConnectionError as error:
+                        letters.fail(event, error)
+                        break
+                    letters.ack([event])
+            """,
+            "the post office failed for version 2",
+        ),
         (
             """
             def work(letters, send):
@@ -673,6 +1080,97 @@ WRONG = {
                     letters.ack([event])
             """,
             "version 2 got no response, and you acked it",
+        ),
+    ],
+    "replay_aggregates.your_own_aggregate": [
+        (
+            """
+            from eventlab import Aggregate
+
+
+            class Book(Aggregate):
+                def __init__(self, id):
+                    super().__init__(id)
+                    self.reader = ""
+
+                def apply(self, event):
+                    self.reader = event.data.get("reader")
+            """,
+            "nobody has a new book",
+        ),
+        (
+            """
+            from eventlab import Aggregate
+
+
+            class Book(Aggregate):
+                def __init__(self, id):
+                    super().__init__(id)
+                    self.reader = None
+
+                def apply(self, event):
+                    self.reader = event.data.get("reader")
+
+                def lend(self, reader):
+                    pass
+            """,
+            "lend recorded no event",
+        ),
+        (
+            """
+            from eventlab import Aggregate
+
+
+            class Book(Aggregate):
+                def __init__(self, id):
+                    super().__init__(id)
+                    self.reader = None
+
+                def apply(self, event):
+                    self.reader = event.data.get("reader")
+
+                def lend(self, reader):
+                    self.record("lent", {"to": reader, "reader": reader})
+            """,
+            "you recorded",
+        ),
+    ],
+    "subscriptions.ack_fail_or_nothing": [
+        ("steps = 'ack'", "a dict with the four letters"),
+        ("steps = dict.fromkeys('abcd', 'retry')", "each answer is one of"),
+        ("steps = dict.fromkeys('abcd', 'fail')", "a: nothing went wrong"),
+        (
+            "steps = {'a': 'ack', 'b': 'fail', 'c': 'nothing', 'd': 'nothing'}",
+            "Only the ack is missing",
+        ),
+        (
+            "steps = {'a': 'ack', 'b': 'fail', 'c': 'ack', 'd': 'ack'}",
+            "d: nothing was done for this event",
+        ),
+    ],
+    "subscriptions.one_letter_each": [
+        (
+            """
+            def send(box, event):
+                box.put(event.version, "Dear customer")
+            """,
+            "must be a non-empty string",
+        ),
+        (
+            """
+            def send(box, event):
+                if event.version > 2:
+                    box.put(event.id, "Dear customer")
+            """,
+            "0 letters are in the box",
+        ),
+        (
+            """
+            def send(box, event):
+                box.put(event.position, "Dear customer")
+                box.put(event.id, "a copy")
+            """,
+            "2 letters are in the box",
         ),
     ],
 }
