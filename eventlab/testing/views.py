@@ -11,6 +11,7 @@ import bson
 from bson.errors import BSONError
 
 from eventlab.events import Event, Recorded
+from eventlab.projections.joined import JoinedView
 from eventlab.projections.view import Changes, View
 from eventlab.testing.documents import UpdateRefused, updated
 from eventlab.testing.history import EXAMPLE, extended
@@ -19,16 +20,26 @@ from eventlab.testing.scenario import error_text
 
 E = TypeVar("E", bound=Exception)
 Documents = dict[Any, dict[str, Any]]
+AnyView = View | JoinedView
 
 
-def view(view: View | Callable[[], View]) -> ViewScenario:
+def view(view: AnyView | Callable[[], AnyView]) -> ViewScenario:
     """Return a view, or one that this class makes, for a test of its documents.
+
+    For a view of several categories, ``given`` takes the category of its events.
 
     >>> from eventlab.accounts.views import EventsByType
     >>> events = [Event("create"), Event("deposit", {"amount": 100})]
     >>> _ = view(EventsByType).given(*events).shows("deposit", {"events": 1, "last": "2-0"})
     """
     return ViewScenario(view() if callable(view) else view, [])
+
+
+class Placed(NamedTuple):
+    """An event and its category, which is empty for a view of one."""
+
+    event: Recorded
+    category: str
 
 
 class _Stop(NamedTuple):
@@ -39,19 +50,27 @@ class _Stop(NamedTuple):
 class ViewScenario:
     """A view and the events that a test gives it."""
 
-    def __init__(self, view: View, history: Sequence[Recorded]) -> None:
-        self._view = view
-        self.history = list(history)
+    def __init__(self, view: AnyView, placed: Sequence[Placed]) -> None:
+        self._view: Any = view
+        self._placed = list(placed)
+        self.history = [each.event for each in placed]
 
     def given(
-        self, *events: Event | Recorded, id: str = EXAMPLE, at: datetime | None = None
+        self,
+        *events: Event | Recorded,
+        id: str = EXAMPLE,
+        at: datetime | None = None,
+        category: str = "",
     ) -> ViewScenario:
         """Return the scenario with further events of the aggregate ``id``.
 
         They are stored at positions 1-0, 2-0 and so on, or at the time ``at``. Call it again for
-        the events of another aggregate.
+        the events of another aggregate, or of another ``category`` of a joined view.
         """
-        return ViewScenario(self._view, extended(self.history, events, id, at))
+        before = [each.event for each in self._placed if each.category == category]
+        after = extended(before, events, id, at)[len(before) :]
+        added = [Placed(event, category) for event in after]
+        return ViewScenario(self._view, [*self._placed, *added])
 
     def documents(self) -> Documents:
         """Return all documents by their ``_id``; raises AssertionError if the view stops.
@@ -61,20 +80,37 @@ class ViewScenario:
         {'create': {'_id': 'create', 'events': 1, 'last': '1-0'}}
         """
         __tracebackhide__ = True
-        at_once, stop = self._fold([self.history])
+        at_once, stop = self._fold([self._placed])
         if stop:
             raise AssertionError(self._stopped(stop)) from stop.error
-        one_by_one, _ = self._fold([[event] for event in self.history])
-        for id in at_once.keys() | one_by_one.keys():
-            together, alone = at_once.get(id), one_by_one.get(id)
-            if not same(together, alone):
-                lines = difference(document_lines(together), document_lines(alone))
-                raise AssertionError(
-                    f"document {id!r} of view {self._view.name!r} depends on how the events are "
-                    "batched: apply must not remember anything (- all events in one batch, "
-                    f"+ one event at a time):\n{lines}\n\n{self._context()}"
-                )
+        self._compare(
+            at_once,
+            self._placed,
+            "how the events are batched: apply must not remember anything "
+            "(- all events in one batch, + one event at a time)",
+        )
+        categories = dict.fromkeys(each.category for each in self._placed)
+        for first in categories if len(categories) > 1 else ():
+            self._compare(
+                at_once,
+                sorted(self._placed, key=lambda each: each.category != first),
+                "the order of events of different categories, which a rebuild does not keep "
+                f"(- as given, + all of {first!r} first)",
+            )
         return at_once
+
+    def _compare(self, expected: Documents, placed: Sequence[Placed], depends: str) -> None:
+        __tracebackhide__ = True
+        found, stop = self._fold([[each] for each in placed])
+        if stop:
+            raise AssertionError(self._stopped(stop)) from stop.error
+        for id in expected.keys() | found.keys():
+            if not same(expected.get(id), found.get(id)):
+                lines = difference(document_lines(expected.get(id)), document_lines(found.get(id)))
+                raise AssertionError(
+                    f"document {id!r} of view {self._view.name!r} depends on {depends}:\n{lines}"
+                    f"\n\n{self._context()}"
+                )
 
     def shows(self, id: object, document: Mapping[str, Any] | None) -> Self:
         """Check one document, all of its fields; None: the view has no such document.
@@ -99,7 +135,7 @@ class ViewScenario:
         ``match`` is a part of its text.
         """
         __tracebackhide__ = True
-        _, stop = self._fold([[event] for event in self.history])
+        _, stop = self._fold([[each] for each in self._placed])
         name = self._view.name
         if stop is None:
             raise AssertionError(f"view {name!r} applied every event\n\n{self._context()}")
@@ -116,13 +152,14 @@ class ViewScenario:
             ) from stop.error
         return stop.error
 
-    def _fold(self, batches: Sequence[Sequence[Recorded]]) -> tuple[Documents, _Stop | None]:
+    def _fold(self, batches: Sequence[Sequence[Placed]]) -> tuple[Documents, _Stop | None]:
         documents: Documents = {}
         for batch in batches:
             changes = Changes()
-            for event in batch:
+            for event, category in batch:
+                named = [category] if category else []
                 try:
-                    self._view.apply(copy.deepcopy(event), changes)
+                    self._view.apply(copy.deepcopy(event), changes, *named)
                 except Exception as error:  # noqa: BLE001 - a view is user code
                     return documents, _Stop(event, error)
             for id, change in changes.items():
@@ -133,7 +170,7 @@ class ViewScenario:
                     try:
                         documents[id] = stored(updated(documents.get(id, {"_id": id}), update))
                     except (UpdateRefused, BSONError, OverflowError) as error:
-                        return documents, _Stop(batch[-1], error)
+                        return documents, _Stop(batch[-1].event, error)
         return documents, None
 
     def _stopped(self, stop: _Stop) -> str:
@@ -144,7 +181,10 @@ class ViewScenario:
         )
 
     def _context(self) -> str:
-        lines = [f"{event.id!r} {event_line(event)}" for event in self.history]
+        lines = [
+            f"{category} {event.id!r} {event_line(event)}".lstrip()
+            for event, category in self._placed
+        ]
         return paragraph("given", lines)
 
 

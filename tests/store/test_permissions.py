@@ -64,6 +64,11 @@ def project(store: EventStore, mongo: Mongo, admin: EventStore) -> None:
     admin.append("a", deposits(1), expected=3)
     assert projector.lag().events == 1
     assert projector.catch_up() == 1
+    assert projector.rebuild_one("a") == 4
+
+
+class NewerView(AccountView):
+    version = 2
 
 
 def rebuild(store: EventStore, mongo: Mongo, admin: EventStore) -> None:
@@ -72,7 +77,9 @@ def rebuild(store: EventStore, mongo: Mongo, admin: EventStore) -> None:
     projector.rebuild()
     admin.trim(before=admin.head())
     projector.rebuild()
-    projector.reset()
+    newer = Projector(store, mongo, NewerView(store.category))
+    assert newer.catch_up() == 4
+    newer.reset()
 
 
 def consume(store: EventStore, mongo: Mongo, admin: EventStore) -> None:

@@ -110,6 +110,45 @@ def test_shows_notices_a_view_that_remembers() -> None:
     assert "depends on how the events are batched" in text
 
 
+class Customers:
+    """A view of two categories, whose documents depend on nothing but the events."""
+
+    name = "customers"
+
+    def apply(self, event: Recorded, changes: Changes, category: str) -> None:
+        changes[event.id].inc(category, event.data.get("amount", 1))
+
+
+class Latest(Customers):
+    """A broken view: which category comes last is not known."""
+
+    def apply(self, event: Recorded, changes: Changes, category: str) -> None:
+        changes[event.id].set("latest", category)
+
+
+def test_given_takes_the_category_of_a_joined_view() -> None:
+    kit = view(Customers).given(CREATE, DEPOSIT, id="a", category="accounts")
+    kit = kit.given(CREATE, id="a", category="mails").given(DEPOSIT, id="a", category="accounts")
+    kit.shows("a", {"accounts": 201, "mails": 1})
+    assert [(event.version, event.position) for event in kit.history] == [
+        (1, "1-0"),
+        (2, "2-0"),
+        (1, "1-0"),
+        (3, "3-0"),
+    ]
+
+
+def test_shows_notices_a_joined_view_that_depends_on_the_order_of_categories() -> None:
+    kit = view(Latest).given(CREATE, category="accounts").given(CREATE, category="mails")
+    with pytest.raises(AssertionError) as failure:
+        kit.shows("example", {"latest": "mails"})
+    text = str(failure.value)
+    assert "depends on the order of events of different categories" in text
+    assert "all of 'mails' first" in text
+    assert "mails 'example'" in text
+    view(Latest).given(CREATE, CREATE, category="mails").shows("example", {"latest": "mails"})
+
+
 @pytest.mark.parametrize(
     ("field", "value"),
     [("", 1), ("a.", 1), ("big", 2**63), ("a", {1, 2}), ("a\0", 1)],
