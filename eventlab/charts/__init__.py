@@ -7,12 +7,12 @@ Each file holds the figures of one subject; `style.py` holds what they share.
 from __future__ import annotations
 
 from eventlab.charts.frames import frame
-from eventlab.charts.mailroom import by_sender, funnel, stays
+from eventlab.charts.mailroom import funnel
 from eventlab.charts.money import balance
-from eventlab.charts.projections import by_day, ladder, lag
+from eventlab.charts.projections import ladder
 from eventlab.charts.style import BLUE, GREEN, GREY, ORANGE, PURPLE, YELLOW, show
-from eventlab.charts.subscriptions import pending, shifts, timeline
-from eventlab.charts.timing import bars, growth, race, shares, waits
+from eventlab.charts.subscriptions import pending
+from eventlab.charts.timing import bars, growth
 
 __all__ = [
     "BLUE",
@@ -23,19 +23,10 @@ __all__ = [
     "YELLOW",
     "balance",
     "bars",
-    "by_day",
-    "by_sender",
     "frame",
     "funnel",
     "growth",
     "ladder",
-    "lag",
     "pending",
-    "race",
-    "shares",
-    "shifts",
     "show",
-    "stays",
-    "timeline",
-    "waits",
 ]

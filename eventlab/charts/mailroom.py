@@ -1,19 +1,15 @@
-"""Figures of the mailroom: mails per step, time in each state, and senders."""
+"""The figure of the mailroom: mails per step."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Final
 
-import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from eventlab.charts import style
 from eventlab.charts.style import BLUE, GREEN, GREY, ORANGE, PURPLE, YELLOW
-from eventlab.charts.timing import waits
-from eventlab.events import Recorded
-from eventlab.mailroom.mail_view import STATES
 
 #: The states in the order in which a mail passes through them, each with its color.
 COLOURS: Final = {
@@ -64,62 +60,6 @@ def funnel(states: Mapping[str, int], *, title: str) -> Figure:
         axes.set(xlabel="Mails", xlim=(0, max(total, 1) * 1.7), ylim=(len(STEPS) - 0.5, -0.5))
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(axis="y", visible=False)
-    return figure
-
-
-def stays(events: Iterable[Recorded], *, title: str) -> Figure:
-    """Draw how long each mail was in each state, in seconds, one dot per stay.
-
-    ``events`` are those of a mailroom's category, in commit order. The current state of a mail has
-    not ended, so it has no dot.
-    """
-    since: dict[str, tuple[str, Recorded]] = {}
-    seconds: dict[str, list[float]] = {}
-    for event in events:
-        state = STATES.get(event.type)
-        if state is None:  # the mailbox's cursor or a late response: no mail changes its state
-            continue
-        if event.id in since:
-            before, entered = since[event.id]
-            seconds.setdefault(before, []).append(
-                max((event.time - entered.time).total_seconds(), 0.001)
-            )
-        since[event.id] = state, event
-    named = {_words(state): seconds[state] for state in ("received", *COLOURS) if state in seconds}
-    figure = waits(named, title=title, ours="submitting")
-    figure.axes[0].set_xlabel("Time in the state")
-    return figure
-
-
-def by_sender(mails: pd.DataFrame, *, title: str, most: int = 8) -> Figure:
-    """Draw the mails of each sender domain by state, busiest first; the rest share one bar.
-
-    ``mails`` has one row per mail: ``domain`` (str, empty or missing if unknown) and ``state``.
-    """
-    domains = mails["domain"].fillna("").replace("", "(unknown)")
-    count = pd.crosstab(domains, mails["state"])
-    ordered = count.loc[count.sum(axis=1).sort_values(ascending=False, kind="stable").index]
-    table = ordered.iloc[:most].copy()
-    if len(ordered) > most:
-        table.loc[f"{len(ordered) - most} others"] = ordered.iloc[most:].sum()
-    with style.figure(title, height=1.9 + 0.42 * len(table)) as (figure, axes):
-        floor = pd.Series(0, index=table.index)
-        rows = range(len(table))
-        for state in [state for state in COLOURS if state in table]:
-            label = f"{_words(state)} ({table[state].sum():,})"
-            axes.barh(
-                rows, table[state], left=floor, color=COLOURS[state], edgecolor="white", label=label
-            )
-            floor = floor + table[state]
-        for row, many in zip(rows, floor, strict=True):
-            axes.annotate(
-                f"{many:,}", (many, row), xytext=(5, 0), textcoords="offset points", va="center"
-            )
-        axes.set_yticks(rows, list(table.index))
-        axes.set(xlabel="Mails", ylim=(len(table) - 0.4, -0.6), xlim=(0, floor.max() * 1.12))
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.grid(axis="y", visible=False)
-        figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=5)
     return figure
 
 

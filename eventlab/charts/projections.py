@@ -1,8 +1,6 @@
-"""Figures of projections: errors and rates, events per day, and lag."""
+"""The figure of projections: errors and rates."""
 
 from __future__ import annotations
-
-from collections.abc import Mapping
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -10,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from eventlab.charts import style
-from eventlab.charts.style import BLUE, GREEN, GREY, ORANGE, PURPLE, YELLOW
+from eventlab.charts.style import BLUE, GREY, ORANGE
 
 
 def ladder(rungs: pd.DataFrame, *, title: str, unit: str = "cents") -> Figure:
@@ -57,69 +55,3 @@ def _off(axes: Axes, places: list[int], money: pd.Series[float], unit: str) -> N
     axes.set_xlim(min(0, money.min()) - room, max(0, money.max()) + room)
     axes.set_yticks(places, list(money.index))
     axes.set_xlabel(f"Error of the sum ({unit})")
-
-
-def by_day(days: pd.DataFrame, *, title: str, unit: str = "Events") -> Figure:
-    """Draw one stacked bar per day, with one part per column.
-
-    ``days`` is indexed by date (UTC) and has up to five columns of whole numbers, such as one per
-    event type.
-    """
-    with style.figure(title) as (figure, axes):
-        at = pd.to_datetime(days.index)
-        floor = pd.Series(0, index=days.index)
-        for name, colour in zip(days.columns, (GREEN, BLUE, ORANGE, PURPLE, YELLOW), strict=False):
-            label = f"{name} ({days[name].sum():,.0f})"
-            axes.bar(
-                at,
-                days[name],
-                bottom=floor,
-                color=colour,
-                edgecolor="white",
-                linewidth=0.6,
-                label=label,
-            )
-            floor = floor + days[name]
-        axes.set(xlabel="Day (UTC)", ylabel=unit, ylim=(0, max(1, floor.max()) * 1.25))
-        axes.yaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.grid(axis="x", visible=False)
-        axes.legend(ncols=len(days.columns), loc="upper left")
-    return figure
-
-
-def lag(samples: pd.DataFrame, marks: Mapping[str, float], *, title: str) -> Figure:
-    """Draw the lag of a view over time, with named moments.
-
-    ``samples`` has one row per sample: ``s`` (seconds of a monotonic clock) and ``events`` (int).
-    ``marks`` maps names to seconds of the same clock, in order; the time from the first to the last
-    is shaded.
-    """
-    began = samples["s"].iloc[0]
-    top = max(1, samples["events"].max()) * 1.45
-    with style.figure(title) as (figure, axes):
-        axes.fill_between(
-            samples["s"] - began, samples["events"], color=BLUE, alpha=0.15, linewidth=0
-        )
-        axes.plot(samples["s"] - began, samples["events"], color=BLUE)
-        if marks:
-            axes.axvspan(
-                min(marks.values()) - began,
-                max(marks.values()) - began,
-                color=ORANGE,
-                alpha=0.10,
-                linewidth=0,
-            )
-        for line, (name, at) in enumerate(marks.items(), 1):
-            last = line == len(marks)
-            axes.axvline(at - began, color=ORANGE, linestyle="--", linewidth=1.5)
-            axes.annotate(
-                name,
-                (at - began, top * (1.06 - 0.09 * line)),
-                xytext=(5 if last else -5, 0),
-                textcoords="offset points",
-                ha="left" if last else "right",
-                va="top",
-                color=ORANGE,
-            )
-        axes.set(xlabel="Time (s)", ylabel="Lag (events)", ylim=(0, top))
-    return figure

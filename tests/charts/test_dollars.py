@@ -33,21 +33,6 @@ def ladder(name: str) -> Figure:
     return charts.ladder(rungs, title=name, unit=name)
 
 
-def by_day(name: str) -> Figure:
-    days = pd.DataFrame({name: [3, 4], "b": [1, 2]}, index=["2026-01-01", "2026-01-02"])
-    return charts.by_day(days, title=name, unit=name)
-
-
-def lag(name: str) -> Figure:
-    samples = pd.DataFrame({"s": [1.0, 2.0, 3.0], "events": [0, 5, 0]})
-    return charts.lag(samples, {name: 2.0}, title=name)
-
-
-def by_sender(name: str) -> Figure:
-    mails = pd.DataFrame({"domain": [name, "b"], "state": [name, "submitted"], "automatic": None})
-    return charts.by_sender(mails, title=name)
-
-
 def pending(name: str) -> Figure:
     states = pd.DataFrame(
         {"moment": name, "event": [name, "b"], "state": [name, "done"], "deliveries": [1, 1]}
@@ -55,43 +40,11 @@ def pending(name: str) -> Figure:
     return charts.pending(states, title=name)
 
 
-def timeline(name: str) -> Figure:
-    first, second, _ = events(name)
-    followers = {name: second.position, "b": first.position}
-    named = [Recorded(name, 1, name, {}, first.position), second]
-    return charts.timeline(named, followers, title=name, unfinished={name: [second.position]})
-
-
-def shifts(name: str) -> Figure:
-    work = pd.DataFrame({"consumer": [name, "b"], "s": [1.0, 2.0], "again": [False, True]})
-    return charts.shifts(work, [(name, 2.0)], title=name)
-
-
-def race(name: str) -> Figure:
-    attempts = pd.DataFrame({"writer": [0, 1], "ms": [1.0, 2.0], "won": [True, False]})
-    return charts.race(attempts, title=name)
-
-
-def stays(name: str) -> Figure:
-    life = [
-        Recorded(name, 1, "received", {}, "1551312621884-0"),
-        Recorded(name, 2, "submitting", {}, "1551312621894-0"),
-    ]
-    return charts.stays(life, title=name)
-
-
 DRAWINGS: dict[str, Callable[[str], Figure]] = {
     "balance": lambda name: charts.balance(events(name), title=name, unit=name),
     "ladder": ladder,
-    "by_day": by_day,
-    "by_sender": by_sender,
     "funnel": lambda name: charts.funnel({"submitted": 3, "held": 1}, title=name),
-    "lag": lag,
     "pending": pending,
-    "race": race,
-    "shifts": shifts,
-    "stays": stays,
-    "timeline": timeline,
     "bars": lambda name: charts.bars({name: 1.0, "b": 2.0}, title=name, unit=name, ours=name),
     "growth": lambda name: charts.growth(
         pd.DataFrame({name: [1.0, 2.0], "b": [1.0, 3.0]}, index=[1, 2]),
@@ -100,8 +53,6 @@ DRAWINGS: dict[str, Callable[[str], Figure]] = {
         ylabel=name,
         ours=name,
     ),
-    "shares": lambda name: charts.shares({name: [1.0, 2.0], "b": [2.0]}, title=name, unit=name),
-    "waits": lambda name: charts.waits({name: [1.0, 2.0], "b": [2.0]}, title=name, ours=name),
 }
 
 
