@@ -14,7 +14,7 @@ from eventlab.projections.projector import Projector
 from eventlab.projections.view import View
 from eventlab.servers import Lab
 from eventlab.store.answers import SERVER_ERRORS, reason, server
-from eventlab.store.store import EventStore
+from eventlab.store.slices import open_store
 
 VIEWS: Final[Mapping[str, Callable[[str], View]]] = {
     "accounts": AccountView,
@@ -57,7 +57,7 @@ def projectors(
     """
     for name in only:
         checked_view(name)
-    store = EventStore(lab.redis, category)
+    store = open_store(lab.redis, category)
     with ExitStack() as closing:
         yield {
             name: closing.enter_context(kind(store, lab.mongo, view))

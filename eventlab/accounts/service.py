@@ -204,7 +204,7 @@ class AccountService:
         """
         store = self.accounts.store
         store.head()
-        keys = store.keys
+        keys = store.slice_of(ANY_ID).keys
         rejected = self._writable(store.redis, [keys.stream, keys.log(ANY_ID), keys.ids], [])
         if rejected:
             raise NoPermissionError(f"the user has no permission to run {rejected.decode()}")

@@ -9,7 +9,7 @@ from pathlib import Path
 from eventlab.archive.errors import BackupMismatch
 from eventlab.archive.parts import Entry, Line, read_parts, write_parts
 from eventlab.projections.logs import position_of, rows_of_logs
-from eventlab.store.keys import START
+from eventlab.store.keys import START, order
 from eventlab.store.scripts import RAW
 from eventlab.store.store import EventStore
 
@@ -29,7 +29,8 @@ def backup(store: EventStore, folder: Path) -> Saved:
     Writers need not stop: the backup is the category as it was at one position. A run that was
     killed is resumed by the next one, and a later run adds what is new; it reads all aggregate
     logs, and writes only the new events. Memory is bounded. Not saved are idempotency keys,
-    snapshots, what subscriptions have finished, and the keys that encrypt personal fields.
+    snapshots, what subscriptions have finished, and the keys that encrypt personal fields. Of
+    several slices, each is saved in a folder of its own, as it was at a position of its own.
 
     Raises BackupDamaged, and BackupMismatch if the backup is of another category, or if the
     category has lost events that the backup has.
@@ -38,6 +39,10 @@ def backup(store: EventStore, folder: Path) -> Saved:
     Saved(new=2, events=2, position='1551312621884-1')
     """
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if store.slices > 1:
+        found = [backup(part, folder / str(n)) for n, part in enumerate(store.all_slices())]
+        position = max((saved.position for saved in found), key=order)
+        return Saved(sum(saved.new for saved in found), sum(x.events for x in found), position)
     events = 0
     position = START
     number = 1

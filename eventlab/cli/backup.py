@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from eventlab.archive.backup import backup
 from eventlab.cli import arguments as options
 from eventlab.servers import connect
-from eventlab.store.store import EventStore
+from eventlab.store.slices import open_store
 
 if TYPE_CHECKING:
     from eventlab.cli.arguments import Commands
@@ -33,7 +33,7 @@ def add_to(commands: Commands) -> None:
 
 def _backup(arguments: argparse.Namespace) -> int:
     with connect() as lab:
-        saved = backup(EventStore(lab.redis, arguments.category), arguments.folder)
+        saved = backup(open_store(lab.redis, arguments.category), arguments.folder)
     if arguments.json:
         print(json.dumps(asdict(saved)))
     else:

@@ -19,7 +19,8 @@ from eventlab.mailroom.settings import REAL_NAMES, SANDBOX_NAMES
 from eventlab.mailroom.work_item import WorkItem
 from eventlab.observe.shapes import Reader, StoredShape, stored_shapes
 from eventlab.servers import connect
-from eventlab.store.store import EventStore, Upcaster
+from eventlab.store.slices import open_store
+from eventlab.store.store import Upcaster
 
 REMEDY = "make the code read this shape, or add an upcaster that converts it to the newest shape"
 #: Who reads the categories of this package.
@@ -42,7 +43,7 @@ def check_events(
         raise UsageError(f"no known class reads category {category!r}: add --reader")
     lift = [_upcaster_named(name) for name in upcasters]
     with connect() as lab:
-        found = stored_shapes(EventStore(lab.redis, category), chosen, lift)
+        found = stored_shapes(open_store(lab.redis, category), chosen, lift)
     if as_json:
         rows = [_row(stored) for stored in found]
         print(json.dumps({"category": category, "shapes": rows}, indent=2))

@@ -10,6 +10,7 @@ from eventlab.archive.parts import read_parts
 from eventlab.archive.restore import restore
 from eventlab.cli import arguments as options
 from eventlab.servers import connect
+from eventlab.store.keys import SLICES
 from eventlab.store.store import EventStore
 
 if TYPE_CHECKING:
@@ -37,7 +38,10 @@ def _restore(arguments: argparse.Namespace) -> int:
         print(f"the backup is intact: {count:,} events")
         return 0
     with connect() as lab:
-        count = restore(EventStore(lab.redis, arguments.category), arguments.folder)
+        # An empty category has no number of slices yet: it gets that of the backup.
+        slices = SLICES if (arguments.folder / "0").is_dir() else 1
+        store = EventStore(lab.redis, arguments.category, slices=slices)
+        count = restore(store, arguments.folder)
     print(
         f"{count:,} events restored. Rebuild the views (eventlab project --rebuild NAME); "
         "subscriptions start again at the first event"

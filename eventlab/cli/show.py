@@ -15,7 +15,7 @@ from eventlab.cli import arguments as options
 from eventlab.cli.process import CommandFailed, UsageError
 from eventlab.observe.printing import data_text, event_row, event_text, time_text
 from eventlab.servers import connect
-from eventlab.store.store import EventStore
+from eventlab.store.slices import open_store
 
 if TYPE_CHECKING:
     from eventlab.cli.arguments import Commands
@@ -68,7 +68,7 @@ def _show(arguments: argparse.Namespace) -> int:
     rows: deque[dict[str, Any]] = deque(maxlen=arguments.last)
     lines: deque[str] = deque(maxlen=arguments.last)
     with connect() as lab:
-        store = EventStore(lab.redis, arguments.category)
+        store = open_store(lab.redis, arguments.category)
         first = max(1, store.version(arguments.id) - arguments.last + 1)
         for event in (event for page in store.pages(arguments.id) for event in page.events):
             if arguments.at is not None and event.time > arguments.at:

@@ -12,7 +12,7 @@ from eventlab.cli.process import CommandFailed
 from eventlab.observe.printing import data_text, event_row, printable, time_text
 from eventlab.observe.trace import trace
 from eventlab.servers import connect
-from eventlab.store.store import EventStore
+from eventlab.store.slices import open_store
 
 if TYPE_CHECKING:
     from eventlab.cli.arguments import Commands
@@ -37,7 +37,7 @@ def add_to(commands: Commands) -> None:
 def _trace(arguments: argparse.Namespace) -> int:
     categories: list[str] = arguments.category or [CATEGORY]
     with connect() as lab:
-        found = trace([EventStore(lab.redis, one) for one in categories], arguments.correlation)
+        found = trace([open_store(lab.redis, one) for one in categories], arguments.correlation)
     if arguments.json:
         rows = [{"depth": one.depth, "name": one.name} | event_row(one.event) for one in found]
         print(json.dumps({"correlation_id": arguments.correlation, "events": rows}))

@@ -6,7 +6,7 @@ import argparse
 import json
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Final
 
 from redis.exceptions import RedisError
@@ -19,7 +19,8 @@ from eventlab.events import Recorded
 from eventlab.observe.printing import event_row, event_text, printable, time_text
 from eventlab.servers import connect
 from eventlab.store.answers import is_outage
-from eventlab.store.keys import checked_position
+from eventlab.store.keys import checked_position, order
+from eventlab.store.slices import open_store
 from eventlab.store.store import EventStore
 
 if TYPE_CHECKING:
@@ -58,9 +59,12 @@ def _position(text: str) -> str:
 def _watch(arguments: argparse.Namespace) -> int:
     stop = stop_on_signals()
     with connect() as lab:
-        store = EventStore(lab.redis, arguments.category)
-        after = store.head() if arguments.after is None else arguments.after
-        for event in _tail(store, after, stop, once=arguments.once):
+        store = open_store(lab.redis, arguments.category)
+        starts = [
+            (part, part.head() if arguments.after is None else arguments.after)
+            for part in store.all_slices()
+        ]
+        for event in _tail(store, starts, stop, once=arguments.once):
             if arguments.id in (None, event.id):
                 text = f"{time_text(event)} {event_text(event)}"
                 print(json.dumps(event_row(event)) if arguments.json else text, flush=True)
@@ -68,27 +72,33 @@ def _watch(arguments: argparse.Namespace) -> int:
 
 
 def _tail(
-    store: EventStore, after: str, stop: threading.Event, *, once: bool
+    store: EventStore,
+    starts: Iterable[tuple[EventStore, str]],
+    stop: threading.Event,
+    *,
+    once: bool,
 ) -> Iterator[Recorded]:
-    """Yield the events after a position as they come, until a stop; an outage is waited out."""
+    """Yield the events of each slice after its start, until a stop; an outage is waited out."""
+    after = dict(starts)
     is_away = False
     while not stop.is_set():
         count = 0
         try:
-            for event in store.read_all(after=after, limit=PAGE):
-                after = event.position
-                count += 1
-                yield event
-                if stop.is_set():
-                    return
+            for part in after:
+                for event in part.read_all(after=after[part], limit=PAGE):
+                    after[part] = event.position
+                    count += 1
+                    yield event
+                    if stop.is_set():
+                        return
             if count == 0 and once:
                 return
             is_away = False
             if count == 0:
-                store.wait(after=after, seconds=WAIT_SECONDS)
+                store.wait(after=max(after.values(), key=order), seconds=WAIT_SECONDS)
         except CorruptEvent as error:
             print(f"eventlab: {printable(str(error))}", file=sys.stderr)
-            after = error.where
+            after[part] = error.where
         except RedisError as error:
             if not is_outage(error):
                 raise

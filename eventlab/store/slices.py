@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Final
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from eventlab.errors import InvalidArgument, SlicesMismatch
 from eventlab.store.keys import SLICES, Keys, checked_name
@@ -75,6 +76,12 @@ def stored_slices(redis: Any, category: str) -> int:
     1
     """
     return SLICES if redis.exists(Keys(category).slices) else ONE
+
+
+def open_store(redis: Any, category: str) -> EventStore:
+    """Return the store of a category, with the number of slices that the category has."""
+    store = import_module("eventlab.store.store").EventStore
+    return cast("EventStore", store(redis, category, slices=stored_slices(redis, category)))
 
 
 def check_together(category: str, ids: Sequence[str]) -> int:

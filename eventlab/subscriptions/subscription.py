@@ -17,7 +17,8 @@ import random
 import time
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import Any, Final
+from importlib import import_module
+from typing import Any, Final, Self, cast
 
 import msgspec
 from redis.exceptions import RedisError
@@ -80,6 +81,27 @@ class Subscription(Runnable):
     ...     else:
     ...         letters.ack([event])
     """
+
+    def __new__(
+        cls,
+        store: EventStore,
+        name: str,
+        *,
+        consumer: str,
+        start: str = START,
+        claim_after: float = 30.0,
+        max_failures: int = 5,
+        max_deliveries: int = 20,
+        backoff: float = 1.0,
+        ordered: bool = False,
+    ) -> Self:
+        """Return a subscription of the kind that the store needs."""
+        del name, consumer, start, claim_after, max_failures, max_deliveries, backoff, ordered
+        if cls is Subscription and store.slices > 1:
+            # By name: that module is about subscriptions of this one.
+            kind = import_module("eventlab.slices.subscription").SlicedSubscription
+            return cast(Self, super().__new__(kind))
+        return super().__new__(cls)
 
     def __init__(
         self,

@@ -33,6 +33,7 @@ from eventlab.observe.lag import MaxLag, ViewState, view_states, views_of
 from eventlab.observe.metrics import SHARED_COUNTERS, Metrics, category_metrics, view_metrics
 from eventlab.servers import Lab, connect
 from eventlab.servers.errors import ServersError
+from eventlab.store.slices import open_store
 from eventlab.store.store import EventStore
 
 IDLE_SECONDS: Final = 60
@@ -117,7 +118,7 @@ def app(hosts: Collection[str] | None = None, max_lag: MaxLag | None = None) -> 
     if (parent := multiprocessing.parent_process()) is not None:
         threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
     lab = _connect()
-    store = EventStore(lab.redis, os.environ.get(settings.CATEGORY, CATEGORY))
+    store = open_store(lab.redis, os.environ.get(settings.CATEGORY, CATEGORY))
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:

@@ -1,0 +1,70 @@
+"""The commands and the backup find the slices of a category by themselves."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from eventlab import EventStore, Projector, settings
+from eventlab.accounts import AccountService, AccountView
+from eventlab.archive.backup import backup
+from eventlab.archive.errors import BackupMismatch
+from eventlab.archive.restore import restore
+from eventlab.cli.main import main
+from eventlab.servers import Lab
+from eventlab.store.slices import stored_slices
+from tests.support.store import fill
+
+IDS = [f"account{number}" for number in range(100)]
+
+
+@pytest.fixture
+def store(lab: Lab, category: str) -> EventStore:
+    store = EventStore(lab.redis, category, slices=64)
+    for id in IDS:
+        fill(store, 2, id, amount=5)
+    return store
+
+
+@pytest.mark.usefixtures("store")
+def test_commands_find_the_slices(
+    category: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(settings.CATEGORY, category)
+    monkeypatch.setenv(settings.COLLECTION, category)
+    assert main(["watch", "--after", "0-0", "--once", "--json"]) == 0
+    seen = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert len(seen) == 3 * len(IDS)
+    assert [row["version"] for row in seen if row["id"] == "account7"] == [1, 2, 3]
+    assert main(["show", "account7", "--category", category, "--json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)["events"]) == 3
+    assert main(["project", "--status", "--view", "accounts", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)[0]["events_behind"] == 3 * len(IDS)
+    assert main(["project", "--rebuild", "accounts"]) == 0
+    assert "rebuilt from 300 events" in capsys.readouterr().out
+
+
+def test_backup_is_restored_into_slices(
+    lab: Lab, store: EventStore, category: str, tmp_path: Path
+) -> None:
+    saved = backup(store, tmp_path / "b")
+    assert (saved.new, saved.events, saved.position) == (300, 300, store.head())
+    fill(store, 1, "late")
+    assert backup(store, tmp_path / "b").new == 2
+    other = EventStore(lab.redis, f"{category}-other", slices=64)
+    with pytest.raises(BackupMismatch):
+        restore(other, tmp_path)
+    events = {id: store.read(id) for id in store.ids()}
+    store.drop()
+    assert main(["restore", str(tmp_path / "b"), "--category", category]) == 0
+    assert {id: store.read(id) for id in store.ids()} == events
+    assert stored_slices(lab.redis, category) == 64
+    fill(store, 1, "after")
+    with Projector(store, lab.mongo, AccountView(category)) as projector:
+        assert projector.catch_up() == 304
+
+
+def test_service_checks_a_slice(store: EventStore) -> None:
+    AccountService(store).check()
