@@ -45,22 +45,18 @@ def views(collection: str) -> dict[str, View]:
 
 @contextmanager
 def projectors(
-    lab: Lab,
-    category: str,
-    collection: str,
-    only: Collection[str] = (),
-    kind: type[Projector] = Projector,
+    lab: Lab, category: str, collection: str, only: Collection[str] = ()
 ) -> Iterator[dict[str, Projector]]:
     """Open a projector for each view, or for those named in ``only``; close them afterwards.
 
-    ``kind`` is Projector, or a subclass. Raises InvalidName for an unknown view.
+    Raises InvalidName for an unknown view.
     """
     for name in only:
         checked_view(name)
     store = open_store(lab.redis, category)
     with ExitStack() as closing:
         yield {
-            name: closing.enter_context(kind(store, lab.mongo, view))
+            name: closing.enter_context(Projector(store, lab.mongo, view))
             for name, view in views(collection).items()
             if not only or name in only
         }

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from eventlab.accounts.projectors import VIEWS, checked_view, projectors, run_until
 from eventlab.cli import arguments as options
-from eventlab.cli.monitoring import NEEDED, monitored
-from eventlab.cli.process import UsageError, log_to_stderr, require, stop_on_signals
+from eventlab.cli.monitoring import monitored
+from eventlab.cli.process import UsageError, log_to_stderr, stop_on_signals
 from eventlab.cli.text import duration
 from eventlab.errors import EventLabError, InvalidName
 from eventlab.observe.lag import ViewState, problems_of, view_states
@@ -85,9 +85,7 @@ def _project(arguments: argparse.Namespace) -> int:
     log_to_stderr(verbose=arguments.verbose)
     with (
         connect() as lab,
-        projectors(
-            lab, arguments.category, arguments.collection, named, kind=_kind(arguments)
-        ) as running,
+        projectors(lab, arguments.category, arguments.collection, named) as running,
     ):
         if arguments.status:
             rows = status(running)
@@ -109,15 +107,6 @@ def _project(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _kind(arguments: argparse.Namespace) -> type[Projector]:
-    if arguments.metrics is None:
-        return Projector
-    require(NEEDED, "serve")
-    from eventlab.observe.metrics import MeteredProjector
-
-    return MeteredProjector
-
-
 def _follow(running: Mapping[str, Projector], arguments: argparse.Namespace) -> list[str]:
     """Keep the views up to date until a signal, and serve metrics if the options say so."""
     failed = list[str]()
@@ -134,18 +123,12 @@ def _follow(running: Mapping[str, Projector], arguments: argparse.Namespace) -> 
         ]
 
     def metrics() -> Metrics:
-        from eventlab.observe.metrics import (
-            MeteredProjector,
-            Metrics,
-            category_metrics,
-            view_metrics,
-        )
+        from eventlab.observe.metrics import Metrics, category_metrics, meter, view_metrics
 
-        any_projector = next(iter(running.values()))
-        counting = Metrics(category_metrics(any_projector.store), view_metrics(states))
+        store = next(iter(running.values())).store
+        counting = Metrics(category_metrics(store), view_metrics(states))
         for projector in running.values():
-            if isinstance(projector, MeteredProjector):
-                projector.metrics = counting
+            meter(projector, counting)
         return counting
 
     with monitored(arguments.metrics, metrics, lambda: problems_of(states(), max_lag)):

@@ -21,6 +21,7 @@ from eventlab.subscriptions.group import ConsumerGroup
 from eventlab.subscriptions.records import Parked
 from eventlab.subscriptions.subscription import Subscription
 
+SLICE_SUFFIX: Final = re.compile(r"\$\d+$")  # of the checkpoint of one slice
 PARKED_PAGE: Final = 50
 MAX_LISTED: Final = 100  # views, and subscriptions, of one category
 
@@ -97,16 +98,18 @@ class _NamedView:
 
 def views_of(store: EventStore, mongo: Database[dict[str, Any]]) -> list[Projector]:
     """Return a projector, to ask for its lag, for each view that follows a category."""
+    slices = store.all_slices()
     query = {
-        "category": store.category,
+        "category": {"$in": [one.keys.category for one in slices]},
         "_id": {"$not": re.compile(REBUILD_NAME)},
         "position": {"$type": "string"},
     }
-    found = mongo[CHECKPOINTS].find(query, {"version": 1}).sort("_id").limit(MAX_LISTED)
-    return [
-        Projector(store, mongo, _NamedView(document["_id"], document.get("version") or 1))
-        for document in found
-    ]
+    limit = MAX_LISTED * len(slices)
+    versions: dict[str, int] = {}
+    for document in mongo[CHECKPOINTS].find(query, {"version": 1}).sort("_id").limit(limit):
+        name = SLICE_SUFFIX.sub("", document["_id"])
+        versions[name] = document.get("version") or 1
+    return [Projector(store, mongo, _NamedView(*each)) for each in versions.items()][:MAX_LISTED]
 
 
 def view_states(projectors: Iterable[Projector]) -> list[ViewState]:

@@ -103,22 +103,25 @@ class _Sources:
         yield failures
 
 
-class MeteredProjector(Projector):
-    """A projector that counts what it applies, and the outages that it waits for."""
+def meter(projector: Projector, metrics: Metrics) -> None:
+    """Count what a projector applies, and the outages that it waits for."""
+    for one in getattr(projector, "_parts", [projector]):  # a view over slices has one for each
+        one.run_once = _metered(one.run_once, projector.name, metrics)
 
-    metrics: Metrics | None = None
 
-    def run_once(self) -> int:
-        """Apply the next batch, and count it."""
+def _metered(run_once: Callable[[], int], view: str, metrics: Metrics) -> Callable[[], int]:
+    def counted() -> int:
         try:
-            applied = super().run_once()
+            applied = run_once()
         except SERVER_ERRORS as error:
-            if self.metrics is not None and is_outage(error):
-                self.metrics.count_outage(error)
+            if is_outage(error):
+                metrics.count_outage(error)
             raise
-        if self.metrics is not None and applied:
-            self.metrics.count_applied(self.name, applied)
+        if applied:
+            metrics.count_applied(view, applied)
         return applied
+
+    return counted
 
 
 def category_metrics(store: EventStore) -> Families:

@@ -33,6 +33,20 @@ def test_view_states_find_the_views_of_a_category(store: EventStore, mongo: Any)
     assert views_of(EventStore(store.redis, f"{store.category}_other"), mongo) == []
 
 
+def test_view_states_find_a_view_over_slices(
+    redis_client: redis.Redis, category: str, mongo: Any
+) -> None:
+    store = EventStore(redis_client, category, slices=64)
+    for number in range(20):
+        fill(store, 1, id=f"account-{number}")
+    with Projector(store, mongo, AccountView(category)) as projector:
+        projector.catch_up()
+    for number in range(3):
+        append_deposits(store, f"account-{number}", 2)
+    [state] = view_states(views_of(store, mongo))
+    assert (state.view, state.events, state.error) == (category, 6, "")
+
+
 def test_view_states_leave_out_the_documents_of_a_rebuild(store: EventStore, mongo: Any) -> None:
     name = f"{store.category}.rebuild-0123abcd"
     document = {"_id": name, "category": store.category, "position": "0-0"}

@@ -10,15 +10,15 @@ import pytest
 import redis
 from prometheus_client.core import Metric
 
-from eventlab import ANY, EventStore, Subscription, VersionConflict
+from eventlab import ANY, EventStore, Projector, Subscription, VersionConflict
 from eventlab.accounts import AccountService, AccountView
 from eventlab.mailroom.mail_view import counts_by_state, index_states
 from eventlab.observe.lag import ViewState
 from eventlab.observe.metrics import (
-    MeteredProjector,
     Metrics,
     category_metrics,
     mail_metrics,
+    meter,
     view_metrics,
 )
 from tests.support.metrics import samples
@@ -83,8 +83,8 @@ def test_metrics_say_that_a_server_is_unavailable_and_give_the_others() -> None:
 def test_metered_projector_counts_events_and_outages(store: EventStore, mongo: Any) -> None:
     metrics = Metrics()
     fill(store, 4)
-    with MeteredProjector(store, mongo, AccountView(store.category)) as projector:
-        projector.metrics = metrics
+    with Projector(store, mongo, AccountView(store.category)) as projector:
+        meter(projector, metrics)
         projector.catch_up()
         plain = store.redis.execute_command
         stop = threading.Event()
@@ -103,6 +103,19 @@ def test_metered_projector_counts_events_and_outages(store: EventStore, mongo: A
     found = samples(metrics.counters())
     assert found["eventlab_events_applied_total", (store.category,)] == 6
     assert found["eventlab_outages_total", ("Redis",)] == 1
+
+
+def test_metered_projector_counts_the_events_of_all_slices(
+    redis_client: redis.Redis, category: str, mongo: Any
+) -> None:
+    store = EventStore(redis_client, category, slices=64)
+    metrics = Metrics()
+    for number in range(5):
+        fill(store, 1, id=f"account-{number}")
+    with Projector(store, mongo, AccountView(category)) as projector:
+        meter(projector, metrics)
+        projector.catch_up()
+    assert samples(metrics.counters())["eventlab_events_applied_total", (category,)] == 10
 
 
 def test_conflicts_and_retries_of_a_service_are_counted(
