@@ -8,10 +8,10 @@
 -- and the aggregate log has that version: another program's entries have no lane.
 local function identify(entry)
   if not blocked or entry[1] ~= 'event' then return unknown end  -- without order, it is not needed
+  -- Usually the beginning is enough: not if the id contains a quote, or another program wrote it.
   local id, version = string.match(entry[2], '^{"id":("[^"]*"),"version":(%d+),')
   local short = id and '{"id":' .. id .. ',"version":' .. version .. '}'
   local read, event = pcall(cjson.decode, short or entry[2])
-  if not read and short then read, event = pcall(cjson.decode, entry[2]) end  -- \" in the id
   if not read or type(event) ~= 'table' then return unknown end
   id, version = event.id, event.version
   if type(id) ~= 'string' or type(version) ~= 'number' then return unknown end
