@@ -372,13 +372,13 @@ def one_setup_cell(pages: Sequence[Page]) -> list[str]:
 
 
 def order(pages: Sequence[Page]) -> list[str]:
-    """The pages are numbered from 00 upwards, and the last cell of each links to the next."""
+    """The pages are numbered from 00 without gaps, and the last cell of each links to the next."""
     numbers = [page.path.name[:2] for page in pages]
     problems = [
         f"{page.path.name}: no number" for page in pages if not re.match(r"\d\d_", page.path.name)
     ]
-    if numbers[:1] != ["00"] or numbers != sorted(set(numbers)):
-        problems.append(f"the pages are numbered {numbers}: start at 00 and number each once")
+    if numbers != [f"{number:02d}" for number in range(len(pages))]:
+        problems.append(f"the pages are numbered {numbers}: start at 00 and leave no gaps")
     for page, following in itertools.pairwise(pages):
         if following.path.name not in page.nb.cells[-1].source:
             problems.append(f"{page.path.name}: its last cell has no link to {following.path.name}")

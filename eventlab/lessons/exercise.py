@@ -122,8 +122,9 @@ def _text_of(error: Exception) -> str:
 
 
 def _is_stub(answer: Any) -> bool:
-    if isinstance(answer, type):  # a class with nothing in it
-        return not any(isinstance(part, types.FunctionType) for part in vars(answer).values())
+    if isinstance(answer, type):  # a class with nothing in its methods
+        parts = vars(answer).values()
+        return all(_is_stub(part) for part in parts if isinstance(part, types.FunctionType))
     if not isinstance(answer, types.FunctionType):
         return answer is ...
     steps = [

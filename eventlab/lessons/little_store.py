@@ -12,18 +12,38 @@ from eventlab.store.keys import START, checked_counts, checked_name, checked_pos
 from eventlab.store.store import ANY, EXISTS, Expected
 
 
-class LittleStore:
-    """The events of one category, in a list.
+class UnfinishedStore:
+    """The events of one category, in a list; what decides about an append is missing.
 
-    >>> from eventlab import NEW
-    >>> LittleStore().append("JohnDoe", [Event("create")], expected=NEW)
-    [Recorded(id='JohnDoe', version=1, type='create', data={}, position='1-0')]
+    A subclass has ``write``, which gets valid arguments, one call at a time. It may use
+    ``version``, ``written_with`` and ``add``.
     """
 
     def __init__(self) -> None:
         self._events: list[Recorded] = []
         self._tokens: dict[tuple[str, int], str | None] = {}
         self._lock = threading.Lock()
+
+    def write(
+        self, id: str, events: list[Event], expected: int | Expected, token: str | None
+    ) -> list[Recorded]:
+        """Add the events and return them as recorded, or return a repeat, or raise."""
+        raise NotImplementedError
+
+    def written_with(self, id: str, token: str | None) -> list[Recorded]:
+        """Return the events of an aggregate that were added with this token."""
+        return [e for e in self.read(id) if token and self._tokens[id, e.version] == token]
+
+    def add(self, id: str, events: Sequence[Event], token: str | None = None) -> list[Recorded]:
+        """Store the events as the next versions of an aggregate."""
+        version = self.version(id)
+        recorded = [
+            Recorded(id, version + n, event.type, event.data, self._position(n), event.meta)
+            for n, event in enumerate(events, 1)
+        ]
+        self._tokens |= {(id, event.version): token for event in recorded}
+        self._events += recorded
+        return copy.deepcopy(recorded)
 
     def append(
         self,
@@ -38,21 +58,9 @@ class LittleStore:
         is_version = type(expected) is int and 0 <= expected < 2**53
         if not is_version and not isinstance(expected, Expected):
             raise InvalidArgument(f"expected={expected!r} must be a version, EXISTS or ANY")
+        checked_name(id, "id")
         with self._lock:
-            version = self.version(id)
-            if token is not None:
-                earlier = [e for e in self.read(id) if self._tokens[id, e.version] == token]
-                if earlier:
-                    return _repeated(earlier, batch)
-            if version != expected and expected is not ANY and not (version and expected is EXISTS):
-                raise VersionConflict(id, expected, version)
-            recorded = [
-                Recorded(id, version + n, event.type, event.data, self._position(n), event.meta)
-                for n, event in enumerate(batch, 1)
-            ]
-            self._tokens |= {(id, event.version): token for event in recorded}
-            self._events += recorded
-            return copy.deepcopy(recorded)
+            return self.write(id, batch, expected, token)
 
     def _position(self, n: int) -> str:
         return f"{len(self._events) + n}-0"
@@ -86,8 +94,29 @@ class LittleStore:
         return self._events[-1].position if self._events else START
 
 
-def _repeated(earlier: list[Recorded], batch: list[Event]) -> list[Recorded]:
+def repeated(earlier: list[Recorded], events: list[Event]) -> list[Recorded]:
+    """Return what an earlier append recorded; raise TokenReused if it had other events."""
     found = [(event.type, event.data, event.meta) for event in earlier]
-    if found != [(event.type, event.data, event.meta) for event in batch]:
+    if found != [(event.type, event.data, event.meta) for event in events]:
         raise TokenReused(earlier[0].id, earlier[0].version)
     return earlier
+
+
+class LittleStore(UnfinishedStore):
+    """The events of one category, in a list.
+
+    >>> from eventlab import NEW
+    >>> LittleStore().append("JohnDoe", [Event("create")], expected=NEW)
+    [Recorded(id='JohnDoe', version=1, type='create', data={}, position='1-0')]
+    """
+
+    def write(
+        self, id: str, events: list[Event], expected: int | Expected, token: str | None
+    ) -> list[Recorded]:
+        """Add the events if the version is the expected one, or return what the token added."""
+        version = self.version(id)
+        if earlier := self.written_with(id, token):
+            return repeated(earlier, events)
+        if version != expected and expected is not ANY and not (version and expected is EXISTS):
+            raise VersionConflict(id, expected, version)
+        return self.add(id, events, token)

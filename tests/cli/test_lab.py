@@ -15,9 +15,9 @@ import pytest
 
 from eventlab.cli import lab as command
 from eventlab.cli import main
+from eventlab.lessons.ports import free_port
 from eventlab.servers import Lab, directories, state
 from eventlab.servers.directories import DATA_VARIABLE
-from tests.support.ports import free_port
 from tests.support.servers import is_gone, running
 from tests.support.waiting import PATIENCE_SECONDS, wait_until
 

@@ -15,11 +15,11 @@ import requests
 
 import eventlab
 from eventlab.cli import doctor, main
+from eventlab.lessons.ports import free_port
 from eventlab.servers.directories import DATA_VARIABLE
 from eventlab.servers.external import MONGODB_URL, REDIS_URL
 from tests.support import interrupt
 from tests.support.command import default_interrupt, run, start
-from tests.support.ports import free_port
 from tests.support.waiting import wait_until
 
 COMMANDS = ("lab", "serve", "project", "route", "sandbox", "forget", "backup", "restore", "doctor")

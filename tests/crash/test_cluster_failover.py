@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from eventlab import Event
+from eventlab.lessons.redis_nodes import Cluster, Node, cluster_of_pairs
 from tests.support.crash_servers import MongoServer, mongod
-from tests.support.redis_nodes import Cluster, Node, cluster_of_pairs
 from tests.support.waiting import wait_until
 from tests.support.workload import (
     CATEGORY,

@@ -21,8 +21,8 @@ from eventlab import (
     ViewAhead,
 )
 from eventlab.accounts import Account, AccountView
+from eventlab.lessons.redis_nodes import Cluster, cluster_of_pairs
 from eventlab.servers import external
-from tests.support.redis_nodes import Cluster, cluster_of_pairs
 from tests.support.store import deposits
 from tests.support.waiting import wait_until
 from tests.support.workload import CATEGORY

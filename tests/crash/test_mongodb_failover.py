@@ -11,9 +11,9 @@ import pymongo
 import pytest
 from pymongo.errors import PyMongoError
 
+from eventlab.lessons.mongodb_members import ReplicaSet, replica_set_of_three
 from eventlab.store.keys import order
 from tests.support.crash_servers import RedisServer, redis_server
-from tests.support.mongodb_members import ReplicaSet, replica_set_of_three
 from tests.support.views import assert_views_are_exact, views_caught_up
 from tests.support.waiting import wait_until
 from tests.support.workload import (

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.crash_servers import MongoServer, mongod
-from tests.support.redis_nodes import MASTER_NAME, Sentinels, sentinel_trio
+from tests.support.sentinels import MASTER_NAME, Sentinels, sentinel_trio
 from tests.support.waiting import wait_until
 from tests.support.workload import (
     Workload,

@@ -17,9 +17,9 @@ import psutil
 import pytest
 
 from eventlab import Event, EventStore
+from eventlab.lessons.ports import free_port
 from eventlab.servers import external
 from tests.support.crash_servers import MongoServer, RedisServer, mongod, redis_server
-from tests.support.ports import free_port
 from tests.support.views import assert_views_are_exact, views_caught_up
 from tests.support.waiting import wait_until
 from tests.support.workload import CATEGORY, Listener

@@ -14,6 +14,7 @@ import pytest
 import redis
 
 from eventlab import settings
+from eventlab.lessons.ports import free_port
 from eventlab.servers import (
     Lab,
     ServersFailed,
@@ -28,7 +29,6 @@ from eventlab.servers import (
 )
 from tests.support.cluster import cluster
 from tests.support.own_redis import redis_process, sentinel_process, tls_tunnel
-from tests.support.ports import free_port
 from tests.support.servers import (
     running,
 )

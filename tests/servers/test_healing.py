@@ -19,9 +19,9 @@ import requests
 
 from eventlab import Event, EventStore, settings
 from eventlab.accounts.names import CATEGORY
+from eventlab.lessons.ports import free_port
 from eventlab.servers import Lab, ServersFailed, binaries, connect, healing, health, starter, state
 from tests.support import command
-from tests.support.ports import free_port
 from tests.support.servers import is_alive, kill, line_of, pids, python, running
 from tests.support.waiting import stays, wait_until
 

@@ -11,7 +11,7 @@ import pytest
 import redis
 
 from eventlab import NEW, EventStore, NotSettled
-from tests.support.ports import free_port
+from eventlab.lessons.ports import free_port
 from tests.support.private_redis import private_redis
 from tests.support.store import deposits
 from tests.support.waiting import wait_until

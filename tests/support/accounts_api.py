@@ -22,8 +22,8 @@ import uvicorn
 
 from eventlab import EventStore
 from eventlab.accounts.http.protocol import Connection
+from eventlab.lessons.ports import free_port
 from eventlab.servers import Lab
-from tests.support.ports import free_port
 from tests.support.waiting import wait_until
 
 JSON = {"Content-Type": "application/json"}

@@ -11,9 +11,9 @@ from pathlib import Path
 import redis
 from redis.cluster import ClusterNode, RedisCluster
 
+from eventlab.lessons.ports import free_cluster_port
 from eventlab.servers.binaries import find_redis
 from tests.support.crash_servers import answers
-from tests.support.ports import free_cluster_port
 from tests.support.waiting import wait_until
 
 SLOTS = 16384

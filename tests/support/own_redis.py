@@ -13,8 +13,8 @@ from pathlib import Path
 
 import redis
 
+from eventlab.lessons.ports import free_port
 from eventlab.servers.binaries import find_redis
-from tests.support.ports import free_port
 from tests.support.waiting import wait_until
 
 BUFFER_BYTES = 65536

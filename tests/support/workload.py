@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from eventlab import Event, EventStore, Subscription, VersionConflict
+from eventlab.lessons.ports import free_port
 from eventlab.servers import external
 from eventlab.store.answers import SERVER_ERRORS, is_outage
-from tests.support.ports import free_port
 from tests.support.views import assert_views_are_exact, views_caught_up
 from tests.support.waiting import wait_until
 

@@ -16,11 +16,11 @@ import requests
 from eventlab import EventStore
 from eventlab.accounts import AccountService
 from eventlab.accounts.http.app import create_app
+from eventlab.lessons.ports import free_port
+from eventlab.lessons.redis_nodes import Node
 from eventlab.servers import Lab, connect
 from tests.support.accounts_api import Served, in_a_thread, message, serving
 from tests.support.crash_servers import MongoServer
-from tests.support.ports import free_port
-from tests.support.redis_nodes import Node
 from tests.support.servers import kill, running
 from tests.support.waiting import wait_until
 

@@ -13,10 +13,10 @@ from eventlab.accounts import AccountService
 from eventlab.accounts.http import protocol, schemas
 from eventlab.accounts.http.app import create_app
 from eventlab.accounts.http.listener import CannotListen, listen
+from eventlab.lessons.ports import free_port
 from eventlab.sandbox.serving import Serving
 from eventlab.servers import Lab
 from tests.support.accounts_api import JSON, exchange, in_a_thread, serving
-from tests.support.ports import free_port
 from tests.support.waiting import wait_until
 
 POST = b"POST /accounts HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"

@@ -11,13 +11,13 @@ import sys
 import psutil
 import pytest
 
+from eventlab.lessons.ports import free_port
 from eventlab.servers import Lab
 from tests.support import command
 from tests.support.accounts_api import (
     Served,
     serving,
 )
-from tests.support.ports import free_port
 from tests.support.waiting import wait_until
 
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import psutil
 import pytest
 
+from eventlab.lessons.ports import free_port
 from eventlab.servers import Lab
 from tests.support.accounts_api import Served, serving
-from tests.support.ports import free_port
 from tests.support.servers import is_alive
 from tests.support.waiting import wait_until
 

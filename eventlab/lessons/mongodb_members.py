@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,10 +13,11 @@ from typing import Any
 import pymongo
 from pymongo.errors import PyMongoError
 
+from eventlab.lessons.guard import guarded
+from eventlab.lessons.ports import free_port
+from eventlab.lessons.waiting import wait_until
 from eventlab.servers.binaries import find_mongod
 from eventlab.servers.config import REPLICA_SET
-from tests.support.ports import free_port
-from tests.support.waiting import wait_until
 
 ELECTION_TIMEOUT_MS = 3000  # MongoDB's default is 10 s
 
@@ -26,7 +26,7 @@ class Member:
     """A mongod that can be killed, stopped and started again on its port and its data."""
 
     def __init__(self, folder: Path) -> None:
-        folder.mkdir()
+        folder.mkdir(parents=True)
         binary = find_mongod(folder)
         self.port = free_port()
         self._argv = [str(binary.path), "--dbpath", str(folder), "--port", str(self.port)]
@@ -52,9 +52,7 @@ class Member:
 
     def start(self) -> None:
         """Start the mongod and wait until it answers."""
-        self._process = subprocess.Popen(
-            self._argv, env=self._env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
+        self._process = guarded(self._argv, env=self._env)
         wait_until(lambda: self._hello())
 
     def _hello(self) -> dict[str, Any]:
@@ -105,7 +103,7 @@ class ReplicaSet:
     def primary(self, *, other_than: Member | None = None) -> Member:
         """Return the primary, once there is one that is not ``other_than``."""
         others = [member for member in self.members if member is not other_than]
-        return wait_until(lambda: next((one for one in others if one.is_primary()), None))
+        return wait_until(lambda: [one for one in others if one.is_primary()])[0]
 
     def wait_until_complete(self) -> None:
         """Wait until there is a primary and two secondaries."""

@@ -1,11 +1,10 @@
-"""Real Redis servers on loopback that replicate: a cluster of three pairs, and a Sentinel trio."""
+"""Real Redis servers on loopback: one with a durability of your choice, or a cluster of six."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import signal
-import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,13 +12,13 @@ from typing import Any
 
 import redis
 
+from eventlab.lessons.guard import guarded
+from eventlab.lessons.ports import free_cluster_port, free_port
+from eventlab.lessons.waiting import wait_until
 from eventlab.servers.binaries import find_redis
-from tests.support.ports import free_cluster_port, free_port
-from tests.support.waiting import wait_until
 
 SLOTS = 16384
 NODE_TIMEOUT_MS = 2000
-MASTER_NAME = "mymaster"
 #: A node that is asked directly is asked once, and not for long: it may be dead or stopped.
 IMPATIENT: dict[str, Any] = {"socket_timeout": 1, "socket_connect_timeout": 1, "retry": None}
 ASKED_IN_VAIN = (redis.RedisError, OSError)
@@ -29,7 +28,7 @@ class Node:
     """A Redis server that can be killed, stopped and started again on its port and its data."""
 
     def __init__(self, folder: Path, port: int, *options: str, sentinel: bool = False) -> None:
-        folder.mkdir()
+        folder.mkdir(parents=True)
         self.port = port
         self.folder = folder
         binary = find_redis()
@@ -39,13 +38,20 @@ class Node:
             (folder / "sentinel.conf").touch()
             self._argv[1:1] = [str(folder / "sentinel.conf"), "--sentinel"]
         self._env = os.environ | dict(binary.env)
-        self.client = redis.Redis(host="127.0.0.1", port=port, decode_responses=True, **IMPATIENT)
+        self.client: Any = redis.Redis(
+            host="127.0.0.1", port=port, decode_responses=True, **IMPATIENT
+        )
         self.start()
 
     def start(self) -> None:
         """Start the server and wait until it answers."""
-        self._process = subprocess.Popen(self._argv, env=self._env, stdout=subprocess.DEVNULL)
+        self._process = guarded(self._argv, env=self._env)
         wait_until(self.answers)
+
+    @property
+    def process_id(self) -> int:
+        """The process id of the server."""
+        return self._process.pid
 
     def answers(self) -> bool:
         """Return whether the server answers a PING."""
@@ -76,11 +82,8 @@ class Node:
         """Return whether the server is a replica of another one and in step with it."""
         with contextlib.suppress(*ASKED_IN_VAIN):
             found = self.client.info("replication")
-            return (
-                found["role"] == "slave"
-                and found["master_port"] == master.port
-                and found["master_link_status"] == "up"
-            )
+            link = (found["role"], found.get("master_port"), found.get("master_link_status"))
+            return link == ("slave", master.port, "up")
         return False
 
     def is_in_step_with(self, master: Node) -> bool:
@@ -183,53 +186,11 @@ def cluster_of_pairs(path: Path, category: str) -> Iterator[Cluster]:
         yield cluster
 
 
-@dataclass
-class Sentinels:
-    """A master, its replica, and three Sentinels that watch them."""
-
-    master: Node
-    replica: Node
-    sentinels: list[Node]
-
-    @property
-    def url(self) -> str:
-        """The URL of the master that the Sentinels agree on."""
-        hosts = ",".join(f"127.0.0.1:{sentinel.port}" for sentinel in self.sentinels)
-        return f"redis+sentinel://{hosts}/{MASTER_NAME}/0"
-
-    def promoted(self) -> bool:
-        """Return whether the replica has become the master."""
-        return self.replica.role() == "master"
-
-
 @contextlib.contextmanager
-def sentinel_trio(path: Path) -> Iterator[Sentinels]:
-    """Run a master with a replica and three Sentinels, which need two votes."""
-    with contextlib.ExitStack() as stack:
-        data = ["--appendonly", "yes", "--save", "", "--repl-diskless-sync-delay", "0"]
-        master = Node(path / "master", free_port(), *data)
-        stack.callback(master.close)
-        follow = ["--replicaof", f"127.0.0.1 {master.port}"]
-        replica = Node(path / "replica", free_port(), *data, *follow)
-        stack.callback(replica.close)
-        wait_until(lambda: replica.follows(master))
-        sentinels = []
-        for number in range(3):
-            sentinel = Node(path / f"sentinel{number}", free_port(), sentinel=True)
-            stack.callback(sentinel.close)
-            ask = sentinel.client.execute_command
-            ask("SENTINEL", "MONITOR", MASTER_NAME, "127.0.0.1", master.port, 2)
-            ask("SENTINEL", "SET", MASTER_NAME, "down-after-milliseconds", NODE_TIMEOUT_MS)
-            ask("SENTINEL", "SET", MASTER_NAME, "failover-timeout", 10_000)
-            sentinels.append(sentinel)
-        trio = Sentinels(master, replica, sentinels)
-        wait_until(lambda: all(_knows_all(sentinel) for sentinel in sentinels))
-        yield trio
-
-
-def _knows_all(sentinel: Node) -> bool:
-    fields = sentinel.client.execute_command("SENTINEL", "MASTER", MASTER_NAME)
-    found = (
-        fields if isinstance(fields, dict) else dict(zip(fields[::2], fields[1::2], strict=True))
-    )
-    return int(found["num-slaves"]) == 1 and int(found["num-other-sentinels"]) == 2
+def one_redis(path: Path, *options: str) -> Iterator[Node]:
+    """Run one Redis with options such as ``--appendfsync always``."""
+    node = Node(path, free_port(), *options)
+    try:
+        yield node
+    finally:
+        node.close()

@@ -1,0 +1,63 @@
+"""Servers that a page starts end with its kernel."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+from eventlab.lessons.mongodb_members import replica_set_of_three
+from eventlab.lessons.redis_nodes import cluster_of_pairs, one_redis
+from eventlab.lessons.waiting import wait_until
+
+PROGRAM = """
+import os, pathlib, signal, sys
+from eventlab.lessons.redis_nodes import one_redis
+
+with one_redis(pathlib.Path(sys.argv[1])) as node:
+    print(node.process_id, flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_server_ends_with_a_kernel_that_is_killed(tmp_path: Path) -> None:
+    program = [sys.executable, "-c", PROGRAM, str(tmp_path / "one")]
+    done = subprocess.run(program, stdout=subprocess.PIPE, text=True, check=False)
+    pid = int(done.stdout)
+    assert wait_until(
+        lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == "zombie"
+    )
+
+
+def test_server_ends_with_its_block(tmp_path: Path) -> None:
+    with one_redis(tmp_path / "one", "--appendonly", "yes") as node:
+        assert node.client.ping()
+        pid = node.process_id
+    assert not psutil.pid_exists(pid)
+
+
+def test_server_keeps_its_data_over_a_kill(tmp_path: Path) -> None:
+    with one_redis(tmp_path / "one", "--appendonly", "yes", "--appendfsync", "always") as node:
+        node.client.set("key", "value")
+        node.kill()
+        assert not node.answers()
+        node.start()
+        assert node.client.get("key") == "value"
+
+
+def test_wait_until_says_what_it_waited_for() -> None:
+    with pytest.raises(TimeoutError, match="still 0 after 0 s"):
+        wait_until(lambda: 0, seconds=0)
+
+
+def test_cluster_of_six_has_three_masters(tmp_path: Path) -> None:
+    with cluster_of_pairs(tmp_path, "accountStream") as cluster:
+        assert sorted(node.role() for node in cluster.nodes) == ["master"] * 3 + ["slave"] * 3
+
+
+def test_replica_set_has_one_primary(tmp_path: Path) -> None:
+    with replica_set_of_three(tmp_path) as replica_set:
+        assert sum(member.is_primary() for member in replica_set.members) == 1
