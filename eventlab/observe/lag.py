@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from pymongo.database import Database
 from redis.exceptions import ResponseError
@@ -70,6 +70,10 @@ def problems_of(states: Iterable[ViewState], max_lag: MaxLag | None) -> list[str
 
 class Glance(Subscription):
     """A subscription that is only looked at: it creates no group and receives nothing."""
+
+    def __new__(cls, *_: object) -> Self:
+        """Return an object of this kind."""
+        return object.__new__(cls)
 
     def __init__(self, store: EventStore, name: str) -> None:
         # Not the constructor of a consumer, which creates the group.
