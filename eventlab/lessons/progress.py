@@ -116,6 +116,13 @@ def _pages() -> Iterator[tuple[str, list[str]]]:
         number, _, page = notebook.stem.partition("_")
         if page in modules:
             module = importlib.import_module(f"{EXERCISES}.{page}")
-            names = [name for name, value in vars(module).items() if hasattr(value, "judge")]
+            text = notebook.read_text("utf-8")
+            # In the order of the page, which need not be that of the file.
+            places = {
+                name: text.find(f"{EXERCISES}.{page} import {name}")
+                for name, value in vars(module).items()
+                if hasattr(value, "judge")
+            }
+            names = sorted((name for name in places if places[name] >= 0), key=places.__getitem__)
             title = f"{number} {page.replace('_', ' ').capitalize()}"
             yield title, [f"{page}.{name}" for name in names]

@@ -171,3 +171,22 @@ def test_crash_stepper_goes_on_by_its_buttons(stepper: CrashStepper) -> None:
 def test_crash_stepper_rejects_an_unknown_way(stepper: CrashStepper) -> None:
     with pytest.raises(ValueError, match="way 'both' is not one of checkpoint first, document"):
         stepper.reset("both")
+
+
+def test_crash_stepper_leaves_no_transaction_open_when_it_kills(
+    stepper: CrashStepper, lab: Any
+) -> None:
+    def is_open() -> bool:
+        found = lab.mongo.client.admin.aggregate(
+            [
+                {"$currentOp": {"allUsers": True, "idleSessions": True}},
+                {"$match": {"transaction.parameters.txnNumber": {"$exists": True}}},
+            ]
+        )
+        return any("inactive transaction" in op.get("desc", "") for op in found)
+
+    stepper.reset("one transaction")
+    stepper.step()
+    assert is_open()
+    stepper.kill()
+    assert not is_open()
