@@ -11,6 +11,7 @@ from benchmarks.interleaving import Speeds, Step, interleave, timed
 from benchmarks.result import LIMIT, ORIGINAL, OURS, Other, Row, row_of
 from benchmarks.workload import EVENT, account, text
 from eventlab import EventStore, Write
+from eventlab.store.keys import SLICES
 
 ACCOUNTS = 100
 
@@ -57,6 +58,20 @@ def commit_two(bench: Bench) -> list[Row]:
     return [row_of("commit to 2 aggregates", speeds, others)]
 
 
+def append_to_slices(bench: Bench) -> list[Row]:
+    """Measure one event per call to a category with 64 slices, against one with 1 slice."""
+    with bench.name("append_slices") as name:
+        speeds = _slices(
+            bench,
+            {
+                OURS: _in_turn(_appender(bench, name, 1, slices=SLICES)),
+                LIMIT: _in_turn(_appender(bench, f"{name}_one", 1)),
+            },
+        )
+    others = {LIMIT: Other("the same with 1 slice", 0.9)}
+    return [row_of("append one event, 64 slices", speeds, others)]
+
+
 def _one(bench: Bench, policy: str, others: dict[str, Other]) -> Row:
     with bench.name("append_one") as name, bench.fsync(policy):
         event = text(account(0), 1)
@@ -96,8 +111,10 @@ def _slices(bench: Bench, steps: dict[str, Step]) -> Speeds:
     )
 
 
-def _appender(bench: Bench, category: str, count: int) -> Callable[[str, int], int]:
-    store = EventStore(bench.redis, category)
+def _appender(
+    bench: Bench, category: str, count: int, *, slices: int = 1
+) -> Callable[[str, int], int]:
+    store = EventStore(bench.redis, category, slices=slices)
     events = [EVENT] * count
 
     def append(id: str, turn: int) -> int:

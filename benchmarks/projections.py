@@ -20,6 +20,7 @@ from benchmarks.result import LIMIT, ORIGINAL, OURS, Other, Ratio, Row, row_of
 from benchmarks.workload import EVENT, account, fill, text
 from eventlab import EventStore, Projector
 from eventlab.accounts import AccountView
+from eventlab.store.keys import SLICES
 
 MAX_LATENCY_MS = 5.0
 MAX_PAUSE = 0.03  # seconds between two appends, random: they hit any moment of the projector's wait
@@ -64,6 +65,30 @@ def catch_up(bench: Bench) -> list[Row]:
     return [
         row_of(f"catch up, {sizes.view:,} events of {sizes.accounts:,} accounts", speeds, others)
     ]
+
+
+def catch_up_slices(bench: Bench) -> list[Row]:
+    """Measure catching up on a category with 64 slices, compared with one with 1 slice."""
+    sizes = bench.sizes
+    ways: dict[str, Way] = {}
+    with (
+        bench.name("catch_up_slices") as name,
+        bench.name("catch_up_one") as one,
+        contextlib.ExitStack() as closing,
+    ):
+        for way, category, slices in ((OURS, name, SLICES), (LIMIT, one, 1)):
+            store = EventStore(bench.redis, category, slices=slices)
+            fill(store, accounts=sizes.accounts, each=sizes.view // sizes.accounts, batch_size=RUN)
+            projector = closing.enter_context(_projecting(bench, store))
+
+            def caught_up(projector: Projector = projector) -> float:
+                projector.reset()
+                return timed(projector.catch_up)()
+
+            ways[way] = caught_up
+        speeds = interleave(ways, rounds=sizes.long_rounds)
+    others = {LIMIT: Other("the same with 1 slice", 0.9)}
+    return [row_of(f"catch up, {sizes.view:,} events, 64 slices", speeds, others)]
 
 
 def rebuild(bench: Bench) -> list[Row]:

@@ -9,6 +9,7 @@ from typing import Final, TypeVar
 
 from eventlab.errors import InvalidArgument
 from eventlab.events import Recorded
+from eventlab.slices.shares import outages_ignored
 from eventlab.store.answers import SERVER_ERRORS, is_outage
 from eventlab.store.keys import START, order
 from eventlab.store.slices import slice_number
@@ -17,6 +18,7 @@ from eventlab.store.waiting import wait_for_any
 from eventlab.subscriptions.records import Lag, Parked
 from eventlab.subscriptions.subscription import Subscription
 
+REST_SECONDS: Final = 0.1  # where no shard answers, or in a pause
 PAUSE_SECONDS: Final = 1.0  # of one wait for new events; and before a shard that is down is tried
 
 LATER: Final = object()  # what an acknowledgement returns that was not sent
@@ -80,9 +82,8 @@ class SlicedSubscription(Subscription):
         if block is not None and block < 0:
             raise InvalidArgument(f"block={block!r} must be 0 seconds or more")
         end = time.monotonic() + (block or 0)
+        heads: dict[bytes, str] | None = None
         while True:
-            # Before the slices are asked: what is appended meanwhile ends the wait.
-            heads = self._heads() if block else {}
             events, down = self._take_turns(count)
             left = end - time.monotonic()
             if events or left <= 0:
@@ -90,10 +91,16 @@ class SlicedSubscription(Subscription):
                     raise down
                 return events
             pause = min(left, PAUSE_SECONDS)
+            if heads is None:
+                # Then the slices are asked once more: what is appended after this ends the wait.
+                heads = self._heads()
+                continue
             if heads and time.monotonic() >= self._paused_until:
-                self._of_shard(0, partial(wait_for_any, self.store.redis, heads, pause), False)
+                with outages_ignored():
+                    wait_for_any(self.store.redis, heads, pause)
             else:
-                time.sleep(min(pause, max(0.0, self._paused_until - time.monotonic()) or pause))
+                time.sleep(min(pause, REST_SECONDS))
+            heads = None
 
     def _heads(self) -> dict[bytes, str]:
         heads = {}
