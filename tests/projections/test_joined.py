@@ -422,7 +422,7 @@ def test_joined_view_is_whole_when_it_is_killed_between_any_two_steps(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(checkpoint, "FENCE_SECONDS", 0.05)
-    for step in itertools.count(1, 5):
+    for step in itertools.count(1, 7):  # before a command, or after it
         add(accounts, 2)
         add(mails, 1)
         killed = killed_at(step, _rebuild, joined.name, 1)

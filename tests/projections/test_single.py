@@ -289,7 +289,7 @@ def test_documents_are_whole_when_it_is_killed_between_any_two_steps(
     monkeypatch.setattr(checkpoint, "FENCE_SECONDS", 0.05)
     fill(store, 3)
     projector.catch_up()
-    for step in itertools.count(1, 2):  # before a command is also after the one before
+    for step in itertools.count(1, 3):  # before a command, or after it
         documents.update_one({"_id": "account-0"}, {"$inc": {"funds": 700}})
         killed = killed_at(step, _rebuild_one, store.category)
         fill(store, 3)

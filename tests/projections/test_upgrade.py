@@ -476,7 +476,7 @@ def test_view_is_whole_when_an_upgrade_is_killed_between_any_two_steps(
 ) -> None:
     monkeypatch.setattr(checkpoint, "FENCE_SECONDS", 0.05)
     version = 1
-    for step in itertools.count(1, 3):  # before a command, or after it
+    for step in itertools.count(1, 5):  # before a command, or after it
         fill(store, 3)
         with Projector(store, mongo, Versioned(store.category, version)) as older:
             older.catch_up()

@@ -14,6 +14,7 @@ import pytest
 import redis
 
 from eventlab import settings
+from eventlab.cli import checks
 from eventlab.lessons.ports import free_port
 from eventlab.servers import (
     Lab,
@@ -193,6 +194,52 @@ def test_url_with_tls_is_used(lab: Lab, tmp_path: Path, monkeypatch: pytest.Monk
         monkeypatch.setenv(external.REDIS_URL, url)
         with pytest.raises(ServerUnreachable, match="certificate verify failed"):
             connect()
+
+
+def test_url_of_sentinels_with_tls_uses_it_for_them_and_for_the_master(
+    lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with ExitStack() as stack:
+        master = stack.enter_context(redis_process(folder(tmp_path, "master")))
+        port, trusted = stack.enter_context(tls_tunnel(folder(tmp_path, "master tls"), master))
+        # It names the port that has TLS, and cannot reach the master there itself.
+        sentinel = stack.enter_context(
+            sentinel_process(folder(tmp_path, "sentinel"), port, "x", down_after_ms=600_000)
+        )
+        front, also = stack.enter_context(tls_tunnel(folder(tmp_path, "tls"), sentinel))
+        both = tmp_path / "both.pem"
+        both.write_text(trusted.read_text() + also.read_text())
+        url = f"rediss+sentinel://127.0.0.1:{front}/mymaster/0?ssl_ca_certs="
+        monkeypatch.setenv(external.REDIS_URL, f"{url}{both}")
+        with connect() as mine:
+            assert mine.redis.set("x", "text")
+            assert redis_of(master).get("x") == b"text"
+        for one in (trusted, also):  # a certificate of either is checked
+            monkeypatch.setenv(external.REDIS_URL, f"{url}{one}")
+            with pytest.raises(ServerUnreachable):
+                connect()
+
+
+def test_every_primary_of_a_cluster_is_examined(
+    lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with cluster(tmp_path) as nodes:
+        primaries = nodes.get_primaries()
+        monkeypatch.setenv(external.REDIS_URL, f"redis://127.0.0.1:{primaries[0].port}")
+        for node in primaries:
+            client = redis_of(node.port)
+            client.config_set("maxmemory", "50mb")
+            client.config_set("maxmemory-policy", "allkeys-lru")
+            with pytest.raises(ServerUnreachable, match="allkeys-lru"):
+                connect()
+            monkeypatch.setenv(settings.ALLOW_EVICTION, "1")
+            with connect() as mine:
+                found = [each["maxmemory_policy"] for each in checks._infos(mine, "memory")]
+                assert sorted(found) == ["allkeys-lru", "noeviction", "noeviction"]
+            monkeypatch.delenv(settings.ALLOW_EVICTION)
+            client.config_set("maxmemory-policy", "noeviction")
+        with connect():
+            pass
 
 
 def test_user_without_info_is_accepted(

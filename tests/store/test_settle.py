@@ -45,6 +45,26 @@ def test_settle_waits_for_disk_and_replica(tmp_path: Path) -> None:
             store.settle(disk=3, timeout=0.1)
 
 
+def test_disk_of_a_replica_does_not_stand_for_that_of_the_master(tmp_path: Path) -> None:
+    port = free_port()
+    replica_of = ("--replicaof", f"127.0.0.1 {port}")
+    never = ("--appendonly", "yes", "--appendfsync", "no")
+    with (
+        private_redis(tmp_path / "m", *never, *AT_ONCE, port=port) as master,
+        private_redis(tmp_path / "r", *DURABLE, *replica_of) as replica,
+    ):
+        wait_until(lambda: replica.info("replication")["master_link_status"] == "up")
+        replica.config_set("appendfsync", "always")
+        store = EventStore(master, "accountStream")
+        store.append("a", deposits(1), expected=NEW)
+        # The replica has it on its disk, as WAITAOF reports; the master has not.
+        assert master.execute_command("WAITAOF", 0, 1, 0) == [0, 1]
+        with pytest.raises(NotSettled, match="0 of 1 disks"):
+            store.settle(disk=1, replicas=1, timeout=4)
+        master.config_set("appendfsync", "always")
+        store.settle(disk=2, replicas=1)
+
+
 def test_settle_covers_what_another_thread_and_connection_appended(tmp_path: Path) -> None:
     port = free_port()
     with (

@@ -36,7 +36,9 @@ def redis_process(folder: Path, *options: str) -> Iterator[int]:
 
 
 @contextmanager
-def sentinel_process(folder: Path, master_port: int, password: str) -> Iterator[int]:
+def sentinel_process(
+    folder: Path, master_port: int, password: str, *, down_after_ms: int = 2000
+) -> Iterator[int]:
     """Run a Sentinel that watches ``mymaster``, and yield its port."""
     port = free_port()
     config = folder / "sentinel.conf"
@@ -44,7 +46,7 @@ def sentinel_process(folder: Path, master_port: int, password: str) -> Iterator[
         f"port {port}\nbind 127.0.0.1\ndir {folder}\n"
         f"sentinel monitor mymaster 127.0.0.1 {master_port} 2\n"
         f"sentinel auth-pass mymaster {password}\n"
-        "sentinel down-after-milliseconds mymaster 2000\n"
+        f"sentinel down-after-milliseconds mymaster {down_after_ms}\n"
         "sentinel failover-timeout mymaster 6000\n"
     )
     with _running([str(config), "--sentinel"], port):
