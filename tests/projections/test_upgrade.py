@@ -455,6 +455,39 @@ def test_upgrade_after_a_trim_is_continued_by_another_projector(
     assert left_over(mongo, store) == []
 
 
+def test_event_at_its_position_may_go_from_the_stream_if_its_log_has_it(
+    store: EventStore, projector: Projector, newer: Projector, documents: Any
+) -> None:
+    fill(store, 12)
+    projector.catch_up()
+    assert newer.run_once() == 4
+    store.redis.xdel(store.category, [event.position for event in store.read_all()][3])
+    assert newer.catch_up() == 11
+    assert makers(documents) == {2}
+    assert funds(documents) == 12
+
+
+def test_projector_that_stands_by_takes_over_also_when_only_the_swap_is_left(
+    store: EventStore, projector: Projector, newer: Projector, mongo: Any, documents: Any
+) -> None:
+    fill(store, 3)
+    projector.catch_up()
+    with Projector(store, mongo, Versioned(store.category)) as other:
+        while newer.lag().events:
+            newer.run_once()  # and is killed: there are no new events, and nobody swaps
+        other._begin_upgrade()
+        stop = threading.Event()
+        waiting = threading.Thread(target=other._current()._stand_by, args=(stop, 0.01))
+        waiting.start()
+        try:
+            wait_until(lambda: not waiting.is_alive())
+        finally:
+            stop.set()
+            waiting.join()
+        other.catch_up()
+    assert_exact(store, documents, 2)
+
+
 # -------------------------------------------------------------------------- killed
 
 
