@@ -13,7 +13,7 @@ from eventlab.archive.parts import Line, read_parts
 from eventlab.events import encode_json
 from eventlab.store.keys import START, order
 from eventlab.store.scripts import Script
-from eventlab.store.slices import register
+from eventlab.store.slices import check_slices, register
 from eventlab.store.store import EventStore
 
 PAGE_EVENTS: Final = 200
@@ -49,9 +49,10 @@ def restore(store: EventStore, folder: Path) -> int:
         folders = [folder / str(number) for number in range(store.slices)]
         if not all(each.is_dir() for each in folders):
             raise BackupMismatch(store.category, f"{folder} contains no backup of its slices")
+        register(store.redis, store.all_slices()[0].keys)
         pairs = zip(store.all_slices(), folders, strict=True)
         return sum(restore(part, each) for part, each in pairs if any(each.iterdir()))
-    register(store.redis, store.keys)
+    check_slices(store.redis, store.keys)
     # To its end: nothing is written from a damaged backup.
     if sum(part.footer.events for part in read_parts(folder)) == 0:
         raise BackupMismatch(store.category, f"{folder} contains no backup")
