@@ -30,7 +30,7 @@ SHOWN = {
     "61-picture-newsletter": (
         "\nAutomatic: bulk",
         "\n\n[This mail has pictures and no text: open it in Gmail.]\n",
-        "\n[image: Up to 70 % off] (https://example.com/sale?id=77&…)\n",
+        "\n[image: Up to 70 % off] (https://example.com/sale?id=77)\n",
     ),
     "62-react-comments": (
         "\nBooking AB-12 is confirmed.\n\nYou paid $12.50.\n",

@@ -30,10 +30,11 @@ WRAPPERS: Final = (
 def target_of(href: str) -> str:
     """Return the target of a link for an agent, or "" if it leads nowhere or is not harmless.
 
-    Tracking parameters and the end of a long URL become "…".
+    Tracking parameters are left out: the link works without them. The end of a long URL becomes
+    "… (cut)".
 
     >>> target_of("https://shop.example.com/order/7?utm_source=mail&utm_medium=x&id=7")
-    'https://shop.example.com/order/7?id=7&…'
+    'https://shop.example.com/order/7?id=7'
     >>> target_of("javascript:alert(1)"), target_of("mailto:ann@example.com?subject=Hi")
     ('', 'ann@example.com')
     """
@@ -88,8 +89,8 @@ def _without_tracking(url: str) -> str:
     kept = [one for one in query.split("&") if not TRACKING.fullmatch(one)]
     if not question or len(kept) == query.count("&") + 1:
         return url
-    return f"{start}?{'&'.join([*kept, '…'])}{hash}{fragment}"
+    return f"{start}{'?' if kept else ''}{'&'.join(kept)}{hash}{fragment}"
 
 
 def _short(url: str) -> str:
-    return url if len(url) <= MAX_URL else f"{url[: MAX_URL // 2]}…"
+    return url if len(url) <= MAX_URL else f"{url[: MAX_URL // 2]}… (cut)"

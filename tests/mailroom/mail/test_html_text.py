@@ -151,15 +151,15 @@ def test_text_of_shows_where_a_link_leads(markup: str, text: str) -> None:
     [
         (
             "https://a.example.com/x?utm_source=m&id=7&utm_medium=e#y",
-            "https://a.example.com/x?id=7&…#y",
+            "https://a.example.com/x?id=7#y",
         ),
-        ("https://a.example.com/?fbclid=abc", "https://a.example.com/?…"),
+        ("https://a.example.com/?fbclid=abc", "https://a.example.com/"),
         ("https://a.example.com/?utm=1&q=utm_x", "https://a.example.com/?utm=1&q=utm_x"),
-        (f"https://a.example.com/{'x' * 5000}", f"https://a.example.com/{'x' * 78}…"),
+        (f"https://a.example.com/{'x' * 5000}", f"https://a.example.com/{'x' * 78}… (cut)"),
         (
             "https://eur01.safelinks.protection.outlook.com/?url=https%3A%2F%2Fa.example.com%2Fx"
             "%3Futm_source%3Dm&data=05%7C02&reserved=0",
-            "https://a.example.com/x?…, through eur01.safelinks.protection.outlook.com",
+            "https://a.example.com/x, through eur01.safelinks.protection.outlook.com",
         ),
         (
             "https://www.google.com/url?q=https://a.example.com/x&sa=D",
