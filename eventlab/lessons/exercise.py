@@ -122,15 +122,16 @@ def _text_of(error: Exception) -> str:
 
 
 def _is_stub(answer: Any) -> bool:
-    if isinstance(answer, type):  # a class with nothing in its methods
+    if isinstance(answer, type):  # a class without methods, or whose methods return the dots
         parts = vars(answer).values()
-        return all(_is_stub(part) for part in parts if isinstance(part, types.FunctionType))
+        return all(_steps(part) == [...] for part in parts if isinstance(part, types.FunctionType))
     if not isinstance(answer, types.FunctionType):
         return answer is ...
-    steps = [
-        step
-        for step in dis.get_instructions(answer)
-        if step.opname not in ("RESUME", "NOP", "RETURN_VALUE")
-    ]
     # The function does nothing but return the dots, or None.
-    return [step.argval for step in steps] in ([None], [...])
+    return _steps(answer) in ([None], [...])
+
+
+def _steps(function: types.FunctionType) -> list[object]:
+    """Return what each instruction of a function works on, without those of every function."""
+    nothing = ("RESUME", "NOP", "RETURN_VALUE")
+    return [step.argval for step in dis.get_instructions(function) if step.opname not in nothing]

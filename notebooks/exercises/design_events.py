@@ -109,9 +109,14 @@ _CARD = "4111 1111 1111 1111"
 _EMPTY_WORDS = {"changed", "edited", "modified", "saved", "set", "stored", "update", "updated"}
 _PAST = {
     "bought",
+    "broke",
+    "broken",
+    "chosen",
     "done",
     "gone",
     "given",
+    "held",
+    "kept",
     "left",
     "lost",
     "made",
@@ -183,7 +188,7 @@ def _words(name: str) -> list[str]:
 
 def _judge_name_of(name: str) -> None:
     words = set(_words(name))
-    if words <= _EMPTY_WORDS | {"ticket", "seat", "row", "record", "status", "booking", "order"}:
+    if words <= _EMPTY_WORDS | {"ticket", "row", "record", "status", "booking", "order"}:
         raise Wrong(
             f"{name!r} says that something is different, and not what happened: was it sold, "
             "moved, or refunded?"

@@ -133,7 +133,7 @@ def _judge_places(places: dict[str, str]) -> None:
             "d: a replay next year would compute with next year's rate, and the past changes."
         )
     if places["d"] != "command":
-        raise Wrong("d: the event needs the rate of that day, and only the command runs that day.")
+        raise Wrong("d: the event needs the rate of that day, and only the command knows it.")
     if places["e"] == "apply":
         raise Wrong("e: a replay would see another clock each time, and come to another state.")
     if places["e"] != "command":
