@@ -92,7 +92,7 @@ def add_max_lag(parser: argparse.ArgumentParser, route: str) -> None:
         type=seconds,
         metavar="SECONDS",
         default=MAX_LAG_SECONDS,
-        help="see --max-lag (default: %(default)g)",
+        help="seconds that the oldest of these events may wait (default: %(default)g)",
     )
 
 

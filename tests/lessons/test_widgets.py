@@ -9,11 +9,13 @@ from itertools import permutations
 from typing import Any
 
 import pytest
+from bson.binary import Binary, UuidRepresentation
 
 from eventlab import EventStore, Recorded
 from eventlab.accounts import Account, AccountView
 from eventlab.lessons import CrashStepper, StepRace, TimeSlider
 from eventlab.lessons.interactive import WIDGET, Interactive
+from eventlab.lessons.waiting import wait_until
 
 HOUR = 3_600_000
 HISTORY = [
@@ -183,10 +185,14 @@ def test_crash_stepper_leaves_no_transaction_open_when_it_kills(
                 {"$match": {"transaction.parameters.txnNumber": {"$exists": True}}},
             ]
         )
-        return any("inactive transaction" in op.get("desc", "") for op in found)
+        ours = Binary.from_uuid(stepper._session, UuidRepresentation.STANDARD)
+        return any(
+            "inactive transaction" in op["desc"] and op["lsid"]["id"] == ours for op in found
+        )
 
     stepper.reset("one transaction")
     stepper.step()
+    assert stepper._session is not None
     assert is_open()
     stepper.kill()
-    assert not is_open()
+    assert wait_until(lambda: not is_open(), seconds=20)  # MongoDB itself would end it after 60

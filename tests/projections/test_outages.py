@@ -146,11 +146,11 @@ def test_projector_waits_while_another_shard_of_a_cluster_is_down(
                 owner = client.nodes_manager.get_node_from_slot(slot)
                 for node in nodes:
                     node.execute_command("CLUSTER", "DELSLOTS", slot)
-                assert wait_until(lambda: states()[-1] == "waiting")
+                assert wait_until(lambda: states()[-1:] == ["waiting"])
                 there = redis.Redis(host=owner.host, port=owner.port)
                 there.execute_command("CLUSTER", "ADDSLOTS", slot)
                 there.close()
-                assert wait_until(lambda: states()[-1] == "active")
+                assert wait_until(lambda: states()[-1:] == ["active"])
                 fill(store, 3)
                 assert wait_until(lambda: funds(documents) == 6)
     assert states() == ["active", "waiting", "active"]
