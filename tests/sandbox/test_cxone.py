@@ -561,7 +561,7 @@ def test_screen_pop_escapes_every_value(fake: FakeCXone) -> None:
         ),
         (
             BY_NAME["61-picture-newsletter"].raw,
-            ["[image: Up to 70 % off] (https://example.com/sale?id=77&amp;…)"],
+            ["[image: Up to 70 % off] (https://example.com/sale?id=77)"],
         ),
         (
             single(
