@@ -59,6 +59,7 @@ _ELSEWHERE = re.compile(r"[a-z][a-z0-9+.-]*:", re.IGNORECASE)
 _ABSOLUTE = re.compile(
     r"(?<![\w.}])/(?:home|root|work|tmp|usr|opt|var|srv|private|Users|mnt)/\w|\b[A-Z]:\\\\?\w"
 )
+_UNGUARDED = re.compile(r"\bPopen\b|\bcreate_subprocess_\w+|\bspawn[lv]\w*")
 _WIPES = re.compile(r"flush_?(?:all|db)|drop_?database", re.IGNORECASE)
 
 
@@ -269,6 +270,11 @@ def wipes_nothing(page: Page) -> list[str]:
     return [f"cell {i}: {m[0]}" for i, cell in page.code if (m := _WIPES.search(cell.source))]
 
 
+def guards_its_processes(page: Page) -> list[str]:
+    """Only `guarded` starts a process that a cell leaves running: it ends with the kernel."""
+    return [f"cell {i}: {m[0]}" for i, cell in page.code if (m := _UNGUARDED.search(cell.source))]
+
+
 # ------------------------------------------------------------------------------------- what it says
 
 
@@ -350,6 +356,7 @@ RULES: Sequence[Callable[[Page], list[str]]] = (
     no_absolute_path,
     public_imports,
     wipes_nothing,
+    guards_its_processes,
     opening,
     ending,
     links,

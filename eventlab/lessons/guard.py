@@ -1,7 +1,7 @@
-"""Servers of a page that end with its kernel, even if that is killed.
+"""Processes of a page that end with its kernel, even if the kernel is killed.
 
-A guard, one process for all servers of a kernel, reads their process ids from a pipe. The pipe
-ends when the kernel does; then the guard kills what is still running.
+A guard, one process for all of a kernel, reads their process ids from a pipe. The pipe ends when
+the kernel does; then the guard kills those that are left, also if they are stopped.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ class GuardedProcess(subprocess.Popen[bytes]):
         return status
 
 
-def guarded(argv: Sequence[str], *, env: Mapping[str, str]) -> GuardedProcess:
-    """Start a server that outlives an interrupt of the kernel, and not the kernel."""
+def guarded(argv: Sequence[str], *, env: Mapping[str, str] | None = None) -> GuardedProcess:
+    """Start a process that outlives an interrupt of the kernel, but not the kernel."""
     nothing = subprocess.DEVNULL
     process = GuardedProcess(
         argv, env=env, stdin=nothing, stdout=nothing, stderr=nothing, start_new_session=True
@@ -62,7 +62,7 @@ def main() -> None:
         change(int(line[1:]))
     for pid in running:
         with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
+            os.kill(pid, signal.SIGKILL)  # ends a process that is stopped, too
 
 
 if __name__ == "__main__":

@@ -264,37 +264,40 @@ a_client_that_does_not_give_up = Exercise(
 )
 
 
-# ------------------------------------------------------------------- which key identifies it?
+# ----------------------------------------------------------------------- exercise 1: which key?
 
 KEYS = {"a": "random", "b": "business", "c": "none", "d": "business", "e": "look"}
 KEY_CONSEQUENCES = {
     ("a", "business"): (
-        "what would it be made of? The customer and the amount: then the customer cannot pay in 50 "
-        "twice on one day."
+        "what would you derive it from? From the customer and the amount, it would stop the "
+        "customer from depositing 50 twice in one day."
     ),
-    ("a", "none"): "the app sends it again after a lost response, and the customer has paid twice.",
+    ("a", "none"): "the app sends it again after a lost response, and the customer pays twice.",
     ("a", "look"): (
-        "somebody else may have paid in 50 as well: the funds do not show whose deposit is in "
-        "them. And between a look and a new request, the first one may still arrive."
+        "somebody else may have deposited 50, too: the funds do not show whose deposits they "
+        "are. And the first request may still arrive after you have looked."
     ),
     ("b", "random"): (
         "the key is in memory. The job crashes, starts again, makes new keys, and pays the first "
         "invoices again."
     ),
     ("b", "none"): "the job starts again, and pays the first invoices again.",
-    ("b", "look"): "it would work, with a question for each invoice. The invoice has a name.",
+    (
+        "b",
+        "look",
+    ): "that works, but it costs a request per invoice. The invoice number is a key already.",
     ("c", "random"): "reading changes nothing, so it can be repeated without a key.",
     ("c", "business"): "reading changes nothing, so it can be repeated without a key.",
-    ("c", "look"): "this request is the look.",
-    ("d", "random"): "two runs of the job make two keys, and the interest is paid twice.",
-    ("d", "none"): "two runs of the job, and the interest is paid twice.",
+    ("c", "look"): "this request *is* the check.",
+    ("d", "random"): "two runs of the job make two keys, and pay the interest twice.",
+    ("d", "none"): "the job runs twice, and pays the interest twice.",
     ("d", "look"): "two runs at the same time both look first, find nothing, and both pay.",
     ("e", "random"): "a new key says that this is a new payment. Some of them were made last week.",
     ("e", "business"): (
-        "the name is right, but the service has forgotten it: a key lives for one day. The "
-        "payments of last week would be made again."
+        "the invoice number is a good key, but the service has forgotten it: a key lives "
+        "for one day. Last week's payments would be made again."
     ),
-    ("e", "none"): "the payments of last week would be made again.",
+    ("e", "none"): "last week's payments would be made again.",
 }
 
 
@@ -313,17 +316,17 @@ def _judge_keys(keys: dict[str, str]) -> None:
 
 which_key = Exercise(
     judge=_judge_keys,
-    right="whoever repeats a request must be able to find its key again, within its day.",
+    right="a client that repeats a request must have the same key again, and within one day.",
     hints=[
         "for each, ask: who sends it again? Does it still know the key then?",
-        "two have a name in the business already; one is too late for any key.",
+        "two have a business id already; one comes too late for any key.",
     ],
     answer="""
         keys = {"a": "random", "b": "business", "c": "none", "d": "business", "e": "look"}
     """,
     explanation=(
         "A random key is right where the same program sends it again. If another run may send it, "
-        "the key must follow from what is done. After a day, only the events know."
+        "derive the key from what is paid. After a day, only the events can tell."
     ),
     mistakes=[
         f"""
@@ -335,7 +338,7 @@ which_key = Exercise(
 )
 
 
-# --------------------------------------------------------------------- decided on what was seen
+# ------------------------------------------------------------------------ exercise 4: interest
 
 
 @contextmanager
@@ -404,13 +407,17 @@ class _Wire:
 
 INTEREST: list[tuple[list[str | int], list[int], str]] = [
     ([], [100], "nothing went wrong"),
-    (["other"], [200], "another client paid in 1000 between your look and your post"),
+    (["other"], [200], "another client deposited 1000 between your get and your post"),
     ([503, 503], [100], "the service was unavailable for a moment (503)"),
     (["before"], [100], "the connection broke before the deposit"),
     (["after"], [100], "the connection broke after the deposit"),
     (["after", "before", "after"], [100], "the connection broke three times"),
-    (["before", "other"], [200], "the connection broke, and then another client paid in 1000"),
-    (["after", "other"], [100], "the connection broke after it, and then another client paid in"),
+    (["before", "other"], [200], "the connection broke, and then another client deposited 1000"),
+    (
+        ["after", "other"],
+        [100],
+        "the connection broke after it, and then another client deposited 1000",
+    ),
 ]
 
 
@@ -423,8 +430,8 @@ def _judge_interest(add_interest: Callable[..., object]) -> None:
         add_interest(wire.get, wire.post)
         if wire.paid != [7, 7]:
             raise Wrong(
-                f"70, and interest twice, for two months: 7 and 7. You paid {wire.paid}. A new "
-                "call is a new request, with a new key."
+                f"two calls pay interest twice, for two months: 7 and 7. You paid {wire.paid}. A "
+                "new call is a new request, with a new key."
             )
     for troubles, paid, what in INTEREST:
         with opened_service(1000) as service:
@@ -437,17 +444,19 @@ def _judge_interest(add_interest: Callable[..., object]) -> None:
                 ) from error
         if wire.paid != paid:
             raise Wrong(
-                f"there were 1000 in the account, and {what}. Interest was paid: "
+                f"the account held 1000, and {what}. Interest was paid: "
                 f"{wire.paid or 'none'}; expected {paid}." + _why_interest(wire.paid, paid)
             )
 
 
 def _why_interest(paid: list[int], expected: list[int]) -> str:
     if len(paid) > len(expected):
-        return " After no answer, repeat the *same* request: same amount, same version, same key."
+        return (
+            " If no answer comes, repeat the *same* request: same amount, same version, same key."
+        )
     if not paid:
-        return " Which status codes mean that you must go on?"
-    return " The interest is a tenth of what was there at the version that you name."
+        return " After which status codes must you continue?"
+    return " The interest is a tenth of the funds at the version that you pass as if_match."
 
 
 the_interest = Exercise(
@@ -566,7 +575,7 @@ the_interest = Exercise(
 )
 
 
-# ------------------------------------------------------------------------------- a handler
+# --------------------------------------------------------------- exercise 5: a complete handler
 
 
 class _Busy(AccountService):

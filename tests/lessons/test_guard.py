@@ -32,6 +32,27 @@ def test_server_ends_with_a_kernel_that_is_killed(tmp_path: Path) -> None:
     )
 
 
+STOPPED = """
+import os, signal
+from eventlab.lessons.guard import guarded
+
+process = guarded(["sleep", "60"])
+process.send_signal(signal.SIGSTOP)
+os.waitpid(process.pid, os.WUNTRACED)
+print(process.pid, flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_stopped_process_ends_with_a_kernel_that_is_killed() -> None:
+    program = [sys.executable, "-c", STOPPED]
+    done = subprocess.run(program, stdout=subprocess.PIPE, text=True, check=False)
+    pid = int(done.stdout)
+    assert wait_until(
+        lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == "zombie"
+    )
+
+
 def test_server_ends_with_its_block(tmp_path: Path) -> None:
     with one_redis(tmp_path / "one", "--appendonly", "yes") as node:
         assert node.client.ping()

@@ -221,6 +221,8 @@ BAD: list[tuple[Callable[[Page], list[str]], Callable[[NotebookNode], object]]] 
     (rules.wipes_nothing, source(2, "lab.redis.execute_command('FLUSHDB')")),
     (rules.wipes_nothing, source(2, "client.drop_database('eventlab')")),
     (rules.wipes_nothing, source(2, "lab.mongo.command('dropDatabase')")),
+    (rules.guards_its_processes, source(2, "subprocess.Popen([])")),
+    (rules.guards_its_processes, source(2, "asyncio.create_subprocess_exec()")),
     (rules.opening, source(0, "Toy")),
     (rules.opening, source(0, toy().cells[0].source.replace("You will be able to", "We"))),
     (rules.opening, source(0, toy().cells[0].source.replace("You need", "With"))),
