@@ -21,7 +21,7 @@ LOCK_OPTIONS := --quiet --universal --python-version 3.11 --generate-hashes --no
 help:  ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) | awk -F'|' '{printf "%-18s %s\n", $$1, $$2}'
 
-lab: $(INSTALLED)  ## JupyterLab on the notebooks, with a real Redis and a real MongoDB behind them
+lab: $(INSTALLED)  ## JupyterLab on a copy of the notebooks, with a real Redis and a real MongoDB behind them
 	@$(BIN)/eventlab lab $(ARGS)
 
 test: $(INSTALLED)  ## all tests, and every cell of every notebook

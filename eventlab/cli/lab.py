@@ -1,4 +1,4 @@
-"""``eventlab lab``: opens the notebooks in JupyterLab, and runs the servers until it exits."""
+"""``eventlab lab``: opens a copy of the notebooks in JupyterLab; the servers run until it exits."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Final
 
 from eventlab.cli import arguments as options
+from eventlab.cli import lab_copy
 from eventlab.cli.process import CommandFailed, require
 from eventlab.servers import connect, directories
 
@@ -36,7 +37,23 @@ except KeyboardInterrupt:
 def add_to(commands: Commands) -> None:
     """Add the command to the command line."""
     parser = options.add_command(
-        commands, "lab", _lab, "open the notebooks in JupyterLab; the servers run until it exits"
+        commands,
+        "lab",
+        _lab,
+        "open a copy of the notebooks in JupyterLab; the servers run until it exits",
+    )
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument(
+        "--in-place",
+        action="store_true",
+        help="open the notebooks themselves, to edit the course (default: the copy in the data"
+        " directory, which keeps your changes)",
+    )
+    which.add_argument(
+        "--fresh",
+        action="store_true",
+        help="move the copy aside, under today's date, and open a new one (default: keep what you"
+        " have changed, refresh the rest)",
     )
     parser.add_argument(
         "--no-browser",
@@ -54,8 +71,13 @@ def add_to(commands: Commands) -> None:
 def _lab(arguments: argparse.Namespace) -> int:
     notebooks = _find_notebooks()
     require(("jupyterlab",), "lab")
+    data = directories.data_directory()
     # The kernels start elsewhere: they must find the same directory.
-    os.environ[directories.DATA_VARIABLE] = str(directories.data_directory())
+    os.environ[directories.DATA_VARIABLE] = str(data)
+    if not arguments.in_place:
+        copy = lab_copy.copy_of(notebooks, data, fresh=arguments.fresh)
+        print(copy, flush=True)
+        notebooks = copy.path
     _adapt_to_notebooks(os.environ)
     with connect():
         return _run_to_its_end(_jupyter(notebooks, arguments))

@@ -70,7 +70,7 @@ from pathlib import Path
 from eventlab.cli import lab, main
 lab._find_notebooks = Path
 lab._jupyter = lambda *_: [sys.executable, "-c", {IN_PLACE_OF_JUPYTER!r}]
-sys.exit(main.main(["lab"]))
+sys.exit(main.main(["lab", "--in-place"]))
 """
 
 
@@ -135,7 +135,7 @@ def test_lab_returns_jupyter_s_exit_status(monkeypatch: pytest.MonkeyPatch, lab:
     monkeypatch.setattr(command, "_find_notebooks", Path)
     for code, status in (("raise SystemExit(3)", 3), ("import os; os.kill(os.getpid(), 9)", 137)):
         monkeypatch.setattr(command, "_jupyter", lambda *_, code=code: [sys.executable, "-c", code])
-        assert main.main(["lab"]) == status
+        assert main.main(["lab", "--in-place"]) == status
     assert state.is_supervised(directories.data_directory())
 
 
