@@ -30,6 +30,7 @@ OTHER_FORMAT = ("Can't handle RDB format", "Wrong signature trying to load DB", 
 ENVIRONMENT = re.compile(
     r"PATH|HOME|USER|LOGNAME|SHELL|LANG|LANGUAGE|LC_\w+|TZ|TZDIR|TMPDIR|(LD|DYLD)_\w+|MALLOC_\w+"
     r"|GLIBC_TUNABLES|PYTHON\w+|VIRTUAL_ENV|XDG_RUNTIME_DIR"
+    r"|COVERAGE_PROCESS_\w+"  # of coverage.py: or it would not see what the supervisor runs
 )
 
 

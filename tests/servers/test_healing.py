@@ -177,9 +177,13 @@ def test_servers_inherit_no_secrets(data: Path, monkeypatch: pytest.MonkeyPatch)
     }
     for name, value in secrets.items():
         monkeypatch.setenv(name, value)
+    # Without these, coverage.py sees nothing of the supervisor.
+    monkeypatch.setenv("COVERAGE_PROCESS_NOTE", "measured")
     with connect():
         for pid in pids(running(data)):
             assert "secret" not in Path(f"/proc/{pid}/environ").read_text()
+        supervisor = Path(f"/proc/{running(data).supervisor}/environ").read_text()
+        assert "COVERAGE_PROCESS_NOTE=measured" in supervisor
 
 
 @pytest.fixture
