@@ -34,16 +34,16 @@ def retried(
         raise InvalidArgument(f"tries={tries!r} must be 1 or more")
     if key is not None and (first := seen(key)) is not None:
         return first
-    for attempt in range(tries):
+    longest = FIRST_PAUSE
+    while True:
         save = decided()
         try:
             return save()
         except VersionConflict as conflict:
+            tries -= 1
             if on_conflict is not None:
-                on_conflict(conflict, tries - 1 - attempt)
-            if attempt == tries - 1:
+                on_conflict(conflict, tries)
+            if tries < 1:
                 raise
-            # Not 2**attempt: from 2**1024 on, that is too large for a float.
-            longest = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(attempt, 9))
             time.sleep(random.uniform(0, longest))
-    raise AssertionError("unreachable")
+            longest = min(LONGEST_PAUSE, 2 * longest)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
+import json
 import os
 import signal
 import subprocess
@@ -190,6 +192,40 @@ def test_damaged_backup_is_named_and_nothing_is_written(
         backup(store, folder)
     store.drop()
     with pytest.raises(BackupDamaged, match=r"part-00000\d"):
+        restore(store, folder)
+    assert store.head() == "0-0"
+
+
+@pytest.mark.parametrize(
+    ("line", "old", "new", "error", "words"),
+    [
+        (0, '"after":"0-0"', '"after":"9999999999999-0"', BackupDamaged, "its footer differs"),
+        (-1, '"events":2', '"events":3', BackupDamaged, "its footer differs"),
+        (2, ',2,["', ',2,[7,"', BackupDamaged, "part 1 has an event that cannot be read"),
+        (2, ',2,["', ',3,["', BackupMismatch, "'a' is not at version 2"),
+    ],
+)
+def test_part_that_a_wrong_program_wrote_is_not_restored(
+    store: EventStore,
+    folder: Path,
+    line: int,
+    old: str,
+    new: str,
+    error: type[Exception],
+    words: str,
+) -> None:
+    """Its checksum is right, and what it says is not."""
+    store.append("a", deposits(1, 2), expected=NEW)
+    backup(store, folder)
+    [part] = files(folder)
+    lines = gzip.decompress(part.read_bytes()).decode().splitlines(keepends=True)
+    assert old in lines[line]
+    lines[line] = lines[line].replace(old, new)
+    checksum = hashlib.sha256("".join(lines[:-1]).encode()).hexdigest()
+    lines[-1] = json.dumps(json.loads(lines[-1]) | {"sha256": checksum}) + "\n"
+    part.write_bytes(gzip.compress("".join(lines).encode()))
+    store.drop()
+    with pytest.raises(error, match=words):
         restore(store, folder)
     assert store.head() == "0-0"
 

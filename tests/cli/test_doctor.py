@@ -90,6 +90,48 @@ def test_doctor_reports_a_missing_program_with_its_remedy(
     assert re.search(r"^OK    data directory: ", out, re.MULTILINE)
 
 
+def test_doctor_reports_a_program_that_does_not_run(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "broken"
+    program.write_text("#!/bin/sh\necho no such library >&2\nexit 3\n")
+    program.chmod(0o700)
+    monkeypatch.setenv(settings.REDIS_SERVER, str(program))
+    monkeypatch.setenv(settings.MONGOD, str(program))
+    failed = [check for check in doctor.examine(data) if not check.ok]
+    assert {check.name for check in failed} == {"redis-server", "mongod"}
+    for check in failed:
+        assert check.detail == "no such library"
+        assert "--force-reinstall" in check.remedy
+
+
+def test_doctor_reports_a_socket_directory_that_is_too_long(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(settings.RUNTIME, str(tmp_path / ("long" * 30)))
+    failed = {check.name: check for check in doctor.examine(data) if not check.ok}
+    assert failed.keys() == {"socket directory"}  # one cause, one failure
+    assert settings.RUNTIME in failed["socket directory"].remedy
+
+
+def test_doctor_accepts_settings_that_can_be_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "letter.txt").touch()  # no server is started there
+
+    def mail_settings() -> Check:
+        found = doctor.examine(tmp_path, purpose="mailroom")
+        return next(check for check in found if check.name == "mail settings")
+
+    for name in ("GMAIL_TOKEN", "GMAIL_CLIENT", "CXONE_CLIENT", "CXONE_CLIENT_SECRET"):
+        monkeypatch.setenv(f"EVENTLAB_{name}", "x")
+    for name in ("CXONE_KEY", "CXONE_SECRET", "CXONE_POC"):
+        monkeypatch.setenv(f"EVENTLAB_{name}", "x")
+    assert mail_settings() == Check("mail settings", True, "valid")
+    monkeypatch.delenv("EVENTLAB_CXONE_POC")
+    assert not mail_settings().ok
+
+
 def test_doctor_names_the_extra_of_a_missing_package(
     lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,6 +15,7 @@ from eventlab import (
     PersonForgotten,
     PersonKeys,
 )
+from eventlab.privacy import person_keys
 from eventlab.privacy.person_keys import KEY_BYTES
 from tests.support.private_redis import private_redis
 
@@ -112,6 +113,14 @@ def test_forget_says_that_redis_has_not_rewritten_its_file(tmp_path: Path) -> No
         )
         redis.execute_command("AUTH", "writer", "any")
         assert keys.forget("c1").rewritten is False
+
+
+def test_few_keys_are_kept_in_memory(lab: Lab, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(person_keys, "CACHE_SIZE", 2)
+    keys = PersonKeys(lab.redis, name, disk=0)
+    made = {id: keys.key_for_writing(id) for id in ("c1", "c2", "c3")}
+    assert list(keys._cache) == ["c2", "c3"]
+    assert {id: keys.key_for_reading(id) for id in made} == made
 
 
 def test_damaged_key_is_named(lab: Lab, name: str) -> None:

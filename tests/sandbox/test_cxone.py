@@ -513,6 +513,26 @@ def test_invalid_agent_action_is_reported(
         assert [event["Status"] for event in agent.next_events(20)] == ["Disconnected", "Incoming"]
 
 
+def test_agent_call_needs_a_token_a_session_and_a_known_action(
+    url: str, bearer: dict[str, str]
+) -> None:
+    sessions = f"{url}/inContactAPI/services/v30.0/agent-sessions"
+
+    def status(method: str, path: str, headers: dict[str, str]) -> int:
+        return requests.request(method, path, headers=headers, timeout=20).status_code
+
+    assert status("POST", sessions, JSON) == 401
+    id = requests.post(sessions, headers=bearer, timeout=20).json()["sessionId"]
+    contact = f"{sessions}/{id}/interactions/1"
+    ended = f"{url}/inContactAPI/services/v30.0/contacts/1/end"
+    assert status("POST", f"{contact}/accept", JSON) == status("POST", ended, JSON) == 401
+    assert status("POST", f"{contact}/steal", bearer) == 404
+    assert status("POST", f"{sessions}/none/interactions/1/accept", bearer) == 404
+    assert status("DELETE", f"{sessions}/none", bearer) == 404
+    assert status("DELETE", f"{sessions}/{id}", JSON) == 401
+    assert status("DELETE", f"{sessions}/{id}", bearer) == 202
+
+
 def test_contact_can_be_looked_up_but_does_not_show_its_work_item(
     url: str, bearer: dict[str, str]
 ) -> None:

@@ -242,6 +242,15 @@ def test_get_of_a_missing_mail_is_404(google: Served, token: str) -> None:
     assert reason(google.get(f"{ME}/messages/{id}", token)) == (404, "notFound")
 
 
+def test_attachment_of_an_unknown_id_is_rejected(google: Served, token: str) -> None:
+    path = f"{ME}/messages/{google.fake.deliver(MAIL)}/attachments"
+    assert google.get(f"{path}/ANGj1", token).json()["size"] == 8
+    for id in ("ANGj7", "ANGj7.1"):
+        assert reason(google.get(f"{path}/{id}", token)) == (400, "invalidArgument")
+    whole = google.get(f"{path}/ANGj", token).json()
+    assert whole == {"size": 0, "data": ""}, "a part that only holds other parts has no content"
+
+
 @pytest.mark.parametrize(
     "raw",
     [

@@ -918,6 +918,8 @@ def test_repr_of_settings_hides_secrets() -> None:
         ("EVENTLAB_CXONE_URL", {"EVENTLAB_CXONE_URL": "http://127.0.0.1.example.com"}),
         ("EVENTLAB_CXONE_URL", {"EVENTLAB_CXONE_URL": "http://127.0.0.1@example.com"}),
         ("EVENTLAB_CXONE_URL", {"EVENTLAB_CXONE_URL": "cxone.niceincontact.com"}),
+        ("EVENTLAB_CXONE_URL", {"EVENTLAB_CXONE_URL": "https://cxone.niceincontact.com:x"}),
+        ("EVENTLAB_CXONE_URL", {"EVENTLAB_CXONE_URL": "https://[cxone.niceincontact.com"}),
         ("EVENTLAB_CXONE_VERSION", {"EVENTLAB_CXONE_VERSION": "latest"}),
         ("EVENTLAB_CXONE_WHERE", {"EVENTLAB_CXONE_WHERE": "header"}),
         ("EVENTLAB_CXONE_KEY", {"EVENTLAB_CXONE_AUTH": "legacy", "EVENTLAB_CXONE_KEY": "canary:x"}),
