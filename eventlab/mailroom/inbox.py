@@ -132,10 +132,15 @@ class Inbox:
         except GmailFailed as error:
             log.warning("%d mails could not be labeled %r: %s", len(ids), name, error)
 
-    def reason_to_skip(self, message: Message | None) -> str | None:
-        """Return why a mail is not for an agent, or None if it is."""
+    def reason_to_skip(self, message: Message | None, *, released: bool = False) -> str | None:
+        """Return why a mail is not for an agent, or None if it is.
+
+        Of a ``released`` mail, an operator has decided that it is: it must only be there.
+        """
         if message is None:
             return GONE
+        if released:
+            return None
         return self._rules.selection.reason_to_skip(message, self.own())
 
     def _check_age(self) -> None:

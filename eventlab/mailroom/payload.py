@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from eventlab.mailroom.mail.address import Address
+from eventlab.mailroom.mail.automatic import Kind
+from eventlab.mailroom.mail.body import NO_NAME
 from eventlab.mailroom.mail.charset import clean, one_line
 from eventlab.mailroom.mail.html_text import without_filler
 from eventlab.mailroom.mail.message import Attachment, Message
@@ -23,6 +25,29 @@ MAX_SEARCHED: Final = 1024 * 1024
 MAX_PART_OF_A_LINE: Final = 200
 #: Characters that only pretend another order of the text, as in "gpj.exe".
 OVERRIDES: Final = re.compile("[\u202d\u202e]")
+#: What an agent should know about each kind of automatic mail.
+KINDS: Final[Mapping[Kind, str]] = {
+    "bounce": "a mail that was sent did not arrive, or is late",
+    "receipt": "a program reports that a mail was opened or deleted",
+    "complaint": "a reader marked a mail as spam",
+    "reaction": "somebody answered with an emoji",
+    "calendar": "an invitation to a meeting, or the answer to one",
+    "reply": "a program answered, for example out of office",
+    "notice": "a program wrote it, and nobody may read an answer",
+    "list": "it was sent to a mailing list",
+    "bulk": "a newsletter or an advertisement",
+}
+#: An attachment without a name, by its type or by what is before the slash.
+UNNAMED: Final = {
+    "message/delivery-status": "the report of the mail server",
+    "message/disposition-notification": "the receipt",
+    "message/rfc822": "a mail without a subject",
+    "text/calendar": "the meeting, for a calendar",
+    "text": "a text without a name",
+    "image": "a picture without a name",
+    "audio": "a recording without a name",
+    "video": "a video without a name",
+}
 NO_TEXT: Final = "[This mail has no text.]"
 LINK: Final = "https://mail.google.com/mail/u/0/#all/"
 
@@ -76,7 +101,8 @@ def _head(message: Message, in_reply_to: str) -> Iterator[str]:
     yield _line("Subject", message.subject or "(none)")
     yield _line("Date", f"{message.date:%Y-%m-%d %H:%M} UTC")
     if message.automatic:
-        yield _line("Automatic", f"{message.automatic.kind} ({message.automatic.reason})")
+        kind = message.automatic.kind
+        yield _line("Automatic", f"{kind}: {KINDS[kind]} ({message.automatic.reason})")
     if in_reply_to:
         yield _line("In reply to", in_reply_to)
     for attachment in message.attachments[:MAX_LISTED_ATTACHMENTS]:
@@ -104,7 +130,11 @@ def _listed(people: Sequence[Address]) -> str:
 
 
 def _described(attachment: Attachment) -> str:
-    return f"{attachment.name} ({attachment.type}, {attachment.size:,} bytes)"
+    name = attachment.name
+    if name == NO_NAME:
+        type = attachment.type
+        name = UNNAMED.get(type) or UNNAMED.get(type.partition("/")[0]) or "a file without a name"
+    return f"{name} ({attachment.type}, {attachment.size:,} bytes)"
 
 
 def _note(missing: int, message: Message) -> str:

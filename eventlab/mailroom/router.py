@@ -158,6 +158,8 @@ class Router:
     def resend(self, id: str) -> Summary:
         """Send a mail that is held, in doubt or refused once more, by decision of an operator.
 
+        No rule of the selection and no label of Gmail stops it: only a mail that was deleted is
+        skipped.
         Raises ``CommandRejected`` if the mail has another status or its deadline has not passed,
         and ``WorkItemUnsent`` if CXone issues no token; then nothing has changed.
         """
@@ -242,8 +244,11 @@ class Router:
             self._label_accepted()
 
     def _prepare(self, mail: Fetched) -> Prepared:
-        earlier = self._worklist.conversations.earlier(mail) if isinstance(mail, Message) else []
-        return self._sender.prepare(mail, earlier=earlier)
+        if not isinstance(mail, Message):
+            return self._sender.prepare(mail)
+        earlier = self._worklist.conversations.earlier(mail)
+        released = self._work_items.load(mail.gmail_id).released
+        return self._sender.prepare(mail, earlier=earlier, released=released)
 
     def _send_prepared(self, prepared: Mapping[str, Prepared], stop: threading.Event) -> None:
         intents = [

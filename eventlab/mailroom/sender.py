@@ -110,15 +110,18 @@ class Sender:
         self.accepted: list[str] = []
         self._owed: dict[tuple[str, int], tuple[Intent, Outcome]] = {}
 
-    def prepare(self, message: Fetched, *, earlier: Sequence[str] = ()) -> Prepared:
+    def prepare(
+        self, message: Fetched, *, earlier: Sequence[str] = (), released: bool = False
+    ) -> Prepared:
         """Return what to do with a mail, which then need not stay in memory.
 
-        ``earlier`` are mails of its conversation: the payload names the first that CXone has.
+        ``earlier`` are mails of its conversation: the payload names the first that CXone has. A
+        ``released`` mail is sent by decision of an operator.
         """
         if isinstance(message, GmailFailed):
             reason = str(message)
             return NotNow(lambda item, now: self._postpone(item, now, reason))
-        skipped = self._inbox.reason_to_skip(message)
+        skipped = self._inbox.reason_to_skip(message, released=released)
         if message is None or skipped is not None:
             return NotNow(lambda item, _now: item.skip(skipped or GONE))
         return self._request_for(message, earlier) or NotNow(

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from typing import get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from eventlab.mailroom.mail.automatic import Automatic, Kind
+from eventlab.mailroom.mail.body import NO_NAME, Attachment
 from eventlab.mailroom.mail.message import Message
 from eventlab.mailroom.payload import MAX_PAYLOAD_BYTES, payload_of
 from tests.support.mail import BY_NAME, SNIPPET, multipart, read, read_sample, single
@@ -33,9 +36,32 @@ def test_payload_has_the_sender_subject_date_attachments_and_links() -> None:
 
 
 def test_payload_reports_that_a_mail_is_automatic_and_why() -> None:
-    assert "\nAutomatic: reply (Auto-Submitted: auto-replied)\n" in payload_of(
-        read_sample("18-out-of-office")
-    )
+    assert (
+        "\nAutomatic: reply: a program answered, for example out of office "
+        "(Auto-Submitted: auto-replied)\n"
+    ) in payload_of(read_sample("18-out-of-office"))
+
+
+def test_payload_explains_each_kind_of_automatic_mail() -> None:
+    mail = read_sample("18-out-of-office")
+    for kind in get_args(Kind):
+        shown = payload_of(replace(mail, automatic=Automatic(kind, "a sign")))
+        assert re.search(rf"\nAutomatic: {kind}: [a-z ,]{{15,}} \(a sign\)\n", shown)
+
+
+@pytest.mark.parametrize(
+    ("type", "name"),
+    [
+        ("message/delivery-status", "the report of the mail server"),
+        ("image/png", "a picture without a name"),
+        ("application/pdf", "a file without a name"),
+        ("x", "a file without a name"),
+        ("image", "a picture without a name"),
+    ],
+)
+def test_payload_says_what_an_attachment_without_a_name_is(type: str, name: str) -> None:
+    mail = replace(read_sample("01-plain"), attachments=(Attachment(NO_NAME, type, 7),))
+    assert f"\nAttachment: {name} ({type}, 7 bytes)\n" in payload_of(mail)
 
 
 def test_payload_reports_why_a_mail_could_not_be_read() -> None:

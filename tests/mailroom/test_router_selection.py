@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from eventlab.mailroom.errors import SinceRequired
+from eventlab.mailroom.inbox import GONE
 from eventlab.mailroom.inbox_cursor import CURSOR_ID
 from eventlab.mailroom.selection import Selection
 from eventlab.mailroom.summary import Summary
@@ -93,6 +94,28 @@ def test_mail_received_before_its_sender_was_blocked_is_skipped(here: Room) -> N
     rules = Selection(blocklist=frozenset({"joe@example.com"}))
     assert here.router(selection=rules).run_once() == Summary(skipped=1)
     assert statuses(here, ids) == ["skipped"]
+
+
+@pytest.mark.parametrize("moved", ["blocked", "archived", "reaction", "deleted"])
+def test_resend_sends_a_mail_that_is_not_for_an_agent_unless_it_is_gone(
+    here: Room, moved: str
+) -> None:
+    gmail = here.both.gmail
+    id = gmail.deliver((REACTION if moved == "reaction" else b"") + letter())
+    here.order(Fault(on=ITEMS, drop="before"))
+    here.router(selection=Selection(skipped_kinds=frozenset())).run_once()
+    assert here.status(id) == "in_doubt"
+    if moved == "archived":
+        gmail.mailbox.modify([id], remove=["INBOX"])
+    elif moved == "deleted":
+        gmail.delete(id)
+    rules = Selection(blocklist=frozenset({"joe@example.com"} if moved == "blocked" else ()))
+    summary = here.router(selection=rules).resend(id)
+    if moved == "deleted":
+        assert (summary.skipped, here.item(id).reason) == (1, GONE)
+    else:
+        assert summary == Summary(submitted=1)
+        assert here.accepted() == {id: 1}
 
 
 # ------------------------------------------------------------------------------------ the cap

@@ -13,6 +13,7 @@ from eventlab.mailroom.mail.flowed import unflowed
 from eventlab.mailroom.mail.header import words
 from eventlab.mailroom.mail.html_lines import PICTURES_ONLY
 from eventlab.mailroom.mail.html_text import text_of
+from eventlab.mailroom.mail.meeting import meeting_text
 from eventlab.mailroom.mail.mime import (
     MAILS,
     MAX_DEPTH,
@@ -68,8 +69,8 @@ def body_of(mail: MailPart) -> Body:
 
     Of several forms of a text, the plain one is used unless it is empty or a stub; several texts
     are joined. A report says first what became of the mail. The text of a mail within a mail comes
-    last, under that mail's own From, To, Date and Subject. A text that only another program can
-    read is said to be one.
+    last, under that mail's own From, To, Date and Subject. Of a meeting, its lines say what it is,
+    when, where and with whom. A text that only another program can read is said to be one.
 
     >>> body_of(parse(b"Subject: hello\r\n\r\nyou")).text
     'you'
@@ -191,11 +192,15 @@ class _Reader:
         if part.type in MAILS or part.type == "text/rfc822-headers":
             self._mail(part, within)
         elif part.type in REPORTS:
-            self.reports.append(_Text(lambda: report_text(part)))
+            self._report(report_text(part))
             self._attach(part)
         else:
             return self._leaf(part)
         return []
+
+    def _report(self, text: str) -> None:
+        if all(one.text != text for one in self.reports):  # an invitation often comes twice
+            self.reports.append(_Text(lambda: text))
 
     def spare_text(self) -> list[str]:
         """Return a text that a mail program would not show at first, because there is no other."""
@@ -223,7 +228,9 @@ class _Reader:
             self._attach(part)
             self.types.append("application/ms-tnef" if name == "winmail.dat" else part.type)
             self.smime = self.smime or part.parameter("smime-type").lower()
-            if part.main_type == "text":
+            if part.type == "text/calendar" and (meeting := meeting_text(part)):
+                self._report(meeting)
+            elif part.main_type == "text":
                 self.spares.append(part)
         return []
 
