@@ -64,7 +64,7 @@ lock:  ## refresh the lock files after a change of requirements*.txt (needs uv; 
 # hatchling of the lock: nothing is downloaded whose hash is not known.
 $(INSTALLED): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("eventlab needs Python 3.11 or newer, this is %d.%d: choose another, for example make PYTHON=python3.12" % sys.version_info[:2])'
-	@echo "Installing into $(VENV): one or two minutes, this time only."
+	@echo "Installing into $(VENV): one to three minutes, only this time."
 	@$(PYTHON) -m venv $(VENV)
 	@$(PIP) install --require-hashes -r requirements.lock
 	@$(PIP) install --no-deps --no-build-isolation -e .

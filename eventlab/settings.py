@@ -95,7 +95,7 @@ MAILROOM: Final[dict[str, Variable]] = {
     CXONE_CLIENT: Variable("for oidc: client id that NICE issued to the application"),
     CXONE_CLIENT_SECRET: Variable("for oidc: client secret that belongs to the client id"),
     CXONE_POC: Variable(
-        "point of contact, as CXone names it; or one for each address of yours: "
+        "point of contact, as CXone names it; or one for each of your addresses: "
         "returns@shop.example=Returns, @b2b.example=Sales, *=Support"
     ),
     CXONE_VERSION: Variable("version of the API", "v30.0"),
@@ -104,7 +104,7 @@ MAILROOM: Final[dict[str, Variable]] = {
     ),
     AUTOMATIC_TYPE: Variable("work item type of automatic mail (auto-replies, bulk)", "email"),
     SKIPPED_KINDS: Variable(
-        "kinds of mail that are skipped: none, or some of bounce, receipt, complaint, reaction, "
+        "kinds of mail to skip: none, or any of bounce, receipt, complaint, reaction, "
         "calendar, reply, notice, list, bulk, loop",
         "reaction, loop",
     ),
@@ -112,7 +112,7 @@ MAILROOM: Final[dict[str, Variable]] = {
         "senders whose mail is skipped: addresses and @domains, separated by commas"
     ),
     SENDER_CAP: Variable(
-        "how many mails of one sender become work items per hour; further ones are held for "
+        "how many emails of one sender become work items per hour; the others are held for "
         "review; 0: no limit",
         "100",
     ),
