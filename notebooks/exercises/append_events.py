@@ -50,7 +50,7 @@ def _judge_balance(balance_at: Callable[[list[Recorded], datetime], int]) -> Non
             "event.time and moment both have a time zone: compare them as they are."
         ) from error
     if history != HISTORY:
-        raise Wrong("you changed the list you were given: the next reader finds other events.")
+        raise Wrong("you changed the list you were given: the next reader gets different events.")
     if found == 75:
         raise Wrong(
             "you counted every event. The question is about one moment: leave out later events."
@@ -61,16 +61,16 @@ def _judge_balance(balance_at: Callable[[list[Recorded], datetime], int]) -> Non
         raise Wrong("a withdrawal takes money out: check the type before you add.")
     if found != 70:
         raise Wrong(
-            "a deposit of 100 before noon and a withdrawal of 30 at noon make 70; you have "
-            f"{found!r}."
+            f"a deposit of 100 before noon and a withdrawal of 30 at noon make 70; your function "
+            f"returns {found!r}."
         )
     if balance_at(HISTORY, NOON + timedelta(days=1)) != 75:
         raise Wrong("70 at noon is right, but a day later the 5 deposited after noon are missing.")
     berlin = NOON.astimezone(timezone(timedelta(hours=2)))
     if (found := balance_at(HISTORY, berlin)) != 70:
         raise Wrong(
-            f"noon in UTC is 14:00 in another time zone, and the same moment: 70, but you have "
-            f"{found!r}. Compare the times with their zones."
+            f"noon in UTC is 14:00 in another time zone: the same moment, so the answer is 70 "
+            f"again; your function returns {found!r}. Compare the times with their zones."
         )
     dice = random.Random()
     for _ in range(10):
@@ -84,14 +84,14 @@ def _judge_balance(balance_at: Callable[[list[Recorded], datetime], int]) -> Non
         expected = [amounts[0], amounts[0] + amounts[1], amounts[0] + amounts[1] - amounts[2]]
         if [balance_at(steps, step.time) for step in steps] != expected:
             raise Wrong(
-                f"right for the first account. Another one gets {amounts[0]} and {amounts[1]}, and "
-                f"pays {amounts[2]}: after each event it holds {expected}."
+                f"right for the first account. Another one deposits {amounts[0]} and "
+                f"{amounts[1]}, and withdraws {amounts[2]}: after each event it holds {expected}."
             )
 
 
 balance_at_a_moment = Exercise(
     judge=_judge_balance,
-    right="the past needs no table: it is a filter on the events.",
+    right="the past needs no table of its own: it is a filter on the events.",
     hints=[
         "loop over the events, skip those whose event.time is after the moment, and add up the "
         "rest.",
@@ -208,7 +208,7 @@ def _judge_wire(entry: Callable[[str, int, int], str]) -> None:
         )
     if text != json.dumps(event, separators=(",", ":")):
         raise Wrong(
-            'right, but the store writes no blanks: json.dumps(..., separators=(",", ":")).'
+            'right, but the store writes no spaces: json.dumps(..., separators=(",", ":")).'
         )
     _judge_any_id(entry)
 
@@ -235,7 +235,7 @@ the_wire_format = Exercise(
     hints=[
         "look at the output of XRANGE: four fields, not nested.",
         "json.dumps({...}) with the keys id, version, type and amount, in this order.",
-        'json.dumps writes a blank after each comma and colon; separators=(",", ":") does not.',
+        'json.dumps writes a space after each comma and colon; separators=(",", ":") does not.',
     ],
     answer="""
         import json
@@ -322,10 +322,11 @@ STREAM_FACTS = {
         "accepts",
         "the version is part of the text. Redis does not read it: you saw two versions 2.",
     ),
-    "c": ("accepts", "for Redis the field is text; whether it is JSON is not its business."),
+    "c": ("accepts", "to Redis the field is just text: it does not parse JSON."),
     "d": (
         "accepts",
-        "Redis does not know what an account is, so it cannot miss one. The store asks.",
+        "Redis does not know what an account is, so it cannot notice that one is missing. The "
+        "bank's rules check that.",
     ),
     "e": (
         "accepts",
@@ -386,7 +387,7 @@ def _judge_logs(logs: Callable[[list[str]], dict[str, list[str]]]) -> None:
     given = list(texts)
     found = logs(given)
     if given != texts:
-        raise Wrong("you changed the list you were given: the next reader finds other events.")
+        raise Wrong("you changed the list you were given: the next reader gets different events.")
     if found is None:
         raise Wrong("your function returns nothing: end it with return, after the loop.")
     if not isinstance(found, dict):
@@ -396,11 +397,11 @@ def _judge_logs(logs: Callable[[list[str]], dict[str, list[str]]]) -> None:
     ):
         raise Wrong(f"a log is a list, even if it has one event; yours is {found!r}.")
     if found == {"Ann": ["create", "deposit"], "Bob": []} or found.get("Bob") == []:
-        raise Wrong("Bob's first event is missing: the first event of an id opens its log.")
+        raise Wrong("Bob's first event is missing: the first event of an id starts its log.")
     if found.get("Ann") in (["deposit"], ["create"]):
         raise Wrong(
-            f"Ann has two events, and you kept {found['Ann']}: append to the log that is there, "
-            "do not replace it."
+            f"Ann has two events, and you kept {found['Ann']}: append to the log that is there "
+            f"instead of replacing it."
         )
     if found.get("Ann") == ["deposit", "create"]:
         raise Wrong("the order is part of the log: the oldest event is the first element.")
@@ -411,8 +412,8 @@ def _judge_logs(logs: Callable[[list[str]], dict[str, list[str]]]) -> None:
         )
     if logs([]) != {}:
         raise Wrong(
-            "a category without events has no logs: return {}. Does something remain from the "
-            "call before?"
+            "a category without events has no logs: return {}. Is something left over from an "
+            "earlier call?"
         )
     dice = random.Random()
     for _ in range(5):
@@ -432,10 +433,11 @@ def _judge_logs(logs: Callable[[list[str]], dict[str, list[str]]]) -> None:
 
 the_aggregate_logs = Exercise(
     judge=_judge_logs,
-    right="the category stream has everything, so the logs can be computed from it again.",
+    right="the category stream has everything, so the logs can always be rebuilt from it.",
     hints=[
         "json.loads(text) is a dict with id, version and type.",
-        "logs.setdefault(event['id'], []) returns the log of an id, and opens it if it is new.",
+        "logs.setdefault(event['id'], []) returns the log of an id, and starts an empty one if "
+        "the id is new.",
     ],
     answer="""
         import json
@@ -539,12 +541,16 @@ the_aggregate_logs = Exercise(
 #: Steps of (id, version), the ids that are broken, and what to think about.
 BROKEN = [
     ([("a", 1), ("b", 1), ("a", 2)], [], "each account counts its own versions"),
-    ([("a", 1), ("a", 2), ("b", 1), ("a", 2)], ["a"], "a has its version 2 twice"),
+    ([("a", 1), ("a", 2), ("b", 1), ("a", 2)], ["a"], "a has version 2 twice"),
     ([("a", 1), ("b", 1), ("b", 3)], ["b"], "b has no version 2"),
     ([("b", 2), ("a", 1)], ["b"], "the first version is 1"),
-    ([("a", 1), ("a", 3), ("a", 2)], ["a"], "all versions are there, but not in their order"),
+    ([("a", 1), ("a", 3), ("a", 2)], ["a"], "all versions are there, but not in order"),
     ([("c", 5), ("a", 1), ("b", 1), ("b", 1)], ["b", "c"], "two accounts are broken"),
-    ([("a", 1), ("a", 1), ("a", 2), ("a", 3)], ["a"], "a is broken, although it goes on well"),
+    (
+        [("a", 1), ("a", 1), ("a", 2), ("a", 3)],
+        ["a"],
+        "a is broken, although its later versions are right",
+    ),
     ([("a", 1), ("a", 3), ("a", 3)], ["a"], "a has three events and ends at 3, but not 1, 2, 3"),
 ]
 
@@ -561,7 +567,9 @@ def _judge_broken(broken: Callable[[list[Recorded]], list[str]]) -> None:
         given = list(events)
         found = broken(given)
         if given != events:
-            raise Wrong("you changed the list you were given: the next reader finds other events.")
+            raise Wrong(
+                "you changed the list you were given: the next reader gets different events."
+            )
         if found is None:
             raise Wrong("your function returns nothing: end it with return, after the loop.")
         if sorted(found) != expected:
@@ -572,10 +580,10 @@ def _judge_broken(broken: Callable[[list[Recorded]], list[str]]) -> None:
 
 who_wrote_directly = Exercise(
     judge=_judge_broken,
-    right="versions without a gap are a check that anybody can run, at any time.",
+    right="anybody can check the versions for gaps and repeats, at any time.",
     hints=[
         "keep a dict from id to the version that must come next; for a new id that is 1.",
-        "compare each event with the version that must come next; an id may be found twice.",
+        "compare each event with the version that must come next; report an id only once.",
     ],
     answer="""
         def broken(events):
@@ -679,7 +687,7 @@ WHAT_TO_KEEP = {
 
 a_number_or_events = Exercise(
     judge=choices(WHAT_TO_KEEP, ("number", "events")),
-    right="keep events where the way to the result matters. Elsewhere they only cost.",
+    right="keep events where the way to the result matters. Elsewhere they are only a cost.",
     hints=[
         "imagine the question that somebody asks a year later. Is there one?",
         "two of the five need their events.",
