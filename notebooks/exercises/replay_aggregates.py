@@ -120,7 +120,7 @@ def _judge_places(places: dict[str, str]) -> None:
             "b: a replay calls apply only. What a command changes is lost at the next load."
         )
     if places["b"] != "apply":
-        raise Wrong("b: somebody has to do it, or the funds never change.")
+        raise Wrong("b: something has to change the funds, and a replay calls only apply.")
     if places["c"] == "apply":
         raise Wrong("c: every load replays the event, so every load sends the letter again.")
     if places["c"] == "command":
@@ -135,14 +135,15 @@ def _judge_places(places: dict[str, str]) -> None:
     if places["d"] != "command":
         raise Wrong("d: the event needs the rate of that day, and only the command knows it.")
     if places["e"] == "apply":
-        raise Wrong("e: a replay would see another clock each time, and come to another state.")
+        raise Wrong("e: each replay would run on another day, and could reach another state.")
     if places["e"] != "command":
         raise Wrong("e: the rule depends on the day of the decision.")
 
 
 where_it_goes = Exercise(
     judge=_judge_places,
-    right="commands decide once, with everything known that day. apply repeats it for ever after.",
+    right="commands decide once, with everything known that day. apply only replays the result, "
+    "as often as you like.",
     hints=[
         "for each, ask: what happens when the event is replayed a year later?",
         "three belong in the command, one in apply, and one waits for page 05.",
@@ -189,7 +190,7 @@ def _new_book(kind: Any, *given: Event) -> Any:
             "__init__ must begin with super().__init__(id): it sets up id, version and changes."
         )
     if not hasattr(book, "reader"):
-        raise Wrong("a new book needs its first state: set self.reader = None in __init__.")
+        raise Wrong("a new book needs an initial state: set self.reader = None in __init__.")
     return book.replay(_log(*given))
 
 
@@ -265,7 +266,7 @@ def _judge_book_rules(kind: Any) -> None:
         odd = _new_book(kind, ann, _lent("Bob"))
     except Exception as error:
         raise Wrong(
-            "apply rejected an event of the log: two loans in a row, stored before the rule "
+            "apply rejected an event in the log: two loans in a row, stored before the rule "
             "existed. It has happened, and now the book can never be loaded again. Rules belong "
             "in the commands."
         ) from error
@@ -485,23 +486,29 @@ def _judge_highest(highest: Callable[[list[Recorded]], int]) -> None:
         )
     if found == 180:
         raise Wrong(
-            "subtract withdrawals: 60 + 50 - 90 + 70. And the highest balance occurs on the way."
+            "subtract withdrawals: 60 + 50 - 90 + 70. And the highest balance occurs along the way."
         )
     if found != 110:
-        raise Wrong(f"after 60 and 50 the account held 110, and never more; you have {found!r}.")
+        raise Wrong(
+            f"after 60 and 50 the account held 110, and never more; your function returns "
+            f"{found!r}."
+        )
     if highest(_events()) != 0:
         raise Wrong("the highest balance of an account that was never used is 0.")
     if (found := highest(_events(("deposit", 10), ("withdraw", 5), ("deposit", 50)))) != 55:
         raise Wrong(
-            "right for the first account. The next held 10, then 5, then 55: at most 55; you "
-            f"have {found!r}."
+            f"right for the first account. The next held 10, then 5, then 55: at most 55; your "
+            f"function returns {found!r}."
         )
     dice = random.Random()
     for _ in range(20):
         steps = [(dice.choice(["deposit", "withdraw"]), dice.randint(1, 99)) for _ in range(8)]
         sums = accumulate(amount if kind == "deposit" else -amount for kind, amount in steps)
         if (found := highest(_events(*steps))) != (most := max(0, *sums)):
-            raise Wrong(f"right so far, but for {steps} the highest is {most}; you have {found!r}.")
+            raise Wrong(
+                f"right so far, but for {steps} the highest is {most}; your function "
+                f"returns {found!r}."
+            )
 
 
 the_highest_balance = Exercise(
@@ -730,22 +737,24 @@ def _judge_tests(tests: _Tests) -> None:
     missed = [kind for kind in _BROKEN if _run_tests(tests, kind) is None]
     if len(missed) == len(_BROKEN):
         raise Wrong(
-            "none of the broken accounts was noticed. Do your tests use the class that they get, "
+            "your tests found none of the broken accounts. Do they use the class that they get, "
             "kind, and let the errors of given(...) through?"
         )
     if missed:
-        raise Wrong(f"your tests pass, but an account that {_BROKEN[missed[0]]} passes them too.")
+        raise Wrong(
+            f"your tests pass, but they also pass for an account that {_BROKEN[missed[0]]}."
+        )
     again = _run_tests(tests, _Rewritten) or _run_tests(tests, _Account)
     if again is not None:
         raise Wrong(
-            "your tests fail for a right account that is written in another way. Test what it "
+            "your tests fail for a correct account that is written differently. Test what it "
             f"records and rejects, and its funds: {str(again).partition(chr(10))[0]}"
         ) from again
 
 
 tests_that_notice = Exercise(
     judge=_judge_tests,
-    right="eight broken accounts, and your tests noticed every one. None of them needed a server.",
+    right="eight broken accounts, and your tests found every one. None of them needed a server.",
     hints=[
         "one test for each sentence about an account: what it does, what it rejects, and the funds "
         "afterwards.",

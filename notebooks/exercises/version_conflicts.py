@@ -44,8 +44,8 @@ def _judge_expectations(answer: dict[str, Any]) -> None:
 what_to_expect = Exercise(
     judge=_judge_expectations,
     right=(
-        "expect what the decision depends on, and no more: a needless expectation is a needless "
-        "conflict."
+        "expect what the decision depends on, and no more: a needless expectation causes needless "
+        "conflicts."
     ),
     hints=[
         "for each, ask: what did I read before I decided?",
@@ -361,7 +361,10 @@ a_withdrawal_that_holds = Exercise(
 
 def _judge_order(answer: object) -> None:
     if not isinstance(answer, str) or set(answer) - set("AB"):
-        raise Wrong('give a text of A and B, such as "ABABAB": who takes the next step.')
+        raise Wrong(
+            'give a string of A and B, such as "ABABAB": each letter is the writer who '
+            "takes the next step."
+        )
     if sorted(answer) != sorted("AAABBB"):
         raise Wrong(
             f"{answer!r} has {answer.count('A')} steps of A and {answer.count('B')} of B. Each has "
@@ -379,7 +382,7 @@ def _judge_order(answer: object) -> None:
 
 an_order_that_is_right = Exercise(
     judge=_judge_order,
-    right="of the 20 orders only two are right: one writer ends before the other begins.",
+    right="only two of the 20 orders are safe: one writer finishes before the other begins.",
     hints=[
         "when must the second writer read, so that it sees what the first one has stored?",
         "not before the first writer's third step.",
@@ -387,7 +390,8 @@ an_order_that_is_right = Exercise(
     answer="""
         order = "AAABBB"
     """,
-    explanation="The second writer reads after the first one's append, so it decides on the truth.",
+    explanation="The second writer reads after the first one's append, so it decides on the "
+    "current state.",
     mistakes=[
         """
         order = "ABABAB"
@@ -433,8 +437,8 @@ def _opened(open_account: Callable[..., bool], *, rival: bool) -> tuple[list[obj
             return results, [(event.type, event.data) for event in store.read("a")]
         except VersionConflict as error:
             raise Wrong(
-                "your function raised VersionConflict for an account that exists already. That is "
-                "an answer to give, not an error: catch it and return False."
+                "your function raised VersionConflict for an account that exists already. Here "
+                "that is an expected outcome, not a failure: catch it and return False."
             ) from error
         finally:
             store.drop()
@@ -469,7 +473,7 @@ def _judge_open(open_account: Callable[..., bool]) -> None:
 
 open_only_once = Exercise(
     judge=_judge_open,
-    right="`expected=NEW` makes an id unique, without a lock and without a look before.",
+    right="`expected=NEW` makes an id unique, without a lock and without reading first.",
     hints=[
         "which value of `expected` says that there must not be anything yet?",
         "what does append raise if the account exists? Return False then.",
@@ -594,7 +598,10 @@ def _judge_retry(retry: Callable[..., object]) -> None:
 
     result, types, _ = _retried(retry, 0, note)
     if isinstance(result, VersionConflict):
-        raise Wrong("no other writer, and you have a conflict: expect the version that you read.")
+        raise Wrong(
+            "there is no other writer, and yet you get a conflict: expect the version "
+            "that you read."
+        )
     if types != ["create", "note"]:
         raise Wrong(
             f"no other writer: expected the events create, note, and there are {types}. Append "
@@ -612,11 +619,14 @@ def _judge_retry(retry: Callable[..., object]) -> None:
     result, types, tries = _retried(retry, 10, note)
     if not isinstance(result, VersionConflict):
         raise Wrong(
-            f"always another writer is faster: after {TRIES} tries raise the VersionConflict, so "
+            f"another writer is faster every time: after {TRIES} tries raise the VersionConflict, "
+            f"so "
             f"that the caller learns that nothing is stored. You returned {result!r}."
         )
     if tries != TRIES:
-        raise Wrong(f"`tries` is {TRIES}: append {TRIES} times and no more. You did {tries} times.")
+        raise Wrong(
+            f"`tries` is {TRIES}: append {TRIES} times and no more. You appended {tries} times."
+        )
     result, types, tries = _retried(retry, 0, lambda _: [])
     if tries or types != ["create"] or isinstance(result, Exception):
         raise Wrong("`decide` returned no event, so there is nothing to append: return.")
@@ -627,7 +637,8 @@ def _judge_retry(retry: Callable[..., object]) -> None:
     result, _, _ = _retried(retry, 0, reject)
     if not isinstance(result, _Busy):
         raise Wrong(
-            "`decide` raised an error: the decision is no. Let it through; only a VersionConflict "
+            "`decide` raised an error: it rejects the command. Let the error through; only a "
+            "VersionConflict "
             "is a reason to try again."
         )
 
@@ -763,7 +774,7 @@ NEXT = {
     "a": (
         "decide again",
         "another writer was faster, so your decision is about a state that is gone. The same "
-        "append would fail for ever.",
+        "append would fail every time.",
     ),
     "b": (
         "repeat",
@@ -772,7 +783,7 @@ NEXT = {
     ),
     "c": (
         "stop",
-        "the rules said no, and nothing has changed since. Asking again changes no rule.",
+        "the rules rejected it, and nothing has changed since. Asking again gets the same answer.",
     ),
     "d": (
         "decide again",
@@ -786,9 +797,9 @@ NEXT = {
 
 what_next = Exercise(
     judge=choices(NEXT, ("repeat", "decide again", "stop")),
-    right="an error says who must act: the connection, the decision, or the caller.",
+    right="the kind of failure tells you what to do: repeat, decide again, or stop.",
     hints=[
-        "for each ask: may it be stored already? Is the decision still about the truth?",
+        "for each ask: may it be stored already? Is the decision still based on the current state?",
         "one is repeated; two are decided again; two stop.",
     ],
     answer="""
@@ -800,7 +811,7 @@ what_next = Exercise(
             "e": "stop",
         }
     """,
-    explanation="Only what has its token can be repeated; only what was read anew can be decided.",
+    explanation="Repeat only with the same token. Decide only on what you have just read.",
     mistakes=[
         """
         next_step = {letter: "repeat" for letter in "abcde"}
