@@ -24,11 +24,11 @@ _WRONG_NAMES = {
     "close_room": "a: that is a command, which may still be rejected. The room is closed already.",
     "status_saved": "b: every program saves something. What did the courier see at the door?",
     "deliver_again": (
-        "b: that is what somebody should do next, a command. Who decides it may decide otherwise "
-        "tomorrow. What has happened?"
+        "b: that is what somebody should do next: a command, and the plan may change tomorrow. "
+        "What has happened?"
     ),
     "row_inserted": "c: no customer has ever received a row. Use the words of the bank.",
-    "calculate_interest": "c: that asks for something. The event is what came of it.",
+    "calculate_interest": "c: that asks for something. The event is the result.",
 }
 
 
@@ -47,7 +47,8 @@ pick_the_name = Exercise(
     right="each says what happened and why, in words that a porter, a courier or a teller uses.",
     hints=[
         "read each name aloud after the words 'Yesterday at nine:'. Which one is a piece of news?",
-        "a command asks, and a row is nobody's business. One of each three is neither.",
+        "a command asks for something, and a row is a technical detail. In each group, one name "
+        "is neither.",
     ],
     answer="""
         names = {
@@ -158,9 +159,11 @@ def _events_of(record: Record, form: dict[str, str], prices: dict[str, int]) -> 
     if events is None:
         raise Wrong(f"for {form['action']!r} your function returns nothing. End with return [...].")
     if isinstance(events, Event):
-        raise Wrong("return a list of events, also if it has only one: [Event(...)].")
+        raise Wrong("return a list of events, even if it has only one: [Event(...)].")
     if not isinstance(events, list) or not all(isinstance(event, Event) for event in events):
-        raise Wrong(f"return a list of Event objects; for {form['action']!r} you have {events!r}.")
+        raise Wrong(
+            f"return a list of Event objects; for {form['action']!r} you returned {events!r}."
+        )
     try:
         return encode_batch(events).events if events else []
     except InvalidEvent as error:
@@ -218,7 +221,7 @@ def _judge_sale(record: Record) -> None:
         prices = {"Metropolis": 1_200, "Nosferatu": price}
         events = _events_of(record, _sale(seat, film), prices)
         if not events:
-            raise Wrong("a ticket was sold, and the log does not know it: no event.")
+            raise Wrong("a ticket was sold, but there is no event for it.")
         _no_secret(events)
         for event in events:
             _judge_name_of(event.type)
@@ -243,10 +246,11 @@ def _judge_move(record: Record) -> None:
     if len(broken) > 1:
         raise Wrong(
             "the move is several events. Between them F7 is free and the customer has no seat, or "
-            "has two; whoever reads at that moment sells one. One decision, one event."
+            "has two, and a program that reads at that moment can sell one of them. One decision, "
+            "one event."
         )
     if not broken:
-        raise Wrong("a customer sits in another seat now, and the log does not know it.")
+        raise Wrong("a customer sits in another seat now, but there is no event for it.")
     _judge_name_of(broken[0].type)
     if not {"F7", "G2"} <= _says(broken):
         raise Wrong("from which seat to which? The event of a move must have both.")
@@ -265,7 +269,7 @@ def _judge_refund(record: Record) -> None:
         _events_of(record, _form("refund", "G2", "r-3", why=why), prices) for why in reasons
     )
     if not canceled or not ill:
-        raise Wrong("money was paid back, and the log does not know it.")
+        raise Wrong("money was paid back, but there is no event for it.")
     for event in canceled + ill:
         _judge_name_of(event.type)
     if [(e.type, e.data) for e in canceled] == [(e.type, e.data) for e in ill]:
@@ -291,19 +295,19 @@ def _judge_together(record: Record) -> None:
         same = {event.type for event in first} & {event.type for event in second}
         if same:
             raise Wrong(
-                f"{one['action']!r} and {other['action']!r} are the same type, {same.pop()!r}. Who "
-                "reads the log must guess from the fields what happened."
+                f"{one['action']!r} and {other['action']!r} are the same type, {same.pop()!r}. A "
+                f"reader of the log must guess from the fields what happened."
             )
     if _events_of(record, _form("look", "G2", "r-4"), prices):
         raise Wrong(
             "a clerk looked at a seat, and the log grew. Nothing has happened in the cinema: no "
-            "decision and no view needs it. (Who looked at what belongs into an access log.)"
+            "decision and no view needs it. (Who looked at what belongs in an access log.)"
         )
     for form, events in zip(forms, batches, strict=True):
         if form["request"] in _says(events):
             raise Wrong(
                 f"the id of the request, {form['request']!r}, is in data. No decision needs it: it "
-                "says how the event came to be stored, and belongs into meta."
+                "says how the event came to be stored, and belongs in meta."
             )
         if not all(form["request"] in _values(event.meta or {}) for event in events):
             raise Wrong(
@@ -329,8 +333,8 @@ the_ticket_desk = Exercise(
         "three types in the past tense, one for each action that changes something; look returns "
         "[].",
         "which facts were used that day and are gone tomorrow? The price is one of them.",
-        'the card goes nowhere; the request into meta={"correlation_id": form["request"]}; the '
-        "reason into data.",
+        'leave out the card; put the request into meta={"correlation_id": form["request"]}, and '
+        "the reason into data.",
     ],
     answer="""
         from eventlab import Event
@@ -529,12 +533,12 @@ def _judge_upcaster(upcast: Callable[[Recorded], Recorded]) -> None:
     if not isinstance(new.data, dict):
         raise Wrong(f"data must stay a dict; yours is {new.data!r}.")
     if "address" in new.data:
-        raise Wrong("today's shape has no address any more, only street and city.")
+        raise Wrong("today's shape no longer has an address, only street and city.")
     if new.data.get("city") == " Salem":
-        raise Wrong("the city is ' Salem', with a blank in front of it: no search will find it.")
+        raise Wrong("the city is ' Salem', with a space in front of it: no search will find it.")
     if new.data != {"street": "Oak Street 9", "city": "Salem"}:
         raise Wrong(
-            f"expected the data {{'street': 'Oak Street 9', 'city': 'Salem'}}; you have {new.data}."
+            f"expected the data {{'street': 'Oak Street 9', 'city': 'Salem'}}; yours is {new.data}."
         )
     if (new.id, new.version, new.type, new.position, new.meta) != (
         old.id,
@@ -585,7 +589,7 @@ an_upcaster = Exercise(
     hints=[
         "if the type is not 'moved', or the data has no 'address', return the event.",
         "'a, b, c'.rpartition(',') is ('a, b', ',', ' c').",
-        "strip() removes the blanks at both ends of a text.",
+        "strip() removes the spaces at both ends of a string.",
     ],
     answer="""
         import msgspec
@@ -708,8 +712,8 @@ def _judge_costs(costs: dict[str, str]) -> None:
         raise Wrong('each answer is one of "nothing", "upcaster" and "new name".')
     if costs["a"] == "upcaster":
         raise Wrong(
-            "a: what would it write into the old events? Nobody knows their phone. A reader with "
-            "a default says the same."
+            "a: what would it write into the old events? Nobody knows the phone numbers. A reader "
+            "with a default does the same."
         )
     if costs["a"] == "new name":
         raise Wrong("a: a move is still a move. With a second type, every reader must know both.")
@@ -724,17 +728,17 @@ def _judge_costs(costs: dict[str, str]) -> None:
         raise Wrong("c: a reader that knows only customer_moved misses every move until today.")
     if costs["c"] == "new name":
         raise Wrong(
-            "c: it is a new name, and that is the question: who tells today's readers what the old "
+            "c: the name is new already. The question is: what tells today's readers what the old "
             "one means?"
         )
     if costs["d"] == "upcaster":
         raise Wrong("d: it would remove what nobody reads. That is work for nothing.")
     if costs["d"] == "new name":
-        raise Wrong("d: nothing means anything else than before. A field is not read, that is all.")
+        raise Wrong("d: no meaning has changed. A field is no longer read, that is all.")
     if costs["e"] == "nothing":
         raise Wrong(
             "e: ten years later: how many customers left us? The old events and the new ones look "
-            "the same, and mean two things."
+            "the same, but mean different things."
         )
     if costs["e"] == "upcaster":
         raise Wrong("e: the old events are right as they are. It is the new ones that need a name.")
@@ -742,7 +746,7 @@ def _judge_costs(costs: dict[str, str]) -> None:
 
 what_a_change_costs = Exercise(
     judge=_judge_costs,
-    right="more is free, other words need a translation, and another meaning needs another name.",
+    right="a new field is free, a new name needs an upcaster, and a new meaning needs a new name.",
     hints=[
         "for each, take an event of last year. Does today's reader still understand it?",
         "can a program see from the event alone whether it is old or new? If not, no upcaster can.",
@@ -815,7 +819,7 @@ def _account(kind: Any, *given: Event) -> Any:
             "__init__ must begin with super().__init__(id): it sets up id, version and changes."
         )
     if not hasattr(account, "funds"):
-        raise Wrong("a new account needs its first state: set self.funds = 0 in __init__.")
+        raise Wrong("a new account needs an initial state: set self.funds = 0 in __init__.")
     return account.replay(
         [
             Recorded("john", version, event.type, event.data, f"{version}-0")
@@ -845,7 +849,7 @@ def _decision(kind: Any, given: list[Event], decide: Callable[[Any], object], wh
     except CommandRejected as error:
         raise Wrong(f"{what} is allowed, but yours rejects it.") from error
     if not account.changes:
-        raise Wrong(f"{what} recorded no event, so after a restart it has never happened.")
+        raise Wrong(f"{what} recorded no event, so after a restart there is no trace of it.")
     again = _account(kind, *given, *account.changes)
     if again.funds != account.funds:
         raise Wrong(
@@ -892,7 +896,7 @@ def _judge_correction_rules(kind: Any) -> None:
     if (funds := _account(kind, *history, _reversed("r-2")).funds) != 5_200:
         raise Wrong(
             f"5000, 70 and 200 were deposited, and the 70 was reversed: 5200; you have {funds}. "
-            "Which amount has which receipt?"
+            "Which amount belongs to which receipt?"
         )
     if not _rejects(kind, history, lambda one: one.reverse("r-9", "typing error")):
         raise Wrong("a receipt that was never deposited was reversed. Raise CommandRejected.")
@@ -903,8 +907,8 @@ def _judge_correction_rules(kind: Any) -> None:
         raise Wrong("the receipt r-1 was used twice: which of the two would a reversal mean?")
     if not _rejects(kind, gone, lambda one: one.deposit("r-1", 5)):
         raise Wrong(
-            "the receipt r-1 was reversed, and then used again. It was used once, in the log: a "
-            "reversal does not make that unhappened."
+            "the receipt r-1 was reversed, and then used again. A reversal does not erase the "
+            "first use: it is in the log."
         )
     _decision(kind, gone, lambda one: one.deposit("r-4", 500), "a deposit with a new receipt")
     one, other = _account(kind, *history), _account(kind)
