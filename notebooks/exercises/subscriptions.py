@@ -69,12 +69,12 @@ def _judge_receive(receive: Callable[[Subscription], object]) -> None:
             "below 1,000."
         )
     if not isinstance(answer, list):
-        raise Wrong(f"return a list of events; you have {type(answer).__name__}.")
+        raise Wrong(f"return a list of events; yours is a {type(answer).__name__}.")
     if not all(isinstance(event, Recorded) for event in answer):
-        raise Wrong(f"return the events themselves, as they were received; you have {answer!r}.")
+        raise Wrong(f"return the events themselves, as they were received; yours is {answer!r}.")
     if [event.data["amount"] for event in answer] != [50_000, 1_000]:
         raise Wrong(
-            "the right events are pending, but you return others: "
+            "the right events are pending, but you returned others: "
             f"{[event.data['amount'] for event in answer]}, expected [50000, 1000]."
         )
     if (found := _received(receive, [7, 3_000, 8])) and found[1] != [3_000]:
@@ -275,7 +275,7 @@ def _judge_send(send: Callable[[_Box, Recorded], object]) -> None:
         (_withdrawal("Doe1", 1, 50_000, 5_000), ""),
         (
             _withdrawal("Doe", 11, 50_000, 6_000),
-            "version 1 of 'Doe1' and version 11 of 'Doe' are one name",
+            "version 1 of 'Doe1' and version 11 of 'Doe' get the same name",
         ),
     ):
         before = len(box.letters)
@@ -529,11 +529,11 @@ def _judge_groups(group_of: Callable[[Recorded, int], int]) -> None:
     names = getattr(getattr(group_of, "__code__", None), "co_names", ())
     if "hash" in names:
         raise Wrong(
-            "hash() of a text is another number in each Python process: after a restart, an "
+            "hash() of a string is different in each Python process: after a restart, an "
             "account goes to another group. Use a checksum that is the same everywhere: zlib.crc32."
         )
     if set(names) & {"random", "randrange", "randint", "choice", "uuid4"}:
-        raise Wrong("by chance, two events of an account go to two groups.")
+        raise Wrong("two events of an account can go to two groups, by chance.")
     ids = [f"account-{number}" for number in range(100, 500)]
     found = {}
     for id in ids:
@@ -551,8 +551,8 @@ def _judge_groups(group_of: Callable[[Recorded, int], int]) -> None:
                 raise Wrong(f"{what} goes to another group, and may overtake the first one there.")
     if in_turn == len(ids) - 1 and _is_counting(group_of):
         raise Wrong(
-            "you give the accounts out in the order in which you meet them. Another process meets "
-            "them in another order, and gives the same account to another group."
+            "you assign groups in the order in which the accounts arrive. In another process they "
+            "arrive in another order, and the same account gets another group."
         )
     sizes = Counter(found.values())
     if len(sizes) < 4 or min(sizes.values()) < 40:
@@ -578,7 +578,8 @@ share_the_accounts_out = Exercise(
     judge=_judge_groups,
     right="each account has one group, in every process, and the work is shared.",
     hints=[
-        "which part of an event is the same for all events of an account, and for no other one?",
+        "which part of an event is the same for all events of an account, and different for other "
+        "accounts?",
         "turn the id into a number that is the same in every process: zlib.crc32(id.encode()).",
         "the remainder of a division by count is between 0 and count - 1.",
     ],
@@ -671,39 +672,45 @@ def _judge_needs(needs: dict[str, str]) -> None:
         raise Wrong('each answer is one of "nothing", "key", "order" and "cannot".')
     if needs["a"] == "key":
         raise Wrong(
-            "a: with a key, a repeat does not write. But what would it write? The balance of now, "
-            "which is right."
+            "a: a key would stop the repeat from writing. But what would the repeat write? The "
+            "current balance, which is right."
         )
     if needs["a"] == "order":
         raise Wrong("a: a late event reads the store as it is now, not as it was then.")
     if needs["a"] == "cannot":
         raise Wrong("a: a balance that is written twice is the same balance.")
     if needs["b"] == "nothing":
-        raise Wrong("b: a kill between the charge and the ack, and the customer pays twice.")
+        raise Wrong(
+            "b: if the process is killed between the charge and the ack, the customer pays twice."
+        )
     if needs["b"] == "order":
-        raise Wrong("b: in the best order, a charge that is repeated is still a second charge.")
+        raise Wrong("b: even in perfect order, a charge that is repeated is still a second charge.")
     if needs["b"] == "cannot":
         raise Wrong("b: the payment service recognizes a repeat, if you give it a name for it.")
     if needs["c"] == "nothing":
         raise Wrong("c: 'opened' comes late, after 'closed': a closed account is open in the CRM.")
     if needs["c"] == "key":
         raise Wrong(
-            "c: a repeat does no harm, the status is the same. It is the late 'opened' that does, "
-            "and it has a key of its own."
+            "c: a repeat does no harm, because the status is the same. A late 'opened' does, and "
+            "it is not a repeat."
         )
     if needs["c"] == "cannot":
         raise Wrong("c: if 'closed' waits until 'opened' is done, the CRM is right in the end.")
     if needs["d"] == "nothing":
-        raise Wrong("d: after a kill, is the ticket printed? If you print again, there may be two.")
+        raise Wrong(
+            "d: after a kill, you do not know whether the ticket was printed. If you "
+            "print again, there may be two."
+        )
     if needs["d"] == "key":
-        raise Wrong("d: a printer that tells you nothing has no memory for keys.")
+        raise Wrong("d: a printer that tells you nothing does not remember keys either.")
     if needs["d"] == "order":
-        raise Wrong("d: in the best order, a second ticket is still a second ticket.")
+        raise Wrong("d: even in perfect order, a second ticket is still a second ticket.")
 
 
 what_the_work_needs = Exercise(
     judge=_judge_needs,
-    right="a repeat and a late event are two dangers, and each work knows one, both, or none.",
+    right="a repeat and a late event are two different risks. A job may have one of them, both, "
+    "or neither.",
     hints=[
         "for each, ask two questions: what if it is done twice? What if it is done too late?",
         "the four answers are all different.",
@@ -712,8 +719,8 @@ what_the_work_needs = Exercise(
         needs = {"a": "nothing", "b": "key", "c": "order", "d": "cannot"}
     """,
     explanation=(
-        "Best is work that needs nothing: write what is, not what changed. For the printer, decide "
-        "with the people who run the hall: two tickets, or none."
+        "The best work needs nothing: write the current state, not the change. For the printer, "
+        "ask the people who run the hall which error they prefer: two tickets, or none."
     ),
     mistakes=[
         """

@@ -156,7 +156,7 @@ WRONG = {
             def record(form, prices):
                 return []
             """,
-            "a ticket was sold, and the log does not know it",
+            "a ticket was sold, but there is no event for it",
         ),
         (
             """
@@ -221,7 +221,7 @@ WRONG = {
             def record(form, prices):
                 return Event("ticket_sold", {"seat": form["seat"]})
             """,
-            "return a list of events, also if it has only one",
+            "return a list of events, even if it has only one",
         ),
         (
             """
@@ -353,7 +353,7 @@ WRONG = {
                     return event
                 return msgspec.structs.replace(event, data=event.data | {"city": "Salem"})
             """,
-            "no address any more",
+            "no longer has an address",
         ),
         (
             """
@@ -366,7 +366,7 @@ WRONG = {
                 street, city = event.data["address"].split(",")
                 return msgspec.structs.replace(event, data={"street": street, "city": city})
             """,
-            "with a blank in front of it",
+            "with a space in front of it",
         ),
         (
             """
@@ -449,7 +449,7 @@ WRONG = {
     "what_a_change_costs": [
         (
             "costs = dict(a='nothing', b='new name', c='upcaster', d='new name', e='new name')",
-            "d: nothing means anything else",
+            "d: no meaning has changed",
         ),
         ("costs = 'nothing'", "a dict with the five letters"),
         ("costs = dict.fromkeys('abcde', 'new type')", "each answer is one of"),
@@ -467,7 +467,7 @@ WRONG = {
                 def apply(self, event):
                     pass
             """,
-            "a new account needs its first state",
+            "a new account needs an initial state",
         ),
         (
             """
@@ -671,7 +671,7 @@ WRONG = {
                     elif event.type == "deposit_reversed":
                         self.funds -= self.last
             """,
-            "Which amount has which receipt",
+            "Which amount belongs to which receipt",
         ),
         (
             """

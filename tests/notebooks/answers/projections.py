@@ -115,14 +115,14 @@ WRONG = {
                 change = {"$set": {"largest": max(known.values())}}
                 documents.update_one({"_id": event.id}, change, upsert=True)
             """,
-            "you have {'ann': 70, 'bob': 30}",
+            "yours are {'ann': 70, 'bob': 30}",
         ),
         (
             """
             def largest(documents, event):
                 documents.replace_one({"_id": event.id}, {"largest": 70}, upsert=True)
             """,
-            "you have {'ann': 70, 'bob': 70}",
+            "yours are {'ann': 70, 'bob': 70}",
         ),
         (
             """
@@ -224,7 +224,7 @@ WRONG = {
                         mongo.exerciseMoney.update_one({"_id": event.id}, change, upsert=True)
                 return True
             """,
-            "MongoDB refused the last document",
+            "MongoDB rejected the last document",
         ),
     ],
     "which_design": [

@@ -44,7 +44,7 @@ WRONG = {
             def tests(kind):
                 assert kind.__name__ == "Account"
             """,
-            "none of the broken accounts was noticed",
+            "your tests found none of the broken accounts",
         ),
         (
             """
@@ -67,7 +67,7 @@ WRONG = {
                 calls.append(kind)
                 assert len(calls) == 1
             """,
-            "written in another way",
+            "written differently",
         ),
         (
             """
@@ -92,7 +92,7 @@ WRONG = {
                 given(kind).when(kind.create)
                 given(kind).when(kind.deposit, 5)
             """,
-            "none of the broken accounts was noticed",
+            "your tests found none of the broken accounts",
         ),
     ],
     "your_own_aggregate": [

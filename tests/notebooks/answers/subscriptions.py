@@ -84,7 +84,7 @@ WRONG = {
                 letters.ack([event for event in events if event.data["amount"] < 1_000])
                 return (event for event in events if event.data["amount"] >= 1_000)
             """,
-            "return a list of events; you have generator",
+            "return a list of events; yours is a generator",
         ),
         (
             """
@@ -119,7 +119,7 @@ WRONG = {
                 letters.ack(small)
                 return small
             """,
-            "but you return others",
+            "but you returned others",
         ),
         (
             """
@@ -203,7 +203,7 @@ WRONG = {
             "needs = {'a': 'nothing', 'b': 'key', 'c': 'cannot', 'd': 'cannot'}",
             "c: if 'closed' waits",
         ),
-        ("needs = dict.fromkeys('abcd', 'key')", "a: with a key"),
+        ("needs = dict.fromkeys('abcd', 'key')", "a: a key would stop the repeat"),
         ("needs = dict.fromkeys('abcd', 'order')", "a: a late event reads"),
         ("needs = {'a': 'nothing', 'b': 'key'}", "a dict with the four letters"),
         ("needs = dict.fromkeys('abcd', 'luck')", "each answer is one of"),
