@@ -173,7 +173,7 @@ def kill() -> Drawing:
             d.kill(425, y + 40)
         if number == 0:
             d.box(560, y + 22, 90, 36, "receives 8", fill="past")
-            d.text(665, y + 45, "7 is acknowledged: nobody asks", on="panel", ink="soft", size=14)
+            d.text(665, y + 45, "7 is acknowledged: it stays lost", on="panel", ink="soft", size=14)
         else:
             d.box(560, y + 22, 90, 36, "receives 7", fill="past")
             d.arrow((652, y + 40), (678, y + 40))
@@ -200,7 +200,7 @@ def consumer_group() -> Drawing:
     d.arrow((605, 122), (605, 86), ink="blue")
     d.text(605, 142, "the group has delivered up to 6", ink="blue", bold=True, anchor="middle")
     d.text(785, 58, "7 and 8 are new: they go to", ink="soft")
-    d.text(785, 78, "whoever asks next", ink="soft")
+    d.text(785, 78, "the next one that asks", ink="soft")
     d.box(20, 170, 330, 160, fill="panel", round=8)
     d.text(35, 198, "consumer Ann", on="panel", bold=True)
     d.text(35, 222, "acknowledged 1, 3, 5", on="panel", ink="soft")

@@ -84,8 +84,8 @@ def _judge_largest(largest: Write) -> None:
             raise Wrong("`$set` keeps the last deposit, and the last one is not the largest.")
         if found != {"ann": 70, "bob": 5}:
             raise Wrong(
-                "after 30, 70 and 50 for 'ann', and 5 for 'bob', the field `largest` of the two "
-                f"documents should be 70 and 5; you have {found}."
+                f"after 30, 70 and 50 for 'ann', and 5 for 'bob', the field `largest` of the two "
+                f"documents should be 70 and 5; yours are {found}."
             )
         for event in reversed(events):
             largest(documents, event)
@@ -99,8 +99,8 @@ def _judge_largest(largest: Write) -> None:
         largest(between, _deposit("ann", 4, 80))
         if between.happened and _field(documents, "largest")["ann"] != 90:
             raise Wrong(
-                "between your read and your write, another consumer stored 90, and you replaced it "
-                "by 80. Let MongoDB compare and write in one step: it has $max."
+                "between your read and your write, another consumer stored 90, and you replaced "
+                "it with 80. Let MongoDB compare and write in one step: it has $max."
             )
 
 
@@ -196,7 +196,7 @@ how_much_is_there = Exercise(
         "between steps?"
     ),
     hints=[
-        "put the kill between the two steps. What has already happened, and what never will?",
+        "imagine the kill between the two steps. What has already happened, and what never will?",
         "two of the five are right: in one nothing is repeated, in the other a repeat is harmless.",
     ],
     answer="""
@@ -299,7 +299,7 @@ def _judge_view(apply: Callable[[Recorded, Changes], None]) -> None:
     if any(document.get("withdrawn", 0) > 80 for document in found.values()):
         raise Wrong("the total is too high: deposits are not withdrawals.")
     if found != wanted:
-        raise Wrong(f"expected {wanted}; you have {found}.")
+        raise Wrong(f"expected {wanted}; your view has {found}.")
     later = {(hour + 1) % 24: document for hour, document in wanted.items()}
     if _written(apply, killed=False, hours=1) != later:
         raise Wrong(
@@ -330,8 +330,8 @@ a_view_of_your_own = Exercise(
                 changes[event.time.hour].inc("withdrawn", event.data["amount"])
     """,
     explanation=(
-        "The view keeps no state of its own: it says what to add. That each batch is added once is "
-        "the work of the transaction, which also has the checkpoint."
+        "The view keeps no state of its own: it says what to add. The transaction makes sure that "
+        "each batch is added only once, because it also moves the checkpoint."
     ),
     mistakes=[
         """
@@ -409,7 +409,8 @@ def _judge_guard(careful: Write) -> None:
             _played(careful, documents, [2, 3, 1])
         except Exception as error:
             raise Wrong(
-                "versions 1 to 3 are counted, and come again: that is normal after a crash, and "
+                "versions 1 to 3 were counted, and are delivered again: that is normal after a "
+                "crash, and "
                 "must be ignored. Raise only if a version is missing."
             ) from error
         if _funds(documents) != 60:
@@ -422,18 +423,19 @@ def _judge_guard(careful: Write) -> None:
             noticed = False
         if _funds(documents) != 60:
             raise Wrong(
-                "version 5 was counted although version 4 is missing. When 4 comes, it looks old."
+                "version 5 was counted although version 4 is missing. When 4 arrives, it looks old."
             )
         if not noticed:
             raise Wrong(
-                "after version 3 comes version 5, and nobody noticed. Without an error, 5 is "
+                "version 5 arrived after version 3, and nobody noticed the gap. Without an error, "
+                "5 is "
                 "acknowledged, and is lost. Raise an error: then it is delivered again."
             )
         _played(careful, documents, [4, 5])
         if _funds(documents) != 150:
             raise Wrong(
-                "version 4 came late, and 5 once more. Now 1 to 5 should make 150; you have "
-                f"{_funds(documents)}."
+                f"version 4 arrived late, and then 5 once more. Now 1 to 5 should make 150; "
+                f"`funds` is {_funds(documents)}."
             )
         _emptied(documents)
         try:
@@ -442,7 +444,8 @@ def _judge_guard(careful: Write) -> None:
             pass
         else:
             raise Wrong(
-                "there is no document yet, and the first event that comes is version 2. Version 1 "
+                "there is no document yet, and the first event that arrives is version 2. Version "
+                "1 "
                 "is missing: that is a gap, too."
             )
         _emptied(documents)
@@ -589,8 +592,8 @@ def _judge_batch(apply_batch: Callable[[Database[Any], str, list[Recorded]], obj
         first = apply_batch(mongo, "0-0", events)
         if state()[0] != {"ann": 40, "bob": 20}:
             raise Wrong(
-                "after deposits of 10 and 30 for 'ann', and 20 for 'bob', the field `funds` should "
-                f"be 40 and 20; you have {state()[0]}."
+                f"after deposits of 10 and 30 for 'ann', and 20 for 'bob', the field `funds` "
+                f"should be 40 and 20; yours are {state()[0]}."
             )
         if state()[1] != events[-1].position:
             raise Wrong(
@@ -606,12 +609,12 @@ def _judge_batch(apply_batch: Callable[[Database[Any], str, list[Recorded]], obj
                 "two projectors had read the same batch, and both applied it. Move the checkpoint "
                 "only if it is still `start`, and write nothing if it is not."
             )
-        refused(documents, {"funds": {"$ne": 70}}, "MongoDB refused the last document")
-        refused(documents, {"funds": {"$ne": 80}}, "MongoDB refused a document")
+        refused(documents, {"funds": {"$ne": 70}}, "MongoDB rejected the last document")
+        refused(documents, {"funds": {"$ne": 80}}, "MongoDB rejected a document")
         refused(
             checkpoint,
             {"position": {"$lte": events[-1].position}},
-            "MongoDB refused the new checkpoint",
+            "MongoDB rejected the new checkpoint",
         )
         if (first, second) != (True, False):
             raise Wrong(
@@ -779,19 +782,20 @@ def _judge_designs(answer: dict[str, str]) -> None:
 
 
 A_LETTER = (
-    "the printer is in no database. Whatever MongoDB says, a process can die after the letter "
-    "was printed and before it has written that down."
+    "the printer is not part of a database. Whatever MongoDB stores, a process can die after the "
+    "letter was printed and before it has stored that."
 )
 CONSEQUENCES: dict[str, dict[str, str]] = {
     "a": {
         "add": "a projector dies after the write, once a month. Who finds the wrong total?",
-        "list": "10 million events are one document's list: MongoDB's limit is 16 MB.",
+        "list": "the list in one document would have 10 million entries: MongoDB's limit is 16 MB.",
         "newer": "somebody starts a second consumer in December to go faster, and money is lost.",
         "none of these": "the total is in MongoDB, and so is the checkpoint. What can hold both?",
     },
     "b": {
         "add": "an address is not a number: there is nothing to add.",
-        "list": "after an overtaking, the list has both events, and the document the old address.",
+        "list": "if the older event is written last, the list has both events, and the document "
+        "has the old address.",
         "transaction": "the search engine is not part of a transaction in MongoDB.",
         "none of these": (
             "each event has the whole new address. If a newer one is stored, who needs the older?"
@@ -814,11 +818,12 @@ CONSEQUENCES: dict[str, dict[str, str]] = {
         "transaction": f"{A_LETTER} A transaction cannot take back a letter.",
     },
     "e": {
-        "list": "a list of every hit, so that an estimate is exact? Nobody asked for that.",
-        "newer": "a hit has no version: it is nobody's history. There is nothing to compare.",
+        "list": "a list of every visit, so that an estimate is exact? Nobody asked for that.",
+        "newer": "a page visit has no version, because it belongs to no aggregate. There is "
+        "nothing to compare.",
         "transaction": (
             "it would be exact. But the counter is in memory, is thrown away every night, and a "
-            "few hits more or less change nothing."
+            "few visits more or less change nothing."
         ),
         "none of these": "the simplest thing on the list is good enough here.",
     },
