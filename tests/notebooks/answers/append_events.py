@@ -134,7 +134,7 @@ WRONG = {
                 events = [json.loads(text) for text in texts]
                 return {i: [e["type"] for e in events if e["id"] == i] for i in ("Ann", "Bob")}
             """,
-            "Does something remain from the call before?",
+            "Is something left over from an earlier call?",
         ),
         (
             """
@@ -159,7 +159,7 @@ WRONG = {
                 v = {i: [e.version for e in events if e.id == i] for i in ids}
                 return [i for i in ids if v[i][0] != 1]
             """,
-            "a has its version 2 twice",
+            "a has version 2 twice",
         ),
         (
             """
@@ -168,7 +168,7 @@ WRONG = {
                 v = {i: [e.version for e in events if e.id == i] for i in ids}
                 return [i for i in ids if v[i] != sorted(v[i])]
             """,
-            "a has its version 2 twice",
+            "a has version 2 twice",
         ),
         (
             """
@@ -195,7 +195,7 @@ WRONG = {
                 v = {i: [e.version for e in events if e.id == i] for i in ids}
                 return [i for i in ids if max(v[i]) != len(v[i])]
             """,
-            "but not in their order",
+            "but not in order",
         ),
         (
             """
@@ -204,7 +204,7 @@ WRONG = {
                 v = {i: [e.version for e in events if e.id == i] for i in ids}
                 return [i for i in ids if sum(v[i]) != sum(range(1, len(v[i]) + 1))]
             """,
-            "but not in their order",
+            "but not in order",
         ),
         (
             """

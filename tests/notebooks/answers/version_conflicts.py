@@ -225,7 +225,7 @@ WRONG = {
                 except VersionConflict:
                     return retry(store, id, decide, tries - 1)
             """,
-            "always another writer is faster",
+            "another writer is faster every time",
         ),
         (
             """
