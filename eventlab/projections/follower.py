@@ -37,6 +37,15 @@ class Refused(Exception):
         self.error = error
 
 
+def writes_of(changes: Changes) -> Iterator[UpdateOne | DeleteOne]:
+    """Yield what MongoDB must do to the documents, in order."""
+    for id, change in changes.items():
+        if change.deletes:
+            yield DeleteOne({"_id": id})
+        if update := change.update():
+            yield UpdateOne({"_id": id}, update, upsert=True)
+
+
 class Follower(Following):
     """What applies the events of one stream: read by position, fold, commit.
 
@@ -176,12 +185,7 @@ class Follower(Following):
             return moved
 
         self.position = None  # only MongoDB knows who moved it, perhaps this one
-        writes: list[UpdateOne | DeleteOne] = []
-        for id, change in changes.items():
-            if change.deletes:
-                writes.append(DeleteOne({"_id": id}))
-            if update := change.update():
-                writes.append(UpdateOne({"_id": id}, update, upsert=True))
+        writes = list(writes_of(changes))
         # In order only where it matters: MongoDB then takes each kind of write by itself.
         ordered = any(change.deletes for change in changes.values())
         try:

@@ -16,6 +16,7 @@ from pymongo.client_session import ClientSession
 from eventlab.errors import EventLabError, NotPerAggregate, ViewAhead, ViewStopped
 from eventlab.events import Recorded
 from eventlab.projections.checkpoint import Checkpoint
+from eventlab.projections.follower import writes_of
 from eventlab.projections.identity import identify
 from eventlab.projections.view import Changes, View
 from eventlab.store.answers import is_outage, misconfiguration, reason
@@ -91,12 +92,8 @@ class SingleRebuild:
                     raise self._stopped(event, error) from error
                 self._last = event
             self._counted += len(events)
-            for id, change in changes.items():
-                self._ids[id] = None
-                if change.deletes:
-                    self._writes.append(DeleteOne({"_id": id}))
-                if update := change.update():
-                    self._writes.append(UpdateOne({"_id": id}, update, upsert=True))
+            self._ids |= dict.fromkeys(changes)
+            self._writes += writes_of(changes)
             if len(events) < len(page.events):
                 return
 
