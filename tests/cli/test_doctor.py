@@ -98,7 +98,7 @@ def test_doctor_reports_a_program_that_does_not_run(
     program.chmod(0o700)
     monkeypatch.setenv(settings.REDIS_SERVER, str(program))
     monkeypatch.setenv(settings.MONGOD, str(program))
-    failed = [check for check in doctor.examine(data) if not check.ok]
+    failed = [check for check in doctor.examine(data, purpose="library") if not check.ok]
     assert {check.name for check in failed} == {"redis-server", "mongod"}
     for check in failed:
         assert check.detail == "no such library"
@@ -109,7 +109,8 @@ def test_doctor_reports_a_socket_directory_that_is_too_long(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(settings.RUNTIME, str(tmp_path / ("long" * 30)))
-    failed = {check.name: check for check in doctor.examine(data) if not check.ok}
+    found = doctor.examine(data, purpose="library")
+    failed = {check.name: check for check in found if not check.ok}
     assert failed.keys() == {"socket directory"}  # one cause, one failure
     assert settings.RUNTIME in failed["socket directory"].remedy
 

@@ -106,11 +106,6 @@ class Message:
         return Address(self.sender_name, self.sender_address)
 
     @property
-    def has_html(self) -> bool:
-        """Whether the mail came with HTML."""
-        return bool(self.html)
-
-    @property
     def sender_domain(self) -> str:
         """The domain of the sender's address in lower case, or "" if there is no address."""
         return self.sender_address.rpartition("@")[2].lower()

@@ -270,7 +270,7 @@ def test_message_is_read_from_each_sample(name: str) -> None:
     assert bool(fragment) is bool(mail.text)
     assert (mail.automatic and (mail.automatic.kind, mail.automatic.reason)) == AUTOMATIC.get(name)
     assert [(a.name, a.type, a.size) for a in mail.attachments] == ATTACHMENTS.get(name, [])
-    assert mail.has_html is (name[:2] in WITH_HTML)
+    assert bool(mail.html) is (name[:2] in WITH_HTML)
     assert mail.problem is None
 
 

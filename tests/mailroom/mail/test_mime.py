@@ -178,7 +178,7 @@ def test_message_finds_the_parts_when_the_boundary_is_not_the_declared_one(head:
     part = b"Content-Type: text/html\r\n\r\n<p>words"
     raw = f"Content-Type: {head}\r\n\r\n".encode() + b"--b\r\n" + part + b"\r\n--b--\r\n"
     mail = read(raw)
-    assert (mail.text, mail.has_html) == ("words", True)
+    assert (mail.text, bool(mail.html)) == ("words", True)
 
 
 def test_message_shows_a_multipart_without_any_boundary_beside_other_texts() -> None:
