@@ -6,20 +6,25 @@ import contextlib
 import socket
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from redis import Redis
+from redis.cluster import RedisCluster
+
+from eventlab import settings
+from eventlab.errors import InvalidArgument
 
 
 class LossyProxy:
-    """A unix socket in front of a server's own socket, or of its host and port.
+    """A unix socket in front of a server: of its own socket, or of what ``upstream`` connects to.
 
     After ``lose(n, b"XADD")`` it cuts the connection for the next ``n`` requests that contain
     ``XADD`` instead of forwarding the reply.
     """
 
-    def __init__(self, path: Path | str, upstream: str | tuple[str, int]) -> None:
+    def __init__(self, path: Path | str, upstream: str | Callable[[], socket.socket]) -> None:
         self.path = str(path)
         self.lost = 0
         self._upstream = upstream
@@ -51,12 +56,17 @@ class LossyProxy:
                 return
             threading.Thread(target=self._serve, args=(client,), daemon=True).start()
 
+    def _connect(self) -> socket.socket:
+        if not isinstance(self._upstream, str):
+            return self._upstream()
+        server = socket.socket(socket.AF_UNIX)
+        server.connect(self._upstream)
+        return server
+
     def _serve(self, client: socket.socket) -> None:
-        by_path = isinstance(self._upstream, str)
-        server = socket.socket(socket.AF_UNIX if by_path else socket.AF_INET)
+        server = self._connect()
         self._open |= {client, server}
         with client, server, contextlib.suppress(OSError):
-            server.connect(self._upstream)
             while request := client.recv(1 << 20):
                 losing = self._left > 0 and self._word in request
                 server.sendall(request)
@@ -70,7 +80,7 @@ class LossyProxy:
 
 
 @contextlib.contextmanager
-def lossy(path: Path | str, upstream: str | tuple[str, int]) -> Iterator[LossyProxy]:
+def lossy(path: Path | str, upstream: str | Callable[[], socket.socket]) -> Iterator[LossyProxy]:
     """Open a LossyProxy, and close it at the end of the ``with`` block."""
     proxy = LossyProxy(path, upstream)
     try:
@@ -83,18 +93,25 @@ def lossy(path: Path | str, upstream: str | tuple[str, int]) -> Iterator[LossyPr
 def unreliable(redis: Redis) -> Iterator[tuple[Redis, LossyProxy]]:
     """Open a second client of the same server, whose connection can lose replies.
 
+    Raises InvalidArgument for a cluster, whose nodes a client finds by their own addresses.
+
     >>> with unreliable(lab.redis) as (client, connection):
     ...     connection.lose(1, b"PING")
     ...     client.ping(), connection.lost  # redis-py sends the command again
     (True, 1)
     """
-    options = dict(redis.connection_pool.connection_kwargs)
-    host, port = options.pop("host", "localhost"), options.pop("port", 6379)
-    upstream = options.pop("path", None) or (host, port)
+    if isinstance(redis, RedisCluster):
+        raise InvalidArgument(
+            "unreliable() has a client of a Redis Cluster: run the page on one Redis server, or "
+            f"without {settings.REDIS_URL}"
+        )
+    pool: Any = redis.connection_pool
+    options = pool.connection_kwargs
     kept = ("username", "password", "db", "decode_responses", "protocol")
     with (
         tempfile.TemporaryDirectory() as folder,
-        lossy(Path(folder, "redis.sock"), upstream) as proxy,
+        # Connected as the pool does it, with TLS if it has that; the client signs in itself.
+        lossy(Path(folder, "redis.sock"), lambda: pool.make_connection()._connect()) as proxy,
         Redis(
             unix_socket_path=proxy.path, **{name: options[name] for name in kept if name in options}
         ) as client,

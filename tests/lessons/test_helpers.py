@@ -7,9 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from redis import Redis
+from redis.cluster import RedisCluster
 
 from eventlab import NEW, Changes, Event, EventStore, Projector, Recorded
+from eventlab.errors import InvalidArgument
 from eventlab.lessons import consume, handle, project, rates, run_together, unreliable
+from tests.support.own_redis import redis_process, tls_tunnel
 
 WRITER = """
 import sys
@@ -33,6 +37,26 @@ def test_unreliable_loses_a_reply_after_the_server_has_executed_the_command(lab:
 def test_unreliable_answers_in_the_types_of_the_client(lab: Any) -> None:
     with unreliable(lab.redis) as (client, _):
         assert client.echo("words") == lab.redis.echo("words")
+
+
+def test_unreliable_loses_a_reply_of_a_server_with_tls_and_a_password(tmp_path: Path) -> None:
+    with (
+        redis_process(tmp_path, "--requirepass", "p@ss") as port,
+        tls_tunnel(tmp_path, port) as (tls_port, certificate),
+        Redis.from_url(
+            f"rediss://:p%40ss@127.0.0.1:{tls_port}/3?ssl_ca_certs={certificate}"
+        ) as plain,
+        unreliable(plain) as (client, connection),
+    ):
+        connection.lose(1, b"INCR")
+        assert client.incr("key") == 2
+        assert (connection.lost, plain.get("key")) == (1, b"2")
+
+
+def test_unreliable_rejects_a_cluster() -> None:
+    cluster: Any = object.__new__(RedisCluster)
+    with pytest.raises(InvalidArgument, match="run the page on one Redis server"):
+        unreliable(cluster).__enter__()
 
 
 def test_run_together_returns_what_each_process_prints() -> None:

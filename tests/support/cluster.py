@@ -22,8 +22,8 @@ IN_MEMORY = ["--save", "", "--appendonly", "no"]
 
 
 @contextlib.contextmanager
-def cluster(path: Path) -> Iterator[RedisCluster]:
-    """Start a cluster and yield a client that returns bytes."""
+def cluster(path: Path, *options: str) -> Iterator[RedisCluster]:
+    """Start a cluster, in memory by default, and yield a client that returns bytes."""
     binary = find_redis()
     with contextlib.ExitStack() as stack:
         ports = [free_cluster_port() for _ in range(MASTERS)]
@@ -41,6 +41,7 @@ def cluster(path: Path) -> Iterator[RedisCluster]:
                     "yes",
                     "--logfile",
                     "log",
+                    *options,
                 ],
                 env=os.environ | dict(binary.env),
                 stdout=subprocess.DEVNULL,
