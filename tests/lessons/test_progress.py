@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from pathlib import Path
 
@@ -17,6 +18,8 @@ from tools.notebooks import NOTEBOOKS
 
 sys.path.insert(0, str(NOTEBOOKS))  # where a kernel finds the package `exercises`
 PAGE = "01 Append events"
+# The package offers a function of that name.
+recorded = importlib.import_module("eventlab.lessons.progress")
 
 
 @pytest.fixture
@@ -77,6 +80,17 @@ def test_check_succeeds_where_nothing_can_be_recorded(
     monkeypatch.setenv(settings.DATA, "/dev/null/nowhere")
     assert exercise.check(RIGHT).kind == "Right"
     assert progress().results == {}
+
+
+def test_progress_is_a_table_without_widgets_and_empty_without_the_pages(
+    data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "ipywidgets", None)  # as if it were not installed
+    shown = progress()._repr_mimebundle_()
+    assert shown == {"text/plain": repr(progress()), "text/html": progress().table()}
+    assert PAGE in shown["text/html"]
+    monkeypatch.setattr(recorded, "EXERCISES", "no_exercises_here")
+    assert progress().rows() == []
 
 
 def test_progress_shows_the_same_text_to_every_reader(data: Path, exercise: Exercise) -> None:

@@ -106,6 +106,14 @@ def test_appended_counts_the_events_of_all_slices(redis_client: redis.Redis, cat
     assert appended(store) == 10
 
 
+def test_key_that_is_no_stream_is_not_taken_for_an_empty_category(store: EventStore) -> None:
+    assert (appended(store), subscriptions_of(store)) == (0, [])
+    store.redis.set(store.keys.stream, "x")
+    for ask in (appended, subscriptions_of):
+        with pytest.raises(redis.ResponseError, match="WRONGTYPE"):
+            ask(store)
+
+
 def test_looking_changes_neither_redis_nor_mongodb(store: EventStore, mongo: Any) -> None:
     fill(store, 3)
     with Projector(store, mongo, AccountView(store.category)) as projector:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,7 +14,8 @@ from prometheus_client.core import Metric
 from eventlab import ANY, EventStore, Projector, Subscription, VersionConflict
 from eventlab.accounts import AccountService, AccountView
 from eventlab.mailroom.mail_view import counts_by_state, index_states
-from eventlab.observe.lag import ViewState
+from eventlab.observe import metrics as observed
+from eventlab.observe.lag import Glance, ViewState, subscriptions_of
 from eventlab.observe.metrics import (
     Metrics,
     category_metrics,
@@ -103,6 +105,30 @@ def test_metered_projector_counts_events_and_outages(store: EventStore, mongo: A
     found = samples(metrics.counters())
     assert found["eventlab_events_applied_total", (store.category,)] == 6
     assert found["eventlab_outages_total", ("Redis",)] == 1
+
+
+def test_metered_projector_counts_no_outage_for_a_server_that_refuses() -> None:
+    def refused() -> int:
+        raise redis.exceptions.NoPermissionError("this user has no permissions")
+
+    metrics = Metrics()
+    projector: Any = SimpleNamespace(name="accounts", run_once=refused)
+    meter(projector, metrics)
+    with pytest.raises(redis.exceptions.NoPermissionError):
+        projector.run_once()
+    assert b"eventlab_outages_total{" not in metrics.counters()
+
+
+def test_metrics_leave_out_a_subscription_that_is_gone_since_it_was_listed(
+    store: EventStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(store, 1)
+    Subscription(store, "kept", consumer="one")
+    gone = Glance(store, "gone")
+    monkeypatch.setattr(observed, "subscriptions_of", lambda s: [gone, *subscriptions_of(s)])
+    found = samples(Metrics(category_metrics(store)).gauges())
+    assert found["eventlab_subscription_events", (store.category, "new", "kept")] == 2
+    assert not any("gone" in labels for _, labels in found)
 
 
 def test_metered_projector_counts_the_events_of_all_slices(

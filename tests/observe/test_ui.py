@@ -15,6 +15,7 @@ import requests
 from eventlab import ANY, NEW, Event, EventStore, Projector, Recorded, Subscription
 from eventlab.accounts import Account, AccountView
 from eventlab.observe.lag import ViewState, view_states, views_of
+from eventlab.observe.ui import source
 from eventlab.observe.ui.app import HEADERS, PAGES, create_ui
 from eventlab.observe.ui.history import LagHistory
 from eventlab.observe.ui.source import PAGE, Mailroom, Source
@@ -56,14 +57,14 @@ def ui(store: EventStore, mongo: Any) -> Iterator[Served]:
     mails = [{"_id": "m-1", "domain": "example.com", "reason": "it failed"}]
     room = Mailroom("mails", lambda: {"held": 1, "submitted": 7}, lambda state: mails)
     name = store.category
-    source = Source(store.redis, mongo, [name], {name: Account}, [room])
+    shown = Source(store.redis, mongo, [name], {name: Account}, [room])
 
     def states() -> Iterator[tuple[str, ViewState]]:
         for state in view_states(views_of(store, mongo)):
             yield name, state
 
     history = LagHistory(states)
-    with in_a_thread(create_ui(source, history)) as url:
+    with in_a_thread(create_ui(shown, history)) as url:
         yield Served(url, store, history)
 
 
@@ -161,6 +162,37 @@ def test_state_says_why_it_is_missing(ui: Served, mongo: Any) -> None:
         problems.append(moment.problem)
     assert problems[0] == "The class cannot apply these events: ValueError: what is a 'bonus'?"
     assert problems[1].startswith("No class is known")
+
+
+def test_state_after_many_events_is_not_replayed(
+    ui: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(ui.store, 3)
+    monkeypatch.setattr(source, "MAX_REPLAYED", 3)
+    name = ui.store.category
+    assert '"funds": 2' in ui.text("/aggregate", category=name, id="a", version=3)
+    assert "The page replays 3 events at most" in ui.text("/aggregate", category=name, id="a")
+
+
+def test_entry_that_is_no_event_is_shown_with_its_reason(ui: Served) -> None:
+    fill(ui.store, 1)
+    position = ui.store.redis.xadd(ui.store.keys.stream, {"other": "x"}).decode()
+    text = ui.text("/category", category=ui.store.category)
+    assert f"{position} no event at {position}: " in text
+    assert "a 2 deposit" in text
+
+
+def test_internal_error_is_a_page_without_its_cause(store: EventStore, mongo: Any) -> None:
+    def broken() -> dict[str, int]:
+        raise RuntimeError("the secret cause")
+
+    room = Mailroom("mails", broken, lambda state: [])
+    shown = Source(store.redis, mongo, [store.category], {}, [room])
+    with in_a_thread(create_ui(shown, LagHistory(lambda: iter(())))) as url:
+        response = requests.get(f"{url}/mailroom", timeout=30)
+    assert response.status_code == 500
+    assert "internal error: the cause is in the log" in response.text
+    assert "secret" not in response.text
 
 
 def test_views_show_their_lag_through_time(ui: Served, mongo: Any) -> None:
@@ -268,6 +300,7 @@ def test_hostile_ids_types_and_data_are_text(ui: Served, path: str) -> None:
         ("/aggregate", {"id": "", "version": "1"}, 400),
         ("/aggregate", {"id": "a", "version": HOSTILE}, 400),
         ("/static/../app.py", {}, 404),
+        ("/static/none.js", {}, 404),
         (f"/{HOSTILE}", {}, 404),
     ],
 )
