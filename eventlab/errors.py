@@ -277,7 +277,7 @@ class SlicesMismatch(EventLabError):
         self.category = category
         self.slices = slices
         super().__init__(
-            f"category {category!r} was made with slices={slices}, which is fixed for its life: "
+            f"category {category!r} was created with slices={slices}, which cannot change: "
             f"open it with EventStore(redis, {category!r}, slices={slices})"
         )
 

@@ -84,7 +84,7 @@ def add_max_lag(parser: argparse.ArgumentParser, route: str) -> None:
         "--max-lag",
         type=whole,
         metavar="EVENTS",
-        help=f"GET {route} answers 503 while a view lacks more events than this, and the oldest"
+        help=f"GET {route} returns 503 while a view lacks more events than this, and the oldest"
         " of them has waited for longer than --max-lag-seconds (default: any lag is healthy)",
     )
     parser.add_argument(

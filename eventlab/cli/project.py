@@ -46,7 +46,7 @@ def add_to(commands: Commands) -> None:
         "--verbose", action="store_true", help="log each batch (default: log state changes)"
     )
     parser.add_argument("--json", action="store_true", help="with --status: print JSON")
-    options.add_metrics(parser, "503 if a view has stopped or is over --max-lag")
+    options.add_metrics(parser, "503 if a view has stopped or exceeds --max-lag")
     options.add_max_lag(parser, "/healthz")
     instead = parser.add_mutually_exclusive_group()
     instead.add_argument(

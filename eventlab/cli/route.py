@@ -1,4 +1,4 @@
-"""``eventlab route``: send the mails of a Gmail inbox to CXone, and decide about held mails."""
+"""``eventlab route``: send the emails of a Gmail inbox to CXone, and decide about held emails."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ if TYPE_CHECKING:
 NEEDED: Final = ("requests", "googleapiclient", "google_auth_oauthlib")
 NEEDED_BY_SANDBOX: Final = ("fastapi", "uvicorn", "nh3")
 WATCH_SECONDS: Final = 30.0
-#: How many mails that are older than a day a first round routes without being asked to.
+#: How many emails that are older than a day a first round routes without being asked to.
 MAX_OLD: Final = 100
-NOTHING_HELD: Final = "no mail is held, in doubt, refused or being sent"
+NOTHING_HELD: Final = "no email is held, in doubt, refused or being sent"
 #: How ``authorize`` asks for consent, by the value of ``--consent``.
 CONSENT: Final[dict[str, Any]] = {"browser": True, "link": False, "paste-back": "paste-back"}
 
@@ -48,12 +48,12 @@ CONSENT: Final[dict[str, Any]] = {"browser": True, "link": False, "paste-back": 
 def add_to(commands: Commands) -> None:
     """Add the command to the command line."""
     parser = options.add_command(
-        commands, "route", _route, "send each mail of a Gmail inbox to CXone as one work item"
+        commands, "route", _route, "send each email of a Gmail inbox to CXone as one work item"
     )
     _add_actions(parser)
     options.add_metrics(parser, "200 while it runs")
     parser.add_argument(
-        "--contact", metavar="ID", help="with --confirm: the contact id of the mail in CXone"
+        "--contact", metavar="ID", help="with --confirm: the contact id of the email in CXone"
     )
     parser.add_argument(
         "--json", action="store_true", help="print the summary, or what --held lists, as JSON"
@@ -62,19 +62,19 @@ def add_to(commands: Commands) -> None:
         "--label",
         type=options.label,
         metavar="NAME",
-        help="Gmail label to put on routed mails, also with --confirm (default: none)",
+        help="Gmail label to put on routed emails, also with --confirm (default: none)",
     )
     parser.add_argument(
         "--since",
         type=options.day,
         metavar="DATE",
-        help="first day, in UTC, whose mails become work items; later rounds remember it (default:"
-        f" all mails, but a first round stops if more than {MAX_OLD} are older than a day)",
+        help="first day, in UTC, whose emails become work items; later rounds remember it (default:"
+        f" all emails, but a first round stops if more than {MAX_OLD} are older than a day)",
     )
     parser.add_argument(
         "--sandbox",
         action="store_true",
-        help="use fake servers for Gmail and CXone, with sample mails; needs no settings",
+        help="use fake servers for Gmail and CXone, with sample emails; needs no settings",
     )
     parser.add_argument(
         "--consent",
@@ -122,15 +122,15 @@ def _add_actions(parser: argparse.ArgumentParser) -> None:
     action.add_argument(
         "--held",
         action="store_true",
-        help="list the mails that are held, in doubt, refused or being sent, and exit",
+        help="list the emails that are held, in doubt, refused or being sent, and exit",
     )
     action.add_argument(
         "--resend",
         metavar="ID",
-        help="send this mail again, even if CXone may already have it, and exit",
+        help="send this email again, even if CXone may already have it, and exit",
     )
     action.add_argument(
-        "--confirm", metavar="ID", help="record that CXone has this mail, send nothing, and exit"
+        "--confirm", metavar="ID", help="record that CXone has this email, send nothing, and exit"
     )
 
 
@@ -202,7 +202,7 @@ def _settings(arguments: argparse.Namespace, env: Mapping[str, str]) -> Iterator
 
     category = arguments.category or SANDBOX_NAMES[0]
     print(
-        f"fake servers for Gmail and CXone, with sample mails; events in {category}",
+        f"fake servers for Gmail and CXone, with sample emails; events in {category}",
         file=sys.stderr,
     )
     with Fakes() as both:

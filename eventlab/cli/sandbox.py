@@ -22,7 +22,7 @@ def add_to(commands: Commands) -> None:
         commands,
         "sandbox",
         _sandbox,
-        "serve the fake servers for Gmail and CXone until Ctrl-C or SIGTERM",
+        "run the fake servers for Gmail and CXone until Ctrl-C or SIGTERM",
     )
     for name in ("Gmail", "CXone"):
         parser.add_argument(
@@ -43,7 +43,7 @@ def _sandbox(arguments: argparse.Namespace) -> int:
         both = Fakes(gmail_port=arguments.gmail_port, cxone_port=arguments.cxone_port)
     except OSError as error:
         raise CommandFailed(
-            f"cannot serve the fake servers ({error.strerror}): choose another --gmail-port and"
+            f"cannot start the fake servers ({error.strerror}): choose another --gmail-port and"
             " --cxone-port"
         ) from error
     with both:

@@ -35,7 +35,7 @@ def add_to(commands: Commands) -> None:
         commands,
         "ui",
         _ui,
-        "serve a read-only web page of events, states, views, subscriptions and mails",
+        "serve a read-only web page of events, states, views, subscriptions and emails",
     )
     parser.add_argument(
         "--port",

@@ -1,4 +1,4 @@
-"""Conversations: the earlier mail that a mail belongs to, found by what the events hold."""
+"""Conversations: the earlier email that an email belongs to, found by what the events hold."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ MAX_CANDIDATES: Final = 10
 
 
 class Conversations:
-    """Which mails belong together, by Gmail's threads and by the hashes of their Message-IDs.
+    """Which emails belong together, by Gmail's threads and by the hashes of their Message-IDs.
 
-    Gmail names a thread after its first mail, so that one is found however old it is. The others
+    Gmail names a thread after its first email, so that one is found however old it is. The others
     are found among the newest ``max_mails``.
 
     >>> conversations = Conversations()
@@ -32,7 +32,7 @@ class Conversations:
         self._first_of_thread: OrderedDict[str, str] = OrderedDict()
 
     def add(self, event: Recorded) -> None:
-        """Remember the mail of a ``received`` event."""
+        """Remember the email of a ``received`` event."""
         for known, name in (
             (self._by_hash, event.data.get("message_hash")),
             (self._first_of_thread, event.data.get("thread_id")),
@@ -44,7 +44,7 @@ class Conversations:
                     known.popitem(last=False)
 
     def earlier(self, message: Message) -> list[str]:
-        """Return the ids of at most 10 earlier mails of a mail's conversation, the likeliest first.
+        """Return the ids of at most 10 earlier emails of the conversation, the likeliest first.
 
         Whether they were routed is not known here. A sender may refer to any mail whose Message-ID
         they know.

@@ -1,4 +1,4 @@
-"""The correspondent of a mail: the address that CXone gets, so that a reply reaches its author."""
+"""The correspondent of an email: the address for CXone, so that a reply reaches its author."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ NOBODY = Address("", "")
 
 
 def correspondent(message: Message, own: Collection[str] = ()) -> Address:
-    """Return who wrote a mail: the ``from`` of its work item; with an empty address if unknown.
+    """Return who wrote an email: the ``from`` of its work item; with an empty address if unknown.
 
     The first of these that is a valid address, and not ours, is taken:
 
-    1. the original sender, if a Google Group or another list sent the mail on in its own name;
+    1. the original sender, if a Google Group or another list sent the email on in its own name;
     2. Reply-To, as in a web form's mail: if it is one address, differs from From, and is not the
-       address of a list that the mail was sent to;
+       address of a list that the email was sent to;
     3. the sender.
 
-    Our addresses are ``own`` (folded) and those that the mail was delivered to. If no other address
+    Our addresses are ``own`` (folded) and those that the email was delivered to. If no other one
     is left, the sender is taken, even if it is ours.
     """
     delivered = [folded(one.address) for one in message.delivered_to]

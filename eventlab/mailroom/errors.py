@@ -26,14 +26,14 @@ class SettingsMissing(BadSetting):
         self.names = tuple(names)
         super().__init__(
             ", ".join(names),
-            "they are missing: set them (eventlab route --help says what each of them is), or try "
+            "they are missing: set them (eventlab route --help explains each of them), or try "
             "--sandbox, which needs no settings",
         )
         self.name = names[0]
 
 
 class SinceRequired(MailroomError):
-    """A first round found an inbox of old mails, and nothing says which of them to send.
+    """A first round found an inbox of old emails, and nothing says which of them to send.
 
     Data: ``limit``.
     """
@@ -41,8 +41,8 @@ class SinceRequired(MailroomError):
     def __init__(self, limit: int) -> None:
         self.limit = limit
         super().__init__(
-            f"the inbox holds more than {limit} mails that are older than a day, and no mail has "
-            "been routed yet: add --since DATE, the first day whose mails become work items "
+            f"the inbox holds more than {limit} emails that are older than a day, and no email has "
+            "been routed yet: add --since DATE, the first day whose emails become work items "
             "(--since 1970-01-01 for all)"
         )
 
@@ -93,7 +93,7 @@ class NotOnDisk(MailroomError):
 
     def __init__(self, reason: str) -> None:
         self.reason = reason
-        super().__init__(f"no mail can be sent: {reason}")
+        super().__init__(f"no email can be sent: {reason}")
 
 
 class IntentLost(NotOnDisk):

@@ -1,4 +1,4 @@
-"""What the mailroom holds for an operator: mails that are held, in doubt, refused or being sent."""
+"""What an operator may have to decide: emails held, in doubt, refused or being sent."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from eventlab.store.store import EventStore
 
 @dataclass(frozen=True, kw_only=True)
 class HeldMail:
-    """One mail that an operator may have to decide about.
+    """One email that an operator may have to decide about.
 
-    ``deadline_seconds`` is the time left until the deadline of a mail that is being sent; it is
+    ``deadline_seconds`` is the time left until the deadline of an email that is being sent; it is
     negative afterwards, and None for every other status.
     """
 
@@ -31,7 +31,7 @@ class HeldMail:
 
 
 def held_mails(store: EventStore) -> list[HeldMail]:
-    """Return the mails that an operator may have to decide about, oldest first.
+    """Return the emails that an operator may have to decide about, oldest first.
 
     >>> [(mail.id, mail.status) for mail in held_mails(EventStore(lab.redis, "mailStream"))]
     [('18c2a0b1c2d3e4f5', 'in_doubt')]

@@ -1,4 +1,4 @@
-"""The inbox: the mails in Gmail, recorded as received before anything is done with them."""
+"""The inbox: the emails in Gmail, recorded as received before anything is done with them."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ Fetched = Message | GmailFailed | None
 
 @dataclass(frozen=True, kw_only=True)
 class InboxRules:
-    """Which mails are received: ``Router`` explains the fields.
+    """Which emails are received: ``Router`` explains the fields.
 
     ``own`` are our folded addresses, besides the mailbox's; ``secret`` is the key of the hashes of
-    senders; ``since`` is in seconds since 1970; ``max_old`` is how many old mails a first round
+    senders; ``since`` is in seconds since 1970; ``max_old`` is how many old emails a first round
     may begin with, None for any number.
     """
 
@@ -47,7 +47,7 @@ class InboxRules:
 
 
 class Inbox:
-    """A Gmail inbox, and the work items that its mails are recorded as."""
+    """A Gmail inbox, and the work items that its emails are recorded as."""
 
     def __init__(
         self,
@@ -74,7 +74,7 @@ class Inbox:
         """Record new mails.
 
         Raises ``ConsentRequired``, ``GmailFailed`` if Gmail is down, and ``SinceRequired`` if
-        there are too many old mails to begin with.
+        there are too many old emails to begin with.
         """
         cursor = self._cursors.load(CURSOR_ID)
         since = cursor.since if self._rules.since is None else self._rules.since
@@ -91,7 +91,7 @@ class Inbox:
             for id, message in self.fetch(id for id in page.ids if self._is_new(id)):
                 self._receive(id, message)
             if page.cursor is not None:
-                # Only now: after a crash before this line, the next round gets the same mails
+                # Only now: after a crash before this line, the next round gets the same emails
                 # again.
                 cursor.advance(page.cursor, found=found, since=since)
                 try:
@@ -101,7 +101,7 @@ class Inbox:
         self._log_relisted(relisted)
 
     def fetch(self, ids: Iterable[str]) -> Iterator[tuple[str, Fetched]]:
-        """Yield each mail, None if it is gone, or the error if Gmail does not return it.
+        """Yield each email, None if it is gone, or the error if Gmail does not return it.
 
         Raises ``GmailFailed`` if Gmail is down.
         """
@@ -116,11 +116,11 @@ class Inbox:
         except GmailFailed as error:
             if error.status is None and len(left) == requested:
                 raise
-            log.warning("Gmail did not return %d of %d mails: %s", len(left), requested, error)
+            log.warning("Gmail did not return %d of %d emails: %s", len(left), requested, error)
             yield from ((id, error) for id in left)
 
     def label(self, ids: Iterable[str], name: str) -> None:
-        """Put a label on mails; a failure is only logged.
+        """Put a label on emails; a failure is only logged.
 
         The label is only for display. The events are the source of truth.
         """
@@ -130,10 +130,10 @@ class Inbox:
         except ConsentRequired:
             raise
         except GmailFailed as error:
-            log.warning("%d mails could not be labeled %r: %s", len(ids), name, error)
+            log.warning("%d emails could not be labeled %r: %s", len(ids), name, error)
 
     def reason_to_skip(self, message: Message | None, *, released: bool = False) -> str | None:
-        """Return why a mail is not for an agent, or None if it is.
+        """Return why an email is not for an agent, or None if it is.
 
         Of a ``released`` mail, an operator has decided that it is: it must only be there.
         """
@@ -155,14 +155,14 @@ class Inbox:
         if self._relisted == 1:
             log.warning(
                 "Gmail no longer has the history since the last round: the whole inbox was listed"
-                " again, and no mail is sent twice"
+                " again, and no email is sent twice"
             )
         elif self._relisted:
             level = logging.WARNING if self._relisted == ALARMING_RELISTS else logging.DEBUG
             log.log(
                 level,
                 "Gmail has rejected the history of %d rounds in a row: each of them lists the whole"
-                " inbox, and no mail is sent twice",
+                " inbox, and no email is sent twice",
                 self._relisted,
             )
 

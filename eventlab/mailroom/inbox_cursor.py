@@ -1,4 +1,4 @@
-"""The inbox cursor: how far the mails of the inbox have been recorded as received."""
+"""The inbox cursor: how far the emails of the inbox have been recorded as received."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import Final
 from eventlab.aggregate import Aggregate
 from eventlab.events import Event, Recorded
 
-CURSOR_ID: Final = "mailbox"  # Gmail's ids are hexadecimal, so no mail has this one
+CURSOR_ID: Final = "mailbox"  # Gmail's ids are hexadecimal, so no email has this one
 
 
 class InboxCursor(Aggregate):
     """The position in Gmail's history of the mailbox; ``None`` before the first full list.
 
-    ``since`` is the time, in seconds since 1970, before which mails are not listed; None if all
+    ``since`` is the time, in seconds since 1970, before which emails are not listed; None if all
     are.
 
     >>> cursor = InboxCursor(CURSOR_ID)
@@ -28,7 +28,7 @@ class InboxCursor(Aggregate):
         self.since: int | None = None
 
     def advance(self, history_id: str, *, found: int, since: int | None = None) -> None:
-        """Move the cursor, once all ``found`` mails before it are recorded as received.
+        """Move the cursor, once all ``found`` emails before it are recorded as received.
 
         Records nothing if the cursor is already there.
         """

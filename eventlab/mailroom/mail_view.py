@@ -10,7 +10,7 @@ from pymongo.collection import Collection
 from eventlab.events import Recorded
 from eventlab.projections.view import Changes
 
-#: The state of a mail after an event, by the event's type.
+#: The state of an email after an event, by the event's type.
 STATES: Final = {
     "received": "received",
     "submitting": "submitting",
@@ -24,7 +24,7 @@ STATES: Final = {
     "skipped": "skipped",
 }
 MAX_CONTACT_IDS: Final = 10
-MAX_COUNTED: Final = 100_000  # mails of a state
+MAX_COUNTED: Final = 100_000  # emails of a state
 BY_STATE: Final = (("state", 1), ("since", 1))
 
 
@@ -34,7 +34,7 @@ def index_states(mails: Collection[dict[str, Any]]) -> None:
 
 
 def counts_by_state(mails: Collection[dict[str, Any]]) -> dict[str, int]:
-    """Return how many mails are in each state, 100,000 at most.
+    """Return how many emails are in each state, 100,000 at most.
 
     >>> counts_by_state(lab.mongo.mailCollection)["held"]
     1
@@ -46,8 +46,8 @@ def counts_by_state(mails: Collection[dict[str, Any]]) -> dict[str, int]:
 class MailView:
     """A document per mail: ``{_id, state, since, domain, received, attempts, contact_id, ...}``.
 
-    ``since`` is when the state last changed, ``received`` when Gmail received the mail. If there is
-    more than one of ``contact_ids``, CXone has several work items of the same mail.
+    ``since`` is when the state last changed, ``received`` when Gmail received the email. If there
+    is more than one of ``contact_ids``, CXone has several work items of the same email.
 
     >>> lab.mongo.mailCollection.find_one({"_id": "18c2a0b1c2d3e4f5"}, {"state": 1, "domain": 1})
     {'_id': '18c2a0b1c2d3e4f5', 'state': 'submitted', 'domain': 'example.com'}

@@ -1,4 +1,4 @@
-"""The names of the mailroom's category and collection: the sandbox's mails are kept apart."""
+"""The names of the mailroom's category and collection: the sandbox's emails are kept apart."""
 
 from __future__ import annotations
 

@@ -33,22 +33,22 @@ class RoundCounter:
         self._counts.clear()
 
     def add_listed(self, count: int) -> None:
-        """Count mails that Gmail listed."""
+        """Count emails that Gmail listed."""
         self._counts["listed"] += count
 
     def add_new(self) -> None:
-        """Count a mail that was not known before."""
+        """Count an email that was not known before."""
         self._counts["new"] += 1
 
     def add_decision(self, item: WorkItem) -> None:
-        """Count and log that a mail was skipped or held without being sent."""
+        """Count and log that an email was skipped or held without being sent."""
         if counted_as := COUNTED_AS.get(item.status):
             self._counts[counted_as] += 1
             level = logging.WARNING if counted_as == "held" else logging.INFO
             log.log(level, "mail %s: %s: %s", item.id, item.status, item.reason)
 
     def add_outcome(self, item: WorkItem, event: Recorded) -> None:
-        """Count and log the outcome of an attempt, given its event and the mail after it."""
+        """Count and log the outcome of an attempt, given its event and the email after it."""
         accepted = "submitted" in (event.type, event.data.get("outcome"))
         self._counts["submitted"] += accepted
         self._counts["duplicates"] += accepted and item.accepted_count > 1

@@ -1,4 +1,4 @@
-"""The router: each mail of the inbox becomes one work item or is held for review."""
+"""The router: each email of the inbox becomes one work item or is held for review."""
 
 from __future__ import annotations
 
@@ -37,23 +37,23 @@ from eventlab.store.store import EventStore
 log = logging.getLogger(__name__)
 
 MAX_ATTEMPTS: Final = 12  # with their backoff, more than four hours
-#: After this many unsent mails in a row, CXone will not accept the next one either.
+#: After this many unsent emails in a row, CXone will not accept the next one either.
 MAX_UNSENT_IN_A_ROW: Final = 3
 
 
 class Router:
-    """Sends each mail of a Gmail inbox to CXone, once.
+    """Sends each email of a Gmail inbox to CXone, once.
 
-    Several routers may run on one store: each mail is handled by one of them. ``name`` tells
+    Several routers may run on one store: each email is handled by one of them. ``name`` tells
     routers apart (default: host and process id). ``batch_size`` is how many intents share one
-    fsync, which takes up to a second: a router that is killed leaves at most this many mails in
+    fsync, which takes up to a second: a router that is killed leaves at most this many emails in
     doubt. The deadline of an attempt is ``deadline_margin`` seconds after the last moment at which
-    CXone's client may still be working on it. A mail that cannot be sent is retried after
+    CXone's client may still be working on it. An email that cannot be sent is retried after
     ``backoff`` seconds, then after twice as long, and is held after ``max_attempts``. ``label`` is
-    put on routed mails (Gmail's consent must cover it). ``automatic_type`` is the work item type
-    of automatic mail. ``selection`` says which mails become work items. Mails that Gmail received
+    put on routed emails (Gmail's consent must cover it). ``automatic_type`` is the work item type
+    of automatic mail. ``selection`` says which emails become work items. Emails that Gmail received
     before ``since`` do not, unless they come into the inbox later; the events remember it. A first
-    round without it stops at more than ``max_old`` mails older than a day (None: at no number).
+    round without it stops at more than ``max_old`` emails older than a day (None: never).
 
     >>> with GmailClient(load("token.json")) as gmail, CXoneClient(settings) as cxone:
     ...     print(Router(EventStore(lab.redis, "mailStream"), gmail, cxone).run_once())
@@ -107,7 +107,7 @@ class Router:
         )
 
     def run_once(self, stop: threading.Event | None = None) -> Summary:
-        """Record new mails, send those that are due, oldest first, and return a summary.
+        """Record new emails, send those that are due, oldest first, and return a summary.
 
         ``stop`` ends the round early, between two mails. Raises ``ConsentRequired``,
         ``GmailFailed`` if Gmail is down, ``SinceRequired`` before the first round on an old inbox,
@@ -156,11 +156,11 @@ class Router:
             stop.wait(poll_interval)
 
     def resend(self, id: str) -> Summary:
-        """Send a mail that is held, in doubt or refused once more, by decision of an operator.
+        """Send an email that is held, in doubt or refused once more, by decision of an operator.
 
-        No rule of the selection and no label of Gmail stops it: only a mail that was deleted is
+        No rule of the selection and no label of Gmail stops it: only an email that was deleted is
         skipped.
-        Raises ``CommandRejected`` if the mail has another status or its deadline has not passed,
+        Raises ``CommandRejected`` if the email has another status or its deadline has not passed,
         and ``WorkItemUnsent`` if CXone issues no token; then nothing has changed.
         """
         self._counter.start()
@@ -173,9 +173,9 @@ class Router:
         return self._summary()
 
     def confirm(self, id: str, contact_id: str | None = None) -> None:
-        """Record an operator's statement that CXone has a mail that is held or in doubt.
+        """Record an operator's statement that CXone has an email that is held or in doubt.
 
-        Sends nothing, and labels the mail. Raises ``CommandRejected`` if the mail has another
+        Sends nothing, and labels the email. Raises ``CommandRejected`` if the email has another
         status or its deadline has not passed.
         """
         confirm(self._store, id, contact_id)
@@ -191,7 +191,7 @@ class Router:
                 fresh = self._work_items.load(item.id)
                 if fresh.status != "received" or fresh.released:
                     continue
-                fresh.hold(f"its sender sent more than {cap} mails in an hour")
+                fresh.hold(f"its sender sent more than {cap} emails in an hour")
                 if self._work_items.save(fresh) is not None:
                     self._counter.add_decision(fresh)
                     held = True
@@ -218,7 +218,7 @@ class Router:
             return ""
         self._sender.unsent_in_a_row = 0
         try:
-            self._cxone.sign_in()  # otherwise each mail would wait for a token that never comes
+            self._cxone.sign_in()  # otherwise each email would wait for a token that never comes
             for batch in _batches(due, self._batch_size):
                 if stop.is_set():
                     break
@@ -281,9 +281,9 @@ class Router:
 
 
 def _batches(items: Sequence[WorkItem], size: int) -> Iterator[list[str]]:
-    """Yield ids in order; mails of one thread are in batches of their own.
+    """Yield ids in order; emails of one thread are in batches of their own.
 
-    A reply names the contact id of the first mail, which must have been sent by then.
+    A reply names the contact id of the first email, which must have been sent by then.
     """
     batch: list[str] = []
     threads: set[str] = set()
@@ -305,7 +305,7 @@ def _log_failure(what: str, why: str, failed_before: str) -> str:
 
 
 def confirm(store: EventStore, id: str, contact_id: str | None = None) -> None:
-    """Confirm a mail as ``Router.confirm`` does, without clients of Gmail and CXone."""
+    """Confirm an email as ``Router.confirm`` does, without clients of Gmail and CXone."""
     durable_log = DurableLog(store)
 
     def decide(item: WorkItem) -> None:

@@ -1,4 +1,4 @@
-"""Selection: which mails are for an agent, and what is recorded of them."""
+"""Selection: which emails are for an agent, and what is recorded of them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from eventlab.mailroom.mail.automatic import Kind
 from eventlab.mailroom.mail.message import Message
 from eventlab.mailroom.variables import BLOCKLIST, SENDER_CAP, SKIPPED_KINDS, VARIABLES
 
-#: Gmail lists mails with these labels in the inbox, although nobody received them there.
+#: Gmail lists emails with these labels in the inbox, although nobody received them there.
 NOT_FOR_AGENTS: Final = ("DRAFT", "SENT", "SPAM", "TRASH", "CHAT")
 INBOX: Final = "INBOX"
 DOMAIN: Final = re.compile(r"[\w.-]{1,253}")  # anything else is another part of an odd address
@@ -32,10 +32,10 @@ BLOCKED: Final = "its sender is on the blocklist"
 
 @dataclass(frozen=True, kw_only=True)
 class Selection:
-    """Which mails become work items: the rules besides Gmail's labels.
+    """Which emails become work items: the rules besides Gmail's labels.
 
     Mail of ``skipped_kinds`` and from a sender on the ``blocklist`` (folded addresses and
-    ``@domain``, which includes its subdomains) is skipped. ``sender_cap`` is how many mails of one
+    ``@domain``, which includes its subdomains) is skipped. ``sender_cap`` is how many emails of one
     sender in one hour of the clock become work items; the others are held for review, 0 means no
     limit.
     """
@@ -69,7 +69,7 @@ class Selection:
         )
 
     def reason_to_skip(self, message: Message, own: Collection[str] = ()) -> str | None:
-        """Return why a mail is not for an agent, or None if it is; ``own`` are our addresses.
+        """Return why an email is not for an agent, or None if it is; ``own`` are our addresses.
 
         >>> Selection().reason_to_skip(message)
         'it is a reaction'
@@ -87,7 +87,7 @@ class Selection:
 
 
 def reason_to_skip(label_ids: Collection[str]) -> str | None:
-    """Return why a mail with these labels is not for an agent, or None if it is.
+    """Return why an email with these labels is not for an agent, or None if it is.
 
     >>> reason_to_skip(["INBOX", "DRAFT"])
     'it has the label DRAFT'
@@ -99,10 +99,10 @@ def reason_to_skip(label_ids: Collection[str]) -> str | None:
 
 
 def facts_of(message: Message, *, own: Collection[str] = (), secret: str = "") -> Data:
-    """Return what is recorded of a mail: no address, no subject, no text.
+    """Return what is recorded of an email: no address, no subject, no text.
 
     Times are in milliseconds since 1970, sizes in bytes. With a ``secret`` that is not in the
-    store, ``sender_hour`` tells how many mails one sender sent in an hour, and not who it was.
+    store, ``sender_hour`` tells how many emails one sender sent in an hour, and not who it was.
 
     >>> facts_of(message)["domain"]
     'example.com'
@@ -119,7 +119,7 @@ def facts_of(message: Message, *, own: Collection[str] = (), secret: str = "") -
     if message.automatic:
         facts["automatic"] = message.automatic.kind
     if message.problem is not None:
-        facts["unreadable"] = True  # without the reason, which may quote the mail
+        facts["unreadable"] = True  # without the reason, which may quote the email
     return facts
 
 

@@ -1,4 +1,4 @@
-"""The sender: it sends each mail with the intent on disk before and the outcome recorded after."""
+"""The sender: it sends each email with the intent on disk before and the outcome recorded after."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ NO_PAYLOAD: Final = "it could not be converted into a work item: see the error i
 
 @dataclass(frozen=True)
 class WorkItemRequest:
-    """What CXone is asked to create for a mail."""
+    """What CXone is asked to create for an email."""
 
     work_item_id: str
     payload: str = field(repr=False)
@@ -48,12 +48,12 @@ class WorkItemRequest:
 
 @dataclass(frozen=True)
 class NotNow:
-    """A mail that is not sent now, and how that is recorded, given its work item and the time."""
+    """An email that is not sent now, and how that is recorded, given its work item and the time."""
 
     record: Callable[[WorkItem, int], None]
 
 
-#: What is left of a mail once it has been read: at most 48 KB, of up to 5 MB.
+#: What is left of an email once it has been read: at most 48 KB, of up to 5 MB.
 Prepared = WorkItemRequest | NotNow
 
 
@@ -84,10 +84,10 @@ class SendingOptions:
 
 
 class Sender:
-    """Sends mails to CXone: ``prepare``, ``intend``, ``wait_until_fsynced``, ``send``.
+    """Sends emails to CXone: ``prepare``, ``intend``, ``wait_until_fsynced``, ``send``.
 
     It records the outcome of each attempt. An outcome that Redis cannot store is kept in memory,
-    until ``record_owed`` records it. ``accepted`` are the ids of the mails that CXone has accepted,
+    until ``record_owed`` records it. ``accepted`` are the ids of emails that CXone has accepted,
     for labels.
     """
 
@@ -113,9 +113,9 @@ class Sender:
     def prepare(
         self, message: Fetched, *, earlier: Sequence[str] = (), released: bool = False
     ) -> Prepared:
-        """Return what to do with a mail, which then need not stay in memory.
+        """Return what to do with an email, which then need not stay in memory.
 
-        ``earlier`` are mails of its conversation: the payload names the first that CXone has. A
+        ``earlier`` are emails of its conversation: the payload names the first that CXone has. A
         ``released`` mail is sent by decision of an operator.
         """
         if isinstance(message, GmailFailed):
@@ -129,7 +129,7 @@ class Sender:
         )
 
     def intend(self, id: str, prepared: Prepared) -> Intent | None:
-        """Record that a mail is about to be sent.
+        """Record that an email is about to be sent.
 
         Returns None if it must not be sent now, or if another router has it.
         """
@@ -183,10 +183,10 @@ class Sender:
         self._record_unsent(intent, STOPPED, counts=False)
 
     def send(self, intent: Intent) -> bool:
-        """Send a mail and record the outcome; return True if CXone accepted it."""
+        """Send an email and record the outcome; return True if CXone accepted it."""
         attempt = intent.attempt
         # A process can be suspended for hours between two lines: by now, other routers may have put
-        # this mail in doubt.
+        # this email in doubt.
         if self._durable_log.now() > intent.latest_start:
             self._record_unsent(intent, TOO_LATE, counts=False)
             return False
@@ -212,7 +212,7 @@ class Sender:
         return False
 
     def retry_delay(self, item: WorkItem) -> int:
-        """Return how many milliseconds a mail waits for its next attempt.
+        """Return how many milliseconds an email waits for its next attempt.
 
         The delay doubles with each failed attempt, up to an hour.
         """
@@ -243,8 +243,8 @@ class Sender:
             point = self._cxone.settings.points.of(message, own)
         except EventLabError:
             raise
-        except Exception as error:  # noqa: BLE001 - one mail must not harm the others
-            log.error(  # noqa: TRY400 - the traceback may quote the mail
+        except Exception as error:  # noqa: BLE001 - one email must not harm the others
+            log.error(  # noqa: TRY400 - the traceback may quote the email
                 "mail %s: %s in %s", message.gmail_id, type(error).__name__, _place_of(error)
             )
             return None
@@ -293,7 +293,7 @@ class Sender:
         self._record(intent, lambda item: item.doubted(intent.attempt, reason))
 
     def _record(self, intent: Intent, outcome: Outcome) -> bool:
-        """Record and count an outcome; return True if CXone accepted the mail."""
+        """Record and count an outcome; return True if CXone accepted the email."""
         self._owe(intent, outcome)
         recorded = self._work_items.record_outcome(intent.id, outcome)
         self._paid(intent)
@@ -318,7 +318,7 @@ def _milliseconds(seconds: float) -> int:
 
 
 def _place_of(error: Exception) -> str:
-    """Return where an error was raised. Its text is not used, because it may quote the mail."""
+    """Return where an error was raised. Its text is not used, because it may quote the email."""
     step = error.__traceback__
     while step is not None and step.tb_next is not None:
         step = step.tb_next

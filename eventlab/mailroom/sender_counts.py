@@ -1,4 +1,4 @@
-"""Sender counts: how many mails each sender sent within an hour, counted from the events."""
+"""Sender counts: how many emails each sender sent within an hour, counted from the events."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class _Hour:
 
 
 class SenderCounts:
-    """The rank of each mail among those of its sender and hour, in commit order.
+    """The rank of each email among those of its sender and hour, in commit order.
 
     It depends on the events and on nothing else. So all routers count alike, and after a restart
     too.
@@ -34,7 +34,7 @@ class SenderCounts:
         self._hours: OrderedDict[str, _Hour] = OrderedDict()
 
     def add(self, event: Recorded) -> int:
-        """Count the mail of a ``received`` event; return its rank, or 0 if it has no sender."""
+        """Count the email of a ``received`` event; return its rank, or 0 if it has no sender."""
         name = event.data.get("sender_hour")
         if not name:
             return 0
@@ -42,7 +42,7 @@ class SenderCounts:
             self._hours.popitem(last=False)
         hour = self._hours.setdefault(name, _Hour(event.time))
         hour.last = event.time
-        # A mail that returned to the inbox is received again, and keeps its rank.
+        # An email that returned to the inbox is received again, and keeps its rank.
         rank = hour.ranks.setdefault(event.id, len(hour.ranks) + 1)
         self._hours.move_to_end(name)
         return rank

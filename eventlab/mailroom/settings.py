@@ -1,4 +1,4 @@
-"""The mailroom's settings: where the mail is, where it goes, and the files with credentials."""
+"""The mailroom's settings: where mail comes from, where it goes, and the files with credentials."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from eventlab.mailroom.variables import (
     given,
 )
 
-#: The category and the collection of the real mail, and those of the sandbox.
+#: The category and the collection for real mail, and those of the sandbox.
 REAL_NAMES: Final = ("mailStream", "mailCollection")
 SANDBOX_NAMES: Final = ("sandboxMailStream", "sandboxMailCollection")
 
@@ -52,7 +52,7 @@ class Settings:
     def names(self) -> tuple[str, str]:
         """The category and the collection: the sandbox's own as soon as either server is a fake.
 
-        Otherwise a trial with a fake CXone would record real mails as submitted, and no later round
+        Otherwise a trial with a fake CXone would record real emails as submitted; no later round
         would send them.
 
         >>> settings.names

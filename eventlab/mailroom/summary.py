@@ -11,7 +11,7 @@ class Summary:
 
     Gmail ``listed`` this many, and ``new`` of them were not known before. CXone accepted
     ``submitted`` and ``refused`` others in this round; ``held`` are in doubt or failed too often
-    and need an operator; ``skipped`` are not for an agent. ``duplicates`` are mails of which CXone
+    and need an operator; ``skipped`` are not for an agent. ``duplicates`` are emails of which CXone
     is known to have two work items. ``waiting`` are still to be sent, ``open`` are all that need
     an operator, from earlier rounds too. ``problem`` says why the round ended early.
 
@@ -45,7 +45,7 @@ class Summary:
             f"refused {self.refused}, skipped {self.skipped}"
         )
         if self.duplicates:
-            line += f"; DUPLICATES {self.duplicates}: CXone has two work items for the same mail"
+            line += f"; DUPLICATES {self.duplicates}: CXone has two work items for the same email"
         if self.waiting:
             line += f"; {self.waiting} to be sent later"
         if self.open:

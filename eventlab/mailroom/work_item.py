@@ -1,4 +1,4 @@
-"""A work item: one mail on its way from Gmail to CXone, and what may be done with it."""
+"""A work item: one email on its way from Gmail to CXone, and what may be done with it."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ class WorkItemCommandRejected(CommandRejected):
 
 
 class WorkItem(Aggregate):
-    """One mail of the inbox, under its Gmail id. Its events hold no address, subject or text.
+    """One email of the inbox, under its Gmail id. Its events hold no address, subject or text.
 
-    A mail is ``received``. A router records that it is ``submitting`` the mail, and until when its
-    attempt may arrive. Then the mail is ``submitted``, ``refused``, ``unsent`` (certainly: it is
-    retried, and ``held`` after too many attempts) or ``in_doubt``. An operator resends it
-    (``resent``) or confirms it (``confirmed``). A mail that is not for an agent is ``skipped``. A
+    An email is ``received``. A router records that it is ``submitting`` the email, and until when
+    its attempt may arrive. Then the email is ``submitted``, ``refused``, ``unsent`` (certainly: it
+    is retried, and ``held`` after too many attempts) or ``in_doubt``. An operator resends it
+    (``resent``) or confirms it (``confirmed``). An email that is not for an agent is ``skipped``. A
     late response to an attempt may still resolve a doubt; if a newer attempt has begun by then,
     it is recorded as ``late``. Times are in milliseconds since 1970, by Redis's clock.
 
@@ -46,7 +46,7 @@ class WorkItem(Aggregate):
     def __init__(self, id: str) -> None:
         super().__init__(id)
         self.status: Status = "new"
-        self.date = 0  # when Gmail received the mail
+        self.date = 0  # when Gmail received the email
         self.domain = ""
         self.thread_id = ""
         self.attempt = 0  # the number of the newest attempt
@@ -56,7 +56,7 @@ class WorkItem(Aggregate):
         self.due = 0  # must not be sent before this time
         self.router = ""
         self.deadline = 0
-        self.accepted_count = 0  # how many work items CXone is known to have of this mail
+        self.accepted_count = 0  # how many work items CXone is known to have of this email
         self.contact_id: str | None = None
         self.reason = ""
         self.changed_at = "0-0"
@@ -64,16 +64,16 @@ class WorkItem(Aggregate):
     # ------------------------------------------------------------------------------------ the inbox
 
     def receive(self, facts: Data) -> None:
-        """Receive a mail of the inbox. ``facts`` has at least its ``date``.
+        """Receive an email of the inbox. ``facts`` has at least its ``date``.
 
-        A skipped mail may return to the inbox.
+        A skipped email may return to the inbox.
         """
         if self.status not in ("new", "skipped"):
             raise self._rejected("it has already been received")
         self.record("received", facts)
 
     def skip(self, reason: str) -> None:
-        """Skip a mail that is not for an agent, or that is gone."""
+        """Skip an email that is not for an agent, or that is gone."""
         if self.status not in ("new", "received"):
             raise self._rejected(f"it is {self.status} and can no longer be skipped")
         self.record("skipped", {"reason": reason})
@@ -81,7 +81,7 @@ class WorkItem(Aggregate):
     # --------------------------------------------------------------------------------- the attempts
 
     def submit(self, *, router: str, now: int, deadline: int) -> int:
-        """Record that a router is about to send the mail; return the number of the attempt.
+        """Record that a router is about to send the email; return the number of the attempt.
 
         Nothing of the attempt can arrive at CXone after ``deadline``.
         """
@@ -94,18 +94,18 @@ class WorkItem(Aggregate):
         return attempt
 
     def accepted(self, attempt: int, contact_id: str | None) -> None:
-        """Record that CXone accepted the mail, with a contact id or without one."""
+        """Record that CXone accepted the email, with a contact id or without one."""
         self._close(attempt, "submitted", {"contact_id": contact_id})
 
     def refused(self, attempt: int, status: int, reason: str) -> None:
-        """Record that CXone refused the mail permanently."""
+        """Record that CXone refused the email permanently."""
         self._close(attempt, "refused", {"status": status, "reason": reason})
 
     def unsent(self, attempt: int, reason: str, *, retry_at: int, max_attempts: int | None) -> None:
         """Record an attempt that certainly did not arrive.
 
-        The mail is due again at ``retry_at``, or held after ``max_attempts``. With None the attempt
-        does not count: only the router itself prevented it.
+        The email is due again at ``retry_at``, or held after ``max_attempts``. With None the
+        attempt does not count: only the router itself prevented it.
         """
         self._close(attempt, *self._failed(reason, retry_at, max_attempts))
 
@@ -116,25 +116,25 @@ class WorkItem(Aggregate):
             self.record("in_doubt", {"attempt": attempt, "reason": reason})
 
     def expire(self, now: int) -> None:
-        """Put the mail in doubt if its router reported no outcome before the deadline."""
+        """Put the email in doubt if its router reported no outcome before the deadline."""
         self._must_be_past_deadline(now)
         reason = f"router {self.router} did not report an outcome before its deadline"
         self.record("in_doubt", {"attempt": self.attempt, "reason": reason})
 
     def postpone(self, reason: str, *, retry_at: int, max_attempts: int) -> None:
-        """Postpone a mail that could not even be attempted, or hold it after ``max_attempts``."""
+        """Postpone an email that could not even be attempted, or hold it after ``max_attempts``."""
         self._must_be_received("postponed")
         self.record(*self._failed(reason, retry_at, max_attempts))
 
     def hold(self, reason: str) -> None:
-        """Hold a mail for review, because something unforeseen happened."""
+        """Hold an email for review, because something unforeseen happened."""
         self._must_be_received("held")
         self.record("held", {"reason": reason})
 
     # --------------------------------------------------------------------------------- the operator
 
     def resend(self, now: int) -> None:
-        """Send the mail again, even if CXone may have it. Rejected before the deadline."""
+        """Send the email again, even if CXone may have it. Rejected before the deadline."""
         if self.status == "submitting":
             self.expire(now)
         if self.status not in ("in_doubt", "held", "refused"):
@@ -142,7 +142,7 @@ class WorkItem(Aggregate):
         self.record("resent")
 
     def confirm(self, now: int, contact_id: str | None = None) -> None:
-        """Record that an operator has seen the mail in CXone. Rejected before the deadline."""
+        """Record that an operator has seen the email in CXone. Rejected before the deadline."""
         if self.status == "submitting":
             self.expire(now)
         if self.status == "refused":

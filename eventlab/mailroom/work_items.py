@@ -32,7 +32,7 @@ class WorkItems:
         self._repository = Repository(store, WorkItem)
 
     def load(self, id: str) -> WorkItem:
-        """Return the work item of a mail as it is now."""
+        """Return the work item of an email as it is now."""
         return self._repository.load(id)
 
     def save(self, item: WorkItem) -> list[Recorded] | None:
@@ -52,8 +52,8 @@ class WorkItems:
     ) -> tuple[WorkItem, Recorded] | None:
         """Record the outcome of an attempt, waiting up to 30 s while Redis is down.
 
-        The outcome is known nowhere else. Returns the mail and the event of the outcome, or None if
-        there was nothing new to record.
+        The outcome is known nowhere else. Returns the email and the event of the outcome, or None
+        if there was nothing new to record.
         """
         decided = list[WorkItem]()
 

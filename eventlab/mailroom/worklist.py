@@ -1,4 +1,4 @@
-"""The worklist: the mails that are not done, as far as this process has read the stream."""
+"""The worklist: the emails that are not done, as far as this process has read the stream."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from eventlab.store.store import EventStore
 
 
 class Worklist:
-    """Every mail that waits, is being sent or is held for review.
+    """Every email that waits, is being sent or is held for review.
 
-    It can be behind: load a mail before you act on it.
+    It can be behind: load an email before you act on it.
 
     >>> worklist = Worklist(store)
     >>> worklist.refresh()
@@ -49,7 +49,7 @@ class Worklist:
             self._position = self._read_logs()
 
     def with_status(self, *statuses: Status) -> Iterator[WorkItem]:
-        """Return the mails that have one of these statuses, oldest first."""
+        """Return the emails that have one of these statuses, oldest first."""
         found = [item for item in self._items.values() if item.status in statuses]
         return iter(sorted(found, key=lambda item: (item.date, item.id)))
 

@@ -50,7 +50,7 @@ class PersonKeys:
     Use a Redis of its own, or at least one whose backups are kept apart from those of the events: a
     backup that has both can undo a ``forget``. Name a person by an id that reveals nothing about
     them, such as a customer number; the id itself is kept. Before a new key is used, it is on
-    ``disk`` disks and at ``replicas`` replicas, as in ``EventStore.settle``: events that are
+    ``disk`` disks and on ``replicas`` replicas, as in ``EventStore.settle``: events that are
     encrypted with a lost key are lost. Safe for concurrent threads and processes.
 
     Raises InvalidName, InvalidArgument.

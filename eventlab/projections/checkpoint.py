@@ -235,7 +235,7 @@ class Checkpoint:
 
         while not self.session.transact(put_up, obstacle=("fence", rebuild)):
             while self.read_unfenced() is None:
-                # Nothing in between: another obstacle would restart the time that it waits.
+                # Do nothing else here: another obstacle would restart the waiting time.
                 pass
 
     def read_unfenced(self) -> CheckpointState | None:

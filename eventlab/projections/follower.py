@@ -47,7 +47,7 @@ def writes_of(changes: Changes) -> Iterator[UpdateOne | DeleteOne]:
 
 
 class Follower(Following):
-    """What applies the events of one stream: read by position, fold, commit.
+    """Applies the events of one stream: reads by position, folds, commits.
 
     ``checkpoint`` holds the position, and names the collection that gets the documents.
     """

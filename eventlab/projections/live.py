@@ -16,7 +16,7 @@ from eventlab.store.keys import order
 
 
 class Live(Following):
-    """A projector: whether it follows one category or several."""
+    """A projector of one category, or of several."""
 
     _upgrade: Upgrade | None = None  # while it builds the documents of a newer version
 

@@ -39,7 +39,7 @@ def events_of_logs(store: EventStore, *, after: str) -> Iterator[tuple[Recorded,
 
 def rows_of_logs(store: EventStore, *, after: str) -> Iterator[tuple[str, int, bytes]]:
     """Yield the id, the version and the stored row of each of these events, in commit order."""
-    # The head is read first: of the events after it, only some logs would have theirs.
+    # The head is read first. Of the events appended later, only some would be found.
     head = order(store.head())
     for id, version, row in _merged(store, store.ids()):
         position = order(position_of(row))
@@ -57,7 +57,7 @@ def position_of(row: bytes) -> str:
 def _merged(store: EventStore, ids: list[str]) -> Iterator[tuple[str, int, bytes]]:
     """Yield the rows of the logs in commit order, each with its id and version."""
     versions = array("Q", bytes(8 * len(ids)))  # up to which the rows were yielded
-    # A heap of the next row of each log. Before it is known, it comes before all others.
+    # A heap of the next row of each log. A row that is not read yet comes before all others.
     heads: list[Place] = [(0, 0, log) for log in range(len(ids))]
     row_bytes = FIRST_ROW_BYTES
     while heads:

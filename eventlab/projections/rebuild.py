@@ -1,7 +1,7 @@
 """A rebuild: builds a view next to the live one, then replaces it.
 
 It is complete even after a trim: what the category stream no longer holds is read from the
-aggregate logs. The swap is the checkpoint's (checkpoint.py).
+aggregate logs. The checkpoint does the swap (checkpoint.py).
 """
 
 from __future__ import annotations
@@ -103,8 +103,8 @@ class Rebuild(Several[Building]):
 
     def _create(self) -> None:
         """Create the checkpoint, and the collection as the live one is, with its indexes."""
-        # First: a rebuild that is removed while it creates the rest must not continue without it.
-        # And it is removed first: from then on, the collection leads to the rest.
+        # The checkpoint comes first: a rebuild that is removed while it creates the rest must not
+        # continue without it. It is also removed first: the collection then leads to what is left.
         self._own.create()
         live = self.mongo[self._live.name]
         kept = live.options()

@@ -55,7 +55,7 @@ class Change:
         values.append(value)
 
     def delete(self) -> None:
-        """Delete the document, if there is one; what follows begins a new one."""
+        """Delete the document, if there is one; later changes start a new one."""
         for changes in (self._inc, self._set, self._push, self._unset):
             changes.clear()
         self.deletes = True
@@ -109,7 +109,7 @@ class View(Protocol):
 
 
 class Named(Protocol):
-    """What has the name of a collection: a view, of one category or of several."""
+    """Anything that has the name of a collection: a view of one category, or of several."""
 
     name: str
 

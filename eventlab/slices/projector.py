@@ -145,7 +145,7 @@ class SlicedProjector(Projector):
     Each slice has a checkpoint, which is committed with the documents of its batch. Several
     projectors share the slices: each takes every n-th one, and when one ends or is killed, the
     others take its slices within seconds. While a shard of Redis is down, its slices wait, and the
-    others go on.
+    others continue.
 
     A document that several slices change gets their changes in any order, so its view should use
     ``inc`` for it.
@@ -200,8 +200,8 @@ class SlicedProjector(Projector):
     def run(self, stop: threading.Event, *, poll_interval: float = 0.5) -> None:
         """Follow all slices until ``stop`` is set, each in a thread of its own.
 
-        A slice that waits for its shard of Redis holds up no other one. Raises the first error of
-        a slice, when all threads have ended.
+        A slice that waits for its shard of Redis does not delay the others. Raises the first error
+        of a slice when all threads have ended.
         """
         ends = threading.Event()
         failed: list[BaseException] = []
@@ -264,7 +264,7 @@ class SlicedProjector(Projector):
         )
 
     def wait_until(self, id: str, version: int, *, seconds: float = 10.0) -> None:
-        """Wait until the view holds a version of an aggregate; only its slice is looked at."""
+        """Wait until the view holds a version of an aggregate; only its slice is checked."""
         self._parts[slice_number(id)].wait_until(id, version, seconds=seconds)
 
     def skip(self, position: str) -> None:

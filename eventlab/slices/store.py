@@ -1,8 +1,8 @@
 """A category in 64 slices, so that the shards of a cluster share it: one store per slice.
 
-Each slice is a category stream with its own aggregate logs, in one slot of the cluster. What is
-about one aggregate is done by the store of its slice. Order holds within a slice, so for each
-aggregate; between slices there is none.
+Each slice is a category stream with its own aggregate logs, in one slot of the cluster. The
+store of a slice does everything that is about one aggregate. Events are ordered within a slice, and
+therefore within an aggregate; there is no order between slices.
 """
 
 from __future__ import annotations
@@ -170,7 +170,7 @@ class SlicedStore(EventStore):
         replicas: int = 0,
         timeout: float = 30.0,
     ) -> None:
-        """Wait until earlier appends are on that many disks and at that many replicas.
+        """Wait until earlier appends are on that many disks and on that many replicas.
 
         With ``events`` it waits for their slices only, else for every shard.
         """

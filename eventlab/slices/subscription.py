@@ -30,8 +30,8 @@ Other = TypeVar("Other")
 class SlicedSubscription(Subscription):
     """The events of all slices of a category; see Subscription.
 
-    ``receive`` asks the slices in turn, so that none starves another. While a shard of Redis is
-    down, its slices are left out: an acknowledgement of their events is sent when it answers, and
+    ``receive`` polls the slices in turn, so that none starves another. While a shard of Redis is
+    down, its slices are skipped: an acknowledgment of their events is sent when it answers, and
     an event that could not be failed is delivered again after ``claim_after``. An ``outage`` pauses
     the slice for all consumers, and all slices for this one.
     """
@@ -145,7 +145,7 @@ class SlicedSubscription(Subscription):
                 self._unsent.setdefault(number, []).extend(some)
 
     def touch(self, events: Iterable[Recorded]) -> int:
-        """Report that the work on events goes on; return how many this consumer still holds."""
+        """Report that the work on events continues; return how many this consumer still holds."""
         held = 0
         for event in events:
             number = slice_number(event.id)
@@ -161,7 +161,7 @@ class SlicedSubscription(Subscription):
         return self._of_shard(number, lambda: part.fail(event, error, outage=outage), False)
 
     def hand_back(self, events: Iterable[Recorded]) -> None:
-        """Return events without work on them: any consumer may receive them immediately."""
+        """Return events that were not worked on: any consumer may receive them immediately."""
         for event in events:
             number = slice_number(event.id)
             self._of_shard(number, partial(self._parts[number].hand_back, [event]), None)

@@ -1,7 +1,7 @@
 """Settling: wait until events survive the loss of a machine, not only of a process.
 
-Redis answers an append before its file is on disk (``appendfsync everysec``), and before a replica
-has it.
+Redis responds to an append before its append-only file is on disk (``appendfsync everysec``), and
+before a replica has the events.
 """
 
 from __future__ import annotations

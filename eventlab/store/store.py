@@ -61,7 +61,7 @@ class EventStore:
     still only increase). ``upcasters`` are applied, in order, to every event that is read; each
     takes a Recorded and returns it, or a newer shape of it. ``protection`` encrypts personal
     fields, so that a person can be forgotten. ``slices=64`` spreads a category over the shards of a
-    cluster (docs/slices.md); the number is fixed for its life.
+    cluster (docs/slices.md); the number is fixed by the first append.
 
     Raises InvalidName for a category that is empty, too long, or contains braces, InvalidArgument
     for an asyncio client or a pipeline, or a number of slices other than 1 and 64.
@@ -126,11 +126,11 @@ class EventStore:
     # ----------------------------------------------------------------- slices
 
     def slice_of(self, id: str) -> EventStore:  # noqa: ARG002 - for stores with several
-        """Return the store of the slice that an aggregate is in; of one slice, this store."""
+        """Return the store of the slice that an aggregate is in; with one slice, this store."""
         return self
 
     def all_slices(self) -> Sequence[EventStore]:
-        """Return the stores of all slices, each with a stream of its own; of one, this store."""
+        """Return the stores of all slices, each with its own stream; with one slice, this store."""
         return (self,)
 
     # ------------------------------------------------------------------ write
@@ -311,9 +311,9 @@ class EventStore:
         replicas: int = 0,
         timeout: float = 30.0,
     ) -> None:
-        """Wait until earlier appends are on that many disks and at that many replicas.
+        """Wait until earlier appends are on that many disks and on that many replicas.
 
-        The first disk is the master's, every further one a replica's. It does not matter which
+        The first disk is the master's, every other one a replica's. It does not matter which
         thread or connection appended. A failover may lose events before a replica has them: pass
         ``events``, as ``append`` returned them, to check that they are still there.
 

@@ -61,13 +61,14 @@ class CategoryStream:
         return wait_for_any(self._redis, {self._key: after}, seconds)
 
     def head(self) -> str:
-        """Return the newest position there ever was; ``0-0`` before the first event."""
+        """Return the highest position of the stream so far; ``0-0`` before the first event."""
         return str(self._info().get("last-generated-id", START))
 
     def lacks(self, position: str, begins: bytes = b"") -> bool:
         """Return True if the entry at a position is missing although it was not trimmed.
 
-        It is also missing if another entry is there, whose first field does not begin so.
+        It is also missing if a different entry is there: one whose first field does not start with
+        ``begins``.
         """
         if position == START:
             return False
@@ -88,7 +89,7 @@ class CategoryStream:
         reply = self._trim(
             self._redis,
             [self._key, self._keys.trimmed],
-            # The call's token: sent again after a lost answer, it must not report 0.
+            # The call's token: sent again after a lost response, it must not report 0.
             [f"{milliseconds}-{sequence}", os.urandom(9).hex()],
         )
         match reply:
@@ -99,7 +100,7 @@ class CategoryStream:
     def forget_group(self, name: str) -> bool:
         """Destroy a group; returns False if it does not exist."""
         checked_name(name, "group")
-        # To destroy a group with many pending entries stops Redis, so a page of them at a time.
+        # Destroying a group with many pending entries blocks Redis, so a page of them at a time.
         pending = "XPENDING", self._key, name, "-", "+", KEYS_PAGE
         try:
             while page := self._redis.execute_command(*pending, parse_detail=True, **RAW):

@@ -4,7 +4,7 @@
 -- Replies with the number dropped, or {'unfinished', group, position}.
 local stream, mark, before = KEYS[1], KEYS[2], ARGV[1]
 
--- Sent again after a lost answer?
+-- Sent again after a lost response?
 local token, count = unpack(redis.call('HMGET', mark, 'token', 'count'))
 if token == ARGV[2] then return tonumber(count) end
 if before == '0-0' or redis.call('EXISTS', stream) == 0 then return 0 end

@@ -32,7 +32,7 @@ def wait_for_any(redis: Any, after: Mapping[bytes, str], seconds: float) -> bool
             if redis.execute_command(*command, **RAW):
                 return True
         except ResponseError as error:
-            # A master that becomes a replica sends its blocked readers away: ask again.
+            # A master that becomes a replica ends the reads that wait with an error: read again.
             if not str(error).startswith("UNBLOCKED"):
                 raise
         if time.monotonic() >= end:

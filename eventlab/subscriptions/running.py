@@ -1,4 +1,4 @@
-"""The loop of a consumer: receive, handle and acknowledge events, and answer what goes wrong."""
+"""The loop of a consumer: receive, handle and acknowledge events, and handle failures."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Result = TypeVar("Result")
 
 
 class Runnable(ABC):
-    """What delivers events as a subscription does, and so can run a handler."""
+    """Anything that delivers events as a subscription does, so that it can run a handler."""
 
     store: EventStore
     name: str
@@ -43,11 +43,11 @@ class Runnable(ABC):
 
     @abstractmethod
     def touch(self, events: Iterable[Recorded]) -> int:
-        """Report that the work on events goes on; return how many this consumer still holds."""
+        """Report that the work on events continues; return how many this consumer still holds."""
 
     @abstractmethod
     def hand_back(self, events: Iterable[Recorded]) -> None:
-        """Return events without work on them."""
+        """Return events that were not worked on."""
 
     def run(
         self,
@@ -67,8 +67,8 @@ class Runnable(ABC):
         can cause, such as a refused connection.
 
         Events that ``handle`` appends record the one that caused them. For a single event that
-        takes longer than ``claim_after``, ``handle`` calls ``touch``. When ``stop`` is set, the
-        event in work is finished, and those behind it are handed back; ``stop`` is checked every
+        takes longer than ``claim_after``, let ``handle`` call ``touch``. When ``stop`` is set, the
+        current event is finished, and those after it are handed back; ``stop`` is checked every
         ``poll_interval`` seconds. While Redis is down, it waits. Each outage is logged once.
 
         Raises SubscriptionLost, which says how to begin again, and Misconfigured.

@@ -58,10 +58,10 @@ class Subscription(Runnable):
     back, a dead consumer's events are reclaimed that much later.
 
     An ``ordered`` subscription delivers an event only when the earlier ones of its aggregate are
-    acknowledged or discarded: one that fails or is parked blocks those behind it, of this aggregate
-    only. Blocked events may be trimmed: they are read from the aggregate log. It stays ordered for
-    its life, however it is opened. An existing one can become ordered when it has no unfinished
-    and no parked event.
+    acknowledged or discarded: one that fails or is parked blocks the later events of its aggregate,
+    and no others. Blocked events may be trimmed: they are read from the aggregate log. Once
+    ordered, it stays ordered, however it is opened. An existing one can become ordered when it has
+    no unfinished and no parked event.
 
     Raises InvalidArgument, InvalidName; Trimmed when events after ``start`` are gone. Every method
     raises SubscriptionLost if the consumer group is gone, and redis-py's error if Redis does not
@@ -188,7 +188,7 @@ class Subscription(Runnable):
                 self._held.pop(position, None)
 
     def touch(self, events: Iterable[Recorded]) -> int:
-        """Report that the work on events goes on: ``claim_after`` begins again for them.
+        """Report that the work on events continues: ``claim_after`` starts again for them.
 
         Call it before that time is over, for work that may take longer. Returns how many of them
         this consumer still holds: if there are fewer, another consumer has received the others.
@@ -222,7 +222,7 @@ class Subscription(Runnable):
         return self._fail(event.position, event.id, event.version, error, what)
 
     def hand_back(self, events: Iterable[Recorded]) -> None:
-        """Return events without work on them: any consumer may receive them immediately."""
+        """Return events that were not worked on: any consumer may receive them immediately."""
         for event in events:
             self._fail(event.position, event.id, event.version, "", "returned")
 

@@ -1,4 +1,4 @@
--- Report that the work on events goes on: they do not count as abandoned.
+-- Report that the work on events continues: they do not count as abandoned.
 -- ARGV: 4 ms of silence after which an event counts as abandoned, then the positions: a page of them
 -- Returns how many of them this consumer still holds; all that have no entry any more, and are not
 -- finished: Redis does not know who holds those.

@@ -38,7 +38,7 @@ def test_route_with_the_sandbox_needs_no_settings_and_routes_each_mail_once(
     routed = count - skipped
     summary = f"submitted {routed}, held 0, refused 0, skipped {skipped}"
     assert (status, out) == (0, f"listed {count}, new {count}: {summary}\n")
-    assert "fake servers for Gmail and CXone, with sample mails" in error
+    assert "fake servers for Gmail and CXone, with sample emails" in error
     assert run(*own)[:2] == (
         0,
         "listed 0, nothing new: submitted 0, held 0, refused 0, skipped 0\n",
@@ -179,7 +179,7 @@ def test_held_lists_the_mails_that_an_operator_decides_about(
     status, _, error = route("--resend", "18f0")
     assert (status, error) == (1, "eventlab: mail 18f0: no such mail has been received\n")
     assert route("--resend", ids[2])[0] == 0
-    assert route("--held")[1] == "no mail is held, in doubt, refused or being sent\n"
+    assert route("--held")[1] == "no email is held, in doubt, refused or being sent\n"
     assert sorted(item.work_item_id for item in both.cxone.work_items) == [
         f"gmail:{id}" for id in ids
     ]

@@ -212,7 +212,7 @@ def test_route_ends_with_one_sentence_when_redis_cannot_be_written(
         status, out, error = route(option, EVENTLAB_REDIS_URL=server.url)
         sentences = [line for line in error.splitlines() if line.startswith("eventlab: ")]
         if option == "--held":
-            assert (status, out) == (0, "no mail is held, in doubt, refused or being sent\n")
+            assert (status, out) == (0, "no email is held, in doubt, refused or being sent\n")
         else:
             assert (status, out, len(sentences)) == (1, "", 1)
             assert "Redis is unavailable" in sentences[0]

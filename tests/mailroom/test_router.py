@@ -180,7 +180,7 @@ def test_router_labels_routed_mails_and_survives_a_failure_to_label(
     here.both.gmail.faults.order(Fault(on="batchModify", status=403, body={"error": {"code": 403}}))
     assert here.router(label="routed").run_once().submitted == 1
     assert label not in here.both.gmail.mailbox.get(other).label_ids
-    assert "1 mails could not be labeled 'routed'" in caplog.text
+    assert "1 emails could not be labeled 'routed'" in caplog.text
 
 
 # --------------------------------------------------------------------------------------- the cursor
@@ -974,7 +974,7 @@ def test_summary_is_one_line() -> None:
     )
     assert str(full) == (
         "listed 9, new 8: submitted 3, held 1, refused 1, skipped 1; "
-        "DUPLICATES 1: CXone has two work items for the same mail; 2 to be sent later; "
+        "DUPLICATES 1: CXone has two work items for the same email; 2 to be sent later; "
         "4 held for review in total (eventlab route --held); stopped early: busy"
     )
     assert (Summary(listed=3, open=2).quiet, full.quiet) == (True, False)

@@ -130,7 +130,7 @@ def test_mails_of_one_sender_beyond_the_cap_are_held_until_an_operator_decides(h
     assert hub.run_once() == Summary(listed=8, new=8, submitted=5, held=3, open=3)
     held = [id for id in ids if here.status(id) == "held"]
     assert len(held) == 3
-    assert here.item(held[0]).reason == "its sender sent more than 2 mails in an hour"
+    assert here.item(held[0]).reason == "its sender sent more than 2 emails in an hour"
     assert here.accepted().keys() == {*ids, *others, later} - {*held}
     # An operator's decision stands, also if the router is stopped before the mail is sent.
     here.order(Fault(on=ITEMS, status=429, times=9))
@@ -188,7 +188,7 @@ SINCE = datetime.fromtimestamp((START + DAY_MS) / 1000, UTC)
 
 def test_first_round_on_an_old_inbox_stops_and_asks_from_when(here: Room) -> None:
     ids = deliver(here, 3)
-    with pytest.raises(SinceRequired, match="more than 2 mails that are older than a day"):
+    with pytest.raises(SinceRequired, match="more than 2 emails that are older than a day"):
         here.router(max_old=2).run_once()
     assert set(here.store.ids()) == set()
     assert here.router(max_old=3).run_once().submitted == 3

@@ -51,7 +51,7 @@ IF_MATCH: Final = {
 }
 IF_NONE_MATCH: Final = IF_MATCH | {
     "name": "If-None-Match",
-    "description": "Answer 304 if the account is at one of these versions: ETags, or *",
+    "description": "Respond with 304 if the account is at one of these versions: ETags, or *",
 }
 ETAG: Final = {
     "description": "The version of the account",

@@ -88,7 +88,7 @@ class CXoneClient:
         return self._total_timeout + 2 * sum(self._timeout)
 
     def sign_in(self) -> str:
-        """Get a token now, before the first mail, and return the URL of the services it is for.
+        """Get a token now, before the first email, and return the URL of the services it is for.
 
         Raises ``WorkItemUnsent`` with the reason if CXone issues no token.
 

@@ -1,4 +1,4 @@
-"""The points of contact: which one a mail goes to, by the address that it was sent to."""
+"""The points of contact: which one an email goes to, by the address that it was sent to."""
 
 from __future__ import annotations
 
@@ -63,10 +63,10 @@ class PointsOfContact:
         return frozenset(key for key in self.by_address if not key.startswith("@"))
 
     def of(self, message: Message, own: Collection[str] = ()) -> str:
-        """Return the point of contact of a mail: of the first of its addresses that has one.
+        """Return the point of contact of an email: of the first of its addresses that has one.
 
         The addresses are those of Delivered-To, To and Cc, in this order. A Delivered-To that is in
-        ``own``, the addresses of the mailbox itself, comes last: every mail of the mailbox has it.
+        ``own``, the addresses of the mailbox itself, comes last: every email of the mailbox has it.
         """
         for one in _recipients(message, own):
             for form in forms(one.address):

@@ -42,7 +42,7 @@ class CXoneSettings:
     or ``legacy`` (used by the original). ``url`` is the authority that issues tokens; http is
     accepted on this machine only. ``point_of_contact`` is a name, or one name for each address,
     which ``points`` parses. ``where`` puts the point of contact into the ``body`` or the
-    ``query``. The mail itself is always in the body: URLs end up in logs.
+    ``query``. The email itself is always in the body: URLs end up in logs.
 
     Raises ``BadSetting``, which names the environment variable.
     """

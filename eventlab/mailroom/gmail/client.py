@@ -1,4 +1,4 @@
-"""The Gmail client: list the inbox, fetch mails, and label the ones that are done."""
+"""The Gmail client: list the inbox, fetch emails, and label the ones that are done."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from eventlab.mailroom.variables import GMAIL_ENDPOINT, VARIABLES
 INBOX: Final = "INBOX"
 MAX_PAGE_SIZE: Final = 500
 BATCH_SIZE: Final = 20
-#: A batch of mails up to this size is below 5 MB, as much as the largest mail that is downloaded.
+#: A batch of emails up to this size is below 5 MB, as much as the largest email that is downloaded.
 MAX_SMALL_BYTES: Final = 256 * 1024
 MAX_MODIFIED_IDS: Final = 1000
 MAX_DOWNLOAD_BYTES: Final = 5 * 1024 * 1024
@@ -29,9 +29,9 @@ MAX_DOWNLOAD_BYTES: Final = 5 * 1024 * 1024
 
 @dataclass(frozen=True)
 class Page:
-    """The ids of some mails of the inbox.
+    """The ids of some emails of the inbox.
 
-    ``cursor`` is None except on the last page. Store it once the mails of all pages are stored.
+    ``cursor`` is None except on the last page. Store it once the emails of all pages are stored.
     """
 
     ids: tuple[str, ...]
@@ -69,9 +69,9 @@ class GmailClient:
         self._messages = self._transport.users.messages()
 
     def pages(self, since: str | None, *, not_before: int | None = None) -> Iterator[Page]:
-        """Yield the mails that came into the inbox after a cursor, or all without a usable one.
+        """Yield the emails that came into the inbox after a cursor, or all without a usable one.
 
-        Gmail forgets old cursors; the whole inbox is then listed again, without the mails that
+        Gmail forgets old cursors; the whole inbox is then listed again, without the emails that
         Gmail received ``not_before`` these seconds since 1970. Only the last page has a cursor. An
         id may come more than once, in one run or in the next, but none is left out.
         """
@@ -91,7 +91,7 @@ class GmailClient:
         return self._address
 
     def has_more_before(self, seconds: int, count: int) -> bool:
-        """Return whether the inbox has more than ``count`` mails that are older than a time."""
+        """Return whether the inbox has more than ``count`` emails that are older than a time."""
         found = 0
         for body in self._list(f"before:{seconds}"):
             found += len(body.get("messages", ()))
@@ -100,11 +100,11 @@ class GmailClient:
         return False
 
     def get(self, ids: Iterable[str]) -> Iterator[tuple[str, Message | None]]:
-        """Fetch mails and yield each with its id, in the order of ``ids``; None if it is gone.
+        """Fetch emails and yield each with its id, in the order of ``ids``; None if it is gone.
 
-        A mail that cannot be fetched does not stop the others: ``GmailFailed`` is raised at the
+        An email that cannot be fetched does not stop the others: ``GmailFailed`` is raised at the
         end, or immediately if a whole batch of several, or two batches in a row, failed. At most 20
-        mails are in memory at a time, and a mail over 256 KB is alone. Of a mail over 5 MB, only
+        emails are in memory at a time, and one over 256 KB is alone. Of an email over 5 MB, only
         the texts are downloaded, as Gmail decodes them, and the names of its attachments.
         """
         ids = tuple(dict.fromkeys(ids))
@@ -116,7 +116,7 @@ class GmailClient:
             batch = batches.popleft()
             got, rejected = self._fetch(batch, oversized)
             if any(error.too_large for error in rejected.values()):
-                # Gmail's search does not know the newest mails yet, so their sizes are a surprise.
+                # Gmail's search does not know the newest emails yet, so their sizes are a surprise.
                 if len(batch) > 1:
                     batches.extendleft((id,) for id in reversed(batch))
                     continue
@@ -132,12 +132,12 @@ class GmailClient:
         if failed:
             first = next(iter(failed.values()))
             raise GmailFailed(
-                f"{len(failed)} of {len(ids)} mails could not be fetched: {first.message}",
+                f"{len(failed)} of {len(ids)} emails could not be fetched: {first.message}",
                 first.status or None,
             )
 
     def label(self, ids: Iterable[str], name: str) -> None:
-        """Put a label on mails, and create it if necessary; needs consent with ``modify=True``."""
+        """Put a label on emails, and create it if necessary; needs consent with ``modify=True``."""
         ids = tuple(dict.fromkeys(ids))
         if not ids:
             return
@@ -169,11 +169,11 @@ class GmailClient:
         return profile
 
     def _inbox(self, not_before: int | None) -> Iterator[Page]:
-        # Read before the list: a mail that arrives while the list is read comes after this point,
+        # Read before the list: an email that arrives while the list is read comes after this point,
         # and so belongs to the next run.
         baseline = str(self._profile()["historyId"])
         # A list of what came after a time would be a search, and searches do not know the newest
-        # mails yet. Old mails are known, so they are left out of the list of all.
+        # emails yet. Old emails are known, so they are left out of the list of all.
         old = set[str]() if not_before is None else self._found(f"before:{not_before}")
         for body in self._list():
             ids = (message["id"] for message in body.get("messages", ()))
@@ -221,14 +221,14 @@ class GmailClient:
     # ----------------------------------------------------------------------------------------- get
 
     def _sizes(self, ids: tuple[str, ...]) -> tuple[set[str], set[str]]:
-        """Return which mails are fetched alone, and which of these are not downloaded whole."""
-        # One search costs 5 units of quota for all mails; asking each mail for its size would cost
+        """Return which emails are fetched alone, and which of these are not downloaded whole."""
+        # One search costs 5 units of quota for all emails; asking each one for its size would cost
         # 20 per mail, as much as fetching it.
         large = self._over(MAX_SMALL_BYTES) & set(ids) if ids else set()
         return large, self._over(MAX_DOWNLOAD_BYTES) if large else set()
 
     def _over(self, size: int) -> set[str]:
-        """Return the ids of the inbox's mails that have more bytes than this."""
+        """Return the ids of the inbox's emails that have more bytes than this."""
         return self._found(f"larger:{size}")
 
     def _found(self, query: str) -> set[str]:
@@ -237,7 +237,7 @@ class GmailClient:
     def _fetch(
         self, ids: tuple[str, ...], oversized: set[str]
     ) -> tuple[dict[str, Message | None], dict[str, GmailApiError]]:
-        """Fetch mails as one batch, retry those that failed; return what came and what did not."""
+        """Fetch emails as one batch, retry those that failed; return what came and what did not."""
         got: dict[str, Message | None] = {}
         rejected: dict[str, GmailApiError] = {}
         pending = ids
@@ -257,7 +257,7 @@ class GmailClient:
                     raise response.to_exception()
                 else:
                     (retry if response.transient else rejected)[id] = response
-            # A mail that came through shows that waiting helps: the count starts again.
+            # An email that came through shows that waiting helps: the count starts again.
             attempts = attempts + 1 if len(retry) == len(pending) else 1
             pending = tuple(retry)
             if attempts == MAX_ATTEMPTS:
@@ -304,7 +304,7 @@ def _body(response: GmailResponse) -> dict[str, Any]:
 
 
 def _about(id: str, response: GmailResponse | None) -> GmailResponse:
-    """Return the response if it is about this mail; otherwise an error, to be retried."""
+    """Return the response if it is about this email; otherwise an error, to be retried."""
     if isinstance(response, GmailApiError):
         return response
     if response is None or response.get("id") != id:
@@ -317,7 +317,7 @@ def _about(id: str, response: GmailResponse | None) -> GmailResponse:
 
 
 def _arrived(history: dict[str, Any]) -> tuple[str, ...]:
-    """Return the mails that a page of the history brought into the inbox, new or moved."""
+    """Return the emails that a page of the history brought into the inbox, new or moved."""
     ids: dict[str, None] = {}
     for record in history.get("history", ()):
         for added in record.get("messagesAdded", ()):
@@ -333,7 +333,7 @@ def _chunks(ids: tuple[str, ...], size: int) -> Iterator[tuple[str, ...]]:
 
 
 def _batches(ids: tuple[str, ...], *, alone: set[str]) -> Iterator[tuple[str, ...]]:
-    """Return the ids in order, in batches of up to 20 small mails or of one large mail."""
+    """Return the ids in order, in batches of up to 20 small emails or of one large email."""
     batch: list[str] = []
     for id in ids:
         if batch and (id in alone or batch[-1] in alone or len(batch) == BATCH_SIZE):

@@ -190,7 +190,7 @@ def _consent(token: Any) -> Consent:
 def _exchange_message(error: Exception) -> str:
     if isinstance(error, AccessDeniedError):
         return (
-            "Consent was denied, and no mail can be read without it: "
+            "Consent was denied, and no email can be read without it: "
             "ask for consent again if that was a mistake"
         )
     if isinstance(error, MismatchingStateError):

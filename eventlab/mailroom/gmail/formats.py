@@ -1,4 +1,4 @@
-"""What is asked of Gmail for a mail: all of its bytes, or only its texts if it is large."""
+"""What is asked of Gmail for an email: all of its bytes, or only its texts if it is large."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def _part_fields(depth: int) -> str:
     return f"partId,mimeType,filename,headers,body(attachmentId,data,size){inner}"
 
 
-#: A mail's headers, its texts, and the names, types and sizes of its other parts.
+#: An email's headers, its texts, and the names, types and sizes of its other parts.
 TEXT_FIELDS: Final = f"{COMMON_FIELDS},payload({_part_fields(6)})"
 #: Gmail gives a long text, like an attachment, only by an id. How many, and how long, are fetched.
 MAX_LONG_TEXTS: Final = 4
@@ -26,7 +26,7 @@ MAX_LONG_TEXT_BYTES: Final = 4 * 1024 * 1024
 
 
 def add_long_texts(transport: GmailTransport, response: dict[str, Any]) -> None:
-    """Add the texts that a response has only by an id; without one, the mail says it is cut.
+    """Add the texts that a response has only by an id; without one, the email says it is cut.
 
     Raises ConsentRequired.
     """

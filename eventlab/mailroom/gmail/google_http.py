@@ -15,9 +15,9 @@ from urllib3.exceptions import HTTPError as Urllib3Error
 
 from eventlab.mailroom.http_session import HttpSession, NoAuth
 
-#: A batch of small mails, or one large mail, is below 8 MB.
+#: A batch of small emails, or one large email, is below 8 MB.
 MAX_RESPONSE_BYTES: Final = 16 * 1024 * 1024
-#: A large mail may take longer to arrive than one wait of ``timeout``.
+#: A large email may take longer to arrive than one wait of ``timeout``.
 MAX_RESPONSE_TIMEOUTS: Final = 10
 CHUNK_BYTES: Final = 64 * 1024
 #: They describe the body on its way and not the one that is returned.

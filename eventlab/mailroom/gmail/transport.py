@@ -31,7 +31,7 @@ UNREADABLE: Final = (
 )
 UNREADABLE_RESPONSE: Final = "Gmail sent a response that cannot be read: try again later"
 
-RESPONSE_TOO_LARGE: Final = "Gmail's response is over 16 MB: read this mail in Gmail"
+RESPONSE_TOO_LARGE: Final = "Gmail's response is over 16 MB: read this email in Gmail"
 
 GmailResponse = dict[str, Any] | GmailApiError
 

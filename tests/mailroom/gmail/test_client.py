@@ -317,7 +317,7 @@ def test_get_returns_the_others_when_a_large_mail_keeps_failing(google: Served) 
         for id, _mail in gmail.get([bad, *good]):
             got.append(id)
 
-    with google.gmail() as gmail, pytest.raises(GmailFailed, match="1 of 3 mails"):
+    with google.gmail() as gmail, pytest.raises(GmailFailed, match="1 of 3 emails"):
         get_all(gmail)
     assert got == good
 
@@ -439,7 +439,7 @@ def test_get_returns_the_other_mails_when_one_keeps_failing(google: Served) -> N
     got: list[str] = []
     with (
         google.gmail() as gmail,
-        pytest.raises(GmailFailed, match="1 of 50 mails could not be fetched") as error,
+        pytest.raises(GmailFailed, match="1 of 50 emails could not be fetched") as error,
     ):
         got.extend(id for id, _mail in gmail.get(ids))
     assert got == ids[:3] + ids[4:]
