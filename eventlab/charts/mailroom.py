@@ -1,4 +1,4 @@
-"""The figure of the mailroom: mails per step."""
+"""The figure of the mailroom: emails per step."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from matplotlib.ticker import MaxNLocator
 from eventlab.charts import style
 from eventlab.charts.style import BLUE, GREEN, GREY, ORANGE, PURPLE, YELLOW
 
-#: The states in the order in which a mail passes through them, each with its color.
+#: The states in the order in which an email passes through them, each with its color.
 COLOURS: Final = {
     "submitted": BLUE,
     "received": GREEN,
@@ -21,7 +21,7 @@ COLOURS: Final = {
     "refused": "black",
     "skipped": GREY,
 }
-#: The steps, each with the states of the mails that reach the step before it and not this one.
+#: The steps, each with the states of the emails that reach the step before it and not this one.
 STEPS: Final[Mapping[str, tuple[str, ...]]] = {
     "in the inbox": (),
     "for an agent": ("skipped",),
@@ -30,7 +30,7 @@ STEPS: Final[Mapping[str, tuple[str, ...]]] = {
 
 
 def funnel(states: Mapping[str, int], *, title: str) -> Figure:
-    """Draw how many mails reach each step, and the states of the others.
+    """Draw how many emails reach each step, and the states of the others.
 
     ``states`` maps each state to its number of mails. Raises ValueError for an unknown state.
     """

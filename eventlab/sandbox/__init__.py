@@ -1,1 +1,1 @@
-"""Fake servers for Gmail and CXone on loopback, and sample mail."""
+"""Fake servers for Gmail and CXone on loopback, and sample emails."""

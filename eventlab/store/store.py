@@ -325,8 +325,8 @@ class EventStore:
         checked_counts(disk=disk, replicas=replicas)
         settle(self.redis, self.keys, disk=disk, replicas=replicas, timeout=timeout)
         for id, event in {event.id: event for event in events}.items():
-            # The newest one of a log stands for the earlier ones. After the wait: what is there
-            # now was there before.
+            # If the newest event of a log is there, so are the earlier ones. It is checked after
+            # the wait: what is there now was there before.
             if self.read(id, after=event.version - 1, limit=1) != [event]:
                 raise NotSettled(f"version {event.version} of {id!r} was lost in a failover")
 

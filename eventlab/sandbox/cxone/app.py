@@ -170,7 +170,7 @@ def create_fake_cxone(
 ) -> FakeCXone:
     """Create a fake CXone.
 
-    ``html_of`` returns the HTML of the mail behind a work item's id, or None, for the screen pop.
+    ``html_of`` returns the HTML of the email behind a work item's id, or None, for the screen pop.
 
     >>> fake = create_fake_cxone()
     >>> with Serving(fake.app) as serving, CXoneClient(fake.settings(serving.url)) as cxone:

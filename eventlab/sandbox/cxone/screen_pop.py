@@ -54,18 +54,18 @@ DROPPED: Final = {
 
 
 def harmless(markup: str) -> str:
-    """Return the HTML of a mail with only text and structure: no attributes, links or images.
+    """Return the HTML of an email with only text and structure: no attributes, links or images.
 
     >>> harmless('<p onclick="x()">Hi <img src="a.png"><a href="javascript:x()">you</a></p>')
     '<p>Hi you</p>'
     """
-    # A lone surrogate is not a character: nh3 would reject the whole mail because of it.
+    # A lone surrogate is not a character: nh3 would reject the whole email because of it.
     text = markup[:MAX_HTML_CHARS].encode("utf-8", "replace").decode()
     return nh3.clean(text, tags=TAGS, clean_content_tags=DROPPED, attributes={}, link_rel=None)
 
 
 def screen_pop(item: ReceivedWorkItem, markup: str | None = None) -> str:
-    """Return the page for a work item: its record, and the mail's HTML in a sandboxed frame.
+    """Return the page for a work item: its record, and the email's HTML in a sandboxed frame.
 
     All values are escaped, and the HTML is cleaned. The page is safe by itself; serve it with
     ``HEADERS`` so that a bug in this code does no harm either.

@@ -70,7 +70,7 @@ class FakeGmail:
         thread_id: str | None = None,
         internal_date_ms: int | None = None,
     ) -> str:
-        """Deliver a mail and return its id, as ``FakeMailbox.deliver`` does."""
+        """Deliver an email and return its id, as ``FakeMailbox.deliver`` does."""
         return self.mailbox.deliver(
             raw,
             labels=labels,
@@ -80,7 +80,7 @@ class FakeGmail:
         )
 
     def delete(self, id: str) -> None:
-        """Delete a mail permanently."""
+        """Delete an email permanently."""
         self.mailbox.delete(id)
 
     def expire_tokens(self) -> None:

@@ -1,4 +1,4 @@
-"""A mailbox in memory: mails, labels and the history of their changes."""
+"""A mailbox in memory: emails, labels and the history of their changes."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ R = TypeVar("R")
 
 @dataclass(frozen=True)
 class StoredMail:
-    """A mail in the mailbox."""
+    """An email in the mailbox."""
 
     id: str
     thread_id: str
@@ -44,7 +44,7 @@ class StoredMail:
 
 @dataclass(frozen=True)
 class MailboxChange:
-    """A change of a mail: messageAdded, messageDeleted, labelAdded or labelRemoved."""
+    """A change of an email: messageAdded, messageDeleted, labelAdded or labelRemoved."""
 
     history_id: int
     kind: str
@@ -63,7 +63,7 @@ def _locked(
 
 
 class FakeMailbox:
-    """The mails of one account. Safe to use from several threads.
+    """The emails of one account. Safe to use from several threads.
 
     Ids, dates and history ids always count up from the same start.
 
@@ -91,9 +91,9 @@ class FakeMailbox:
         thread_id: str | None = None,
         internal_date_ms: int | None = None,
     ) -> str:
-        """Add a mail and return its id; a missing id or date is generated.
+        """Add an email and return its id; a missing id or date is generated.
 
-        Raises ``ValueError`` if there is a mail with this id.
+        Raises ``ValueError`` if there is an email with this id.
         """
         self._count += 1
         id = id or f"{FIRST_MAIL_ID + self._count:016x}"
@@ -111,14 +111,14 @@ class FakeMailbox:
 
     @_locked
     def delete(self, id: str) -> None:
-        """Delete a mail permanently, as its owner would."""
+        """Delete an email permanently, as its owner would."""
         mail = self.get(id)
         del self._mails[id]
         self._changes.append(MailboxChange(self._next(), "messageDeleted", mail))
 
     @_locked
     def get(self, id: str) -> StoredMail:
-        """Return a mail. Raises ``GoogleError`` 404 if there is none."""
+        """Return an email. Raises ``GoogleError`` 404 if there is none."""
         if id not in self._mails:
             raise GoogleError(404)
         return self._mails[id]
@@ -132,7 +132,7 @@ class FakeMailbox:
         after: int = 0,
         before: int | None = None,
     ) -> list[StoredMail]:
-        """Return the mails with all these labels, newest first.
+        """Return the emails with all these labels, newest first.
 
         They have over ``larger`` bytes, and came at ``after`` or later and earlier than ``before``,
         both in seconds since 1970.
@@ -154,9 +154,9 @@ class FakeMailbox:
     def modify(
         self, ids: Iterable[str], add: Iterable[str] = (), remove: Iterable[str] = ()
     ) -> list[StoredMail]:
-        """Change the labels of mails and return the mails.
+        """Change the labels of emails and return the emails.
 
-        Raises ``GoogleError``: 400 for an unknown label, 404 for an unknown mail.
+        Raises ``GoogleError``: 400 for an unknown label, 404 for an unknown email.
         """
         adding = self._known(add)
         removing = self._known(remove)

@@ -1,4 +1,4 @@
-"""A mail as the Gmail API shows it, in its four formats, reduced to the requested fields."""
+"""An email as the Gmail API shows it, in its four formats, reduced to the requested fields."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ Fields = dict[str, "Fields"]
 
 
 def resource(mail: StoredMail, format: str, metadata_headers: Sequence[str] = ()) -> dict[str, Any]:
-    """Return a mail in a format of ``users.messages.get``."""
+    """Return an email in a format of ``users.messages.get``."""
     if format not in FORMATS:
         raise GoogleError(400, message=f"Invalid value for format: {format}")
     try:
         return _shown(
             mail, message_from_bytes(mail.raw, policy=policy.compat32), format, metadata_headers
         )
-    except RecursionError:  # mails nested a thousand deep: shown without their contents
+    except RecursionError:  # emails nested a thousand deep: shown without their contents
         return _shown(
             mail,
             BytesHeaderParser(policy=policy.compat32).parsebytes(mail.raw),

@@ -193,7 +193,7 @@ def _page_size(request: Request) -> int:
 
 
 def _place(token: str) -> tuple[int, str]:
-    """Parse a page token: the last mail of the previous page, so that new mails shift no page."""
+    """Parse a page token: the last email of the previous page, so that new emails shift no page."""
     date_ms, _, id = token.partition(".")
     if not date_ms.isdecimal():
         raise GoogleError(400, message="Invalid pageToken")
