@@ -18,13 +18,12 @@ would_you = Exercise(
         {
             "a": (
                 "yes",
-                "money, disputes, auditors: they ask what happened, and the last balance is no "
-                "answer.",
+                "money, disputes, auditors: people ask what happened, and a current balance does "
+                "not answer that.",
             ),
             "b": (
                 "no",
-                "nobody asks how a price list became what it is. A table, with its backup, is "
-                "enough.",
+                "nobody asks how the price list came about. A table with a backup is enough.",
             ),
             "c": (
                 "no",
@@ -33,19 +32,18 @@ would_you = Exercise(
             ),
             "d": (
                 "yes",
-                "several parties change one thing, with rules, and argue about it later.",
+                "several parties change the same thing, by rules, and argue about it later.",
             ),
             "e": (
                 "no",
-                "what is public and never decides anything is data, not behavior: a search index, "
-                "built from the files.",
+                "no decisions are made here: build a search index from the files.",
             ),
         },
         ("yes", "no"),
     ),
     right="it pays where decisions, their order and their reasons matter, and nowhere else.",
     hints=[
-        "in which of these does somebody ask 'how did it come to that?'",
+        "in which of these does somebody ask 'how did this come about?'",
         "three of the five have no rules to keep and no history that anybody reads.",
     ],
     answer="""
@@ -82,10 +80,10 @@ what_is_lost = Exercise(
         },
         ("nothing", "the last second", "what the replica lacks"),
     ),
-    right="three places: the memory of the machine, its disk, another machine. Know which you "
-    "waited for.",
+    right="there are three places: the memory of the machine, its disk, and another machine. "
+    "Know which one you waited for.",
     hints=[
-        "a killed process is not a machine without power: the system still writes its files.",
+        "a killed process is not a power failure: the operating system still writes its files.",
         "d: which server answers after a failover, and what did it have?",
     ],
     answer="""
@@ -146,11 +144,11 @@ def _judge_append(append: Callable[..., object]) -> None:
         try:
             append(store, "A", events, 1)
         except redis.ConnectionError as error:
-            raise Wrong(f"the server was away {len(failures)} times, and you gave up.") from error
+            raise Wrong(f"the server was down {len(failures)} times, and you gave up.") from error
         except VersionConflict as error:
             raise Wrong(
-                "the reply was lost, not the event: your second try met your own first one. Give "
-                "both the same token."
+                "the reply was lost, not the event: your second attempt conflicted with your "
+                "first. Give both the same token."
             ) from error
         stored = len(store.read("A")) - 1
         if stored != 1:
@@ -195,7 +193,7 @@ append_through_an_outage = Exercise(
                 except redis.ConnectionError:
                     continue
     """,
-    explanation="In real life, pause between two tries, and stop after a time.",
+    explanation="In production, pause between two attempts, and give up after a while.",
     mistakes=[
         """
         def append(store, id, events, expected):
@@ -243,14 +241,18 @@ append_through_an_outage = Exercise(
 def _judge_alarms(alarms: Callable[[dict[str, Any]], object]) -> None:
     quiet = {"lag": 3, "lag_seconds": 1, "stopped": False, "pending": 5, "parked": 0, "held": 0}
     cases: list[tuple[dict[str, Any], set[str], str]] = [
-        ({}, set(), "a small lag and a few pending events are everyday life: nobody is woken."),
+        ({}, set(), "a small lag and a few pending events are normal: nobody is woken."),
         ({"lag": 90_000, "lag_seconds": 2}, set(), "many events and two seconds: a busy minute."),
-        ({"lag": 1, "lag_seconds": 3600}, {"lag"}, "one event, for an hour: it does not move."),
+        ({"lag": 1, "lag_seconds": 3600}, {"lag"}, "one event, for an hour: the view is stuck."),
         ({"stopped": True}, {"stopped"}, "a stopped view does not start again by itself."),
-        ({"parked": 1}, {"parked"}, "a parked event waits for a person, for ever."),
-        ({"held": 2}, {"held"}, "a held mail waits for a person, for ever."),
+        ({"parked": 1}, {"parked"}, "a parked event waits for an operator, forever."),
+        ({"held": 2}, {"held"}, "a held email waits for an operator, forever."),
         ({"pending": 400}, set(), "pending events are being worked on."),
-        ({"stopped": True, "parked": 7}, {"stopped", "parked"}, "two reasons are two reasons."),
+        (
+            {"stopped": True, "parked": 7},
+            {"stopped", "parked"},
+            "there are two reasons: return both.",
+        ),
     ]
     for change, expected, why in cases:
         status = quiet | change
@@ -261,7 +263,7 @@ def _judge_alarms(alarms: Callable[[dict[str, Any]], object]) -> None:
 
 who_is_woken = Exercise(
     judge=_judge_alarms,
-    right="wake a person for what does not heal by itself, and for nothing else.",
+    right="wake an operator for what does not go away by itself, and for nothing else.",
     hints=[
         "which of these numbers go back to normal if you only wait?",
         "lag counts when it lasts: look at lag_seconds, with the limit of 60.",

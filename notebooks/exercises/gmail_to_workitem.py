@@ -30,7 +30,10 @@ def _judge_fates(fates: dict[str, str]) -> None:
             "may get it."
         )
     if fates["c"] != "doubt":
-        raise Wrong("c: 500 says that something went wrong there. Does it say when?")
+        raise Wrong(
+            "c: 500 says that something went wrong, but not whether the work item was "
+            "stored before that."
+        )
     if fates["d"] != "again":
         raise Wrong(
             "d: 429 means that the server did not process the request. That is certain, and "
@@ -42,7 +45,7 @@ def _judge_fates(fates: dict[str, str]) -> None:
         raise Wrong("e: the server read the request and refused it. The outcome is known.")
     if fates["f"] == "again":
         raise Wrong(
-            "f: a timeout may be a late response. An agent may already be reading the mail."
+            "f: a timeout may be a late response. An agent may already be reading the email."
         )
     if fates["f"] != "doubt":
         raise Wrong("f: the server neither accepted nor refused. The outcome is unknown.")
@@ -184,7 +187,7 @@ def _judge_bridge(
         # An intent for all mails first, then all posts, is right too: then 'c' is in doubt as well.
         if "c" not in world.taken and "c" not in held:
             raise Wrong(
-                "'c' was neither sent nor held: one mail in doubt must not stop the others."
+                "'c' was neither sent nor held: one email in doubt must not stop the others."
             )
         if "c" in world.taken and "c" in held:
             raise Wrong(f"killed {when}: you hold {held} for review, but 'c' was sent in the end.")
@@ -210,7 +213,7 @@ a_bridge_with_a_memory = Exercise(
         "operator."
     ),
     hints=[
-        "make two log entries per mail: one before the post, one after it.",
+        "make two log entries per email: one before the post, one after it.",
         "on restart: both entries, done. None, send it. Only the first, do not send it: return "
         "it for review.",
     ],
@@ -276,7 +279,7 @@ a_bridge_with_a_memory = Exercise(
 
 
 _STEPS: dict[str, tuple[list[tuple[str, dict[str, int]]], str, str]] = {
-    "a new mail": ([("received", {})], "send", "nothing was sent yet."),
+    "a new email": ([("received", {})], "send", "nothing was sent yet."),
     "an intent whose deadline has not passed": (
         [("received", {}), ("submitting", {"deadline": 130})],
         "wait",
@@ -291,23 +294,23 @@ _STEPS: dict[str, tuple[list[tuple[str, dict[str, int]]], str, str]] = {
     "an intent whose deadline has passed": (
         [("received", {}), ("submitting", {"deadline": 70})],
         "hold",
-        "nothing of this attempt can arrive any more, and its outcome is unknown: only an operator "
+        "this attempt can no longer reach CXone, and its outcome is unknown: only an operator "
         "may decide.",
     ),
-    "a submitted mail": (
+    "a submitted email": (
         [("received", {}), ("submitting", {"deadline": 70}), ("submitted", {})],
         "nothing",
-        "it is at CXone. An old deadline does not matter any more.",
+        "it is at CXone. Its deadline no longer matters.",
     ),
-    "a refused mail": (
+    "a refused email": (
         [("received", {}), ("submitting", {"deadline": 130}), ("refused", {})],
         "nothing",
         "CXone will never accept it, and an operator can see that.",
     ),
-    "a mail that was certainly not accepted": (
+    "an email that was certainly not accepted": (
         [("received", {}), ("submitting", {"deadline": 70}), ("unsent", {})],
         "send",
-        "429 is certain: CXone has not got it, so it is safe to send it again.",
+        "429 is certain: CXone does not have it, so it is safe to send it again.",
     ),
     "a second attempt": (
         [
@@ -319,10 +322,10 @@ _STEPS: dict[str, tuple[list[tuple[str, dict[str, int]]], str, str]] = {
         "wait",
         "the last event counts: this attempt has not ended.",
     ),
-    "a mail that was unsent three times": (
+    "an email that was unsent three times": (
         [("received", {})] + [("submitting", {"deadline": 70}), ("unsent", {})] * 3,
         "hold",
-        "after three attempts, let an operator look: something is wrong with this mail.",
+        "after three attempts, let an operator look: something is wrong with this email.",
     ),
 }
 
@@ -433,11 +436,11 @@ def _judge_claim(claim: Callable[[LittleStore, str, int, str], bool]) -> None:
             )
         if claim(store, id, 1, "late") is not False:
             raise Wrong(
-                "two routers have loaded version 1, and both may send: two agents get the mail. "
+                "two routers have loaded version 1, and both may send: two agents get the email. "
                 "Return False to the second one."
             )
         if _routers(store, id) != [name]:
-            raise Wrong("the router that came too late has stored an intent all the same.")
+            raise Wrong("the router that came too late has stored an intent, too.")
         store = _Busy()
         store.append(id, [Event("received")], expected=0)
         store.other = True
@@ -455,7 +458,7 @@ def _judge_claim(claim: Callable[[LittleStore, str, int, str], bool]) -> None:
         claim(Broken(), "m1", 0, "A")
     except ConnectionError:
         return
-    raise Wrong("Redis was away, and you took that for a conflict. Catch VersionConflict only.")
+    raise Wrong("Redis was down, and you took that for a conflict. Catch VersionConflict only.")
 
 
 one_router_only = Exercise(
@@ -530,23 +533,23 @@ the_operators_choice = Exercise(
             "c": (
                 "wait",
                 "the report is older than the attempt, so it says nothing about it. Look again "
-                "when it is up to date; one late hour is better than two answers.",
+                "when it is up to date; an hour of delay is better than two answers.",
             ),
             "d": (
                 "resend",
-                "a loss and a duplicate are both possible. Which one can the customer repair? "
-                "Somebody who asks twice gets one answer too many; an emergency that nobody reads "
-                "is worse.",
+                "a loss and a duplicate are both possible. A duplicate costs one answer too "
+                "many; an emergency that nobody reads is worse.",
             ),
             "e": (
                 "wait",
-                "here a duplicate is the worse one: money is paid out twice. Ask the customer or "
+                "here a duplicate is worse: money is paid out twice. Ask the customer or "
                 "the agents before anything is sent.",
             ),
         },
         ("confirm", "resend", "wait"),
     ),
-    right="the program stops where the facts end. A person weighs what each mistake would cost.",
+    right="the program stops where the facts end, and a person weighs what each mistake would "
+    "cost.",
     hints=[
         "what does the operator know for certain? If it is enough, a and b are easy.",
         "d and e: no fact helps. Which of the two mistakes is worse here?",

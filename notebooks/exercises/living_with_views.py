@@ -39,14 +39,14 @@ def _documents(apply: Apply, *loans: Loan) -> Documents:
     except AssertionError as error:
         if isinstance(error.__cause__, TypeError) and "'Change' object" in str(error.__cause__):
             raise Wrong(
-                "changes[...] is not a dict, but a Change with the verbs inc, set, push, unset and "
-                "delete."
+                "changes[...] is not a dict, but a Change with the methods inc, set, push, unset "
+                "and delete."
             ) from error.__cause__
         text, *_ = str(error).splitlines()
         if "depends on how the events are batched" in text:
             raise Wrong(
                 "your view remembers something in the process, and another process does not know "
-                "it. What must be remembered belongs into the documents: use `changes` only."
+                "it. Keep what must be remembered in the documents: use `changes` only."
             ) from error
         raise Wrong(f"{text}.") from error.__cause__
     return {id: document for id, document in found.items() if len(document) > 1}
@@ -74,7 +74,7 @@ def _judge_last(last_readers: Apply) -> None:
     if readers["dune"] and len(readers["dune"]) > 3:
         raise Wrong("only the last three: push(field, value, keep=3).")
     if readers["dune"] == ["Eve", "Ann"]:
-        raise Wrong("three readers, also if one of them had the book before.")
+        raise Wrong("keep three readers, even if one of them had the book before.")
     if readers != {"emma": ["Ann"], "dune": ["Dan", "Eve", "Ann"]}:
         raise Wrong(
             "'dune' was lent to Ann, Bob, Cid, Dan, Eve and Ann, so its `readers` should be "
@@ -86,7 +86,7 @@ the_last_readers = Exercise(
     judge=_judge_last,
     right="a list that keeps its newest three. It cannot grow, however often a book is lent.",
     hints=[
-        "only for the type 'lent': changes[event.id], and the verb push.",
+        "only for the type 'lent': changes[event.id], and its method push.",
         'push("readers", event.data["reader"], keep=3)',
     ],
     answer="""
@@ -181,12 +181,13 @@ class _OneForAll(Shelf):
 
 
 SURVIVORS = {
-    _KnowsNoReader: "knows no reader: is there a book that is lent, in the end",
+    _KnowsNoReader: "stores no reader: does your test have a book that is lent at the end",
     _ForgetsTheTitle: "leaves every title empty: which title do you expect",
-    _KeepsTheReader: "keeps the reader when a book comes back: is there a book that was returned",
-    _DeletesReturned: "deletes a book that comes back: what is left of it",
-    _KeepsTheBook: "keeps a book that was sold: expect None for it",
-    _OneForAll: "puts all books into one document: give it events of two books, with id=...",
+    _KeepsTheReader: "keeps the reader when a book comes back: does your test have a book that "
+    "was returned",
+    _DeletesReturned: "deletes a book that is returned: what should its document be",
+    _KeepsTheBook: "keeps a book that was sold: do you expect None for it",
+    _OneForAll: "puts all books into one document: do you give it events of two books, with id=...",
 }
 
 
@@ -213,7 +214,8 @@ a_test_that_catches = Exercise(
     judge=_judge_test,
     right="six broken views, and your test catches each of them, without a server.",
     hints=[
-        "one book whose life ends lent, one whose life ends returned, one that was sold.",
+        "use three books: one that is lent at the end, one that was returned, and one that was "
+        "sold.",
         "view(shelf).given(bought, lent).shows(...), then the same with `returned`, with `sold`.",
         'for two books: view(shelf).given(bought, id="dune").given(bought, id="emma").',
     ],
@@ -233,7 +235,7 @@ a_test_that_catches = Exercise(
             shown.shows("c", None)
     """,
     explanation=(
-        "`shows` compares the whole document, so it also notices a field too many. A test is worth "
+        "`shows` compares the whole document, so it also notices an extra field. A test is worth "
         "what it catches: break the view, and see it fail."
     ),
     mistakes=[
@@ -325,8 +327,8 @@ def _judge_books(books_of: Apply) -> None:
     books = {id: document.get("books") for id, document in found.items()}
     if isinstance(books.get(ann), list):
         raise Wrong(
-            "a list can only grow, and lose its oldest. A book that comes back must be removed from"
-            " the middle: make each book a field of its own, books.<id>."
+            "push only appends, and drops the oldest. A book that is returned must be removed "
+            "from the middle: make each book a field of its own, books.<id>."
         )
     if books.get(ann) == {"emma": "Emma"}:
         raise Wrong(
@@ -354,7 +356,7 @@ def _judge_books(books_of: Apply) -> None:
 
 books_of_a_reader = Exercise(
     judge=_judge_books,
-    right="one document answers the question. Whoever reads it joins nothing.",
+    right="one document answers the question, so no query needs a join.",
     hints=[
         "changes[event.data['reader']] is the document; the book is a field in it.",
         "a dot in the name of a field goes one level down: set(f'books.{event.id}', title).",
@@ -368,9 +370,7 @@ books_of_a_reader = Exercise(
             elif event.type == "returned":
                 changes[event.data["reader"]].unset(f"books.{event.id}")
     """,
-    explanation=(
-        "`set` and `unset` of one field per book can be repeated, and a book leaves from anywhere."
-    ),
+    explanation="Each book is a field of its own, so you can remove any of them, in any order.",
     mistakes=[
         """
         def books_of(event, changes):
@@ -423,13 +423,13 @@ CONSEQUENCES: dict[str, dict[str, str]] = {
             "which it stopped, and all before it were right."
         ),
         "rebuild one": "no document is wrong: nothing after that event was applied.",
-        "skip": "the code was wrong, not the event. Skipped, it never counts.",
-        "new view": "the question has not changed, only a bug is gone.",
-        "wait": "the projector stops at the same event, whenever it tries.",
+        "skip": "the code was wrong, not the event. If you skip it, it is never counted.",
+        "new view": "the question has not changed. You have only fixed a bug.",
+        "wait": "without the fix, the projector stops at the same event each time.",
     },
     "b": {
         "restart": "from now on documents get the field. Those of the old events never do.",
-        "rebuild one": "which one? Every old document lacks the field.",
+        "rebuild one": "which document? Every old one lacks the field.",
         "skip": "no event is wrong here.",
         "new view": "two views of one question: which of them will your readers use?",
         "wait": "the old events are applied already. They do not come again by themselves.",
@@ -456,11 +456,11 @@ CONSEQUENCES: dict[str, dict[str, str]] = {
         "wait": "there is no code yet that answers the question.",
     },
     "f": {
-        "restart": "it is running. A restart makes it later.",
-        "rebuild": "a rebuild reads a million events. A thousand are missing.",
+        "restart": "it is running. A restart only delays it.",
+        "rebuild": "a rebuild reads a million events, and only a thousand are missing.",
         "rebuild one": "none is wrong, and all will be up to date soon.",
-        "skip": "a thousand events that never count?",
-        "new view": "it would begin a million events behind.",
+        "skip": "then a thousand events would never be counted.",
+        "new view": "it would start a million events behind.",
     },
 }
 
@@ -477,7 +477,7 @@ def _judge_actions(answer: dict[str, str]) -> None:
 
 what_do_you_do = Exercise(
     judge=_judge_actions,
-    right="ask what is wrong: the code from now on, the documents that are there, or the event?",
+    right="ask what is wrong: the code, the stored documents, or the event?",
     hints=[
         "which events must be applied again: none, one, or all?",
         "each action is right once.",
@@ -527,7 +527,8 @@ def _judge_waiting(waiting_list: Apply) -> None:
     found = waiting()
     if isinstance(found, list):
         raise Wrong(
-            "a list cannot lose a reader from the middle. Make each reservation a field of its own."
+            "you cannot remove a reader from the middle of a list. Make each reservation a field "
+            "of its own."
         )
     if found in ({ann: 3, bob: 2}, {ann: 1, bob: 2}, {ann: ann, bob: bob}):
         raise Wrong("Ann Lee waits twice: each *reservation* needs a field, not each reader.")
@@ -538,7 +539,7 @@ def _judge_waiting(waiting_list: Apply) -> None:
         )
     found = waiting(Event("cancelled", {"reservation": 2}))
     if found == {"1": ann, "2": bob, "3": ann}:
-        raise Wrong("Bob Ray has cancelled his reservation, and still waits.")
+        raise Wrong("Bob Ray has cancelled his reservation, and is still on the list.")
     if found != {"1": ann, "3": ann}:
         raise Wrong(
             "reservation 2 was cancelled, so 1 and 3 are left; you have "
@@ -546,7 +547,7 @@ def _judge_waiting(waiting_list: Apply) -> None:
         )
     found = waiting(_lent(ann, reservation=1))
     if found == {"1": ann, "2": bob, "3": ann}:
-        raise Wrong("Ann Lee has got the book that she waited for, and still waits for it.")
+        raise Wrong("Ann Lee has received the book that she waited for, and is still on the list.")
     if found != {"2": bob, "3": ann}:
         raise Wrong(f"reservation 1 was fulfilled, so 2 and 3 are left; you have {found}.")
     found = waiting(_lent(cid), _returned(cid), _lent(bob, reservation=2))
@@ -559,10 +560,10 @@ def _judge_waiting(waiting_list: Apply) -> None:
 
 a_waiting_list = Exercise(
     judge=_judge_waiting,
-    right="the version of an event is its name: later events can say which one they mean.",
+    right="the version identifies an event: later events can say which one they mean.",
     hints=[
         "a field for each reservation: f'waiting.{event.version}'.",
-        "`cancelled` and `lent` end the reservation that they carry. A loan may have none.",
+        "`cancelled` and `lent` end the reservation that they name. A loan may name none.",
     ],
     answer="""
         def waiting_list(event, changes):
@@ -573,8 +574,8 @@ a_waiting_list = Exercise(
                 book.unset(f"waiting.{event.data['reservation']}")
     """,
     explanation=(
-        "A list that shrinks is a document whose fields come and go. Who reads it sorts the "
-        "fields by number."
+        "Instead of a list that shrinks, the view has fields that come and go. Readers sort them "
+        "by number."
     ),
     mistakes=[
         """

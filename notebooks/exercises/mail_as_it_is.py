@@ -11,7 +11,7 @@ from eventlab.lessons.exercise import Exercise, Wrong
 where_the_words_are = Exercise(
     judge=choices(
         {
-            "a": ("1", "a mail with one part has its words at the root."),
+            "a": ("1", "an email with one part has its words at the root."),
             "b": (
                 "1.1",
                 "both parts say the same. The plain one is for programs that do not show HTML, "
@@ -30,7 +30,7 @@ where_the_words_are = Exercise(
     answer="""
         paths = {"a": "1", "b": "1.1", "c": "1.1.1", "d": "1.1"}
     """,
-    explanation="Most mails are of the kinds b and c. The naive way finds words in a only.",
+    explanation="Most emails look like b or c. The naive way finds words only in a.",
     mistakes=[
         """
         paths = {"a": "1", "b": "1", "c": "1", "d": "1"}
@@ -59,7 +59,7 @@ _TEXTS: dict[str, tuple[bytes, str, str]] = {
     "plain ASCII": (
         _mail(_PLAIN + "us-ascii", b"Where is my order?"),
         "Where is my order?",
-        "this is the easiest one.",
+        "this is the easiest case.",
     ),
     "base64": (
         _mail(
@@ -102,7 +102,7 @@ _TEXTS: dict[str, tuple[bytes, str, str]] = {
     "an unknown charset": (
         _mail(_PLAIN + "klingon", b"Hello"),
         "Hello",
-        "nobody knows this charset. One such mail must not stop the others: take UTF-8, and "
+        "nobody knows this charset. One such email must not stop the others: use UTF-8, and "
         "replace what does not fit.",
     ),
     "no text at all": (
@@ -127,8 +127,8 @@ the_text_of_a_mail = Exercise(
     judge=_judge_text,
     right="structure, packing, charset: three layers, in this order.",
     hints=[
-        "email.message_from_bytes(raw, policy=email.policy.default) gives a message that can do "
-        "more than you think: see get_body and get_content.",
+        "email.message_from_bytes(raw, policy=email.policy.default) gives a message with more "
+        "methods: see get_body and get_content.",
         'get_body(("plain",)) skips attachments, and returns None if there is no such part. '
         "get_content raises LookupError for an unknown charset; get_payload(decode=True) gives "
         "the bytes.",
@@ -219,7 +219,7 @@ def _judge_sender(sender: Callable[[str], str]) -> None:
             found = sender(header)
         except Exception as error:
             raise Wrong(
-                f"{header!r} raised {type(error).__name__}: one mail must not stop the others."
+                f"{header!r} raised {type(error).__name__}: one email must not stop the others."
             ) from error
         if found != expected:
             raise Wrong(f"{header!r} returns {found!r}, expected {expected!r}: {why}")
@@ -229,7 +229,7 @@ the_senders_address = Exercise(
     judge=_judge_sender,
     right="an address has a grammar. A parser knows it; a regular expression guesses.",
     hints=[
-        "the standard library parses mail headers: see email.utils.",
+        "the standard library parses email headers: see email.utils.",
         "parseaddr returns a pair, name and address. Without an @ it is not an address.",
     ],
     answer="""
@@ -277,29 +277,35 @@ the_senders_address = Exercise(
 person_or_machine = Exercise(
     judge=choices(
         {
-            "a": ("person", "nothing in the header speaks of a machine."),
-            "b": ("machine", "an agent who answers it talks to a vacation program, for ever."),
+            "a": ("person", "no header suggests a machine."),
+            "b": ("machine", "an agent who answers it talks to an out-of-office program, forever."),
             "c": (
                 "person",
-                "Exchange adds this header to mail that people write. Alone, it proves nothing: "
-                "a customer waits for an answer that never comes.",
+                "Exchange adds this header to emails that people write. Alone, it proves "
+                "nothing, and a customer would wait for an answer that never comes.",
             ),
             "d": (
                 "person",
-                "a web form writes in its own name. Reply-To says who filled it in, and who waits.",
+                "a web form sends under its own address. Reply-To is the person who filled it in "
+                "and waits.",
             ),
-            "e": ("machine", "a report about a mail of ours that did not arrive: no one asks."),
+            "e": (
+                "machine",
+                "a report that an email of ours did not arrive: nobody is asking anything.",
+            ),
             "f": (
                 "machine",
-                "it goes to thousands, with a way to leave. Nobody wrote it to us.",
+                "it goes to thousands of people, with a way to unsubscribe. Nobody wrote it to us.",
             ),
         },
         ("person", "machine"),
     ),
-    right="a sign that misleads needs a second one. In doubt it is a person, who waits.",
+    right="a sign that can mislead needs a second one. If in doubt, assume a person who is "
+    "waiting.",
     hints=[
-        "for each, imagine the mistake: an agent reads a machine's mail, or a customer is ignored.",
-        "two of the signs are also on mail that people write: c and d.",
+        "for each, imagine the mistake: an agent reads a machine's email, or a customer is "
+        "ignored.",
+        "two of the signs are also on emails that people write: c and d.",
     ],
     answer="""
         kinds = {
@@ -307,7 +313,7 @@ person_or_machine = Exercise(
             "d": "person", "e": "machine", "f": "machine",
         }
     """,
-    explanation="The mailroom marks automatic mail instead of hiding it, and names the sign.",
+    explanation="The mailroom marks automatic email instead of hiding it, and names the sign.",
     mistakes=[
         """
         kinds = {
@@ -337,7 +343,7 @@ person_or_machine = Exercise(
 )
 
 _HOSTILE: dict[str, tuple[str, tuple[str, ...], str]] = {
-    "<p>Hello <b>Ann</b></p>": ("an ordinary mail", ("Hello", "Ann"), "the words are gone."),
+    "<p>Hello <b>Ann</b></p>": ("an ordinary email", ("Hello", "Ann"), "the words are gone."),
     "<script>steal()</script>Hi": (
         "a script",
         ("Hi",),
@@ -418,8 +424,8 @@ only_the_words = Exercise(
             parser.close()
             return html.escape(" ".join(parser.words))
     """,
-    explanation="The screen pop adds more locks: an allowlist of tags without attributes, a frame "
-    "without rights, and a header that forbids loading anything.",
+    explanation="The screen pop adds more defenses: an allowlist of tags without attributes, a "
+    "frame without permissions, and a header that forbids loading anything.",
     mistakes=[
         """
         def only_words(text):

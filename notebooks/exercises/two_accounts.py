@@ -145,7 +145,7 @@ def _judge_transfer(transfer: Callable[..., object]) -> None:
         raise Wrong(f"Ann has 100 and gives 101; afterwards they have {funds}.")
     if stopped != "rejected":
         raise Wrong(
-            "Ann has 100 and gives 101: nothing is stored, and nobody is told. Let the "
+            "Ann has 100 and gives 101: nothing is stored, but the caller does not know. Let "
             "CommandRejected through."
         )
     funds, stopped = _transferred(transfer, "Ann", "Bob", 40, rivals=[("Bob", deposit(5))])
@@ -164,7 +164,7 @@ def _judge_transfer(transfer: Callable[..., object]) -> None:
 
 a_transfer = Exercise(
     judge=_judge_transfer,
-    right="both accounts change, or none does, whoever else writes and whenever it is killed.",
+    right="both accounts change or neither does, whatever others write and whenever it is killed.",
     hints=[
         "you need transact, with a function of two accounts.",
         "accounts.transact([giver, taker], decide), where decide(a, b) withdraws and deposits.",
@@ -178,8 +178,8 @@ a_transfer = Exercise(
             accounts.transact([giver, taker], decide)
     """,
     explanation=(
-        "transact loads both, decides, and commits both. The rule is in withdraw; that nothing "
-        "comes between is the commit's."
+        "transact loads both, decides, and commits both. withdraw keeps the rule; the commit "
+        "makes sure that nothing comes in between."
     ),
     mistakes=[
         """
@@ -239,7 +239,7 @@ a_transfer = Exercise(
 )
 
 
-# ------------------------------------------------------------- exercise 2: somebody stays on call
+# -------------------------------------------------------- exercise 2: one doctor must stay on call
 
 
 class Doctor(Aggregate):
@@ -321,7 +321,7 @@ def _judge_go_home(go_home: Callable[..., object]) -> None:
     on_call, rejected = _went_home(go_home, "Ann", ["Ann", "Bob"], rivals=[("Bob", LEFT)])
     if not on_call:
         raise Wrong(
-            "Bob left between your look at him and your write, and now nobody is on call: write "
+            "Bob left between your read and your write, and now nobody is on call: write "
             "skew. A doctor that your decision has only read must be checked, too: name it in "
             "transact, not only load it."
         )
@@ -340,7 +340,7 @@ def _judge_go_home(go_home: Callable[..., object]) -> None:
 
 somebody_stays = Exercise(
     judge=_judge_go_home,
-    right="those that you name and do not change are guards. Nobody can leave behind your back.",
+    right="those that you name and do not change are guards. Nobody can leave unnoticed.",
     hints=[
         "transact takes any number of ids. Your function gets that many doctors, in their order.",
         "put the name first: [name, *others]. Then write decide(me, *others).",
@@ -810,8 +810,9 @@ def _following(
         following = next_step(event, home, abroad)
     except CommandRejected as error:
         raise Wrong(
-            f"a bank said no ({error}), and your manager stopped at {event.type!r}: it would come "
-            "back, and stop again, forever. A no is a next event, too."
+            f"a bank rejected a command ({error}), and your manager stopped at {event.type!r}: "
+            f"it would be delivered again, and stop again, forever. A rejection has a next "
+            f"event, too."
         ) from error
     except IdempotencyKeyReused as error:
         raise Wrong(
@@ -901,8 +902,9 @@ def _judge_manager(next_step: Callable[..., object]) -> None:
     if found != (60, 90):
         raise Wrong(
             "the other bank made the deposit, and its answer was lost (a ConnectionError). Your "
-            f"manager took that for a no: {logs[0]}, and John has {found[0]}, Jane {found[1]}. "
-            "Only CommandRejected is a no. Let every other error through: the step is repeated."
+            f"manager took that for a rejection: {logs[0]}, and John has {found[0]}, Jane "
+            f"{found[1]}. Only CommandRejected is a rejection. Let every other error through: the "
+            "step is repeated."
         )
 
 
@@ -939,7 +941,7 @@ a_process_manager = Exercise(
     """,
     explanation=(
         "Each event has one step, each step one command with its own key, and each outcome an "
-        "event. A repeat of a step gets the first outcome, even if that was a no."
+        "event. A repeat of a step gets the first outcome, even if that was a rejection."
     ),
     mistakes=[
         """
@@ -1117,26 +1119,27 @@ TOOLS = ("one", "commit", "process", "view")
 BOUNDARIES = {"a": "one", "b": "commit", "c": "process", "d": "view", "e": "one", "f": "commit"}
 CONSEQUENCES = {
     ("a", "commit"): (
-        "each line as an aggregate of its own? Then each new line has all the others as guards, "
-        "and they have nothing to do without their order."
+        "each line as an aggregate of its own? Then each new line needs all the others as "
+        "guards, and a line has no meaning without its order."
     ),
-    ("a", "process"): "for a while the order would be over the limit. Who would pay for that?",
+    ("a", "process"): "for a while, the order would be over the limit.",
     ("a", "view"): "a view is a little behind: two lines that are added at once would both fit.",
     ("b", "one"): (
         "both players in one aggregate, because they may swap some day? Then every player must be "
         "in it, and all of them wait for each other."
     ),
     ("b", "process"): (
-        "it would work, but for a moment one player has both things. They are in one store: you "
-        "can have it at once."
+        "it would work, but for a moment one player has both things. They are in one store, so "
+        "one commit can do both."
     ),
-    ("b", "view"): "a view shows who has what. It does not decide that anybody gets anything.",
+    ("b", "view"): "a view shows who has what. It cannot change it.",
     ("c", "one"): "the hotel and the airline do not write into your aggregates.",
     ("c", "commit"): "a commit reaches one category of one store, not the airline's system.",
-    ("c", "view"): "somebody must cancel the hotel if the airline says no. A view does nothing.",
+    ("c", "view"): "somebody must cancel the hotel if the airline rejects the booking. A view "
+    "does nothing.",
     ("d", "one"): "one aggregate for all orders: every order would conflict with every other one.",
     ("d", "commit"): "with the number in each commit, every order waits for every other one.",
-    ("d", "process"): "there is no rule to keep and nothing to send. Only count.",
+    ("d", "process"): "there is no rule to keep and nothing to send. Just count.",
     ("e", "commit"): (
         "the seat alone knows whether it is sold: its own version is enough. More aggregates, "
         "more conflicts."
@@ -1162,10 +1165,10 @@ def _judge_boundaries(tools: dict[str, str]) -> None:
 
 where_the_boundary_is = Exercise(
     judge=_judge_boundaries,
-    right="the smallest thing that sees all that the rule needs, and no more.",
+    right="choose the smallest tool that sees everything the rule needs.",
     hints=[
         "for each, ask: who must see what, at the moment of the decision? Is it in one store?",
-        "two are one aggregate, two are a commit; one of each is left.",
+        "two are 'one' and two are 'commit'; the other two tools are used once each.",
     ],
     answer="""
         tools = {
