@@ -26,11 +26,13 @@ KINDS: dict[str, Callable[[Path], contextlib.AbstractContextManager[OwnServers]]
 }
 
 
-#: What page 00 keeps for its reader, and the library's own bookkeeping.
+#: What page 00 keeps for its reader, whom page 12 has forgotten, and the library's bookkeeping.
 LEFT = {
     "startHere",
     "{startHere}/ids",
     "{startHere}:piggy-bank",
+    "{beforeWorkKeys}/people",
+    "{beforeWorkKeys}/settled",
     "eventlab.projections",
     "eventlab.projectors",
 }
