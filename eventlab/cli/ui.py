@@ -136,4 +136,5 @@ def _mailroom(lab: Lab, category: str, collection: str) -> Mailroom:
 def _states(source: Source) -> Iterator[tuple[str, ViewState]]:
     for category, store in source.stores.items():
         for state in view_states(views_of(store, source.mongo)):
-            yield category, state
+            # A joined view is found in each of its categories, and shown once.
+            yield state.follows or category, state

@@ -3,34 +3,42 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Self
 
+from pymongo.cursor import Cursor
 from pymongo.database import Database
 from redis.exceptions import ResponseError
 
 from eventlab.errors import EventLabError
 from eventlab.events import Recorded
+from eventlab.projections.joined import JoinedProjector
+from eventlab.projections.lag import ViewLag
 from eventlab.projections.projector import Projector
-from eventlab.projections.view import CHECKPOINTS, REBUILD_NAME, Changes
+from eventlab.projections.view import CHECKPOINTS, FIRST_VERSION, REBUILD_NAME, Changes
+from eventlab.slices.subscription import sum_of
 from eventlab.store.keys import VIEW_GROUP, order
 from eventlab.store.scripts import RAW
 from eventlab.store.store import EventStore
 from eventlab.subscriptions.group import ConsumerGroup
-from eventlab.subscriptions.records import Parked
+from eventlab.subscriptions.records import Lag, Parked
 from eventlab.subscriptions.subscription import Subscription
 
 SLICE_SUFFIX: Final = re.compile(r"\$\d+$")  # of the checkpoint of one slice
 PARKED_PAGE: Final = 50
 MAX_LISTED: Final = 100  # views, and subscriptions, of one category
 
+AnyProjector = Projector | JoinedProjector
+
 
 @dataclass(frozen=True)
 class ViewState:
     """How far a view is behind; ``events`` is an upper limit if it is not ``exact``.
 
-    A view that cannot follow its category has an ``error`` instead.
+    A view that cannot follow its category has an ``error`` instead. Of a joined view, ``events``
+    are those of all its categories, ``seconds`` is the largest, ``position`` is empty,
+    ``categories`` has the lag in each, and ``follows`` their names.
     """
 
     view: str
@@ -39,6 +47,8 @@ class ViewState:
     seconds: float = 0.0
     exact: bool = True
     error: str = ""
+    categories: tuple[tuple[str, ViewLag], ...] = ()
+    follows: str = ""
 
 
 @dataclass(frozen=True)
@@ -56,6 +66,7 @@ class MaxLag:
         """Return a sentence for each view that is over the limit."""
         return [
             f"view {state.view} lacks {state.events:,} events, the oldest for {state.seconds:.0f} s"
+            + "".join(f", {lag.events:,} of {category}" for category, lag in state.categories)
             for state in states
             if state.events > self.events and state.seconds > self.seconds
         ]
@@ -68,8 +79,8 @@ def problems_of(states: Iterable[ViewState], max_lag: MaxLag | None) -> list[str
     return [state.error for state in known if state.error] + late
 
 
-class Glance(Subscription):
-    """A subscription that is only looked at: it creates no group and receives nothing."""
+class StreamGlance(Subscription):
+    """A subscription in one stream that is only looked at: it creates and receives nothing."""
 
     def __new__(cls, *_: object) -> Self:
         """Return an object of this kind."""
@@ -89,6 +100,54 @@ class Glance(Subscription):
         return sorted(found, key=lambda parked: order(parked.position)), int(following)
 
 
+@dataclass(frozen=True)
+class SubscriptionState:
+    """What a subscription has not finished: ``lag`` in all slices, ``worst`` in the one with most.
+
+    In a category with one slice both are the same, and ``worst_slice`` is 0. ``lost`` slices have
+    no consumer group, although others have: no event of theirs is delivered.
+    """
+
+    lag: Lag
+    worst: Lag
+    worst_slice: int = 0
+    lost: int = 0
+
+
+class Glance:
+    """A subscription that is only looked at, in all slices of a category that have its group."""
+
+    def __init__(self, store: EventStore, name: str, numbers: Sequence[int] = (0,)) -> None:
+        self.store = store
+        self.name = name
+        slices = store.all_slices()
+        self.lost = len(slices) - len(numbers)
+        self.parts = {number: StreamGlance(slices[number], name) for number in numbers}
+
+    def lag(self) -> Lag:
+        """Return how many events are unfinished, in all slices."""
+        return self.state().lag
+
+    def state(self) -> SubscriptionState:
+        """Return how many events are unfinished, in all slices and in the worst one."""
+        lags = {number: part.lag() for number, part in self.parts.items()}
+        worst = max(lags, key=lambda number: (lags[number].events, lags[number].parked, -number))
+        return SubscriptionState(sum_of(list(lags.values())), lags[worst], worst, self.lost)
+
+    def parked_page(self, cursor: int) -> tuple[list[Parked], int]:
+        """Return a page of the parked events, and the cursor of the next page; 0 is both ends."""
+        slices = len(self.store.all_slices())
+        position, number = divmod(cursor, slices)
+        found = list[Parked]()
+        while number < slices and len(found) < PARKED_PAGE:
+            part = self.parts.get(number)
+            page, position = part.parked_page(position) if part else ([], 0)
+            found += page
+            number += position == 0
+        following = 0 if number == slices else position * slices + number
+        return sorted(found, key=lambda parked: order(parked.position)), following
+
+
 class _NamedView:
     """Stands for a view whose class is not known here, to ask for its lag."""
 
@@ -96,51 +155,91 @@ class _NamedView:
         self.name = name
         self.version = version
 
-    def apply(self, event: Recorded, changes: Changes) -> None:
+    def apply(self, event: Recorded, changes: Changes, category: str = "") -> None:
         """Do nothing: no projector runs it."""
 
 
-def views_of(store: EventStore, mongo: Database[dict[str, Any]]) -> list[Projector]:
-    """Return a projector, to ask for its lag, for each view that follows a category."""
+def views_of(store: EventStore, mongo: Database[dict[str, Any]]) -> list[AnyProjector]:
+    """Return a projector, to ask for its lag, for each view that follows a category.
+
+    Views that join the category with others come last.
+    """
     slices = store.all_slices()
+    versions = {
+        SLICE_SUFFIX.sub("", document["_id"]): document.get("version") or FIRST_VERSION
+        for document in _checkpoints(
+            mongo, {"$in": [one.keys.category for one in slices]}, MAX_LISTED * len(slices)
+        )
+    }
+    found: list[AnyProjector] = [
+        Projector(store, mongo, _NamedView(*each)) for each in versions.items()
+    ]
+    joined = re.compile(rf"(^| \+ ){re.escape(store.category)}($| \+ )")
+    for document in _checkpoints(mongo, joined, MAX_LISTED):
+        categories = document["category"].split(" + ")
+        # A category whose name has a plus sign of this kind cannot be told from two categories.
+        if len(categories) == len(document.get("parts") or ()):
+            view = _NamedView(document["_id"], document.get("version") or FIRST_VERSION)
+            stores = [EventStore(store.redis, category) for category in categories]
+            found.append(JoinedProjector(stores, mongo, view))
+    return found[:MAX_LISTED]
+
+
+def _checkpoints(mongo: Database[dict[str, Any]], category: object, limit: int) -> Cursor[Any]:
     query = {
-        "category": {"$in": [one.keys.category for one in slices]},
+        "category": category,
         "_id": {"$not": re.compile(REBUILD_NAME)},
         "position": {"$type": "string"},
     }
-    limit = MAX_LISTED * len(slices)
-    versions: dict[str, int] = {}
-    for document in mongo[CHECKPOINTS].find(query, {"version": 1}).sort("_id").limit(limit):
-        name = SLICE_SUFFIX.sub("", document["_id"])
-        versions[name] = document.get("version") or 1
-    return [Projector(store, mongo, _NamedView(*each)) for each in versions.items()][:MAX_LISTED]
+    fields = {"version": 1, "category": 1, "parts.position": 1}
+    return mongo[CHECKPOINTS].find(query, fields).sort("_id").limit(limit)
 
 
-def view_states(projectors: Iterable[Projector]) -> list[ViewState]:
+def view_states(projectors: Iterable[AnyProjector]) -> list[ViewState]:
     """Return the state of each view. Raises the error of a server that does not answer."""
-    states = list[ViewState]()
-    for projector in projectors:
-        try:
-            lag = projector.lag()
-        except EventLabError as error:
-            states.append(ViewState(projector.name, error=str(error)))
-        else:
-            states.append(
-                ViewState(projector.name, lag.position, lag.events, lag.seconds, lag.exact)
-            )
-    return states
+    return [_state(projector) for projector in projectors]
+
+
+def _state(projector: AnyProjector) -> ViewState:
+    name = projector.name
+    follows = ""
+    if isinstance(projector, JoinedProjector):
+        follows = " + ".join(each.store.category for each in projector._followers())
+    try:
+        lag = projector.lag()
+    except EventLabError as error:
+        return ViewState(name, error=str(error), follows=follows)
+    if isinstance(lag, ViewLag):
+        return ViewState(name, lag.position, lag.events, lag.seconds, lag.exact)
+    return ViewState(
+        name,
+        "",
+        sum(each.events for each in lag.values()),
+        max(each.seconds for each in lag.values()),
+        all(each.exact for each in lag.values()),
+        categories=tuple(lag.items()),
+        follows=follows,
+    )
 
 
 def subscriptions_of(store: EventStore) -> list[Glance]:
     """Return the subscriptions of a category, by name."""
+    found = dict[str, list[int]]()
+    for number, one in enumerate(store.all_slices()):
+        for name in _groups(one):
+            if not name.startswith(VIEW_GROUP):
+                found.setdefault(name, []).append(number)
+    return [Glance(store, *each) for each in sorted(found.items())[:MAX_LISTED]]
+
+
+def _groups(one: EventStore) -> list[str]:
     try:
-        groups = store.redis.execute_command("XINFO GROUPS", store.keys.stream, **RAW)
+        groups = one.redis.execute_command("XINFO GROUPS", one.keys.stream, **RAW)
     except ResponseError as error:
         if "no such key" not in str(error):
             raise
         return []
-    names = sorted(_name(group) for group in groups)
-    return [Glance(store, name) for name in names if not name.startswith(VIEW_GROUP)][:MAX_LISTED]
+    return [_name(group) for group in groups]
 
 
 def _name(group: dict[Any, Any]) -> str:

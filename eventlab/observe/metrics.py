@@ -141,14 +141,28 @@ def category_metrics(store: EventStore) -> Families:
             " blocked by an earlier one of their aggregate, and parked.",
             labels=["category", "subscription", "state"],
         )
+        worst = GaugeMetricFamily(
+            "eventlab_subscription_worst_slice_events",
+            "Events that a subscription has not finished in the slice that has most of them.",
+            labels=["category", "subscription"],
+        )
+        lost = GaugeMetricFamily(
+            "eventlab_subscription_lost_slices",
+            "Slices that have lost the consumer group of a subscription.",
+            labels=["category", "subscription"],
+        )
         for subscription in subscriptions_of(store):
             try:
-                lag = subscription.lag()
+                found = subscription.state()
             except SubscriptionLost:  # since it was listed
                 continue
+            labels = [store.category, subscription.name]
             for state in STATES:
-                events.add_metric([store.category, subscription.name, state], getattr(lag, state))
-        yield events
+                events.add_metric([*labels, state], getattr(found.lag, state))
+            if store.slices > 1:
+                worst.add_metric(labels, found.worst.events)
+                lost.add_metric(labels, found.lost)
+        yield from (events, worst, lost)
 
     return collect
 
@@ -172,12 +186,25 @@ def view_metrics(states: Callable[[], Iterable[ViewState]]) -> Families:
             "1 if a view cannot follow its category, or has stopped at an event.",
             labels=["view"],
         )
+        of_category = GaugeMetricFamily(
+            "eventlab_view_category_lag_events",
+            "Events of one of its categories that a joined view lacks.",
+            labels=["view", "category"],
+        )
+        of_category_seconds = GaugeMetricFamily(
+            "eventlab_view_category_lag_seconds",
+            "Age of the oldest event of one of its categories that a joined view lacks.",
+            labels=["view", "category"],
+        )
         for state in states():
             stopped.add_metric([state.view], bool(state.error))
             if not state.error:
                 lag_events.add_metric([state.view], state.events)
                 lag_seconds.add_metric([state.view], state.seconds)
-        yield from (lag_events, lag_seconds, stopped)
+            for category, lag in state.categories:
+                of_category.add_metric([state.view, category], lag.events)
+                of_category_seconds.add_metric([state.view, category], lag.seconds)
+        yield from (lag_events, lag_seconds, stopped, of_category, of_category_seconds)
 
     return collect
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Final, TypeVar
 
@@ -187,16 +187,7 @@ class SlicedSubscription(Subscription):
 
     def lag(self) -> Lag:
         """Return how many events are unfinished, in all slices."""
-        lags = [part.lag() for part in self._parts]
-        return Lag(
-            new=sum(lag.new for lag in lags),
-            pending=sum(lag.pending for lag in lags),
-            waiting=sum(lag.waiting for lag in lags),
-            parked=sum(lag.parked for lag in lags),
-            exact=all(lag.exact for lag in lags),
-            blocked=sum(lag.blocked for lag in lags),
-            paused=any(lag.paused for lag in lags),
-        )
+        return sum_of([part.lag() for part in self._parts])
 
     # ------------------------------------------------------------------ shards
 
@@ -224,3 +215,16 @@ class SlicedSubscription(Subscription):
     def _rest(self, number: int) -> None:
         # All of its slices: to find out for each of them would hold up the others.
         self._rests[self._shard(number)] = time.monotonic() + PAUSE_SECONDS
+
+
+def sum_of(lags: Sequence[Lag]) -> Lag:
+    """Return the lag of all slices together."""
+    return Lag(
+        new=sum(lag.new for lag in lags),
+        pending=sum(lag.pending for lag in lags),
+        waiting=sum(lag.waiting for lag in lags),
+        parked=sum(lag.parked for lag in lags),
+        exact=all(lag.exact for lag in lags),
+        blocked=sum(lag.blocked for lag in lags),
+        paused=any(lag.paused for lag in lags),
+    )

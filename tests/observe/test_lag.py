@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import redis
 
-from eventlab import EventStore, Projector, Subscription
+from eventlab import Changes, EventStore, JoinedProjector, Projector, Recorded, Subscription
 from eventlab.accounts import AccountView
 from eventlab.observe.lag import (
     MaxLag,
@@ -18,6 +18,7 @@ from eventlab.observe.lag import (
     view_states,
     views_of,
 )
+from eventlab.store.slices import slice_number
 from tests.support.store import append_deposits, contents, fill
 from tests.support.waiting import wait_until
 
@@ -45,6 +46,44 @@ def test_view_states_find_a_view_over_slices(
         append_deposits(store, f"account-{number}", 2)
     [state] = view_states(views_of(store, mongo))
     assert (state.view, state.events, state.error) == (category, 6, "")
+
+
+class Deposits:
+    """One document per aggregate of two categories: the number of its events."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def apply(self, event: Recorded, changes: Changes, category: str) -> None:
+        changes[event.id].inc("events", 1)
+
+
+def test_view_states_find_a_joined_view_in_each_of_its_categories(
+    store: EventStore, mongo: Any
+) -> None:
+    other = EventStore(store.redis, f"{store.category}-other")
+    with JoinedProjector([store, other], mongo, Deposits(store.category)) as projector:
+        fill(store, 2)
+        fill(other, 1)
+        projector.catch_up()
+        fill(other, 2, id="b")
+        append_deposits(store, "a", 1)
+        for one in (store, other):
+            [state] = view_states(views_of(one, mongo))
+            assert (state.view, state.events, state.error) == (store.category, 4, "")
+            assert {name: lag.events for name, lag in state.categories} == {
+                store.category: 1,
+                other.category: 3,
+            }
+            assert state.seconds == max(lag.seconds for _, lag in state.categories)
+        assert MaxLag(0, -1).exceeded([state])[0].endswith(f"3 of {other.category}")
+        assert views_of(EventStore(store.redis, store.category[:-1]), mongo) == []
+        mongo.projections.update_one({"_id": store.category}, {"$set": {"parts.0.position": ""}})
+        [state] = view_states(views_of(other, mongo))
+        assert (state.events, state.categories) == (0, ())
+        assert "has documents but no checkpoint" in state.error
+        assert state.follows == f"{store.category} + {other.category}"
+        projector.reset()
 
 
 def test_view_states_leave_out_the_documents_of_a_rebuild(store: EventStore, mongo: Any) -> None:
@@ -90,6 +129,27 @@ def test_subscriptions_are_listed_without_the_groups_of_views(
     found = {subscription.name: subscription.lag() for subscription in subscriptions_of(store)}
     assert list(found) == ["audit", "letters"]
     assert (found["letters"].new, found["letters"].pending, found["audit"].events) == (2, 1, 0)
+
+
+def test_subscriptions_of_slices_have_a_sum_and_a_worst_slice(
+    redis_client: redis.Redis, category: str
+) -> None:
+    store = EventStore(redis_client, category, slices=64)
+    for number in range(20):
+        fill(store, 1, id=f"account-{number}")
+    letters = Subscription(store, "letters", consumer="one", max_failures=1)
+    assert letters.fail(letters.receive(3)[0], "no such street")
+    append_deposits(store, "account-7", 20)
+    [found] = subscriptions_of(store)
+    state = found.state()
+    assert (found.name, state.lost) == ("letters", 0)
+    assert state.lag == found.lag() == letters.lag()
+    assert (state.lag.events, state.lag.pending, state.lag.parked) == (59, 2, 1)
+    assert state.worst_slice == slice_number("account-7")
+    assert state.worst.events >= 22
+    store.slice_of("account-3").forget_group("letters")
+    [found] = subscriptions_of(store)
+    assert found.state().lost == 1
 
 
 def test_appended_counts_trimmed_events_too(store: EventStore) -> None:

@@ -23,6 +23,7 @@ from eventlab.observe.metrics import (
     meter,
     view_metrics,
 )
+from eventlab.projections.lag import ViewLag
 from tests.support.metrics import samples
 from tests.support.store import deposits, fill
 
@@ -50,6 +51,29 @@ def test_metrics_of_views_name_the_lag_and_what_has_stopped() -> None:
         ("eventlab_view_stopped", ("b",)): 1,
         ("eventlab_unavailable", ()): 0,
     }
+
+
+def test_metrics_of_slices_have_the_sum_and_the_worst_slice_of_a_subscription(
+    redis_client: redis.Redis, category: str
+) -> None:
+    store = EventStore(redis_client, category, slices=64)
+    Subscription(store, "letters", consumer="one")
+    fill(store, 4)
+    fill(store, 1, id="b")
+    found = samples(Metrics(category_metrics(store)).gauges())
+    assert found["eventlab_subscription_events", (category, "new", "letters")] == 7
+    assert found["eventlab_subscription_worst_slice_events", (category, "letters")] == 5
+    assert found["eventlab_subscription_lost_slices", (category, "letters")] == 0
+
+
+def test_metrics_of_a_joined_view_have_its_lag_in_each_category() -> None:
+    lags = (("accounts", ViewLag("1-0", 3, 2.0, exact=True)),
+            ("mails", ViewLag("1-0", 4, 5.0, exact=True)))  # fmt: skip
+    states = [ViewState("a", "", 7, 5.0, categories=lags)]
+    found = samples(Metrics(view_metrics(lambda: states)).gauges())
+    assert found["eventlab_view_lag_events", ("a",)] == 7
+    assert found["eventlab_view_category_lag_events", ("mails", "a")] == 4
+    assert found["eventlab_view_category_lag_seconds", ("accounts", "a")] == 2
 
 
 def test_metrics_of_mails_count_each_state(mongo: Any, category: str) -> None:

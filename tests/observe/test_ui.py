@@ -12,13 +12,24 @@ import pytest
 import redis
 import requests
 
-from eventlab import ANY, NEW, Event, EventStore, Projector, Recorded, Subscription
+from eventlab import (
+    ANY,
+    NEW,
+    Event,
+    EventStore,
+    JoinedProjector,
+    Projector,
+    Recorded,
+    Subscription,
+)
 from eventlab.accounts import Account, AccountView
+from eventlab.cli.ui import _states as ui_states
 from eventlab.observe.lag import ViewState, view_states, views_of
 from eventlab.observe.ui import source
 from eventlab.observe.ui.app import HEADERS, PAGES, create_ui
 from eventlab.observe.ui.history import LagHistory
 from eventlab.observe.ui.source import PAGE, Mailroom, Source
+from tests.observe.test_lag import Deposits
 from tests.support.accounts_api import in_a_thread
 from tests.support.store import append_deposits, contents, fill
 from tests.support.waiting import wait_until
@@ -253,6 +264,64 @@ def test_subscription_shows_pending_and_parked_events(ui: Served) -> None:
     text = ui.text("/subscription", category=ui.store.category, name="letters")
     assert f"{first.position} a 1 create 1 1 ValueError: no such <street>" in text
     assert re.search(r"a 2 deposit one \d+ 1", text)
+
+
+def test_subscription_of_slices_shows_its_sum_its_worst_slice_and_all_its_events(
+    redis_client: redis.Redis, mongo: Any, category: str
+) -> None:
+    store = EventStore(redis_client, category, slices=64)
+    for number in range(30):
+        fill(store, 9, id=f"account-{number}")
+    letters = Subscription(store, "letters", consumer="one", max_failures=1)
+    events = letters.receive(300)
+    assert len(events) == 300
+    for event in events[:60]:
+        letters.fail(event, "no such street")
+    source = Source(redis_client, mongo, [category], {})
+    with in_a_thread(create_ui(source, LagHistory(list))) as url:
+        ui = Served(url, store, LagHistory(list))
+        assert re.search(r"letters \S+ 0 240 0 0 60", ui.text("/subscriptions"))
+        query = {"category": category, "name": "letters"}
+        text = ui.text("/subscription", **query)
+        assert "0 new, 240 pending" in text
+        assert re.search(r"The worst one is slice \d+: \d\d unfinished", text)
+        assert "lost" not in text
+        for rows, shown in ((events[60:], "after"), (events[:60], "cursor")):
+            seen: list[str] = []
+            more: dict[str, Any] = {}
+            while True:
+                page = ui.get("/subscription", **query, **more).text
+                part = page.partition("<h2>Pending</h2>")[2 if shown == "after" else 0]
+                seen += re.findall(r'"time">(\d+-\d+)<', part)
+                link = re.search(rf"[;&]{shown}=([\d-]+)", part)
+                if link is None:
+                    break
+                more = {shown: link[1]}
+            assert sorted(seen) == sorted(event.position for event in rows)
+        store.slice_of("account-3").forget_group("letters")
+        assert "1 of 64 slices has lost the group" in ui.text("/subscription", **query)
+        assert "group lost in 1 slice" in ui.text("/subscriptions")
+
+
+def test_joined_view_is_shown_once_with_its_lag_in_each_category(
+    store: EventStore, mongo: Any
+) -> None:
+    other = EventStore(store.redis, f"{store.category}-other")
+    source = Source(store.redis, mongo, [store.category, other.category], {})
+    history = LagHistory(lambda: ui_states(source))
+    with JoinedProjector([store, other], mongo, Deposits(store.category)) as projector:
+        fill(store, 2)
+        fill(other, 1)
+        projector.catch_up()
+        fill(other, 3, id="b")
+        history.sample()
+        [(name, _)] = history.views().items()
+        assert name == (f"{store.category} + {other.category}", store.category)
+        with in_a_thread(create_ui(source, history)) as url:
+            text = Served(url, store, history).text("/views")
+        assert "Lacks 4 events" in text
+        assert re.search(rf"{store.category} 0 0 \d+-\d+ {other.category} 4 \d+ \d+-\d+", text)
+        projector.reset()
 
 
 def test_mailroom_shows_its_states_and_open_mails(ui: Served) -> None:

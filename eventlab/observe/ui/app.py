@@ -108,19 +108,18 @@ class Pages:
         """Show the pending and the parked events of a subscription."""
         store = self._store(request)
         name = request.query_params.get("name", "")
-        known = {(category, one): lag for category, one, lag in self._source.subscriptions()}
-        if (store.category, name) not in known:
+        glance = self._source.subscription(store, name)
+        if glance is None:
             raise HTTPException(404, f"category {store.category!r} has no subscription {name!r}")
-        pending = self._source.pending(store, name, _position(request, "after"))
-        parked, following = self._source.parked(
-            store, name, _number(request, "cursor", MAX_CURSOR) or 0
-        )
+        pending, after = self._source.pending(glance, _position(request, "after"))
+        parked, following = glance.parked_page(_number(request, "cursor", MAX_CURSOR) or 0)
         return "subscription.html", {
             "category": store.category,
             "name": name,
-            "lag": known[store.category, name],
+            "state": glance.state(),
+            "slices": len(store.all_slices()),
             "pending": pending,
-            "after": pending[-1].position if len(pending) == PAGE else None,
+            "after": after,
             "parked": parked,
             "following": following,
         }

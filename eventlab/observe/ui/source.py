@@ -12,12 +12,17 @@ from pymongo.database import Database
 from eventlab.aggregate import Aggregate
 from eventlab.errors import CorruptEvent
 from eventlab.events import Recorded, decode_entry
-from eventlab.observe.lag import appended, subscriptions_of
+from eventlab.observe.lag import (
+    Glance,
+    StreamGlance,
+    SubscriptionState,
+    appended,
+    subscriptions_of,
+)
 from eventlab.store.keys import START, order
 from eventlab.store.scripts import RAW
 from eventlab.store.slices import stored_slices
 from eventlab.store.store import EventStore
-from eventlab.subscriptions.records import Lag, Parked
 
 PAGE: Final = 50  # events of a page, whatever they weigh
 SLICE_PAGE: Final = 5  # of each slice
@@ -183,18 +188,39 @@ class Source:
                 problem = f"The class cannot apply these events: {type(error).__name__}: {error}"
         return Moment(version, newest, events, state, problem)
 
-    def subscriptions(self) -> list[tuple[str, str, Lag]]:
-        """Return the category, the name and the lag of each subscription."""
+    def subscriptions(self) -> list[tuple[str, str, SubscriptionState]]:
+        """Return the category, the name and the state of each subscription."""
         return [
-            (name, one.name, one.lag())
+            (name, one.name, one.state())
             for name, store in self.stores.items()
             for one in subscriptions_of(store)
         ]
 
-    def pending(self, store: EventStore, name: str, after: str | None) -> list[Pending]:
-        """Return a page of the pending events of a subscription, oldest first."""
+    def subscription(self, store: EventStore, name: str) -> Glance | None:
+        """Return a subscription; None if the category has none of that name."""
+        return next((one for one in subscriptions_of(store) if one.name == name), None)
+
+    def pending(self, glance: Glance, after: str | None) -> tuple[list[Pending], str | None]:
+        """Return a page of the pending events of a subscription, oldest first.
+
+        The second value is the position after which the next page begins; None at the end.
+        """
+        count = PAGE if len(glance.parts) == 1 else SLICE_PAGE
+        found = list[Pending]()
+        newest: str | None = None  # a later event of one slice may follow earlier ones of another
+        for part in glance.parts.values():
+            page = self._pending(part, after, count)
+            found += page
+            if len(page) == count:
+                newest = min(newest or page[-1].position, page[-1].position, key=order)
+        found.sort(key=lambda one: order(one.position))
+        if newest is None:
+            return found, None
+        return [one for one in found if order(one.position) <= order(newest)], newest
+
+    def _pending(self, part: StreamGlance, after: str | None, count: int) -> list[Pending]:
         begin = "-" if after is None else f"({after}"
-        command = "XPENDING", store.keys.stream, name, begin, "+", PAGE
+        command = "XPENDING", part.store.keys.stream, part.name, begin, "+", count
         rows = self.redis.execute_command(*command, parse_detail=True, **RAW)
         return [
             Pending(
@@ -202,17 +228,10 @@ class Source:
                 row["consumer"].decode(errors="replace"),
                 row["time_since_delivered"] / 1000,
                 row["times_delivered"],
-                self._at(store, position),
+                self._at(part.store, position),
             )
             for row in rows
         ]
-
-    def parked(self, store: EventStore, name: str, cursor: int) -> tuple[list[Parked], int]:
-        """Return a page of the parked events of a subscription, and the cursor of the next page."""
-        for one in subscriptions_of(store):
-            if one.name == name:
-                return one.parked_page(cursor)
-        return [], 0
 
     def _at(self, store: EventStore, position: str) -> Recorded | None:
         command = "XRANGE", store.keys.stream, position, position
