@@ -21,7 +21,8 @@ from eventlab.errors import EventLabError, Misconfigured
 from eventlab.events import Event
 from eventlab.servers import Lab, ServerUnreachable, connect
 from eventlab.servers.binaries import numbers
-from eventlab.store.answers import is_outage, server
+from eventlab.store.answers import SERVER_ERRORS, is_outage, server
+from eventlab.store.slices import open_store
 from eventlab.store.store import NEW, EventStore
 
 TRIAL: Final = "doctor"
@@ -101,12 +102,13 @@ def _check(name: str, remedy: str, examine: Callable[[Lab], str], lab: Lab) -> C
         return Check(name, True, examine(lab))
     except _Failed as found:
         return Check(name, False, str(found), remedy)
-    except (EventLabError, RedisError, PyMongoError, OSError) as error:
+    except (EventLabError, *SERVER_ERRORS, OSError) as error:
         if _is_info_refused(error):
             return Check(name, True, "unknown: this user has no right to run INFO")
         if is_outage(error):  # no right is missing
             remedy = f"check that {server(error)} runs, is the primary, and has memory and disk"
-        return Check(name, False, sentence_of(error), remedy)
+        where = "".join(getattr(error, "__notes__", ()))
+        return Check(name, False, f"{where}{sentence_of(error)}", remedy)
 
 
 def _redis_answers(lab: Lab) -> str:
@@ -147,33 +149,58 @@ def _durability(lab: Lab) -> str:
 
 def _rights(lab: Lab) -> str:
     """Ask Redis, by a script that writes nothing, which commands this user may not run."""
-    category = os.environ.get(settings.CATEGORY) or CATEGORY
-    keys = EventStore(lab.redis, category).keys
+    store = _configured(lab)
+    for number, one in enumerate(store.all_slices()):
+        missing = _missing_rights(one)
+        if missing:
+            raise _Failed(
+                f"{_where(store, number)}for category {store.category!r} not allowed: "
+                f"{', '.join(sorted(missing))}"
+            )
+    slices = f" in {store.slices} slices" if store.slices > 1 else ""
+    return f"complete for category {store.category}{slices}"
+
+
+def _missing_rights(one: EventStore) -> set[str]:
+    keys = one.keys
     rights = {"stream": keys.stream, "log": keys.log(TRIAL), "ids": keys.ids}
-    missing: set[str] = set()
-    for name, key in rights.items():
-        # As JSON: the name of a category may hold a space.
-        commands = [
-            json.dumps([key.decode() if word == "{key}" else word for word in command.split()])
-            for command in RIGHTS[name]
-        ]
-        missing |= {str(found) for found in lab.redis.eval(ASK_RIGHTS, 0, *commands)}
-    if missing:
-        raise _Failed(f"for category {category!r} not allowed: {', '.join(sorted(missing))}")
-    return f"complete for category {category}"
+    # As JSON: the name of a category may hold a space.
+    commands = [
+        json.dumps([key.decode() if word == "{key}" else word for word in command.split()])
+        for name, key in rights.items()
+        for command in RIGHTS[name]
+    ]
+    redis: Any = one.redis
+    # The rights of a user are those of each node: ask the one that has this slice.
+    where = {"target_nodes": _node_of(one)} if _is_cluster(redis) else {}
+    return {
+        str(found) for found in redis.execute_command("EVAL", ASK_RIGHTS, 0, *commands, **where)
+    }
 
 
 def _append(lab: Lab) -> str:
-    try:
-        return _trial_append(lab)
-    except (NoPermissionError, Misconfigured):
-        # A user that is limited to its own categories may not use the one of the trial.
-        _rights(lab)
-        return "not tried: this user may use only its own categories"
+    store = _configured(lab)
+    tried = set[str]()
+    for number, one in enumerate(store.all_slices()):
+        shard = str(_node_of(one).name) if _is_cluster(lab.redis) else ""
+        if shard in tried:
+            continue
+        tried.add(shard)
+        try:
+            _trial_append(lab, shard)
+        except (NoPermissionError, Misconfigured):
+            # A user that is limited to its own categories may not use the one of the trial.
+            _rights(lab)
+            return "not tried: this user may use only its own categories"
+        except (EventLabError, *SERVER_ERRORS) as error:
+            error.add_note(_where(store, number))
+            raise
+    masters = f" on {len(tried)} masters" if len(tried) > 1 else ""
+    return f"appended, read, removed{masters}"
 
 
-def _trial_append(lab: Lab) -> str:
-    store = EventStore(lab.redis, f"{TRIAL}-{secrets.token_hex(8)}")
+def _trial_append(lab: Lab, shard: str) -> None:
+    store = _trial_store(lab, shard)
     try:
         store.append(TRIAL, [Event("checked")], expected=NEW)
         count = len(store.read(TRIAL))
@@ -183,7 +210,41 @@ def _trial_append(lab: Lab) -> str:
             lab.redis.delete(keys.stream, keys.ids, keys.log(TRIAL))
     if count != 1:
         raise _Failed(f"1 event was appended, {count} were read")
-    return "appended, read, removed"
+
+
+def _trial_store(lab: Lab, shard: str) -> EventStore:
+    """Return a store of a new category; in a cluster, its keys are on this shard."""
+    while True:
+        store = EventStore(lab.redis, f"{TRIAL}-{secrets.token_hex(8)}")
+        if not shard or _node_of(store).name == shard:
+            return store
+
+
+def _configured(lab: Lab) -> EventStore:
+    """Return the store of the category that the settings name, with the slices that it has."""
+    category = os.environ.get(settings.CATEGORY) or CATEGORY
+    try:
+        return open_store(lab.redis, category)
+    except NoPermissionError:  # the check of the rights names what is missing
+        return EventStore(lab.redis, category)
+
+
+def _is_cluster(redis: Any) -> bool:
+    return hasattr(redis, "get_node_from_key")
+
+
+def _node_of(one: EventStore) -> Any:
+    redis: Any = one.redis
+    return redis.get_node_from_key(one.keys.stream)
+
+
+def _where(store: EventStore, number: int) -> str:
+    """Return which slice it is, and where, to begin a message; empty if there is one stream."""
+    if store.slices == 1:
+        return ""
+    one = store.all_slices()[number]
+    shard = f" on {_node_of(one).name}" if _is_cluster(store.redis) else ""
+    return f"slice {number}{shard}: "
 
 
 def _mongodb_answers(lab: Lab) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from eventlab import settings
+from eventlab import EventStore, settings
 from eventlab.cli import checks, doctor, main
 from eventlab.cli.checks import Check
 from eventlab.cli.doctor import Report
@@ -18,6 +18,7 @@ from eventlab.errors import EventLabError
 from eventlab.servers import Lab, binaries
 from eventlab.servers.directories import DATA_VARIABLE
 from tests.support.own_redis import redis_process
+from tests.support.store import fill
 
 COMMON = {
     "Python", "redis", "hiredis", "pymongo", "msgspec", "data directory", "socket directory",
@@ -225,6 +226,32 @@ def test_doctor_reports_missing_rights(
         assert found.keys() == failed
         if "-rpush" in rights:
             assert "rpush {accountStream}" in found["Redis rights"].detail
+
+
+def test_doctor_names_the_first_slice_without_a_right(
+    lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    allowed = " ".join(
+        f"~{{accountStream#{number}}}*" for number in range(64) if number not in (7, 9)
+    )
+    with redis_process(tmp_path, "--appendonly", "yes") as port:
+        monkeypatch.setenv(settings.REDIS_URL, f"redis://app:pw@127.0.0.1:{port}")
+        with redis.Redis("127.0.0.1", port) as admin:
+            fill(EventStore(admin, "accountStream", slices=64), 1)
+            for others, failed in (("", "slice 7: "), ("~{accountStream#*", None)):
+                admin.execute_command(
+                    f"ACL SETUSER app on >pw +@all ~accountStream* ~{{accountStream}}* {allowed}"
+                    f" {others}"
+                )
+                found = {check.name: check for check in doctor.examine(purpose="library")}
+                for name in ("Redis rights", "Redis append"):
+                    detail = found[name].detail
+                    assert found[name].ok is (failed is None)
+                    if failed is not None:
+                        assert detail.startswith(f"{failed}for category 'accountStream' not allow")
+                        assert "rpush {accountStream#7}" in detail
+                        assert "#9" not in detail
+    assert found["Redis rights"].detail == "complete for category accountStream in 64 slices"
 
 
 def test_doctor_names_the_variable_of_a_server_that_does_not_answer(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,8 +22,11 @@ from eventlab import (
     Subscription,
     Trimmed,
     VersionConflict,
+    settings,
 )
 from eventlab.accounts import AccountService, AccountView, InsufficientFunds
+from eventlab.cli.checks import Check, server_checks
+from eventlab.servers import Lab
 from tests.support.cluster import cluster
 from tests.support.store import deposits
 
@@ -140,3 +144,47 @@ def test_view_follows_and_is_rebuilt_after_a_trim(
         assert mongo[view.name].find_one("JohnDoe")["funds"] == 10
         projector.reset()
     mongo[view.name].drop()
+
+
+def test_doctor_asks_and_tries_the_master_of_each_slice(
+    three_masters: RedisCluster, lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = EventStore(three_masters, "slicedStream", slices=64)
+    store.append("a", deposits(1), expected=NEW)
+    first, last = (store.redis.get_node_from_key(store.all_slices()[n].keys.stream) for n in (0, 1))
+    assert first.name != last.name
+    masters = [three_masters.get_redis_connection(node) for node in three_masters.get_primaries()]
+    other = three_masters.get_redis_connection(last)
+    for master in masters:
+        master.execute_command("ACL SETUSER app on >pw ~* +@all")
+    monkeypatch.setenv(settings.REDIS_URL, f"redis://app:pw@127.0.0.1:{first.port}")
+    monkeypatch.setenv(settings.CATEGORY, "slicedStream")
+
+    def checked() -> dict[str, Check]:
+        found = server_checks(Path(os.environ[settings.DATA]))
+        return {
+            check.name: check for check in found if check.name in ("Redis rights", "Redis append")
+        }
+
+    try:
+        found = checked()
+        assert all(check.ok for check in found.values())
+        assert found["Redis append"].detail == "appended, read, removed on 3 masters"
+        assert len(store.ids()) == 1
+        other.config_set("min-replicas-to-write", 1)
+        found = checked()
+        assert found["Redis rights"].ok
+        assert found["Redis append"].detail.startswith(f"slice 1 on {last.name}: Redis is unavail")
+        other.config_set("min-replicas-to-write", 0)
+        other.execute_command("ACL SETUSER app -rpush")
+        found = checked()
+        assert not any(check.ok for check in found.values())
+        assert found["Redis rights"].detail == (
+            f"slice 1 on {last.name}: for category 'slicedStream' not allowed: "
+            "rpush {slicedStream#1}:doctor"
+        )
+    finally:
+        other.config_set("min-replicas-to-write", 0)
+        for master in masters:
+            master.execute_command("ACL DELUSER app")
+        store.drop()
