@@ -83,16 +83,23 @@ def keys(redis_client: Redis, category: str) -> PersonKeys:
 
 
 @pytest.fixture
-def private(redis_client: Redis, category: str, keys: PersonKeys) -> EventStore:
-    """A store with protected fields."""
-    return EventStore(redis_client, category, protection=Protection(keys, FIELDS))
+def private(
+    request: pytest.FixtureRequest, redis_client: Redis, category: str, keys: PersonKeys
+) -> EventStore:
+    """A store with protected fields; the parameter is its number of slices."""
+    slices = getattr(request, "param", 1)
+    return EventStore(redis_client, category, slices=slices, protection=Protection(keys, FIELDS))
 
 
 def plain(store: EventStore) -> EventStore:
     """Return the same category, as somebody without the keys reads it."""
-    return EventStore(store.redis, store.category)
+    return EventStore(store.redis, store.category, slices=store.slices)
 
 
+IN_SLICES = pytest.mark.parametrize("private", [1, 64], indirect=True, ids=["one", "slices"])
+
+
+@IN_SLICES
 def test_protected_field_is_clear_for_readers_and_encrypted_in_redis(private: EventStore) -> None:
     recorded = private.append("c1", [REGISTERED, Event("ordered", {"item": "lamp"})], expected=NEW)
     assert recorded[0].data == REGISTERED.data
@@ -105,6 +112,7 @@ def test_protected_field_is_clear_for_readers_and_encrypted_in_redis(private: Ev
     assert b"quill" not in everything
 
 
+@IN_SLICES
 def test_forgotten_person_is_unreadable_and_all_else_replays(
     private: EventStore, keys: PersonKeys
 ) -> None:
@@ -135,6 +143,7 @@ def test_forgotten_person_can_still_decide_but_stores_no_protected_field(
     assert private.version("c1") == 2
 
 
+@IN_SLICES
 def test_view_and_rebuild_show_the_same_but_for_the_protected_field(
     private: EventStore, keys: PersonKeys, mongo: Database[dict[str, Any]]
 ) -> None:
@@ -152,6 +161,7 @@ def test_view_and_rebuild_show_the_same_but_for_the_protected_field(
     assert after[1:] == before[1:]
 
 
+@IN_SLICES
 def test_name_is_nowhere_after_forget(
     private: EventStore,
     keys: PersonKeys,

@@ -7,14 +7,23 @@ from pathlib import Path
 
 import pytest
 
-from eventlab import EventStore, Projector, settings
+from eventlab import (
+    FORGOTTEN,
+    NEW,
+    Event,
+    EventStore,
+    PersonKeys,
+    Projector,
+    Protection,
+    settings,
+)
 from eventlab.accounts import AccountService, AccountView
 from eventlab.archive.backup import backup
 from eventlab.archive.errors import BackupMismatch
 from eventlab.archive.restore import restore
 from eventlab.cli.main import main
 from eventlab.servers import Lab
-from eventlab.store.slices import stored_slices
+from eventlab.store.slices import slice_number, stored_slices
 from tests.support.store import fill
 
 IDS = [f"account{number}" for number in range(100)]
@@ -64,6 +73,25 @@ def test_backup_is_restored_into_slices(
     fill(store, 1, "after")
     with Projector(store, lab.mongo, AccountView(category)) as projector:
         assert projector.catch_up() == 304
+
+
+def test_forget_makes_a_person_unreadable_in_every_slice(
+    lab: Lab, category: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    keys = PersonKeys(lab.redis, f"{category}Keys")
+    protection = Protection(
+        keys, {"commented": ["text"]}, person=lambda _, event: str(event.data["author"])
+    )
+    store = EventStore(lab.redis, category, slices=64, protection=protection)
+    for id in ("post-1", "post-2", "post-3"):
+        texts = [("ann", "hers"), ("ben", "his")]
+        events = [Event("commented", {"author": who, "text": text}) for who, text in texts]
+        store.append(id, events, expected=NEW)
+    assert len({slice_number(id) for id in store.ids()}) == 3
+    assert main(["forget", "ann", "--keys", f"{category}Keys"]) == 0
+    assert capsys.readouterr().out.startswith("ann: the key is destroyed")
+    seen = [(event.data["author"], event.data["text"]) for event in store.read_all()]
+    assert sorted(seen) == [("ann", FORGOTTEN)] * 3 + [("ben", "his")] * 3
 
 
 def test_service_checks_a_slice(store: EventStore) -> None:

