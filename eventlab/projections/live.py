@@ -35,7 +35,7 @@ class Live(Following):
             try:
                 if self._upgrade is not None:
                     return self._upgrade.advance()
-                return super().run_once()
+                return self._follow_once()
             except RebuildOvertaken:
                 self._end_upgrade()
             except ViewVersionMismatch as error:
@@ -125,6 +125,9 @@ class Live(Following):
 
     def _largest_batch(self) -> int:
         return self._followers()[0].max_batch_size
+
+    def _follow_once(self) -> int:
+        return super().run_once()
 
     def _begin_upgrade(self) -> None:
         with contextlib.suppress(RebuildOvertaken):  # look again

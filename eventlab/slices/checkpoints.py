@@ -15,15 +15,18 @@ from pymongo import UpdateOne
 from pymongo.client_session import ClientSession
 from pymongo.errors import OperationFailure, PyMongoError
 
-from eventlab.errors import RebuildOvertaken
+from eventlab.errors import RebuildOvertaken, ViewVersionMismatch
 from eventlab.projections.checkpoint import (
     FENCE_SECONDS,
     NO_COLLECTION,
+    SHARED,
+    UNKNOWN,
     Checkpoint,
     CheckpointState,
     Fields,
     RebuildCheckpoint,
 )
+from eventlab.projections.identity import Identity
 from eventlab.projections.session import (
     INTERRUPTED,
     MAJORITY,
@@ -31,7 +34,7 @@ from eventlab.projections.session import (
     TRANSIENT,
     ProjectorSession,
 )
-from eventlab.projections.view import REBUILD_NAME
+from eventlab.projections.view import FIRST_VERSION, REBUILD_NAME
 from eventlab.store.keys import START
 from eventlab.store.store import EventStore
 
@@ -66,6 +69,17 @@ class SliceCheckpoint(Checkpoint):
         """Create the checkpoints of all slices, before any projector can write documents."""
         super().create_missing(self._whole.keys)
 
+    def move(
+        self, session: ClientSession, old: str, new: str, event: Identity | None = None
+    ) -> bool:
+        """Move the position; see Checkpoint. The first move of a slice is of all slices' version.
+
+        Raises ViewVersionMismatch if the documents of another slice are of another version.
+        """
+        if old == START:
+            self._whole.claim(session)
+        return super().move(session, old, new, event)
+
     def read_unfenced(self) -> CheckpointState | None:
         """Return the checkpoint, or None after a short pause while a rebuild has fenced it."""
         state = self.read()
@@ -99,6 +113,42 @@ class SlicedCheckpoint(Checkpoint):
     def delete(self) -> None:
         """Forget all positions."""
         self._documents.delete_many(self._all)
+
+    # ----------------------------------------------------------------- version
+
+    def claim(self, session: ClientSession) -> None:
+        """Make the slices that count no event yet documents of this version.
+
+        They are in one collection: without it, two versions of the code could share the slices.
+        """
+        others = self._all | {"version": {"$nin": [None, self.version]}}
+        other = self._documents.find_one(others, session=session)
+        if other is not None:
+            raise ViewVersionMismatch(self.name, other["version"], self.version)
+        free = self._all | {"version": None, "position": START}
+        mine = {"$set": {"version": self.version}}
+        self._documents.update_many(free, mine, session=session)
+
+    def older_version(self) -> int | None:
+        """Return the version of the documents if it is lower than that of the view's code.
+
+        Raises ViewVersionMismatch if it is higher.
+        """
+        counting = self._all | {"position": {"$nin": [START, UNKNOWN]}}
+        found = self._documents.find(counting, {"version": 1})
+        versions = {state.get("version") or FIRST_VERSION for state in found}
+        stored = max(versions, default=self.version)
+        if stored > self.version:
+            raise ViewVersionMismatch(self.name, stored, self.version)
+        older = min(versions, default=self.version)
+        return older if older < self.version else None
+
+    def positions_of(self, rebuild: str) -> list[str]:
+        """Return the position of each slice in the documents of a rebuild."""
+        keys = slice_keys(rebuild, len(self.keys))
+        found = self._documents.find({"_id": {"$in": keys}}, {"position": 1})
+        positions = {state["_id"]: state["position"] for state in found}
+        return [positions.get(key, START) for key in keys]
 
     # ------------------------------------------------------------------- fence
 
@@ -163,13 +213,16 @@ class SlicedCheckpoint(Checkpoint):
                 self._documents.delete_many(rebuilt, session=session)
                 if len(found) < len(self.keys):
                     raise RebuildOvertaken(self.name)
+                found[rebuild].pop(SHARED, None)
                 swap = {
                     str(number): found[slice_key(rebuild, number)] for number in range(len(found))
                 }
                 decided = self._documents.update_one(
                     {"_id": self.key, "fence": rebuild}, {"$set": {"swap": swap}}, session=session
                 )
-                if not decided.matched_count:
+                fenced = self._all | {"fence": rebuild} | self.swaps_only
+                count = self._documents.count_documents(fenced, session=session)
+                if not decided.matched_count or count < len(self.keys):
                     session.abort_transaction()
                     return None
         except PyMongoError as error:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
-import secrets
 import threading
 import time
 from collections import Counter
@@ -11,22 +11,23 @@ from typing import Any, Final, Self
 
 from pymongo.database import Database
 
-from eventlab.errors import EventLabError, InvalidArgument, ViewStopped
+from eventlab.errors import (
+    EventLabError,
+    InvalidArgument,
+    RebuildOvertaken,
+    ViewStopped,
+    ViewVersionMismatch,
+)
 from eventlab.events import Recorded
-from eventlab.projections.building import Building
 from eventlab.projections.follower import Follower
 from eventlab.projections.following import Following
-from eventlab.projections.lag import ViewLag
+from eventlab.projections.lag import ViewLag, lag_of
 from eventlab.projections.projector import Projector
-from eventlab.projections.rebuild import Rebuild
 from eventlab.projections.session import ProjectorSession, bookkeeping
-from eventlab.projections.several import Several
+from eventlab.projections.upgrade import shared_rebuild
 from eventlab.projections.view import Changes, View, checked_view_name, version_of
-from eventlab.slices.checkpoints import (
-    SliceCheckpoint,
-    SlicedCheckpoint,
-    SlicedRebuildCheckpoint,
-)
+from eventlab.slices.checkpoints import SliceCheckpoint, SlicedCheckpoint
+from eventlab.slices.rebuild import SlicedRebuild, SlicedUpgrade, UntilBuilt
 from eventlab.slices.shares import SharedSession, Shares, outages_ignored
 from eventlab.store.keys import START, checked_position, order, view_group
 from eventlab.store.slices import check_slices, slice_number
@@ -81,10 +82,6 @@ class SliceProjector(Projector):
     def _adapt_batch_size(self, counted: int, seconds: float) -> None:
         super()._adapt_batch_size(counted, seconds - self._waited)
 
-    def _older_version(self) -> int | None:
-        self._checkpoint.checked()  # raises ViewVersionMismatch: a newer version needs a rebuild
-        return None
-
     def next_position(self) -> str:
         """Return the position of the next event to apply, or an empty one."""
         now = self._read_position()
@@ -110,33 +107,6 @@ class SliceProjector(Projector):
 
     def _log_state(self, state: str, why: str = "") -> None:
         self.state = f"{state}{why}"
-
-
-class SlicedRebuild(Rebuild):
-    """Builds the documents of all slices beside the live ones, and swaps them at once."""
-
-    def __init__(self, live: SlicedProjector, *, batch_size: int) -> None:
-        session = ProjectorSession(live.mongo, live.name)
-        name = f"{live.name}.rebuild-{secrets.token_hex(4)}"
-        version = version_of(live.view)
-        own = SlicedRebuildCheckpoint(live.store, session, name, version)
-        self._live = SlicedCheckpoint(live.store, session, live.name, version)
-        Several.__init__(self, [Building(part, live.view, batch_size) for part in own.parts])
-        self._own = own
-        self.mongo = session.mongo
-        self._counted = 0
-        self._bar = None
-
-    def catch_up(self) -> int:
-        """Apply all events that exist when it is called, slice after slice."""
-        counted = 0
-        for part in self._parts:
-            more = part.catch_up()
-            counted += more
-            if self._bar is not None:
-                self._bar.update(more)
-        self._counted += counted
-        return counted
 
 
 class SlicedProjector(Projector):
@@ -168,6 +138,7 @@ class SlicedProjector(Projector):
         Following.__init__(self, name, ProjectorSession(self.mongo, name))
         self.turn = threading.RLock()  # of the slice that folds and writes
         self.shares = Shares(self._session, self.turn)
+        self._builds = False  # documents of a newer version
         self._whole = SlicedCheckpoint(store, self._session, self.name, version_of(view))
         self._parts = []
         for number, part in enumerate(store.all_slices()):
@@ -177,15 +148,28 @@ class SlicedProjector(Projector):
 
     # ------------------------------------------------------------------ follow
 
-    def run_once(self) -> int:
-        """Apply the next batch of each slice and return how many events counted."""
-        return sum(part.run_once() for part in self._parts)
+    def _follow_once(self) -> int:
+        counted = sum(part.run_once() for part in self._parts)
+        self._builds = False
+        return counted
 
     def catch_up(self) -> int:
         """Apply all events that exist when it is called, and return how many it counted.
 
-        A slice that stops does not stop the others; its error is raised when they are done.
+        A slice that stops does not stop the others; its error is raised when they are done. If the
+        documents are of a lower version of the view, newer ones replace them first.
         """
+        counted = 0
+        while True:
+            try:
+                return counted + self._catch_up()
+            except ViewVersionMismatch as error:
+                if error.stored > error.version:
+                    raise
+            while self._upgrade is not None or self._older_version() is not None:
+                counted += self.run_once()
+
+    def _catch_up(self) -> int:
         counted = 0
         failed: EventLabError | None = None
         for part in self._parts:
@@ -200,9 +184,26 @@ class SlicedProjector(Projector):
     def run(self, stop: threading.Event, *, poll_interval: float = 0.5) -> None:
         """Follow all slices until ``stop`` is set, each in a thread of its own.
 
-        A slice that waits for its shard of Redis does not delay the others. Raises the first error
-        of a slice when all threads have ended.
+        A slice that waits for its shard of Redis does not delay the others. If the documents are of
+        a lower version of the view, newer ones are built and replace them first. Raises the first
+        error of a slice when all threads have ended.
         """
+        while not stop.is_set():
+            try:
+                self._run_slices(stop, poll_interval)
+            except ViewVersionMismatch as error:
+                if error.stored > error.version:
+                    raise
+                self._builds = True
+                until_built = UntilBuilt(stop, lambda: self._builds)
+                Following.run(self, until_built, poll_interval=poll_interval)
+
+    def _run_slices(self, stop: threading.Event, poll_interval: float) -> None:
+        with outages_ignored():
+            # Not after a sign of life: the projectors of the older version would leave it slices.
+            older = self._older_version()
+            if older is not None:
+                raise ViewVersionMismatch(self.name, older, version_of(self.view))
         ends = threading.Event()
         failed: list[BaseException] = []
 
@@ -253,7 +254,14 @@ class SlicedProjector(Projector):
 
         The position is the earliest one of a slice that lacks events, or else the latest.
         """
-        lags = [part.lag() for part in self._parts]
+        older = self._older_version()
+        if older is None:
+            lags = [part.lag() for part in self._parts]
+        else:
+            rebuild, _ = shared_rebuild(self._whole)
+            positions = self._whole.positions_of(rebuild)
+            stores = self.store.all_slices()
+            lags = [lag_of(*each, older) for each in zip(stores, positions, strict=True)]
         behind = [lag.position for lag in lags if lag.events]
         position = min(behind, key=order) if behind else max((x.position for x in lags), key=order)
         return ViewLag(
@@ -261,7 +269,11 @@ class SlicedProjector(Projector):
             sum(lag.events for lag in lags),
             max(lag.seconds for lag in lags),
             exact=all(lag.exact for lag in lags),
+            replaces=older,
         )
+
+    def _older_version(self) -> int | None:
+        return self._whole.older_version()
 
     def wait_until(self, id: str, version: int, *, seconds: float = 10.0) -> None:
         """Wait until the view holds a version of an aggregate; only its slice is checked."""
@@ -284,6 +296,10 @@ class SlicedProjector(Projector):
         )
 
     # ---------------------------------------------------------------- rebuild
+
+    def _begin_upgrade(self) -> None:
+        with contextlib.suppress(RebuildOvertaken):  # look again
+            self._upgrade = SlicedUpgrade.of(self, batch_size=self.batch_size)
 
     def rebuild(self, *, progress: bool = True) -> int:
         """Rebuild all slices of the view next to the live one, and swap them at once."""

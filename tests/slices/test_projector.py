@@ -388,11 +388,13 @@ def test_view_of_another_layout_or_version_is_named(
         version = 2
 
     with Projector(projector.store, mongo, Newer(category)) as newer:
-        with pytest.raises(ViewVersionMismatch):
-            newer.catch_up()
         newer.rebuild(progress=False)
         assert newer.catch_up() == 0
         assert funds(newer) == truth(projector.store)
+    fill(projector.store, 1, "new")
+    for call in (projector.catch_up, projector.lag, lambda: projector.run(threading.Event())):
+        with pytest.raises(ViewVersionMismatch):
+            call()
 
 
 def test_lost_slice_is_noticed(projector: Projector) -> None:
