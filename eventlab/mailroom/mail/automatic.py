@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -11,15 +11,7 @@ from eventlab.mailroom.mail.address import Address
 from eventlab.mailroom.mail.shape import Shape
 
 Kind = Literal[
-    "bounce",
-    "receipt",
-    "complaint",
-    "reaction",
-    "calendar",
-    "reply",
-    "notice",
-    "list",
-    "bulk",
+    "bounce", "receipt", "complaint", "reaction", "calendar", "reply", "notice", "list", "bulk"
 ]
 
 #: By the report-type of a report, or by the type of one of its parts.
@@ -90,107 +82,80 @@ def automatic(
     >>> automatic(headers, shape=Shape(), sender="")
     Automatic(kind='reply', reason='Auto-Submitted: auto-replied')
     """
-    local = sender.rpartition("@")[0].lower()
+    return next(_signs(headers, shape, sender.lower(), reply_to), None)
+
+
+def _signs(
+    headers: Headers, shape: Shape, sender: str, reply_to: Sequence[Address]
+) -> Iterator[Automatic]:
+    """Yield what shows that a mail is automatic, the most certain sign first."""
+    local, _at, domain = sender.rpartition("@")
     in_list = not _is_google_group(headers)
-    return (
-        _report(shape, local, headers)
-        or _reaction(shape, headers)
-        or _calendar(shape)
-        or _submitted(headers)
-        or _by_name(headers, REPLIES, "reply")
-        or _precedence(headers, {"reply"})
-        or _suppressed_reply(headers)
-        or _report_sender(local)
-        or (_by_name(headers, LISTS, "list") if in_list else None)
-        or _precedence(headers, {"list", "bulk"} if in_list else {"bulk"})
-        or (_by_name(headers, BULK, "bulk") if in_list else None)
-        or _two_weak_signs(headers)
-        or _expects_no_reply(headers, sender, reply_to)
-    )
+    suppress = _token(headers.get("x-auto-response-suppress", ["none"])[0]) not in ("none", "")
+    precedence = _token(headers.get("precedence", [""])[0])
+    kind = PRECEDENCE.get(precedence)
+    yield from _report(shape, local, headers)
+    yield from _reaction(shape, headers)
+    if shape.method:
+        yield Automatic("calendar", f"text/calendar: {shape.method}")
+    yield from _submitted(headers)
+    yield from _by_name(headers, REPLIES, "reply")
+    if kind == "reply":
+        yield Automatic(kind, f"Precedence: {precedence}")
+    if suppress and _is_reply_subject(headers):
+        yield Automatic("reply", "X-Auto-Response-Suppress, and the subject of a reply")
+    if local in REPORT_SENDERS:
+        yield Automatic("bounce", f"From: {local}")
+    if in_list:
+        yield from _by_name(headers, LISTS, "list")
+    if kind == "bulk" or (kind and in_list):
+        yield Automatic(kind, f"Precedence: {precedence}")
+    if in_list:
+        yield from _by_name(headers, BULK, "bulk")
+    if suppress and "feedback-id" in headers:
+        yield Automatic("bulk", "Feedback-Id and X-Auto-Response-Suppress")
+    # It expects no reply: the least certain signs.
+    if any(value.strip() == "<>" for value in headers.get("return-path", ())):
+        yield Automatic("notice", "Return-Path: <>")
+    if local in NO_REPLY_SENDERS and not _answers_go_elsewhere(domain, reply_to):
+        yield Automatic("notice", f"From: {local}")
 
 
-def _report(shape: Shape, local: str, headers: Headers) -> Automatic | None:
+def _report(shape: Shape, local: str, headers: Headers) -> Iterator[Automatic]:
     media, _slash, subtype = shape.content_type.partition("/")
     if media == "message" and subtype in REPORTS:  # without the multipart around it
-        return Automatic(REPORTS[subtype], shape.content_type)
+        yield Automatic(REPORTS[subtype], shape.content_type)
     if shape.content_type == "multipart/report":
-        parts = (part.partition("/")[2] for part in shape.reported)
-        types = [one for one in (shape.report_type, *parts) if one in REPORTS]
-        if types:
-            return Automatic(REPORTS[types[0]], f"multipart/report: {types[0]}")
+        for type in (shape.report_type, *(part.partition("/")[2] for part in shape.reported)):
+            if type in REPORTS:
+                yield Automatic(REPORTS[type], f"multipart/report: {type}")
         known: Kind = "bounce" if local in REPORT_SENDERS else "notice"
-        return Automatic(known, f"multipart/report: {_token(shape.report_type)}")
+        yield Automatic(known, f"multipart/report: {_token(shape.report_type)}")
     if "x-failed-recipients" in headers:
-        return Automatic("bounce", "X-Failed-Recipients")
-    return None
+        yield Automatic("bounce", "X-Failed-Recipients")
 
 
-def _reaction(shape: Shape, headers: Headers) -> Automatic | None:
+def _reaction(shape: Shape, headers: Headers) -> Iterator[Automatic]:
     # Outlook's reaction has only words, so it needs two more signs.
     outlook = any(MICROSOFT.match(name) for name in headers) and "in-reply-to" in headers
     if shape.reaction and (shape.reaction != "Outlook" or outlook):
-        return Automatic("reaction", f"reaction, as sent by {shape.reaction}")
-    return None
+        yield Automatic("reaction", f"reaction, as sent by {shape.reaction}")
 
 
-def _calendar(shape: Shape) -> Automatic | None:
-    return Automatic("calendar", f"text/calendar: {shape.method}") if shape.method else None
-
-
-def _submitted(headers: Headers) -> Automatic | None:
+def _submitted(headers: Headers) -> Iterator[Automatic]:
     value = _token(headers.get("auto-submitted", ["no"])[0])
-    if value == "no":
-        return None
-    if value == "auto-generated" and (
-        any(name in headers for name in EXCHANGE_REPLIES) or _is_reply_subject(headers)
-    ):
-        return Automatic("reply", f"Auto-Submitted: {value}, as Exchange replies")
-    return Automatic(
-        "reply" if value == "auto-replied" else "notice", f"Auto-Submitted: {value or 'unknown'}"
-    )
+    exchange = any(name in headers for name in EXCHANGE_REPLIES) or _is_reply_subject(headers)
+    if value == "auto-generated" and exchange:
+        yield Automatic("reply", f"Auto-Submitted: {value}, as Exchange replies")
+    elif value != "no":
+        kind: Kind = "reply" if value == "auto-replied" else "notice"
+        yield Automatic(kind, f"Auto-Submitted: {value or 'unknown'}")
 
 
-def _by_name(headers: Headers, names: Sequence[str], kind: Kind) -> Automatic | None:
-    found = next(
-        (name for name in names if name in headers and _token(headers[name][0]) != "no"), None
-    )
-    return Automatic(kind, found.title()) if found else None
-
-
-def _precedence(headers: Headers, kinds: set[str]) -> Automatic | None:
-    value = _token(headers.get("precedence", [""])[0])
-    kind = PRECEDENCE.get(value)
-    return Automatic(kind, f"Precedence: {value}") if kind in kinds and kind else None
-
-
-def _report_sender(local: str) -> Automatic | None:
-    return Automatic("bounce", f"From: {local}") if local in REPORT_SENDERS else None
-
-
-def _suppressed_reply(headers: Headers) -> Automatic | None:
-    if _suppress(headers) and _is_reply_subject(headers):
-        return Automatic("reply", "X-Auto-Response-Suppress, and the subject of a reply")
-    return None
-
-
-def _two_weak_signs(headers: Headers) -> Automatic | None:
-    if _suppress(headers) and "feedback-id" in headers:
-        return Automatic("bulk", "Feedback-Id and X-Auto-Response-Suppress")
-    return None
-
-
-def _expects_no_reply(
-    headers: Headers, sender: str, reply_to: Sequence[Address]
-) -> Automatic | None:
-    """Find mail that expects no reply: the least certain signs, so they come last."""
-    if any(value.strip() == "<>" for value in headers.get("return-path", ())):
-        return Automatic("notice", "Return-Path: <>")
-    local, _at, domain = sender.lower().rpartition("@")
-    if local not in NO_REPLY_SENDERS:
-        return None
-    return (
-        None if _answers_go_elsewhere(domain, reply_to) else Automatic("notice", f"From: {local}")
-    )
+def _by_name(headers: Headers, names: Sequence[str], kind: Kind) -> Iterator[Automatic]:
+    for name in names:
+        if name in headers and _token(headers[name][0]) != "no":
+            yield Automatic(kind, name.title())
 
 
 def _answers_go_elsewhere(domain: str, reply_to: Sequence[Address]) -> bool:
@@ -210,10 +175,6 @@ def _is_google_group(headers: Headers) -> bool:
 
 def _is_reply_subject(headers: Headers) -> bool:
     return any(REPLY_SUBJECTS.match(subject) for subject in headers.get("subject", ()))
-
-
-def _suppress(headers: Headers) -> bool:
-    return _token(headers.get("x-auto-response-suppress", ["none"])[0]) not in ("none", "")
 
 
 def _token(value: str) -> str:

@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Final
 
+from eventlab.mailroom.mail.automatic import REPORTS
 from eventlab.mailroom.mail.charset import clean, decode, one_line
+from eventlab.mailroom.mail.encoding import is_utf_8
 from eventlab.mailroom.mail.flowed import unflowed
 from eventlab.mailroom.mail.header import words
 from eventlab.mailroom.mail.html_lines import PICTURES_ONLY
@@ -24,7 +26,7 @@ from eventlab.mailroom.mail.mime import (
     mail_in,
     parse_headers,
 )
-from eventlab.mailroom.mail.report import PGP, REPORTS, heading, note_of, report_text
+from eventlab.mailroom.mail.report import PGP, heading, note_of, report_text, subtype_of
 
 MAX_ATTACHMENTS: Final = 200
 MAX_SPARES: Final = 10
@@ -120,7 +122,8 @@ class _Leaf:
         if not declared and self.is_html and (found := META.search(content[:4096])):
             declared = found[1].decode("ascii", "replace")
         self.budget.left_out |= self.part.is_long or self.part.is_absent
-        return decode(content, None if self.part.plain and _is_utf_8(content) else declared)
+        # Gmail decodes a text, and leaves the name of the charset that it had.
+        return decode(content, None if self.part.plain and is_utf_8(content) else declared)
 
     @cached_property
     def text(self) -> str:
@@ -136,7 +139,7 @@ class _Leaf:
 
 @dataclass(frozen=True)
 class _Text:
-    """A text that is made of a part that is none: a report, or a mail within a mail."""
+    """The text of a mail within a mail, which is read after all others."""
 
     make: Callable[[], str]
     is_html: bool = False
@@ -156,7 +159,7 @@ class _Reader:
     budget: _Budget
     html: str = ""
     attachments: list[Attachment] = field(default_factory=list)
-    reports: list[Shown] = field(default_factory=list)
+    reports: list[str] = field(default_factory=list)
     mails: list[Shown] = field(default_factory=list)
     spares: list[MailPart] = field(default_factory=list)
     types: list[str] = field(default_factory=list)
@@ -166,7 +169,7 @@ class _Reader:
     def text(self, mail: MailPart) -> str:
         """Return the text of a mail: what it reports, what it says, the mails within it."""
         leaves = self.read(mail)
-        texts = [leaf.text for leaf in (*self.reports, *leaves) if leaf.text]
+        texts = [text for text in (*self.reports, *(leaf.text for leaf in leaves)) if text]
         within = [leaf.text for leaf in self.mails if leaf.text]
         texts = texts or ([] if within else self.spare_text())
         if any(INLINE_PGP in text for text in texts):
@@ -191,7 +194,7 @@ class _Reader:
             return []
         if part.type in MAILS or part.type == "text/rfc822-headers":
             self._mail(part, within)
-        elif part.type in REPORTS:
+        elif subtype_of(part) in REPORTS:
             self._report(report_text(part))
             self._attach(part)
         else:
@@ -199,8 +202,8 @@ class _Reader:
         return []
 
     def _report(self, text: str) -> None:
-        if all(one.text != text for one in self.reports):  # an invitation often comes twice
-            self.reports.append(_Text(lambda: text))
+        if text not in self.reports:  # an invitation often comes twice
+            self.reports.append(text)
 
     def spare_text(self) -> list[str]:
         """Return a text that a mail program would not show at first, because there is no other."""
@@ -228,7 +231,8 @@ class _Reader:
             self._attach(part)
             self.types.append("application/ms-tnef" if name == "winmail.dat" else part.type)
             self.smime = self.smime or part.parameter("smime-type").lower()
-            if part.type == "text/calendar" and (meeting := meeting_text(part)):
+            few = len(self.attachments) <= MAX_SPARES
+            if few and part.type == "text/calendar" and (meeting := meeting_text(part)):
                 self._report(meeting)
             elif part.main_type == "text":
                 self.spares.append(part)
@@ -295,12 +299,3 @@ def _is_stub(plain: list[Shown], rich: list[Shown]) -> bool:
 
 def _words(form: list[Shown]) -> list[str]:
     return [word.lower() for leaf in form for word in WORD.findall(LINK.sub("", leaf.text))]
-
-
-def _is_utf_8(content: bytes) -> bool:
-    """Return whether Gmail decoded a text: it leaves the name of the charset that it had."""
-    try:
-        content.decode()
-    except UnicodeDecodeError:
-        return False
-    return True

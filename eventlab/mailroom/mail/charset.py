@@ -7,6 +7,7 @@ import re
 from encodings.aliases import aliases
 from typing import Final
 
+from webencodings import lookup
 from webencodings.labels import LABELS
 
 from eventlab.mailroom.mail.japanese import (
@@ -16,21 +17,8 @@ from eventlab.mailroom.mail.japanese import (
     has_escapes,
 )
 
-#: The encodings of the WHATWG that Python names differently, or decodes too narrowly.
-PYTHON_NAMES: Final = {
-    "big5": "big5hkscs",
-    "euc-kr": "cp949",
-    "gbk": "gb18030",
-    "ibm866": "cp866",
-    "iso-2022-jp": "iso2022_jp",
-    "iso-8859-8-i": "iso8859_8",
-    "macintosh": "mac_roman",
-    "shift_jis": "cp932",
-    "utf-16le": "utf_16",
-    "utf-16be": "utf_16_be",
-    "x-mac-cyrillic": "mac_cyrillic",
-    "x-user-defined": "cp1252",
-}
+#: The encodings of the WHATWG that Python decodes too narrowly, or only with a mark of the order.
+PYTHON_NAMES: Final = {"gbk": "gb18030", "utf-16le": "utf_16", "x-user-defined": "cp1252"}
 #: Names that mails use and the WHATWG does not list, without what is neither letter nor digit.
 MORE_NAMES: Final = {
     "iso88598e": "iso8859_8",
@@ -39,23 +27,14 @@ MORE_NAMES: Final = {
     "xmacroman": "mac_roman",
     "xwindows949": "cp949",
     "windows936": "gb18030",
-    "hzgb2312": "hz",
     "unicode11utf7": "utf_7",
     "utf8mb4": "utf_8",
     "big5eten": "big5hkscs",
-    "xeucjp": "euc_jp",
     "eucjpms": "euc_jp",
     "cp51932": "euc_jp",
-    "eucjis2004": "euc_jp",
-    "eucjisx0213": "euc_jp",
-    "shiftjis2004": "cp932",
     "cp50220": "iso2022_jp",
     "cp50221": "iso2022_jp",
     "iso2022jpms": "iso2022_jp",
-    "iso2022jp1": "iso2022_jp",
-    "iso2022jp2": "iso2022_jp",
-    "iso2022jp3": "iso2022_jp",
-    "iso2022jpext": "iso2022_jp",
 }
 SINGLE_BYTE: Final = frozenset(
     {f"cp125{n}" for n in range(9)}
@@ -77,6 +56,8 @@ MANY_BYTES: Final = (
     | SEVEN_BITS.keys()
     | {"utf_8", "utf_8_sig", "gb18030", "big5hkscs", "cp932", "cp949", "cp950", "johab", "euc_jp"}
 )
+#: The first of each family of codecs that browsers read alike.
+FAMILIES: Final = {"iso2022_jp_": "iso2022_jp", "euc_jis": "euc_jp", "shift_jis": "cp932"}
 JAPANESE: Final = {
     "iso2022_jp": decode_iso_2022_jp,
     "euc_jp": decode_euc_jp,
@@ -112,20 +93,19 @@ def _squeezed(label: str) -> str:
     return re.sub(r"[^a-z0-9]+", "", label)
 
 
-def _python_name(encoding: str) -> str:
-    name = encoding.replace("iso-", "iso").replace("windows-", "cp").replace("-", "_")
-    return PYTHON_NAMES.get(encoding, name)
+def _family(codec: str) -> str:
+    return next((FAMILIES[start] for start in FAMILIES if codec.startswith(start)), codec)
 
 
 def _names() -> dict[str, str]:
     """Return the codec of each name, squeezed: the WHATWG's meaning before Python's."""
     web = {
-        _squeezed(label): _python_name(encoding)
-        for label, encoding in LABELS.items()
-        if encoding != "replacement"
+        _squeezed(label): PYTHON_NAMES.get(name) or lookup(label).codec_info.name.replace("-", "_")
+        for label, name in LABELS.items()
+        if name != "replacement"
     }
     python = {
-        _squeezed(name): web.get(_squeezed(codec), codec)
+        _squeezed(name): web.get(_squeezed(codec), _family(codec))
         for alias, codec in aliases.items()
         for name in (alias, codec)
     }

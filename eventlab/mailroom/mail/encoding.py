@@ -85,6 +85,19 @@ def decoded_text(data: bytes, encoding: str, *, wide: bool = False) -> bytes:
     return _undeclared(data) if not encoding else decoded(data, encoding)
 
 
+def is_utf_8(content: bytes) -> bool:
+    """Return whether bytes are valid UTF-8, which is never a coincidence in a text.
+
+    >>> is_utf_8("café".encode()), is_utf_8(b"caf\\xe9")
+    (True, False)
+    """
+    try:
+        content.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
 def decoded_size(data: memoryview, encoding: str) -> int:
     """Return the size of the decoded content; base64 is only counted."""
     if encoding == "uuencode":
@@ -147,9 +160,9 @@ def _base64_text(data: bytes) -> bytes:
     after = itertools.takewhile(WHOLE_LINE.fullmatch, lines[solid[-1] + 1 : solid[-1] + 2])
     last = solid[-1] + len(list(after))
     content = base64_of(b"".join(lines[first : last + 1]))
-    if last > solid[-1] and not _is_utf_8(content):
+    if last > solid[-1] and not is_utf_8(content):
         shorter = base64_of(b"".join(lines[first:last]))
-        if _is_utf_8(shorter):  # so the short line is the first of a footer
+        if is_utf_8(shorter):  # so the short line is the first of a footer
             content = shorter
             last -= 1
     before = b"\n".join(lines[:first]).strip()
@@ -176,15 +189,7 @@ def _undeclared(data: bytes) -> bytes:
 def _is_text(content: bytes, *, strictly: bool) -> bool:
     """Return whether decoded bytes can be a text: random ones have many control characters."""
     controls = len(content) - len(content.translate(None, CONTROL))
-    return controls * 20 <= len(content) and (not strictly or _is_utf_8(content))
-
-
-def _is_utf_8(content: bytes) -> bool:
-    try:
-        content.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
+    return controls * 20 <= len(content) and (not strictly or is_utf_8(content))
 
 
 def _uudecoded(data: bytes | memoryview) -> Iterator[bytes]:

@@ -19,7 +19,7 @@ CHUNK: Final = 1024 * 1024
 def part_of(payload: object) -> MailPart:
     """Return the parts of a response's ``payload``; whatever is not as it should be is left out.
 
-    >>> part_of({"mimeType": "text/plain", "body": {"data": "aGk"}}).content
+    >>> part_of({"mimeType": "text/plain", "body": {"data": "aGk"}}).content_start
     b'hi'
     """
     return _part(payload if isinstance(payload, Mapping) else {}, 0)

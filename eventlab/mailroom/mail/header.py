@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from eventlab.mailroom.mail.charset import decode, one_line
-from eventlab.mailroom.mail.encoding import NOT_BASE64, base64_of
+from eventlab.mailroom.mail.encoding import NOT_BASE64, base64_of, is_utf_8
 
 #: In characters. Longer headers are cut before anything else is done with them.
 MAX_HEADER: Final = 32 * 1024
@@ -71,10 +71,4 @@ def _of_base64(text: bytes) -> bytes:
     if not text.isascii():
         return text
     content = base64_of(text)
-    if not NOT_BASE64.search(text.strip()):
-        return content
-    try:
-        content.decode()
-    except UnicodeDecodeError:
-        return text
-    return content
+    return content if is_utf_8(content) or not NOT_BASE64.search(text.strip()) else text

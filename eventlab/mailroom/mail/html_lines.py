@@ -19,31 +19,9 @@ TYPED: Final = frozenset(("pre", "xmp", "listing", "plaintext"))
 #: These have an empty line before and after them.
 SPACED: Final = TYPED | {"p", "figure", "blockquote", "h1", "h2", "h3", "h4", "h5", "h6"}
 BLOCKS: Final = SPACED | {
-    *(
-        "html",
-        "body",
-        "div",
-        "center",
-        "address",
-        "article",
-        "aside",
-        "details",
-        "dialog",
-        "footer",
-    ),
-    *(
-        "fieldset",
-        "figcaption",
-        "form",
-        "header",
-        "hgroup",
-        "hr",
-        "legend",
-        "main",
-        "nav",
-        "option",
-    ),
-    *("section", "summary", "dl", "dt", "dd", "ul", "ol", "menu", "li"),
+    *("html", "body", "div", "center", "address", "article", "aside", "details", "dialog"),
+    *("footer", "fieldset", "figcaption", "form", "header", "hgroup", "hr", "legend", "main"),
+    *("nav", "option", "section", "summary", "dl", "dt", "dd", "ul", "ol", "menu", "li"),
     *("table", "caption", "thead", "tbody", "tfoot", "tr"),
 }
 NOT_SHOWN: Final = frozenset(("head", "object", "iframe", "audio", "video", "datalist"))

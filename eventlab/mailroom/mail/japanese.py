@@ -16,7 +16,8 @@ ROMAN: Final = str.maketrans("\\~", "¥‾")
 #: What Python makes of four single bytes that are no characters.
 NOT_JIS: Final = dict.fromkeys(range(0xF8F0, 0xF8F4), "\ufffd")
 LINE_END: Final = re.compile(rb"[\r\n]")
-RUN: Final = re.compile(rb"(?:[\x21-\x7e]{2})+|[^\x21-\x7e]+|.", re.DOTALL)
+PAIR: Final = re.compile(rb"[\x21-\x7e]{1,2}")
+HIGH: Final = bytes(byte | 0x80 for byte in range(256))
 EUC_RUN: Final = re.compile(
     rb"(?:[\xa1-\xfe]{2})+|(?:\x8e[\xa1-\xdf])+|(?:\x8f[\xa1-\xfe]{2})+|[\x00-\x7f]+|.", re.DOTALL
 )
@@ -75,21 +76,9 @@ def _decoded(charset: bytes, data: bytes) -> str:
     rest = decode_shift_jis(data[end.start() :]) if end else ""
     if charset == b"(I":
         return decode_shift_jis(bytes(byte | 0x80 if byte > 0x20 else byte for byte in here)) + rest
-    if charset in TWO_BYTES:
-        return "".join(_jis_runs(here)) + rest
-    return re.sub(rb"[\x21-\x7e]{2}", _jis_x_0212, here).decode("euc_jp", "replace") + rest
-
-
-def _jis_x_0212(pair: re.Match[bytes]) -> bytes:
-    return bytes((0x8F, pair[0][0] | 0x80, pair[0][1] | 0x80))
-
-
-def _jis_runs(data: bytes) -> Iterator[str]:
-    for run in RUN.findall(data):
-        if len(run) > 1 and run[0] > 0x20:
-            yield _of_pairs(run)
-        else:
-            yield "\ufffd" if 0x20 < run[0] < 0x7F else decode_shift_jis(run)
+    # The same characters in EUC-JP have the high bit, and those of JIS X 0212 a byte before them.
+    mark = b"" if charset in TWO_BYTES else b"\x8f"
+    return decode_euc_jp(PAIR.sub(lambda pair: mark + pair[0].translate(HIGH), here)) + rest
 
 
 def _euc_runs(data: bytes) -> Iterator[str]:

@@ -16,7 +16,7 @@ MAX_GUESTS: Final = 10
 FOLD: Final = re.compile(r"\n[ \t]")
 EVENT: Final = re.compile(r"^BEGIN:VEVENT$(.*?)(?:^BEGIN:|^END:VEVENT$|\Z)", re.M | re.S | re.I)
 #: A line: its name, its parameters, and its value. A colon in quotes ends no parameter.
-LINE: Final = re.compile(r"^([\w-]+)((?:\"[^\"\n]*+\"|[^\":\n])*+):(.*)$", re.MULTILINE)
+LINE: Final = re.compile(r"^([\w-]++)((?:\"[^\"\n]*+\"|[^\":\n])*+):(.*)$", re.MULTILINE)
 PARAMETER: Final = re.compile(r";([\w-]+)=(?:\"([^\"]*)\"|([^;\"]*))")
 TIME: Final = re.compile(r"(\d{4})(\d\d)(\d\d)(?:T(\d\d)(\d\d)\d*(Z?))?")
 METHOD: Final = re.compile(r"^METHOD:(\w+)", re.MULTILINE | re.IGNORECASE)
@@ -55,10 +55,9 @@ def meeting_text(part: MailPart) -> str:
         lines.setdefault(name.lower(), []).append((known, _plain(value)))
     method = METHOD.search(text)
     title = TITLES.get((method[1] if method else part.parameter("method")).lower(), "Event")
-    more = len(re.findall(r"^BEGIN:VEVENT$", text, re.MULTILINE | re.IGNORECASE)) - 1
     facts = {
         title: _value(lines, "summary") or "(no title)",
-        "When": _when(lines) + (f"; the calendar has {more} more" if more else ""),
+        "When": _when(lines),
         "Where": _value(lines, "location"),
         "Who": ", ".join(_people(lines)),
     }

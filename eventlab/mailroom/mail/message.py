@@ -17,7 +17,7 @@ from eventlab.mailroom.mail.correspondents import SENDERS, correspondents
 from eventlab.mailroom.mail.encoding import without_comments
 from eventlab.mailroom.mail.gmail_parts import data_of, number_of, part_of
 from eventlab.mailroom.mail.header import words
-from eventlab.mailroom.mail.mime import MailPart, parse, parse_headers
+from eventlab.mailroom.mail.mime import Buffer, MailPart, parse, parse_headers
 from eventlab.mailroom.mail.shape import shape_of
 
 __all__ = ["Address", "Attachment", "Automatic", "Message"]
@@ -89,16 +89,27 @@ class Message:
         >>> Message.from_gmail({"id": "18c2", "snippet": "Hello"}).text
         'Hello'
         """
-        raw = _raw(resource)
-        if raw is None:
-            return cls(**_of_parts(resource))
+        encoded = resource.get("raw")
+        raw = data_of(encoded) if isinstance(encoded, str) else None
+        known = _known(resource, len(raw or b""))
+        body = Body("", "", ())
+        problem: str | None = None
         try:
-            mail = parse(raw)
+            mail = part_of(resource.get("payload")) if raw is None else parse(raw)
             body = body_of(mail)
             found = _from_headers(mail, body.text)
-            return cls(**_known(resource, len(raw)), **found, **_body(body))
         except PARSER_ERRORS as error:
-            return cls(**_of_start(resource, raw, error))
+            problem = f"the mail could not be read ({_reason(error)}): its text is Gmail's snippet"
+            found = _headers_of(raw or b"")
+        if raw is None and not body.html and body.text in ("", LEFT_OUT):
+            problem = (
+                f"only the headers of the mail were fetched, because it has {known['size']:,} "
+                "bytes: open it in Gmail"
+            )
+        if problem is not None:
+            snippet = html.unescape(str(resource.get("snippet") or ""))
+            body = Body(clean(snippet).strip(), "", body.attachments)
+        return cls(**known, **found, **vars(body), problem=problem)
 
     @property
     def sender(self) -> Address:
@@ -111,46 +122,16 @@ class Message:
         return self.sender_address.rpartition("@")[2].lower()
 
 
-# ---------------------------------------------------------------------------- the ways to read one
+def _reason(error: Exception) -> str:
+    return str(error) if type(error).__module__.startswith("eventlab") else type(error).__name__
 
 
-def _of_start(resource: Mapping[str, Any], raw: bytearray, error: BaseException) -> dict[str, Any]:
+def _headers_of(raw: Buffer) -> dict[str, Any]:
     """Read only the headers of a mail that could not be parsed."""
-    why = str(error) if type(error).__module__.startswith("eventlab") else type(error).__name__
-    problem = f"the mail could not be read ({why}): its text is Gmail's snippet"
     try:
-        found = _from_headers(parse_headers(raw))
+        return _from_headers(parse_headers(raw))
     except PARSER_ERRORS:
-        found = _from_headers(MailPart({}))
-    return {**_known(resource, len(raw)), **found, **_snippet(resource), "problem": problem}
-
-
-def _of_parts(resource: Mapping[str, Any]) -> dict[str, Any]:
-    """Read a large mail as Gmail parsed it; without its texts, the snippet is its text."""
-    known = _known(resource, 0)
-    problem = (
-        f"only the headers of the mail were fetched, because it has {known['size']:,} bytes: "
-        "open it in Gmail"
-    )
-    body = Body("", "", ())
-    try:
-        mail = part_of(resource.get("payload"))
-        body = body_of(mail)
-        found = _from_headers(mail, body.text)
-    except PARSER_ERRORS:
-        found = _from_headers(MailPart({}))
-    if body.html or body.text not in ("", LEFT_OUT):
-        return {**known, **found, **_body(body)}
-    attachments = {"attachments": body.attachments, "problem": problem}
-    return {**known, **found, **_snippet(resource), **attachments}
-
-
-# -------------------------------------------------------------------------------------- its pieces
-
-
-def _raw(resource: Mapping[str, Any]) -> bytearray | None:
-    encoded = resource.get("raw")
-    return data_of(encoded) if isinstance(encoded, str) else None
+        return _from_headers(MailPart({}))
 
 
 def _known(resource: Mapping[str, Any], size: int) -> dict[str, Any]:
@@ -168,22 +149,14 @@ def _known(resource: Mapping[str, Any], size: int) -> dict[str, Any]:
     }
 
 
-def _snippet(resource: Mapping[str, Any]) -> dict[str, Any]:
-    return _body(Body(clean(html.unescape(str(resource.get("snippet") or ""))).strip(), "", ()))
-
-
-def _body(body: Body) -> dict[str, Any]:
-    return {"text": body.text, "html": body.html, "attachments": body.attachments}
-
-
 def _from_headers(mail: MailPart, text: str = "") -> dict[str, Any]:
     """Return what the headers of a mail say about it."""
     hint = _charset(mail)
     headers = mail.headers
     people = correspondents(headers, hint)
-    ids = _ids(headers, "message-id")
-    replied = _ids(headers, "in-reply-to")
-    listed = [*_ids(headers, "references"), *replied]
+    ids = _ids(mail.value("message-id"))
+    replied = _ids(mail.value("in-reply-to"))
+    listed = [*_ids(mail.value("references")), *replied]
     plain = {
         name: [words(value) for value in values]
         for name, values in headers.items()
@@ -192,14 +165,10 @@ def _from_headers(mail: MailPart, text: str = "") -> dict[str, Any]:
     return {
         "sender_name": people.sender.name,
         "sender_address": people.sender.address,
-        "reply_to": people.reply_to,
-        "original_sender": people.original_sender,
-        "to": people.to,
-        "cc": people.cc,
-        "delivered_to": people.delivered_to,
-        "raw_from": _first(headers, "from", hint),
-        "subject": _first(headers, "subject", hint)[:MAX_SUBJECT],
-        "message_id": ids[0] if ids else _first(headers, "message-id")[:998],
+        **{name: value for name, value in vars(people).items() if name != "sender"},
+        "raw_from": words(mail.value("from"), hint),
+        "subject": words(mail.value("subject"), hint)[:MAX_SUBJECT],
+        "message_id": ids[0] if ids else words(mail.value("message-id"))[:998],
         "in_reply_to": tuple(dict.fromkeys(replied))[:MAX_REFERENCES],
         "references": tuple(dict.fromkeys(listed))[-MAX_REFERENCES:],
         "automatic": automatic(
@@ -218,14 +187,9 @@ def _charset(mail: MailPart) -> str:
     return mail.parameter("charset")
 
 
-def _ids(headers: Mapping[str, list[bytes]], name: str) -> list[str]:
+def _ids(value: bytes) -> list[str]:
     """Return the message ids of a header, without the white space that RFC 822 allowed in them."""
-    value = words(without_comments(headers.get(name, [b""])[0]))
-    return ["".join(one.split()) for one in REFERENCE.findall(value)]
-
-
-def _first(headers: Mapping[str, list[bytes]], name: str, hint: str | None = None) -> str:
-    return words(headers.get(name, [b""])[0], hint)
+    return ["".join(one.split()) for one in REFERENCE.findall(words(without_comments(value)))]
 
 
 def _moment(value: object) -> datetime:

@@ -138,11 +138,6 @@ class MailPart:
         return "" if self.plain else encoding_of(self.value("content-transfer-encoding"))
 
     @property
-    def content(self) -> bytes:
-        """The decoded content."""
-        return decoded(self._bytes(self.start, self.end), self.encoding)
-
-    @property
     def content_start(self) -> bytes:
         """The decoded beginning of the content, of 8 MB at most."""
         return decoded(self._bytes(self.start, self.start + MAX_ENCODED), self.encoding)
@@ -192,7 +187,7 @@ class MailPart:
 def parse(raw: Buffer) -> MailPart:
     """Parse a mail. Never fails: what no header can explain is its text.
 
-    >>> parse(b"Subject: hello\\r\\n\\r\\nyou").content
+    >>> parse(b"Subject: hello\\r\\n\\r\\nyou").content_start
     b'you'
     """
     blank = BLANK_LINES.match(raw)
@@ -203,7 +198,7 @@ def parse(raw: Buffer) -> MailPart:
 def parse_headers(raw: Buffer) -> MailPart:
     """Parse only the headers of a mail.
 
-    >>> parse_headers(b"Subject: hello\\r\\n\\r\\nyou").content
+    >>> parse_headers(b"Subject: hello\\r\\n\\r\\nyou").content_start
     b''
     """
     return MailPart(_header_block(raw, 0, min(len(raw), MAX_HEADERS_BYTES))[0])

@@ -99,16 +99,14 @@ def _runs(lines: Sequence[str], *, forwarded: bool) -> list[Run]:
     """Return where quotes start and end: marked ones, and the one that ends with the text."""
     history = len(lines) if forwarded else _history(lines)
     runs: list[Run] = []
-    start = end = None
+    inside = False
     for number, line in enumerate(lines[:history]):
         if MARKED.match(line):
-            start = number if start is None else start
-            end = number + 1
-        elif line.strip() and start is not None and end is not None:
-            runs.append((start, end, True))
-            start = end = None
-    if start is not None and end is not None:
-        runs.append((start, end, True))
+            start = runs.pop()[0] if inside else number
+            runs.append((start, number + 1, True))
+            inside = True
+        elif line.strip():
+            inside = False
     if history < len(lines):
         runs.append((history, len(lines), False))
     return runs

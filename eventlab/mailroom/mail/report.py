@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
+from eventlab.mailroom.mail.automatic import REPORTS
 from eventlab.mailroom.mail.charset import one_line
 from eventlab.mailroom.mail.header import words
 from eventlab.mailroom.mail.html_lines import PICTURES_ONLY
@@ -14,13 +15,6 @@ from eventlab.mailroom.mail.mime import MailPart, parse_headers
 MAX_RECIPIENTS: Final = 20
 MAX_FIELD: Final = 500
 MAX_REPORT: Final = 256 * 1024
-STATUS: Final = ("message/delivery-status", "message/global-delivery-status")
-RECEIPT: Final = (
-    "message/disposition-notification",
-    "message/global-disposition-notification",
-)
-COMPLAINT: Final = ("message/feedback-report",)
-REPORTS: Final = (*STATUS, *RECEIPT, *COMPLAINT)
 BETWEEN_BLOCKS: Final = re.compile(rb"\r{0,2}\n(?:[ \t]{0,80}\r{0,2}\n)+")
 IMAGE: Final = "image/"
 #: Mails whose text no program but the sender's kind can show, by a part's type.
@@ -37,13 +31,16 @@ def report_text(part: MailPart) -> str:
     """
     content = part.content_start[:MAX_REPORT].strip()
     blocks = [parse_headers(block) for block in BETWEEN_BLOCKS.split(content, MAX_RECIPIENTS + 1)]
-    if part.type in STATUS:
-        lines = list(_recipients(blocks))
-    elif part.type in RECEIPT:
-        lines = [_receipt(block) for block in blocks[:1]]
-    else:
-        lines = [_complaint(block) for block in blocks[:1]]
-    return "\n".join(line for line in lines if line)
+    kind = REPORTS[subtype_of(part)]
+    if kind == "bounce":
+        return "\n".join(_recipients(blocks))
+    return _receipt(blocks[0]) if kind == "receipt" else _complaint(blocks[0])
+
+
+def subtype_of(part: MailPart) -> str:
+    """Return what follows the slash in the type of a message that is a part, or ""."""
+    media, _slash, subtype = part.type.partition("/")
+    return subtype if media == "message" else ""
 
 
 def heading(mail: MailPart, title: str) -> str:

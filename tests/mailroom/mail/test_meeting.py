@@ -81,10 +81,9 @@ def test_meeting_bounds_what_a_hostile_calendar_shows() -> None:
     assert len(shown) < 1000
     long = b"BEGIN:VEVENT\r\nDTSTART:never\r\nEND:VEVENT\r\n" * 100_000
     assert meeting_text(parse(b"Content-Type: text/calendar\r\n\r\n" + long)).startswith("Event: ")
-    quotes = b"BEGIN:VEVENT\r\nX" + b';"' * MAX_CALENDAR
-    assert meeting_text(parse(b"Content-Type: text/calendar\r\n\r\n" + quotes)) == (
-        "Event: (no title)"
-    )
+    for line in (b"X" + b';"' * MAX_CALENDAR, b"X" * MAX_CALENDAR, b"X;" * MAX_CALENDAR):
+        text = b"Content-Type: text/calendar\r\n\r\nBEGIN:VEVENT\r\n" + line
+        assert meeting_text(parse(text)) == "Event: (no title)"
 
 
 def test_message_shows_a_meeting_once_and_never_the_raw_calendar() -> None:
@@ -96,6 +95,12 @@ def test_message_shows_a_meeting_once_and_never_the_raw_calendar() -> None:
     assert read(single(calendar(b"SUMMARY:Demo", START), "Content-Type: text/calendar")).text == (
         meeting
     )
+
+
+def test_message_reads_the_calendars_of_its_first_attachments_only() -> None:
+    part = b"Content-Type: text/calendar\r\n\r\n"
+    parts = [part + calendar(b"SUMMARY:%d" % number, START) for number in range(30)]
+    assert read(multipart("mixed", *parts)).text.count("Invitation: ") == 10
 
 
 def test_message_shows_a_calendar_without_an_event_as_it_is() -> None:
