@@ -370,6 +370,42 @@ def test_events_during_a_rebuild_are_counted_once(
     assert shown(documents) == expected(accounts, mails)
 
 
+def test_trim_waits_for_a_running_rebuild_in_each_category(
+    accounts: EventStore,
+    mails: EventStore,
+    joined: JoinedProjector,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    add(accounts, 2)
+    add(mails, 2)
+    joined.catch_up()
+    plain = Rebuild.catch_up
+    unchecked = [accounts, mails]
+
+    def trim_first(rebuild: Rebuild) -> int:
+        while unchecked:
+            store = unchecked.pop()
+            with pytest.raises(TrimRefused, match="rebuild"):
+                store.trim(before=store.head())
+        return plain(rebuild)
+
+    monkeypatch.setattr(Rebuild, "catch_up", trim_first)
+    assert joined.rebuild(progress=False) == 4
+    assert unchecked == []
+
+
+def test_both_positions_are_shown_after_the_swap(
+    accounts: EventStore, mails: EventStore, joined: JoinedProjector
+) -> None:
+    for store in (accounts, mails):
+        add(store, 2)
+    joined.rebuild(progress=False)
+    for store in (accounts, mails):
+        add(store, 2)
+        with pytest.raises(TrimRefused, match=joined.name):
+            store.trim(before=store.head())
+
+
 def test_newer_version_replaces_the_documents_of_both_categories(
     accounts: EventStore, mails: EventStore, joined: JoinedProjector, mongo: Any, documents: Any
 ) -> None:

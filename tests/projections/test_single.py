@@ -256,6 +256,23 @@ def test_log_that_was_replaced_is_noticed(
     assert funds(documents) == 3
 
 
+@pytest.mark.parametrize("why", ["a refused document", "a log that was replaced"])
+def test_rebuild_that_fails_behind_its_fence_lifts_it(
+    store: EventStore, projector: Projector, mongo: Any, why: str
+) -> None:
+    fill(store, 3)
+    projector.catch_up()
+    if why == "a refused document":
+        mongo.command("collMod", store.category, validator={"funds": {"$gt": 100}})
+    else:
+        store.drop()
+        fill(store, 6)
+    with pytest.raises((ViewStopped, ViewAhead)):
+        projector.rebuild_one("account-0")
+    [state] = mongo.projections.find({"_id": store.category})
+    assert "fence" not in state
+
+
 def test_older_version_of_a_view_is_not_rebuilt_for_one_aggregate(
     store: EventStore, projector: Projector, mongo: Any, documents: Any
 ) -> None:
