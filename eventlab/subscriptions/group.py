@@ -13,7 +13,9 @@ from eventlab.store.store import EventStore
 from eventlab.store.stream import CategoryStream
 
 WAITING: Final = "(waiting)"  # the consumer that holds events until they are due for a retry
-PAGE: Final = 500  # events that one script acknowledges, replays or discards
+#: Events that one script acknowledges, replays or discards. In an ordered subscription, it reads
+#: the event behind each of them whole: 500 of 200 kB stopped Redis for 0.2 s.
+PAGE: Final = 50
 #: The parts that a script has in addition to shared.lua.
 PARTS: Final = {
     "receive": ("lanes", "deliver"),

@@ -12,6 +12,13 @@ from pymongo.database import Database
 
 from eventlab import EventStore, Projector
 from eventlab.accounts import AccountView
+from eventlab.projections import follower
+
+
+@pytest.fixture(autouse=True)
+def no_batch_is_slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the size of a batch not depend on the speed of the machine."""
+    monkeypatch.setattr(follower, "SLOW_SECONDS", 600.0)
 
 
 @pytest.fixture

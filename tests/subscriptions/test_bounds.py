@@ -104,7 +104,8 @@ def test_receive_returns_at_most_a_thousand_events(store: EventStore) -> None:
 
 
 def test_work_on_many_events_is_sent_to_redis_in_pages(store: EventStore) -> None:
-    count = 2 * PAGE + 200
+    count = 1_200
+    assert count > 2 * PAGE
     client = RecordsCommands(store.redis)
     recording = EventStore(client, store.category)  # type: ignore[arg-type]
     letters = subscribe(recording, max_failures=1, claim_after=LONG)
@@ -146,3 +147,29 @@ def test_abandoned_event_behind_many_pending_ones_is_found_page_by_page(
     assert letters.receive() == []
     assert len(client.lengths) == 2  # one page, and the events
     assert letters.receive(block=60) + letters.receive() == events
+
+
+@pytest.mark.parametrize("how", ["ack", "discard"])
+def test_script_that_finishes_ordered_events_reads_few_of_those_behind_them(
+    redis_server: RedisServer, how: str
+) -> None:
+    """It reads each of them whole, because Redis reads no part of an element of a list."""
+    store = EventStore(redis_server.client(), "s")
+    for number in range(2):
+        for account in range(120):
+            store.append(str(account), [Event("withdraw")], expected=number)
+    letters = subscribe(store, ordered=True, max_failures=1)
+    events = letters.receive(200)
+    assert len(events) == 120
+    if how == "discard":
+        for event in events:
+            letters.fail(event, "no")
+    store.redis.config_resetstat()
+    if how == "discard":
+        assert letters.discard() == 120
+    else:
+        letters.ack(events)
+    stats = store.redis.info("commandstats")
+    assert stats["cmdstat_lindex"]["calls"] == 120
+    assert 120 / stats["cmdstat_evalsha"]["calls"] * LARGE <= 10 * MEGABYTE
+    assert letters.lag().waiting == 120
