@@ -112,8 +112,6 @@ def _write(redis: Any, write: Script, log: bytes, events: list[Recorded]) -> Non
 
 
 def _publish(redis: Any, keys: Keys, found: list[bytes]) -> None:
-    if not found:
-        return
     # Adopted before, and the other program has written more since? Then page by page is enough.
     key = keys.ids if redis.exists(keys.ids) else keys.successor(keys.ids)
     if key != keys.ids:

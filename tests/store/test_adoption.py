@@ -350,3 +350,10 @@ def test_adopt_returns_the_number_of_events_when_an_answer_is_lost(
     assert [event.version for event in store.read_all()] == [1, 1]
     [group] = store.redis.xinfo_groups(store.category)
     assert (group["name"], group["last-delivered-id"]) == (b"group", b"0-0")
+
+
+def test_adoption_of_an_empty_category_finds_nothing_and_changes_nothing(store: EventStore) -> None:
+    assert store.adopt() == 0
+    assert list(store.redis.scan_iter(match=store.keys.pattern())) == []
+    store.append("a", [Event("create")], expected=NEW)
+    assert store.ids() == ["a"]
