@@ -42,7 +42,7 @@ class Strict(Account):
     """An account that raises for an unknown event."""
 
     def apply(self, event: Event | Recorded) -> None:
-        raise ValueError(f"what is a {event.type!r}?")
+        raise AssertionError(f"what is a {event.type!r}?")
 
 
 @dataclass
@@ -171,7 +171,7 @@ def test_state_says_why_it_is_missing(ui: Served, mongo: Any) -> None:
         assert moment is not None
         assert moment.state is None
         problems.append(moment.problem)
-    assert problems[0] == "The class cannot apply these events: ValueError: what is a 'bonus'?"
+    assert problems[0] == "The class cannot apply these events: AssertionError: what is a 'bonus'?"
     assert problems[1].startswith("No class is known")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -179,13 +179,8 @@ class Source:
                 " eventlab show prints the state after more."
             )
         else:
-            try:
-                aggregate = make(id)
-                for page in store.pages(id, limit=version):
-                    aggregate.replay(page.events)
-                state = aggregate.state()
-            except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
-                problem = f"The class cannot apply these events: {type(error).__name__}: {error}"
+            pages = store.pages(id, limit=version)
+            state, problem = _state_after((page.events for page in pages), make, id)
         return Moment(version, newest, events, state, problem)
 
     def subscriptions(self) -> list[tuple[str, str, SubscriptionState]]:
@@ -244,3 +239,26 @@ def _entry(position: bytes, fields: dict[bytes, bytes]) -> StreamEntry:
         return StreamEntry(position.decode(), decode_entry(position, fields))
     except CorruptEvent as error:
         return StreamEntry(position.decode(), None, str(error))
+
+
+def _state_after(
+    pages: Iterable[Sequence[Recorded]], make: NewAggregate, id: str
+) -> tuple[Mapping[str, Any] | None, str]:
+    # The pages are read outside the try: only what the user's class raises is its own fault.
+    try:
+        aggregate = make(id)
+    except Exception as error:  # noqa: BLE001 - a user's class may raise anything
+        return None, _cannot_apply(error)
+    for events in pages:
+        try:
+            aggregate.replay(events)
+        except Exception as error:  # noqa: BLE001
+            return None, _cannot_apply(error)
+    try:
+        return aggregate.state(), ""
+    except Exception as error:  # noqa: BLE001
+        return None, _cannot_apply(error)
+
+
+def _cannot_apply(error: Exception) -> str:
+    return f"The class cannot apply these events: {type(error).__name__}: {error}"
