@@ -28,6 +28,7 @@ from eventlab.projections.upgrade import shared_rebuild
 from eventlab.projections.view import Changes, View, checked_view_name, version_of
 from eventlab.slices.checkpoints import SliceCheckpoint, SlicedCheckpoint
 from eventlab.slices.rebuild import SlicedRebuild, SlicedUpgrade, UntilBuilt
+from eventlab.slices.room import room_of
 from eventlab.slices.shares import SharedSession, Shares, outages_ignored
 from eventlab.store.keys import START, checked_position, order, view_group
 from eventlab.store.slices import check_slices, slice_number
@@ -50,6 +51,7 @@ class SliceProjector(Projector):
         Follower.__init__(self, checkpoint, whole.view, whole.batch_size)
         self._number = number
         self._shares = whole.shares
+        self._room = whole.room
         self._turn = whole.turn
         self._has_turn = False
         self._waited = 0.0  # for its turn, in seconds
@@ -61,12 +63,13 @@ class SliceProjector(Projector):
             self.position = None
             return 0
         self._waited = 0.0
-        try:
-            return Follower.run_once(self)
-        finally:
-            if self._has_turn:
-                self._has_turn = False
-                self._turn.release()
+        with self._room.working:
+            try:
+                return Follower.run_once(self)
+            finally:
+                if self._has_turn:
+                    self._has_turn = False
+                    self._turn.release()
 
     def _fold(self, events: list[Recorded]) -> tuple[Changes, int, Exception | None]:
         # One slice at a time: what the slices share, the documents of some views and this
@@ -98,8 +101,18 @@ class SliceProjector(Projector):
         end = time.monotonic() + IDLE_SECONDS
         after = self.position or START
         while not self._stop.is_set() and self._shares.has(self._number) and time.monotonic() < end:
-            if self.store.wait(after=after, seconds=seconds):
+            if self._has_news(after, seconds):
                 return
+
+    def _has_news(self, after: str, seconds: float) -> bool:
+        if self._room.waiting.acquire(blocking=False):
+            try:
+                return self.store.wait(after=after, seconds=seconds)
+            finally:
+                self._room.waiting.release()
+        self._stop.wait(seconds)
+        with self._room.working:
+            return self._lags([after])
 
     def _stand_by(self, stop: threading.Event, poll_interval: float) -> None:
         while not stop.wait(poll_interval) and not self._shares.has(self._number):
@@ -138,6 +151,7 @@ class SlicedProjector(Projector):
         Following.__init__(self, name, ProjectorSession(self.mongo, name))
         self.turn = threading.RLock()  # of the slice that folds and writes
         self.shares = Shares(self._session, self.turn)
+        self.room = room_of(store.redis)
         self._builds = False  # documents of a newer version
         self._whole = SlicedCheckpoint(store, self._session, self.name, version_of(view))
         self._parts = []

@@ -1110,6 +1110,7 @@ a_process_manager = Exercise(
                     return "refunded"
         """,
     ],
+    seconds=40,  # each payment begins again at every place
 )
 
 

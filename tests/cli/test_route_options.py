@@ -33,8 +33,8 @@ def test_all_missing_settings_are_named_at_once_by_route_and_doctor(route: Any) 
     status, out, error = route(**empty)
     assert (status, out) == (1, "")
     assert error == (
-        f"eventlab: {NAMED}: they are missing: set them (eventlab route --help says what each of"
-        " them is), or try --sandbox, which needs no settings\n"
+        f"eventlab: {NAMED}: they are missing: set them (eventlab route --help explains each of"
+        " them), or try --sandbox, which needs no settings\n"
     )
     _, out, _ = run("doctor", "--for", "mailroom", EVENTLAB_CXONE_POC="Support")
     [line] = [line for line in out.splitlines() if "mail settings" in line]

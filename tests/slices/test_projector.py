@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -139,6 +140,33 @@ def test_several_projectors_share_the_slices(filled: EventStore, mongo: Mongo) -
     for each in projectors:
         each.close()
     assert mongo[PROJECTORS].count_documents({"view": filled.category}) == 0
+
+
+def test_views_leave_connections_of_their_client_to_the_program(
+    filled: EventStore, mongo: Mongo, caplog: pytest.LogCaptureFixture
+) -> None:
+    kwargs = filled.redis.connection_pool.connection_kwargs
+    caplog.set_level(logging.INFO)
+    with redis.Redis(unix_socket_path=kwargs["path"], max_connections=20) as client:
+        store = EventStore(client, filled.category, slices=64)
+        views = [AccountView(f"{filled.category}_{number}") for number in range(2)]
+        projectors = [Projector(store, mongo, view) for view in views]
+        stop = threading.Event()
+        threads = [threading.Thread(target=each.run, args=(stop,)) for each in projectors]
+        try:
+            for thread in threads:
+                thread.start()
+            for id in IDS:
+                store.append(id, deposits(1), expected=3)
+            wait_until(lambda: not any(each.lag().events for each in projectors))
+        finally:
+            stop.set()
+            for thread in threads:
+                thread.join()
+            for each in projectors:
+                each.close()
+    assert "Too many connections" not in caplog.text
+    assert funds(projectors[1]) == truth(filled)
 
 
 def test_lag_is_that_of_all_slices(filled: EventStore, projector: Projector) -> None:

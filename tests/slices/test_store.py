@@ -117,7 +117,7 @@ def test_store_with_another_number_of_slices_is_rejected(
     store = EventStore(redis_client, category, slices=made)
     fill(store, 2, "account1")
     before = {key: redis_client.dump(key) for key in all_keys(store)}
-    with pytest.raises(SlicesMismatch, match=f"made with slices={made}") as caught:
+    with pytest.raises(SlicesMismatch, match=f"created with slices={made}") as caught:
         call(EventStore(redis_client, category, slices=asked))
     assert (caught.value.category, caught.value.slices) == (category, made)
     assert {key: redis_client.dump(key) for key in all_keys(store)} == before

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import functools
 import re
 from encodings.aliases import aliases
 from typing import Final
@@ -85,7 +86,7 @@ def codec_of(name: str | None) -> str | None:
     # From tables: codecs.lookup would also find hex, idna, punycode or unicode_escape, which no
     # mail means.
     label = (name or "")[:MAX_NAME].lower().removeprefix("charset=")
-    found = NAMES.get(_squeezed(label))
+    found = _names().get(_squeezed(label))
     return found if found in SINGLE_BYTE or found in MANY_BYTES else None
 
 
@@ -97,6 +98,7 @@ def _family(codec: str) -> str:
     return next((FAMILIES[start] for start in FAMILIES if codec.startswith(start)), codec)
 
 
+@functools.cache  # not at import: it loads every codec
 def _names() -> dict[str, str]:
     """Return the codec of each name, squeezed: the WHATWG's meaning before Python's."""
     web = {
@@ -111,9 +113,6 @@ def _names() -> dict[str, str]:
     }
     python |= {_squeezed(codec): codec for codec in SINGLE_BYTE}
     return python | web | MORE_NAMES
-
-
-NAMES: Final = _names()
 
 
 def decode(data: bytes, declared: str | None = None) -> str:

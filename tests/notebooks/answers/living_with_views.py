@@ -91,7 +91,7 @@ WRONG = {
             def test_shelf(shelf):
                 assert shelf.__name__ == "Shelf"
             """,
-            "passes for a view that knows no reader",
+            "passes for a view that stores no reader",
         ),
     ],
     "books_of_a_reader": [

@@ -159,7 +159,7 @@ WRONG = {
 
                 accounts.transact([giver, taker], decide)
             """,
-            "nobody is told",
+            "the caller does not know",
         ),
         (
             """
