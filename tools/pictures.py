@@ -226,7 +226,7 @@ def consumer_group() -> Drawing:
 def work_item() -> Drawing:
     """The states of a work item, and who moves it from one to the next."""
     d = Drawing("A work item: the router moves it, and an operator resolves a doubt", 1080, 400)
-    d.text(20, 190, "a mail", bold=True)
+    d.text(20, 190, "email", bold=True)
     d.arrow((72, 185), (118, 185))
     d.box(120, 165, 120, 40, "received", fill="past", bold=True)
     d.box(400, 165, 130, 40, "submitting", fill="blue", bold=True)
@@ -245,7 +245,7 @@ def work_item() -> Drawing:
     d.arrow((530, 185), (848, 185), ink="green")
     d.text(690, 175, "CXone accepts it", anchor="middle")
     d.arrow((465, 165), (465, 72), ink="orange")
-    d.text(477, 125, "CXone says no, for good", ink="soft", size=14)
+    d.text(477, 125, "CXone rejects it", ink="soft", size=14)
     d.arrow((440, 205), (440, 298), ink="orange")
     d.text(452, 250, "too many", ink="soft", size=14)
     d.text(452, 268, "attempts", ink="soft", size=14)

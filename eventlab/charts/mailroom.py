@@ -32,7 +32,7 @@ STEPS: Final[Mapping[str, tuple[str, ...]]] = {
 def funnel(states: Mapping[str, int], *, title: str) -> Figure:
     """Draw how many emails reach each step, and the states of the others.
 
-    ``states`` maps each state to its number of mails. Raises ValueError for an unknown state.
+    ``states`` maps each state to its number of emails. Raises ValueError for an unknown state.
     """
     unknown = set(states) - set(COLOURS)
     if unknown:
@@ -57,7 +57,7 @@ def funnel(states: Mapping[str, int], *, title: str) -> Figure:
                 va="center",
             )
         axes.set_yticks(range(len(STEPS)), list(STEPS))
-        axes.set(xlabel="Mails", xlim=(0, max(total, 1) * 1.7), ylim=(len(STEPS) - 0.5, -0.5))
+        axes.set(xlabel="Emails", xlim=(0, max(total, 1) * 1.7), ylim=(len(STEPS) - 0.5, -0.5))
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(axis="y", visible=False)
     return figure

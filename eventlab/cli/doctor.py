@@ -216,8 +216,10 @@ def _runtime_directory(directory: Path) -> Check:
     name = "socket directory"
     try:
         runtime = directories.runtime_directory(directory)
-        if runtime.exists():  # else it is made when the servers start
+        if runtime.exists():
             directories.prepare_runtime(runtime)
+        else:  # it is made when the servers start
+            directories.check_runtime(runtime)
     except (ServersError, OSError) as error:
         remedy = f"set {directories.RUNTIME_VARIABLE} to a short new directory of your own"
         return Check(name, False, sentence_of(error), remedy)

@@ -224,7 +224,8 @@ class Router:
                     break
                 self._send(batch, stop)
                 if self._sender.unsent_in_a_row >= MAX_UNSENT_IN_A_ROW:
-                    return f"CXone accepted none of {self._sender.unsent_in_a_row} mails in a row"
+                    count = self._sender.unsent_in_a_row
+                    return f"CXone accepted none of {count} emails in a row"
         except ConsentRequired:
             raise
         except (WorkItemUnsent, GmailFailed) as error:

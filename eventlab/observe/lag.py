@@ -1,4 +1,4 @@
-"""How far views and subscriptions are behind their category; to look changes nothing."""
+"""How far views and subscriptions are behind their category. Looking changes nothing."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ class Metrics:
         disable_created_metrics()  # type: ignore[no-untyped-call]  # of no use here, and never there with several workers
         self._sources = sources
         self._registry = CollectorRegistry()
-        self._applied = self._counter("events_applied", "Events that counted in a view.", "view")
+        self._applied = self._counter("events_applied", "Events that a view has applied.", "view")
         self._conflicts = self._counter(
             "version_conflicts", "Commands that found that another writer was faster."
         )
@@ -215,7 +215,7 @@ def mail_metrics(counts: Callable[[], Mapping[str, int]]) -> Families:
     def collect() -> Iterator[Metric]:
         mails = GaugeMetricFamily(
             "eventlab_mailroom_mails",
-            "Mails in each state; counted up to 100,000.",
+            "Emails in each state; counted up to 100,000.",
             labels=["state"],
         )
         for state, count in counts().items():

@@ -105,6 +105,12 @@ def prepare_runtime(runtime: Path) -> None:
         runtime.chmod(0o700)
 
 
+def check_runtime(runtime: Path) -> None:
+    """Raise DirectoryRefused if the directory of the sockets cannot be created."""
+    with usable(runtime, RUNTIME_VARIABLE), tempfile.TemporaryDirectory(dir=runtime.parent):
+        pass
+
+
 @contextlib.contextmanager
 def usable(path: Path, variable: str) -> Iterator[None]:
     """Raise DirectoryRefused, naming the variable to set, for an OSError in a block."""

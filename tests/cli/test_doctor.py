@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -106,11 +107,15 @@ def test_doctor_reports_a_program_that_does_not_run(
         assert "--force-reinstall" in check.remedy
 
 
-def test_doctor_reports_a_socket_directory_that_is_too_long(
-    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("name", ["long" * 30, "missing"])
+def test_doctor_reports_a_socket_directory_that_cannot_be_used(
+    data: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    monkeypatch.setenv(settings.RUNTIME, str(tmp_path / ("long" * 30)))
-    found = doctor.examine(data, purpose="library")
+    with tempfile.TemporaryDirectory(dir="/tmp") as short:  # pytest's own is too long a path
+        runtime = Path(short) / name
+        monkeypatch.setenv(settings.RUNTIME, str(runtime))
+        found = doctor.examine(data, purpose="library")
+        assert not any(Path(short).iterdir())
     failed = {check.name: check for check in found if not check.ok}
     assert failed.keys() == {"socket directory"}  # one cause, one failure
     assert settings.RUNTIME in failed["socket directory"].remedy
