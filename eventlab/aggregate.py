@@ -29,7 +29,7 @@ def _ours(name: str) -> Any:
 
 
 def _taken(kind: type, name: str) -> InvalidName:
-    return InvalidName(f"{kind.__name__} has its own {name!r}, which Aggregate keeps: rename it")
+    return InvalidName(f"{kind.__name__} defines {name!r}, which Aggregate reserves: rename it")
 
 
 class Aggregate(abc.ABC):

@@ -40,8 +40,8 @@ class Misconfigured(EventLabError):
         self.server = server
         self.reason = reason
         super().__init__(
-            f"{server} denies access ({reason}): correct the user, its rights or the URL; "
-            "`eventlab doctor` shows which rights are missing"
+            f"{server} denies access ({reason}): correct the user name, its permissions or the "
+            "URL; `eventlab doctor` shows which permissions are missing"
         )
 
 
@@ -89,7 +89,7 @@ class LogReplaced(VersionConflict):
         super().__init__(id, version, version)
         self.args = (
             f"version {version} of {id!r} is not the event that was loaded, because "
-            "the log was written again: reload the aggregate and decide again",
+            "the log was replaced: reload the aggregate and decide again",
         )
 
 

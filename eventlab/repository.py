@@ -210,7 +210,7 @@ class Repository(Generic[A]):
         [Recorded(id='JaneDoe', version=8, type='deposit', data={'amount': 40}, position='…-1')]
         """
         if len(set(ids)) < len(ids):
-            raise InvalidArgument(f"ids={ids!r} has an id twice: name each aggregate once")
+            raise InvalidArgument(f"ids={ids!r} contains a duplicate id: list each aggregate once")
         request = fingerprint or ""
 
         def decided() -> Callable[[], dict[str, list[Recorded]]]:

@@ -62,7 +62,9 @@ SERVERS: Final[dict[str, Variable]] = {
     ),
     DATA: Variable("directory where the private servers keep their data", "your user data folder"),
     RUNTIME: Variable("directory for the private servers' sockets", "a short path for each user"),
-    GRACE: Variable("seconds that the private servers keep running after their last user", "5"),
+    GRACE: Variable(
+        "seconds that the private servers keep running after the last process disconnects", "5"
+    ),
     REDIS_SERVER: Variable(
         "path of the redis-server program", "the installed wheel's, then the one on PATH"
     ),
@@ -102,7 +104,7 @@ MAILROOM: Final[dict[str, Variable]] = {
     CXONE_WHERE: Variable(
         "part of the request that holds the point of contact: body or query", "body"
     ),
-    AUTOMATIC_TYPE: Variable("work item type of automatic mail (auto-replies, bulk)", "email"),
+    AUTOMATIC_TYPE: Variable("work item type for automated email (auto-replies, bulk)", "email"),
     SKIPPED_KINDS: Variable(
         "kinds of mail to skip: none, or any of bounce, receipt, complaint, reaction, "
         "calendar, reply, notice, list, bulk, loop",
@@ -112,7 +114,7 @@ MAILROOM: Final[dict[str, Variable]] = {
         "senders whose mail is skipped: addresses and @domains, separated by commas"
     ),
     SENDER_CAP: Variable(
-        "how many emails of one sender become work items per hour; the others are held for "
+        "how many emails from one sender become work items per hour; the others are held for "
         "review; 0: no limit",
         "100",
     ),

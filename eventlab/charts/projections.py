@@ -54,4 +54,4 @@ def _off(axes: Axes, places: list[int], money: pd.Series[float], unit: str) -> N
     room = 0.6 * max(1, money.max() - money.min())
     axes.set_xlim(min(0, money.min()) - room, max(0, money.max()) + room)
     axes.set_yticks(places, list(money.index))
-    axes.set_xlabel(f"Error of the sum ({unit})")
+    axes.set_xlabel(f"Error in the total ({unit})")

@@ -150,7 +150,7 @@ def day(text: str) -> datetime:
     except ValueError:
         found = None
     if found is None or found < EPOCH:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a day such as 2026-01-31")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a date such as 2026-01-31")
     return found
 
 
@@ -159,9 +159,9 @@ def collection(text: str) -> str:
     encoded = text.encode("utf-8", "replace")
     rules = {
         "is empty": not text,
-        "holds a $ or a null character": "$" in text or "\0" in text,
+        "contains a $ or a null character": "$" in text or "\0" in text,
         "begins with system.": text.startswith("system."),
-        "begins or ends with a dot, or holds two in a row": "" in text.split(".") and text != "",
+        "begins or ends with a dot, or contains two in a row": "" in text.split(".") and text != "",
         "is not valid UTF-8": any("\ud800" <= character <= "\udfff" for character in text),
         f"is longer than {MAX_COLLECTION_BYTES} bytes": len(encoded) > MAX_COLLECTION_BYTES,
     }

@@ -37,5 +37,5 @@ def _backup(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps(asdict(saved)))
     else:
-        print(f"{saved.new:,} new events, {saved.events:,} in all, up to {saved.position}")
+        print(f"{saved.new:,} new events, {saved.events:,} in total, up to {saved.position}")
     return 0

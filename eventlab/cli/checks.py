@@ -81,7 +81,7 @@ def server_checks(directory: Path, *, durability: bool = False) -> Iterator[Chec
             ("Redis role", "connect to the primary, not to a replica", _role),
             ("Redis eviction", "CONFIG SET maxmemory-policy noeviction", _eviction),
             ("Redis append-only file", "CONFIG SET appendonly yes", _append_only_file),
-            ("Redis rights", "give this user the missing rights: ACL SETUSER", _rights),
+            ("Redis rights", "grant this user the missing permissions: ACL SETUSER", _rights),
             ("Redis append", "allow this user to run scripts and to write", _append),
             ("MongoDB answers", "start MongoDB", _mongodb_answers),
             (
@@ -104,9 +104,12 @@ def _check(name: str, remedy: str, examine: Callable[[Lab], str], lab: Lab) -> C
         return Check(name, False, str(found), remedy)
     except (EventLabError, *SERVER_ERRORS, OSError) as error:
         if _is_info_refused(error):
-            return Check(name, True, "unknown: this user has no right to run INFO")
+            return Check(name, True, "unknown: this user is not allowed to run INFO")
         if is_outage(error):  # no right is missing
-            remedy = f"check that {server(error)} runs, is the primary, and has memory and disk"
+            remedy = (
+                f"check that {server(error)} is running, is the primary, and has free memory and "
+                "disk space"
+            )
         where = "".join(getattr(error, "__notes__", ()))
         return Check(name, False, f"{where}{sentence_of(error)}", remedy)
 

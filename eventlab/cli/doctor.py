@@ -92,7 +92,7 @@ def add_to(commands: Commands) -> None:
         dest="purpose",
         choices=get_args(Purpose),
         default="lab",
-        help="check the requirements of this use (default: %(default)s)",
+        help="check the requirements for this use (default: %(default)s)",
     )
     parser.add_argument("--json", action="store_true", help="print JSON (default: text)")
     events = parser.add_argument_group("check stored events instead")

@@ -147,7 +147,9 @@ def _named(arguments: argparse.Namespace) -> list[str]:
     if arguments.metrics is not None and (
         arguments.status or arguments.rebuild or arguments.skip is not None
     ):
-        raise UsageError("--metrics is for a projector that runs: leave out the other action")
+        raise UsageError(
+            "--metrics cannot be combined with --status, --rebuild or --skip: leave out one of them"
+        )
     if arguments.rebuild:
         if set(named) - {arguments.rebuild}:
             others = ", ".join(named)

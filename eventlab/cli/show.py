@@ -46,7 +46,7 @@ def add_to(commands: Commands) -> None:
     parser.add_argument(
         "--reader",
         metavar="MODULE:NAME",
-        help="the aggregate class, for its state (default: that of this package)",
+        help="the aggregate class that computes the state (default: that of this package)",
     )
     options.add_json(parser)
 

@@ -56,8 +56,8 @@ def add_to(commands: Commands) -> None:
         action="append",
         default=[],
         metavar="CATEGORY=MODULE:NAME",
-        help="the aggregate class of a category, for its states; may be repeated (default: those"
-        " of this package)",
+        help="the aggregate class that computes the states of a category; may be repeated (default:"
+        " those of this package)",
     )
 
 

@@ -117,7 +117,7 @@ class CrashStepper(Interactive):
         line = self._process.stdout.readline()
         if not line:
             self.close()
-            raise RuntimeError("the projector's process ended: run `eventlab doctor`")
+            raise RuntimeError("the projector's process exited: run `eventlab doctor`")
         return line.rstrip("\n")
 
     def _end_if_done(self) -> None:

@@ -32,7 +32,7 @@ def start_together(programs: Sequence[Sequence[str]]) -> list[tuple[str, int]]:
         for process in processes:
             assert process.stdout is not None
             if process.stdout.readline() != "ready\n":
-                raise RuntimeError("a process ended before it was ready: run `eventlab doctor`")
+                raise RuntimeError("a process exited before it was ready: run `eventlab doctor`")
         for process in processes:
             assert process.stdin is not None
             process.stdin.write("go\n")

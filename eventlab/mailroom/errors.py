@@ -41,8 +41,8 @@ class SinceRequired(MailroomError):
     def __init__(self, limit: int) -> None:
         self.limit = limit
         super().__init__(
-            f"the inbox holds more than {limit} emails that are older than a day, and no email has "
-            "been routed yet: add --since DATE, the first day whose emails become work items "
+            f"the inbox contains more than {limit} emails that are older than a day, and no email "
+            "has been routed yet: add --since DATE, the first day whose emails become work items "
             "(--since 1970-01-01 for all)"
         )
 

@@ -161,8 +161,8 @@ class Inbox:
             level = logging.WARNING if self._relisted == ALARMING_RELISTS else logging.DEBUG
             log.log(
                 level,
-                "Gmail has rejected the history of %d rounds in a row: each of them lists the whole"
-                " inbox, and no email is sent twice",
+                "Gmail has rejected the history request in %d rounds in a row: each round lists the"
+                " whole inbox, and no email is sent twice",
                 self._relisted,
             )
 

@@ -27,26 +27,26 @@ MAX_PART_OF_A_LINE: Final = 200
 OVERRIDES: Final = re.compile("[\u202d\u202e]")
 #: What an agent should know about each kind of automatic mail.
 KINDS: Final[Mapping[Kind, str]] = {
-    "bounce": "a mail that was sent did not arrive, or is late",
-    "receipt": "a program reports that a mail was opened or deleted",
-    "complaint": "a reader marked a mail as spam",
-    "reaction": "somebody answered with an emoji",
-    "calendar": "an invitation to a meeting, or the answer to one",
-    "reply": "a program answered, for example out of office",
-    "notice": "a program wrote it, and nobody may read an answer",
+    "bounce": "an email could not be delivered, or is delayed",
+    "receipt": "a program reports that an email was opened or deleted",
+    "complaint": "a recipient marked an email as spam",
+    "reaction": "someone reacted with an emoji",
+    "calendar": "a meeting invitation, or a response to one",
+    "reply": "an automatic reply, such as an out-of-office message",
+    "notice": "a program sent it, and replies may not be read",
     "list": "it was sent to a mailing list",
     "bulk": "a newsletter or an advertisement",
 }
 #: An attachment without a name, by its type or by what is before the slash.
 UNNAMED: Final = {
-    "message/delivery-status": "the report of the mail server",
+    "message/delivery-status": "the mail server's report",
     "message/disposition-notification": "the receipt",
-    "message/rfc822": "a mail without a subject",
-    "text/calendar": "the meeting, for a calendar",
-    "text": "a text without a name",
-    "image": "a picture without a name",
-    "audio": "a recording without a name",
-    "video": "a video without a name",
+    "message/rfc822": "an email without a subject",
+    "text/calendar": "the meeting as a calendar file",
+    "text": "an unnamed text file",
+    "image": "an unnamed picture",
+    "audio": "an unnamed recording",
+    "video": "an unnamed video",
 }
 NO_TEXT: Final = "[This mail has no text.]"
 LINK: Final = "https://mail.google.com/mail/u/0/#all/"
@@ -133,7 +133,7 @@ def _described(attachment: Attachment) -> str:
     name = attachment.name
     if name == NO_NAME:
         type = attachment.type
-        name = UNNAMED.get(type) or UNNAMED.get(type.partition("/")[0]) or "a file without a name"
+        name = UNNAMED.get(type) or UNNAMED.get(type.partition("/")[0]) or "an unnamed file"
     return f"{name} ({attachment.type}, {attachment.size:,} bytes)"
 
 

@@ -72,7 +72,7 @@ class Selection:
         """Return why an email is not for an agent, or None if it is; ``own`` are our addresses.
 
         >>> Selection().reason_to_skip(message)
-        'it is a reaction'
+        'its kind is reaction'
         """
         reason = reason_to_skip(message.label_ids)
         if reason is not None:
@@ -82,8 +82,8 @@ class Selection:
             return BLOCKED
         kind = message.automatic.kind if message.automatic else ""
         if kind and LOOP in self.skipped_kinds and _is_own(message, own):
-            return f"it is a {LOOP}: an automatic mail from our own address"
-        return f"it is a {kind}" if kind in self.skipped_kinds else None
+            return f"it is a {LOOP}: an automated email from our own address"
+        return f"its kind is {kind}" if kind in self.skipped_kinds else None
 
 
 def reason_to_skip(label_ids: Collection[str]) -> str | None:

@@ -131,7 +131,7 @@ class Sender:
     def intend(self, id: str, prepared: Prepared) -> Intent | None:
         """Record that an email is about to be sent.
 
-        Returns None if it must not be sent now, or if another router has it.
+        Returns None if it must not be sent now, or if another router is handling it.
         """
         item = self._work_items.load(id)
         now = self._durable_log.now()

@@ -239,7 +239,7 @@ class WorkItem(Aggregate):
 
 
 _NOTHING_TO_DECIDE: Final[dict[Status, str]] = {
-    "new": "no such mail has been received",
+    "new": "no such email has been received",
     "received": "it has not been sent yet and will be sent automatically",
     "submitting": "a router is sending it",
     "submitted": "CXone has it: there is nothing to decide",

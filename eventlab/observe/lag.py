@@ -56,7 +56,7 @@ class MaxLag:
     """A limit: a view may lack more than ``events``, but not if one waits over ``seconds``.
 
     >>> MaxLag(1000, 60).exceeded([ViewState("ok", events=1), ViewState("late", "", 2000, 75.0)])
-    ['view late lacks 2,000 events, the oldest for 75 s']
+    ['view late lags by 2,000 events; the oldest has waited for 75 s']
     """
 
     events: int
@@ -65,7 +65,8 @@ class MaxLag:
     def exceeded(self, states: Iterable[ViewState]) -> list[str]:
         """Return a sentence for each view that is over the limit."""
         return [
-            f"view {state.view} lacks {state.events:,} events, the oldest for {state.seconds:.0f} s"
+            f"view {state.view} lags by {state.events:,} events; "
+            f"the oldest has waited for {state.seconds:.0f} s"
             + "".join(f", {lag.events:,} of {category}" for category, lag in state.categories)
             for state in states
             if state.events > self.events and state.seconds > self.seconds

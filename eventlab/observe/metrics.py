@@ -43,9 +43,9 @@ class Metrics:
         self._registry = CollectorRegistry()
         self._applied = self._counter("events_applied", "Events that a view has applied.", "view")
         self._conflicts = self._counter(
-            "version_conflicts", "Commands that found that another writer was faster."
+            "version_conflicts", "Version conflicts: appends that lost a race to another writer."
         )
-        self._retries = self._counter("retries", "Decisions made again after a conflict.")
+        self._retries = self._counter("retries", "Retries after a version conflict.")
         self._outages = self._counter(
             "outages", "Calls that failed because a server was unavailable.", "server"
         )
@@ -138,12 +138,12 @@ def category_metrics(store: EventStore) -> Families:
         events = GaugeMetricFamily(
             "eventlab_subscription_events",
             "Events that a subscription has not finished: new, pending, waiting for a retry,"
-            " blocked by an earlier one of their aggregate, and parked.",
+            " blocked by an earlier event of the same aggregate, and parked.",
             labels=["category", "subscription", "state"],
         )
         worst = GaugeMetricFamily(
             "eventlab_subscription_worst_slice_events",
-            "Events that a subscription has not finished in the slice that has most of them.",
+            "Unfinished events of a subscription, in the slice with the largest number of them.",
             labels=["category", "subscription"],
         )
         lost = GaugeMetricFamily(
@@ -173,12 +173,12 @@ def view_metrics(states: Callable[[], Iterable[ViewState]]) -> Families:
     def collect() -> Iterator[Metric]:
         lag_events = GaugeMetricFamily(
             "eventlab_view_lag_events",
-            "Events that a view lacks; an upper limit above 10,000.",
+            "Lag of a view, in events; an upper bound above 10,000.",
             labels=["view"],
         )
         lag_seconds = GaugeMetricFamily(
             "eventlab_view_lag_seconds",
-            "Age of the oldest event that a view lacks.",
+            "Lag of a view, in seconds: the age of the oldest event that it has not applied.",
             labels=["view"],
         )
         stopped = GaugeMetricFamily(
@@ -188,12 +188,12 @@ def view_metrics(states: Callable[[], Iterable[ViewState]]) -> Families:
         )
         of_category = GaugeMetricFamily(
             "eventlab_view_category_lag_events",
-            "Events of one of its categories that a joined view lacks.",
+            "Lag of a joined view behind one of its categories, in events.",
             labels=["view", "category"],
         )
         of_category_seconds = GaugeMetricFamily(
             "eventlab_view_category_lag_seconds",
-            "Age of the oldest event of one of its categories that a joined view lacks.",
+            "Lag of a joined view behind one of its categories, in seconds.",
             labels=["view", "category"],
         )
         for state in states():

@@ -75,8 +75,8 @@ class JoinedProjector(Live, Several[Follower]):
         categories = [store.category for store in joined]
         if len(set(categories)) < max(2, len(categories)):
             raise InvalidArgument(
-                f"view {name!r} joins the categories {categories}: give it stores of two or more "
-                "different ones; a Projector follows one"
+                f"view {name!r} joins the categories {categories}: pass stores of two or more "
+                "different categories, or use a Projector for one category"
             )
         for store in joined:
             one_stream(store)

@@ -67,7 +67,7 @@ class Projector(Live, Follower):
         )
 
     def lag(self) -> ViewLag:
-        """Return how far the view is behind the category.
+        """Return the lag of the view.
 
         Raises CategoryMismatch, ViewVersionMismatch or CheckpointMissing if the view cannot follow
         the category.

@@ -1,4 +1,4 @@
-"""Followers of several streams that feed one view: each follows one stream, in turn.
+"""Projectors of several streams that feed one view: each follows one stream, in turn.
 
 Their positions are in one checkpoint document, so that one projector at a time is active, and a
 rebuild stops and replaces all of them at once.

@@ -95,7 +95,7 @@ class View(Protocol):
     A view may have a ``version``, an integer (default: 1). Increase it when the documents change
     their shape: a projector that finds documents of a lower version builds its own beside them, and
     replaces them when it has caught up. Until then they stay readable, and older projectors may
-    follow; afterwards these stop with ViewVersionMismatch.
+    follow; after that, they stop with ViewVersionMismatch.
 
     A view with ``per_aggregate = True`` promises that only the events of one aggregate change a
     document. ``Projector.rebuild_one`` needs that promise.

@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse, PlainTextResponse
 
 from eventlab.mailroom.urls import is_loopback
 
-WRONG_HOST = "This fake server answers only to 127.0.0.1 and localhost"
+WRONG_HOST = "This fake server accepts only requests to 127.0.0.1 or localhost"
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]

@@ -191,7 +191,7 @@ def _version_in(output: str) -> str:
 
 
 def _first_line(output: str, code: int) -> str:
-    return (output.strip().splitlines() or [f"it ended with status {code}"])[0]
+    return (output.strip().splitlines() or [f"it exited with status {code}"])[0]
 
 
 def _redis_package() -> tuple[str, ...]:

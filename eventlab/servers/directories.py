@@ -38,7 +38,9 @@ def data_directory(data: Path | str | None = None) -> Path:
         )
     except RuntimeError as error:
         what = chosen or "the user's own data directory"
-        raise DirectoryRefused(what, f"is not known ({error}): set {DATA_VARIABLE}") from error
+        raise DirectoryRefused(
+            what, f"cannot be determined ({error}): set {DATA_VARIABLE}"
+        ) from error
 
 
 def runtime_directory(data: Path) -> Path:

@@ -196,10 +196,10 @@ def _refuse(info: Info) -> None:
 
 def _warn(info: Info) -> None:
     if info.get("role") == "slave":
-        logger.warning("the Redis of %s is a replica: appends fail until it is promoted", REDIS_URL)
+        logger.warning("the Redis at %s is a replica: appends fail until it is promoted", REDIS_URL)
     if not info.get("aof_enabled", True):
         logger.warning(
-            "the Redis of %s has no append-only file: a crash loses the latest events", REDIS_URL
+            "the Redis at %s has no append-only file: a crash loses the latest events", REDIS_URL
         )
 
 
@@ -216,9 +216,7 @@ def _attempt(variable: str, call: Callable[[], Any]) -> Any:
         raise ServerUnreachable(variable, f"cannot be used: {_reason(error)}") from error
     except TypeError as error:  # redis-py passes each option of the URL to its classes
         option = str(error).rpartition("argument ")[2]
-        raise ServerUnreachable(
-            variable, f"cannot be used: the option {option} of the URL is not known"
-        ) from None
+        raise ServerUnreachable(variable, f"cannot be used: unknown URL option {option}") from None
 
 
 def _reason(error: Exception) -> str:

@@ -50,10 +50,12 @@ def _monitor(data: Path, sockets: Mapping[str, str], holding: lease.Holding) -> 
         time.sleep(POLL_SECONDS)
         try:
             if starter.heal(data, sockets):
-                logger.info("the supervisor of the private servers was killed: started again")
+                logger.info(
+                    "the supervisor of the private servers was killed, and has been restarted"
+                )
                 has_failed = False
         except (ServersError, OSError) as error:
             if not has_failed:
-                logger.warning("the private servers cannot be started again yet: %s", error)
+                logger.warning("the private servers cannot be restarted yet: %s", error)
             has_failed = True
             time.sleep(RETRY_SECONDS)

@@ -40,7 +40,7 @@ class Keeper:
         # A logout or a cleaner of /tmp may have removed the socket: nobody could connect.
         lost_socket = self.process.status() is None
         stop_all([self.process])
-        reason = "lost its socket" if lost_socket else f"ended with status {self.process.status()}"
+        reason = "lost its socket" if lost_socket else f"exited with status {self.process.status()}"
         return self._failed(reason, now)
 
     def note_socket(self) -> bool:
@@ -60,7 +60,7 @@ class Keeper:
             directories.prepare_runtime(self._plan.runtime)
             self.process = self._start()
         except (OSError, ServersError) as error:
-            return self._failed(f"cannot be started ({error})", now)
+            return self._failed(f"failed to start ({error})", now)
         self._next_attempt = None
         return True
 
@@ -68,7 +68,7 @@ class Keeper:
         pause = PAUSES_SECONDS[min(self._failures, len(PAUSES_SECONDS) - 1)]
         self._next_attempt = now + pause
         self._failures += 1
-        message = f"{self.server.name} {reason} and is started again"
+        message = f"{self.server.name} {reason} and is being restarted"
         if self._failures <= len(PAUSES_SECONDS):  # or a broken server would fill the log
             print(message, file=sys.stderr, flush=True)
         before = self.trouble

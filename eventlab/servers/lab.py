@@ -103,7 +103,7 @@ class Lab:
         return (
             f"running ({kind})"
             if health.listens(self._sockets[name])
-            else "stopped: connect() again"
+            else "stopped: call connect() again"
         )
 
 

@@ -111,7 +111,7 @@ def _running_or_started(data: Path, wanted: Collection[str]) -> Running:
         # still starting, and its starter was killed.
         if time.monotonic() > end:
             raise ServersFailed(
-                f"the supervisor of {data} still runs, but its servers are not ready\n"
+                f"the supervisor of {data} is still running, but its servers are not ready\n"
                 f"{_last_words(data)}"
             )
         time.sleep(lock.POLL_SECONDS)
@@ -122,7 +122,8 @@ def _refuse_hopeless(running: Running, data: Path) -> None:
     """Raise if the servers do not answer here and waiting would not change it."""
     if running.trouble:
         raise ServersFailed(
-            f"{running.trouble}, but fails each time: fix what its log reports\n{_last_words(data)}"
+            f"{running.trouble}, but each restart fails: fix what its log reports\n"
+            f"{_last_words(data)}"
         )
     runtime = Path(next(iter(running.sockets.values()))).parent
     if not runtime.exists() and _is_isolated_from(running.supervisor):
@@ -179,7 +180,7 @@ def _started(data: Path, wanted: Collection[str], runtime: Path | None = None) -
             if done.stdout
             else {"error": "the supervisor exited without giving a reason"}
         )
-        answer = report.get("error", "a server ended immediately")
+        answer = report.get("error", "a server exited immediately")
         words = _last_words(data)
         raise ServersFailed(f"the servers did not start: {answer}\n{words}{_remedy(plan, words)}")
     return running
@@ -189,9 +190,9 @@ def _remedy(plan: Plan, words: str) -> str:
     """Return what to do about an append-only file that Redis does not read."""
     if any((plan.data / REDIS).rglob("*.base.rdb")) and any(sign in words for sign in OTHER_FORMAT):
         return (
-            "\nRedis cannot read this data of Valkey, or Valkey this data of Redis: set "
-            f"{settings.REDIS_SERVER} to the server that wrote it and start it once; eventlab then "
-            "stores the data in a format that both can read"
+            "\nRedis cannot read data that Valkey wrote, or Valkey cannot read data that Redis "
+            f"wrote: set {settings.REDIS_SERVER} to the server that wrote it and start it once; "
+            "eventlab then stores the data in a format that both can read"
         )
     # No wheel has that program: it is a link to redis-server.
     if "use ./redis-check-aof" not in words:

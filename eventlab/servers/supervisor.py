@@ -1,9 +1,9 @@
 """The process that runs the servers of one data directory.
 
 The first ``connect()`` starts it, with the plan on its standard input. It starts the servers and
-reports on its standard output. A server that ends, or loses its socket, is started again; the other
+reports on its standard output. A server that exits or loses its socket is restarted; the other
 one keeps running. It stops both when nobody has held the lease for the grace time, or when it gets
-a SIGTERM. If it is killed itself, a process that holds the lease starts it again (see
+a SIGTERM. If the supervisor itself is killed, a process that holds the lease starts it again (see
 ``healing.py``).
 """
 
@@ -116,7 +116,7 @@ def _await(process: Process, is_ready: Callable[[], bool]) -> None:
     end = time.monotonic() + READY_TIMEOUT_SECONDS
     while not is_ready():
         if process.status() is not None:
-            raise ServersFailed(f"{process.server.name} ended with status {process.status()}")
+            raise ServersFailed(f"{process.server.name} exited with status {process.status()}")
         if time.monotonic() > end:
             raise ServersFailed(
                 f"{process.server.name} was not ready after {READY_TIMEOUT_SECONDS:.0f} s"

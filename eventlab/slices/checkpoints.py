@@ -72,7 +72,7 @@ class SliceCheckpoint(Checkpoint):
     def move(
         self, session: ClientSession, old: str, new: str, event: Identity | None = None
     ) -> bool:
-        """Move the position; see Checkpoint. The first move of a slice is of all slices' version.
+        """Move the position; the first move of a slice claims all slices for its version.
 
         Raises ViewVersionMismatch if the documents of another slice are of another version.
         """
@@ -117,9 +117,9 @@ class SlicedCheckpoint(Checkpoint):
     # ----------------------------------------------------------------- version
 
     def claim(self, session: ClientSession) -> None:
-        """Make the slices that count no event yet documents of this version.
+        """Set this version on every slice that has not applied an event yet.
 
-        They are in one collection: without it, two versions of the code could share the slices.
+        All slices share one collection: otherwise two versions could each write some of them.
         """
         others = self._all | {"version": {"$nin": [None, self.version]}}
         other = self._documents.find_one(others, session=session)

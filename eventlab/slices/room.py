@@ -1,4 +1,4 @@
-"""How many connections of a client the slices of views use: its pool is limited, and is for all."""
+"""A limit to the connections that the slices of views use: everything shares the client's pool."""
 
 from __future__ import annotations
 

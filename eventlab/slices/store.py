@@ -132,7 +132,9 @@ class SlicedStore(EventStore):
 
     def _together(self, ids: Sequence[str]) -> EventStore:
         if not ids:
-            raise InvalidArgument("a commit to slices is found by its aggregates: name them in ids")
+            raise InvalidArgument(
+                "ids is missing: pass the ids of the commit's aggregates, which determine its slice"
+            )
         return self._all[check_together(self.category, ids)]
 
     def seen(self, id: str, key: str, *, fingerprint: str | None = None) -> list[Recorded] | None:

@@ -32,8 +32,8 @@ class SlicedSubscription(Subscription):
 
     ``receive`` polls the slices in turn, so that none starves another. While a shard of Redis is
     down, its slices are skipped: an acknowledgment of their events is sent when it answers, and
-    an event that could not be failed is delivered again after ``claim_after``. An ``outage`` pauses
-    the slice for all consumers, and all slices for this one.
+    an event whose failure could not be reported is delivered again after ``claim_after``. An
+    ``outage`` pauses the slice for all consumers, and all slices for this one.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class SlicedSubscription(Subscription):
     # -------------------------------------------------------------------- work
 
     def receive(self, count: int = 10, *, block: float | None = None) -> list[Recorded]:
-        """Return up to ``count`` events to work on, of the slices in turn."""
+        """Return up to ``count`` events to work on, taken from the slices in turn."""
         if count < 1:
             raise InvalidArgument(f"count={count!r} must be 1 or more")
         if block is not None and block < 0:
@@ -136,7 +136,7 @@ class SlicedSubscription(Subscription):
         return events, down
 
     def ack(self, events: Iterable[Recorded]) -> None:
-        """Acknowledge events: their work is done. A repeat has no effect."""
+        """Acknowledge events: the work on them is done. A repeat has no effect."""
         by_slice: dict[int, list[Recorded]] = {}
         for event in events:
             by_slice.setdefault(slice_number(event.id), []).append(event)

@@ -36,7 +36,8 @@ class Keys:
             )
         if SLICE_NAME.search(category):
             raise InvalidName(
-                f"category {category!r} ends as a slice does, in # and a number: rename it"
+                f"category {category!r} ends in # and a number, which is reserved for slices: "
+                "rename it"
             )
         self.category = category
         self.count = 1

@@ -1,4 +1,4 @@
-"""The size of a page: small enough that it neither blocks Redis nor fills the memory."""
+"""The size of a page: small enough not to block Redis or exhaust memory."""
 
 from __future__ import annotations
 

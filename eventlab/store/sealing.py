@@ -8,7 +8,7 @@ from eventlab.events import Event, Recorded
 
 
 class Protects(Protocol):
-    """Encrypts fields of an event before it is stored: a ``eventlab.privacy`` Protection."""
+    """Encrypts fields of an event before it is stored: an ``eventlab.privacy`` Protection."""
 
     def seal(self, id: str, event: Event) -> Event:
         """Return the event as it is stored."""

@@ -65,7 +65,7 @@ def one_stream(store: EventStore) -> None:
     if store.slices > 1:
         raise InvalidArgument(
             f"{store.category!r} has {store.slices} slices, each with a stream of its own: "
-            "give each of store.all_slices()"
+            "pass the stores of store.all_slices(), one at a time"
         )
 
 

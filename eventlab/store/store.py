@@ -160,7 +160,7 @@ class EventStore:
         raised again. ``fingerprint`` identifies the request (default: a hash of these events).
 
         ``newest`` are the position and the token of the event at version ``expected``, as ``pages``
-        returned them: if the log has another event there, it was written again, and LogReplaced is
+        returned them: if the log has another event there, it was replaced, and LogReplaced is
         raised.
 
         Raises VersionConflict, InvalidEvent, InvalidName, InvalidArgument, IdempotencyKeyReused,
@@ -223,15 +223,15 @@ class EventStore:
 
         Each ``Write`` names the version that the writer has seen. ``guards`` are the versions of
         aggregates that the decision has read and does not change. If any aggregate, written or
-        guard, has moved, nothing is written. The events of a commit follow each other in the
-        category stream, in the order of the writes.
+        guard, has a newer version, nothing is written. The events of a commit follow each other in
+        the category stream, in the order of the writes.
 
         ``token``, ``idempotency_key`` and ``fingerprint`` are those of ``append``; the key belongs
         to the whole category. An exact version is needed, because a decision on several aggregates
         holds only for the versions that it has seen: NEW is one, ANY and EXISTS are not.
 
-        Raises VersionConflict, whose ``conflicts`` name each aggregate that moved, and the errors
-        of ``append``; each means that nothing was written.
+        Raises VersionConflict, whose ``conflicts`` name each aggregate that has changed, and the
+        errors of ``append``; each means that nothing was written.
 
         >>> store.commit(
         ...     [
@@ -250,9 +250,9 @@ class EventStore:
         return self._appends.commit(request, parts)
 
     def seen(self, id: str, key: str, *, fingerprint: str | None = None) -> list[Recorded] | None:
-        """Return the events appended under an idempotency key, or None: ask before you decide.
+        """Return the events appended under an idempotency key, or None: call it before you decide.
 
-        A request that recorded nothing has an empty list. Raises IdempotencyKeyReused if a
+        Returns an empty list for a request that recorded nothing. Raises IdempotencyKeyReused if a
         ``fingerprint`` is given and the key was used for another request. If the first outcome was
         a rejection, raises that CommandRejected again.
 
@@ -271,7 +271,7 @@ class EventStore:
     ) -> dict[str, list[Recorded]] | None:
         """Return the events committed under an idempotency key, or None; as ``seen`` does.
 
-        A store with several slices needs the ``ids`` of the commit, to know its slice.
+        A store with several slices needs the ``ids`` of the commit, to find its slice.
         """
         outcome = self.idempotency.lookup(None, key, fingerprint=fingerprint)
         return None if outcome is None else self._appends.events_of(outcome, None)
@@ -283,7 +283,7 @@ class EventStore:
 
         None means that the request had nothing to do: its outcome is an empty list. If the key has
         an outcome already, that one counts: its events are returned, or its rejection is raised.
-        Raises IdempotencyKeyReused if the ``fingerprint`` is another.
+        Raises IdempotencyKeyReused if the ``fingerprint`` is different.
         """
         outcome = self.idempotency.keep(id, key, fingerprint, rejection)
         return self._appends.events_of(outcome, id)[id]
@@ -298,7 +298,7 @@ class EventStore:
     ) -> dict[str, list[Recorded]]:
         """Keep a rejection as the outcome of a commit, and raise it; as ``reject`` does.
 
-        A store with several slices needs the ``ids`` of the commit, to know its slice.
+        A store with several slices needs the ``ids`` of the commit, to find its slice.
         """
         outcome = self.idempotency.keep(None, key, fingerprint, rejection)
         return self._appends.events_of(outcome, None)
@@ -353,7 +353,7 @@ class EventStore:
     def pages(self, id: str, *, after: int = 0, limit: int | None = None) -> Iterator[Tail]:
         """Yield the events of ``read`` with their tokens, in pages of few events and few bytes.
 
-        This is for a long log, and for callers that keep a state and must know whether it is from
+        This is for a long log, and for callers that keep state and must know whether it is from
         this log.
         """
         checked_counts(after=after, limit=limit)

@@ -35,7 +35,7 @@ class Runnable(ABC):
 
     @abstractmethod
     def ack(self, events: Iterable[Recorded]) -> None:
-        """Acknowledge events: their work is done."""
+        """Acknowledge events: the work on them is done."""
 
     @abstractmethod
     def fail(self, event: Recorded, error: Exception | str, *, outage: bool = False) -> bool:

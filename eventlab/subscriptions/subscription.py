@@ -177,7 +177,7 @@ class Subscription(Runnable):
                 self._wait(left)
 
     def ack(self, events: Iterable[Recorded]) -> None:
-        """Acknowledge events: their work is done. A repeat has no effect."""
+        """Acknowledge events: the work on them is done. A repeat has no effect."""
         done = list(events)
         for at in range(0, max(len(done), 1), PAGE):  # also without any: SubscriptionLost
             page = done[at : at + PAGE]
@@ -344,7 +344,7 @@ class Subscription(Runnable):
         id, version, _ = msgspec.json.decode(kept)
         error: object = (
             f"delivered {unanswered} times, and neither acknowledged nor failed: "
-            "it may kill its consumer"
+            "it may be crashing its consumer"
         )
         try:
             event = self._stored(at, dict(zip(fields[::2], fields[1::2], strict=True)), id, version)

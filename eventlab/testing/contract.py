@@ -1,4 +1,4 @@
-"""The contract of an event store: what every store promises, as tests of any store.
+"""The contract of an event store: what every store promises, as tests that run against any store.
 
 A pytest class of your own inherits it and has a fixture ``store``, which returns a new, empty
 store for each test:
@@ -49,7 +49,7 @@ class AppendContract:
         expect(store.read("a"), recorded, "what read returns")
 
     def test_append_at_another_version_is_a_conflict(self, store: Store) -> None:
-        """An append at another version than the newest is a VersionConflict and writes nothing."""
+        """An append at any version but the newest raises VersionConflict and writes nothing."""
         store.append("a", [CREATE, *deposits(1, 2)], expected=NEW)
         before = contents(store)
         for wrong in (NEW, 1, 2, 4, 2**53 - 1):
@@ -92,7 +92,7 @@ class AppendContract:
         expect(contents(store), before, "the store after invalid events")
 
     def test_append_rejects_bad_arguments(self, store: Store) -> None:
-        """A bad id is an InvalidName, a bad version an InvalidArgument; nothing is written."""
+        """A bad id raises InvalidName, a bad version raises InvalidArgument; nothing is written."""
         ids: list[Any] = ["", None, 1, b"a", "\ud83d", "x" * 513]
         for id in ids:
             with expect_error(InvalidName, f"append to id {id!r:.20}"):
@@ -164,7 +164,7 @@ class TokenContract:
         expect(store.version("a"), 6, "the version after the repeats")
 
     def test_token_of_other_events_is_rejected(self, store: Store) -> None:
-        """A token that was used for other events is TokenReused, and writes nothing."""
+        """Reusing a token for other events raises TokenReused and writes nothing."""
         store.append("a", deposits(1, 2), expected=NEW, token="t1")
         before = contents(store)
         others = [deposits(1), deposits(1, 3), deposits(1, 2, 3), [Event("x"), Event("y")]]
@@ -224,7 +224,7 @@ class ReadContract:
         expect((store.version("a"), list(store.ids())), (2, ["a"]), "the known aggregate")
 
     def test_read_rejects_bad_arguments(self, store: Store) -> None:
-        """A negative count or an invalid position is an InvalidArgument."""
+        """A negative count or an invalid position raises InvalidArgument."""
         store.append("a", deposits(1, 2), expected=NEW)
         counts: list[Any] = [-1, 1.5, "1", True]
         for count in counts:

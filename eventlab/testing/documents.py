@@ -23,7 +23,9 @@ def updated(document: Fields, update: Fields) -> Fields:
     for operator, fields in update.items():
         apply = OPERATORS.get(operator)
         if apply is None:
-            raise UpdateRefused(f"this test kit does not know {operator}: test the view on MongoDB")
+            raise UpdateRefused(
+                f"the test kit does not support {operator}: test the view on MongoDB"
+            )
         for path, value in fields.items():
             *parents, name = path.split(".")
             if "" in (*parents, name):

@@ -1,4 +1,4 @@
-"""Golden events: a file with one sample for each shape ever written, which CI reads again.
+"""Golden events: a file with one sample of each shape ever written, which CI must still read.
 
 The file is a list of JSON lines. It grows, and nothing is ever removed from it: what was stored
 once is stored for good.
@@ -31,7 +31,7 @@ def check_golden(
     upcasters: Sequence[Upcaster] = (),
     update: bool = False,
 ) -> None:
-    """Check that the newest code reads every sample, and that the file has each shape ``written``.
+    """Check that the current code reads every sample, and that the file has each shape ``written``.
 
     ``written`` are events as the newest code writes them. Run the test once with ``update=True`` to
     add what is missing. Each sample is read alone, so a reader must not need an earlier event.

@@ -117,7 +117,7 @@ class Decided(Generic[A]):
         if not all_same(expected, recorded):
             lines = difference([*map(event_line, expected)], [*map(event_line, recorded)])
             self._fail(
-                f"{self._decision} recorded other events than expected "
+                f"{self._decision} recorded different events than expected "
                 f"(- expected, + recorded):\n{lines}"
             )
         self._check_replay()
@@ -211,5 +211,6 @@ def check_state(aggregate: Aggregate, expected: dict[str, Any], context: str) ->
     if not same(expected, found):
         lines = difference(document_lines(expected), document_lines(found))
         raise AssertionError(
-            f"{kind} shows another state than expected (- expected, + shown):\n{lines}\n\n{context}"
+            f"{kind} has a different state than expected (- expected, + shown):\n"
+            f"{lines}\n\n{context}"
         )

@@ -1,4 +1,4 @@
-"""given/shows for a view: its events, and the documents that it makes of them, without MongoDB."""
+"""given/shows for a view, without MongoDB: its events, and the documents it builds from them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ AnyView = View | JoinedView
 
 
 def view(view: AnyView | Callable[[], AnyView]) -> ViewScenario:
-    """Return a view, or one that this class makes, for a test of its documents.
+    """Return a test scenario for a view; a view class is instantiated first.
 
     For a view of several categories, ``given`` takes the category of its events.
 
@@ -36,7 +36,7 @@ def view(view: AnyView | Callable[[], AnyView]) -> ViewScenario:
 
 
 class Placed(NamedTuple):
-    """An event and its category, which is empty for a view of one."""
+    """An event and its category, which is empty for a view of one category."""
 
     event: Recorded
     category: str

@@ -161,7 +161,7 @@ a_client_that_does_not_give_up = Exercise(
     right="one key per request, however many attempts. A client needs no other rule.",
     hints=[
         "create the key before the loop, not in it: uuid.uuid4().hex, for example.",
-        "on a ConnectionError or a 503, send it again; return every other code.",
+        "on a ConnectionError, a 409 or a 503, send it again; return every other code.",
     ],
     answer="""
         import uuid
@@ -174,7 +174,7 @@ a_client_that_does_not_give_up = Exercise(
                     code = send(amount, key)
                 except ConnectionError:
                     continue
-                if code != 503:
+                if code not in (409, 503):
                     return code
     """,
     explanation=(
@@ -464,7 +464,7 @@ the_interest = Exercise(
     right="no answer: the same request. Changed: a new look, a new decision, a new key.",
     hints=[
         "two loops: the outer one looks and makes a key; the inner one sends.",
-        "the inner loop ends with every status but 503; the outer one ends unless it was 412.",
+        "the inner loop ends with every status but 409 and 503; the outer one ends unless it was 412.",
     ],
     answer="""
         import uuid
@@ -479,7 +479,7 @@ the_interest = Exercise(
                         status = post(funds // 10, version, key)
                     except ConnectionError:
                         continue
-                    if status != 503:
+                    if status not in (409, 503):
                         break
                 if status != 412:
                     return

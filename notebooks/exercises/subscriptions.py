@@ -672,13 +672,13 @@ def _judge_needs(needs: dict[str, str]) -> None:
         raise Wrong('each answer is one of "nothing", "key", "order" and "cannot".')
     if needs["a"] == "key":
         raise Wrong(
-            "a: a key would stop the repeat from writing. But what would the repeat write? The "
-            "current balance, which is right."
+            "a: a key would stop the repeat. But what would the repeat do? It would remove an "
+            "entry that is fetched again when somebody needs it."
         )
     if needs["a"] == "order":
-        raise Wrong("a: a late event reads the store as it is now, not as it was then.")
+        raise Wrong("a: in any order, the next reader fetches the account as it is then.")
     if needs["a"] == "cannot":
-        raise Wrong("a: a balance that is written twice is the same balance.")
+        raise Wrong("a: an entry that is removed twice is simply fetched once more.")
     if needs["b"] == "nothing":
         raise Wrong(
             "b: if the process is killed between the charge and the ack, the customer pays twice."

@@ -32,7 +32,7 @@ def test_ladder_shows_the_error_and_the_rate_of_each_design() -> None:
     off, rate = figure.axes
     assert figure.get_suptitle() == "T"
     assert (off.get_xlabel(), rate.get_xlabel()) == (
-        "Error of the sum (cents)",
+        "Error in the total (cents)",
         "Events per second",
     )
     assert [bar.get_width() for bar in off.patches] == RUNGS["off"].tolist()

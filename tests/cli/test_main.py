@@ -83,7 +83,7 @@ def test_help_describes_every_option(command: str, capsys: pytest.CaptureFixture
             "--rebuild accounts and --view per_day name different views: leave out --view",
         ),
         (["serve", "--collection", ""], "--collection: '' is empty"),
-        (["serve", "--collection", "a$b"], "--collection: 'a$b' holds a $ or a null character"),
+        (["serve", "--collection", "a$b"], "--collection: 'a$b' contains a $ or a null character"),
         (["serve", "--collection", "a\ud800"], "is not valid UTF-8"),
         (["project", "--collection", ".."], "'..' begins or ends with a dot"),
         (["project", "--collection", "system.a"], "'system.a' begins with system."),

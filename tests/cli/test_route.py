@@ -149,7 +149,8 @@ def test_held_lists_the_mails_that_an_operator_decides_about(
     status, out, _ = route("--held")
     assert [line.split()[0] for line in out.splitlines()] == ids
     assert (
-        "in doubt   example.com              the connection broke before the response came" in out
+        "in doubt   example.com              the connection was lost before the response arrived"
+        in out
     )
     assert "refused    example.com              Point of contact is not valid" in out
     held = json.loads(route("--held", "--json")[1])
@@ -177,7 +178,7 @@ def test_held_lists_the_mails_that_an_operator_decides_about(
     status, out, error = route("--confirm", ids[2])
     assert (status, out, error) == (1, "", f"eventlab: mail {ids[2]}: CXone refused it\n")
     status, _, error = route("--resend", "18f0")
-    assert (status, error) == (1, "eventlab: mail 18f0: no such mail has been received\n")
+    assert (status, error) == (1, "eventlab: mail 18f0: no such email has been received\n")
     assert route("--resend", ids[2])[0] == 0
     assert route("--held")[1] == "no email is held, in doubt, refused or being sent\n"
     assert sorted(item.work_item_id for item in both.cxone.work_items) == [

@@ -124,7 +124,10 @@ def test_nothing_that_route_starts_inherits_a_secret(
     [
         (("--label", ""), "argument --label: the name of a label is empty"),
         (("--label", "  "), "argument --label: the name of a label is empty"),
-        (("--since", "yesterday"), "argument --since: 'yesterday' is not a day such as 2026-01-31"),
+        (
+            ("--since", "yesterday"),
+            "argument --since: 'yesterday' is not a date such as 2026-01-31",
+        ),
         (("--since", "2026-02-30"), "'2026-02-30' is not a day"),
         (("--since", "1969-12-31"), "'1969-12-31' is not a day"),
         (("--json", "--confirm", "18f0"), "--json has no effect with --confirm"),
@@ -186,7 +189,7 @@ def test_confirm_labels_the_mail(both: Fakes, route: Any) -> None:
     # Without a label neither Gmail nor its settings are needed; a rejected decision labels nothing.
     assert route("--confirm", other, EVENTLAB_GMAIL_TOKEN="")[0] == 0
     status, out, error = route("--confirm", "18f0", "--label", "routed")
-    assert (status, out, error) == (1, "", "eventlab: mail 18f0: no such mail has been received\n")
+    assert (status, out, error) == (1, "", "eventlab: mail 18f0: no such email has been received\n")
 
 
 # ----------------------------------------------------------------------------------------- outages

@@ -44,10 +44,10 @@ CXONE_FAULTS = (
 )
 REASONS = (
     "did not report an outcome before its deadline",
-    "the connection broke before the response came",
+    "the connection was lost before the response arrived",
     "CXone answered 503",
     "CXone answered 500",
-    "no response came in time",
+    "no response arrived in time",
 )
 
 

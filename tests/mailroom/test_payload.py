@@ -37,7 +37,7 @@ def test_payload_has_the_sender_subject_date_attachments_and_links() -> None:
 
 def test_payload_reports_that_a_mail_is_automatic_and_why() -> None:
     assert (
-        "\nAutomatic: reply: a program answered, for example out of office "
+        "\nAutomatic: reply: an automatic reply, such as an out-of-office message "
         "(Auto-Submitted: auto-replied)\n"
     ) in payload_of(read_sample("18-out-of-office"))
 
@@ -52,11 +52,11 @@ def test_payload_explains_each_kind_of_automatic_mail() -> None:
 @pytest.mark.parametrize(
     ("type", "name"),
     [
-        ("message/delivery-status", "the report of the mail server"),
-        ("image/png", "a picture without a name"),
-        ("application/pdf", "a file without a name"),
-        ("x", "a file without a name"),
-        ("image", "a picture without a name"),
+        ("message/delivery-status", "the mail server's report"),
+        ("image/png", "an unnamed picture"),
+        ("application/pdf", "an unnamed file"),
+        ("x", "an unnamed file"),
+        ("image", "an unnamed picture"),
     ],
 )
 def test_payload_says_what_an_attachment_without_a_name_is(type: str, name: str) -> None:

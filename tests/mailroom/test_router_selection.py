@@ -67,10 +67,10 @@ def test_work_item_is_from_the_person_behind_a_web_form_and_goes_to_the_address_
 def test_reactions_loops_and_blocked_senders_do_not_reach_agents(here: Room) -> None:
     gmail = here.both.gmail
     skipped = {
-        gmail.deliver(REACTION + letter()): "it is a reaction",
+        gmail.deliver(REACTION + letter()): "its kind is reaction",
         gmail.deliver(
             b"Auto-Submitted: auto-replied\r\n" + letter(sender="Agent@example.com")
-        ): "it is a loop: an automatic mail from our own address",
+        ): "it is a loop: an automated email from our own address",
         gmail.deliver(letter(sender="spam@x.spam.example")): "its sender is on the blocklist",
     }
     routed = gmail.deliver(b"Auto-Submitted: auto-replied\r\n" + letter())
@@ -245,7 +245,7 @@ def test_history_that_gmail_rejects_for_ever_lists_again_says_so_and_sends_nothi
     assert [record.levelno for record in said] == [
         logging.WARNING, logging.WARNING, logging.DEBUG
     ]  # fmt: skip
-    assert "Gmail has rejected the history of 2 rounds in a row" in caplog.text
+    assert "Gmail has rejected the history request in 2 rounds in a row" in caplog.text
 
 
 # ------------------------------------------------------------------------------------ threads

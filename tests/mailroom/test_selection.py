@@ -52,9 +52,9 @@ def test_blocklist_matches_senders(listed: str, sender: str, head: str, blocked:
 @pytest.mark.parametrize(
     ("kinds", "head", "sender", "reason"),
     [
-        ("", REACTION, "joe@example.com", "it is a reaction"),
+        ("", REACTION, "joe@example.com", "its kind is reaction"),
         ("none", REACTION, "joe@example.com", None),
-        ("list, BULK", "Precedence: bulk\r\n", "joe@example.com", "it is a bulk"),
+        ("list, BULK", "Precedence: bulk\r\n", "joe@example.com", "its kind is bulk"),
         ("list, BULK", REACTION, "joe@example.com", None),
         ("", "Precedence: bulk\r\n", "joe@example.com", None),
         # A loop: automatic, and from us. A person of ours, or a web form of ours, is none.
@@ -62,7 +62,7 @@ def test_blocklist_matches_senders(listed: str, sender: str, head: str, blocked:
             "",
             "Auto-Submitted: auto-replied\r\n",
             "Support+x@shop.example",
-            "it is a loop: an automatic mail from our own address",
+            "it is a loop: an automated email from our own address",
         ),
         ("", "", "support@shop.example", None),
         (

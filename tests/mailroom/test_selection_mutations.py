@@ -23,7 +23,7 @@ from tests.support.mail import BY_NAME, read
 OWN = frozenset({"agent@example.com"})
 POINTS = PointsOfContact.parse("returns@shop.example=R, @example.org=O, *=S")
 REASONS = re.compile(
-    rf"it is a (?:{'|'.join(KINDS)})|it is a loop: an automatic mail from our own address"
+    rf"its kind is (?:{'|'.join(KINDS)})|it is a loop: an automated email from our own address"
     r"|its sender is on the blocklist|it has the label [A-Z]+|it is no longer in the inbox"
 )
 STRICT = Selection(skipped_kinds=frozenset(KINDS), blocklist=frozenset({"@example.org"}))

@@ -22,8 +22,8 @@ def test_aggregate_refuses_an_attribute_that_the_library_keeps(name: str) -> Non
             setattr(self, name, "kitchen")
 
     robot = Robot("r2")
-    with pytest.raises(InvalidName, match=f"Robot has its own '{name}'.*: rename it"):
+    with pytest.raises(InvalidName, match=f"Robot defines '{name}'.*: rename it"):
         robot.record("moved")
     assert (robot.id, robot.version, robot.position, robot.changes) == ("r2", 0, "0-0", [])
-    with pytest.raises(InvalidName, match=f"Robot2 has its own '{name}'"):
+    with pytest.raises(InvalidName, match=f"Robot2 defines '{name}'"):
         type("Robot2", (Robot,), {name: 3})

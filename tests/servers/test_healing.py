@@ -118,7 +118,7 @@ def test_server_that_cannot_start_yet_is_started_when_it_can(
         full.touch()
         kill(found.pids["redis"])
         assert wait_until(lambda: running(data).trouble)
-        with pytest.raises(ServersFailed, match=r"(?s)redis ended with status 14 .*no space left"):
+        with pytest.raises(ServersFailed, match=r"(?s)redis exited with status 14 .*no space left"):
             connect()
         full.unlink()
         assert wait_until(lambda: works(lab))

@@ -125,7 +125,10 @@ def test_servers_run_while_a_lab_is_open(data: Path) -> None:
     assert other.redis.ping()
     other.close()
     assert wait_until(lambda: is_gone(found))
-    assert repr(other) == "Lab(Redis: stopped: connect() again, MongoDB: stopped: connect() again)"
+    assert (
+        repr(other)
+        == "Lab(Redis: stopped: call connect() again, MongoDB: stopped: call connect() again)"
+    )
 
 
 def test_servers_listen_on_no_tcp_port() -> None:

@@ -156,7 +156,7 @@ def test_server_that_ends_immediately_is_reported(
         "[ $1 = --version ] && echo 'db version v6.0.5' && exit 0\necho 'a word'; exit 9",
     )
     monkeypatch.setenv(binaries.MONGOD_VARIABLE, str(broken))
-    with pytest.raises(ServersFailed, match=r"(?s)mongod ended with status 9.*a word"):
+    with pytest.raises(ServersFailed, match=r"(?s)mongod exited with status 9.*a word"):
         connect()
     assert wait_until(lambda: not state.is_supervised(data), 10)
     monkeypatch.delenv(binaries.MONGOD_VARIABLE)

@@ -81,7 +81,7 @@ def test_other_numbers_of_slices_are_rejected(
 
 def test_category_that_is_named_like_a_slice_is_rejected(redis_client: redis.Redis) -> None:
     for name in ("accountStream#7", "#0", "a#b#64"):
-        with pytest.raises(InvalidName, match="ends as a slice does"):
+        with pytest.raises(InvalidName, match="which is reserved for slices"):
             EventStore(redis_client, name)
     for name in ("accountStream#", "a#7b", "#", "a7"):
         assert EventStore(redis_client, name).category == name
@@ -213,7 +213,7 @@ def test_commit_needs_one_slice(sliced: EventStore) -> None:
         with pytest.raises(InvalidArgument, match="a commit needs all in one"):
             sliced.commit(writes, guards=guards)
     for call in (sliced.seen_commit, lambda key: sliced.reject_commit(key, None, fingerprint="f")):
-        with pytest.raises(InvalidArgument, match="name them in ids"):
+        with pytest.raises(InvalidArgument, match="pass the ids of"):
             call("k")
     assert sliced.ids() == together
 

@@ -67,13 +67,13 @@ def test_then_accepts_exactly_the_recorded_events() -> None:
 )
 def test_then_rejects_other_events(expected: list[Event]) -> None:
     outcome = given(Account, CREATE, DEPOSIT).when(Account.withdraw, 30)
-    assert "recorded other events than expected" in failure(outcome.then, *expected)
+    assert "recorded different events than expected" in failure(outcome.then, *expected)
 
 
 def test_failed_then_shows_the_difference_and_the_history() -> None:
     outcome = given(Account, CREATE, DEPOSIT).when(Account.withdraw, amount=30)
     assert failure(outcome.then, Event("withdraw", {"amount": 3})).splitlines() == [
-        "withdraw(amount=30) recorded other events than expected (- expected, + recorded):",
+        "withdraw(amount=30) recorded different events than expected (- expected, + recorded):",
         "- withdraw {'amount': 3}",
         "+ withdraw {'amount': 30}",
         "",

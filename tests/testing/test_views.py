@@ -164,7 +164,7 @@ def test_view_stops_at_what_mongodb_cannot_store(field: str, value: object) -> N
 
 
 def test_unknown_operator_is_named() -> None:
-    with pytest.raises(UpdateRefused, match=r"does not know \$rename"):
+    with pytest.raises(UpdateRefused, match=r"does not support \$rename"):
         updated({}, {"$rename": {"a": "b"}})
 
 

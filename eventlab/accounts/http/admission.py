@@ -43,9 +43,9 @@ class Admission:
         names = Counter(name for name, _ in scope["headers"])
         for name in ONCE:
             if names[name] > 1:
-                return f"{name.decode().title()}: must be given once, not {names[name]} times"
+                return f"{name.decode().title()}: must appear only once, not {names[name]} times"
         if names[b"transfer-encoding"] and names[b"content-length"]:
-            return "Content-Length: must not be given together with Transfer-Encoding"
+            return "Content-Length: must not be sent together with Transfer-Encoding"
         if ENCODED_SLASH in scope.get("raw_path", b"").lower():
             return "id: must not contain '/', which separates the segments of a path"
         if self._hosts is not None and names[b"host"]:

@@ -260,7 +260,9 @@ def _moment(text: str) -> datetime:
     except ValueError as error:
         raise HTTPException(400, f"at: {error}; in a URL, + must be written as %2B") from error
     if moment.tzinfo is None:
-        raise HTTPException(400, "at: a time zone is missing, as in 2026-01-01T00:00:00Z")
+        raise HTTPException(
+            400, "at: the time zone is missing: write it as in 2026-01-01T00:00:00Z"
+        )
     return moment
 
 
@@ -291,7 +293,7 @@ def _write_routes(app: FastAPI, commands: Commands) -> None:
 
 def _read_routes(app: FastAPI, queries: Queries) -> None:
     account = responses(200, Balance, 400, 404, ETag=ETAG)
-    account[304] = {"description": "The account is at a version of If-None-Match"}
+    account[304] = {"description": "The account is at one of the versions in If-None-Match"}
     app.get(
         "/accounts/{id}",
         response_class=Response,

@@ -217,7 +217,7 @@ def printable(id: str) -> str:
     """
     if UNPRINTABLE.search(id):
         raise HTTPException(
-            400, "id: must not contain control characters, line breaks or changes of direction"
+            400, "id: must not contain control characters, line breaks or bidirectional controls"
         )
     return id
 

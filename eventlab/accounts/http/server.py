@@ -146,7 +146,7 @@ def _connect() -> Lab:
         try:
             return connect(timeout=SERVER_SECONDS)
         except ServersError as error:
-            log.warning("this worker waits for Redis and MongoDB: %s", error)
+            log.warning("this worker is waiting for Redis and MongoDB: %s", error)
             time.sleep(RETRY_SECONDS)
 
 

@@ -195,8 +195,8 @@ def _outcome(error: Exception) -> WorkItemUnsent | WorkItemInDoubt:
     if isinstance(error, requests.exceptions.InvalidURL):
         return WorkItemUnsent("CXone's address is not a URL")
     if isinstance(error, requests.Timeout):
-        return WorkItemInDoubt("no response came in time")
-    return WorkItemInDoubt("the connection broke before the response came")
+        return WorkItemInDoubt("no response arrived in time")
+    return WorkItemInDoubt("the connection was lost before the response arrived")
 
 
 def _causes(error: BaseException) -> list[BaseException]:

@@ -71,7 +71,7 @@ def classify_error(status: int, body: bytes, retry_after: str | None = None) -> 
         return GmailApiError(status, "Gmail has no such resource (404)", gone=True)
     if status == 401:
         text = (
-            "Gmail does not accept the token, not even a new one (401): "
+            "Gmail rejected the token, and then a new one (401): "
             "remove the token file and give consent again"
         )
         return GmailApiError(status, text, needs_consent=True)

@@ -310,7 +310,7 @@ def _about(id: str, response: GmailResponse | None) -> GmailResponse:
     if response is None or response.get("id") != id:
         return GmailApiError(
             0,
-            "Gmail returned a different mail from the one requested: try again later",
+            "Gmail returned a different email than the one requested: try again later",
             transient=True,
         )
     return response

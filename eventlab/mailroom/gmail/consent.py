@@ -82,7 +82,7 @@ def _paste_back(client: OAuthClient, scope: str, say: Say, ask: Ask) -> Consent:
     say(f"Open this link in your browser and give consent:\n{url}")
     say(
         "At the end the browser shows an error, which is expected: "
-        f"the address of that page begins with {NOWHERE} and holds the code."
+        f"the address of that page begins with {NOWHERE} and contains the code."
     )
     try:
         address = ask("Paste the whole address here: ").strip()
@@ -93,7 +93,8 @@ def _paste_back(client: OAuthClient, scope: str, say: Say, ask: Ask) -> Consent:
         ) from None
     if not is_reply(query_of(address)):
         raise GmailFailed(
-            f"The pasted text holds no code: paste the whole address, which begins with {NOWHERE}"
+            "The pasted text does not contain a code: paste the whole address, which begins with "
+            f"{NOWHERE}"
         )
     return _exchange(flow, address)
 

@@ -47,8 +47,8 @@ FINAL_REFRESH_ERRORS: Final = {
         f"{CONSENT_AGAIN}"
     ),
     "invalid_client": (
-        "Google does not know the client of Gmail's token, or the client's secret was changed: "
-        f"download the client file again, {CONSENT_AGAIN}"
+        "Google does not recognize the client of Gmail's token, or the client's secret was "
+        f"changed: download the client file again, {CONSENT_AGAIN}"
     ),
     "deleted_client": (
         "The client of Gmail's token was deleted in the Google Cloud console: "
@@ -77,7 +77,7 @@ FINAL_REFRESH_ERRORS: Final = {
     ),
 }
 NO_REFRESH_TOKEN: Final = (
-    "Gmail's token has expired, and the token file holds no refresh token to renew it: "
+    "Gmail's token has expired, and the token file has no refresh token to renew it: "
     f"{CONSENT_AGAIN}"
 )
 
@@ -141,7 +141,7 @@ class StoredCredentials(Credentials):
                 save(self, self.path)
             except OSError as error:
                 log.warning(
-                    "Gmail's token was renewed and is used, but could not be saved: %s",
+                    "Gmail's token was refreshed, but could not be saved: %s",
                     error.strerror,
                 )
 

@@ -23,7 +23,7 @@ METHOD: Final = re.compile(r"^METHOD:(\w+)", re.MULTILINE | re.IGNORECASE)
 #: By iTIP's method (RFC 5546).
 TITLES: Final = {
     "request": "Invitation",
-    "reply": "Answer to an invitation",
+    "reply": "Response to an invitation",
     "cancel": "Canceled meeting",
     "counter": "Another time proposed",
     "declinecounter": "Proposed time declined",

@@ -106,7 +106,7 @@ def _receipt(block: MailPart) -> str:
 def _complaint(block: MailPart) -> str:
     kind = _value(block, "feedback-type")
     sender = _value(block, "original-mail-from")
-    return f"Complaint ({kind}) about a mail from {sender or 'an unknown sender'}" if kind else ""
+    return f"Complaint ({kind}) about an email from {sender or 'an unknown sender'}" if kind else ""
 
 
 def _address(block: MailPart, name: str) -> str:

@@ -27,7 +27,9 @@ STRATEGY: Final = (
         "Reqagent",
         "an agent with the skill is requested; until one is free, the work item is queued",
     ),
-    StrategyStep("Wait", "it waits in the queue; without this step it would be abandoned at once"),
+    StrategyStep(
+        "Wait", "it waits in the queue; without this step it would be abandoned immediately"
+    ),
     StrategyStep("OnAnswer", "an agent accepts: the screen pop opens the mail's page"),
     StrategyStep("End", "the agent ends the contact"),
 )
@@ -179,7 +181,7 @@ class Routing:
     def _of(self, session: AgentSession, contact_id: str, state: State) -> Contact:
         contact = session.contact
         if contact is None or contact.item.contact_id != contact_id or contact.state != state:
-            raise WrongState(f"Contact is not {state} at this agent")
+            raise WrongState(f"Contact is not {state} for this agent")
         return contact
 
     def _has(self, contact: Contact, action: str) -> bool:

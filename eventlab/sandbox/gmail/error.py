@@ -38,7 +38,7 @@ STATUSES: Final = {
 
 
 class GoogleError(Exception):
-    """A request that the fake Gmail rejects, like Google."""
+    """A request that the fake Gmail rejects, as Google would."""
 
     def __init__(self, code: int, reason: str | None = None, message: str | None = None) -> None:
         self.code = code

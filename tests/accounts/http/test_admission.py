@@ -97,7 +97,10 @@ def test_header_that_is_given_twice_is_rejected(api: Served, name: str) -> None:
         connection.putheader(*header)
     connection.endheaders(body)
     response = connection.getresponse()
-    assert (response.status, b"must be given once, not 2 times" in response.read()) == (400, True)
+    assert (response.status, b"must appear only once, not 2 times" in response.read()) == (
+        400,
+        True,
+    )
     connection.close()
     assert api.store.version(id) == 2
 

@@ -87,7 +87,7 @@ def test_new_account_cannot_have_an_unprintable_id(api: Served, id: str) -> None
     status, body = api.raw("POST", "/accounts", json.dumps({"id": id}).encode())
     assert (status, body["errorMessage"]) == (
         400,
-        "id: must not contain control characters, line breaks or changes of direction",
+        "id: must not contain control characters, line breaks or bidirectional controls",
     )
     AccountService(api.store).create(id)  # one that is there already is served as before
     path = f"/accounts/{quote(id, safe='')}"

@@ -94,7 +94,8 @@ def test_views_are_healthy_until_one_lags_for_too_long(lab: Lab, category: str, 
         append_deposits(old, "a", 1)
         late = api.get("/healthz/views")
         assert late.status_code == 503
-        assert message(late).startswith(f"view {category} lacks 3 events, the oldest for ")
+        lags = f"view {category} lags by 3 events; the oldest has waited for "
+        assert message(late).startswith(lags)
         found = metrics_of(api)
         assert found["eventlab_view_lag_events", (category,)] == 3
         assert api.get("/readyz").ok

@@ -556,7 +556,7 @@ def test_renewed_token_that_cannot_be_saved_is_used_and_logged(
     credentials.refresh(None)
     assert credentials.valid
     assert [record.getMessage() for record in caplog.records] == [
-        "Gmail's token was renewed and is used, but could not be saved: Is a directory"
+        "Gmail's token was refreshed, but could not be saved: Is a directory"
     ]
     # No partial file is left.
     assert [file.name for file in path.parent.iterdir()] == [path.name]
@@ -603,7 +603,7 @@ def test_revoked_token_raises_consent_required_with_the_remedy(google: Served) -
         (
             {"error": "invalid_client", "error_description": "CANARY"},
             True,
-            "does not know the client",
+            "does not recognize the client",
         ),
         ({"error": "deleted_client"}, True, "was deleted"),
         ({"error": "disabled_client"}, True, "is disabled"),
@@ -657,6 +657,6 @@ def test_unreachable_token_endpoint_does_not_raise_consent_required(
 def test_expired_token_without_a_refresh_token_raises_consent_required(google: Served) -> None:
     path = stored(google, expired=True)
     path.write_text(json.dumps(json.loads(path.read_text()) | {"refresh_token": None}))
-    with pytest.raises(ConsentRequired, match="holds no refresh token") as error:
+    with pytest.raises(ConsentRequired, match="has no refresh token") as error:
         load(path).refresh(None)
     assert message_of(error)

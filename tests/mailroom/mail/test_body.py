@@ -225,7 +225,7 @@ def test_message_shows_only_the_headers_that_a_report_returns() -> None:
         (
             "message/feedback-report",
             "Feedback-Type: abuse\r\nOriginal-Mail-From: <shop@x.example>",
-            "Complaint (abuse) about a mail from <shop@x.example>",
+            "Complaint (abuse) about an email from <shop@x.example>",
         ),
         ("message/delivery-status", "", ""),
         ("message/delivery-status", "nonsense\r\n\r\n: x\r\n\r\n\xff", ""),

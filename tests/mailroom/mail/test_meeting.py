@@ -25,7 +25,7 @@ def meeting(*lines: bytes, method: bytes = b"REQUEST") -> str:
     ("method", "title"),
     [
         (b"REQUEST", "Invitation"),
-        (b"reply", "Answer to an invitation"),
+        (b"reply", "Response to an invitation"),
         (b"CANCEL", "Canceled meeting"),
         (b"PUBLISH", "Event"),
     ],
