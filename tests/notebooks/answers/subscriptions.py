@@ -197,14 +197,14 @@ WRONG = {
     "what_the_work_needs": [
         (
             "needs = {'a': 'cannot', 'b': 'key', 'c': 'order', 'd': 'cannot'}",
-            "a: a balance that is written twice",
+            "a: an entry that is removed twice",
         ),
         (
             "needs = {'a': 'nothing', 'b': 'key', 'c': 'cannot', 'd': 'cannot'}",
             "c: if 'closed' waits",
         ),
         ("needs = dict.fromkeys('abcd', 'key')", "a: a key would stop the repeat"),
-        ("needs = dict.fromkeys('abcd', 'order')", "a: a late event reads"),
+        ("needs = dict.fromkeys('abcd', 'order')", "a: in any order, the next reader"),
         ("needs = {'a': 'nothing', 'b': 'key'}", "a dict with the four letters"),
         ("needs = dict.fromkeys('abcd', 'luck')", "each answer is one of"),
     ],
