@@ -464,7 +464,7 @@ the_interest = Exercise(
     right="no answer: the same request. Changed: a new look, a new decision, a new key.",
     hints=[
         "two loops: the outer one looks and makes a key; the inner one sends.",
-        "the inner loop ends with every status but 409 and 503; the outer one ends unless it was 412.",
+        "the inner loop ends unless it was 409 or 503; the outer one ends unless it was 412.",
     ],
     answer="""
         import uuid

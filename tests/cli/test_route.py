@@ -149,7 +149,7 @@ def test_held_lists_the_mails_that_an_operator_decides_about(
     status, out, _ = route("--held")
     assert [line.split()[0] for line in out.splitlines()] == ids
     assert (
-        "in doubt   example.com              the connection was lost before the response arrived"
+        "in doubt   example.com              the connection ended before the response arrived"
         in out
     )
     assert "refused    example.com              Point of contact is not valid" in out

@@ -44,7 +44,7 @@ CXONE_FAULTS = (
 )
 REASONS = (
     "did not report an outcome before its deadline",
-    "the connection was lost before the response arrived",
+    "the connection ended before the response arrived",
     "CXone answered 503",
     "CXone answered 500",
     "no response arrived in time",

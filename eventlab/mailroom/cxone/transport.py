@@ -196,7 +196,7 @@ def _outcome(error: Exception) -> WorkItemUnsent | WorkItemInDoubt:
         return WorkItemUnsent("CXone's address is not a URL")
     if isinstance(error, requests.Timeout):
         return WorkItemInDoubt("no response arrived in time")
-    return WorkItemInDoubt("the connection was lost before the response arrived")
+    return WorkItemInDoubt("the connection ended before the response arrived")
 
 
 def _causes(error: BaseException) -> list[BaseException]:
