@@ -9,8 +9,8 @@ INSTALLED := $(VENV)/.installed
 BROWSER := $(VENV)/.installed-browser
 SPHINX := $(VENV)/.installed-docs
 ARGS ?=
-# Three at a time, each with servers of its own: most tests wait.
-WORKERS ?= 3
+# Two at a time, each with servers of its own: most tests wait.
+WORKERS ?= 2
 PYTEST := $(BIN)/pytest --nbval -n $(WORKERS) --dist loadfile
 
 LOCK_OPTIONS := --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make lock"

@@ -32,7 +32,7 @@ KINDS: Final[Mapping[Kind, str]] = {
     "complaint": "a recipient marked an email as spam",
     "reaction": "someone reacted with an emoji",
     "calendar": "a meeting invitation, or a response to one",
-    "reply": "an automatic reply, such as an out-of-office message",
+    "reply": "an automatic reply, such as an absence notice",
     "notice": "a program sent it, and replies may not be read",
     "list": "it was sent to a mailing list",
     "bulk": "a newsletter or an advertisement",

@@ -26,7 +26,7 @@ def test_funnel_shows_the_mails_per_step_and_the_states_of_the_rest() -> None:
     figure = charts.funnel(STATES, title="T")
     figure.canvas.draw()
     [axes] = figure.axes
-    assert (axes.get_title(loc="left"), axes.get_xlabel()) == ("T", "Mails")
+    assert (axes.get_title(loc="left"), axes.get_xlabel()) == ("T", "Emails")
     assert [label.get_text() for label in axes.get_yticklabels()] == [
         "in the inbox",
         "for an agent",

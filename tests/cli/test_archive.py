@@ -16,7 +16,7 @@ def test_backup_and_restore_bring_a_category_back(store: EventStore, tmp_path: P
     folder = str(tmp_path / "backup")
     category = ("--category", store.category)
     status, out, _ = command.run("backup", folder, *category)
-    assert (status, out) == (0, f"3 new events, 3 in all, up to {store.head()}\n")
+    assert (status, out) == (0, f"3 new events, 3 in total, up to {store.head()}\n")
     status, out, _ = command.run("backup", folder, *category, "--json")
     assert json.loads(out) == {"new": 0, "events": 3, "position": store.head()}
     status, out, _ = command.run("restore", folder, "--check")

@@ -128,8 +128,8 @@ def test_nothing_that_route_starts_inherits_a_secret(
             ("--since", "yesterday"),
             "argument --since: 'yesterday' is not a date such as 2026-01-31",
         ),
-        (("--since", "2026-02-30"), "'2026-02-30' is not a day"),
-        (("--since", "1969-12-31"), "'1969-12-31' is not a day"),
+        (("--since", "2026-02-30"), "'2026-02-30' is not a date"),
+        (("--since", "1969-12-31"), "'1969-12-31' is not a date"),
         (("--json", "--confirm", "18f0"), "--json has no effect with --confirm"),
     ],
 )

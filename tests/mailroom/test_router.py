@@ -270,8 +270,8 @@ def test_refused_mail_keeps_the_reason_and_stops_no_other(
 @pytest.mark.parametrize(
     ("fault", "taken", "reason"),
     [
-        (Fault(on=ITEMS, drop="before"), 0, "the connection broke"),
-        (Fault(on=ITEMS, drop="after"), 1, "the connection broke"),
+        (Fault(on=ITEMS, drop="before"), 0, "the connection ended"),
+        (Fault(on=ITEMS, drop="after"), 1, "the connection ended"),
         (Fault(on=ITEMS, status=500), 0, "CXone answered 500"),
         (Fault(on=ITEMS, status=503), 0, "CXone answered 503"),
     ],
@@ -935,7 +935,7 @@ def test_mail_view_has_a_document_per_mail_with_state_and_age(here: Room, mongo:
         "contact_id": "412345678900000001",
     }.items() <= (found[good].items())
     assert found[bad]["state"] == "in_doubt"
-    assert "connection broke" in found[bad]["reason"]
+    assert "connection ended" in found[bad]["reason"]
     assert found[bad]["since"].timestamp() > found[bad]["received"].timestamp()
 
 

@@ -180,7 +180,7 @@ def test_operator_can_decide_right_after_the_deadline() -> None:
 @pytest.mark.parametrize(
     ("make", "sentence"),
     [
-        (lambda: WorkItem(ID), "no such mail"),
+        (lambda: WorkItem(ID), "no such email"),
         (received, "will be sent automatically"),
         (submitted, "CXone has it"),
         (skipped, "was skipped"),

@@ -134,7 +134,7 @@ def test_transact_raises_a_rejection_and_writes_nothing(accounts: Repository[Acc
 def test_transact_rejects_an_id_that_is_given_twice(
     accounts: Repository[Account], ids: list[str]
 ) -> None:
-    with pytest.raises(InvalidArgument, match="twice"):
+    with pytest.raises(InvalidArgument, match="duplicate id"):
         accounts.transact(ids, move(1))
 
 

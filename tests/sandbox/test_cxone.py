@@ -504,7 +504,7 @@ def test_invalid_agent_action_is_reported(
     with AgentClient(fake.settings(url, auth="accesskey")) as agent:
         with pytest.raises(
             AgentRequestFailed,
-            match=r"rejected the agent's request \(400\): Contact is not Incoming at this agent",
+            match=r"rejected the agent's request \(400\): Contact is not Incoming for this agent",
         ):
             agent.accept("412345678900000001")
         post(url, bearer)

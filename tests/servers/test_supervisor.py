@@ -251,5 +251,5 @@ def test_append_only_file_of_another_kind_of_server_is_named(data: Path) -> None
     foreign.write_bytes(b"REDIS9999" + bytes(64))  # a format that is not known yet
     [manifest] = (data / "redis").rglob("*.manifest")
     manifest.write_text(manifest.read_text().replace(base.name, foreign.name))
-    with pytest.raises(ServersFailed, match=f"data of Valkey.*{settings.REDIS_SERVER}"):
+    with pytest.raises(ServersFailed, match=f"data that Valkey wrote.*{settings.REDIS_SERVER}"):
         connect()
