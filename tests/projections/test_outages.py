@@ -143,6 +143,7 @@ def test_projector_waits_while_another_shard_of_a_cluster_is_down(
             with Projector(store, mongo, AccountView(category)) as projector, running(projector):
                 fill(store, 3)
                 assert wait_until(lambda: funds(documents) == 3)
+                assert wait_until(lambda: states() == ["active"])  # it reads on after its commit
                 owner = client.nodes_manager.get_node_from_slot(slot)
                 for node in nodes:
                     node.execute_command("CLUSTER", "DELSLOTS", slot)

@@ -124,7 +124,10 @@ def test_run_builds_and_follows_while_older_projectors_follow_and_others_write(
         try:
             threads[1].join()
             wait_until(lambda: newer.lag().replaces is None and newer.lag().events == 0)
+            for id in IDS:  # an event in each slice: the older projector looks at its checkpoint
+                store.append(id, deposits(1), expected=4)
             wait_until(lambda: stopped)
+            wait_until(lambda: newer.lag().events == 0)
         finally:
             stop.set()
             for thread in threads:

@@ -194,6 +194,8 @@ def test_private_server_that_is_killed_is_started_again_for_the_service(
     ):
         id = api.opened(5)
         found = running(tmp_path / "data")
+        # While an fsync takes long, Redis delays what it writes to its log.
+        assert lab.redis.execute_command("WAITAOF", 1, 0, 0)[0] == 1
         kill(found.supervisor if server == "supervisor" else found.pids[server])
         assert wait_until(lambda: deposited(api, id))
         assert wait_until(lambda: api.get("/readyz").ok)
