@@ -30,7 +30,7 @@ class DoomedClient(CXoneClient):
         work_item_type: str = "email",
         point_of_contact: str | None = None,
     ) -> str | None:
-        """Create the work item; whoever waits for the contact id waits in vain."""
+        """Create the work item, and kill the process before it learns the contact id."""
         super().post_work_item(
             work_item_id=work_item_id,
             payload=payload,

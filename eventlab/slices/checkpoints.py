@@ -252,7 +252,7 @@ class SlicedCheckpoint(Checkpoint):
             return True
 
         while (by or self.session).transact(finish, obstacle=("swap", rebuild)) is None:
-            pass  # whoever blocks it does the same, or is ended
+            pass  # the session that blocks it does the same, or is ended
         for number, part in enumerate(self.parts):
             if swap[str(number)]["position"] != START:
                 part.show(swap[str(number)]["position"])

@@ -54,7 +54,6 @@ class SliceProjector(Projector):
         self._room = whole.room
         self._turn = whole.turn
         self._has_turn = False
-        self._waited = 0.0  # for its turn, in seconds
         self.state = ""  # as it was logged for all slices
 
     def run_once(self) -> int:
@@ -62,7 +61,7 @@ class SliceProjector(Projector):
         if not self._shares.has(self._number):
             self.position = None
             return 0
-        self._waited = 0.0
+        self._waited = 0.0  # for its turn, in seconds
         with self._room.working:
             try:
                 return Follower.run_once(self)
@@ -103,6 +102,7 @@ class SliceProjector(Projector):
         while not self._stop.is_set() and self._shares.has(self._number) and time.monotonic() < end:
             if self._has_news(after, seconds):
                 return
+        self.position = None  # read the checkpoint: newer documents may have replaced these
 
     def _has_news(self, after: str, seconds: float) -> bool:
         if self._room.waiting.acquire(blocking=False):

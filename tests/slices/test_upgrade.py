@@ -124,15 +124,38 @@ def test_run_builds_and_follows_while_older_projectors_follow_and_others_write(
         try:
             threads[1].join()
             wait_until(lambda: newer.lag().replaces is None and newer.lag().events == 0)
-            for id in IDS:  # an event in each slice: the older projector looks at its checkpoint
-                store.append(id, deposits(1), expected=4)
             wait_until(lambda: stopped)
-            wait_until(lambda: newer.lag().events == 0)
         finally:
             stop.set()
             for thread in threads:
                 thread.join()
     assert_exact(newer, 2)
+
+
+def test_older_projector_without_new_events_stops_when_newer_documents_are_there(
+    older: Projector, newer: Projector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("eventlab.slices.projector.IDLE_SECONDS", 0.1)
+    older.catch_up()
+    stop = threading.Event()
+    stopped: list[ViewVersionMismatch] = []
+
+    def run_older() -> None:
+        try:
+            older.run(stop, poll_interval=0.05)
+        except ViewVersionMismatch as error:
+            stopped.append(error)
+
+    thread = threading.Thread(target=run_older)
+    thread.start()
+    try:
+        wait_until(lambda: all(part.state == "active" for part in older._parts))  # type: ignore[attr-defined]
+        newer.catch_up()
+        wait_until(lambda: stopped, 20)
+    finally:
+        stop.set()
+        thread.join()
+    assert stopped[0].stored == 2
 
 
 def test_newer_documents_replace_the_older_ones_although_events_keep_coming(
