@@ -33,11 +33,11 @@ def _taken(kind: type, name: str) -> InvalidName:
 
 
 class Aggregate(abc.ABC):
-    """The base of aggregates: a method decides and records; only ``apply`` changes the state.
+    """The base class of aggregates: methods decide and record; only ``apply`` changes the state.
 
-    ``version`` counts the applied events, ``position`` is that of the newest stored event, and
-    ``changes`` are the events recorded since then, which are not stored yet. A replay and a live
-    decision use the same ``apply``.
+    ``version`` is the number of applied events, ``position`` is the position of the newest stored
+    event, and ``changes`` is the list of events that were recorded since then and are not stored
+    yet. A replay and a live decision use the same ``apply``.
 
     >>> class Door(Aggregate):
     ...     def __init__(self, id):
@@ -69,7 +69,7 @@ class Aggregate(abc.ABC):
 
     @abc.abstractmethod
     def apply(self, event: Event | Recorded) -> None:
-        """Change the state by one event. Reject nothing here: the event has happened."""
+        """Apply one event to the state. Reject nothing here, because the event has happened."""
 
     def record(self, type: str, data: Data | None = None) -> None:
         """Record a decision as an event, and apply it."""
@@ -101,7 +101,7 @@ class Aggregate(abc.ABC):
         return other
 
     def state(self) -> dict[str, Any]:
-        """Return the state for a snapshot: all attributes but those of this base class."""
+        """Return the state for a snapshot: all attributes except those of this base class."""
         return {name: value for name, value in vars(self).items() if name not in _OURS}
 
     def restore(self, state: dict[str, Any]) -> None:

@@ -34,7 +34,10 @@ def _restored(
 
 
 class Misconfigured(EventLabError):
-    """A server rejects our credentials, or they lack a right. Data: ``server``, ``reason``."""
+    """A server rejects our credentials, or they lack a permission.
+
+    Data: ``server``, ``reason``.
+    """
 
     def __init__(self, server: str, reason: str) -> None:
         self.server = server
@@ -53,7 +56,7 @@ class VersionConflict(EventLabError):
     """An aggregate is not at the version that the writer expected; nothing was written.
 
     Data: ``id``, ``expected`` (a version, or EXISTS), ``actual``; ``conflicts``, which has the
-    expected and the actual version of each aggregate that moved, by id.
+    expected and the actual version of each aggregate that has changed, by id.
     """
 
     def __init__(
@@ -80,7 +83,7 @@ class VersionConflict(EventLabError):
 
 
 class LogReplaced(VersionConflict):
-    """The log was dropped and written again since the aggregate was loaded; nothing was written.
+    """The log was dropped and written again after the aggregate was loaded; nothing was written.
 
     Data: ``id``, ``expected`` and ``actual``, which are equal.
     """
@@ -216,9 +219,9 @@ class TrimRefused(EventLabError):
 
 
 class SubscriptionLost(EventLabError):
-    """The consumer group of a subscription is gone, with what was pending, or Redis lost events.
+    """The consumer group of a subscription is gone, or Redis has lost events.
 
-    Data: ``name``; ``position`` of an event that was delivered and is gone, None if the group is.
+    Data: ``name``; ``position`` of the delivered event that is gone, or None if the group is gone.
     """
 
     def __init__(self, name: str, position: str | None = None) -> None:
@@ -238,7 +241,7 @@ class SubscriptionLost(EventLabError):
 
 
 class ViewStopped(EventLabError):
-    """A view cannot apply an event, or MongoDB cannot store its change; nothing later was applied.
+    """A view cannot apply an event, or MongoDB cannot store its change; it has stopped there.
 
     Data: ``view``, ``event``, ``error``.
     """
@@ -271,7 +274,7 @@ class ViewAhead(EventLabError):
 
 
 class SlicesMismatch(EventLabError):
-    """A category has another number of slices than the store. Data: ``category``, ``slices``."""
+    """The store has the wrong number of slices for its category. Data: ``category``, ``slices``."""
 
     def __init__(self, category: str, slices: int) -> None:
         self.category = category
@@ -299,7 +302,7 @@ class CategoryMismatch(EventLabError):
 
 
 class ViewVersionMismatch(EventLabError):
-    """The documents of a view are of another version of its code.
+    """The documents of a view were built by another version of its code.
 
     Data: ``view``, ``stored``, ``version``.
     """
@@ -322,7 +325,7 @@ class ViewVersionMismatch(EventLabError):
 
 
 class CheckpointMissing(EventLabError):
-    """A view has documents but no checkpoint: which events they count is unknown.
+    """A view has documents but no checkpoint, so it is unknown which events they count.
 
     Data: ``view``.
     """

@@ -38,14 +38,15 @@ class Known(NamedTuple, Generic[A]):
 class Repository(Generic[A]):
     """Loads and saves the aggregates of one category.
 
-    ``new`` makes an aggregate without events, given its id: usually its class. ``cache`` is how
-    many aggregates stay in memory. Every ``snapshot_every`` events a snapshot is stored in Redis
-    (None: never), with the number ``schema``: raise it when the aggregate's state changes shape,
-    and old snapshots are ignored. For a store with ``protection`` nothing is cached, and
-    ``snapshot_every`` raises InvalidArgument. Safe for concurrent threads and processes.
+    ``new`` takes an id and returns an aggregate without events; usually it is the class. ``cache``
+    is the number of aggregates that stay in memory. After every ``snapshot_every`` events, a
+    snapshot is stored in Redis (None: never). ``schema`` is stored with each snapshot: increase it
+    when the shape of the aggregate's state changes, and older snapshots are ignored. For a store
+    with ``protection``, nothing is cached, and ``snapshot_every`` raises InvalidArgument. Several
+    threads and processes can use a repository at the same time.
 
-    Set ``on_conflict`` to count conflicts: it is called with each VersionConflict of a decision and
-    the number of tries that are left.
+    To count conflicts, set ``on_conflict`` to a function. It is called with each VersionConflict of
+    a decision and with the number of tries that are left.
 
     >>> accounts = Repository(store, Account)
     >>> accounts.retry("JohnDoe", lambda account: account.deposit(100))
@@ -80,7 +81,8 @@ class Repository(Generic[A]):
     def load(self, id: str, *, version: int | None = None, at: datetime | None = None) -> A:
         """Return the aggregate as it is now, as it was at a ``version``, or ``at`` a time.
 
-        An aggregate without events is at version 0. A time without a zone raises InvalidArgument.
+        An aggregate without events is at version 0. A time without a time zone raises
+        InvalidArgument.
 
         >>> accounts.load("JohnDoe", version=2).funds
         100
@@ -109,7 +111,7 @@ class Repository(Generic[A]):
 
         Returns the recorded events. ``meta`` is stored with each event; the other options are those
         of ``EventStore.append``, whose errors it raises, such as LogReplaced if the log was
-        replaced since the load. After an error neither the aggregate nor the cache has changed.
+        replaced since the load. After an error, the aggregate and the cache are unchanged.
         """
         if not aggregate.changes:
             if idempotency_key is None:
@@ -156,15 +158,17 @@ class Repository(Generic[A]):
         idempotency_key: str | None = None,
         fingerprint: str | None = None,
     ) -> list[Recorded]:
-        """Load, decide, and save; on a conflict do it again on fresh state, after a short pause.
+        """Load, decide and save; after a conflict, do so again with the fresh state.
 
-        Returns the recorded events. With ``idempotency_key`` the outcome is kept for a day, even if
-        ``decide`` records nothing or raises CommandRejected. A repeat returns the first outcome, or
-        raises it if it was a rejection, before anything is decided; ``fingerprint`` identifies the
-        request (default: any request with this key). There is no ``token``, which is for one
-        append: a retry may need several.
+        Returns the recorded events. There is a short pause before each new try. With
+        ``idempotency_key``, the outcome is stored for a day, even if ``decide`` records nothing or
+        raises CommandRejected. A repeat does not decide again: it returns the first outcome, or
+        raises it if it was a rejection. ``fingerprint`` identifies the request (default: all
+        requests with this key are the same). There is no ``token``, because a token is for one
+        append, and a retry may need several.
 
-        Raises the last VersionConflict after ``tries``. What ``decide`` raises is never retried.
+        Raises the last VersionConflict after ``tries`` tries. An error that ``decide`` raises is
+        never retried.
         """
         request = fingerprint or ""  # not a hash of the events: a retry may decide otherwise
         key = idempotency_key
@@ -196,12 +200,13 @@ class Repository(Generic[A]):
     ) -> dict[str, list[Recorded]]:
         """Load several aggregates, decide on all of them, and commit: all or nothing.
 
-        ``decide`` gets the aggregates in the order of ``ids``. Those that it changes are written,
-        the others are guards: if any of them has moved, nothing is written, and the decision is
-        made again on fresh state, as ``retry`` does. Returns the recorded events of those that were
-        written. The options are those of ``retry``; an idempotency key belongs to the category.
+        ``decide`` gets the aggregates in the order of ``ids``. The aggregates that it changes are
+        written, and the others are guards. If any of them has a newer version, nothing is written,
+        and the decision is made again with the fresh state, as in ``retry``. Returns the recorded
+        events of the aggregates that were written. The options are those of ``retry``; an
+        idempotency key applies to the whole category.
 
-        Raises the errors of ``retry`` and ``EventStore.commit``, InvalidArgument for an id that is
+        Raises the errors of ``retry`` and ``EventStore.commit``, and InvalidArgument if an id is
         given twice.
 
         >>> accounts.transact(

@@ -31,7 +31,7 @@ class Erased:
     """What ``PersonKeys.forget`` has done.
 
     ``had_key`` is False if there was nothing to forget. ``rewritten`` is False if Redis did not
-    rewrite its append-only file, which contains the old key until then.
+    rewrite its append-only file, which contains the key until it is rewritten.
     """
 
     person: str
@@ -47,11 +47,12 @@ class _Cached(NamedTuple):
 class PersonKeys:
     """The key of each person, in Redis: ``{personKeys}/people`` by default.
 
-    Use a Redis of its own, or at least one whose backups are kept apart from those of the events: a
-    backup that has both can undo a ``forget``. Name a person by an id that reveals nothing about
-    them, such as a customer number; the id itself is kept. Before a new key is used, it is on
-    ``disk`` disks and on ``replicas`` replicas, as in ``EventStore.settle``: events that are
-    encrypted with a lost key are lost. Safe for concurrent threads and processes.
+    Use a separate Redis, or at least one whose backups are stored apart from those of the events,
+    because a backup that contains both can undo a ``forget``. Use ids that reveal nothing about a
+    person, such as a customer number, because the ids are never deleted. Before a new key is used,
+    it is on ``disk`` disks and on ``replicas`` replicas, as in ``EventStore.settle``: events that
+    are encrypted with a lost key are lost. Several threads and processes can use the keys at the
+    same time.
 
     Raises InvalidName, InvalidArgument.
 
@@ -83,9 +84,9 @@ class PersonKeys:
         return f"PersonKeys({self.name!r})"
 
     def key_for_writing(self, person: str) -> bytes:
-        """Return the key of a person, a new one if they have none yet.
+        """Return the key of a person; create it if the person has none yet.
 
-        Raises PersonForgotten, and NotSettled if a new key may be lost again.
+        Raises PersonForgotten, and NotSettled if a new key could still be lost.
         """
         key = self._known(person)
         if key is None:
@@ -120,12 +121,12 @@ class PersonKeys:
         return self._known(person) == FORGOTTEN_KEY
 
     def forget(self, person: str, *, rewrite: bool = True) -> Erased:
-        """Destroy the key of a person: nobody can read their protected fields again.
+        """Destroy the key of a person, so that nobody can read the protected fields again.
 
-        When it returns, no process uses the key any more. Rebuild the views that show the person:
-        their documents were written before. With ``rewrite`` Redis then rewrites its append-only
-        file, so that the key is not on its disk either; delete copies and backups of that file
-        yourself. A repeat has no further effect.
+        When it returns, no process uses the key anymore. Then rebuild the views that show the
+        person, because their documents were written earlier. With ``rewrite``, Redis rewrites its
+        append-only file, so that the key is not on its disk either. Delete copies and backups of
+        that file yourself. A repeat has no further effect.
         """
         before = self._command("HGET", self._keys.people, checked_name(person, "person"))
         self._command("HSET", self._keys.people, checked_name(person, "person"), FORGOTTEN_KEY)

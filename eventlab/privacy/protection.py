@@ -28,7 +28,7 @@ PADDING: Final = 32  # values are padded to a multiple of this, so that a length
 
 
 class Forgotten(str):
-    """What is read in place of a protected field whose key was destroyed: a string, for views.
+    """The string that is read instead of a protected field whose key was destroyed.
 
     >>> isinstance(FORGOTTEN, Forgotten), str(FORGOTTEN)
     (True, '(forgotten)')
@@ -46,17 +46,18 @@ def person_is_aggregate(id: str, event: Event) -> str:  # noqa: ARG001 - the for
 
 
 class Protection:
-    """Which fields of which events are protected, and with whose key: for ``EventStore``.
+    """Which fields of which events an ``EventStore`` protects, and with whose key.
 
     ``fields`` maps an event type to the names of its protected fields; a field can be any JSON.
-    ``person`` returns whose key protects an event, given its aggregate's id and the event (default:
-    the aggregate is the person). Everything else of an event is stored as it is, so aggregates and
-    views still work when a person is forgotten: they then see ``FORGOTTEN`` in these fields.
+    ``person`` takes the aggregate's id and the event, and returns the person whose key protects the
+    event (default: the aggregate is the person). All other fields are stored as they are, so
+    aggregates and views still work after a person is forgotten: they see ``FORGOTTEN`` in the
+    protected fields.
 
-    Events from before a field was protected stay readable, and cannot be forgotten.
+    Events that were stored before a field was protected stay readable, even after ``forget``.
 
-    Raises InvalidArgument if ``fields`` is empty. An append raises PersonForgotten for a person
-    who was forgotten; a read raises PersonKeyMissing if the key is not in this Redis, CorruptEvent
+    Raises InvalidArgument if ``fields`` is empty. An append raises PersonForgotten for a person who
+    was forgotten; a read raises PersonKeyMissing if the key is not in this Redis, and CorruptEvent
     if a field was changed.
 
     >>> protection = Protection(PersonKeys(lab.redis), {"registered": ["name", "email"]})

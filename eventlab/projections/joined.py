@@ -23,9 +23,9 @@ from eventlab.store.store import EventStore
 class JoinedView(Protocol):
     """A view of several categories; otherwise like ``View``.
 
-    Between two events of different categories there is no order: a rebuild may apply them the other
-    way around. So the documents must not depend on it. Give the events of each category fields of
-    their own, or add numbers up.
+    Events of different categories are in no order: a rebuild may apply them in another order than
+    before. So the documents must not depend on this order. Use separate fields for the events of
+    each category, or only add numbers.
     """
 
     name: str
@@ -49,13 +49,14 @@ class OfCategory:
 
 
 class JoinedProjector(Live, Several[Follower]):
-    """Feeds one view from several categories, each event exactly once.
+    """Applies the events of several categories to one view, each exactly once.
 
-    It is like a Projector, with a position for each category. They are in one checkpoint, which is
-    committed with the documents. A projector of other categories raises CategoryMismatch.
+    It is like a Projector, but has a position for each category. All positions are in one
+    checkpoint, which is committed with the documents. Its methods raise CategoryMismatch if the
+    documents belong to other categories.
 
-    Raises InvalidArgument unless there are two or more stores, of different categories; InvalidName
-    for a view whose name no collection can have.
+    Raises InvalidArgument unless there are two or more stores, of different categories. Raises
+    InvalidName if no collection can have the name of the view.
 
     >>> projector = JoinedProjector([accounts, mails], lab.mongo, Customers())
     >>> projector.catch_up()
@@ -93,7 +94,7 @@ class JoinedProjector(Live, Several[Follower]):
         Several.__init__(self, list(self._by_category.values()))
 
     def lag(self) -> dict[str, ViewLag]:
-        """Return how far the view is behind each category.
+        """Return the lag of the view in each category.
 
         Raises CategoryMismatch, ViewVersionMismatch or CheckpointMissing if the view cannot follow
         its categories.
@@ -104,9 +105,9 @@ class JoinedProjector(Live, Several[Follower]):
         return dict(zip(self._by_category, self._lag(), strict=True))
 
     def wait_until(self, category: str, id: str, version: int, *, seconds: float = 10.0) -> None:
-        """Wait until the view holds a version of an aggregate of a category.
+        """Wait until the view has applied a version of an aggregate of a category.
 
-        Raises VersionConflict if the aggregate has no such version, ViewLate after ``seconds``,
+        Raises VersionConflict if the aggregate has no such version, ViewLate after ``seconds``, and
         InvalidArgument for another category.
         """
         self._wait_until(self._follower(category), id, version, seconds)

@@ -16,11 +16,11 @@ COUNTED_AT_ONCE: Final = 100  # events in one reply, so that Redis serves others
 
 @dataclass(frozen=True)
 class ViewLag:
-    """The lag of a view: the events that it lacks, and the age of the oldest in seconds.
+    """The lag of a view: how many events it lacks, and the age of the oldest one in seconds.
 
     The number is exact up to 10,000 events or 50 MB. Beyond that, ``exact`` is False and ``events``
-    is an upper limit. While a projector builds the documents of a newer version of the view, the
-    lag is theirs, and ``replaces`` is the version that is read until then.
+    is an upper limit. While a projector builds the documents of a newer version of the view, this
+    is the lag of the new documents, and ``replaces`` is the version that readers still see.
     """
 
     position: str

@@ -23,13 +23,13 @@ class Live(Following):
     def run_once(self) -> int:
         """Apply the next batch and return how many of its events counted; 0 if nothing is new.
 
-        If the documents are of a lower version of the view, it applies the batch to new ones beside
-        them; when these have all events, they replace the others.
+        If the documents were built by a lower version of the view, it applies the batch to new
+        documents beside them. When the new documents have caught up, they replace the old ones.
 
         Raises ViewStopped at an event that the view cannot apply or MongoDB cannot store, after it
-        has applied all events before it; ViewAhead, CategoryMismatch, ViewVersionMismatch or
-        CheckpointMissing if the documents belong to another log, category or a higher version, or
-        count unknown events.
+        has applied all events before it. Raises ViewAhead, CategoryMismatch, ViewVersionMismatch or
+        CheckpointMissing if the documents belong to another log, to another category or to a higher
+        version, or if it is unknown which events they count.
         """
         while True:
             try:
@@ -44,17 +44,18 @@ class Live(Following):
                 self._begin_upgrade()
 
     def rebuild(self, *, progress: bool = True) -> int:
-        """Rebuild the view next to the live one, swap them, and return how many events it counted.
+        """Rebuild the view beside the live one, swap them, and return how many events it counted.
 
-        Readers see the old documents, then the new ones, and never a gap. A cursor that is open
-        during the swap ends with pymongo's OperationFailure: open it again. A change stream on the
-        view ends with an ``invalidate`` event: open a new one. Projectors may run, and
-        continue afterwards. The indexes and options of the collection are kept. The rebuild is
-        complete even after a trim, because it reads the aggregate logs. ``progress`` shows a bar.
+        Readers always see either the old documents or the new ones. A cursor that is open during
+        the swap ends with pymongo's OperationFailure: open it again. A change stream on the view
+        ends with an ``invalidate`` event: open a new one. Projectors may run at the same time, and
+        they continue afterwards. The indexes and options of the collection are kept. The rebuild is
+        complete even after a trim, because it reads the aggregate logs. With ``progress``, it shows
+        a progress bar.
 
-        Raises ViewStopped, and the live view stays as it was; RebuildOvertaken if another rebuild
-        started later; CategoryMismatch if the documents are of another category; Trimmed if events
-        are in no aggregate log.
+        Raises ViewStopped at an event that cannot be applied; the live view is then unchanged.
+        Raises RebuildOvertaken if another rebuild started later, CategoryMismatch if the documents
+        belong to another category, and Trimmed if the aggregate logs lack events.
 
         >>> projector.rebuild()
         3
@@ -81,7 +82,7 @@ class Live(Following):
         self._forget_position()
 
     def close(self) -> None:
-        """End the MongoDB session. The projector can be used again; it then starts a new one."""
+        """End the MongoDB session; if the projector is used again, it starts a new one."""
         if self._upgrade is not None:
             self._upgrade.close()
             self._upgrade = None

@@ -19,16 +19,17 @@ from eventlab.store.store import EventStore
 
 
 class Projector(Live, Follower):
-    """Feeds one view from one category. Several may run: one is active, and the others take over.
+    """Applies the events of one category to one view, each exactly once.
 
-    They may run in threads, in processes or on several machines. Run all projectors of a view as
-    one MongoDB user: only then can they end the transaction of a dead projector, which otherwise
-    blocks the view for up to a minute.
+    Several projectors of a view may run, in threads, in processes or on several machines. One of
+    them is active, and the others take over when it ends. Run all of them as the same MongoDB user:
+    only then can they end the transaction of a dead projector, which otherwise blocks the view for
+    up to a minute.
 
-    ``batch_size`` is the maximum number of events in one transaction; a batch that takes too long,
-    or that MongoDB cannot take, is followed by smaller ones.
+    ``batch_size`` is the maximum number of events in one transaction; after a batch that takes too
+    long, or that is too large for MongoDB, the batches become smaller.
 
-    Raises InvalidName for a view whose name no collection can have.
+    Raises InvalidName if no collection can have the name of the view.
 
     >>> projector = Projector(store, lab.mongo, AccountView())
     >>> projector.run_once()
@@ -79,21 +80,21 @@ class Projector(Live, Follower):
         return lag
 
     def wait_until(self, id: str, version: int, *, seconds: float = 10.0) -> None:
-        """Wait until the view holds a version of an aggregate, so that writers can read their
-        writes.
+        """Wait until the view has applied a version of an aggregate, to read your own writes.
 
-        Raises VersionConflict if the aggregate has no such version, ViewLate after ``seconds``.
+        Raises VersionConflict if the aggregate has no such version, and ViewLate after ``seconds``.
         """
         self._wait_until(self, id, version, seconds)
 
     def rebuild_one(self, id: str) -> int:
         """Rebuild the documents of one aggregate from its log; return how many events it counted.
 
-        It replaces the documents that the events of the aggregate change. Projectors may run: they
-        wait for the moment of the replacement, and each event counts once.
+        It replaces the documents that the events of the aggregate change. Projectors may run at the
+        same time: they wait while the documents are replaced, and each event counts once.
 
         Raises NotPerAggregate for a view without ``per_aggregate = True``, ViewStopped at an event
-        that cannot be applied, and the errors of ``lag``; the documents then stay as they were.
+        that cannot be applied, and the errors of ``lag``. After an error, the documents are as they
+        were.
 
         >>> projector.rebuild_one("JohnDoe")
         3

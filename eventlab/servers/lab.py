@@ -35,8 +35,8 @@ class Lab:
     """A connected Redis and MongoDB; ``connect()`` returns one.
 
     ``redis`` is a ``redis.Redis`` that returns text. ``mongo`` is the MongoDB database
-    ``eventlab``, or the one that ``EVENTLAB_MONGODB_URL`` names. Private servers run until the
-    last process that has a Lab closes it or ends; one that dies is started again.
+    ``eventlab``, or the one that ``EVENTLAB_MONGODB_URL`` names. Private servers run until the last
+    process that has a Lab closes it or ends. If a private server dies, it is started again.
 
     >>> lab.redis.ping()
     True
@@ -108,18 +108,19 @@ class Lab:
 
 
 def connect(data: Path | str | None = None, *, timeout: float | None = None) -> Lab:
-    """Connect to a Redis and a MongoDB, and start private ones if necessary.
+    """Connect to a Redis and a MongoDB, and start private servers if necessary.
 
     ``EVENTLAB_REDIS_URL`` and ``EVENTLAB_MONGODB_URL`` name servers of your own. Private servers
     keep their data in ``data``, else in ``EVENTLAB_DATA``, else in your user data directory; all
     processes with the same directory share them. A server that dies is started again.
 
-    A call to a server that is down or hangs fails within about ``timeout`` seconds; by default the
-    drivers retry for longer. With ``timeout``, a MongoDB of your own need not answer yet.
+    A call to a server that is down or hangs fails within about ``timeout`` seconds; by default, the
+    drivers retry for longer. With ``timeout``, ``connect`` does not check that a MongoDB of your
+    own responds.
 
     Raises ServersError: BinaryMissing or BinaryUnusable when a program has to be installed,
-    DirectoryRefused for a directory that cannot be used, ServerUnreachable for a URL that does not
-    answer, ServersFailed when the private servers do not start.
+    DirectoryRefused for a directory that cannot be used, ServerUnreachable if there is no response
+    from a URL, ServersFailed when the private servers do not start.
 
     >>> connect()
     Lab(Redis: running (private), MongoDB: running (private, a replica set of one))

@@ -46,8 +46,8 @@ Written = dict[str, list[Recorded]]
 class Write(msgspec.Struct, frozen=True):
     """Events for one aggregate, in a commit: ``Write("JohnDoe", [Event("create")], NEW)``.
 
-    ``expected`` is the version that the writer has seen; ``newest`` is that of
-    ``EventStore.append``. Without events it is a guard: only the version is checked.
+    ``expected`` is the version that the writer has seen; ``newest`` is the same as in
+    ``EventStore.append``. A Write without events is a guard: only its version is checked.
     """
 
     id: str

@@ -19,11 +19,11 @@ def identity(category: str, event: Recorded) -> str:
 
 @contextlib.contextmanager
 def caused_by(event: Recorded, category: str) -> Iterator[None]:
-    """Give every event that is appended in this block its causes, as ``meta``.
+    """Record what caused the events that are appended in this block, in their ``meta``.
 
-    ``causation_id`` names ``event``. ``correlation_id`` and ``traceparent`` are those of its meta;
-    an event without a correlation begins a new one, which has its own name. Meta that an append
-    gives itself takes precedence. It holds for this thread only.
+    ``causation_id`` names ``event``. ``correlation_id`` and ``traceparent`` are copied from the
+    meta of ``event``; if it has no ``correlation_id``, its own name is used. Meta that is passed to
+    an append takes precedence. The block affects this thread only.
 
     >>> with caused_by(deposit, store.category):
     ...     letters.append("letter-1", [Event("sent")], expected=NEW)[0].meta

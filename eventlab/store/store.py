@@ -57,14 +57,14 @@ class EventStore:
     """The events of one category, in Redis.
 
     ``redis`` is a ``redis.Redis`` or a ``redis.cluster.RedisCluster``. ``clock`` returns the time
-    in milliseconds since 1970, instead of Redis (for tests and reproducible notebooks; positions
-    still only increase). ``upcasters`` are applied, in order, to every event that is read; each
-    takes a Recorded and returns it, or a newer shape of it. ``protection`` encrypts personal
-    fields, so that a person can be forgotten. ``slices=64`` spreads a category over the shards of a
-    cluster (docs/slices.md); the number is fixed by the first append.
+    in milliseconds since 1970; it replaces the clock of Redis in tests and reproducible notebooks,
+    and positions still only increase. ``upcasters`` are applied, in order, to every event that is
+    read; each takes a Recorded and returns it, or a newer shape of it. ``protection`` encrypts
+    personal fields, so that a person can be forgotten. ``slices=64`` spreads a category over the
+    shards of a cluster (docs/slices.md); the number is fixed by the first append.
 
-    Raises InvalidName for a category that is empty, too long, or contains braces, InvalidArgument
-    for an asyncio client or a pipeline, or a number of slices other than 1 and 64.
+    Raises InvalidName for a category that is empty, is too long or contains braces. Raises
+    InvalidArgument for an asyncio client, a pipeline, or a number of slices other than 1 and 64.
 
     >>> store = EventStore(lab.redis, "accountStream")
     >>> store.append("JohnDoe", [Event("create")], expected=NEW)
@@ -148,20 +148,21 @@ class EventStore:
     ) -> list[Recorded]:
         """Store the events as the next versions of one aggregate, all or none.
 
-        Returns them as recorded. ``expected`` is the version that the writer has seen, NEW (it must
-        not exist yet), EXISTS, or ANY.
+        Returns the recorded events. ``expected`` is the version that the writer has seen, NEW (the
+        aggregate must not exist yet), EXISTS (it must exist), or ANY.
 
         A ``token`` makes a repeat of this call harmless: the repeat returns what was recorded.
-        Without one, each call has its own, which covers the retries of redis-py. With ANY or EXISTS
-        a given token is searched for in the whole aggregate log.
+        Without it, each call has a token of its own, which covers the retries of redis-py. With ANY
+        or EXISTS, the whole aggregate log is searched for a token that you pass.
 
-        ``idempotency_key`` is for repeats by your client: for a day, the same key on the same
-        aggregate returns the first outcome and writes nothing; if that was a rejection, it is
-        raised again. ``fingerprint`` identifies the request (default: a hash of these events).
+        ``idempotency_key`` is for repeats by your client: for a day, a call with the same key for
+        the same aggregate returns the first outcome and writes nothing. If the first outcome was a
+        rejection, it is raised again. ``fingerprint`` identifies the request (default: a hash of
+        these events).
 
-        ``newest`` are the position and the token of the event at version ``expected``, as ``pages``
-        returned them: if the log has another event there, it was replaced, and LogReplaced is
-        raised.
+        ``newest`` is the position and the token of the event at version ``expected``, as ``pages``
+        returned them. If the log has a different event at this version, the log was replaced, and
+        LogReplaced is raised.
 
         Raises VersionConflict, InvalidEvent, InvalidName, InvalidArgument, IdempotencyKeyReused,
         TokenReused, NotAdopted, LogMissing; each means that nothing was written.
@@ -222,13 +223,14 @@ class EventStore:
         """Append to several aggregates, all or none, in one round trip; return the events by id.
 
         Each ``Write`` names the version that the writer has seen. ``guards`` are the versions of
-        aggregates that the decision has read and does not change. If any aggregate, written or
-        guard, has a newer version, nothing is written. The events of a commit follow each other in
-        the category stream, in the order of the writes.
+        aggregates that the decision has read and does not change. If any of these aggregates has a
+        newer version, nothing is written. The events of a commit follow each other in the category
+        stream, in the order of the writes.
 
-        ``token``, ``idempotency_key`` and ``fingerprint`` are those of ``append``; the key belongs
-        to the whole category. An exact version is needed, because a decision on several aggregates
-        holds only for the versions that it has seen: NEW is one, ANY and EXISTS are not.
+        ``token``, ``idempotency_key`` and ``fingerprint`` are those of ``append``; the key applies
+        to the whole category. An expected version must be exact, because a decision about several
+        aggregates is valid only for the versions that it has seen: you can use NEW, but not ANY or
+        EXISTS.
 
         Raises VersionConflict, whose ``conflicts`` name each aggregate that has changed, and the
         errors of ``append``; each means that nothing was written.
@@ -250,11 +252,11 @@ class EventStore:
         return self._appends.commit(request, parts)
 
     def seen(self, id: str, key: str, *, fingerprint: str | None = None) -> list[Recorded] | None:
-        """Return the events appended under an idempotency key, or None: call it before you decide.
+        """Return the events that were appended under an idempotency key, or None if it is new.
 
-        Returns an empty list for a request that recorded nothing. Raises IdempotencyKeyReused if a
-        ``fingerprint`` is given and the key was used for another request. If the first outcome was
-        a rejection, raises that CommandRejected again.
+        Call it before you decide. Returns an empty list for a request that recorded nothing. Raises
+        IdempotencyKeyReused if a ``fingerprint`` is given and the key was used for another request.
+        If the first outcome was a rejection, raises that CommandRejected again.
 
         >>> store.seen("JohnDoe", "8e03978e-40d5") is None
         True
@@ -269,7 +271,7 @@ class EventStore:
         fingerprint: str | None = None,
         ids: Sequence[str] = (),  # noqa: ARG002 - for several slices
     ) -> dict[str, list[Recorded]] | None:
-        """Return the events committed under an idempotency key, or None; as ``seen`` does.
+        """Return the events that were committed under an idempotency key, or None, like ``seen``.
 
         A store with several slices needs the ``ids`` of the commit, to find its slice.
         """
@@ -279,11 +281,11 @@ class EventStore:
     def reject(
         self, id: str, key: str, rejection: CommandRejected | None, *, fingerprint: str
     ) -> list[Recorded]:
-        """Keep a rejection as the outcome of the request under an idempotency key, and raise it.
+        """Store a rejection as the outcome of the request with an idempotency key, and raise it.
 
-        None means that the request had nothing to do: its outcome is an empty list. If the key has
-        an outcome already, that one counts: its events are returned, or its rejection is raised.
-        Raises IdempotencyKeyReused if the ``fingerprint`` is different.
+        If ``rejection`` is None, the request had nothing to do, and its outcome is an empty list.
+        If the key already has an outcome, that outcome is used: its events are returned, or its
+        rejection is raised. Raises IdempotencyKeyReused if the ``fingerprint`` is different.
         """
         outcome = self.idempotency.keep(id, key, fingerprint, rejection)
         return self._appends.events_of(outcome, id)[id]
@@ -296,7 +298,7 @@ class EventStore:
         fingerprint: str,
         ids: Sequence[str] = (),  # noqa: ARG002 - for stores with several slices
     ) -> dict[str, list[Recorded]]:
-        """Keep a rejection as the outcome of a commit, and raise it; as ``reject`` does.
+        """Store a rejection as the outcome of a commit, and raise it, like ``reject``.
 
         A store with several slices needs the ``ids`` of the commit, to find its slice.
         """
@@ -311,14 +313,14 @@ class EventStore:
         replicas: int = 0,
         timeout: float = 30.0,
     ) -> None:
-        """Wait until earlier appends are on that many disks and on that many replicas.
+        """Wait until earlier appends are on the given numbers of disks and replicas.
 
-        The first disk is the master's, every other one a replica's. It does not matter which
-        thread or connection appended. A failover may lose events before a replica has them: pass
-        ``events``, as ``append`` returned them, to check that they are still there.
+        The first disk is the master's, and every other disk is a replica's. It does not matter
+        which thread or connection made the appends. A failover may lose events before a replica has
+        them: pass ``events``, as ``append`` returned them, to check that they are still there.
 
-        Raises NotSettled after ``timeout`` seconds, if Redis cannot promise it, or if an event was
-        lost: then append it again, with the same token.
+        Raises NotSettled after ``timeout`` seconds, if Redis cannot make this promise, or if an
+        event was lost. In the last case, append the event again with the same token.
 
         >>> store.settle(store.append("JohnDoe", [Event("create")], expected=NEW), replicas=1)
         """
@@ -337,8 +339,8 @@ class EventStore:
     ) -> list[Recorded]:
         """Return the events of one aggregate with versions above ``after``, oldest first.
 
-        With ``reverse`` the newest comes first. An aggregate that does not exist has no events.
-        Raises InvalidName, InvalidArgument, NotAdopted, CorruptEvent.
+        With ``reverse``, the newest event comes first. An aggregate that does not exist has no
+        events. Raises InvalidName, InvalidArgument, NotAdopted, CorruptEvent.
 
         >>> [event.type for event in store.read("JohnDoe", after=1, limit=10)]
         ['deposit', 'withdraw']
@@ -351,10 +353,9 @@ class EventStore:
         return self._upcasted(id, self._logs.rows(id, begin, last - begin), begin)[::-1]
 
     def pages(self, id: str, *, after: int = 0, limit: int | None = None) -> Iterator[Tail]:
-        """Yield the events of ``read`` with their tokens, in pages of few events and few bytes.
+        """Yield the events that ``read`` returns, with their tokens, in pages of limited size.
 
-        This is for a long log, and for callers that keep state and must know whether it is from
-        this log.
+        Use it for a long log, or if you keep a state and must know whether it is from this log.
         """
         checked_counts(after=after, limit=limit)
         for rows in self._logs.pages(id, after, limit):
@@ -378,7 +379,7 @@ class EventStore:
         """Yield every event of the category after a position, in commit order, up to the newest.
 
         Raises Trimmed if events after that position are gone, CorruptEvent for an entry that is not
-        an event, InvalidArgument.
+        an event, and InvalidArgument.
 
         >>> [(event.id, event.version) for event in store.read_all(limit=2)]
         [('JohnDoe', 1), ('JohnDoe', 2)]
@@ -388,7 +389,7 @@ class EventStore:
         return (self.upcast(decode_entry(position, fields)) for position, fields in entries)
 
     def wait(self, *, after: str, seconds: float) -> bool:
-        """Wait until there is an event after a position; False if there is none in ``seconds``.
+        """Wait for an event after a position; return False if none arrives within ``seconds``.
 
         A failover of Redis does not end the wait.
         """
@@ -404,7 +405,7 @@ class EventStore:
         return sorted(set(map(as_text, self.redis.sscan_iter(self.keys.ids, count=KEYS_PAGE))))
 
     def head(self) -> str:
-        """Return the newest position, trimmed or not; ``0-0`` before the first event."""
+        """Return the newest position, even if it was trimmed; ``0-0`` if there are no events."""
         return self._stream.head()
 
     def lacks(self, position: str) -> bool:
@@ -416,13 +417,13 @@ class EventStore:
     def trim(self, *, before: str) -> int:
         """Drop the events before a position from the category stream, and return their number.
 
-        Aggregate logs stay whole. Raises TrimRefused, naming the group (of a subscription or a
-        view) that has not finished these events.
+        The aggregate logs stay complete. Raises TrimRefused, which names the group (of a
+        subscription or a view) that has not finished these events.
         """
         return self._stream.trim(before)
 
     def forget_group(self, name: str) -> bool:
-        """Forget a group that is no longer used, and its parked events; trim stops waiting for it.
+        """Forget a group that is no longer used, and its parked events; ``trim`` then ignores it.
 
         Returns False if the group does not exist.
         """
@@ -432,21 +433,21 @@ class EventStore:
     def adopt(self, *, renumber: bool = False) -> int:
         """Build the aggregate logs of a category that another program wrote.
 
-        Returns the number of its events. Stop that program first. Run it again after a crash, and
-        whenever the other program has written more. A duplicate or missing version is an error,
-        unless ``renumber`` is set: then the events of each aggregate are numbered again, in order,
-        in the stream too.
+        Returns the number of events. Stop the other program first. Call ``adopt`` again after a
+        crash, and whenever the other program has written more events. A duplicate or missing
+        version is an error. With ``renumber``, the events of each aggregate are numbered again
+        instead, in order, in the stream as well.
 
-        Raises AdoptionRefused, naming the position, and CorruptEvent.
+        Raises AdoptionRefused, which names the position, and CorruptEvent.
         """
         return adoption.adopt(self.redis, self.keys, renumber=renumber)
 
     def verify(self) -> list[Recorded]:
         """Return the events of the stream that are not in the aggregate logs.
 
-        There are some if a program that knows only the stream, such as the original, has written
-        since ``adopt``: an append does not check for that. Stop the program, then call ``adopt``
-        again, which says what to repair.
+        There are such events if a program that knows only the stream, such as the original, has
+        written since ``adopt``; an append does not check this. Stop that program, then call
+        ``adopt`` again, which says what to repair.
 
         >>> store.verify()
         []
@@ -455,7 +456,7 @@ class EventStore:
         return adoption.foreign_events(self.redis, self.keys)
 
     def drop(self) -> None:
-        """Delete the category, its events and groups. Stop its writers and readers first."""
+        """Delete the category with its events and groups. Stop its writers and readers first."""
         check_slices(self.redis, self.keys)
         self.redis.unlink(self.keys.stream, self.keys.ids, self.keys.trimmed)
         found = self.redis.scan_iter(match=self.keys.pattern(), count=KEYS_PAGE)

@@ -14,7 +14,7 @@ from eventlab.events import Recorded
 class Parked:
     """A parked event (a dead letter), with its last error, its counts and the time of parking.
 
-    ``event`` is None when it cannot be read any more; the error says why.
+    ``event`` is None if it can no longer be read; the error says why.
     """
 
     position: str
@@ -26,12 +26,12 @@ class Parked:
 
 
 class Lag(msgspec.Struct, frozen=True, repr_omit_defaults=True):
-    """What a subscription has not finished: events that are new, pending, or wait for a retry.
+    """What a subscription has not finished: events that are new, pending, or waiting for a retry.
 
     In an ordered subscription, ``blocked`` events wait for an earlier event of their aggregate,
     which may be parked. Parked events are counted separately. If ``exact`` is False, ``new`` is an
-    estimate: Redis has lost count, because an entry was deleted, and there are over 10,000 new
-    events. ``paused`` is True in a pause after an outage.
+    estimate: Redis has lost count because an entry was deleted, and there are more than 10,000 new
+    events. ``paused`` is True during a pause after an outage.
     """
 
     new: int

@@ -43,11 +43,11 @@ class Runnable(ABC):
 
     @abstractmethod
     def touch(self, events: Iterable[Recorded]) -> int:
-        """Report that the work on events continues; return how many this consumer still holds."""
+        """Report that the work on events continues; return how many this consumer still has."""
 
     @abstractmethod
     def hand_back(self, events: Iterable[Recorded]) -> None:
-        """Return events that were not worked on."""
+        """Give back events that were not worked on."""
 
     def run(
         self,
@@ -58,17 +58,17 @@ class Runnable(ABC):
         batch_size: int = 10,
         poll_interval: float = 1.0,
     ) -> int:
-        """Call ``handle`` with each event until ``stop`` is set; return how many it handled.
+        """Call ``handle`` with each event until ``stop`` is set; return how many were handled.
 
-        An event is acknowledged when ``handle`` returns. If it raises, the event fails: it is
-        delivered again after a pause, or parked. If it raises one of ``outage_errors``, or an error
-        that means that Redis or MongoDB is down, the event is not to blame: the subscription is
-        paused, for all its consumers, and nothing is parked. Name only errors that no single event
-        can cause, such as a refused connection.
+        An event is acknowledged when ``handle`` returns. If ``handle`` raises an error, the event
+        fails: it is delivered again after a pause, or parked. If the error is one of
+        ``outage_errors``, or means that Redis or MongoDB is down, the event is not the cause: the
+        subscription is paused for all its consumers, and no event is parked. Name only errors that
+        no single event can cause, such as a refused connection.
 
-        Events that ``handle`` appends record the one that caused them. For a single event that
+        Events that ``handle`` appends record which event caused them. If the work on a single event
         takes longer than ``claim_after``, let ``handle`` call ``touch``. When ``stop`` is set, the
-        current event is finished, and those after it are handed back; ``stop`` is checked every
+        loop finishes the current event and hands back those after it. It checks ``stop`` every
         ``poll_interval`` seconds. While Redis is down, it waits. Each outage is logged once.
 
         Raises SubscriptionLost, which says how to begin again, and Misconfigured.

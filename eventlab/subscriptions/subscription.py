@@ -44,33 +44,33 @@ MAX_ERROR_CHARACTERS: Final = 2000  # of a failure's text that is stored
 
 
 class Subscription(Runnable):
-    """The events of a category for other systems, shared by all consumers of the subscription.
+    """Delivers the events of a category to consumers that do work in other systems.
 
-    ``consumer`` names this consumer: use the same name after a restart, and never for two consumers
-    at once. A new subscription starts at the first event, or after ``start``: a position, or ``$``
-    for events from now on. Use an object in one thread only.
+    ``consumer`` names this consumer: use the same name after a restart, but never for two consumers
+    at the same time. A new subscription begins at the first event, or after ``start``, which is a
+    position, or ``$`` for events from now on. Use each object in one thread only.
 
     An event that is neither acknowledged nor failed for ``claim_after`` seconds counts as
-    abandoned, and any consumer may get it: choose a longer time than the work on all events
-    of one ``receive`` takes. A failed event is delivered again after ``backoff`` seconds, doubled
-    with each failure. It is parked after ``max_failures`` failures, or after ``max_deliveries``
-    deliveries (3 or more) that got no response from the consumer. If the clock of Redis is set
-    back, a dead consumer's events are reclaimed that much later.
+    abandoned, and any consumer may receive it. Choose a time that is longer than the work on all
+    events of one ``receive``. A failed event is delivered again after ``backoff`` seconds; this
+    time doubles with each failure. It is parked after ``max_failures`` failures, or after
+    ``max_deliveries`` deliveries (3 or more) that got no response from the consumer. If the clock
+    of Redis is set back, a dead consumer's events are reclaimed that much later.
 
-    An ``ordered`` subscription delivers an event only when the earlier ones of its aggregate are
-    acknowledged or discarded: one that fails or is parked blocks the later events of its aggregate,
-    and no others. Blocked events may be trimmed: they are read from the aggregate log. Once
-    ordered, it stays ordered, however it is opened. An existing one can become ordered when it has
-    no unfinished and no parked event.
+    An ``ordered`` subscription delivers an event only when all earlier events of its aggregate are
+    acknowledged or discarded. An event that fails or is parked blocks the later events of its
+    aggregate, but no other events. Blocked events may be trimmed, because they are read from the
+    aggregate log. An ordered subscription stays ordered, however it is opened. An existing
+    subscription can become ordered while it has no unfinished and no parked events.
 
-    Raises InvalidArgument, InvalidName; Trimmed when events after ``start`` are gone. Every method
-    raises SubscriptionLost if the consumer group is gone, and redis-py's error if Redis does not
-    answer or rejects the call. ``receive`` also raises SubscriptionLost if the newest event that
-    this object has delivered is gone: Redis has lost events in a failover. If
-    ``eventlab.store.answers.is_outage(error)``, Redis is down, failing over, read-only or full:
-    wait, and call again. A repeated call is harmless.
+    Raises InvalidArgument and InvalidName, and Trimmed if events after ``start`` are gone. Every
+    method raises SubscriptionLost if the consumer group is gone, and an error of redis-py if Redis
+    does not respond or rejects the call. If ``eventlab.store.answers.is_outage`` returns True for
+    this error, Redis is down, failing over, read-only or full: wait, and repeat the call, which is
+    harmless. ``receive`` also raises SubscriptionLost if the newest event that this object has
+    delivered is gone, because Redis has lost events in a failover.
 
-    ``run`` is the loop that most programs need. With the other methods, it can be written by hand:
+    Most programs need only ``run``. With the other methods, you can write this loop yourself:
 
     >>> letters = Subscription(store, "letters", consumer="letters-1")
     >>> for event in letters.receive(10, block=5):
@@ -148,13 +148,13 @@ class Subscription(Runnable):
     # -------------------------------------------------------------------- work
 
     def receive(self, count: int = 10, *, block: float | None = None) -> list[Recorded]:
-        """Return up to ``count`` events to work on; at most 1,000, and about 4 MB.
+        """Return up to ``count`` events to work on: at most 1,000 events and about 4 MB.
 
         This consumer's unfinished events come first, then retries, a dead consumer's events, and
-        new ones. Each kind leaves a share of ``count`` to the next, so none starves another. If
-        there is nothing, it waits up to ``block`` seconds for events. An event that was delivered
-        twice without a response is delivered alone: if it kills its consumer, no other event is
-        counted with it. A delivery whose response was lost is not counted again. An event that
+        new ones. Each kind leaves a share of ``count`` to the next, so no kind starves another. If
+        there are no events, it waits for up to ``block`` seconds. An event that was delivered twice
+        without a response is then delivered alone: if it kills its consumer, the delivery counts
+        for no other event. A delivery whose response was lost is not counted again. An event that
         cannot be read is parked.
 
         >>> [event.type for event in letters.receive(2)]
@@ -190,8 +190,9 @@ class Subscription(Runnable):
     def touch(self, events: Iterable[Recorded]) -> int:
         """Report that the work on events continues: ``claim_after`` starts again for them.
 
-        Call it before that time is over, for work that may take longer. Returns how many of them
-        this consumer still holds: if there are fewer, another consumer has received the others.
+        If the work may take longer, call it before that time is over. Returns how many of the
+        events this consumer still has. If there are fewer than you passed, another consumer has
+        received the others.
 
         >>> letters.touch([event])
         1
@@ -208,10 +209,10 @@ class Subscription(Runnable):
         Otherwise it is delivered again after a pause. An event that another consumer has received
         or finished in the meantime is left to that consumer.
 
-        With ``outage``, the event is not to blame: what the work needs is down. That parks nothing,
-        and pauses the whole subscription, for all its consumers: for ``backoff`` seconds, doubled
-        with each pause, at most 64 times. Afterwards each ``receive`` returns one event, until one
-        is acknowledged.
+        With ``outage``, the event is not the cause: a system that the work needs is down. No event
+        is parked, and the whole subscription is paused for all its consumers. The first pause takes
+        ``backoff`` seconds; each further pause takes twice as long, up to 64 times ``backoff``.
+        After a pause, each ``receive`` returns one event, until an event is acknowledged.
 
         >>> letters.fail(event, ValueError("no such street"))
         False
@@ -222,13 +223,12 @@ class Subscription(Runnable):
         return self._fail(event.position, event.id, event.version, error, what)
 
     def hand_back(self, events: Iterable[Recorded]) -> None:
-        """Return events that were not worked on: any consumer may receive them immediately."""
+        """Give back events that were not worked on; any consumer can receive them immediately."""
         for event in events:
             self._fail(event.position, event.id, event.version, "", "returned")
 
     def close(self) -> bool:
-        """Remove this consumer and return True; False if it holds events, which are delivered
-        again.
+        """Remove this consumer and return True; return False if it has unfinished events.
 
         >>> letters.close()
         True
