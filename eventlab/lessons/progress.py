@@ -6,6 +6,7 @@ import contextlib
 import importlib
 import json
 import pkgutil
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +20,7 @@ FILE: Final = "progress.jsonl"
 #: The package of the exercises, beside the notebooks.
 EXERCISES: Final = "exercises"
 RIGHT: Final = "Right"
+_HEADING = re.compile(r'"#+ (Exercise \d[^"\\]*)')  # in the JSON of a notebook
 
 
 class Progress:
@@ -30,7 +32,11 @@ class Progress:
 
     def __init__(self) -> None:
         self.results = _results()
-        self.pages = dict(_pages())
+        self.titles: dict[str, str] = {}
+        self.pages: dict[str, list[str]] = {}
+        for page, titles in _pages():
+            self.titles |= titles
+            self.pages[page] = list(titles)
 
     def solved(self, page: str) -> list[str]:
         """Return the names of the exercises of a page that are solved."""
@@ -43,7 +49,7 @@ class Progress:
             solved = self.solved(page)
             left = [name for name in names if name not in solved]
             tried = " (tried)" if left and left[0] in self.results else ""
-            following = left[0].partition(".")[2].replace("_", " ") + tried if left else "all done"
+            following = self.titles[left[0]] + tried if left else "all done"
             rows.append((page, f"{len(solved)} of {len(names)}", following))
         return rows
 
@@ -105,7 +111,8 @@ def _results() -> dict[str, str]:
     return results
 
 
-def _pages() -> Iterator[tuple[str, list[str]]]:
+def _pages() -> Iterator[tuple[str, dict[str, str]]]:
+    """Return each page, and its exercises: their names, with their titles on the page."""
     try:
         package = importlib.import_module(EXERCISES)
     except ImportError:  # not started in the folder of the notebooks
@@ -125,4 +132,10 @@ def _pages() -> Iterator[tuple[str, list[str]]]:
             }
             names = sorted((name for name in places if places[name] >= 0), key=places.__getitem__)
             title = f"{number} {page.replace('_', ' ').capitalize()}"
-            yield title, [f"{page}.{name}" for name in names]
+            yield title, {f"{page}.{name}": _title(text[: places[name]], name) for name in names}
+
+
+def _title(above: str, name: str) -> str:
+    """Return the heading of an exercise, the last one above it; its name if it has none."""
+    found = _HEADING.findall(above)
+    return (found[-1] if found else name.replace("_", " ")).replace("`", "")

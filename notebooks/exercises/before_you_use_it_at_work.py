@@ -84,7 +84,7 @@ what_is_lost = Exercise(
     "Know which one you waited for.",
     hints=[
         "a killed process is not a power failure: the operating system still writes its files.",
-        "d: which server answers after a failover, and what did it have?",
+        "d: which server is the master after a failover, and what did it have?",
     ],
     answer="""
         lost = {

@@ -537,12 +537,12 @@ def _judge_waiting(waiting_list: Apply) -> None:
             f"versions 1, 2 and 3 are reservations, so `waiting` should be {{'1': {ann!r}, "
             f"'2': {bob!r}, '3': {ann!r}}}; you have {found}."
         )
-    found = waiting(Event("cancelled", {"reservation": 2}))
+    found = waiting(Event("canceled", {"reservation": 2}))
     if found == {"1": ann, "2": bob, "3": ann}:
-        raise Wrong("Bob Ray has cancelled his reservation, and is still on the list.")
+        raise Wrong("Bob Ray has canceled his reservation, and is still on the list.")
     if found != {"1": ann, "3": ann}:
         raise Wrong(
-            "reservation 2 was cancelled, so 1 and 3 are left; you have "
+            "reservation 2 was canceled, so 1 and 3 are left; you have "
             f"{found}. event.version is the version of the cancellation itself."
         )
     found = waiting(_lent(ann, reservation=1))
@@ -563,7 +563,7 @@ a_waiting_list = Exercise(
     right="the version identifies an event: later events can say which one they mean.",
     hints=[
         "a field for each reservation: f'waiting.{event.version}'.",
-        "`cancelled` and `lent` end the reservation that they name. A loan may name none.",
+        "`canceled` and `lent` end the reservation that they name. A loan may name none.",
     ],
     answer="""
         def waiting_list(event, changes):
@@ -597,21 +597,21 @@ a_waiting_list = Exercise(
         def waiting_list(event, changes):
             if event.type == "reserved":
                 changes[event.id].set(f"waiting.{event.version}", event.data["reader"])
-            elif event.type == "cancelled":
+            elif event.type == "canceled":
                 changes[event.id].unset(f"waiting.{event.data['reservation']}")
         """,
         """
         def waiting_list(event, changes):
             if event.type == "reserved":
                 changes[event.id].set(f"waiting.{event.version}", event.data["reader"])
-            elif event.type == "cancelled":
+            elif event.type == "canceled":
                 changes[event.id].unset("waiting")
         """,
         """
         def waiting_list(event, changes):
             if event.type == "reserved":
                 changes[event.id].set(f"waiting.{event.version}", event.data["reader"])
-            elif event.type in ("cancelled", "lent"):
+            elif event.type in ("canceled", "lent"):
                 changes[event.id].unset(f"waiting.{event.data['reservation']}")
         """,
         """

@@ -49,6 +49,14 @@ def test_progress_lists_the_exercises_of_every_page(data: Path) -> None:
     assert [row[1] for row in progress().rows()] == [f"0 of {len(n)}" for n in pages.values()]
 
 
+def test_progress_names_the_next_exercise_by_its_heading(data: Path) -> None:
+    shown = progress()
+    assert shown.titles["append_events.what_a_stream_checks"] == "Exercise 1: what a stream checks"
+    assert [title for title in shown.titles.values() if not title.startswith("Exercise ")] == []
+    next_ones = [row[2] for row in shown.rows()]
+    assert all(title.startswith("Exercise 1: ") for title in next_ones), next_ones
+
+
 def test_check_records_what_is_right_and_what_was_tried(data: Path, exercise: Exercise) -> None:
     name = "append_events.a_number_or_events"
     exercise.check(...)

@@ -125,7 +125,7 @@ WRONG = {
                 else:
                     changes[event.id].unset("waiting.1")
             """,
-            "reservation 2 was cancelled",
+            "reservation 2 was canceled",
         ),
     ],
 }
