@@ -17,7 +17,7 @@ from eventlab.projections.checkpoint import SHARED, Checkpoint
 from eventlab.projections.following import Following
 from eventlab.projections.rebuild import Rebuild
 from eventlab.projections.view import CHECKPOINTS, REBUILD_NAME
-from eventlab.store.keys import START
+from eventlab.store.keys import START, order
 
 
 class Upgrade(Rebuild):
@@ -26,6 +26,7 @@ class Upgrade(Rebuild):
     def __init__(self, live: Following, *, batch_size: int, name: str = "") -> None:
         super().__init__(live, batch_size=batch_size, name=name)
         self._live.swaps_only = {"version": {"$not": {"$gte": self._own.version}}}
+        self._swapped = False
 
     @classmethod
     def of(cls, live: Following, *, batch_size: int) -> Self:
@@ -43,16 +44,23 @@ class Upgrade(Rebuild):
     def advance(self) -> int:
         """Apply the next batch, or swap; return how many events it counted.
 
+        It swaps once a batch has reached what was the newest event before it. The few that came
+        since are counted during the swap, in which the older projectors wait. So it swaps although
+        events may never stop arriving.
+
         Raises RebuildOvertaken when there is nothing left to build: this one or another projector
         has swapped, or another rebuild has removed this one.
         """
-        counted = self.run_once()
-        if not counted and self._is_caught_up():
+        if self._swapped:
+            raise RebuildOvertaken(self._live.name)
+        before = self._counted
+        heads = [order(part.store.head()) for part in self._parts]
+        self.run_once()
+        if self._has_reached(heads):
             self._require_older()
             self.remove_abandoned(keep=self._newer())
-            if self._swap():
-                raise RebuildOvertaken(self._live.name)
-        return counted
+            self._swapped = self._swap()
+        return self._counted - before
 
     def remove(self) -> None:
         """Remove what is left of it; a swap that is decided is finished."""
@@ -63,8 +71,9 @@ class Upgrade(Rebuild):
         self._hold_trims()
         self._own.share()
 
-    def _is_caught_up(self) -> bool:
-        return self._is_active() and not super()._lags([str(part.position) for part in self._parts])
+    def _has_reached(self, heads: list[tuple[int, int]]) -> bool:
+        pairs = zip(self._parts, heads, strict=True)
+        return self._is_active() and all(head <= order(str(p.position)) for p, head in pairs)
 
     def _require_older(self) -> None:
         """Raise RebuildOvertaken if the live documents are not of an older version any more."""

@@ -143,6 +143,29 @@ def test_events_of_an_older_projector_between_catching_up_and_the_fence_are_coun
     assert_exact(store, documents, 2)
 
 
+def test_newer_documents_replace_the_older_while_events_never_stop_arriving(
+    store: EventStore,
+    projector: Projector,
+    newer: Projector,
+    documents: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    fill(store, 6)
+    projector.catch_up()
+    plain = Upgrade.run_once
+
+    def append_after(upgrade: Upgrade) -> int:
+        counted = plain(upgrade)
+        fill(store, 1)
+        return counted
+
+    monkeypatch.setattr(Upgrade, "run_once", append_after)
+    counted = sum(newer.run_once() for _ in range(20))
+    assert makers(documents) == {2}
+    assert counted + newer.catch_up() == len(list(store.read_all()))
+    assert_exact(store, documents, 2)
+
+
 def test_lag_and_wait_until_are_of_the_newer_documents(
     store: EventStore, projector: Projector, newer: Projector, documents: Any
 ) -> None:
