@@ -221,7 +221,11 @@ def decode_entry(position: bytes, fields: Mapping[bytes, bytes]) -> Recorded:
     """Decode an entry of a category stream, ours or the original's; raises CorruptEvent."""
     at = position.decode()
     try:
-        data = _decode_original(fields[b"event"])
+        text = fields[b"event"]
+        try:
+            data = _decode_data(text)
+        except msgspec.DecodeError:
+            data = _decode_original(text)
         id = data.pop("id")
         version = data.pop("version")
         type_ = data.pop("type")
@@ -236,12 +240,9 @@ def decode_entry(position: bytes, fields: Mapping[bytes, bytes]) -> Recorded:
 
 
 def _decode_original(text: bytes) -> Data:
-    try:
-        return _decode_data(text)
-    except msgspec.DecodeError:
-        # JSON.stringify writes half an emoji as an escape that UTF-8 cannot hold. Node.js replaces
-        # it, wherever it writes UTF-8, as we do here.
-        if b"\\ud" not in text.lower():
-            raise
+    # JSON.stringify writes half an emoji as an escape that UTF-8 cannot hold. Node.js replaces it,
+    # wherever it writes UTF-8, as we do here.
+    if b"\\ud" in text.lower():
         whole = json.dumps(json.loads(text), ensure_ascii=False)
         return _decode_data(_HALF_PAIR.sub("\ufffd", whole))
+    return _decode_data(text)

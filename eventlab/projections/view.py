@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Mapping
 from typing import Any, Final, Protocol
 
 from eventlab.errors import InvalidArgument, InvalidName
@@ -29,44 +28,41 @@ class Change:
         self._set: dict[str, Any] = {}
         self._push: dict[str, tuple[list[Any], int]] = {}
         self._unset: dict[str, str] = {}
+        self._ways: dict[str, str] = {}  # in which each field is changed
         self.deletes = False  # the document that is there, before all other changes
 
     def inc(self, field: str, by: int) -> None:
         """Add to a number that starts at 0."""
-        self._require_only(field, self._inc)
+        if self._ways.setdefault(field, "inc") != "inc":
+            raise _two_ways(field)
         self._inc[field] = self._inc.get(field, 0) + by
 
     def set(self, field: str, value: Any) -> None:
         """Set a field to a value."""
-        self._require_only(field, self._set, self._unset)
+        if self._ways.setdefault(field, "set") != "set":
+            raise _two_ways(field)
         self._unset.pop(field, None)
         self._set[field] = value
 
     def unset(self, field: str) -> None:
         """Remove a field, if the document has it."""
-        self._require_only(field, self._set, self._unset)
+        if self._ways.setdefault(field, "set") != "set":
+            raise _two_ways(field)
         self._set.pop(field, None)
         self._unset[field] = ""
 
     def push(self, field: str, value: Any, *, keep: int) -> None:
         """Append to a list, and keep only its newest ``keep`` values."""
-        self._require_only(field, self._push)
+        if self._ways.setdefault(field, "push") != "push":
+            raise _two_ways(field)
         values, _ = self._push.setdefault(field, ([], keep))
         values.append(value)
 
     def delete(self) -> None:
         """Delete the document, if there is one; later changes start a new one."""
-        for changes in (self._inc, self._set, self._push, self._unset):
+        for changes in (self._inc, self._set, self._push, self._unset, self._ways):
             changes.clear()
         self.deletes = True
-
-    def _require_only(self, field: str, *allowed: Mapping[str, Any]) -> None:
-        for other in (self._inc, self._set, self._push, self._unset):
-            if field in other and not any(other is each for each in allowed):
-                raise ValueError(
-                    f"field {field!r} is changed in two ways, but MongoDB accepts one of inc, set "
-                    "(or unset) and push per update: use the same one for every event"
-                )
 
     def update(self) -> dict[str, Any]:
         """Return the change as a MongoDB update, which comes after the deletion, if any."""
@@ -76,6 +72,13 @@ class Change:
         }
         parts = {"$inc": self._inc, "$set": self._set, "$push": pushes, "$unset": self._unset}
         return {operator: fields for operator, fields in parts.items() if fields}
+
+
+def _two_ways(field: str) -> ValueError:
+    return ValueError(
+        f"field {field!r} is changed in two ways, but MongoDB accepts one of inc, set "
+        "(or unset) and push per update: use the same one for every event"
+    )
 
 
 class Changes(defaultdict[Any, Change]):

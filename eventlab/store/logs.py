@@ -13,7 +13,7 @@ import msgspec
 from eventlab.errors import LogMissing, NotAdopted
 from eventlab.events import Recorded, Row, decode_rows
 from eventlab.store.keys import Keys
-from eventlab.store.paging import FIRST_PAGE, next_page
+from eventlab.store.paging import FIRST_PAGE, largest_page, next_page
 from eventlab.store.scripts import RAW
 from eventlab.store.slices import check_slices
 
@@ -45,7 +45,11 @@ class AggregateLogs:
         log = self._keys.log(id)
         begin = after
         count = FIRST_PAGE
+        weight = most = 0
         while limit is None or begin < after + limit:
+            if begin > after:
+                most = most or largest_page(self._redis, log)
+                count = next_page(count, weight, most)
             want = count if limit is None else min(count, after + limit - begin)
             elements = self._redis.execute_command("LRANGE", log, begin, begin + want - 1, **RAW)
             if elements:
@@ -53,7 +57,7 @@ class AggregateLogs:
             begin += len(elements)
             if len(elements) < want:
                 break
-            count = next_page(want, sum(map(len, elements)))
+            weight = sum(map(len, elements))
         if begin == after and limit != 0:
             self._check_exists(id)
 

@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
+
+from redis.exceptions import ResponseError
 
 FIRST_PAGE: Final = 50  # whatever they weigh: Redis answers 50 events of 1 MiB in about 40 ms
 MAX_PAGE: Final = 250  # the same for events of 200 kB, which may follow small ones
+LIGHT_PAGE: Final = 1000  # of a key that is light as a whole
+LIGHT_BYTES: Final = 32 * 1024 * 1024  # Redis sends as much in about 25 ms
 PAGE_BYTES: Final = 4 * 1024 * 1024
 KEYS_PAGE: Final = 500  # keys to delete, ids to add, pending events to acknowledge
 
 
-def next_page(count: int, weight: int) -> int:
+def next_page(count: int, weight: int, most: int = MAX_PAGE) -> int:
     """Return how many events to read next, after a page of ``count`` with ``weight`` bytes.
 
     >>> next_page(50, 50 * 200), next_page(50, 50 * 200_000)
     (250, 20)
     """
-    return max(1, min(MAX_PAGE, PAGE_BYTES * count // max(1, weight)))
+    return max(1, min(most, PAGE_BYTES * count // max(1, weight)))
+
+
+def largest_page(redis: Any, key: bytes) -> int:
+    """Return how many events of a key a page may have, whatever they weigh."""
+    try:
+        size = redis.memory_usage(key, samples=0)  # exact: 0 is all
+    except ResponseError:  # not permitted, or not offered
+        return MAX_PAGE
+    return LIGHT_PAGE if size is not None and size <= LIGHT_BYTES else MAX_PAGE

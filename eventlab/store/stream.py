@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from itertools import chain
 from typing import Any, Final
 
 from redis.exceptions import ResponseError
 
 from eventlab.errors import Trimmed, TrimRefused
 from eventlab.store.keys import START, Keys, checked_name, checked_position, order
-from eventlab.store.paging import FIRST_PAGE, KEYS_PAGE, next_page
+from eventlab.store.paging import FIRST_PAGE, KEYS_PAGE, MAX_PAGE, largest_page, next_page
 from eventlab.store.scripts import RAW, Script
 from eventlab.store.slices import check_slices
 from eventlab.store.waiting import wait_for_any
 
+MAX_WEIGHED: Final = 500_000  # entries: Redis needs about a millisecond to add up their sizes
 IDENTIFYING_BYTES: Final = 256  # of an event: id, version, type, and the beginning of its data
 
 Fields = dict[bytes, bytes]
@@ -39,22 +41,25 @@ class CategoryStream:
         """
         checked_position(after)
         left = limit
-        most = FIRST_PAGE
+        count = FIRST_PAGE
+        page: list[Entry] = []
+        most = 0
         while left is None or left > 0:
-            count = most if left is None else min(most, left)
+            if page:
+                most = most or self._largest_page()
+                texts = chain.from_iterable([fields.values() for _, fields in page])
+                count = next_page(len(page), sum(map(len, texts)), most)
+            want = count if left is None else min(count, left)
             page = self._redis.execute_command(
-                "XRANGE", self._key, f"({after}", "+", "COUNT", count, **RAW
+                "XRANGE", self._key, f"({after}", "+", "COUNT", want, **RAW
             )
             # After the read: an entry that was there may be gone by now, but not the reverse.
             self._check_not_trimmed(after, others)
             yield from page
-            if len(page) < count:
+            if len(page) < want:
                 return
             after = page[-1][0].decode()
-            left = None if left is None else left - len(page)
-            most = next_page(
-                count, sum(len(text) for _, fields in page for text in fields.values())
-            )
+            left = None if left is None else left - want
 
     def wait(self, *, after: str, seconds: float) -> bool:
         """Wait until there is an entry after a position, for at most ``seconds``; False if not."""
@@ -120,6 +125,11 @@ class CategoryStream:
         """Record that the entries others have deleted so far do not count as missing."""
         self._redis.hset(self._keys.trimmed, "dropped", _dropped(self._info()))
 
+    def _largest_page(self) -> int:
+        # Redis counts the bytes of a long stream for longer than a smaller page costs.
+        length = self._redis.xlen(self._key)
+        return MAX_PAGE if length > MAX_WEIGHED else largest_page(self._redis, self._key)
+
     def _check_not_trimmed(self, after: str, others: bool) -> None:
         info = self._info()
         if not _dropped(info):
@@ -137,13 +147,17 @@ class CategoryStream:
 
     def _info(self) -> dict[str, Any]:
         try:
-            info: dict[str, Any] = self._redis.execute_command("XINFO STREAM", self._key, **RAW)
+            # Not "XINFO STREAM": redis-py parses that reply for longer than Redis needs for it.
+            reply = self._redis.execute_command("XINFO", "STREAM", self._key, **RAW)
         except ResponseError as error:
             if "no such key" not in str(error):
                 raise
             check_slices(self._redis, self._keys)
             return {}
-        return {str(name): as_text(value) for name, value in info.items()}
+        pairs = (
+            reply.items() if isinstance(reply, dict) else zip(reply[::2], reply[1::2], strict=True)
+        )
+        return {as_text(name): as_text(value) for name, value in pairs}
 
 
 def _dropped(info: dict[str, Any]) -> int:

@@ -5,10 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from redis.exceptions import NoPermissionError
 
 from eventlab import NEW, Event, EventStore, Repository
 from eventlab.accounts import Account
-from eventlab.store.paging import FIRST_PAGE, KEYS_PAGE, MAX_PAGE, PAGE_BYTES
+from eventlab.store.paging import (
+    FIRST_PAGE,
+    KEYS_PAGE,
+    LIGHT_BYTES,
+    LIGHT_PAGE,
+    MAX_PAGE,
+    PAGE_BYTES,
+)
 from tests.support.store import append_deposits, fill
 
 LARGE = Event("note", {"text": "x" * 200_000})
@@ -19,12 +27,16 @@ WARM = FIRST_PAGE * 201_000
 class Replies:
     """Notes each reply of a client: the command, and the events and bytes in it."""
 
-    def __init__(self, store: EventStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(
+        self, store: EventStore, monkeypatch: pytest.MonkeyPatch, *, denied: str = ""
+    ) -> None:
         self.sizes: list[tuple[str, int, int]] = []
         self.arguments: list[tuple[Any, ...]] = []
         plain = store.redis.execute_command
 
         def noted(*args: Any, **options: Any) -> Any:
+            if args[0] == denied:
+                raise NoPermissionError("NOPERM")
             reply = plain(*args, **options)
             self.arguments.append(args)
             if args[0] == "LRANGE":
@@ -58,6 +70,38 @@ def test_pages_of_large_events_are_bounded_in_bytes_also_after_small_ones(
         assert all(weight <= PAGE_BYTES + 201_000 for _, weight in pages[-8:-1])
 
 
+def test_events_of_a_light_key_come_in_few_pages(
+    store: EventStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(store, 2999)
+    replies = Replies(store, monkeypatch)
+    assert len(store.read("a")) == len(list(store.read_all())) == 3000
+    pages = [FIRST_PAGE, LIGHT_PAGE, LIGHT_PAGE, 3000 - FIRST_PAGE - 2 * LIGHT_PAGE]
+    for kind in ("LRANGE", "XRANGE"):
+        assert [count for name, count, _ in replies.sizes if name == kind] == pages
+    assert len(replies.commands("MEMORY USAGE")) == 2
+
+
+def test_user_who_may_not_ask_for_sizes_reads_smaller_pages(
+    store: EventStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(store, 999)
+    replies = Replies(store, monkeypatch, denied="MEMORY USAGE")
+    assert len(store.read("a")) == len(list(store.read_all())) == 1000
+    assert {count for _, count, _ in replies.sizes} == {FIRST_PAGE, MAX_PAGE, 200}
+
+
+def test_key_that_is_not_light_is_read_in_smaller_pages(
+    store: EventStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(store, 999)
+    store.append("a", [LARGE] * (LIGHT_BYTES // 200_000 + 1), expected=1000)
+    replies = Replies(store, monkeypatch)
+    store.read("a")
+    list(store.read_all())
+    assert max(count for _, count, _ in replies.sizes) == MAX_PAGE
+
+
 def test_time_travel_folds_a_long_log_page_by_page(
     store: EventStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -84,7 +128,7 @@ def test_time_travel_folds_a_long_log_page_by_page(
         # When event n is applied, no more pages were read than those up to it.
         assert held[0] == 1
         assert held[FIRST_PAGE + MAX_PAGE - 1] == 2
-        assert max(count for _, count, _ in replies.sizes) <= MAX_PAGE
+        assert max(count for _, count, _ in replies.sizes) <= LIGHT_PAGE
     assert accounts.load("a", version=2500).funds == 2499
 
 
