@@ -21,7 +21,7 @@ from eventlab.lessons.redis_nodes import Node
 from eventlab.servers import Lab, connect
 from tests.support.accounts_api import Served, in_a_thread, message, serving
 from tests.support.crash_servers import MongoServer
-from tests.support.servers import kill, running
+from tests.support.servers import is_alive, kill, pids, running
 from tests.support.waiting import wait_until
 
 READERS = 60  # more than the threads of the service
@@ -196,7 +196,10 @@ def test_private_server_that_is_killed_is_started_again_for_the_service(
         found = running(tmp_path / "data")
         # While an fsync takes long, Redis delays what it writes to its log.
         assert lab.redis.execute_command("WAITAOF", 1, 0, 0)[0] == 1
-        kill(found.supervisor if server == "supervisor" else found.pids[server])
+        killed = pids(found) if server == "supervisor" else [found.pids[server]]
+        kill(killed[0])
+        # The servers of a killed supervisor end a moment later, and respond until then.
+        assert wait_until(lambda: not any(map(is_alive, killed)))
         assert wait_until(lambda: deposited(api, id))
         assert wait_until(lambda: api.get("/readyz").ok)
         assert api.get(f"/accounts/{id}").json()["funds"] == 12
