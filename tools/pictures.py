@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Final
 
 from tools.drawing import Drawing, Fill
+from tools.mail_pictures import mail_route
 from tools.notebooks import NOTEBOOKS
 from tools.transfer_pictures import payment, write_skew
 
@@ -250,7 +251,7 @@ def work_item() -> Drawing:
     d.text(452, 250, "too many", ink="soft", size=14)
     d.text(452, 268, "attempts", ink="soft", size=14)
     d.arrow((530, 200), (700, 298), ink="orange")
-    d.text(640, 245, "no answer: CXone may have it", ink="soft", size=14)
+    d.text(640, 245, "no response: CXone may have it", ink="soft", size=14)
     d.arrow((790, 320), (915, 320), (915, 207), dashed=True)
     d.text(925, 292, "confirmed")
     d.arrow((585, 355), (585, 380), (60, 380), (60, 215), (118, 200), dashed=True)
@@ -310,6 +311,7 @@ PICTURES: Final[dict[str, Callable[[], Drawing]]] = {
     "slices": slices,
     "write_skew": write_skew,
     "payment": payment,
+    "mail_route": mail_route,
 }
 
 

@@ -452,7 +452,7 @@ def _judge_interest(add_interest: Callable[..., object]) -> None:
 def _why_interest(paid: list[int], expected: list[int]) -> str:
     if len(paid) > len(expected):
         return (
-            " If no answer comes, repeat the *same* request: same amount, same version, same key."
+            " If no response comes, repeat the *same* request: same amount, same version, same key."
         )
     if not paid:
         return " After which status codes must you continue?"
@@ -461,7 +461,7 @@ def _why_interest(paid: list[int], expected: list[int]) -> str:
 
 the_interest = Exercise(
     judge=_judge_interest,
-    right="no answer: the same request. Changed: a new look, a new decision, a new key.",
+    right="no response: the same request. Changed: a new look, a new decision, a new key.",
     hints=[
         "two loops: the outer one looks and makes a key; the inner one sends.",
         "the inner loop ends unless it was 409 or 503; the outer one ends unless it was 412.",
@@ -485,8 +485,8 @@ the_interest = Exercise(
                     return
     """,
     explanation=(
-        "The key belongs to one decision. If the answer is lost, the decision stands, and is sent "
-        "again. If the account has changed, the decision is void, and so is its key."
+        "The key belongs to one decision. If the response is lost, the decision stands, and is "
+        "sent again. If the account has changed, the decision is void, and so is its key."
     ),
     mistakes=[
         """

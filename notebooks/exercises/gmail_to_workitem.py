@@ -10,20 +10,20 @@ from eventlab.lessons.choices import choices
 from eventlab.lessons.exercise import Exercise, Wrong
 from eventlab.lessons.little_store import LittleStore
 
-FATES = {"done", "again", "refused", "doubt"}
+FATES = {"done", "again", "rejected", "doubt"}
 
 
 def _judge_fates(fates: dict[str, str]) -> None:
     if not isinstance(fates, dict) or set(fates) != set("abcdef"):
         raise Wrong('give a dict with the six letters: {"a": ..., "b": ..., and so on to "f"}.')
     if not set(fates.values()) <= FATES:
-        raise Wrong('each answer is one of "done", "again", "refused" and "doubt".')
+        raise Wrong('each answer is one of "done", "again", "rejected" and "doubt".')
     if fates["a"] != "done":
         raise Wrong("a: 202 means accepted. A missing id does not change that.")
     if fates["b"] == "doubt":
         raise Wrong("b: without a connection not one byte was sent. Nothing is in doubt.")
     if fates["b"] != "again":
-        raise Wrong("b: nothing was sent, and nothing was refused: the next attempt may connect.")
+        raise Wrong("b: nothing was sent, and nothing was rejected: the next attempt may connect.")
     if fates["c"] == "again":
         raise Wrong(
             "c: a server may also fail after it accepted the request. Send again, and two agents "
@@ -41,14 +41,14 @@ def _judge_fates(fates: dict[str, str]) -> None:
         )
     if fates["e"] == "again":
         raise Wrong("e: the request itself is wrong, and repeating it does not help.")
-    if fates["e"] != "refused":
-        raise Wrong("e: the server read the request and refused it. The outcome is known.")
+    if fates["e"] != "rejected":
+        raise Wrong("e: the server read the request and rejected it. The outcome is known.")
     if fates["f"] == "again":
         raise Wrong(
             "f: a timeout may be a late response. An agent may already be reading the email."
         )
     if fates["f"] != "doubt":
-        raise Wrong("f: the server neither accepted nor refused. The outcome is unknown.")
+        raise Wrong("f: the server neither accepted nor rejected. The outcome is unknown.")
 
 
 what_is_known = Exercise(
@@ -64,7 +64,7 @@ what_is_known = Exercise(
     answer="""
         fates = {
             "a": "done", "b": "again", "c": "doubt",
-            "d": "again", "e": "refused", "f": "doubt",
+            "d": "again", "e": "rejected", "f": "doubt",
         }
     """,
     explanation=(
@@ -74,25 +74,25 @@ what_is_known = Exercise(
         """
         fates = {
             "a": "doubt", "b": "again", "c": "doubt",
-            "d": "again", "e": "refused", "f": "doubt",
+            "d": "again", "e": "rejected", "f": "doubt",
         }
         """,
         """
         fates = {
             "a": "done", "b": "doubt", "c": "doubt",
-            "d": "again", "e": "refused", "f": "doubt",
+            "d": "again", "e": "rejected", "f": "doubt",
         }
         """,
         """
         fates = {
             "a": "done", "b": "again", "c": "again",
-            "d": "again", "e": "refused", "f": "again",
+            "d": "again", "e": "rejected", "f": "again",
         }
         """,
         """
         fates = {
             "a": "done", "b": "again", "c": "doubt",
-            "d": "doubt", "e": "refused", "f": "doubt",
+            "d": "doubt", "e": "rejected", "f": "doubt",
         }
         """,
         """
@@ -104,7 +104,7 @@ what_is_known = Exercise(
         """
         fates = {
             "a": "done", "b": "again", "c": "doubt",
-            "d": "again", "e": "refused", "f": "again",
+            "d": "again", "e": "rejected", "f": "again",
         }
         """,
     ],
@@ -302,7 +302,7 @@ _STEPS: dict[str, tuple[list[tuple[str, dict[str, int]]], str, str]] = {
         "nothing",
         "it is at CXone. Its deadline no longer matters.",
     ),
-    "a refused email": (
+    "a refused email (CXone has rejected it)": (
         [("received", {}), ("submitting", {"deadline": 130}), ("refused", {})],
         "nothing",
         "CXone will never accept it, and an operator can see that.",
@@ -533,11 +533,11 @@ the_operators_choice = Exercise(
             "c": (
                 "wait",
                 "the report is older than the attempt, so it says nothing about it. Look again "
-                "when it is up to date; an hour of delay is better than two answers.",
+                "when it is up to date; an hour of delay is better than two replies.",
             ),
             "d": (
                 "resend",
-                "a loss and a duplicate are both possible. A duplicate costs one answer too "
+                "a loss and a duplicate are both possible. A duplicate costs one reply too "
                 "many; an emergency that nobody reads is worse.",
             ),
             "e": (

@@ -278,11 +278,14 @@ person_or_machine = Exercise(
     judge=choices(
         {
             "a": ("person", "no header suggests a machine."),
-            "b": ("machine", "an agent who answers it talks to an out-of-office program, forever."),
+            "b": (
+                "machine",
+                "an agent who replies to it talks to an out-of-office program, forever.",
+            ),
             "c": (
                 "person",
                 "Exchange adds this header to emails that people write. Alone, it proves "
-                "nothing, and a customer would wait for an answer that never comes.",
+                "nothing, and a customer would wait for a reply that never comes.",
             ),
             "d": (
                 "person",

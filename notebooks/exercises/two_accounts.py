@@ -723,7 +723,7 @@ a_new_nickname = Exercise(
 
 # ------------------------------------------------------------ exercise 4: a process manager
 
-FOLLOWING = ("withdrawn", "rejected", "arrived", "refused", "refunded")
+FOLLOWING = ("withdrawn", "rejected", "arrived", "bounced", "refunded")
 MOST_EVENTS = 8  # of one payment; four are needed
 MOST_LIVES = 20  # of the process manager, for one payment
 
@@ -867,7 +867,7 @@ CASES: Sequence[tuple[list[tuple[str, int]], list[str], tuple[int, int], str]] =
     ([("Jane", 400)], ["rejected"], (100, 50), "John (100) pays 400"),
     (
         [("Janet", 40)],
-        ["withdrawn", "refused", "refunded"],
+        ["withdrawn", "bounced", "refunded"],
         (100, 50),
         "John (100) pays 40 to Janet, who has no account",
     ),
@@ -933,9 +933,9 @@ a_process_manager = Exercise(
                     try:
                         abroad.deposit(payment["to"], payment["amount"], idempotency_key=key)
                     except CommandRejected:
-                        return "refused"
+                        return "bounced"
                     return "arrived"
-                case "refused":
+                case "bounced":
                     home.deposit(payment["from"], payment["amount"], idempotency_key=key)
                     return "refunded"
     """,
@@ -963,9 +963,9 @@ a_process_manager = Exercise(
                     try:
                         abroad.deposit(payment["to"], payment["amount"], idempotency_key=key)
                     except CommandRejected:
-                        return "refused"
+                        return "bounced"
                     return "arrived"
-                case "refused":
+                case "bounced":
                     home.deposit(payment["from"], payment["amount"], idempotency_key=key)
                     return "refunded"
         """,
@@ -986,9 +986,9 @@ a_process_manager = Exercise(
                     try:
                         abroad.deposit(payment["to"], payment["amount"], idempotency_key=key)
                     except CommandRejected:
-                        return "refused"
+                        return "bounced"
                     return "arrived"
-                case "refused":
+                case "bounced":
                     home.deposit(payment["from"], payment["amount"], idempotency_key=key)
                     return "refunded"
         """,
@@ -1020,9 +1020,9 @@ a_process_manager = Exercise(
                     try:
                         abroad.deposit(payment["to"], payment["amount"], idempotency_key=key)
                     except CommandRejected:
-                        return "refused"
+                        return "bounced"
                     return "arrived"
-                case "refused":
+                case "bounced":
                     home.deposit(payment["from"], payment["amount"])
                     return "refunded"
         """,
@@ -1043,7 +1043,7 @@ a_process_manager = Exercise(
                     try:
                         abroad.deposit(payment["to"], payment["amount"], idempotency_key=key)
                     except CommandRejected:
-                        return "refused"
+                        return "bounced"
                     return "arrived"
         """,
         """
@@ -1057,11 +1057,11 @@ a_process_manager = Exercise(
                     case "withdrawn":
                         abroad.deposit(payment["to"], payment["amount"], idempotency_key=key)
                         return "arrived"
-                    case "refused":
+                    case "bounced":
                         home.deposit(payment["from"], payment["amount"], idempotency_key=key)
                         return "refunded"
             except Exception:
-                return "rejected" if event.type == "requested" else "refused"
+                return "rejected" if event.type == "requested" else "bounced"
         """,
         """
         from eventlab import CommandRejected
@@ -1074,15 +1074,15 @@ a_process_manager = Exercise(
                     try:
                         home.withdraw(payment["from"], payment["amount"], idempotency_key=key)
                     except CommandRejected:
-                        return "refused"
+                        return "bounced"
                     return "withdrawn"
                 case "withdrawn":
                     try:
                         abroad.deposit(payment["to"], payment["amount"], idempotency_key=key)
                     except CommandRejected:
-                        return "refused"
+                        return "bounced"
                     return "arrived"
-                case "refused":
+                case "bounced":
                     home.deposit(payment["from"], payment["amount"], idempotency_key=key)
                     return "refunded"
         """,
@@ -1103,9 +1103,9 @@ a_process_manager = Exercise(
                     try:
                         abroad.deposit(payment["to"], payment["amount"], idempotency_key=key)
                     except CommandRejected:
-                        return "refused"
+                        return "bounced"
                     return "arrived"
-                case "refused":
+                case "bounced":
                     home.deposit(payment["from"], payment["amount"], idempotency_key=key)
                     return "refunded"
         """,

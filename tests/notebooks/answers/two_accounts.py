@@ -89,7 +89,7 @@ RIGHT = {
         """,
     ],
     "a_process_manager": [
-        # a table, the refund in the step of the refusal's event
+        # a table, the refund in the step of the bounced payment's event
         """
         from eventlab import CommandRejected
 
@@ -98,8 +98,8 @@ RIGHT = {
             pay = event.data
             steps = {
                 "requested": (home.withdraw, pay["from"], "withdrawn", "rejected"),
-                "withdrawn": (abroad.deposit, pay["to"], "arrived", "refused"),
-                "refused": (home.deposit, pay["from"], "refunded", None),
+                "withdrawn": (abroad.deposit, pay["to"], "arrived", "bounced"),
+                "bounced": (home.deposit, pay["from"], "refunded", None),
             }
             if event.type not in steps:
                 return None
@@ -369,7 +369,7 @@ WRONG = {
                         return "refunded"
                     return "arrived"
             """,
-            "expected ['requested', 'withdrawn', 'refused', 'refunded']",
+            "expected ['requested', 'withdrawn', 'bounced', 'refunded']",
         ),
         (
             """
@@ -387,9 +387,9 @@ WRONG = {
                     try:
                         abroad.deposit(payment["to"], payment["amount"], idempotency_key=key)
                     except CommandRejected:
-                        return "refused"
+                        return "bounced"
                     return "arrived"
-                if event.type == "refused":
+                if event.type == "bounced":
                     home.deposit(payment["from"], payment["amount"], idempotency_key=key)
                     return "refunded"
             """,
@@ -412,13 +412,13 @@ WRONG = {
                     try:
                         abroad.deposit(payment["to"], payment["amount"], idempotency_key=key)
                     except CommandRejected:
-                        return "refused"
+                        return "bounced"
                     return "arrived"
-                if event.type == "refused":
+                if event.type == "bounced":
                     abroad.deposit(payment["from"], payment["amount"], idempotency_key=key)
                     return "refunded"
             """,
-            "your manager stopped at 'refused'",
+            "your manager stopped at 'bounced'",
         ),
         (
             """
@@ -430,7 +430,7 @@ WRONG = {
         (
             """
             def next_step(event, home, abroad):
-                return "refused"
+                return "bounced"
             """,
             "the payment does not end",
         ),

@@ -1,0 +1,87 @@
+"""The account service as several processes: instances over HTTP, and a projector beside them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from types import TracebackType
+from typing import Self
+
+import requests
+
+from eventlab.lessons.guard import GuardedProcess, guarded
+from eventlab.lessons.ports import free_port
+from eventlab.lessons.waiting import wait_until
+
+STOP_SECONDS = 20
+
+
+class AccountProcesses:
+    """Two instances of ``eventlab serve``, and ``eventlab project``, each in its own process.
+
+    All of them use the same category and collection. ``urls`` are the addresses of the instances;
+    the constructor returns when both are ready. The processes end with the kernel.
+
+    >>> bank = AccountProcesses("accounts", "accountsView")
+    >>> len(bank.urls)
+    2
+    >>> bank.close()
+    [0, 0, 0]
+    """
+
+    def __init__(self, category: str, collection: str, *, instances: int = 2) -> None:
+        self._options = ["--category", category, "--collection", collection]
+        self._ports = [str(free_port()) for _ in range(instances)]
+        self.urls = [f"http://127.0.0.1:{port}" for port in self._ports]
+        self.instances = [self._start("serve", "--port", port) for port in self._ports]
+        self.projector = self._start("project", "--view", "accounts")
+        wait_until(lambda: all(map(_is_ready, self.urls)))
+
+    def kill(self, number: int) -> None:
+        """Kill an instance with SIGKILL; 0 is the first one."""
+        self.instances[number].kill()
+        self.instances[number].wait(STOP_SECONDS)
+
+    def restart(self, number: int) -> None:
+        """Start an instance that was killed, on the same port, and wait until it is ready."""
+        self.instances[number] = self._start("serve", "--port", self._ports[number])
+        wait_until(lambda: _is_ready(self.urls[number]))
+
+    def pause_projector(self) -> None:
+        """Pause the projector with SIGSTOP, and return when it has stopped."""
+        self.projector.send_signal(signal.SIGSTOP)
+        os.waitpid(self.projector.pid, os.WUNTRACED)
+
+    def resume_projector(self) -> None:
+        """Let the projector continue."""
+        self.projector.send_signal(signal.SIGCONT)
+
+    def close(self) -> list[int]:
+        """Stop what still runs, and return the exit status of each of those processes."""
+        running = [p for p in (*self.instances, self.projector) if p.poll() is None]
+        for process in running:
+            process.send_signal(signal.SIGCONT)  # one that is paused could not end
+            process.terminate()
+        return [process.wait(STOP_SECONDS) for process in running]
+
+    def _start(self, *command: str) -> GuardedProcess:
+        return guarded([sys.executable, "-m", "eventlab", *command, *self._options])
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def _is_ready(url: str) -> bool:
+    try:
+        return requests.get(f"{url}/readyz", timeout=5).ok
+    except requests.RequestException:  # not yet, or too slow
+        return False

@@ -1,0 +1,29 @@
+"""The account service that page 09 starts: several processes, one of which is killed or paused."""
+
+from __future__ import annotations
+
+import psutil
+import requests
+
+from eventlab import EventStore
+from eventlab.lessons.account_processes import AccountProcesses
+
+
+def test_account_processes_are_paused_killed_restarted_and_stopped(store: EventStore) -> None:
+    # One instance: the page itself starts two, and each costs a second of this test.
+    with AccountProcesses(store.category, f"{store.category}View", instances=1) as bank:
+        response = requests.post(f"{bank.urls[0]}/accounts", json={"id": "a"}, timeout=20)
+        assert response.status_code == 201
+
+        projector = psutil.Process(bank.projector.pid)
+        bank.pause_projector()
+        assert projector.status() == psutil.STATUS_STOPPED
+        bank.resume_projector()
+        assert projector.status() != psutil.STATUS_STOPPED
+
+        bank.kill(0)
+        assert bank.instances[0].returncode < 0
+        bank.restart(0)
+        assert requests.get(f"{bank.urls[0]}/accounts/a", timeout=20).json()["version"] == 1
+        bank.pause_projector()
+        assert bank.close() == [0, 0]
