@@ -18,13 +18,13 @@ PRINTS = {
     "web.py": ['{"count":1}', '{"count":2}'],
     "readme.py": [],
     "asyncio_page.py": ["100"],
-    "guide.py": ["{'_id': '2026-12-24', 'rooms': {'green': True, 'red': True}}"],
 }
+#: A program in several files: each block of the page begins with a comment that names its file.
+STARTER = README.parent / "docs" / "use-the-library.md"
 #: Programs that are the Python code of a page.
 PAGES = {
     "readme.py": README,
     "asyncio_page.py": README.parent / "docs" / "asyncio.md",
-    "guide.py": README.parent / "docs" / "use-the-library.md",
 }
 
 
@@ -35,8 +35,29 @@ def readme_example() -> str:
 
 def code_of(page: Path) -> str:
     """Return the Python code of a page: its blocks, one after the other."""
-    blocks = re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
-    return "\n".join(blocks)
+    return "\n".join(blocks_of(page))
+
+
+def blocks_of(page: Path) -> list[str]:
+    """Return the blocks of Python code of a page."""
+    return re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+
+
+def write_starter(folder: Path) -> list[Path]:
+    """Write the files of the starter into a folder, as a reader copies them."""
+    paths = []
+    for block in blocks_of(STARTER):
+        path = folder / block.partition("\n")[0].removeprefix("# ")
+        path.write_text(block, encoding="utf-8")
+        paths.append(path)
+    return paths
+
+
+def starter_commands() -> list[tuple[list[str], str]]:
+    """Return the words after ``python`` of the starter's commands, and what each prints."""
+    lines = re.findall(r"^python (main.py .*)$", STARTER.read_text(encoding="utf-8"), re.MULTILINE)
+    parts = [line.partition("#") for line in lines]
+    return [(command.split(), output.strip()) for command, _, output in parts]
 
 
 def write_programs(folder: Path) -> list[Path]:
