@@ -17,7 +17,7 @@ from eventlab.servers import (
     state,
 )
 from eventlab.servers.directories import ID_FILE
-from eventlab.servers.plan import GRACE_VARIABLE
+from eventlab.servers.plan import GRACE_VARIABLE, Plan
 from tests.support.servers import (
     is_alive,
     line_of,
@@ -109,3 +109,16 @@ def test_grace_time_that_cannot_be_used_is_named(
     monkeypatch.setenv(GRACE_VARIABLE, text)
     with pytest.raises(ServersFailed, match=f"{GRACE_VARIABLE}='{text}'"):
         connect()
+
+
+def test_supervisor_runs_no_module_of_the_working_directory(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It imports all that it needs, and then rejects the plan: no server is started."""
+    (tmp_path / "pymongo.py").write_text("open('was_run', 'w').close()\n")
+    monkeypatch.chdir(tmp_path)
+    directories.prepare_data(data)
+    monkeypatch.setattr(Plan, "to_json", lambda _: "no plan")
+    with pytest.raises(ServersFailed, match="JSONDecodeError"):
+        starter._started(data, ())
+    assert not (tmp_path / "was_run").exists()

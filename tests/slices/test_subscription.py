@@ -9,6 +9,7 @@ import pytest
 import redis
 
 from eventlab import EventStore, InvalidArgument, Recorded, Subscription, SubscriptionLost
+from tests.subscriptions.support import LONG
 from tests.support.store import deposits, fill
 from tests.support.waiting import wait_until
 
@@ -118,13 +119,32 @@ def test_consumers_share_the_events_and_run_handles_them(store: EventStore) -> N
         assert [version for each, version in handled if each == id] == [1, 2, 3]
 
 
-def test_outage_pauses_and_parks_nothing(store: EventStore, letters: Subscription) -> None:
+def test_outage_pauses_and_parks_nothing(store: EventStore) -> None:
+    letters, others = (
+        Subscription(store, "letters", consumer=name, max_failures=1, backoff=LONG)
+        for name in ("c", "d")
+    )
     [event] = letters.receive(1)
     assert not letters.fail(event, ConnectionError("no answer"), outage=True)
+    assert letters.receive(10) == []  # no slice is asked
+    paused = store.slice_of(event.id)
+    found = drain(others)
+    assert {each.id for each in found} == {id for id in IDS if store.slice_of(id) is not paused}
+    letters._paused_until = 0.0  # type: ignore[attr-defined]
     assert letters.receive(10) == []
+    store.redis.hset(paused.keys.subscription("letters")[4], "until", 0)
+    found += drain(letters)
+    assert event in found
+    assert len(found) == 3 * len(IDS)
+    assert letters.parked() == []
+
+
+def test_pause_after_an_outage_ends_by_itself(letters: Subscription) -> None:
+    [event] = letters.receive(1)
+    assert not letters.fail(event, ConnectionError("no answer"), outage=True)
     found: list[Recorded] = []
     while len(found) < 3 * len(IDS):
-        events = letters.receive(100, block=1)
+        events = letters.receive(100, block=60)
         found += events
         letters.ack(events)
     assert event in found
