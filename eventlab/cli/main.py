@@ -18,6 +18,23 @@ if TYPE_CHECKING:
 
     from _typeshed import SupportsWrite
 
+#: In the order in which --help lists them; each is a module beside this one.
+COMMANDS = (
+    "lab",
+    "serve",
+    "project",
+    "route",
+    "sandbox",
+    "forget",
+    "backup",
+    "restore",
+    "ui",
+    "watch",
+    "show",
+    "trace",
+    "doctor",
+)
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status.
@@ -45,7 +62,8 @@ def _run(argv: Sequence[str] | None) -> int:
     from eventlab.cli.text import sentence_of
     from eventlab.servers import directories
 
-    commands = parser()
+    words = sys.argv[1:] if argv is None else argv
+    commands = parser(words[0] if words else "")
     try:
         try:
             arguments = commands.parse_args(argv)
@@ -99,26 +117,12 @@ def _drop_output() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def parser() -> argparse.ArgumentParser:
-    """Return the parser of all commands."""
+def parser(command: str = "") -> argparse.ArgumentParser:
+    """Return the parser of one command, or of all of them."""
     import argparse
+    from importlib import import_module
 
     from eventlab import __version__
-    from eventlab.cli import (
-        backup,
-        doctor,
-        forget,
-        lab,
-        project,
-        restore,
-        route,
-        sandbox,
-        serve,
-        show,
-        trace,
-        ui,
-        watch,
-    )
 
     class Parser(argparse.ArgumentParser):
         """A parser that reports when its help or version cannot be written."""
@@ -133,10 +137,9 @@ def parser() -> argparse.ArgumentParser:
     whole.add_argument("--version", action="version", version=f"eventlab {__version__}")
     whole.set_defaults(command=None)
     commands = whole.add_subparsers(metavar="command", dest="name")
-    looking = (ui, watch, show, trace)
-    keeping = (forget, backup, restore)
-    for command in (lab, serve, project, route, sandbox, *keeping, *looking, doctor):
-        command.add_to(commands)
+    # Importing all commands takes longer than most of them run.
+    for name in [command] if command in COMMANDS else COMMANDS:
+        import_module(f"eventlab.cli.{name}").add_to(commands)
     return whole
 
 
