@@ -310,6 +310,17 @@ def links(page: Page) -> list[str]:
     ]
 
 
+def headings_step_down(page: Page) -> list[str]:
+    """A heading is at most one level below the one before it: the website's contents nest so."""
+    problems, last = [], 0
+    for i, cell in page.prose:
+        for marks in re.findall(r"^(#{1,6}) ", _CODE.sub("", cell.source), re.MULTILINE):
+            if len(marks) > last + 1:
+                problems.append(f"cell {i}: a heading of level {len(marks)} follows one of {last}")
+            last = len(marks)
+    return problems
+
+
 def alt_texts(page: Page) -> list[str]:
     """Every picture says in words what it shows: ``![words](…)``, or ``charts.show("words")``."""
     problems = [
@@ -360,6 +371,7 @@ RULES: Sequence[Callable[[Page], list[str]]] = (
     opening,
     ending,
     links,
+    headings_step_down,
     alt_texts,
     minutes_are_honest,
 )

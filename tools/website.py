@@ -36,7 +36,7 @@ PAGES = (
 )
 
 # JupyterLab's anchor of a heading keeps its capitals, Sphinx's has none.
-_LAB_ANCHOR = re.compile(r"\.ipynb#[\w-]+")
+_LAB_ANCHOR = re.compile(r"(?:\.ipynb|\]\()#[\w-]+")
 
 
 class Links(HTMLParser):

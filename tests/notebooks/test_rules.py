@@ -235,6 +235,7 @@ BAD: list[tuple[Callable[[Page], list[str]], Callable[[NotebookNode], object]]] 
     (rules.links, source(3, "[there](..)")),
     (rules.links, source(3, "![a picture](none.svg 'a title')")),
     (rules.links, source(3, "<img src='none.svg'>")),
+    (rules.headings_step_down, source(3, "## A heading\n\n#### Two below it")),
     (rules.alt_texts, source(3, "![ ](README.md)")),
     (
         rules.alt_texts,

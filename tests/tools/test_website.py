@@ -43,6 +43,8 @@ def test_anchors_of_jupyterlab_become_those_of_sphinx(tmp_path: Path) -> None:
     pages = [path.read_text("utf-8") for path in (tmp_path / "notebooks").glob("*.ipynb")]
     assert any("00_start_here.ipynb#the-map" in page for page in pages)
     assert not any(".ipynb#The-map" in page for page in pages)
+    assert any("](#when-not-to)" in page for page in pages)  # a link within the page
+    assert not any("](#When-not-to)" in page for page in pages)
 
 
 def test_reference_has_every_public_name() -> None:
