@@ -52,6 +52,8 @@ def payment() -> Drawing:
     d.arrow((580, 201), (898, 201), ink="green")
     d.text(740, 191, "deposit at home", anchor="middle")
     d.text(740, 224, "the compensation", ink="soft", anchor="middle", size=14)
-    d.text(20, 30, "An arrow is one step, repeated after a kill, with a key.", ink="soft")
+    d.text(
+        20, 30, "Each arrow is a step. After a kill, it runs again with the same key.", ink="soft"
+    )
     d.text(900, 30, "green: finished", ink="green", bold=True)
     return d
