@@ -28,6 +28,7 @@ APART = {
     "crash": "minutes of killing processes",
     "fresh": "a package index",
     "pages": "minutes of running the notebooks again",
+    "long": "many seconds of a core",
 }
 #: What a user may have set for other programs, and what would change a test or a notebook.
 FOREIGN_VARIABLES = re.compile(

@@ -168,6 +168,7 @@ def _pay_in(category: str, times: int, start: Any, answers: Any) -> None:
         answers.put((len(conflicts), service.fetch("JohnDoe").funds))
 
 
+@pytest.mark.long
 def test_services_in_many_processes_with_many_threads_lose_nothing(service: AccountService) -> None:
     service.create("JohnDoe")
     start = SPAWN.Barrier(4)

@@ -69,6 +69,7 @@ def test_every_benchmark_has_an_expected_number_of_rows() -> None:
     assert list(ROWS) == list(BENCHMARKS)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("benchmark_name", BENCHMARKS)
 def test_benchmark_returns_its_rows_and_removes_its_data(bench: Bench, benchmark_name: str) -> None:
     rows = BENCHMARKS[benchmark_name](bench)

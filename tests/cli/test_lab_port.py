@@ -26,6 +26,7 @@ def test_lab_rejects_an_impossible_port(port: str, capsys: pytest.CaptureFixture
     assert "--port" in capsys.readouterr().err
 
 
+@pytest.mark.long
 def test_lab_uses_the_given_port_or_fails(tmp_path: Path, lab: Lab) -> None:
     (tmp_path / "notebooks").mkdir()
     (tmp_path / "notebooks" / FIRST_PAGE).touch()
@@ -43,6 +44,7 @@ def test_lab_uses_the_given_port_or_fails(tmp_path: Path, lab: Lab) -> None:
     assert f"port {port} is already in use" in output
 
 
+@pytest.mark.long
 def test_port_0_of_lab_is_any_free_port(tmp_path: Path, lab: Lab) -> None:
     (tmp_path / "notebooks").mkdir()
     (tmp_path / "notebooks" / FIRST_PAGE).touch()

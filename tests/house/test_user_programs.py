@@ -33,6 +33,7 @@ def mypy(folder: Path, files: Sequence[Path]) -> tuple[int, str]:
     return done.returncode, done.stdout
 
 
+@pytest.mark.long
 def test_mypy_accepts_the_programs_of_a_user(tmp_path: Path) -> None:
     (tmp_path / "bad.py").write_text(BAD_CALL)
     programs = [*write_programs(tmp_path), *write_starter(tmp_path)]

@@ -194,6 +194,7 @@ def withdraw_above_limit(category: str, mine: str, other: str, tries: int) -> No
             accounts.transact([mine, other], decide, tries=1000)
 
 
+@pytest.mark.long
 def test_two_processes_never_break_a_limit_over_two_accounts(store: EventStore) -> None:
     for id in ("A", "B"):
         store.append(id, [Event("create"), *deposits(LIMIT)], expected=0)

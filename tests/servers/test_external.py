@@ -405,6 +405,7 @@ def test_redis_with_a_password_is_used(
             connect()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("options", "redis_is"), [(["--own-servers"], "your own"), ([], "running (private)")]
 )

@@ -221,6 +221,7 @@ def test_stopped_slice_stops_no_other_in_catch_up(filled: EventStore, mongo: Mon
         assert funds(projector) == expected
 
 
+@pytest.mark.long
 def test_rebuild_is_exact_while_others_follow_and_write(
     filled: EventStore, projector: Projector, mongo: Mongo
 ) -> None:
@@ -283,6 +284,7 @@ class Killed(BaseException):
     """The end of a process that is killed: nothing of it runs any more."""
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("step", STEPS)
 def test_rebuild_that_is_killed_leaves_one_whole_view(

@@ -95,6 +95,7 @@ def test_older_documents_stay_readable_until_the_newer_have_caught_up(
     assert_exact(newer, 2)
 
 
+@pytest.mark.long
 def test_run_builds_and_follows_while_older_projectors_follow_and_others_write(
     store: EventStore, older: Projector, newer: Projector, mongo: Mongo
 ) -> None:

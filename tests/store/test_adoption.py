@@ -225,6 +225,7 @@ def _adopt(category: str, renumber: bool) -> None:
         EventStore(lab.redis, category).adopt(renumber=renumber)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("renumber", [False, True])
 def test_adopt_completes_when_run_again_after_a_kill_at_any_step(
     store: EventStore, renumber: bool

@@ -99,6 +99,7 @@ def _append_500(category: str, number: int) -> None:
                     break
 
 
+@pytest.mark.long
 def test_eight_processes_on_one_account_leave_no_gap_and_no_duplicate(store: EventStore) -> None:
     AccountService(store).create("shared")
     processes = [SPAWN.Process(target=_append_500, args=(store.category, n)) for n in range(8)]

@@ -186,6 +186,7 @@ def broken(old: str, new: str) -> type[LittleStore]:
     return found
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("fault", "old", "new"), FAULTS, ids=[fault for fault, _, _ in FAULTS])
 def test_contract_finds_a_planted_fault(fault: str, old: str, new: str) -> None:
     found = check(StoreContract, store=broken(old, new))

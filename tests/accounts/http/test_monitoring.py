@@ -37,6 +37,7 @@ def metrics_of(api: Served) -> dict[Any, float]:
     return samples(response.content)
 
 
+@pytest.mark.long
 def test_metrics_of_two_workers_are_those_of_the_service(lab: Lab, category: str) -> None:
     with serving(lab, category, workers=2) as api:
         id = api.opened()
@@ -54,6 +55,7 @@ def test_metrics_of_two_workers_are_those_of_the_service(lab: Lab, category: str
         assert found[CONFLICTS, ()] == found[RETRIES, ()] > 0
 
 
+@pytest.mark.long
 def test_counters_survive_the_death_of_a_worker(lab: Lab, category: str) -> None:
     with serving(lab, category, workers=2) as api:
         id = api.opened()

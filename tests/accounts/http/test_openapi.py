@@ -59,6 +59,7 @@ def status_codes(folder: Path) -> set[int]:
     return codes
 
 
+@pytest.mark.long
 def test_schemathesis_finds_no_5xx_and_no_undocumented_response(
     lab: Lab, category: str, tmp_path: Path
 ) -> None:
@@ -121,6 +122,7 @@ def test_page_leads_to_the_document_where_the_pages_are_not_installed(
         assert requests.get(f"{url}/redoc", timeout=30).status_code == 404
 
 
+@pytest.mark.long
 def test_schemathesis_finds_a_status_that_the_document_omits(
     lab: Lab, category: str, tmp_path: Path
 ) -> None:
