@@ -193,7 +193,7 @@ append_through_an_outage = Exercise(
                 except redis.ConnectionError:
                     continue
     """,
-    explanation="In production, pause between two attempts, and give up after a while.",
+    explanation="In production, pause between two attempts, and stop after a while.",
     mistakes=[
         """
         def append(store, id, events, expected):
