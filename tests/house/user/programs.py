@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -21,6 +22,8 @@ PRINTS = {
 }
 #: A program in several files: each block of the page begins with a comment that names its file.
 STARTER = README.parent / "docs" / "use-the-library.md"
+#: The page of the course that shows an aggregate for ``mypy --strict``.
+TYPED = README.parent / "notebooks" / "04_design_events.ipynb"
 #: Programs that are the Python code of a page.
 PAGES = {
     "readme.py": README,
@@ -58,6 +61,16 @@ def starter_commands() -> list[tuple[list[str], str]]:
     lines = re.findall(r"^python (main.py .*)$", STARTER.read_text(encoding="utf-8"), re.MULTILINE)
     parts = [line.partition("#") for line in lines]
     return [(command.split(), output.strip()) for command, _, output in parts]
+
+
+def write_typed_aggregate(folder: Path) -> Path:
+    """Write the typed aggregate of the course into a folder, with what its page has imported."""
+    cells = ["".join(cell["source"]) for cell in json.loads(TYPED.read_text("utf-8"))["cells"]]
+    [shown] = [cell for cell in cells if "class TypedCustomer(" in cell]
+    code, _, _ = shown.partition("\nprint(")
+    path = folder / "typed_aggregate.py"
+    path.write_text(f"import msgspec\n\nfrom eventlab import Aggregate, Event\n{code}\n", "utf-8")
+    return path
 
 
 def write_programs(folder: Path) -> list[Path]:
