@@ -37,6 +37,8 @@ copybutton_prompt_is_regexp = True
 
 html_theme = "sphinx_book_theme"
 html_title = "eventlab"
+html_static_path = ["_static"]
+html_css_files = ["narrow.css"]
 html_theme_options = {
     "use_download_button": True,
     "show_navbar_depth": 1,

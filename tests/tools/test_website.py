@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import runpy
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,14 @@ def test_anchors_of_jupyterlab_become_those_of_sphinx(tmp_path: Path) -> None:
     assert not any(".ipynb#The-map" in page for page in pages)
     assert any("](#when-not-to)" in page for page in pages)  # a link within the page
     assert not any("](#When-not-to)" in page for page in pages)
+
+
+def test_website_has_each_stylesheet_that_its_configuration_names(tmp_path: Path) -> None:
+    collect(tmp_path)
+    settings = runpy.run_path(str(tmp_path / "conf.py"))
+    folders = settings["html_static_path"]
+    for name in settings["html_css_files"]:
+        assert any((tmp_path / folder / name).is_file() for folder in folders), name
 
 
 def test_reference_has_every_public_name() -> None:
