@@ -29,11 +29,11 @@ RESERVED = frozenset({"id", "version", "type"})  # on the wire they share an obj
 
 
 class Event(msgspec.Struct, frozen=True, repr_omit_defaults=True, gc=False):
-    """Something that happened, not stored yet: a type and its payload.
+    """Something that happened and is not stored yet: a type and its payload.
 
-    ``data`` is what JSON can represent: dict with str keys, list, str, int, float, bool, None;
-    without the keys ``id``, ``version`` and ``type``. ``meta`` is for what is known about the
-    event, such as ``correlation_id``.
+    ``data`` contains only what JSON can represent: dict with str keys, list, str, int, float, bool
+    and None. It must not have the keys ``id``, ``version`` and ``type``. ``meta`` contains what is
+    known about the event, such as a ``correlation_id``.
 
     >>> Event("deposit", {"amount": 100})
     Event(type='deposit', data={'amount': 100})
@@ -45,7 +45,7 @@ class Event(msgspec.Struct, frozen=True, repr_omit_defaults=True, gc=False):
 
 
 class Recorded(msgspec.Struct, frozen=True, repr_omit_defaults=True, gc=False):
-    """A stored event: ``(id, version)`` is its identity, ``position`` its order and time.
+    """A stored event: ``(id, version)`` is its identity, and ``position`` its order and time.
 
     >>> Recorded("JohnDoe", 2, "deposit", {"amount": 100}, "1551312827949-0").time.isoformat()
     '2019-02-28T00:13:47.949000+00:00'
@@ -60,7 +60,7 @@ class Recorded(msgspec.Struct, frozen=True, repr_omit_defaults=True, gc=False):
 
     @property
     def time(self) -> datetime:
-        """When it was stored, in UTC, to the millisecond (a position begins with it)."""
+        """The time at which it was stored, in UTC, to the millisecond (taken from the position)."""
         return datetime.fromtimestamp(int(self.position.partition("-")[0]) / 1000, UTC)
 
 

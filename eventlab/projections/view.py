@@ -59,7 +59,7 @@ class Change:
         values.append(value)
 
     def delete(self) -> None:
-        """Delete the document, if there is one; later changes start a new one."""
+        """Delete the document, if there is one; later changes create a new one."""
         for changes in (self._inc, self._set, self._push, self._unset, self._ways):
             changes.clear()
         self.deletes = True
@@ -89,19 +89,20 @@ class Changes(defaultdict[Any, Change]):
 
 
 class View(Protocol):
-    """How events change the documents of one MongoDB collection. Pure: a test needs no server.
+    """How events change the documents of one MongoDB collection, as a pure function of the events.
 
-    ``name`` is the collection's name. ``apply`` makes every change through ``changes`` and has no
-    other effect. It raises at an event that it cannot apply: the view then stops there, without any
-    change by that event.
+    ``name`` is the name of the collection. ``apply`` makes every change through ``changes`` and has
+    no other effect, so a test needs no server. If it cannot apply an event, it raises an error; the
+    view then stops at that event and stores none of its changes.
 
-    A view may have a ``version``, an integer (default: 1). Increase it when the documents change
-    their shape: a projector that finds documents of a lower version builds its own beside them, and
-    replaces them when it has caught up. Until then they stay readable, and older projectors may
-    follow; after that, they stop with ViewVersionMismatch.
+    A view may have a ``version``, an integer (default: 1). Increase it when the shape of the
+    documents changes. A projector that finds documents of a lower version builds new documents
+    beside them, and replaces the old ones when it has caught up. Until then, the old documents stay
+    readable, and older projectors can keep following. After that, older projectors stop with
+    ViewVersionMismatch.
 
     A view with ``per_aggregate = True`` promises that only the events of one aggregate change a
-    document. ``Projector.rebuild_one`` needs that promise.
+    document. ``Projector.rebuild_one`` needs this promise.
     """
 
     name: str
