@@ -236,7 +236,7 @@ class SubscriptionLost(EventLabError):
             else f"subscription {name!r} has delivered an event at {position} that is no longer in "
             "the stream: Redis lost its latest writes in a failover, or the category was replaced. "
             "Undo the work for events that do not exist, then create the Subscription again: it "
-            "resumes with the events that do"
+            "resumes with the events that do exist"
         )
 
 

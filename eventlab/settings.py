@@ -58,7 +58,7 @@ SERVERS: Final[dict[str, Variable]] = {
     ),
     MONGODB_URL: Variable("URL of a MongoDB replica set of your own", "a private MongoDB"),
     ALLOW_EVICTION: Variable(
-        "set it to 1 to use a Redis that deletes keys when its memory is full: events get lost"
+        "set it to 1 to allow a Redis that deletes keys, and so loses events, when memory is full"
     ),
     DATA: Variable("directory where the private servers keep their data", "your user data folder"),
     RUNTIME: Variable("directory for the private servers' sockets", "a short path for each user"),
@@ -89,33 +89,33 @@ MAILROOM: Final[dict[str, Variable]] = {
     GMAIL_TOKEN: Variable("token file; the first run creates it when you give consent"),
     CXONE_AUTH: Variable("how to sign in: oidc, accesskey or legacy", "oidc"),
     CXONE_URL: Variable(
-        "URL of the authority; required for accesskey (https://AREA.nice-incontact.com), "
-        "otherwise NICE's own"
+        "URL of the authorization server; required for accesskey "
+        "(https://AREA.nice-incontact.com); otherwise, the default is NICE's own"
     ),
     CXONE_KEY: Variable("id of the access key; for legacy: application@vendor"),
     CXONE_SECRET: Variable("secret of the access key; for legacy: the application's key"),
     CXONE_CLIENT: Variable("for oidc: client id that NICE issued to the application"),
     CXONE_CLIENT_SECRET: Variable("for oidc: client secret that belongs to the client id"),
     CXONE_POC: Variable(
-        "point of contact, as CXone names it; or one for each of your addresses: "
+        "name of the point of contact in CXone, or a name for each of your addresses: "
         "returns@shop.example=Returns, @b2b.example=Sales, *=Support"
     ),
     CXONE_VERSION: Variable("version of the API", "v30.0"),
     CXONE_WHERE: Variable(
-        "part of the request that holds the point of contact: body or query", "body"
+        "part of the request that contains the point of contact: body or query", "body"
     ),
     AUTOMATIC_TYPE: Variable("work item type for automated email (auto-replies, bulk)", "email"),
     SKIPPED_KINDS: Variable(
-        "kinds of mail to skip: none, or any of bounce, receipt, complaint, reaction, "
+        "kinds of email to skip: none, or any of bounce, receipt, complaint, reaction, "
         "calendar, reply, notice, list, bulk, loop",
         "reaction, loop",
     ),
     BLOCKLIST: Variable(
-        "senders whose mail is skipped: addresses and @domains, separated by commas"
+        "senders whose emails are skipped: addresses and @domains, separated by commas"
     ),
     SENDER_CAP: Variable(
-        "how many emails from one sender become work items per hour; the others are held for "
-        "review; 0: no limit",
+        "maximum number of emails from one sender that become work items per hour; the others are "
+        "held for review; 0: no limit",
         "100",
     ),
 }

@@ -74,7 +74,7 @@ def add_metrics(parser: argparse.ArgumentParser, health: str) -> None:
         type=port,
         metavar="PORT",
         help=f"serve GET /metrics for Prometheus and GET /healthz ({health}) on this port of"
-        " 127.0.0.1; 0: any free one (default: neither)",
+        " 127.0.0.1; 0: any free port (default: serve neither)",
     )
 
 
@@ -92,7 +92,7 @@ def add_max_lag(parser: argparse.ArgumentParser, route: str) -> None:
         type=seconds,
         metavar="SECONDS",
         default=MAX_LAG_SECONDS,
-        help="seconds that the oldest of these events may wait (default: %(default)g)",
+        help="number of seconds that the oldest of these events may wait (default: %(default)g)",
     )
 
 

@@ -26,7 +26,9 @@ def add_to(commands: Commands) -> None:
         "save the events of a category in a folder, while programs use the category;"
         " a later run adds new events",
     )
-    parser.add_argument("folder", metavar="FOLDER", type=Path, help="where the files are stored")
+    parser.add_argument(
+        "folder", metavar="FOLDER", type=Path, help="folder where the files are stored"
+    )
     options.add_category(parser)
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
 

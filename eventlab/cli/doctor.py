@@ -99,7 +99,7 @@ def add_to(commands: Commands) -> None:
     events.add_argument(
         "--events",
         metavar="CATEGORY",
-        help="print each shape of the events that this category stores, and whether the newest "
+        help="print each shape of the events that this category stores, and whether the current "
         "code can read it",
     )
     events.add_argument(
@@ -107,14 +107,14 @@ def add_to(commands: Commands) -> None:
         action="append",
         metavar="MODULE:NAME",
         help="an aggregate class or a view that reads the category; may be repeated (default: "
-        "those of this package)",
+        "the classes of this package)",
     )
     events.add_argument(
         "--upcaster",
         action="append",
         metavar="MODULE:NAME",
-        help="a function that converts an event to a newer shape; may be repeated, applied in "
-        "order (default: none)",
+        help="a function that converts an event to a newer shape; may be repeated, and is then "
+        "applied in order (default: none)",
     )
 
 

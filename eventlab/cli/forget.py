@@ -66,12 +66,12 @@ def _forget(arguments: argparse.Namespace) -> int:
 def text_of(erased: Erased) -> str:
     """Return what was done, and what is left to do, for people."""
     if not erased.had_key:
-        lines = [f"{erased.person}: no key is stored, and none will be made"]
+        lines = [f"{erased.person}: no key is stored, and none will be created"]
     else:
         lines = [
             f"{erased.person}: the key is destroyed",
-            "Rebuild each view that shows this person: its documents were written before.",
-            "Delete backups that contain the key; backups of the events may stay.",
+            "Rebuild each view that shows this person, because its documents were written earlier.",
+            "Delete the backups that contain the key; you can keep the backups of the events.",
         ]
     if not erased.rewritten:
         lines.append("Redis did not rewrite its append-only file: run BGREWRITEAOF on it.")

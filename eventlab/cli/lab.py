@@ -53,18 +53,18 @@ def add_to(commands: Commands) -> None:
         "--fresh",
         action="store_true",
         help="move the copy aside, under today's date, and open a new one (default: keep what you"
-        " have changed, refresh the rest)",
+        " have changed, and refresh the rest)",
     )
     parser.add_argument(
         "--no-browser",
         action="store_true",
-        help="print the address (default: also open it in a browser)",
+        help="print the URL (default: also open it in a browser)",
     )
     parser.add_argument(
         "--port",
         type=options.port,
-        help="port of 127.0.0.1 to listen on, or 0 for any free one (default: 8888, or the next one"
-        " that is free)",
+        help="port of 127.0.0.1 to listen on, or 0 for any free port (default: 8888, or the next"
+        " free port)",
     )
 
 

@@ -41,4 +41,4 @@ def update_view(lab: Lab, store: EventStore, collection: str) -> None:
                 pass
     except (EventLabError, PyMongoError) as error:
         reason = sentence_of(error)
-        print(f"eventlab: the view {collection} is behind: {reason}", file=sys.stderr)
+        print(f"eventlab: the view {collection} was not updated: {reason}", file=sys.stderr)

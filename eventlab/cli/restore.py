@@ -25,7 +25,7 @@ def add_to(commands: Commands) -> None:
         _restore,
         "write the events of a backup into an empty category",
     )
-    parser.add_argument("folder", metavar="FOLDER", type=Path, help="where the backup is")
+    parser.add_argument("folder", metavar="FOLDER", type=Path, help="folder of the backup")
     options.add_category(parser)
     parser.add_argument(
         "--check", action="store_true", help="only read and check the backup, and exit"

@@ -48,7 +48,7 @@ CONSENT: Final[dict[str, Any]] = {"browser": True, "link": False, "paste-back": 
 def add_to(commands: Commands) -> None:
     """Add the command to the command line."""
     parser = options.add_command(
-        commands, "route", _route, "send each email of a Gmail inbox to CXone as one work item"
+        commands, "route", _route, "send each email in a Gmail inbox to CXone as one work item"
     )
     _add_actions(parser)
     options.add_metrics(parser, "200 while it runs")
@@ -68,8 +68,9 @@ def add_to(commands: Commands) -> None:
         "--since",
         type=options.day,
         metavar="DATE",
-        help="first day, in UTC, whose emails become work items; later rounds remember it (default:"
-        f" all emails, but a first round stops if more than {MAX_OLD} are older than a day)",
+        help="first day, in UTC, whose emails become work items; later rounds use the same day"
+        f" (default: all emails, but the first round stops if more than {MAX_OLD} are older than a"
+        " day)",
     )
     parser.add_argument(
         "--sandbox",
@@ -165,7 +166,7 @@ def _route(arguments: argparse.Namespace) -> int:
         try:
             router = closing.enter_context(_router(arguments, settings, store))
         except KeyboardInterrupt:
-            raise CommandFailed("interrupted before any mail was read") from None
+            raise CommandFailed("interrupted before any email was read") from None
         stop = stop_on_signals()
         if arguments.watch is not None:
             counting = partial(mail_metrics_of, lab, store, collection)
@@ -276,4 +277,4 @@ def _confirm(store: EventStore, id: str, contact_id: str | None) -> str:
 
 
 def _confirmed(id: str, contact_id: str | None) -> str:
-    return f"mail {id}: confirmed" + (f", contact {contact_id}" if contact_id else "")
+    return f"email {id}: confirmed" + (f", contact {contact_id}" if contact_id else "")

@@ -26,7 +26,7 @@ def add_to(commands: Commands) -> None:
         "--port",
         type=options.port,
         default=8444,
-        help="port to listen on, or 0 for any free one (default: %(default)s)",
+        help="port to listen on, or 0 for any free port (default: %(default)s)",
     )
     parser.add_argument(
         "--workers",
@@ -41,14 +41,14 @@ def add_to(commands: Commands) -> None:
         default=[],
         metavar="NAME",
         help="also serve requests to this host name, such as the one that a proxy passes on; may be"
-        " repeated (default: on a loopback address only loopback names, elsewhere every name)",
+        " repeated (default: on a loopback address only loopback names, otherwise every name)",
     )
     parser.add_argument(
         "--root-path",
         type=options.root_path,
         default="",
         metavar="PATH",
-        help="path under which a proxy offers the service, such as /bank (default: none)",
+        help="path prefix that a proxy uses for the service, such as /bank (default: none)",
     )
     options.add_max_lag(parser, "/healthz/views")
     options.add_category_and_collection(parser)

@@ -26,7 +26,7 @@ LAST: Final = 50  # events that are printed, unless asked for more
 def add_to(commands: Commands) -> None:
     """Add the command to the command line."""
     parser = options.add_command(
-        commands, "show", _show, "print the events of an aggregate, and its state after each"
+        commands, "show", _show, "print the events of an aggregate, and its state after each event"
     )
     parser.add_argument("id", metavar="ID", help="id of the aggregate")
     options.add_category(parser)
@@ -34,7 +34,8 @@ def add_to(commands: Commands) -> None:
         "--at",
         metavar="TIME",
         type=_time,
-        help="as it was at this time, such as 2026-01-31T12:00:00Z (default: now)",
+        help="print the aggregate as it was at this time, such as 2026-01-31T12:00:00Z (default:"
+        " now)",
     )
     parser.add_argument(
         "--last",
@@ -46,7 +47,7 @@ def add_to(commands: Commands) -> None:
     parser.add_argument(
         "--reader",
         metavar="MODULE:NAME",
-        help="the aggregate class that computes the state (default: that of this package)",
+        help="the aggregate class that computes the state (default: the class of this package)",
     )
     options.add_json(parser)
 

@@ -35,21 +35,21 @@ def add_to(commands: Commands) -> None:
         commands,
         "ui",
         _ui,
-        "serve a read-only web page of events, states, views, subscriptions and emails",
+        "serve a read-only web page with events, states, views, subscriptions and emails",
     )
     parser.add_argument(
         "--port",
         type=options.port,
         default=PORT,
-        help="port of 127.0.0.1 to listen on, or 0 for any free one; every user of this machine"
+        help="port of 127.0.0.1 to listen on, or 0 for any free port; every user of this machine"
         " can read the page (default: %(default)s)",
     )
     parser.add_argument(
         "--category",
         action="append",
         default=[],
-        help="also show this category; may be repeated (default: those of the accounts and of the"
-        " mailroom)",
+        help="also show this category; may be repeated (default: the categories of the accounts and"
+        " the mailroom)",
     )
     parser.add_argument(
         "--reader",
@@ -57,7 +57,7 @@ def add_to(commands: Commands) -> None:
         default=[],
         metavar="CATEGORY=MODULE:NAME",
         help="the aggregate class that computes the states of a category; may be repeated (default:"
-        " those of this package)",
+        " the classes of this package)",
     )
 
 
@@ -85,7 +85,7 @@ def _ui(arguments: argparse.Namespace) -> int:
                     " --port"
                 ) from error
             with serving:
-                print(f"eventlab ui: {serving.url} (read-only; Ctrl-C ends it)", flush=True)
+                print(f"eventlab ui: {serving.url} (read-only; press Ctrl-C to stop)", flush=True)
                 stop.wait()
     return 0
 

@@ -102,7 +102,7 @@ def unreliable(redis: Redis) -> Iterator[tuple[Redis, LossyProxy]]:
     """
     if isinstance(redis, RedisCluster):
         raise InvalidArgument(
-            "unreliable() has a client of a Redis Cluster: run the page on one Redis server, or "
+            "unreliable() does not support a Redis Cluster: run the page on one Redis server, or "
             f"without {settings.REDIS_URL}"
         )
     pool: Any = redis.connection_pool

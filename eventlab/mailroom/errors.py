@@ -64,12 +64,12 @@ class ConsentRequired(GmailFailed):
 
 
 class WorkItemRefused(MailroomError):
-    """CXone refused the work item permanently: none was created. Data: ``status``, ``reason``."""
+    """CXone rejected the work item permanently: none was created. Data: ``status``, ``reason``."""
 
     def __init__(self, status: int, reason: str) -> None:
         self.status = status
         self.reason = reason
-        super().__init__(f"CXone refused the work item ({status}): {reason}")
+        super().__init__(f"CXone rejected the work item ({status}): {reason}")
 
 
 class WorkItemUnsent(MailroomError):

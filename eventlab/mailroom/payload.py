@@ -48,7 +48,7 @@ UNNAMED: Final = {
     "audio": "an unnamed recording",
     "video": "an unnamed video",
 }
-NO_TEXT: Final = "[This mail has no text.]"
+NO_TEXT: Final = "[This email has no text.]"
 LINK: Final = "https://mail.google.com/mail/u/0/#all/"
 
 

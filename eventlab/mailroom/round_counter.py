@@ -45,7 +45,7 @@ class RoundCounter:
         if counted_as := COUNTED_AS.get(item.status):
             self._counts[counted_as] += 1
             level = logging.WARNING if counted_as == "held" else logging.INFO
-            log.log(level, "mail %s: %s: %s", item.id, item.status, item.reason)
+            log.log(level, "email %s: %s: %s", item.id, item.status, item.reason)
 
     def add_outcome(self, item: WorkItem, event: Recorded) -> None:
         """Count and log the outcome of an attempt, given its event and the email after it."""
@@ -56,7 +56,7 @@ class RoundCounter:
         self._counts["held"] += event.type in ("held", "in_doubt")
         reason = f": {item.reason}" if item.reason else ""
         level = logging.INFO if accepted else logging.WARNING
-        log.log(level, "mail %s: %s%s", item.id, item.status, reason)
+        log.log(level, "email %s: %s%s", item.id, item.status, reason)
 
     def summary(self, *, waiting: int, open: int, problem: str = "") -> Summary:
         """Return the summary of the round; the arguments are those of ``Summary``."""

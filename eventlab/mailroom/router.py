@@ -168,7 +168,7 @@ class Router:
         self._work_items.load(id).resend(self._durable_log.now())
         self._cxone.sign_in()
         self._work_items.decide(id, lambda item: item.resend(self._durable_log.now()))
-        log.info("mail %s: resent by an operator", id)
+        log.info("email %s: resent by an operator", id)
         self._send([id], threading.Event())
         return self._summary()
 
@@ -301,7 +301,7 @@ def _batches(items: Sequence[WorkItem], size: int) -> Iterator[list[str]]:
 
 def _log_failure(what: str, why: str, failed_before: str) -> str:
     level = logging.DEBUG if what == failed_before else logging.WARNING
-    log.log(level, "this round failed, the next one tries again: %s: %s", what, why)
+    log.log(level, "this round failed, and the next round tries again: %s: %s", what, why)
     return what
 
 
@@ -313,4 +313,4 @@ def confirm(store: EventStore, id: str, contact_id: str | None = None) -> None:
         item.confirm(durable_log.now(), contact_id)
 
     WorkItems(store).decide(id, decide)
-    log.info("mail %s: confirmed by an operator", id)
+    log.info("email %s: confirmed by an operator", id)

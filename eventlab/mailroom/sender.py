@@ -245,7 +245,7 @@ class Sender:
             raise
         except Exception as error:  # noqa: BLE001 - one email must not harm the others
             log.error(  # noqa: TRY400 - the traceback may quote the email
-                "mail %s: %s in %s", message.gmail_id, type(error).__name__, _place_of(error)
+                "email %s: %s in %s", message.gmail_id, type(error).__name__, _place_of(error)
             )
             return None
         return WorkItemRequest(

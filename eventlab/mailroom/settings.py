@@ -45,7 +45,7 @@ class Settings:
         if is_loopback(self.gmail_endpoint) and not is_loopback(self.cxone.url):
             raise BadSetting(
                 GMAIL_ENDPOINT,
-                "it is on this machine and CXone is not: sample mail must not reach agents",
+                "it is on this machine and CXone is not: sample emails must not reach agents",
             )
 
     @property

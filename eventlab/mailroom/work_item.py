@@ -22,7 +22,7 @@ class WorkItemCommandRejected(CommandRejected):
     def __init__(self, id: str, status: Status, reason: str) -> None:
         self.id = id
         self.status = status
-        super().__init__(f"mail {id}: {reason}")
+        super().__init__(f"email {id}: {reason}")
 
 
 class WorkItem(Aggregate):
@@ -98,7 +98,7 @@ class WorkItem(Aggregate):
         self._close(attempt, "submitted", {"contact_id": contact_id})
 
     def refused(self, attempt: int, status: int, reason: str) -> None:
-        """Record that CXone refused the email permanently."""
+        """Record that CXone rejected the email permanently."""
         self._close(attempt, "refused", {"status": status, "reason": reason})
 
     def unsent(self, attempt: int, reason: str, *, retry_at: int, max_attempts: int | None) -> None:
@@ -146,7 +146,7 @@ class WorkItem(Aggregate):
         if self.status == "submitting":
             self.expire(now)
         if self.status == "refused":
-            raise self._rejected("CXone refused it")
+            raise self._rejected("CXone rejected it")
         if self.status not in ("in_doubt", "held"):
             raise self._rejected(_NOTHING_TO_DECIDE[self.status])
         self.record("confirmed", {"contact_id": contact_id})

@@ -40,7 +40,7 @@ class WorkItems:
         try:
             return self._repository.save(item)
         except VersionConflict:
-            log.debug("mail %s: another router is handling it", item.id)
+            log.debug("email %s: another router is handling it", item.id)
             return None
 
     def decide(self, id: str, decision: Callable[[WorkItem], None]) -> list[Recorded]:

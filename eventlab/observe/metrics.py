@@ -43,7 +43,8 @@ class Metrics:
         self._registry = CollectorRegistry()
         self._applied = self._counter("events_applied", "Events that a view has applied.", "view")
         self._conflicts = self._counter(
-            "version_conflicts", "Version conflicts: appends that lost a race to another writer."
+            "version_conflicts",
+            "Version conflicts: appends that lost a race against another writer.",
         )
         self._retries = self._counter("retries", "Retries after a version conflict.")
         self._outages = self._counter(
@@ -89,9 +90,10 @@ class _Sources:
         self._sources = sources
 
     def collect(self) -> Iterator[Metric]:
-        """Yield the metrics of each source, and how many sources could not be read."""
+        """Yield the metrics of each source, and the number of sources that could not be read."""
         failures = GaugeMetricFamily(
-            "eventlab_unavailable", "Servers that could not be asked for these metrics."
+            "eventlab_unavailable",
+            "Groups of these metrics that are missing because a server did not respond.",
         )
         failed = 0
         for source in self._sources:
@@ -143,7 +145,7 @@ def category_metrics(store: EventStore) -> Families:
         )
         worst = GaugeMetricFamily(
             "eventlab_subscription_worst_slice_events",
-            "Unfinished events of a subscription, in the slice with the largest number of them.",
+            "Unfinished events of a subscription, in the slice that has most of them.",
             labels=["category", "subscription"],
         )
         lost = GaugeMetricFamily(

@@ -92,7 +92,7 @@ def checked_version(expected: object) -> int:
     if isinstance(expected, bool) or not isinstance(expected, int) or not 0 <= expected < 2**53:
         raise InvalidArgument(
             f"expected={expected!r} must be a version (0 or more) or NEW; "
-            "append to one aggregate also takes EXISTS or ANY"
+            "append to one aggregate also accepts EXISTS or ANY"
         )
     return expected
 

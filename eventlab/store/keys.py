@@ -163,7 +163,7 @@ def checked_time(time: int) -> int:
     """Return a clock's time unchanged; raises InvalidArgument if it is not one."""
     if type(time) is not int or not 0 <= time < YEAR_10000:
         raise InvalidArgument(
-            f"the clock returned {time!r}, which must be whole milliseconds since 1970"
+            f"the clock returned {time!r}, which is not a whole number of milliseconds since 1970"
         )
     return time
 

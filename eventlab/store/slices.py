@@ -92,7 +92,7 @@ def check_together(category: str, ids: Sequence[str]) -> int:
         if slice_number(id) != number:
             raise InvalidArgument(
                 f"{first!r} is in slice {number} of {category!r}, {id!r} in {slice_number(id)}, "
-                "and a commit needs all in one: let their ids be the same before the first '/', "
+                "and a commit needs all in one: use ids that are equal before the first '/', "
                 "as in 'customer7/account1'"
             )
     return number

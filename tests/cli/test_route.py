@@ -170,15 +170,15 @@ def test_held_lists_the_mails_that_an_operator_decides_about(
     taken = both.cxone.work_items[0].contact_id
     assert route("--confirm", ids[1], "--contact", taken)[:2] == (
         0,
-        f"mail {ids[1]}: confirmed, contact {taken}\n",
+        f"email {ids[1]}: confirmed, contact {taken}\n",
     )
     assert (
         WorkItem(ids[1]).replay(EventStore(redis_client, category).read(ids[1])).contact_id == taken
     )
     status, out, error = route("--confirm", ids[2])
-    assert (status, out, error) == (1, "", f"eventlab: mail {ids[2]}: CXone refused it\n")
+    assert (status, out, error) == (1, "", f"eventlab: email {ids[2]}: CXone rejected it\n")
     status, _, error = route("--resend", "18f0")
-    assert (status, error) == (1, "eventlab: mail 18f0: no such email has been received\n")
+    assert (status, error) == (1, "eventlab: email 18f0: no such email has been received\n")
     assert route("--resend", ids[2])[0] == 0
     assert route("--held")[1] == "no email is held, in doubt, refused or being sent\n"
     assert sorted(item.work_item_id for item in both.cxone.work_items) == [
@@ -243,7 +243,7 @@ def test_invalid_setting_is_named_in_one_sentence(
 def test_sample_mails_never_go_to_the_real_cxone(route: Any) -> None:
     status, _, error = route("--once", EVENTLAB_CXONE_URL="https://cxone.niceincontact.com")
     assert status == 1
-    assert "sample mail must not reach agents" in error
+    assert "sample emails must not reach agents" in error
 
 
 def test_rejected_key_is_reported_in_the_summary_and_by_the_exit_status(
@@ -277,7 +277,7 @@ def test_output_and_logs_hold_no_secret_and_no_mail(both: Fakes, route: Any) -> 
     both.gmail.deliver(mail(sender="canary@example.com", body="CanaryBody"))
     _, out, error = route("--once", "--verbose", "--label", "routed")
     printed = out + error
-    assert "mail 18f" in printed
+    assert "email 18f" in printed
     known = both.cxone.credentials
     hidden = [
         known.key,

@@ -181,7 +181,7 @@ def test_confirm_labels_the_mail(both: Fakes, route: Any) -> None:
     route("--once", "--label", "routed")
     assert route("--confirm", id, "--label", "routed", "--contact", "7")[:2] == (
         0,
-        f"mail {id}: confirmed, contact 7\n",
+        f"email {id}: confirmed, contact 7\n",
     )
     [label] = [one["id"] for one in both.gmail.mailbox.labels() if one["name"] == "routed"]
     assert label in both.gmail.mailbox.get(id).label_ids
@@ -189,7 +189,11 @@ def test_confirm_labels_the_mail(both: Fakes, route: Any) -> None:
     # Without a label neither Gmail nor its settings are needed; a rejected decision labels nothing.
     assert route("--confirm", other, EVENTLAB_GMAIL_TOKEN="")[0] == 0
     status, out, error = route("--confirm", "18f0", "--label", "routed")
-    assert (status, out, error) == (1, "", "eventlab: mail 18f0: no such email has been received\n")
+    assert (status, out, error) == (
+        1,
+        "",
+        "eventlab: email 18f0: no such email has been received\n",
+    )
 
 
 # ----------------------------------------------------------------------------------------- outages

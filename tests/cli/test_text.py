@@ -51,7 +51,7 @@ def test_size_uses_decimal_units(count: int, text: str) -> None:
         (EventLabError("read it again"), "read it again"),
         (
             redis.ConnectionError("Error 111\nmore"),
-            "Redis does not answer (Error 111): check that it is running,"
+            "Redis does not respond (Error 111): check that it is running,"
             " and EVENTLAB_REDIS_URL if set",
         ),
         (
@@ -95,7 +95,7 @@ def test_sentence_of_a_lost_mongodb_has_no_topology() -> None:
     ):
         client.admin.command("ping")
     sentence = sentence_of(caught.value)
-    assert sentence.startswith("MongoDB does not answer (127.0.0.1:9: ")
+    assert sentence.startswith("MongoDB does not respond (127.0.0.1:9: ")
     assert "Topology" not in sentence
     assert sentence.endswith("): check that it is running, and EVENTLAB_MONGODB_URL if set")
     wrapped = sentence_of(EventLabError(f"cannot be used: {caught.value}"))

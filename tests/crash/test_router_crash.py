@@ -45,8 +45,8 @@ CXONE_FAULTS = (
 REASONS = (
     "did not report an outcome before its deadline",
     "the connection ended before the response arrived",
-    "CXone answered 503",
-    "CXone answered 500",
+    "CXone responded with 503",
+    "CXone responded with 500",
     "no response arrived in time",
 )
 

@@ -243,4 +243,4 @@ def test_watch_survives_a_cluster_that_is_down(
         hub.watch(stop, poll_interval=0.01, report=lambda summary: stop.set())
         assert len(rounds) == 2
         assert sum(here.accepted().values()) == 1
-    assert "this round failed, the next one tries again: Redis" in caplog.text
+    assert "this round failed, and the next round tries again: Redis" in caplog.text

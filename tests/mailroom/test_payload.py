@@ -67,7 +67,7 @@ def test_payload_says_what_an_attachment_without_a_name_is(type: str, name: str)
 def test_payload_reports_why_a_mail_could_not_be_read() -> None:
     huge = {"id": "1", "sizeEstimate": 60_000_000, "snippet": SNIPPET, "payload": {}}
     payload = payload_of(Message.from_gmail(huge))
-    assert "\nProblem: only the headers of the mail were fetched" in payload
+    assert "\nProblem: only the headers of the email were fetched" in payload
     assert payload.endswith("Gmail's first words & no more\n")
 
 
@@ -120,11 +120,11 @@ def test_payload_keeps_the_newest_words_when_it_is_cut(text: str, answer: str) -
 @pytest.mark.parametrize(
     ("raw", "note"),
     [
-        (b"Subject: call me\r\n\r\n", "[This mail has no text.]"),
-        (single(b"<p>&nbsp;</p>", "Content-Type: text/html"), "[This mail has no text.]"),
+        (b"Subject: call me\r\n\r\n", "[This email has no text.]"),
+        (single(b"<p>&nbsp;</p>", "Content-Type: text/html"), "[This email has no text.]"),
         (
             multipart("mixed", b"Content-Type: application/pdf; name=a.pdf\r\n\r\nx"),
-            "[This mail has attachments and no text: open it in Gmail.]",
+            "[This email has attachments and no text: open it in Gmail.]",
         ),
     ],
 )

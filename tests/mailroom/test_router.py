@@ -272,8 +272,8 @@ def test_refused_mail_keeps_the_reason_and_stops_no_other(
     [
         (Fault(on=ITEMS, drop="before"), 0, "the connection ended"),
         (Fault(on=ITEMS, drop="after"), 1, "the connection ended"),
-        (Fault(on=ITEMS, status=500), 0, "CXone answered 500"),
-        (Fault(on=ITEMS, status=503), 0, "CXone answered 503"),
+        (Fault(on=ITEMS, status=500), 0, "CXone responded with 500"),
+        (Fault(on=ITEMS, status=503), 0, "CXone responded with 503"),
     ],
 )
 def test_unknown_outcome_is_in_doubt_and_never_resent_automatically(
@@ -366,7 +366,7 @@ def test_mail_is_held_when_its_conversion_fails(
         here.item(bad).reason
         == "it could not be converted into a work item: see the error in the log"
     )
-    assert f"mail {bad}: ArithmeticError in " in caplog.text
+    assert f"email {bad}: ArithmeticError in " in caplog.text
     assert "joe@" not in caplog.text
     monkeypatch.undo()
     assert here.router().resend(bad) == Summary(submitted=1)
@@ -612,7 +612,7 @@ def test_intent_that_a_failover_lost_is_not_sent_and_the_next_round_sends_the_ma
         hub._sender, "intend", lambda id, prepared: stop.set() or intend_and_lose(id, prepared)
     )
     hub.watch(stop, poll_interval=0.01)  # it waits for the next round, and needs no operator
-    assert "this round failed, the next one tries again: Redis" in caplog.text
+    assert "this round failed, and the next round tries again: Redis" in caplog.text
     monkeypatch.undo()
     assert hub.run_once() == Summary(submitted=2)
     assert here.accepted() == {lost: 1, kept: 1}

@@ -29,7 +29,7 @@ SHOWN = {
     ),
     "61-picture-newsletter": (
         "\nAutomatic: bulk",
-        "\n\n[This mail has pictures and no text: open it in Gmail.]\n",
+        "\n\n[This email has pictures and no text: open it in Gmail.]\n",
         "\n[image: Up to 70 % off] (https://example.com/sale?id=77)\n",
     ),
     "62-react-comments": (
@@ -57,7 +57,7 @@ SHOWN = {
     "71-calendar-invitation": ("\nAttachment: invite.ics", "\nCan you show us the lamp"),
     "72-long-thread": (
         "\n> 0000 what",
-        " lines of quoted mail left out: open it in Gmail]\n",
+        " lines of quoted text left out: open it in Gmail]\n",
         "\nPlease cancel the order NOW.\n\nTess\n",
     ),
 }

@@ -197,7 +197,7 @@ def test_operator_decides_only_open_work_items(make: Callable[[], WorkItem], sen
 def test_refused_work_item_can_be_resent_but_not_confirmed() -> None:
     item = refused()
     assert (item.status, item.reason) == ("refused", "Point of contact is not valid")
-    with pytest.raises(WorkItemCommandRejected, match="CXone refused it"):
+    with pytest.raises(WorkItemCommandRejected, match="CXone rejected it"):
         item.confirm(NOW)
     item.resend(NOW)
     assert item.status == "received"

@@ -182,7 +182,7 @@ def test_state_after_many_events_is_not_replayed(
     monkeypatch.setattr(source, "MAX_REPLAYED", 3)
     name = ui.store.category
     assert '"funds": 2' in ui.text("/aggregate", category=name, id="a", version=3)
-    assert "The page replays 3 events at most" in ui.text("/aggregate", category=name, id="a")
+    assert "The page replays at most 3 events" in ui.text("/aggregate", category=name, id="a")
 
 
 def test_entry_that_is_no_event_is_shown_with_its_reason(ui: Served) -> None:
@@ -284,7 +284,7 @@ def test_subscription_of_slices_shows_its_sum_its_worst_slice_and_all_its_events
         query = {"category": category, "name": "letters"}
         text = ui.text("/subscription", **query)
         assert "0 new, 240 pending" in text
-        assert re.search(r"The worst one is slice \d+: \d\d unfinished", text)
+        assert re.search(r"Slice \d+ has the most of them: \d\d unfinished", text)
         assert "lost" not in text
         for rows, shown in ((events[60:], "after"), (events[:60], "cursor")):
             seen: list[str] = []

@@ -78,24 +78,26 @@ Key = Annotated[
     ),
 ]
 Version = Annotated[
-    int | None, Query(ge=1, le=2**53, description="The account as it was at this version")
+    int | None, Query(ge=1, le=2**53, description="Return the account as it was at this version")
 ]
 At = Annotated[
     str | None,
     Query(
-        description="The account as it was at this time: ISO 8601 with a time zone, such as "
+        description="Return the account as it was at this time: ISO 8601 with a time zone, such as "
         "2026-01-01T00:00:00Z",
         json_schema_extra={"format": "date-time"},
     ),
 ]
-After = Annotated[int, Query(ge=0, le=2**53, description="The page begins after this version")]
+After = Annotated[int, Query(ge=0, le=2**53, description="Return the events after this version")]
 Limit = Annotated[
     int, Query(ge=1, le=MAX_PAGE, description="The maximum number of items on a page")
 ]
-Sort = Annotated[listing.Sort, Query(description="The order of the accounts; - means descending")]
+Sort = Annotated[
+    listing.Sort, Query(description="The order of the accounts; a leading - means descending")
+]
 Place = Annotated[
     str | None,
-    Query(min_length=1, description="The `next` of the previous page, with the same `sort`"),
+    Query(min_length=1, description="The `next` of the previous page; use the same `sort`"),
 ]
 
 
@@ -118,7 +120,7 @@ def create_app(
     app = documented_app(
         title="eventlab accounts",
         version="1.0.0",
-        description="Accounts that keep their state as events. Amounts are integers, in the "
+        description="Accounts whose state is stored as events. Amounts are integers, in the "
         "currency's smallest unit.",
         lifespan=lifespan,
     )

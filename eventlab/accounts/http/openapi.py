@@ -28,14 +28,14 @@ BODIES: Final = (
 )
 DESCRIPTIONS: Final = {
     400: "A business rule rejected the command, or the request is invalid; nothing was written",
-    404: "The account, or the version asked for, does not exist",
+    404: "The account or the requested version does not exist",
     408: "The body did not arrive in time",
     409: "The account was changed concurrently on every attempt; nothing was written",
     412: "The account is not at any of the versions in If-Match; nothing was written",
     413: "The body is too large",
     422: "The Idempotency-Key was used for another request; nothing was written",
     500: "Internal error of the service",
-    503: "Redis or MongoDB does not answer, or does not accept the request: try again",
+    503: "Redis or MongoDB does not respond or does not accept the request: try again",
 }
 CORRELATION_ID: Final = {
     "description": "The correlation id of the request, or a new one",

@@ -17,7 +17,7 @@ from eventlab.accounts.service import AccountService
 
 Exclude = Annotated[
     Literal["mongodb"] | None,
-    Query(description="Leave MongoDB out: every route but `GET /accounts` works without it"),
+    Query(description="Do not check MongoDB: every route except `GET /accounts` works without it"),
 ]
 THREADS: Final = 2
 

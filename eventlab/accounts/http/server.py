@@ -95,7 +95,7 @@ def serve(
         if not local:
             log.warning(
                 "other machines can connect to %r: the service has no login, no TLS and no rate"
-                " limit; put it behind a proxy that has them",
+                " limit; put it behind a proxy that provides them",
                 host,
             )
         for listener in listeners:

@@ -30,5 +30,5 @@ class ServerThreads:
                 return await asyncio.wrap_future(self._pool.submit(call))
         except TimeoutError:
             raise self._timed_out(
-                f"{self._name} did not answer within {CALL_SECONDS:g} seconds"
+                f"{self._name} did not respond within {CALL_SECONDS:g} seconds"
             ) from None

@@ -170,7 +170,7 @@ class CXoneClient:
             )
         if 400 <= status < 500 and status != REQUEST_TIMEOUT_STATUS:
             return WorkItemRefused(status, reason or "no reason given")
-        return WorkItemInDoubt(f"CXone answered {status}{because}")
+        return WorkItemInDoubt(f"CXone responded with {status}{because}")
 
 
 def _contact_id(body: bytes) -> str | None:

@@ -198,7 +198,7 @@ class CXoneTokens:
             if 300 <= response.status < 429
             else ""
         )
-        return f"no token: CXone answered {answered}{check}"
+        return f"no token: CXone responded with {answered}{check}"
 
 
 def _without_slash(url: str) -> str:

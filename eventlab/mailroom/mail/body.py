@@ -36,7 +36,7 @@ MAX_TAGS: Final = 10_000
 #: A longer text with a name is only an attachment, in bytes.
 MAX_NAMED_TEXT: Final = 64 * 1024
 NO_NAME: Final = "(no name)"
-LEFT_OUT: Final = "[Some parts of this mail were left out: open it in Gmail.]"
+LEFT_OUT: Final = "[Some parts of this email were left out: open it in Gmail.]"
 SHOWN: Final = ("text/plain", "text/html", "text/enriched")
 #: Another form of the text, which few mail programs show.
 IGNORED: Final = ("text/x-amp-html",)

@@ -13,7 +13,7 @@ from eventlab.mailroom.mail.html_box import Box, row_of
 from eventlab.mailroom.mail.html_lists import NumberedList, bullet_of, list_of
 from eventlab.mailroom.mail.link import same_target, target_of
 
-PICTURES_ONLY: Final = "[This mail has pictures and no text: open it in Gmail.]"
+PICTURES_ONLY: Final = "[This email has pictures and no text: open it in Gmail.]"
 
 TYPED: Final = frozenset(("pre", "xmp", "listing", "plaintext"))
 #: These have an empty line before and after them.

@@ -21,8 +21,8 @@ MAX_TAGS: Final = 40_000
 MAX_INDENT: Final = 24
 #: The characters at the end of a cut mail that are shown too: an answer may be below its quote.
 MAX_END: Final = 64 * 1024
-LEFT_OUT: Final = "[The rest of this mail's HTML was left out: open it in Gmail.]"
-LEFT_OUT_HERE: Final = "[Some of this mail's HTML was left out here: open it in Gmail.]"
+LEFT_OUT: Final = "[The rest of this email's HTML was left out: open it in Gmail.]"
+LEFT_OUT_HERE: Final = "[Some of this email's HTML was left out here: open it in Gmail.]"
 #: Comments, declarations, invisible elements, tags, and a bracket that begins none of these. One
 #: without an end extends to the end of the text, as in a browser, so each character is read once
 #: and the time is linear in the length.

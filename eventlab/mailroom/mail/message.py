@@ -99,11 +99,11 @@ class Message:
             body = body_of(mail)
             found = _from_headers(mail, body.text)
         except PARSER_ERRORS as error:
-            problem = f"the mail could not be read ({_reason(error)}): its text is Gmail's snippet"
+            problem = f"the email could not be read ({_reason(error)}): its text is Gmail's snippet"
             found = _headers_of(raw or b"")
         if raw is None and not body.html and body.text in ("", LEFT_OUT):
             problem = (
-                f"only the headers of the mail were fetched, because it has {known['size']:,} "
+                f"only the headers of the email were fetched, because it has {known['size']:,} "
                 "bytes: open it in Gmail"
             )
         if problem is not None:

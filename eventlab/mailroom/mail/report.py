@@ -64,19 +64,19 @@ def note_of(types: list[str], smime: str, *, has_text: bool) -> str:
     """
     if any(type in SMIME for type in types):
         how = "signed" if "signed" in smime or "certs" in smime else "encrypted"
-        return f"[This mail is {how} with S/MIME, and its text cannot be read here: {WHERE}.]"
+        return f"[This email is {how} with S/MIME, and its text cannot be read here: {WHERE}.]"
     if PGP in types:
-        return f"[This mail is encrypted with OpenPGP, and its text cannot be read here: {WHERE}.]"
+        return f"[This email is encrypted with OpenPGP, and its text cannot be read here: {WHERE}.]"
     if has_text or not types:
         return ""
     if any(type in TNEF for type in types):
         return (
-            "[This mail is in Outlook's own format (winmail.dat), and its text cannot be read "
+            "[This email is in Outlook's own format (winmail.dat), and its text cannot be read "
             f"here: {WHERE}.]"
         )
     if all(type.startswith(IMAGE) for type in types):
         return PICTURES_ONLY
-    return f"[This mail has attachments and no text: {WHERE}.]"
+    return f"[This email has attachments and no text: {WHERE}.]"
 
 
 WHERE: Final = "open it in Gmail"

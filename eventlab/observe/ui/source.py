@@ -175,8 +175,8 @@ class Source:
             problem = "No class is known for this category: start eventlab ui with --reader."
         elif version > MAX_REPLAYED:
             problem = (
-                f"The page replays {MAX_REPLAYED:,} events at most:"
-                " eventlab show prints the state after more."
+                f"The page replays at most {MAX_REPLAYED:,} events: to see the state after more"
+                " events, run eventlab show."
             )
         else:
             pages = store.pages(id, limit=version)

@@ -452,7 +452,7 @@ def test_wrong_secret_is_reported(
     auth: AuthMethod, fake: FakeCXone, client: Callable[..., CXoneClient]
 ) -> None:
     with pytest.raises(
-        WorkItemUnsent, match=r"no token: CXone answered 40[01]: .*EVENTLAB_CXONE_"
+        WorkItemUnsent, match=r"no token: CXone responded with 40[01]: .*EVENTLAB_CXONE_"
     ) as raised:
         client(settings={"auth": auth, "secret": "canary-wrong"}).post_work_item(**MAIL)
     assert "canary" not in str(raised.value)

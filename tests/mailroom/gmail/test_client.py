@@ -261,7 +261,7 @@ def test_get_says_that_a_long_text_is_left_out_when_gmail_does_not_return_it(
     with google.gmail() as gmail:
         [(_id, mail)] = gmail.get([huge])
     assert mail is not None
-    assert mail.text == "hello\n\n[Some parts of this mail were left out: open it in Gmail.]"
+    assert mail.text == "hello\n\n[Some parts of this email were left out: open it in Gmail.]"
 
 
 def sizes_of_batches(google: Served) -> list[int]:

@@ -281,7 +281,7 @@ def test_message_says_that_it_is_encrypted_beside_the_footer_of_a_list() -> None
     text = read(
         multipart("mixed", pgp.replace(b"boundary=b", b"boundary=c").replace(b"--b", b"--c"), PLAIN)
     ).text
-    assert text.startswith("[This mail is encrypted with OpenPGP")
+    assert text.startswith("[This email is encrypted with OpenPGP")
     assert text.endswith(f"{WHERE}.]\n\nplain words")
 
 
@@ -295,7 +295,7 @@ def test_message_shows_only_the_first_text_that_has_a_name_and_no_disposition() 
 @pytest.mark.parametrize("text", ["{}\r\n\r\nhQEMA", "Hello,\r\n{}", "> {}"])
 def test_message_says_that_its_text_is_encrypted(text: str) -> None:
     body = text.format("-----BEGIN PGP MESSAGE-----").encode()
-    assert read(single(body)).text.startswith("[This mail is encrypted with OpenPGP")
+    assert read(single(body)).text.startswith("[This email is encrypted with OpenPGP")
     assert not read(single(b"-----BEGIN PGP SIGNED MESSAGE-----")).text.startswith("[")
 
 

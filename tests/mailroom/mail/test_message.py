@@ -20,7 +20,7 @@ from eventlab.mailroom.mail.message import Attachment, Message
 from eventlab.mailroom.mail.mime import parse
 from tests.support.mail import BY_NAME, SNIPPET, multipart, read, read_sample, resource, single
 
-LEFT_OUT_PARTS = "[Some parts of this mail were left out: open it in Gmail.]"
+LEFT_OUT_PARTS = "[Some parts of this email were left out: open it in Gmail.]"
 FIRST_WORDS = "Gmail's first words & no more"
 JOHN = ("John Doe", "john.doe@example.com")
 AGENT = ("", "agent@example.com")
@@ -206,7 +206,7 @@ EXPECTED: dict[str, tuple[tuple[str, str], str, str]] = {
     "52-many-parts": (
         ("Splitter", "split@example.net"),
         "many parts",
-        "part 998\n\n[Some parts of this mail were left out",
+        "part 998\n\n[Some parts of this email were left out",
     ),
     "53-deep-html": (("Nest", "nest@example.com"), "deep HTML", "words at the bottom of a nest"),
     "54-long-html": (("List", "list@example.org"), "long HTML", "row 3999  27993 pieces"),
@@ -547,7 +547,7 @@ def test_message_text_reports_excess_html_it_leaves_out() -> None:
     page = b"Content-Type: text/html\r\n\r\n" + b"<li>word" * 6000
     text = read(multipart("mixed", page, page, PLAIN)).text
     assert text.count("word\n") < 7000
-    assert "plain words\n\n[Some parts of this mail were left out" in text
+    assert "plain words\n\n[Some parts of this email were left out" in text
 
 
 @pytest.mark.parametrize("name", ["B", "b", "BASE64"])

@@ -13,7 +13,7 @@ from eventlab.mailroom.mail.message import Attachment, Message
 from eventlab.mailroom.mail.mime import MAX_PARTS, MAX_SEARCHED, parse
 from tests.support.mail import multipart, read, resource, single
 
-LEFT_OUT = "[Some parts of this mail were left out: open it in Gmail.]"
+LEFT_OUT = "[Some parts of this email were left out: open it in Gmail.]"
 
 
 @pytest.mark.parametrize(
