@@ -1,4 +1,4 @@
-"""The bank: accounts that keep their state as events."""
+"""The bank: accounts whose state is stored as events."""
 
 from eventlab.accounts.account import (
     Account,

@@ -28,7 +28,7 @@ ANY_ID: Final = "check"  # its log is neither read nor written
 
 @dataclass(frozen=True)
 class Balance:
-    """What an account holds at a version; ``timestamp`` is the position of that version's event."""
+    """The balance of an account at a version; ``timestamp`` is the position of its event."""
 
     id: str
     version: int
@@ -50,11 +50,11 @@ class Transfer:
 
 
 class AccountService:
-    """Create, deposit, withdraw, transfer, fetch; safe for many concurrent threads and processes.
+    """The commands of the bank; several threads and processes can run them at the same time.
 
     Each command loads the account, decides, and appends with the version that it has seen; after a
-    conflict it decides again on fresh state, at most ``tries`` times. It returns the recorded
-    event. The commands take the same options:
+    conflict, it decides again with the fresh state, at most ``tries`` times. It returns the
+    recorded event. The commands take the same options:
 
     - ``versions``: run the command only if the account is at one of them, else raise VersionChanged
     - ``idempotency_key``: for a day, a repeat with the same key gets the first outcome, even if
@@ -160,7 +160,7 @@ class AccountService:
         meta: Data | None = None,
         tries: int = 20,
     ) -> Transfer:
-        """Move money between two accounts: both events are stored, or none.
+        """Move money between two accounts: both events are stored, or neither.
 
         Raises InvalidAmount, SameAccount, UnknownAccount, InsufficientFunds, TooMuchMoney.
 
@@ -197,10 +197,10 @@ class AccountService:
         return Balance(id, account.version, account.position, account.funds)
 
     def check(self) -> None:
-        """Raise the error of Redis that a command would raise now; writes nothing.
+        """Raise the error of Redis that a command would raise now; write nothing.
 
         For example, Redis is a replica or full, lacks the replicas that it needs, or its user lacks
-        a right.
+        a permission.
         """
         store = self.accounts.store
         store.head()

@@ -16,7 +16,7 @@ from eventlab.store.store import EventStore
 
 @dataclass(frozen=True)
 class Saved:
-    """What a backup has: ``new`` events of this run, ``events`` in all, up to a position."""
+    """What a backup has: ``new`` events of this run, ``events`` in total, up to a position."""
 
     new: int
     events: int
@@ -26,11 +26,11 @@ class Saved:
 def backup(store: EventStore, folder: Path) -> Saved:
     """Save all events of a category in a folder, in commit order, up to the newest.
 
-    Writers need not stop: the backup is the category as it was at one position. A run that was
-    killed is resumed by the next one, and a later run adds what is new; it reads all aggregate
-    logs, and writes only the new events. Memory is bounded. Not saved are idempotency keys,
-    snapshots, what subscriptions have finished, and the keys that encrypt personal fields. Of
-    several slices, each is saved in a folder of its own, as it was at a position of its own.
+    Writers do not have to stop, because the backup contains the category as it was at one position.
+    If a run is killed, the next run resumes it. A later run reads all aggregate logs, but writes
+    only the new events. The use of memory is bounded. A backup does not contain idempotency keys,
+    snapshots, what subscriptions have finished, or the keys that encrypt personal fields. If there
+    are several slices, each is saved in a separate folder, as it was at one position of that slice.
 
     Raises BackupDamaged, and BackupMismatch if the backup is of another category, or if the
     category has lost events that the backup has.

@@ -1,4 +1,4 @@
-"""The shapes of stored events, and which of them the newest code cannot read."""
+"""The shapes of stored events, and which of them the current code cannot read."""
 
 from __future__ import annotations
 

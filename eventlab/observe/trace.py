@@ -1,4 +1,4 @@
-"""The tree of causes: which event was written because of which, in several categories."""
+"""The tree of causes: which event caused which, in several categories."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def trace(stores: Iterable[EventStore], correlation_id: str) -> list[Caused]:
     """Return the events of one correlation, each below the event that caused it.
 
     It reads all aggregate logs of the categories, which no trim shortens. An event whose cause is
-    not there, or is its own consequence, begins a tree.
+    missing, or is one of its own consequences, begins a tree.
 
     >>> [(one.depth, one.name) for one in trace([accounts, letters], "r-1")]
     [(0, 'accountStream/JohnDoe/2'), (1, 'letterStream/letter-1/1')]

@@ -1,4 +1,4 @@
-"""What ``EventStore`` promises beyond every store: idempotency keys, trims, several clients."""
+"""What only ``EventStore`` promises: idempotency keys, trims, and several clients."""
 
 from __future__ import annotations
 

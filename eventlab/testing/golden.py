@@ -1,7 +1,7 @@
 """Golden events: a file with one sample of each shape ever written, which CI must still read.
 
 The file is a list of JSON lines. It grows, and nothing is ever removed from it: what was stored
-once is stored for good.
+once is stored forever.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ def check_golden(
 ) -> None:
     """Check that the current code reads every sample, and that the file has each shape ``written``.
 
-    ``written`` are events as the newest code writes them. Run the test once with ``update=True`` to
-    add what is missing. Each sample is read alone, so a reader must not need an earlier event.
+    ``written`` are events as the current code writes them. Run the test once with ``update=True``
+    to add what is missing. Each sample is read alone, so a reader must not need an earlier event.
     """
     __tracebackhide__ = True
     samples = golden_events(path)

@@ -19,8 +19,8 @@ P = ParamSpec("P")
 def given(new: Callable[[str], A], *events: Event | Recorded, id: str = EXAMPLE) -> Given[A]:
     """Return an aggregate with this history, for a test of its next decision.
 
-    ``new`` makes the aggregate from its ``id``: usually it is the class. The events are stored one
-    millisecond apart; give a Recorded if the aggregate uses the time.
+    ``new`` takes an ``id`` and returns the aggregate; usually it is the class. The events are
+    stored one millisecond apart; pass a Recorded if the aggregate uses the time.
 
     >>> from eventlab.accounts.account import Account, InsufficientFunds
     >>> given(Account, Event("create")).when(Account.deposit, 100).then(
@@ -67,7 +67,7 @@ class Given(Generic[A]):
         return Decided(self, self._new, aggregate, error, text)
 
     def shows(self, **state: object) -> Self:
-        """Check attributes of the state that the events make.
+        """Check attributes of the state that results from the events.
 
         >>> from eventlab.accounts.account import Account
         >>> _ = given(Account, Event("create"), Event("deposit", {"amount": 5})).shows(funds=5)
@@ -101,10 +101,10 @@ class Decided(Generic[A]):
         return f"Decided(events={self.events!r})"
 
     def then(self, *events: Event) -> Self:
-        """Check that the decision recorded exactly these events; without any: that it did nothing.
+        """Check that the decision recorded exactly these events, or none if none are given.
 
-        It also checks what a store and a replay need: the events survive JSON, and a replay of
-        them makes the same state as the decision did.
+        It also checks what a store and a replay need: JSON can represent the events, and a replay
+        of them results in the same state as the decision.
         """
         __tracebackhide__ = True
         if self.error is not None:

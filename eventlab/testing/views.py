@@ -113,7 +113,7 @@ class ViewScenario:
                 )
 
     def shows(self, id: object, document: Mapping[str, Any] | None) -> Self:
-        """Check one document, all of its fields; None: the view has no such document.
+        """Check all fields of one document; None means that there is no such document.
 
         The field ``_id`` may be left out. It also checks that the document does not depend on how
         a projector batches the events.

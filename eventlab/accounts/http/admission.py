@@ -1,4 +1,4 @@
-"""ASGI middleware: reject a request that another server may read differently; answer HEAD."""
+"""ASGI middleware: reject requests that another server could read differently; serve HEAD."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ENCODED_SLASH: Final = b"%2f"
 
 
 class Admission:
-    """ASGI middleware: passes a request on, or answers it with a 400 that says why.
+    """ASGI middleware: passes a request on, or responds with a 400 that says why.
 
     ``hosts`` are the names in ``Host`` that are served, without a port; None means any. HEAD is
     GET without the body.

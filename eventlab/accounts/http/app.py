@@ -112,10 +112,10 @@ def create_app(
 ) -> FastAPI:
     """Return the app for a service and the collection of its view.
 
-    Without a view there is no ``GET /accounts``. A body of more than ``max_body`` bytes is answered
-    with 413, a request whose ``Host`` is not one of ``hosts`` with 400 (default: any is served).
-    ``lifespan`` is FastAPI's: it runs as the app starts and stops.
-    With ``monitoring`` there are the routes for it, and outages and conflicts are counted.
+    Without a view there is no ``GET /accounts``. The response to a body of more than ``max_body``
+    bytes is 413, and to a request whose ``Host`` is not one of ``hosts`` it is 400 (default: every
+    host is served). ``lifespan`` is FastAPI's: it runs when the app starts and stops. With
+    ``monitoring``, the app also has the routes for monitoring, and it counts outages and conflicts.
     """
     app = documented_app(
         title="eventlab accounts",
@@ -178,7 +178,7 @@ class Commands:
         return answer(200, Moved(id, event.data["amount"]), version=event.version)
 
     def transfer(self, request: Request, body: Body, key: Key = None) -> Response:
-        """Move money from one account to another: both events are stored, or none"""
+        """Move money from one account to another: both events are stored, or neither"""
         asked = parsed(body, NewTransfer)
         amount = whole(asked.amount)
         self._claim(key, asked.from_, f"transfer {amount} to {asked.to}")
@@ -232,7 +232,7 @@ class Queries:
 
 
 class Listing:
-    """The route that reads the view, which may be a moment behind the events."""
+    """The route that reads the view, which may lag behind the events for a moment."""
 
     def __init__(self, view: listing.Documents) -> None:
         self._view = view

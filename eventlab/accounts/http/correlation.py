@@ -18,7 +18,7 @@ PATTERN: Final = r"^[!-~]{1,128}$"
 class Correlation:
     """ASGI middleware: each response has the ``X-Correlation-Id`` of its request, or a new one.
 
-    The id is in ``request.state.correlation_id``. An invalid one is answered with 400.
+    The id is in ``request.state.correlation_id``. The response to an invalid id is 400.
     """
 
     def __init__(self, app: ASGIApp) -> None:

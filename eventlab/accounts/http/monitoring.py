@@ -23,8 +23,8 @@ THREADS: Final = 2
 class Monitoring:
     """The routes for monitoring. They have threads of their own: a scrape never delays a deposit.
 
-    ``states`` reads the lag of the views. A view that lags does not make the service unready:
-    every other route works, and to restart the service would not help.
+    ``states`` reads the lag of the views. A view that lags does not make the service unready: every
+    other route works, and restarting the service would not help.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class Monitoring:
         )
 
     async def metrics(self) -> Response:
-        """Return the metrics; without those of the servers if they do not answer in time"""
+        """Return the metrics, without those of a server that does not respond in time"""
         body = self.count.counters()
         try:
             body += await self._threads.run(self.count.gauges)
@@ -56,7 +56,7 @@ class Monitoring:
         return Response(body, headers={"Content-Type": CONTENT_TYPE})
 
     async def views(self) -> Response:
-        """Check that the views follow the events, and none is over the limit of --max-lag"""
+        """Check that every view follows the events and is within the limit of --max-lag"""
         states = await self._threads.run(self._states)
         problems = problems_of(states, self._max_lag)
         return error(503, "; ".join(problems)) if problems else answer(200, Health())

@@ -66,7 +66,7 @@ def unchanged(version: int) -> Response:
 
 
 def answer_errors(app: FastAPI, redis: Any) -> None:
-    """Answer every error that a request can raise with ``{"errorMessage": …}``.
+    """Respond to every error that a request can raise with ``{"errorMessage": …}``.
 
     After an error of a Redis that has become a replica, the client opens new connections: its name
     may point at the new master.

@@ -96,7 +96,7 @@ class StoredEvent(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Events(msgspec.Struct, frozen=True):
-    """A page of events; `next` is the `after` of the next page, or null on the last one."""
+    """A page of events; `next` is `after` for the next page, or null on the last page."""
 
     id: str
     events: list[StoredEvent]
@@ -104,7 +104,7 @@ class Events(msgspec.Struct, frozen=True):
 
 
 class Accounts(msgspec.Struct, frozen=True):
-    """A page of accounts; `next` is the `after` of the next page, or null on the last one."""
+    """A page of accounts; `next` is `after` for the next page, or null on the last page."""
 
     accounts: list[Balance]
     next: str | None
@@ -117,7 +117,7 @@ class Health(msgspec.Struct, frozen=True):
 
 
 class Error(msgspec.Struct, frozen=True):
-    """What went wrong, with the field it is about."""
+    """What went wrong, and in which field."""
 
     message: str = msgspec.field(name="errorMessage")
 

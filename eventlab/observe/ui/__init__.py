@@ -1,1 +1,1 @@
-"""A read-only web page: what is stored, and how far those who read it are behind."""
+"""A read-only web page: what is stored, and how far its readers lag behind."""

@@ -92,7 +92,7 @@ class Pages:
         }
 
     def views(self, _request: Request) -> tuple[str, dict[str, Any]]:
-        """Show the views, and their lag through time."""
+        """Show the views, and their lag over time."""
         return "views.html", {
             "views": self._history.views(),
             "problem": self._history.problem,
@@ -125,7 +125,7 @@ class Pages:
         }
 
     def mailroom(self, _request: Request) -> tuple[str, dict[str, Any]]:
-        """Show how many mails are in each state, and those that are not done."""
+        """Show how many emails are in each state, and those that are not finished."""
         rooms = [
             (
                 room.category,

@@ -1,4 +1,4 @@
-"""The lag of views through time: sampled in a thread, and kept in memory while it runs."""
+"""The lag of views over time: sampled in a thread, and kept in memory while it runs."""
 
 from __future__ import annotations
 

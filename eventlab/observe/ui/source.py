@@ -34,7 +34,7 @@ NewAggregate = Callable[[str], Aggregate]
 
 @dataclass(frozen=True)
 class Mailroom:
-    """A mailroom: its category, and how to read its counts and the mails in a state."""
+    """A mailroom: its category, and how to read its counts and the emails in a state."""
 
     category: str
     counts: Callable[[], Mapping[str, int]]
