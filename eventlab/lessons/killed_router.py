@@ -1,4 +1,4 @@
-"""A mail router in a process of its own, which is killed when CXone has accepted a mail."""
+"""A mail router in a process of its own, which is killed when CXone has accepted an email."""
 
 from __future__ import annotations
 

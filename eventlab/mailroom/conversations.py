@@ -46,7 +46,7 @@ class Conversations:
     def earlier(self, message: Message) -> list[str]:
         """Return the ids of at most 10 earlier emails of the conversation, the likeliest first.
 
-        Whether they were routed is not known here. A sender may refer to any mail whose Message-ID
+        Whether they were routed is not known here. A sender may refer to any email whose Message-ID
         they know.
         """
         found = dict.fromkeys(id for id in self._candidates(message) if id != message.gmail_id)

@@ -71,7 +71,7 @@ class Inbox:
         return self._rules.own | {folded(self._gmail.address())}
 
     def receive(self) -> None:
-        """Record new mails.
+        """Record new emails.
 
         Raises ``ConsentRequired``, ``GmailFailed`` if Gmail is down, and ``SinceRequired`` if
         there are too many old emails to begin with.

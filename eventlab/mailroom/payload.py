@@ -1,4 +1,4 @@
-"""The payload of a work item: a mail as plain text, cut to what CXone accepts."""
+"""The payload of a work item: an email as plain text, cut to what CXone accepts."""
 
 from __future__ import annotations
 
@@ -55,9 +55,9 @@ LINK: Final = "https://mail.google.com/mail/u/0/#all/"
 def payload_of(
     message: Message, *, max_bytes: int = MAX_PAYLOAD_BYTES, in_reply_to: str = ""
 ) -> str:
-    r"""Return a mail as UTF-8 text of at most ``max_bytes``: facts, an empty line, its text.
+    r"""Return an email as UTF-8 text of at most ``max_bytes``: facts, an empty line, its text.
 
-    Each fact is one line. Of a text that is too long, quoted mails are shortened first, because
+    Each fact is one line. Of a text that is too long, quoted emails are shortened first, because
     the newest words must stay. If that is not enough, its middle is cut out, between two
     characters. A line says what is missing and where to read it. ``in_reply_to`` names the work
     item of an earlier mail of the conversation. The only control character is ``\n``.

@@ -109,7 +109,7 @@ class Router:
     def run_once(self, stop: threading.Event | None = None) -> Summary:
         """Record new emails, send those that are due, oldest first, and return a summary.
 
-        ``stop`` ends the round early, between two mails. Raises ``ConsentRequired``,
+        ``stop`` ends the round early, between two emails. Raises ``ConsentRequired``,
         ``GmailFailed`` if Gmail is down, ``SinceRequired`` before the first round on an old inbox,
         and ``NotOnDisk`` if Redis cannot promise durability.
         What was done until then is recorded.

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class Summary:
-    """What one round did, in numbers of mails.
+    """What one round did, in numbers of emails.
 
     Gmail ``listed`` this many, and ``new`` of them were not known before. CXone accepted
     ``submitted`` and ``refused`` others in this round; ``held`` are in doubt or failed too often

@@ -212,7 +212,7 @@ def view_metrics(states: Callable[[], Iterable[ViewState]]) -> Families:
 
 
 def mail_metrics(counts: Callable[[], Mapping[str, int]]) -> Families:
-    """Return a source: the mails of the mailroom in each state."""
+    """Return a source: the emails of the mailroom in each state."""
 
     def collect() -> Iterator[Metric]:
         mails = GaugeMetricFamily(

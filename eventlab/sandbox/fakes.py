@@ -34,7 +34,7 @@ from eventlab.sandbox.serving import Serving
 class Fakes:
     """A fake Gmail and a fake CXone, served until ``close``; consent has already been given.
 
-    The mailbox holds ``mails``, by default the sample mails. ``gmail`` and ``cxone`` are the fake
+    The mailbox holds ``mails``, by default the sample emails. ``gmail`` and ``cxone`` are the fake
     servers, ``gmail_url`` and ``cxone_url`` their URLs. Port 0 means any free port.
 
     >>> with Fakes() as fakes:

@@ -1,4 +1,4 @@
-"""Sample mails, written for this project: one for each difficulty of reading mail."""
+"""Sample emails, written for this project: one for each difficulty of reading mail."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ DATE_STEP_MS: Final = 7 * 60 * 1000
 
 @dataclass(frozen=True)
 class Sample:
-    """A mail of the sample mailbox: its bytes, and Gmail's data about it."""
+    """An email of the sample mailbox: its bytes, and Gmail's data about it."""
 
     name: str
     raw: bytes = field(repr=False)
@@ -49,7 +49,7 @@ def _all() -> tuple[Sample, ...]:
 
 
 def samples() -> list[Sample]:
-    """Return all sample mails, oldest first. Their ids, threads and dates never change.
+    """Return all sample emails, oldest first. Their ids, threads and dates never change.
 
     >>> samples()[0].name, samples()[0].gmail_id
     ('01-plain', '19a4000100000001')
@@ -92,7 +92,7 @@ def _long_text() -> bytes:
 
 
 def _deep_mails() -> bytes:
-    """Return mails nested in mails, deeper than Python's stack."""
+    """Return emails nested in emails, deeper than Python's stack."""
     return _mail(
         "Matryoshka <doll@example.org>",
         "deep",
@@ -137,7 +137,7 @@ def _many_recipients() -> bytes:
 
 
 def _large_attachment() -> bytes:
-    """Return a mail of more than 5 MB, the limit for a download."""
+    """Return an email of more than 5 MB, the limit for a download."""
     text = "--p\nContent-Type: text/plain\n\nThe film is attached.\n"
     film = "--p\nContent-Type: video/mp4; name=film.mp4\nContent-Transfer-Encoding: base64\n\n"
     lines = f"{'AAAA' * 19}\n" * 72_000
@@ -146,7 +146,7 @@ def _large_attachment() -> bytes:
 
 
 def _many_lines() -> bytes:
-    """Return a mail from a runaway program, too long for any reader or parser."""
+    """Return an email from a runaway program, too long for any reader or parser."""
     return _mail(
         "Wild Program <wild@example.org>",
         "lines and lines",

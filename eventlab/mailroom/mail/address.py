@@ -1,4 +1,4 @@
-"""The addresses of a mail's headers, however a program wrote them, and whether they are valid."""
+"""The addresses of an email's headers, however a program wrote them, and whether they are valid."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Address:
 
     @property
     def valid(self) -> bool:
-        """Whether the address is one that a mail can be sent to, by its form.
+        """Whether the address is one that an email can be sent to, by its form.
 
         >>> Address("", "joe@example.com").valid, Address("", "joe@-.example").valid
         (True, False)

@@ -88,7 +88,7 @@ def automatic(
 def _signs(
     headers: Headers, shape: Shape, sender: str, reply_to: Sequence[Address]
 ) -> Iterator[Automatic]:
-    """Yield what shows that a mail is automatic, the most certain sign first."""
+    """Yield what shows that an email is automatic, the most certain sign first."""
     local, _at, domain = sender.rpartition("@")
     in_list = not _is_google_group(headers)
     suppress = _token(headers.get("x-auto-response-suppress", ["none"])[0]) not in ("none", "")

@@ -1,4 +1,4 @@
-"""The body of a mail: its text, its HTML, and its attachments by name, type and size."""
+"""The body of an email: its text, its HTML, and its attachments by name, type and size."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from eventlab.mailroom.mail.report import PGP, heading, note_of, report_text, su
 
 MAX_ATTACHMENTS: Final = 200
 MAX_SPARES: Final = 10
-#: Mails within a mail whose text is shown.
+#: Emails within an email whose text is shown.
 MAX_MAILS: Final = 20
 MAX_TAGS: Final = 10_000
 #: A longer text with a name is only an attachment, in bytes.
@@ -50,7 +50,7 @@ MAX_STUB_WORDS: Final = 60
 
 @dataclass(frozen=True)
 class Attachment:
-    """An attachment of a mail, inline images included. ``size`` is in bytes, decoded."""
+    """An attachment of an email, inline images included. ``size`` is in bytes, decoded."""
 
     name: str
     type: str
@@ -59,7 +59,7 @@ class Attachment:
 
 @dataclass(frozen=True)
 class Body:
-    """A mail's text, its HTML as received ("" if none), and its attachments."""
+    """An email's text, its HTML as received ("" if none), and its attachments."""
 
     text: str
     html: str
@@ -67,12 +67,12 @@ class Body:
 
 
 def body_of(mail: MailPart) -> Body:
-    """Read all parts of a mail.
+    """Read all parts of an email.
 
     Of several forms of a text, the plain one is used unless it is empty or a stub; several texts
-    are joined. A report says first what became of the mail. The text of a mail within a mail comes
-    last, under that mail's own From, To, Date and Subject. Of a meeting, its lines say what it is,
-    when, where and with whom. A text that only another program can read is said to be one.
+    are joined. A report says first what became of the email. The text of an email within an email
+    comes last, under that email's own From, To, Date and Subject. Of a meeting, its lines say what
+    it is, when, where and with whom. A text that only another program can read is said to be one.
 
     >>> body_of(parse(b"Subject: hello\r\n\r\nyou")).text
     'you'
@@ -87,7 +87,7 @@ def body_of(mail: MailPart) -> Body:
 
 @dataclass
 class _Budget:
-    """What a mail and all mails within it may cost."""
+    """What an email and all emails within it may cost."""
 
     seen: int = 0
     tags: int = 0
@@ -139,7 +139,7 @@ class _Leaf:
 
 @dataclass(frozen=True)
 class _Text:
-    """The text of a mail within a mail, which is read after all others."""
+    """The text of an email within an email, which is read after all others."""
 
     make: Callable[[], str]
     is_html: bool = False
@@ -154,7 +154,7 @@ Shown = _Leaf | _Text
 
 @dataclass
 class _Reader:
-    """Walks through a mail once and collects what it finds."""
+    """Walks through an email once and collects what it finds."""
 
     budget: _Budget
     html: str = ""
@@ -167,7 +167,7 @@ class _Reader:
     has_text: bool = False
 
     def text(self, mail: MailPart) -> str:
-        """Return the text of a mail: what it reports, what it says, the mails within it."""
+        """Return the text of an email: what it reports, what it says, the emails within it."""
         leaves = self.read(mail)
         texts = [text for text in (*self.reports, *(leaf.text for leaf in leaves)) if text]
         within = [leaf.text for leaf in self.mails if leaf.text]
@@ -241,7 +241,7 @@ class _Reader:
     def _is_shown(self, part: MailPart, name: str) -> bool:
         """Return whether a part is text to show: by RFC 2183, an inline one is, with a name too.
 
-        So is the first text of a mail that has a name and no disposition.
+        So is the first text of an email that has a name and no disposition.
         """
         if part.disposition == "attachment":
             return False

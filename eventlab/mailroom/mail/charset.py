@@ -1,4 +1,4 @@
-"""Charsets: bytes decoded into text, whatever the mail declares and whatever they are."""
+"""Charsets: bytes decoded into text, whatever the email declares and whatever they are."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from eventlab.mailroom.mail.japanese import (
 
 #: The encodings of the WHATWG that Python decodes too narrowly, or only with a mark of the order.
 PYTHON_NAMES: Final = {"gbk": "gb18030", "utf-16le": "utf_16", "x-user-defined": "cp1252"}
-#: Names that mails use and the WHATWG does not list, without what is neither letter nor digit.
+#: Names that emails use and the WHATWG does not list, without what is neither letter nor digit.
 MORE_NAMES: Final = {
     "iso88598e": "iso8859_8",
     "iso88596i": "iso8859_6",
@@ -44,7 +44,7 @@ SINGLE_BYTE: Final = frozenset(
     | {"koi8_r", "koi8_u", "koi8_t", "kz1048"}
     | {"mac_cyrillic", "mac_greek", "mac_latin2", "mac_roman", "mac_turkish"}
 )
-#: Charsets of seven bits, and what a mail is that declares one and has bytes of eight.
+#: Charsets of seven bits, and what an email is that declares one and has bytes of eight.
 SEVEN_BITS: Final = {
     "iso2022_jp": ("utf_8_sig", "euc_jp", "cp932"),
     "iso2022_kr": ("utf_8_sig", "cp949"),
@@ -78,7 +78,7 @@ DIRECTION_MARKS: Final = re.compile("[\u202a-\u202e\u2066-\u2069]")
 
 
 def codec_of(name: str | None) -> str | None:
-    """Return Python's codec for a charset name in a mail, or None if it is unknown or not for text.
+    """Return Python's codec for a charset in an email, or None if it is unknown or not for text.
 
     >>> codec_of("GB2312"), codec_of("charset=us-ascii"), codec_of("hex")
     ('gb18030', 'cp1252', None)
@@ -124,7 +124,7 @@ def decode(data: bytes, declared: str | None = None) -> str:
     codec = _likely(data, codec_of(declared))
     if codec in MANY_BYTES and (text := _strictly(data, codec)) is not None:
         return text
-    # Valid UTF-8 is never a coincidence, so it is UTF-8, whatever single-byte charset the mail
+    # Valid UTF-8 is never a coincidence, so it is UTF-8, whatever single-byte charset the email
     # declares.
     if codec not in SEVEN_BITS and (text := _strictly(data, "utf_8_sig")) is not None:
         return text

@@ -1,4 +1,4 @@
-"""Who wrote a mail, who wants the answer, and to whom it was sent, from its headers."""
+"""Who wrote an email, who wants the answer, and to whom it was sent, from its headers."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Headers = Mapping[str, Sequence[bytes]]
 
 @dataclass(frozen=True)
 class Correspondents:
-    """The people of a mail; the fields are those of ``Message``."""
+    """The people of an email; the fields are those of ``Message``."""
 
     sender: Address
     reply_to: tuple[Address, ...]
@@ -31,7 +31,7 @@ class Correspondents:
 
 
 def correspondents(headers: Headers, hint: str | None) -> Correspondents:
-    """Read the people of a mail; the names of ``headers`` are in lower case.
+    """Read the people of an email; the names of ``headers`` are in lower case.
 
     The sender is the first with an address, From before all others, else the first name of From.
     """
@@ -56,7 +56,7 @@ def correspondents(headers: Headers, hint: str | None) -> Correspondents:
 def _original(
     headers: Headers, hint: str | None, sender: Address, reply_to: tuple[Address, ...]
 ) -> Address | None:
-    """Return who wrote a mail that a list sent on in its own name, or None.
+    """Return who wrote an email that a list sent on in its own name, or None.
 
     The first valid address other than the sender's: X-Original-From's, which a Google Group sets
     when it replaces From; X-Original-Sender's; and where the sender's name ends in "via" and a

@@ -1,4 +1,4 @@
-"""The headers of a mail: any bytes decoded into words."""
+"""The headers of an email: any bytes decoded into words."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The HTML of a mail, converted into readable text."""
+"""The HTML of an email, converted into readable text."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ def _attributes(name: str, source: str) -> str:
 def _shown(markup: str) -> str:
     if not markup.strip():
         return ""
-    # As bytes in a charset that we name, so that no <meta> of the mail decides. Nothing is fetched.
+    # As bytes in a charset that we name, so that no <meta> element decides. Nothing is fetched.
     parser = HTMLParser(
         encoding="utf-8", remove_comments=True, remove_pis=True, no_network=True, huge_tree=True
     )

@@ -1,4 +1,4 @@
-"""A mail from Gmail as the mailroom knows it: sender, date, subject and text."""
+"""An email from Gmail as the mailroom knows it: sender, date, subject and text."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 MAX_REFERENCES: Final = 100
 MAX_SUBJECT: Final = 2000
 REFERENCE: Final = re.compile(r"<[^<>]{1,998}>")
-#: What the parsers of mails, headers, dates, charsets and HTML raise on odd mails: unknown charsets
+#: What parsers of emails, headers, dates, charsets and HTML raise on odd emails: unknown charsets
 #: (LookupError), bad bytes and dates (ValueError, OverflowError), bugs of the library on odd
 #: structures (AttributeError, TypeError, AssertionError), endless nesting (RecursionError). One
 #: bad mail must not stop the others.
@@ -44,11 +44,11 @@ PARSER_ERRORS: Final = (
 
 @dataclass(frozen=True)
 class Message:
-    """A mail. ``text`` is readable, ``html`` as received: sanitize it before you display it.
+    """An email. ``text`` is readable, ``html`` as received: sanitize it before you display it.
 
     ``date`` is when Gmail received it, in UTC; ``size`` is in bytes. ``automatic`` says why it
     looks automatic. ``problem`` says why it could not be read; then ``text`` is Gmail's snippet.
-    ``original_sender`` is who wrote a mail that a list sent on in its own name: X-Original-From's
+    ``original_sender`` is who wrote an email that a list sent on in its own name: X-Original-From's
     or X-Original-Sender's address, or Reply-To's where the sender is "Ann via Support".
     ``references`` includes ``in_reply_to``. An address may be invalid: ask its ``valid``.
     ``repr`` shows no name, address or text, so no log does.
@@ -84,7 +84,7 @@ class Message:
     def from_gmail(cls, resource: Mapping[str, Any]) -> Self:
         """Read a response of users.messages.get: format raw or, for a huge mail, full or metadata.
 
-        Never raises: what is wrong with the mail is in its ``problem``.
+        Never raises: what is wrong with the email is in its ``problem``.
 
         >>> Message.from_gmail({"id": "18c2", "snippet": "Hello"}).text
         'Hello'
@@ -127,7 +127,7 @@ def _reason(error: Exception) -> str:
 
 
 def _headers_of(raw: Buffer) -> dict[str, Any]:
-    """Read only the headers of a mail that could not be parsed."""
+    """Read only the headers of an email that could not be parsed."""
     try:
         return _from_headers(parse_headers(raw))
     except PARSER_ERRORS:
@@ -135,7 +135,7 @@ def _headers_of(raw: Buffer) -> dict[str, Any]:
 
 
 def _known(resource: Mapping[str, Any], size: int) -> dict[str, Any]:
-    """Return what Gmail reports about a mail besides its bytes."""
+    """Return what Gmail reports about an email besides its bytes."""
     id = one_line(str(resource.get("id") or ""))
     labels = resource.get("labelIds")
     return {
@@ -150,7 +150,7 @@ def _known(resource: Mapping[str, Any], size: int) -> dict[str, Any]:
 
 
 def _from_headers(mail: MailPart, text: str = "") -> dict[str, Any]:
-    """Return what the headers of a mail say about it."""
+    """Return what the headers of an email say about it."""
     hint = _charset(mail)
     headers = mail.headers
     people = correspondents(headers, hint)

@@ -1,4 +1,4 @@
-"""A mail's bytes parsed into parts: a bad line ends nothing, and the time is linear in the size."""
+"""The bytes of an email, parsed into parts: no bad line ends it, and the time is linear."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ MAX_TEXT: Final = 1024 * 1024
 MAX_PAGE: Final = 16 * 1024 * 1024
 #: A picture in the address of a picture.
 PICTURE: Final = re.compile(rb"data:[\w/+.-]{1,60};base64,[A-Za-z0-9+/=%\s]+")
-#: Of a multipart or a mail that is encoded, which neither should be: its texts come first.
+#: Of a multipart or an email that is encoded, which neither should be: its texts come first.
 MAX_ENCODED: Final = 8 * 1024 * 1024
 LINE: Final = re.compile(rb"([^\r\n]*)(?:\r{0,2}\n|\r|\Z)")
 FIELD: Final = re.compile(rb"([^\s:]+)[ \t]*:[ \t]*")
@@ -61,7 +61,7 @@ Headers = Mapping[str, list[bytes]]
 
 @dataclass(eq=False)
 class MailPart:
-    """A mail or a part of one: its headers by their names in lower case, and its parts.
+    """An email or a part of one: its headers by their names in lower case, and its parts.
 
     ``default_type`` is the type of a part that names none. ``size`` and ``filename`` are known of a
     part whose content is not there. ``cut`` is whether parts were left out.
@@ -185,7 +185,7 @@ class MailPart:
 
 
 def parse(raw: Buffer) -> MailPart:
-    """Parse a mail. Never fails: what no header can explain is its text.
+    """Parse an email. Never fails: what no header can explain is its text.
 
     >>> parse(b"Subject: hello\\r\\n\\r\\nyou").content_start
     b'you'
@@ -196,7 +196,7 @@ def parse(raw: Buffer) -> MailPart:
 
 
 def parse_headers(raw: Buffer) -> MailPart:
-    """Parse only the headers of a mail.
+    """Parse only the headers of an email.
 
     >>> parse_headers(b"Subject: hello\\r\\n\\r\\nyou").content_start
     b''
@@ -205,7 +205,7 @@ def parse_headers(raw: Buffer) -> MailPart:
 
 
 def mail_in(part: MailPart) -> MailPart:
-    """Parse the mail that a part of type message/rfc822 contains, encoded or not."""
+    """Parse the email that a part of type message/rfc822 contains, encoded or not."""
     if part.parts:
         return part.parts[0]
     if part.encoding:
@@ -215,7 +215,7 @@ def mail_in(part: MailPart) -> MailPart:
 
 @dataclass
 class _Parser:
-    """Parses one mail, and counts what bounds its work."""
+    """Parses one email, and counts what bounds its work."""
 
     parts: int = 0
     searched: int = 0

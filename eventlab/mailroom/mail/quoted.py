@@ -1,4 +1,4 @@
-"""The quoted history of a mail: found, and shortened so that the newest words stay."""
+"""The quoted history of an email: found, and shortened so that the newest words stay."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ Cut = tuple[int, int, int]
 def shorten_quotes(text: str, room: int, *, subject: str = "") -> str:
     """Return a text with its quoted lines shortened until it has ``room`` bytes, if that suffices.
 
-    Each quote keeps its first and last lines, and a line says how many are missing. What a mail
+    Each quote keeps its first and last lines, and a line says how many are missing. What an email
     forwards is no history: of it, only lines marked with ">" are quotes.
 
     >>> print(shorten_quotes("> old words\\n" * 9 + "No!", 8))

@@ -1,4 +1,4 @@
-"""What a mail reports or contains, in lines for an agent: delivery reports, mails within a mail."""
+"""What an email reports or contains, in lines for an agent: delivery reports, nested emails."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MAX_FIELD: Final = 500
 MAX_REPORT: Final = 256 * 1024
 BETWEEN_BLOCKS: Final = re.compile(rb"\r{0,2}\n(?:[ \t]{0,80}\r{0,2}\n)+")
 IMAGE: Final = "image/"
-#: Mails whose text no program but the sender's kind can show, by a part's type.
+#: Emails whose text no program but the sender's kind can show, by a part's type.
 TNEF: Final = ("application/ms-tnef", "application/vnd.ms-tnef")
 SMIME: Final = ("application/pkcs7-mime", "application/x-pkcs7-mime")
 PGP: Final = "application/pgp-encrypted"
@@ -44,7 +44,7 @@ def subtype_of(part: MailPart) -> str:
 
 
 def heading(mail: MailPart, title: str) -> str:
-    """Return the lines above the text of a mail within a mail, or "" if it says nothing.
+    """Return the lines above the text of an email within an email, or "" if it says nothing.
 
     >>> heading(mail, "Forwarded message")
     '---------- Forwarded message ----------\\nFrom: Ann <ann@example.org>\\nSubject: hello'

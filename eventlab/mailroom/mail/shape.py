@@ -1,4 +1,4 @@
-"""The shape of a mail: what its structure says about its kind, whatever its headers claim."""
+"""The shape of an email: what its structure says about its kind, whatever its headers claim."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ OUTLOOK_REACTION: Final = re.compile(
 
 @dataclass(frozen=True)
 class Shape:
-    """The structure of a mail, as far as it shows the mail's kind.
+    """The structure of an email, as far as it shows the email's kind.
 
-    ``content_type`` and ``report_type`` are the mail's own, ``reported`` are the types of a
+    ``content_type`` and ``report_type`` are the email's own, ``reported`` are the types of a
     report's parts, ``reaction`` is "Gmail", "RFC 9078", "Outlook" or "", ``method`` is what a
     meeting's mail does, such as "request".
     """
@@ -43,7 +43,7 @@ class Shape:
 
 
 def shape_of(mail: MailPart, text: str = "") -> Shape:
-    """Return the shape of a parsed mail with this ``text``. Mails inside it do not count.
+    """Return the shape of a parsed mail with this ``text``. Emails inside it do not count.
 
     >>> shape_of(parse(b"Content-Type: text/calendar; method=REQUEST\\n\\n")).method
     'request'
@@ -63,7 +63,7 @@ def shape_of(mail: MailPart, text: str = "") -> Shape:
 
 
 def _parts(mail: MailPart) -> Iterator[tuple[MailPart | None, MailPart]]:
-    """Yield the parts that are not in a mail inside this one, each with the part around it."""
+    """Yield the parts that are not in an email inside this one, each with the part around it."""
     level: list[tuple[MailPart | None, MailPart]] = [(None, mail)]
     for _ in range(MAX_DEPTH):
         yield from level

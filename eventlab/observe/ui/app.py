@@ -40,7 +40,7 @@ HEADERS: Final = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
-#: The states of mails that something still happens to, the most urgent first.
+#: The states of emails that something still happens to, the most urgent first.
 OPEN_STATES: Final = ("held", "in_doubt", "refused", "submitting", "received")
 
 Page = Callable[["Pages", Request], tuple[str, dict[str, Any]]]

@@ -137,7 +137,7 @@ def create_fake_gmail(
     token_word: str = "sandbox",
     consent: AutoConsent = "ask",
 ) -> FakeGmail:
-    """Create a fake Gmail whose mailbox holds ``mails``, by default the sample mails.
+    """Create a fake Gmail whose mailbox holds ``mails``, by default the sample emails.
 
     Access tokens live for ``token_seconds``. Every code and token contains ``token_word``, so that
     a test can search logs for it.
