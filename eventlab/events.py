@@ -181,7 +181,7 @@ def plain_json(value: object, what: str) -> tuple[bytes, Any]:
         raise InvalidEvent(f"{what} is nested more than {MAX_DEPTH} levels deep")
     if not same:
         raise InvalidEvent(
-            f"{what} does not survive JSON unchanged: "
+            f"{what} would be different after a JSON round trip: "
             "use dict with str keys, list, str, int, finite float, bool and None"
         )
     return text, back

@@ -65,8 +65,8 @@ class Repository(Generic[A]):
         checked_counts(cache=cache, snapshot_every=snapshot_every)
         if store.protection is not None and snapshot_every is not None:
             raise InvalidArgument(
-                f"snapshot_every={snapshot_every!r} would store protected fields in the clear: "
-                "leave it out"
+                f"snapshot_every={snapshot_every!r} would store protected fields unencrypted: "
+                "omit it"
             )
         self.store = store
         self._new = new
@@ -341,7 +341,7 @@ class Repository(Generic[A]):
         # Equal is not enough: a Counter would come back as a dict that cannot count, an IntEnum as
         # an int.
         if repr(plain_json(state, what)[1]) != repr(state):
-            raise InvalidEvent(f"{what} contains a type that does not survive JSON")
+            raise InvalidEvent(f"{what} contains a type that JSON cannot represent")
         token = vars(aggregate)[NEWEST_TOKEN]
         text = encode_json(
             Snapshot(self._schema, aggregate.version, aggregate.position, state, token)

@@ -1,4 +1,4 @@
-"""How Sphinx builds the website: `make docs`. The sources are collected by tools/site.py."""
+"""How Sphinx builds the website: `make docs`. The sources are collected by tools/website.py."""
 
 from importlib.metadata import metadata
 
@@ -18,7 +18,7 @@ extensions = [
 ]
 root_doc = "index"
 suppress_warnings = [
-    "mystnb.unknown_mime_type",  # a widget's state: its text stands beside it
+    "mystnb.unknown_mime_type",  # a widget's state: its text is shown beside it
 ]
 
 # The pages show the stored outputs, which CI compares with real runs: nothing runs here.

@@ -79,9 +79,9 @@ def server_checks(directory: Path, *, durability: bool = False) -> Iterator[Chec
             ("Redis answers", "start Redis", _redis_answers),
             *([("Redis durability", "use Redis 7.2 or newer", _durability)] if durability else []),
             ("Redis role", "connect to the primary, not to a replica", _role),
-            ("Redis eviction", "CONFIG SET maxmemory-policy noeviction", _eviction),
-            ("Redis append-only file", "CONFIG SET appendonly yes", _append_only_file),
-            ("Redis rights", "grant this user the missing permissions: ACL SETUSER", _rights),
+            ("Redis eviction", "run CONFIG SET maxmemory-policy noeviction", _eviction),
+            ("Redis append-only file", "run CONFIG SET appendonly yes", _append_only_file),
+            ("Redis permissions", "grant this user the missing permissions: ACL SETUSER", _rights),
             ("Redis append", "allow this user to run scripts and to write", _append),
             ("MongoDB answers", "start MongoDB", _mongodb_answers),
             (
@@ -157,7 +157,7 @@ def _rights(lab: Lab) -> str:
         missing = _missing_rights(one)
         if missing:
             raise _Failed(
-                f"{_where(store, number)}for category {store.category!r} not allowed: "
+                f"{_where(store, number)}not allowed for category {store.category!r}: "
                 f"{', '.join(sorted(missing))}"
             )
     slices = f" in {store.slices} slices" if store.slices > 1 else ""

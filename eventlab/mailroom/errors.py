@@ -33,7 +33,7 @@ class SettingsMissing(BadSetting):
 
 
 class SinceRequired(MailroomError):
-    """A first round found an inbox of old emails, and nothing says which of them to send.
+    """The first round found many old emails, and no ``--since`` says which of them to send.
 
     Data: ``limit``.
     """
@@ -48,9 +48,9 @@ class SinceRequired(MailroomError):
 
 
 class GmailFailed(MailroomError):
-    """Gmail rejected a request, or did not answer after all retries.
+    """Gmail rejected a request, or did not respond after all retries.
 
-    Data: ``status`` (None: no answer), ``reason``.
+    Data: ``status`` (None: no response), ``reason``.
     """
 
     def __init__(self, reason: str, status: int | None = None) -> None:

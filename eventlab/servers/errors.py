@@ -37,11 +37,11 @@ class DirectoryRefused(ServersError):
 
 
 class ServersFailed(ServersError):
-    """The private servers did not start; the message ends with the end of their logs."""
+    """The private servers did not start; the message ends with the last lines of their logs."""
 
 
 class ServerUnreachable(ServersError):
-    """A server that a variable names does not answer, or cannot be used. Data: ``variable``."""
+    """The server that a variable names does not respond or cannot be used. Data: ``variable``."""
 
     def __init__(self, variable: str, reason: str) -> None:
         self.variable = variable

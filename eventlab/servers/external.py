@@ -190,7 +190,8 @@ def _refuse(info: Info) -> None:
             REDIS_URL,
             f"has the maxmemory-policy {policy}, so it deletes "
             f"{'events' if policy.startswith('allkeys') else 'idempotency keys'} when its memory "
-            f"is full: CONFIG SET maxmemory-policy {KEEPS_ALL}, or set {settings.ALLOW_EVICTION}=1",
+            f"is full: run CONFIG SET maxmemory-policy {KEEPS_ALL}, or set "
+            f"{settings.ALLOW_EVICTION}=1",
         )
 
 

@@ -18,7 +18,9 @@ from eventlab.store.stream import as_text
 from eventlab.store.waiting import longest_block
 
 MAX_WAIT_SECONDS: Final = 3.0  # for one WAITAOF or WAIT
-REMEDY: Final = "CONFIG SET appendonly yes, and appendfsync everysec (Redis 7.2 or newer) or always"
+REMEDY: Final = (
+    "run CONFIG SET appendonly yes, and set appendfsync to everysec (Redis 7.2 or newer) or always"
+)
 
 
 def settle(redis: Any, keys: Keys, *, disk: int, replicas: int, timeout: float) -> None:

@@ -24,7 +24,7 @@ from tests.support.store import fill
 COMMON = {
     "Python", "redis", "hiredis", "pymongo", "msgspec", "data directory", "socket directory",
     "redis-server", "mongod", "Redis answers", "Redis role", "Redis eviction",
-    "Redis append-only file", "Redis rights", "Redis append", "MongoDB answers",
+    "Redis append-only file", "Redis permissions", "Redis append", "MongoDB answers",
     "MongoDB transaction",
 }  # fmt: skip
 FAILED = Report(
@@ -177,7 +177,7 @@ def test_doctor_reports_policies_that_lose_events(data: Path, lab: Lab) -> None:
         lab.redis.config_set("appendonly", "yes")
     assert failed.keys() == {"Redis eviction", "Redis append-only file"}
     assert "allkeys-lru" in failed["Redis eviction"].detail
-    assert failed["Redis eviction"].remedy == "CONFIG SET maxmemory-policy noeviction"
+    assert failed["Redis eviction"].remedy == "run CONFIG SET maxmemory-policy noeviction"
 
 
 def test_doctor_reports_a_replica_which_cannot_append(lab: Lab) -> None:
@@ -215,9 +215,9 @@ def test_report_shows_a_failure_with_its_remedy() -> None:
     ("rights", "failed"),
     [
         ("~accountStream* ~{accountStream}* +@all -@dangerous", set()),
-        ("~* +@all -@scripting", {"Redis rights", "Redis append"}),
-        ("~* +@all -rpush", {"Redis rights", "Redis append"}),
-        ("~other* +@all", {"Redis rights", "Redis append"}),
+        ("~* +@all -@scripting", {"Redis permissions", "Redis append"}),
+        ("~* +@all -rpush", {"Redis permissions", "Redis append"}),
+        ("~other* +@all", {"Redis permissions", "Redis append"}),
     ],
 )
 def test_doctor_reports_missing_rights(
@@ -230,7 +230,7 @@ def test_doctor_reports_missing_rights(
         found = {check.name: check for check in doctor.examine(purpose="library") if not check.ok}
         assert found.keys() == failed
         if "-rpush" in rights:
-            assert "rpush {accountStream}" in found["Redis rights"].detail
+            assert "rpush {accountStream}" in found["Redis permissions"].detail
 
 
 def test_doctor_names_the_first_slice_without_a_right(
@@ -249,14 +249,14 @@ def test_doctor_names_the_first_slice_without_a_right(
                     f" {others}"
                 )
                 found = {check.name: check for check in doctor.examine(purpose="library")}
-                for name in ("Redis rights", "Redis append"):
+                for name in ("Redis permissions", "Redis append"):
                     detail = found[name].detail
                     assert found[name].ok is (failed is None)
                     if failed is not None:
                         assert detail.startswith(f"{failed}for category 'accountStream' not allow")
                         assert "rpush {accountStream#7}" in detail
                         assert "#9" not in detail
-    assert found["Redis rights"].detail == "complete for category accountStream in 64 slices"
+    assert found["Redis permissions"].detail == "complete for category accountStream in 64 slices"
 
 
 def test_doctor_names_the_variable_of_a_server_that_does_not_answer(

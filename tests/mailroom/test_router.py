@@ -669,7 +669,7 @@ OLD = ("--rename-command", "WAITAOF", "")  # as before Redis 7.2
 @pytest.mark.parametrize(
     ("options", "remedy"),
     [
-        (("--appendonly", "no"), "has no append-only file: CONFIG SET appendonly yes"),
+        (("--appendonly", "no"), "has no append-only file: run CONFIG SET appendonly yes"),
         (
             (*OLD, "--appendonly", "yes", "--appendfsync", "everysec"),
             "does not report when it has fsynced",

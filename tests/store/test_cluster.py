@@ -163,7 +163,9 @@ def test_doctor_asks_and_tries_the_master_of_each_slice(
     def checked() -> dict[str, Check]:
         found = server_checks(Path(os.environ[settings.DATA]))
         return {
-            check.name: check for check in found if check.name in ("Redis rights", "Redis append")
+            check.name: check
+            for check in found
+            if check.name in ("Redis permissions", "Redis append")
         }
 
     try:
@@ -173,14 +175,14 @@ def test_doctor_asks_and_tries_the_master_of_each_slice(
         assert len(store.ids()) == 1
         other.config_set("min-replicas-to-write", 1)
         found = checked()
-        assert found["Redis rights"].ok
+        assert found["Redis permissions"].ok
         assert found["Redis append"].detail.startswith(f"slice 1 on {last.name}: Redis is unavail")
         other.config_set("min-replicas-to-write", 0)
         other.execute_command("ACL SETUSER app -rpush")
         found = checked()
         assert not any(check.ok for check in found.values())
-        assert found["Redis rights"].detail == (
-            f"slice 1 on {last.name}: for category 'slicedStream' not allowed: "
+        assert found["Redis permissions"].detail == (
+            f"slice 1 on {last.name}: not allowed for category 'slicedStream': "
             "rpush {slicedStream#1}:doctor"
         )
     finally:

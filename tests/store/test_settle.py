@@ -109,7 +109,7 @@ def test_settle_notices_events_that_a_failover_lost(store: EventStore) -> None:
 def test_settle_says_what_to_configure(tmp_path: Path) -> None:
     with private_redis(tmp_path) as client:
         store = EventStore(client, "accountStream")
-        with pytest.raises(NotSettled, match="no append-only file: CONFIG SET appendonly yes"):
+        with pytest.raises(NotSettled, match="no append-only file: run CONFIG SET appendonly yes"):
             store.settle()
         store.settle(disk=0)
 

@@ -204,7 +204,7 @@ class Queries:
     ) -> Response:
         """Read an account: now, at a version, or at a time"""
         if version is not None and at is not None:
-            raise HTTPException(400, "version, at: only one of the two may be given")
+            raise HTTPException(400, "version, at: pass only one of the two")
         balance = self._service.fetch(
             usable(id), version=version, at=None if at is None else _moment(at)
         )

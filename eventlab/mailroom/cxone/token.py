@@ -113,7 +113,9 @@ class CXoneTokens:
         requested_at = time.monotonic()
         granted = self._fetch_json(self._token_request(deadline), TokenGrant, deadline)
         if not re.fullmatch(r"[\x21-\x7e]+", granted.access_token):
-            raise WorkItemUnsent("CXone issued a token with characters not allowed in a header")
+            raise WorkItemUnsent(
+                "CXone issued a token with characters that a header cannot contain"
+            )
         life = DEFAULT_LIFE_SECONDS if granted.expires_in is None else granted.expires_in
         return CXoneToken(
             granted.access_token,
