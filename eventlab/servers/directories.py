@@ -63,8 +63,8 @@ def runtime_directory(data: Path) -> Path:
     raise DirectoryRefused(
         # Not as it is: it may not be printable.
         os.fsencode(candidates[0]).decode(errors="backslashreplace"),
-        "cannot contain a socket, because it is too long, contains one of ' : , [ ] ' or is not valid "
-        f"UTF-8: set {RUNTIME_VARIABLE} to a short, plain path",
+        "cannot contain a socket, because it is too long, contains one of ' : , [ ] ' or is not "
+        f"valid UTF-8: set {RUNTIME_VARIABLE} to a short, plain path",
     )
 
 
