@@ -78,7 +78,7 @@ Key = Annotated[
     ),
 ]
 Version = Annotated[
-    int | None, Query(ge=1, le=2**53, description="Return the account as it was at this version")
+    int | None, Query(ge=1, le=2**53, description="Return the account at this version")
 ]
 At = Annotated[
     str | None,
@@ -92,9 +92,7 @@ After = Annotated[int, Query(ge=0, le=2**53, description="Return the events afte
 Limit = Annotated[
     int, Query(ge=1, le=MAX_PAGE, description="The maximum number of items on a page")
 ]
-Sort = Annotated[
-    listing.Sort, Query(description="The order of the accounts; a leading - means descending")
-]
+Sort = Annotated[listing.Sort, Query(description="The order of the accounts; - means descending")]
 Place = Annotated[
     str | None,
     Query(min_length=1, description="The `next` of the previous page; use the same `sort`"),
