@@ -25,7 +25,7 @@ def test_call_to_a_hung_server_ends_in_time_and_blocks_no_other_server(
         for _ in range(3):  # the later ones wait for the thread in vain
             monkeypatch.setattr(threads, "CALL_SECONDS", 0.02)
             with pytest.raises(
-                pymongo.errors.NetworkTimeout, match="MongoDB did not answer within"
+                pymongo.errors.NetworkTimeout, match="MongoDB did not respond within"
             ):
                 await mongodb.run(partial(answers.wait, 40))
         monkeypatch.setattr(threads, "CALL_SECONDS", 20)
