@@ -1,6 +1,5 @@
 -- How receive.lua delivers an event, with the ARGV of that script.
 local count, idle, answered = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[7])
-local max_bytes = 4000000  -- a batch ends with the events that reach them
 local now, delivered, bytes = now_ms(), {}, 0
 
 local function add(id, fields, unanswered, record)

@@ -1,17 +1,18 @@
 -- Discard parked events.
 -- ARGV: the positions, from 4 on: a page of them
--- Returns how many were parked.
+-- Returns {how many were parked, of how many positions}; the others are for another call.
 redis.call('XPENDING', stream, group, '-', '+', 1)  -- an error if the group is lost
-if #ARGV == 3 then return 0 end
+if #ARGV == 3 then return {0, 0} end
 local denial = denied('discard', {{'HDEL', parked, ''}}) or denied('discard', finishing)
 if denial then return denial end
-local records = blocked and redis.call('HMGET', parked, unpack(ARGV, 4)) or {}
-local discarded = redis.call('HDEL', parked, unpack(ARGV, 4))
-for _, record in ipairs(records) do
-  if record then
-    local event = cjson.decode(string.match(record, '^%d+ %d+ %d+ (.*)$'))
-    finish(event[1], event[2])
+local looked = #ARGV - 3
+if blocked then
+  local events = redis.call('HMGET', parked, unpack(ARGV, 4))
+  for at, record in ipairs(events) do
+    events[at] = record and cjson.decode(string.match(record, '^%d+ %d+ %d+ (.*)$'))
   end
+  looked = finish_some(events)
 end
+local discarded = redis.call('HDEL', parked, unpack(ARGV, 4, 3 + looked))
 write_lanes()
-return discarded
+return {discarded, looked}

@@ -21,7 +21,8 @@ local function identify(entry)
 end
 
 -- Lanes are changed in memory, and written once, by write_lanes: a script meets some of them often.
-local known, changed, passed = {}, {}, {}
+local known, changed, passed, released = {}, {}, {}, {}
+local bytes_read = 0  -- by finish: Redis reads the whole element of a list
 
 local function lane_of(id)
   if not known[id] then
@@ -47,6 +48,7 @@ local function write_lanes()
     end
   end
   if #passed > 0 then redis.call('XACK', stream, group, unpack(passed)) end
+  for _, each in ipairs(released) do make_due(each[1], each[2], now_ms()) end
 end
 
 -- Give an event its lane, and return true if it may be delivered; otherwise it is blocked.
@@ -68,6 +70,7 @@ local function finish(id, version)
   if first ~= version then return end  -- a repeat
   -- Element n of the log, counted from 0, is version n + 1.
   local element = version < last and redis.call('LINDEX', logs .. id, version) or ''
+  bytes_read = bytes_read + #element
   local position = string.match(element, '^%["(%d+%-%d+)"')
   if not position then  -- the last one; or the log is gone, and with it what was blocked
     set_lane(id, nil, nil, version - last)
@@ -75,7 +78,17 @@ local function finish(id, version)
   end
   set_lane(id, version + 1, last, -1)
   local identity = '[' .. cjson.encode(id) .. string.format(',%d,""]', version + 1)
-  make_due(position, '0 0 0 ' .. identity, now_ms())
+  released[#released + 1] = {position, '0 0 0 ' .. identity}
+end
+
+-- Finish events in memory until their elements are too many bytes; return how many. Each event is
+-- an id and a version, or false.
+local function finish_some(events)
+  for at, event in ipairs(events) do
+    if event then finish(event[1], event[2]) end
+    if bytes_read >= max_bytes then return at end
+  end
+  return #events
 end
 
 -- What finish needs.

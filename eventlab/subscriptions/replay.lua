@@ -1,6 +1,6 @@
 -- Deliver parked events again, with their counts reset.
 -- ARGV: the positions, from 4 on: a page of them
--- Returns how many were parked, without those that must wait for an earlier event.
+-- Returns {how many were parked, without those that must wait for an earlier event, of how many}.
 local replayed = 0
 redis.call('XPENDING', stream, group, '-', '+', 1)  -- an error if the group is lost
 local denial = denied('replay', {
@@ -30,4 +30,4 @@ for at = 4, #ARGV do
   end
 end
 write_lanes()
-return replayed
+return {replayed, #ARGV - 3}

@@ -11,6 +11,7 @@ local fields = redis.call('HMGET', state, 'blocked', 'outages', 'since', 'until'
 local blocked, outages = fields[1], fields[2]
 local since, paused_until = tonumber(fields[3]), tonumber(fields[4])
 local unknown = '[null,null,""]'  -- the identity of an event, where it is not needed
+local max_bytes = 4000000  -- a script ends with the events that reach them
 
 local function now_ms()
   local time = redis.call('TIME')

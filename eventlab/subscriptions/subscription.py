@@ -179,13 +179,16 @@ class Subscription(Runnable):
     def ack(self, events: Iterable[Recorded]) -> None:
         """Acknowledge events: the work on them is done. A repeat has no effect."""
         done = list(events)
-        for at in range(0, max(len(done), 1), PAGE):  # also without any: SubscriptionLost
-            page = done[at : at + PAGE]
+        while True:  # also without any: SubscriptionLost
+            page = done[:PAGE]
             identities = encode_json([(event.id, event.version) for event in page])
             positions = [event.position for event in page]
-            self._group.run("ack", *([identities, *positions] if page else []))
-            for position in positions:
+            finished = self._group.run("ack", *([identities, *positions] if page else []))
+            for position in positions[:finished]:
                 self._held.pop(position, None)
+            done = done[finished:]
+            if not done:
+                return
 
     def touch(self, events: Iterable[Recorded]) -> int:
         """Report that the work on events continues: ``claim_after`` starts again for them.

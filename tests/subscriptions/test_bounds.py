@@ -22,17 +22,19 @@ MEGABYTE = 1_000_000
 
 
 class RecordsCommands:
-    """A client that remembers how many words each command had."""
+    """A client that remembers how many words each command had, and how many were scripts."""
 
     def __init__(self, client: redis.Redis) -> None:
         self._client = client
         self.lengths: list[int] = []
+        self.scripts = 0
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._client, name)
 
     def execute_command(self, *args: Any, **options: Any) -> Any:
         self.lengths.append(len(args))
+        self.scripts += args[0] == "EVALSHA"
         return self._client.execute_command(*args, **options)
 
 
@@ -173,3 +175,30 @@ def test_script_that_finishes_ordered_events_reads_few_of_those_behind_them(
     assert stats["cmdstat_lindex"]["calls"] == 120
     assert 120 / stats["cmdstat_evalsha"]["calls"] * LARGE <= 10 * MEGABYTE
     assert letters.lag().waiting == 120
+
+
+@pytest.mark.parametrize("how", ["ack", "discard", "touch"])
+def test_script_that_reads_large_events_leaves_some_for_the_next(
+    store: EventStore, how: str
+) -> None:
+    large = [Event("mail", {"text": "x" * 900_000})] * 2
+    for account in range(10):
+        store.append(str(account), large, expected=0)
+    client = RecordsCommands(store.redis)
+    recording = EventStore(client, store.category)  # type: ignore[arg-type]
+    letters = subscribe(recording, ordered=True, max_failures=1)
+    held = [event for _ in range(4) for event in letters.receive(200)]
+    assert len(held) == 10
+    if how == "discard":
+        for event in held:
+            letters.fail(event, "no")
+    client.scripts = 0
+    if how == "touch":
+        assert letters.touch(held) == 10
+    elif how == "ack":
+        letters.ack(held)
+    else:
+        assert letters.discard() == 10
+    assert client.scripts == 2  # the first ends with the event that makes 4 MB of them
+    lag = letters.lag()
+    assert (lag.pending, lag.waiting, lag.parked) == ((10, 0, 0) if how == "touch" else (0, 10, 0))
