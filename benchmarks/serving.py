@@ -19,6 +19,7 @@ from benchmarks.interleaving import Way, interleave, spread
 from benchmarks.result import LIMIT, OURS, Other, Ratio, Row, row_of
 from benchmarks.workload import account, fill
 from eventlab import EventStore
+from eventlab.lessons.ports import free_port
 
 CONNECTIONS = 8
 SMALL_STORE = 1000
@@ -161,7 +162,7 @@ def _in_a_large_store(bench: Bench, clients: dict[str, Client]) -> Iterator[Row]
 def served(bench: Bench, command: list[str], name: str) -> Iterator[int]:
     """Run a server in its own process, on the bench's Redis and MongoDB; yield its port."""
     environment = bench.environment() | {"BENCH_STREAM": f"{name}_bare"}
-    port = _free_port()
+    port = free_port()
     process = subprocess.Popen(
         [*command, "--port", str(port)], env=environment, stderr=subprocess.DEVNULL
     )
@@ -171,12 +172,6 @@ def served(bench: Bench, command: list[str], name: str) -> Iterator[int]:
     finally:
         process.terminate()
         process.wait(TIMEOUT)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _wait_until_ready(ready: Callable[[], None], process: subprocess.Popen[bytes]) -> None:

@@ -15,7 +15,6 @@ import os
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -29,6 +28,7 @@ from urllib.parse import quote, urlsplit
 
 from playwright.sync_api import Browser, Page, Route, sync_playwright
 
+from eventlab.lessons.ports import free_port
 from tools.notebooks import select
 
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
@@ -120,7 +120,7 @@ class Seen:
 @contextlib.contextmanager
 def lab(scratch: Path) -> Iterator[str]:
     """Run `eventlab lab` as a user would, on private data; yield the URL that opens it."""
-    port = _free_port()
+    port = free_port()
     token = secrets.token_hex(16)
     _write_settings(scratch)
     command = [sys.executable, "-m", "eventlab", "lab", "--no-browser", "--port", str(port)]
@@ -170,12 +170,6 @@ def _write_settings(scratch: Path) -> None:
     }
     (scratch / "config").mkdir()
     (scratch / "config" / "jupyter_server_config.json").write_text(json.dumps(config))
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:

@@ -15,13 +15,13 @@ import argparse
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from eventlab.lessons.ports import free_port
 from eventlab.servers.binaries import Binary, find_mongod, find_redis
 
 NOWHERE = "http://127.0.0.1:9"  # the discard port: nothing listens there
@@ -59,12 +59,6 @@ def variables(folder: Path) -> dict[str, str]:
     }
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @contextlib.contextmanager
 def running(command: list[str], environment: dict[str, str] | None = None) -> Iterator[None]:
     """Keep a process running for the duration of the block."""
@@ -99,7 +93,7 @@ def main(arguments: list[str]) -> int:
         parser.error("a command is required, such as: make test")
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hostile-")))
-        port = str(_free_port())
+        port = str(free_port())
         stack.enter_context(
             foreign(find_redis(), "--port", port, "--save", "", "--dir", str(folder))
         )
@@ -107,7 +101,7 @@ def main(arguments: list[str]) -> int:
         # With a socket in the default place, like the one of Debian's package.
         stack.enter_context(
             foreign(
-                find_mongod(folder), "--port", str(_free_port()), "--dbpath", str(folder / "mongod")
+                find_mongod(folder), "--port", str(free_port()), "--dbpath", str(folder / "mongod")
             )
         )
         for _ in range(options.busy):
