@@ -7,7 +7,7 @@ import os
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -56,8 +56,30 @@ class Check:
     remedy: str = ""
 
 
+def failure(name: str, error: Exception, remedy: str) -> Check:
+    """Return a check that an error failed, with one remedy: that of the error if it has one.
+
+    An error of ours ends with what to do, after a colon. For a driver's error that is to run the
+    doctor, which is of no use here: ``remedy`` counts.
+
+    >>> failure("slices", EventLabError("it has 64 slices: open it with slices=64"), "restart")
+    Check(name='slices', ok=False, detail='it has 64 slices', remedy='open it with slices=64')
+    """
+    sentence = sentence_of(error)
+    found, _, own = sentence.rpartition(": ")
+    if isinstance(error, EventLabError) and found:
+        return Check(name, False, found, own)
+    if isinstance(error, SERVER_ERRORS) and found:
+        return Check(name, False, found, remedy)
+    return Check(name, False, sentence, remedy)
+
+
 class _Failed(Exception):
-    """A check found something wrong."""
+    """A check found something wrong; ``remedy`` is there if it is not that of the check."""
+
+    def __init__(self, found: str, remedy: str = "") -> None:
+        super().__init__(found)
+        self.remedy = remedy
 
 
 def server_checks(directory: Path, *, durability: bool = False) -> Iterator[Check]:
@@ -101,7 +123,7 @@ def _check(name: str, remedy: str, examine: Callable[[Lab], str], lab: Lab) -> C
     try:
         return Check(name, True, examine(lab))
     except _Failed as found:
-        return Check(name, False, str(found), remedy)
+        return Check(name, False, str(found), found.remedy or remedy)
     except (EventLabError, *SERVER_ERRORS, OSError) as error:
         if _is_info_refused(error):
             return Check(name, True, "unknown: this user is not allowed to run INFO")
@@ -111,7 +133,8 @@ def _check(name: str, remedy: str, examine: Callable[[Lab], str], lab: Lab) -> C
                 "disk space"
             )
         where = "".join(getattr(error, "__notes__", ()))
-        return Check(name, False, f"{where}{sentence_of(error)}", remedy)
+        failed = failure(name, error, remedy)
+        return replace(failed, detail=f"{where}{failed.detail}")
 
 
 def _redis_answers(lab: Lab) -> str:
@@ -138,7 +161,7 @@ def _append_only_file(lab: Lab) -> str:
     if not all(info["aof_enabled"] for info in infos):
         raise _Failed("it is off: events appended since the last snapshot are lost in a crash")
     if any(info["aof_last_write_status"] != "ok" for info in infos):
-        raise _Failed("the last write to it failed: check the disk of Redis")
+        raise _Failed("the last write to it failed", "check the disk of Redis")
     return "on"
 
 

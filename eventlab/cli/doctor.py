@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, get_args
 
 from eventlab.cli import arguments as options
-from eventlab.cli.checks import Check, server_checks
+from eventlab.cli.checks import Check, failure, server_checks
 from eventlab.cli.process import UsageError, install
 from eventlab.cli.text import sentence_of, size
 from eventlab.errors import EventLabError
@@ -151,7 +151,7 @@ def examine(data: Path | str | None = None, *, purpose: Purpose = "lab") -> list
         directory = directories.data_directory(data)
     except ServersError as error:
         remedy = f"set {directories.DATA_VARIABLE} to a new directory"
-        return [Check("data directory", False, str(error), remedy)]
+        return [failure("data directory", error, remedy)]
     data_check = _data_directory(directory)
     checks = [
         _python(),
@@ -208,7 +208,7 @@ def _data_directory(directory: Path) -> Check:
         directories.prepare_data(directory)
     except (ServersError, OSError) as error:
         remedy = f"set {directories.DATA_VARIABLE} to a new directory of your own"
-        return Check(name, False, sentence_of(error), remedy)
+        return failure(name, error, remedy)
     return Check(name, True, f"{directory} ({size(_bytes_in(directory))})")
 
 
@@ -222,7 +222,7 @@ def _runtime_directory(directory: Path) -> Check:
             directories.check_runtime(runtime)
     except (ServersError, OSError) as error:
         remedy = f"set {directories.RUNTIME_VARIABLE} to a short new directory of your own"
-        return Check(name, False, sentence_of(error), remedy)
+        return failure(name, error, remedy)
     return Check(name, True, str(runtime))
 
 

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from eventlab import EventStore, settings
 from eventlab.cli import checks, doctor, main
 from eventlab.cli.checks import Check
 from eventlab.cli.doctor import Report
-from eventlab.errors import EventLabError
+from eventlab.errors import EventLabError, NoReplicaSet
 from eventlab.servers import Lab, binaries
 from eventlab.servers.directories import DATA_VARIABLE
 from tests.support.own_redis import redis_process
@@ -155,6 +156,51 @@ def test_doctor_reports_a_directory_that_holds_other_things(
     failed = {check.name: check for check in doctor.examine(tmp_path) if not check.ok}
     assert failed.keys() == {"data directory"}  # one cause, one failure
     assert DATA_VARIABLE in failed["data directory"].remedy
+
+
+def test_doctor_prints_one_remedy(
+    tmp_path: Path, lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An error of ours ends with what to do; that of the check would say it again."""
+    (tmp_path / "letter.txt").touch()
+    [failed] = [check for check in doctor.examine(tmp_path) if not check.ok]
+    assert failed.detail.endswith(" has other files in it")
+    assert failed.remedy == f"set {DATA_VARIABLE} to an empty or new directory"
+    line = Report((failed,)).text(details=True)
+    assert line == f"FAIL  data directory: {failed.detail}: {failed.remedy}"
+    errors = {
+        "_transaction": NoReplicaSet(),
+        "_append": redis.ResponseError("ERR no such thing"),
+    }
+    for name, error in errors.items():
+        monkeypatch.setattr(checks, name, _raises(error))
+    failures = {check.name: check for check in doctor.examine() if not check.ok}
+    found = failures["MongoDB transaction"]
+    assert found.detail.endswith("so it does not support transactions")
+    assert found.remedy.startswith("start it with --replSet rs0")
+    found = failures["Redis append"]
+    assert found.detail == "Redis reported an error (ERR no such thing)"
+    assert found.remedy == "allow this user to run scripts and to write"
+
+
+def _raises(error: Exception) -> Callable[[Lab], str]:
+    def check(_: Lab) -> str:
+        raise error
+
+    return check
+
+
+def test_doctor_names_the_disk_when_the_append_only_file_cannot_be_written(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    info = [{"aof_enabled": 1, "aof_last_write_status": "err"}]
+    plain = checks._infos
+    monkeypatch.setattr(
+        checks, "_infos", lambda lab, part: info if part == "persistence" else plain(lab, part)
+    )
+    [failed] = [check for check in doctor.examine(purpose="library") if not check.ok]
+    assert failed.name == "Redis append-only file"
+    assert failed.remedy == "check the disk of Redis"  # it is on already
 
 
 def test_doctor_reports_a_mail_setting_that_cannot_be_used(
