@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, ParamSpec, TypeVar
 
 from pymongo.database import Database
 
@@ -30,6 +30,8 @@ IDS_PAGE: Final = 100
 MAX_REPLAYED: Final = 20_000  # events for the state at a version: about 0.1 s
 
 NewAggregate = Callable[[str], Aggregate]
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -244,21 +246,25 @@ def _entry(position: bytes, fields: dict[bytes, bytes]) -> StreamEntry:
 def _state_after(
     pages: Iterable[Sequence[Recorded]], make: NewAggregate, id: str
 ) -> tuple[Mapping[str, Any] | None, str]:
-    # The pages are read outside the try: only what the user's class raises is its own fault.
     try:
-        aggregate = make(id)
-    except Exception as error:  # noqa: BLE001 - a user's class may raise anything
-        return None, _cannot_apply(error)
-    for events in pages:
-        try:
-            aggregate.replay(events)
-        except Exception as error:  # noqa: BLE001
-            return None, _cannot_apply(error)
-    try:
-        return aggregate.state(), ""
-    except Exception as error:  # noqa: BLE001
-        return None, _cannot_apply(error)
+        aggregate = _called(make, id)
+        for events in pages:  # not read by _called: what the store raises is not the class's fault
+            _called(aggregate.replay, events)
+        return _called(aggregate.state), ""
+    except _ClassFailed as failed:
+        return None, str(failed)
 
 
-def _cannot_apply(error: Exception) -> str:
-    return f"The class cannot apply these events: {type(error).__name__}: {error}"
+class _ClassFailed(Exception):
+    """A user's class raised something."""
+
+
+def _called(
+    call: Callable[Arguments, Result], *args: Arguments.args, **kwargs: Arguments.kwargs
+) -> Result:
+    """Return what a call of a user's class returns; raises _ClassFailed, whatever it raises."""
+    try:
+        return call(*args, **kwargs)
+    except Exception as error:
+        text = f"The class cannot apply these events: {type(error).__name__}: {error}"
+        raise _ClassFailed(text) from error
