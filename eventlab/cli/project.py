@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -14,9 +14,11 @@ from eventlab.cli.monitoring import monitored
 from eventlab.cli.process import UsageError, log_to_stderr, stop_on_signals
 from eventlab.cli.text import duration
 from eventlab.errors import EventLabError, InvalidName
-from eventlab.observe.lag import ViewState, problems_of, view_states
+from eventlab.observe.lag import AnyProjector, ViewState, problems_of, view_states, views_of
+from eventlab.projections.joined import JoinedProjector
+from eventlab.projections.lag import ViewLag
 from eventlab.projections.projector import Projector
-from eventlab.servers import connect
+from eventlab.servers import Lab, connect
 
 if TYPE_CHECKING:
     from eventlab.cli.arguments import Commands
@@ -52,7 +54,8 @@ def add_to(commands: Commands) -> None:
     instead.add_argument(
         "--status",
         action="store_true",
-        help="print the checkpoint and the lag of each view, and exit",
+        help="print the checkpoint and the lag of each view, also of the joined views that follow"
+        " the category, and exit",
     )
     instead.add_argument(
         "--rebuild",
@@ -88,7 +91,8 @@ def _project(arguments: argparse.Namespace) -> int:
         projectors(lab, arguments.category, arguments.collection, named) as running,
     ):
         if arguments.status:
-            rows = status(running)
+            joined = [] if named else _joined(running, lab)
+            rows = status([*running.items(), *joined])
             print(json.dumps(rows, indent=2) if arguments.json else status_text(rows))
             return 1 if any("error" in row for row in rows) else 0
         if arguments.rebuild:
@@ -105,6 +109,13 @@ def _project(arguments: argparse.Namespace) -> int:
         else:
             return 1 if _follow(running, arguments) else 0
     return 0
+
+
+def _joined(running: Mapping[str, Projector], lab: Lab) -> list[tuple[str, AnyProjector]]:
+    """Return the joined views that follow the category too, each with its name."""
+    store = next(iter(running.values())).store
+    found = views_of(store, lab.mongo)
+    return [(each.name, each) for each in found if isinstance(each, JoinedProjector)]
 
 
 def _follow(running: Mapping[str, Projector], arguments: argparse.Namespace) -> list[str]:
@@ -163,29 +174,37 @@ def _named(arguments: argparse.Namespace) -> list[str]:
     return named
 
 
-def status(running: Mapping[str, Projector]) -> list[dict[str, Any]]:
+def status(projectors: Iterable[tuple[str, AnyProjector]]) -> list[dict[str, Any]]:
     """Return the checkpoint and the lag of each view, as ``--status --json`` prints them.
 
-    ``events_behind`` is an upper bound where ``exact`` is false. While newer documents are built
-    beside the live ones, the numbers are theirs, and ``replaces`` is the version that is read until
-    then. A view that cannot follow the category has an ``error`` instead.
+    A joined view has a row for each ``category``. ``events_behind`` is an upper bound where
+    ``exact`` is false. While newer documents are built beside the live ones, the numbers are
+    theirs, and ``replaces`` is the version that is read until then. A view that cannot follow its
+    category has an ``error`` instead.
     """
     rows = list[dict[str, Any]]()
-    for name, projector in running.items():
-        row: dict[str, Any] = {"view": name, "collection": projector.name}
+    for name, projector in projectors:
+        view = {"view": name, "collection": projector.name}
         try:
             lag = projector.lag()
         except EventLabError as error:
-            row["error"] = str(error)
+            rows.append(view | {"error": str(error)})
         else:
-            row["position"] = lag.position
-            row["events_behind"] = lag.events
-            row["exact"] = lag.exact
-            row["seconds_behind"] = round(lag.seconds, 3)
-            if lag.replaces is not None:
-                row["replaces"] = lag.replaces
-        rows.append(row)
+            if isinstance(lag, ViewLag):
+                rows.append(view | _row(lag))
+            else:
+                rows += [view | {"category": of} | _row(each) for of, each in lag.items()]
     return rows
+
+
+def _row(lag: ViewLag) -> dict[str, Any]:
+    row = {
+        "position": lag.position,
+        "events_behind": lag.events,
+        "exact": lag.exact,
+        "seconds_behind": round(lag.seconds, 3),
+    }
+    return row if lag.replaces is None else row | {"replaces": lag.replaces}
 
 
 def status_text(rows: list[dict[str, Any]]) -> str:
@@ -199,7 +218,9 @@ def status_text(rows: list[dict[str, Any]]) -> str:
         lines.append(
             COLUMNS.format(
                 row["view"],
-                row["collection"],
+                f"{row['collection']} ({row['category']})"
+                if "category" in row
+                else row["collection"],
                 row["position"],
                 f"{bound}{row['events_behind']:,}",
                 duration(row["seconds_behind"]),

@@ -20,6 +20,7 @@ from eventlab.projections.view import CHECKPOINTS, FIRST_VERSION, REBUILD_NAME, 
 from eventlab.slices.subscription import sum_of
 from eventlab.store.keys import VIEW_GROUP, order
 from eventlab.store.scripts import RAW
+from eventlab.store.slices import open_store
 from eventlab.store.store import EventStore
 from eventlab.subscriptions.group import ConsumerGroup
 from eventlab.subscriptions.records import Lag, Parked
@@ -177,11 +178,13 @@ def views_of(store: EventStore, mongo: Database[dict[str, Any]]) -> list[AnyProj
     ]
     joined = re.compile(rf"(^| \+ ){re.escape(store.category)}($| \+ )")
     for document in _checkpoints(mongo, joined, MAX_LISTED):
-        categories = document["category"].split(" + ")
-        # A category whose name has a plus sign of this kind cannot be told from two categories.
-        if len(categories) == len(document.get("parts") or ()):
+        # Earlier releases did not record the categories; the next batch of the view does.
+        split = document["category"].split(" + ")
+        parts = document.get("parts") or ()
+        categories = document.get("categories") or (split if len(split) == len(parts) else [])
+        if store.category in categories:
             view = _NamedView(document["_id"], document.get("version") or FIRST_VERSION)
-            stores = [EventStore(store.redis, category) for category in categories]
+            stores = [open_store(store.redis, category) for category in categories]
             found.append(JoinedProjector(stores, mongo, view))
     return found[:MAX_LISTED]
 
@@ -192,7 +195,7 @@ def _checkpoints(mongo: Database[dict[str, Any]], category: object, limit: int) 
         "_id": {"$not": re.compile(REBUILD_NAME)},
         "position": {"$type": "string"},
     }
-    fields = {"version": 1, "category": 1, "parts.position": 1}
+    fields = {"version": 1, "category": 1, "categories": 1, "parts.position": 1}
     return mongo[CHECKPOINTS].find(query, fields).sort("_id").limit(limit)
 
 
@@ -205,7 +208,7 @@ def _state(projector: AnyProjector) -> ViewState:
     name = projector.name
     follows = ""
     if isinstance(projector, JoinedProjector):
-        follows = " + ".join(each.store.category for each in projector._followers())
+        follows = " + ".join(projector._by_category)
     try:
         lag = projector.lag()
     except EventLabError as error:

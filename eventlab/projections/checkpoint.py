@@ -68,8 +68,9 @@ class CheckpointState(msgspec.Struct, frozen=True):
     ``event`` is the event at the position, None if it is not known. ``category`` and ``version``
     (of the view's code) are None in a checkpoint of an earlier release. ``fence`` is the name of
     the rebuild that stops the projectors. Once its documents are certain to replace the live ones,
-    ``swap`` holds their checkpoint fields. ``parts`` are the places in the categories of a joined
-    view, in the order of their names; its own position stays where it was created.
+    ``swap`` holds their checkpoint fields. ``parts`` are the places in the ``categories`` of a
+    joined view, in the order of their names, and in their slices; its own position stays where it
+    was created. Earlier releases did not record the ``categories``.
     """
 
     position: str
@@ -79,15 +80,16 @@ class CheckpointState(msgspec.Struct, frozen=True):
     fence: str | None = None
     swap: Fields | None = None
     parts: list[Place] | None = None
+    categories: list[str] | None = None
 
 
 class Checkpoint:
     """The bookkeeping of a view: the position that its documents include, and who may move it.
 
     ``version`` is that of the view's code. ``joined`` are the stores of a view of several
-    categories, in the order of their names: the position is that in the category of ``store``, and
-    the other ones are in the same document. The session's database reads from the primary, with
-    read concern majority.
+    categories, in the order of their names: the position is that in ``store``, one of them or of
+    their slices, and the other ones are in the same document. The session's database reads from the
+    primary, with read concern majority.
     """
 
     def __init__(
@@ -105,11 +107,13 @@ class Checkpoint:
         self.version = version
         self.swaps_only: Fields = {}  # further conditions of a swap
         self.joined = joined
-        self._stores = joined or [store]
-        self.category = " + ".join(each.category for each in self._stores)
-        self._part = self._stores.index(store)
+        self.stores = [part for each in joined for part in each.all_slices()] or [store]
+        categories = [each.category for each in joined or [store]]
+        self.category = " + ".join(categories)
+        self._part = self.stores.index(store)
         self._at = f"parts.{self._part}." if joined else ""  # before the names of fields
-        self._of_code = {"category": self.category, "version": version}
+        self._of_code: Fields = {"category": self.category, "version": version}
+        self._of_code |= {"categories": categories} if joined else {}  # a name may have a plus sign
         self._documents = session.mongo[CHECKPOINTS]
         self._group = view_group(name)
         self._is_shown = True  # so that an error is logged once
@@ -127,11 +131,14 @@ class Checkpoint:
             self.create_missing([self.key])
             return self.read()
         state = msgspec.convert(found, CheckpointState)
-        if state.category is not None and state.category != self.category:
+        mine = self._of_code.get("categories")
+        theirs = state.category, state.categories or mine
+        if state.category is not None and theirs != (self.category, mine):
             raise CategoryMismatch(self.name, state.category, self.category)
-        if self.joined and state.parts is None and state.position == START:
-            # A projector of one category has read it first, and counted nothing.
-            unused = {"_id": self.key, "category": None, "position": START, "parts": None}
+        counted = state.category is not None or state.position != START
+        if self.joined and not counted and len(state.parts or ()) != len(self.stores):
+            # A projector of other categories has read it first, and counted nothing.
+            unused = {"_id": self.key, "category": None, "position": START}
             self._documents.update_one(unused, {"$set": self._first(START)})
             return self.read()
         return self._placed(state)
@@ -144,16 +151,18 @@ class Checkpoint:
         self._documents.bulk_write([UpdateOne({"_id": key}, first, upsert=True) for key in keys])
 
     def _first(self, position: str) -> Fields:
-        parts = {"parts": [{"position": START}] * len(self.joined)} if self.joined else {}
+        parts = {"parts": [{"position": START}] * len(self.stores)} if self.joined else {}
         return {"position": position} | parts
 
     def _placed(self, state: CheckpointState) -> CheckpointState:
         """Return the state with the position in the category of this checkpoint."""
         if not self.joined or state.position == UNKNOWN:
             return state
-        if state.parts is None:  # an earlier release has counted events, of one category
+        places = state.parts or []
+        if len(places) != len(self.stores):
+            # An earlier release has counted events of one category, or one had no slices then.
             return msgspec.structs.replace(state, position=UNKNOWN)
-        place = state.parts[self._part]
+        place = places[self._part]
         return msgspec.structs.replace(state, position=place.position, event=place.event)
 
     def checked(self, state: CheckpointState | None = None) -> CheckpointState:
@@ -193,7 +202,7 @@ class Checkpoint:
 
     def forget_groups(self, name: str) -> None:
         """Remove the groups that show the positions of a view, or of a rebuild of it."""
-        for store in self._stores:
+        for store in self.stores:
             store.forget_group(view_group(name))
 
     def show(self, position: str) -> None:
@@ -310,7 +319,7 @@ class Checkpoint:
         # Only a decided swap: a process that shares the rebuild may have fenced again, too late.
         decided = {"_id": self.name, "fence": rebuild, "swap": {"$ne": None}}
         self._documents.update_one(decided, done)
-        for store, place in zip(self._stores, swap.get("parts", [swap]), strict=True):
+        for store, place in zip(self.stores, swap.get("parts", [swap]), strict=True):
             if place["position"] != START:
                 self._show(store, place["position"])
 

@@ -5,17 +5,19 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from eventlab.projections.session import ProjectorSession
 from eventlab.store.answers import SERVER_ERRORS, is_outage, misconfiguration, reason, server
 from eventlab.store.keys import START, order
+from eventlab.store.waiting import wait_for_any
 
 if TYPE_CHECKING:
     from eventlab.projections.follower import Follower
 
-PAUSE_SECONDS: Final = 0.1  # the longest wait for one stream while another may have new events
+PAUSE_SECONDS: Final = 0.1  # the longest wait at one Redis while another may have new events
 
 log = logging.getLogger(__name__)
 
@@ -105,13 +107,13 @@ class Following:
 
     def _wait(self, seconds: float) -> None:
         """Wait for new events."""
-        followers = self._followers()
+        streams: dict[Any, dict[bytes, str]] = defaultdict(dict)  # by client
+        for each in self._followers():
+            streams[each.store.redis][each.store.keys.stream] = each.position or START
+        pause = min(seconds, PAUSE_SECONDS) if len(streams) > 1 else seconds
         end = time.monotonic() + seconds
-        pause = seconds if len(followers) == 1 else min(seconds, PAUSE_SECONDS) / len(followers)
-        while True:
-            for each in followers:
-                each.store.wait(after=each.position or START, seconds=pause)
-            if time.monotonic() >= end or self._lags([str(each.position) for each in followers]):
+        while time.monotonic() < end:
+            if any(wait_for_any(*each, pause) for each in streams.items()):
                 return
 
     def _stand_by(self, stop: threading.Event, poll_interval: float) -> None:

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain, islice
 from typing import Any, Protocol
 
 from pymongo.database import Database
 
-from eventlab.errors import InvalidArgument
+from eventlab.errors import InvalidArgument, ViewStopped
 from eventlab.events import Recorded
 from eventlab.projections.checkpoint import Checkpoint
 from eventlab.projections.follower import Follower
-from eventlab.projections.lag import ViewLag
+from eventlab.projections.lag import ViewLag, sum_of_lags
 from eventlab.projections.live import Live
 from eventlab.projections.session import ProjectorSession, bookkeeping
 from eventlab.projections.several import Several
 from eventlab.projections.view import Changes, checked_view_name, version_of
-from eventlab.store.slices import one_stream
+from eventlab.store.slices import check_slices, slice_number
 from eventlab.store.store import EventStore
 
 
@@ -51,9 +52,10 @@ class OfCategory:
 class JoinedProjector(Live, Several[Follower]):
     """Applies the events of several categories to one view, each exactly once.
 
-    It is like a Projector, but has a position for each category. All positions are in one
-    checkpoint, which is committed with the documents. Its methods raise CategoryMismatch if the
-    documents belong to other categories.
+    It is like a Projector, but has a position for each category, or for each slice of one. All
+    positions are in one checkpoint, which is committed with the documents, so one projector at a
+    time is active for all of them. Its methods raise CategoryMismatch if the documents belong to
+    other categories.
 
     Raises InvalidArgument unless there are two or more stores, of different categories. Raises
     InvalidName if no collection can have the name of the view.
@@ -80,18 +82,21 @@ class JoinedProjector(Live, Several[Follower]):
                 "different categories, or use a Projector for one category"
             )
         for store in joined:
-            one_stream(store)
+            check_slices(store.redis, store.all_slices()[0].keys)
         session = ProjectorSession(bookkeeping(mongo), name)
         version = version_of(view)
         self._by_category = {
-            store.category: Follower(
-                Checkpoint(store, session, name, version, joined),
-                OfCategory(view, store.category),
-                batch_size,
-            )
+            store.category: [
+                Follower(
+                    Checkpoint(part, session, name, version, joined),
+                    OfCategory(view, store.category),
+                    batch_size,
+                )
+                for part in store.all_slices()
+            ]
             for store in joined
         }
-        Several.__init__(self, list(self._by_category.values()))
+        Several.__init__(self, list(chain.from_iterable(self._by_category.values())))
 
     def lag(self) -> dict[str, ViewLag]:
         """Return the lag of the view in each category.
@@ -102,7 +107,9 @@ class JoinedProjector(Live, Several[Follower]):
         >>> {category: lag.events for category, lag in projector.lag().items()}
         {'accountStream': 0, 'mailStream': 0}
         """
-        return dict(zip(self._by_category, self._lag(), strict=True))
+        lags = iter(self._lag())
+        parts = self._by_category.items()
+        return {category: sum_of_lags([*islice(lags, len(of))]) for category, of in parts}
 
     def wait_until(self, category: str, id: str, version: int, *, seconds: float = 10.0) -> None:
         """Wait until the view has applied a version of an aggregate of a category.
@@ -110,7 +117,8 @@ class JoinedProjector(Live, Several[Follower]):
         Raises VersionConflict if the aggregate has no such version, ViewLate after ``seconds``, and
         InvalidArgument for another category.
         """
-        self._wait_until(self._follower(category), id, version, seconds)
+        parts = self._parts_of(category)
+        self._wait_until(parts[slice_number(id) % len(parts)], id, version, seconds)
 
     def skip(self, category: str, position: str) -> None:
         """Skip the event of a category at which the view has stopped; it will never count.
@@ -118,9 +126,18 @@ class JoinedProjector(Live, Several[Follower]):
         Raises InvalidArgument for another category, or if its next event is not the one at
         ``position``; the error names the next event.
         """
-        self._follower(category).skip(position)
+        parts = self._parts_of(category)
+        stopped = parts[0]
+        for part in parts if len(parts) > 1 else []:
+            # Two slices may have an event at this position: it is the one that stops.
+            try:
+                part.run_once()
+            except ViewStopped as error:
+                if error.event.position == position:
+                    stopped = part
+        stopped.skip(position)
 
-    def _follower(self, category: str) -> Follower:
+    def _parts_of(self, category: str) -> list[Follower]:
         if category not in self._by_category:
             raise InvalidArgument(
                 f"view {self.name!r} does not follow category {category!r}: it follows "

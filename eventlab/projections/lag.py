@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -51,3 +52,15 @@ def lag_of(store: EventStore, position: str, replaces: int | None = None) -> Vie
     if not exact:
         events = redis.xlen(stream)
     return ViewLag(position, events, max(0.0, seconds), exact=exact, replaces=replaces)
+
+
+def sum_of_lags(lags: Sequence[ViewLag]) -> ViewLag:
+    """Return the lag in all slices of a category: events in all, seconds at most.
+
+    The position is the earliest one of a slice that lacks events, or else the latest.
+    """
+    behind = [lag.position for lag in lags if lag.events]
+    position = min(behind, key=order) if behind else max((x.position for x in lags), key=order)
+    events = sum(lag.events for lag in lags)
+    seconds = max(lag.seconds for lag in lags)
+    return ViewLag(position, events, seconds, all(lag.exact for lag in lags), lags[0].replaces)

@@ -106,7 +106,7 @@ def shared_rebuild(checkpoint: Checkpoint) -> tuple[str, list[str]]:
         _rebuilds(checkpoint.name) | shared, sort=[(SHARED, 1)]
     )
     if found is None:
-        return "", [START] * max(1, len(checkpoint.joined))
+        return "", [START] * len(checkpoint.stores)
     return found["_id"], [place["position"] for place in found.get("parts", [found])]
 
 

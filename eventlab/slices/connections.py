@@ -1,4 +1,4 @@
-"""A limit to the connections that the slices of views use: everything shares the client's pool."""
+"""How many connections of a client the slices of its views may use: the program needs some too."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ WORKING: Final = 0.25
 UNLIMITED: Final = 1 << 20
 
 
-class Room:
+class ConnectionLimit:
     """The connections that the slices of all views of one client may use at once.
 
     redis-py's pool has 100 connections at most by default, and two views have 128 slices.
@@ -23,15 +23,16 @@ class Room:
         self.working = threading.BoundedSemaphore(max(1, int(connections * WORKING)))
 
 
-_rooms: WeakKeyDictionary[Any, Room] = WeakKeyDictionary()
+_limits: WeakKeyDictionary[Any, ConnectionLimit] = WeakKeyDictionary()
 _lock = threading.Lock()
 
 
-def room_of(redis: Any) -> Room:
-    """Return the room for slices in a client's pool; each node of a cluster has one of its own."""
+def limit_of(redis: Any) -> ConnectionLimit:
+    """Return the limit that all views of a client share; none in a cluster."""
     pool = getattr(redis, "connection_pool", None)
     if pool is None:
-        # Not limited: slices that wait for a node that is down must not hold up the others.
-        return Room(UNLIMITED)
+        # Each node has a pool of its own, and slices that wait for a node that is down must not
+        # hold up the others.
+        return ConnectionLimit(UNLIMITED)
     with _lock:
-        return _rooms.setdefault(pool, Room(pool.max_connections))
+        return _limits.setdefault(pool, ConnectionLimit(pool.max_connections))

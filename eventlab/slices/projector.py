@@ -21,16 +21,16 @@ from eventlab.errors import (
 from eventlab.events import Recorded
 from eventlab.projections.follower import Follower
 from eventlab.projections.following import Following
-from eventlab.projections.lag import ViewLag, lag_of
+from eventlab.projections.lag import ViewLag, lag_of, sum_of_lags
 from eventlab.projections.projector import Projector
 from eventlab.projections.session import ProjectorSession, bookkeeping
 from eventlab.projections.upgrade import shared_rebuild
 from eventlab.projections.view import Changes, View, checked_view_name, version_of
 from eventlab.slices.checkpoints import SliceCheckpoint, SlicedCheckpoint
+from eventlab.slices.connections import limit_of
 from eventlab.slices.rebuild import SlicedRebuild, SlicedUpgrade, UntilBuilt
-from eventlab.slices.room import room_of
 from eventlab.slices.shares import SharedSession, Shares, outages_ignored
-from eventlab.store.keys import START, checked_position, order, view_group
+from eventlab.store.keys import START, checked_position, view_group
 from eventlab.store.slices import check_slices, slice_number
 from eventlab.store.store import EventStore
 
@@ -51,7 +51,7 @@ class SliceProjector(Projector):
         Follower.__init__(self, checkpoint, whole.view, whole.batch_size)
         self._number = number
         self._shares = whole.shares
-        self._room = whole.room
+        self._connections = whole.connections
         self._turn = whole.turn
         self._has_turn = False
         self.state = ""  # as it was logged for all slices
@@ -62,7 +62,7 @@ class SliceProjector(Projector):
             self.position = None
             return 0
         self._waited = 0.0  # for its turn, in seconds
-        with self._room.working:
+        with self._connections.working:
             try:
                 return Follower.run_once(self)
             finally:
@@ -105,13 +105,13 @@ class SliceProjector(Projector):
         self.position = None  # read the checkpoint: newer documents may have replaced these
 
     def _has_news(self, after: str, seconds: float) -> bool:
-        if self._room.waiting.acquire(blocking=False):
+        if self._connections.waiting.acquire(blocking=False):
             try:
                 return self.store.wait(after=after, seconds=seconds)
             finally:
-                self._room.waiting.release()
+                self._connections.waiting.release()
         self._stop.wait(seconds)
-        with self._room.working:
+        with self._connections.working:
             return self._lags([after])
 
     def _stand_by(self, stop: threading.Event, poll_interval: float) -> None:
@@ -151,7 +151,7 @@ class SlicedProjector(Projector):
         Following.__init__(self, name, ProjectorSession(self.mongo, name))
         self.turn = threading.RLock()  # of the slice that folds and writes
         self.shares = Shares(self._session, self.turn)
-        self.room = room_of(store.redis)
+        self.connections = limit_of(store.redis)
         self._builds = False  # documents of a newer version
         self._whole = SlicedCheckpoint(store, self._session, self.name, version_of(view))
         self._parts = []
@@ -264,10 +264,7 @@ class SlicedProjector(Projector):
     # ----------------------------------------------------------------- look at
 
     def lag(self) -> ViewLag:
-        """Return how far the view is behind, in all slices: events in all, seconds at most.
-
-        The position is the earliest one of a slice that lacks events, or else the latest.
-        """
+        """Return how far the view is behind, in all slices; see sum_of_lags."""
         older = self._older_version()
         if older is None:
             lags = [part.lag() for part in self._parts]
@@ -276,15 +273,7 @@ class SlicedProjector(Projector):
             positions = self._whole.positions_of(rebuild)
             stores = self.store.all_slices()
             lags = [lag_of(*each, older) for each in zip(stores, positions, strict=True)]
-        behind = [lag.position for lag in lags if lag.events]
-        position = min(behind, key=order) if behind else max((x.position for x in lags), key=order)
-        return ViewLag(
-            position,
-            sum(lag.events for lag in lags),
-            max(lag.seconds for lag in lags),
-            exact=all(lag.exact for lag in lags),
-            replaces=older,
-        )
+        return sum_of_lags(lags)
 
     def _older_version(self) -> int | None:
         return self._whole.older_version()

@@ -7,11 +7,15 @@ import signal
 import subprocess
 from typing import Any
 
+import pytest
 import redis
 
-from eventlab import Event, EventStore
+from eventlab import Changes, Event, EventStore, JoinedProjector, Recorded
 from eventlab.accounts import AccountService
+from eventlab.cli import main
+from eventlab.store.keys import START
 from tests.support import command
+from tests.support.store import fill
 from tests.support.waiting import wait_until
 
 
@@ -114,6 +118,56 @@ def test_status_prints_json(redis_client: redis.Redis, category: str) -> None:
         "events_behind": 1,
         "exact": True,
     }
+
+
+class Both:
+    """One document per aggregate of two categories."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def apply(self, event: Recorded, changes: Changes, category: str) -> None:
+        changes[event.id].inc(category, 1)
+
+
+def test_status_has_a_row_for_each_category_of_a_joined_view(
+    redis_client: redis.Redis, category: str, mongo: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def call(*words: str) -> tuple[int, str]:
+        names = f"--category={category}", f"--collection={category}"
+        return main.main(["project", *names, *words]), capsys.readouterr().out
+
+    stores = [
+        EventStore(redis_client, category),
+        EventStore(redis_client, f"{category} + other", slices=64),  # read like two categories
+    ]
+    name = f"{category}_joined"
+    with JoinedProjector(stores, mongo, Both(name)) as projector:
+        for store, count in zip(stores, (1, 2), strict=True):
+            fill(store, count)
+        projector.catch_up()
+        fill(stores[1], 3, id="b")
+        status, out = call("--status", "--json")
+        assert status == 0
+        rows = [row for row in json.loads(out) if row["view"] == name]
+        assert [
+            (row["collection"], row["category"], row["position"], row["events_behind"])
+            for row in rows
+        ] == [
+            (name, category, stores[0].head(), 0),
+            (name, stores[1].category, START, 4),
+        ]
+        status, out = call("--status")
+        shown = [line for line in out.splitlines() if line.startswith(name)]
+        assert f"{name} ({category}) " in shown[0]
+        assert f"{name} ({stores[1].category}) " in shown[1]
+        _, out = call("--status", "--view", "accounts")
+        assert name not in out
+        mongo.projections.update_one({"_id": name}, {"$set": {"parts.0.position": ""}})
+        status, out = call("--status")
+        assert status == 1
+        assert f"{name!r} has documents but no checkpoint" in out
+        projector.reset()
 
 
 def test_project_rebuilds_the_documents_of_one_account(

@@ -321,6 +321,48 @@ def test_view_that_two_kinds_of_projectors_have_read_belongs_to_the_first_that_c
         assert shown(documents) == before
 
 
+def test_categories_whose_names_contain_a_plus_sign_are_told_apart(
+    redis_client: redis.Redis, category: str, mongo: Any, documents: Any
+) -> None:
+    a, b, c = (f"{category}-{letter}" for letter in "abc")
+
+    def stores(*names: str) -> list[EventStore]:
+        return [EventStore(redis_client, name) for name in names]
+
+    mine = stores(f"{a} + {b}", c)
+    for store in mine:
+        add(store, 2)
+    view = Customers(category)
+    with JoinedProjector(mine, mongo, view) as joined:
+        joined.catch_up()
+        before = shown(documents)
+        [whole] = stores(f"{a} + {b} + {c}")
+        with (
+            JoinedProjector(stores(a, f"{b} + {c}"), mongo, view) as other,
+            Projector(whole, mongo, EventsByType(category)) as one,
+        ):
+            for foreign in (other, one):
+                with pytest.raises(CategoryMismatch):
+                    foreign.run_once()
+        assert shown(documents) == before
+        joined.reset()
+    for store in mine:
+        store.drop()
+
+
+def test_view_that_joins_of_different_categories_have_read_belongs_to_the_one_that_counts(
+    accounts: EventStore, mails: EventStore, store: EventStore, joined: JoinedProjector, mongo: Any
+) -> None:
+    assert joined.run_once() == 0
+    more = JoinedProjector([accounts, mails, store], mongo, Customers(joined.name))
+    add(accounts, 2)
+    add(store, 1)
+    with more:
+        assert more.run_once() == 3
+    with pytest.raises(CategoryMismatch):
+        joined.catch_up()
+
+
 # ---------------------------------------------------------- rebuilds and versions
 
 

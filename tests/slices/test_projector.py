@@ -30,6 +30,7 @@ from eventlab import (
 from eventlab.accounts.views import AccountView, EventsByType
 from eventlab.projections.view import CHECKPOINTS, PROJECTORS
 from eventlab.slices.checkpoints import SlicedCheckpoint, slice_keys
+from eventlab.slices.connections import limit_of
 from eventlab.store.keys import order
 from tests.support.store import deposits, fill
 from tests.support.waiting import wait_until
@@ -167,6 +168,18 @@ def test_views_leave_connections_of_their_client_to_the_program(
                 each.close()
     assert "Too many connections" not in caplog.text
     assert funds(projectors[1]) == truth(filled)
+
+
+def test_connection_limit_is_shared_by_the_views_of_a_client() -> None:
+    with redis.Redis(max_connections=20) as client, redis.Redis(max_connections=20) as other:
+        limit = limit_of(client)
+        assert limit is limit_of(client)
+        assert limit is not limit_of(other)
+        taken = 0
+        while limit.waiting.acquire(blocking=False) or limit.working.acquire(blocking=False):
+            taken += 1
+        assert taken == 15  # the rest is the program's
+        assert limit_of(object()) is not limit_of(object())  # a cluster has no pool of its own
 
 
 def test_lag_is_that_of_all_slices(filled: EventStore, projector: Projector) -> None:
