@@ -70,7 +70,7 @@ class CheckpointState(msgspec.Struct, frozen=True):
     the rebuild that stops the projectors. Once its documents are certain to replace the live ones,
     ``swap`` holds their checkpoint fields. ``parts`` are the places in the ``categories`` of a
     joined view, in the order of their names, and in their slices; its own position stays where it
-    was created. Earlier releases did not record the ``categories``.
+    was created. Earlier releases did not record the ``categories``, which are only compared.
     """
 
     position: str
@@ -80,7 +80,6 @@ class CheckpointState(msgspec.Struct, frozen=True):
     fence: str | None = None
     swap: Fields | None = None
     parts: list[Place] | None = None
-    categories: list[str] | None = None
 
 
 class Checkpoint:
@@ -108,12 +107,12 @@ class Checkpoint:
         self.swaps_only: Fields = {}  # further conditions of a swap
         self.joined = joined
         self.stores = [part for each in joined for part in each.all_slices()] or [store]
-        categories = [each.category for each in joined or [store]]
-        self.category = " + ".join(categories)
+        self.categories = [each.category for each in joined] or None  # a name may have a plus sign
+        self.category = " + ".join(self.categories or [store.category])
         self._part = self.stores.index(store)
         self._at = f"parts.{self._part}." if joined else ""  # before the names of fields
         self._of_code: Fields = {"category": self.category, "version": version}
-        self._of_code |= {"categories": categories} if joined else {}  # a name may have a plus sign
+        self._of_code |= {"categories": self.categories} if joined else {}
         self._documents = session.mongo[CHECKPOINTS]
         self._group = view_group(name)
         self._is_shown = True  # so that an error is logged once
@@ -131,12 +130,11 @@ class Checkpoint:
             self.create_missing([self.key])
             return self.read()
         state = msgspec.convert(found, CheckpointState)
-        mine = self._of_code.get("categories")
-        theirs = state.category, state.categories or mine
-        if state.category is not None and theirs != (self.category, mine):
+        theirs = state.category, found.get("categories", self.categories)
+        if state.category is not None and theirs != (self.category, self.categories):
             raise CategoryMismatch(self.name, state.category, self.category)
-        counted = state.category is not None or state.position != START
-        if self.joined and not counted and len(state.parts or ()) != len(self.stores):
+        counts = state.category is not None or state.position != START
+        if self.joined and not counts and len(state.parts or ()) != len(self.stores):
             # A projector of other categories has read it first, and counted nothing.
             unused = {"_id": self.key, "category": None, "position": START}
             self._documents.update_one(unused, {"$set": self._first(START)})
@@ -360,9 +358,8 @@ class RebuildCheckpoint(Checkpoint):
 
         Raises RebuildOvertaken if another rebuild has removed it.
         """
-        now = {
-            "$currentDate": {SHARED: {"$type": "timestamp"}}
-        }  # of the server: the earliest counts
+        # By the clock of the server: the earliest counts.
+        now = {"$currentDate": {SHARED: {"$type": "timestamp"}}}
         if not self._documents.update_one({"_id": self.key}, now).matched_count:
             raise RebuildOvertaken(self.session.view)
 

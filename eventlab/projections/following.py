@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from eventlab.projections.session import ProjectorSession
 from eventlab.store.answers import SERVER_ERRORS, is_outage, misconfiguration, reason, server
@@ -17,7 +16,6 @@ from eventlab.store.waiting import wait_for_any
 if TYPE_CHECKING:
     from eventlab.projections.follower import Follower
 
-PAUSE_SECONDS: Final = 0.1  # the longest wait at one Redis while another may have new events
 
 log = logging.getLogger(__name__)
 
@@ -107,13 +105,11 @@ class Following:
 
     def _wait(self, seconds: float) -> None:
         """Wait for new events."""
-        streams: dict[Any, dict[bytes, str]] = defaultdict(dict)  # by client
+        streams = defaultdict[Any, dict[bytes, str]](dict)  # of each client: usually there is one
         for each in self._followers():
             streams[each.store.redis][each.store.keys.stream] = each.position or START
-        pause = min(seconds, PAUSE_SECONDS) if len(streams) > 1 else seconds
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
-            if any(wait_for_any(*each, pause) for each in streams.items()):
+        for client, positions in streams.items():
+            if wait_for_any(client, positions, seconds / len(streams)):
                 return
 
     def _stand_by(self, stop: threading.Event, poll_interval: float) -> None:

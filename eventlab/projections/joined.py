@@ -81,21 +81,14 @@ class JoinedProjector(Live, Several[Follower]):
                 f"view {name!r} joins the categories {categories}: pass stores of two or more "
                 "different categories, or use a Projector for one category"
             )
-        for store in joined:
-            check_slices(store.redis, store.all_slices()[0].keys)
         session = ProjectorSession(bookkeeping(mongo), name)
         version = version_of(view)
-        self._by_category = {
-            store.category: [
-                Follower(
-                    Checkpoint(part, session, name, version, joined),
-                    OfCategory(view, store.category),
-                    batch_size,
-                )
-                for part in store.all_slices()
-            ]
-            for store in joined
-        }
+        self._by_category = dict[str, list[Follower]]()
+        for store in joined:
+            check_slices(store.redis, store.all_slices()[0].keys)
+            mine = OfCategory(view, store.category)
+            parts = [Checkpoint(one, session, name, version, joined) for one in store.all_slices()]
+            self._by_category[store.category] = [Follower(each, mine, batch_size) for each in parts]
         Several.__init__(self, list(chain.from_iterable(self._by_category.values())))
 
     def lag(self) -> dict[str, ViewLag]:
@@ -127,15 +120,14 @@ class JoinedProjector(Live, Several[Follower]):
         ``position``; the error names the next event.
         """
         parts = self._parts_of(category)
-        stopped = parts[0]
         for part in parts if len(parts) > 1 else []:
             # Two slices may have an event at this position: it is the one that stops.
             try:
                 part.run_once()
             except ViewStopped as error:
                 if error.event.position == position:
-                    stopped = part
-        stopped.skip(position)
+                    parts = [part]
+        parts[0].skip(position)
 
     def _parts_of(self, category: str) -> list[Follower]:
         if category not in self._by_category:

@@ -29,16 +29,11 @@ class Rebuild(Several[Building]):
         session = ProjectorSession(now.session.mongo, now.name)
         name = name or f"{now.name}.rebuild-{secrets.token_hex(4)}"
         self._live = Checkpoint(now.store, session, now.name, now.version, now.joined)
-        super().__init__(
-            [
-                Building(
-                    RebuildCheckpoint(each.store, session, name, now.version, now.joined),
-                    each.view,
-                    batch_size,
-                )
-                for each in followers
-            ]
-        )
+        parts = []
+        for each in followers:
+            own = RebuildCheckpoint(each.store, session, name, now.version, now.joined)
+            parts.append(Building(own, each.view, batch_size))
+        super().__init__(parts)
         self._own = self._parts[0].own
         self.mongo = session.mongo
         self._counted = 0
@@ -92,9 +87,7 @@ class Rebuild(Several[Building]):
 
         One that still runs raises RebuildOvertaken."""
         pattern = {"$regex": f"^{re.escape(self._live.name)}{REBUILD_NAME}"}
-        names = {
-            state["_id"] for state in self.mongo[CHECKPOINTS].find({"_id": pattern}, {"_id": 1})
-        }
+        names = set(self.mongo[CHECKPOINTS].distinct("_id", {"_id": pattern}))
         names.update(self.mongo.list_collection_names(filter={"name": pattern}))
         for name in names.difference(keep):
             # A dead rebuild's transaction would lock its checkpoint for a minute.

@@ -1,15 +1,22 @@
 -- Finish events, whichever consumer holds them, and whether they wait, failed or are parked.
--- ARGV: 4 the ids and versions of the events, as JSON, then their positions: a page of them
--- Returns how many of them it has finished; the others are for another call.
+-- ARGV: from 4 on, the position of an event, and its id and version as JSON: a page of them
+-- Returns {how many it has finished, the same}; the others are for another call.
 redis.call('XPENDING', stream, group, '-', '+', 1)  -- XACK accepts a group that is lost
-if #ARGV < 5 then return 0 end
+if #ARGV == 3 then return {0, 0} end
 local denial = denied('ack', finishing)
 if denial then return denial end
-local finished = blocked and finish_some(cjson.decode(ARGV[4])) or #ARGV - 4
-local last = 4 + finished
+local positions, events = {}, {}
+for at = 4, #ARGV do
+  local position, event = string.match(ARGV[at], '^(%S+) (.*)$')
+  positions[#positions + 1] = position
+  events[#events + 1] = blocked and cjson.decode(event) or false
+end
+local finished = finish_some(events)
 local commands = {
-  {'XACK', stream, group, unpack(ARGV, 5, last)}, {'ZREM', due, unpack(ARGV, 5, last)},
-  {'HDEL', failed, unpack(ARGV, 5, last)}, {'HDEL', parked, unpack(ARGV, 5, last)},
+  {'XACK', stream, group, unpack(positions, 1, finished)},
+  {'ZREM', due, unpack(positions, 1, finished)},
+  {'HDEL', failed, unpack(positions, 1, finished)},
+  {'HDEL', parked, unpack(positions, 1, finished)},
 }
 -- A finished event ends an outage, unless it was in work when the pause began.
 if outages and pause_left(now_ms()) == 0 then
@@ -19,4 +26,4 @@ denial = denied('ack', commands)
 if denial then return denial end
 for _, command in ipairs(commands) do redis.call(unpack(command)) end
 write_lanes()
-return finished
+return {finished, finished}

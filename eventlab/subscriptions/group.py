@@ -61,8 +61,7 @@ class ConsumerGroup:
         files = ["shared", *PARTS.get(name, ()), name]
         script = Script(*[f"subscriptions/{file}" for file in files])
         try:
-            arguments = [self.name, self.consumer, WAITING, *args]
-            return script(self.store.redis, self.keys, arguments)
+            return script(self.store.redis, self.keys, [self.name, self.consumer, WAITING, *args])
         except ResponseError as error:
             if not str(error).startswith("NOGROUP"):
                 raise

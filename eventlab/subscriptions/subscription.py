@@ -30,7 +30,7 @@ from eventlab.store.scripts import RAW
 from eventlab.store.slices import one_stream
 from eventlab.store.store import EventStore
 from eventlab.store.stream import IDENTIFYING_BYTES, CategoryStream, Fields
-from eventlab.subscriptions.group import PAGE, ConsumerGroup
+from eventlab.subscriptions.group import ConsumerGroup
 from eventlab.subscriptions.records import Lag, Parked
 from eventlab.subscriptions.running import Runnable
 
@@ -178,17 +178,10 @@ class Subscription(Runnable):
 
     def ack(self, events: Iterable[Recorded]) -> None:
         """Acknowledge events: the work on them is done. A repeat has no effect."""
-        done = list(events)
-        while True:  # also without any: SubscriptionLost
-            page = done[:PAGE]
-            identities = encode_json([(event.id, event.version) for event in page])
-            positions = [event.position for event in page]
-            finished = self._group.run("ack", *([identities, *positions] if page else []))
-            for position in positions[:finished]:
-                self._held.pop(position, None)
-            done = done[finished:]
-            if not done:
-                return
+        done = {event.position: encode_json([event.id, event.version]) for event in events}
+        self._group.run_in_pages("ack", [f"{at} {text.decode()}" for at, text in done.items()])
+        for position in done:
+            self._held.pop(position, None)
 
     def touch(self, events: Iterable[Recorded]) -> int:
         """Report that the work on events continues: ``claim_after`` starts again for them.
@@ -296,9 +289,7 @@ class Subscription(Runnable):
         args = count, claim_after_ms, first, answered, own
         found = len(abandoned), *abandoned, *held
         while (reply := self._group.run("receive", *args, *self._newest, *found)) is None:
-            self._group.run(
-                "discard"
-            )  # nothing: it raises SubscriptionLost if the group is gone, too
+            self._group.run("discard")  # nothing: it raises SubscriptionLost if the group is gone
             if self._stream.lacks(*self._newest):
                 raise SubscriptionLost(self.name, self._newest[0])
             self._newest = (START, b"")  # it was trimmed
