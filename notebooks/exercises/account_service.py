@@ -485,8 +485,8 @@ the_interest = Exercise(
                     return
     """,
     explanation=(
-        "The key belongs to one decision. If the response is lost, the decision stands, and is "
-        "sent again. If the account has changed, the decision is void, and so is its key."
+        "The key belongs to one decision. If the response is lost, the decision is still valid: "
+        "send it again. If the account has changed, decide again, with a new key."
     ),
     mistakes=[
         """

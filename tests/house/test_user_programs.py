@@ -19,6 +19,7 @@ from tests.house.user.programs import (
     write_programs,
     write_starter,
     write_typed_aggregate,
+    write_typed_door,
 )
 from tests.support.waiting import wait_until
 
@@ -38,7 +39,7 @@ def mypy(folder: Path, files: Sequence[Path]) -> tuple[int, str]:
 def test_mypy_accepts_the_programs_of_a_user(tmp_path: Path) -> None:
     (tmp_path / "bad.py").write_text(BAD_CALL)
     programs = [*write_programs(tmp_path), *write_starter(tmp_path)]
-    programs.append(write_typed_aggregate(tmp_path))
+    programs += [write_typed_aggregate(tmp_path), write_typed_door(tmp_path)]
     status, output = mypy(tmp_path, [*programs, tmp_path / "bad.py"])
     problems = [line for line in output.splitlines() if ": error:" in line]
     # Only the bad call is found, which shows that mypy reads the types of the package.

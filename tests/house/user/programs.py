@@ -22,7 +22,8 @@ PRINTS = {
 }
 #: A program in several files: each block of the page begins with a comment that names its file.
 STARTER = README.parent / "docs" / "use-the-library.md"
-#: The page of the course that shows an aggregate for ``mypy --strict``.
+#: The pages of the course that show an aggregate for ``mypy --strict``.
+TYPED_DOOR = README.parent / "notebooks" / "03_replay_aggregates.ipynb"
 TYPED = README.parent / "notebooks" / "04_design_events.ipynb"
 #: Programs that are the Python code of a page.
 PAGES = {
@@ -70,6 +71,15 @@ def write_typed_aggregate(folder: Path) -> Path:
     code, _, _ = shown.partition("\nprint(")
     path = folder / "typed_aggregate.py"
     path.write_text(f"import msgspec\n\nfrom eventlab import Aggregate, Event\n{code}\n", "utf-8")
+    return path
+
+
+def write_typed_door(folder: Path) -> Path:
+    """Write the door that page 03 shows with its types into a folder."""
+    cells = ["".join(cell["source"]) for cell in json.loads(TYPED_DOOR.read_text("utf-8"))["cells"]]
+    [shown] = [cell for cell in cells if "class Door(Aggregate)" in cell and "```python\n" in cell]
+    path = folder / "typed_door.py"
+    path.write_text(shown.partition("```python\n")[2].partition("```")[0], "utf-8")
     return path
 
 
