@@ -56,7 +56,7 @@ def add_to(commands: Commands) -> None:
         "--contact", metavar="ID", help="with --confirm: the contact id of the email in CXone"
     )
     parser.add_argument(
-        "--json", action="store_true", help="print the summary, or what --held lists, as JSON"
+        "--json", action="store_true", help="print the summary or the list of --held as JSON"
     )
     parser.add_argument(
         "--label",

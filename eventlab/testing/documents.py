@@ -29,7 +29,7 @@ def updated(document: Fields, update: Fields) -> Fields:
         for path, value in fields.items():
             *parents, name = path.split(".")
             if "" in (*parents, name):
-                raise UpdateRefused(f"MongoDB accepts no empty field name in {path!r}")
+                raise UpdateRefused(f"MongoDB does not accept an empty field name in {path!r}")
             holder = _holder(result, parents, is_made=operator != "$unset")
             if holder is not None:
                 apply(holder, name, copy.deepcopy(value))
@@ -43,7 +43,7 @@ def _holder(document: Fields, parents: list[str], *, is_made: bool) -> Fields | 
         inner = holder.setdefault(parent, {}) if is_made else holder.get(parent)
         if not isinstance(inner, dict):
             if is_made:
-                raise UpdateRefused(f"{parent!r} is not a document, so it has no field inside it")
+                raise UpdateRefused(f"{parent!r} is not a document, so it cannot contain a field")
             return None
         holder = inner
     return holder

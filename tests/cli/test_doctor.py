@@ -299,7 +299,9 @@ def test_doctor_names_the_first_slice_without_a_right(
                     detail = found[name].detail
                     assert found[name].ok is (failed is None)
                     if failed is not None:
-                        assert detail.startswith(f"{failed}for category 'accountStream' not allow")
+                        assert detail.startswith(
+                            f"{failed}not allowed for category 'accountStream': "
+                        )
                         assert "rpush {accountStream#7}" in detail
                         assert "#9" not in detail
     assert found["Redis permissions"].detail == "complete for category accountStream in 64 slices"

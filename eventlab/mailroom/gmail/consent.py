@@ -196,7 +196,7 @@ def _exchange_message(error: Exception) -> str:
         )
     if isinstance(error, MismatchingStateError):
         return (
-            "The reply belongs to another request, perhaps to an older link: "
+            "The response belongs to another request, perhaps to that of an older link: "
             "ask for consent again, and use the newest link"
         )
     if isinstance(error, InvalidGrantError):
