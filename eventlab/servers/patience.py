@@ -30,7 +30,9 @@ def limit_redis(client: redis.Redis, seconds: float) -> None:
     for one in clients:
         if one is not None:
             one.connection_pool.connection_kwargs.update(limits)
-            one.connection_pool.disconnect()  # connections that are open keep their old limits
+            # The connections that were made before would keep their old limits, even reconnected.
+            one.connection_pool.disconnect()
+            one.connection_pool.reset()
     if nodes:
         client.nodes_manager.connection_kwargs.update(limits)  # type: ignore[attr-defined]
 

@@ -25,6 +25,7 @@ from eventlab.archive import parts
 from eventlab.archive.backup import backup
 from eventlab.archive.errors import BackupDamaged, BackupMismatch
 from eventlab.archive.restore import PAGE_EVENTS, restore
+from tests.store.test_rights import without
 from tests.support.store import contents, deposits, fill, write_original
 
 BACK_UP = """
@@ -270,6 +271,22 @@ def test_restore_refuses_a_category_with_an_older_event_of_another_aggregate(
     with pytest.raises(BackupMismatch, match="has events that are not in the backup"):
         restore(store, folder)
     assert store.ids() == ["z"]
+
+
+@pytest.mark.parametrize("command", ["rpush", "sadd"])
+def test_restore_without_a_right_writes_nothing(
+    store: EventStore, folder: Path, command: str
+) -> None:
+    fill(store, 3)
+    backup(store, folder)
+    store.drop()
+    with (
+        without(store, command) as weak,
+        pytest.raises(redis.ResponseError, match="a restore needs the right"),
+    ):
+        restore(weak, folder)
+    assert contents(store) == {}
+    assert restore(store, folder) == 4
 
 
 @pytest.mark.usefixtures("small_parts")

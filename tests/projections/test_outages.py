@@ -12,9 +12,11 @@ from typing import Any
 import pytest
 import redis
 from pymongo.database import Database
+from pymongo.errors import PyMongoError
 
 from eventlab import Event, EventStore, Misconfigured, Projector
 from eventlab.accounts import AccountView
+from eventlab.store.answers import is_outage
 from tests.projections.support import fill, funds
 from tests.support.cluster import cluster
 from tests.support.crash_servers import MongoServer, RedisServer, redis_server
@@ -258,6 +260,28 @@ def test_refused_kill_of_sessions_stops_nothing_and_is_logged_once(
         finally:
             failing.fail("killSessions", code, times=0)
     assert len([each for each in caplog.records if "killSessions" in each.getMessage()]) == 1
+
+
+def test_kill_of_sessions_that_an_outage_prevents_is_tried_again(
+    failing: FailingMongo,
+    view_there: tuple[Projector, Database[dict[str, Any]]],
+    store: EventStore,
+) -> None:
+    projector, database = view_there
+
+    def kills() -> int:
+        status = database.client.admin.command("serverStatus")
+        return int(status["metrics"]["commands"]["killSessions"]["total"])
+
+    with Projector(store, projector.mongo, AccountView(store.category)) as dead:
+        dead._session.get()
+        failing.fail("killSessions", 50, times=1)
+        with pytest.raises(PyMongoError) as raised:
+            projector._session.end_others()
+        assert is_outage(raised.value)
+        before = kills()
+        projector._session.end_others()
+        assert kills() == before + 1
 
 
 def test_user_without_rights_is_told_in_one_sentence(

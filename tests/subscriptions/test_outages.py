@@ -96,6 +96,27 @@ def test_call_that_redis_rejects_for_now_is_an_outage_and_changes_nothing(
     assert letters.lag() == Lag(0, 0, waiting, parked, exact=True)
 
 
+def test_event_whose_entry_is_gone_is_kept_by_a_redis_that_is_full(
+    server_store: EventStore,
+) -> None:
+    """Redis lets go of a pending entry when it has none in the stream: first it must be noted."""
+    client = server_store.redis
+    events = fill(server_store, 1)
+    letters = subscribe(server_store)
+    assert letters.receive() == events
+    restarted = subscribe(server_store)
+    client.xtrim(server_store.category, maxlen=0)
+    full(client)
+    before = contents(server_store), pending(server_store)
+    with pytest.raises(redis.RedisError) as raised:
+        restarted.receive()
+    assert is_outage(raised.value)
+    assert (contents(server_store), pending(server_store)) == before
+    good_again(client)
+    assert restarted.receive() == []
+    assert [each.position for each in restarted.parked()] == [events[0].position]
+
+
 NEEDED = {
     "receive": ("xack", "xclaim", "xreadgroup", "zrem", "zadd", "hset"),
     "fail": ("xclaim", "zadd", "hset"),

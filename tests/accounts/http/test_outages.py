@@ -65,6 +65,7 @@ def test_hung_redis_is_503_before_a_client_loses_patience(
     api, node, _ = own
     id = api.opened(5)
     other = api.opened()
+    before = connections_received(node)
     node.stop()
     transfer = {"from": id, "to": other, "amount": 1}
     assert_503(api.post("/transfers", transfer, Idempotency_Key="t"), "Redis")
@@ -74,6 +75,8 @@ def test_hung_redis_is_503_before_a_client_loses_patience(
     assert api.get("/healthz").ok
     node.resume()
     again = wait_until(lambda: deposited(api, id))
+    # None of the 4 calls was tried again: redis-py would try each 11 times.
+    assert connections_received(node) - before <= 2 * 4
     assert again.json() == {"id": id, "amount": 7}
     assert api.get(f"/accounts/{id}").json()["funds"] == 12
 
@@ -110,15 +113,21 @@ def test_connections_of_the_service_give_up_on_a_hung_server(
     monkeypatch.setenv("EVENTLAB_REDIS_URL", f"redis://127.0.0.1:{node.port}")
     with connect(timeout=0.2) as limited:
         assert limited.redis.ping()
+        pool = limited.redis.connection_pool
+        connection = pool.get_connection()
+        assert (connection.socket_timeout, connection.socket_connect_timeout) == (0.2, 0.2)
+        pool.release(connection)
+        before = connections_received(node)
         node.stop()
         with pytest.raises(redis.TimeoutError):
             limited.redis.ping()
         node.resume()
         wait_until(node.answers)
-        # One connection for the ping before, and one that timed out: it was not tried again.
-        received = node.client.info("commandstats")["cmdstat_ping"]["calls"]
-        assert received <= 3 + 2  # of the node's own client, when it started and just now
-        assert limited.mongo.client.options.server_selection_timeout == 0.2
+        assert connections_received(node) == before  # it was not tried again, on another one
+        options = limited.mongo.client.options
+        limits = (options.pool_options.connect_timeout, options.pool_options.socket_timeout)
+        assert (options.server_selection_timeout, *limits) == (0.2, 0.2, 0.2)
+        assert not options.retry_reads
 
 
 CONDITIONS = {
