@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import psutil
+import pytest
 import requests
 
 from eventlab import EventStore
 from eventlab.lessons.account_processes import AccountProcesses
 
 
+@pytest.mark.long  # page 09 runs the same in each test run
 def test_account_processes_are_paused_killed_restarted_and_stopped(store: EventStore) -> None:
     # One instance: the page itself starts two, and each costs a second of this test.
     with AccountProcesses(store.category, f"{store.category}View", instances=1) as bank:
