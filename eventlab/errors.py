@@ -230,8 +230,8 @@ class SubscriptionLost(EventLabError):
         super().__init__(
             f"subscription {name!r} has lost its consumer group, and no longer knows which "
             "events are finished: the group or the category was deleted, or Redis lost its data. "
-            "Create the Subscription again, with start= the position up to which the work is "
-            "done; without start=, every event is delivered again"
+            "Create the Subscription again, with start= set to the position up to which the "
+            "work is done; without start=, every event is delivered again"
             if position is None
             else f"subscription {name!r} has delivered an event at {position} that is no longer in "
             "the stream: Redis lost its latest writes in a failover, or the category was replaced. "

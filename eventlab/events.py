@@ -235,7 +235,7 @@ def decode_entry(position: bytes, fields: Mapping[bytes, bytes]) -> Recorded:
     except UNREADABLE as error:
         raise CorruptEvent(at, str(error)) from error
     if not (isinstance(id, str) and type(version) is int and isinstance(type_, str)):
-        raise CorruptEvent(at, "id and type must be strings, version an integer")
+        raise CorruptEvent(at, "id and type must be strings, and version must be an integer")
     return Recorded(id, version, type_, data, at, meta)
 
 

@@ -66,9 +66,12 @@ SERVERS: Final[dict[str, Variable]] = {
         "seconds that the private servers keep running after the last process disconnects", "5"
     ),
     REDIS_SERVER: Variable(
-        "path of the redis-server program", "the installed wheel's, then the one on PATH"
+        "path of the redis-server program",
+        "the program of the installed wheel, or else the one on PATH",
     ),
-    MONGOD: Variable("path of the mongod program", "the installed wheel's, then the one on PATH"),
+    MONGOD: Variable(
+        "path of the mongod program", "the program of the installed wheel, or else the one on PATH"
+    ),
 }
 SERVICE: Final[dict[str, Variable]] = {
     CATEGORY: Variable(

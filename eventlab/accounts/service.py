@@ -56,7 +56,8 @@ class AccountService:
     conflict, it decides again with the fresh state, at most ``tries`` times. It returns the
     recorded event. The commands take the same options:
 
-    - ``versions``: run the command only if the account is at one of them, else raise VersionChanged
+    - ``versions``: run the command only if the account is at one of them; otherwise, raise
+      VersionChanged
     - ``idempotency_key``: for a day, a repeat with the same key gets the first outcome, even if
       it is a rejection; ``fingerprint`` identifies the request (default: the command and amount)
     - ``meta``: stored with the event, such as a ``correlation_id``

@@ -12,7 +12,7 @@ TIMESTAMPS = 100
 class AccountView:
     """One document per account: ``{_id, funds, version, timestamps}``.
 
-    The timestamps are its newest positions, 100 at most.
+    The timestamps are the positions of its newest events, at most 100.
 
     >>> lab.mongo.accountCollection.find_one({"_id": "JohnDoe"})
     {'_id': 'JohnDoe', 'funds': 0, 'timestamps': ['1551312621884-0', ...], 'version': 3}

@@ -34,7 +34,7 @@ def add_command(
     parser.add_argument(
         "--data",
         metavar="DIR",
-        help="data directory of the private servers (default: EVENTLAB_DATA, else one in your"
+        help="data directory of the private servers (default: EVENTLAB_DATA, or one in your"
         " home directory)",
     )
     parser.set_defaults(command=command)

@@ -58,7 +58,7 @@ class FullStoreContract(StoreContract):
         expect(kept, first, "the outcome of a key that has events")
 
     def test_key_counts_once_in_a_race(self, store: EventStore, other: EventStore) -> None:
-        """Of several clients that send the same key at once, all get the outcome of one."""
+        """If several clients send the same key at once, all of them get one outcome."""
         for attempt in range(WRITES):
             id = f"a{attempt}"
 
@@ -103,7 +103,7 @@ class FullStoreContract(StoreContract):
             expect(tokens, ["t1", "t1", "t2"][after:], "their tokens")
 
     def test_replaced_log_is_noticed(self, store: EventStore) -> None:
-        """An append that names the newest event is rejected if the log has another one there."""
+        """An append that names the newest event is rejected if the log has a different event."""
         event = store.append("a", deposits(1), expected=NEW, token="t1")[0]
         with expect_error(LogReplaced, "an append after another event"):
             store.append("a", deposits(2), expected=1, newest=(event.position, "t0"))
@@ -111,7 +111,7 @@ class FullStoreContract(StoreContract):
         expect(store.version("a"), 2, "the version")
 
     def test_stream_and_logs_agree(self, store: EventStore, other: EventStore) -> None:
-        """The stream and the aggregate logs hold the same events, until the category is dropped."""
+        """The stream and the aggregate logs have the same events until the category is dropped."""
         for id in "abab":
             store.append(id, deposits(1, 2), expected=ANY)
         expect(other.verify(), [], "the events that are only in the stream")

@@ -170,11 +170,11 @@ class CXoneTokens:
             address = checked_url(url, setting="CXone")
         except BadSetting:
             raise WorkItemUnsent(
-                "CXone named an address that is not an https URL, so nothing was sent there"
+                "CXone returned an address that is not an https URL, so nothing was sent there"
             ) from None
         if is_loopback(address) and not is_loopback(self._settings.url):
             raise WorkItemUnsent(
-                "CXone named an address on this machine, so nothing was sent there"
+                "CXone returned an address on this machine, so nothing was sent there"
             )
         return address
 
