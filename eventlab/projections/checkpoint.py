@@ -189,10 +189,8 @@ class Checkpoint:
         guard = {"_id": self.key, f"{self._at}position": old, "fence": None}
         mine = {name: {"$in": [None, value]} for name, value in self._of_code.items()}
         fields = {f"{self._at}position": new, f"{self._at}event": msgspec.to_builtins(event)}
-        moved = self._documents.update_one(
-            guard | mine, {"$set": fields | self._of_code}, session=session
-        )
-        return bool(moved.matched_count)
+        update = {"$set": fields | self._of_code}
+        return bool(self._documents.update_one(guard | mine, update, session=session).matched_count)
 
     def delete(self) -> None:
         """Forget the position."""
@@ -235,10 +233,8 @@ class Checkpoint:
         guard = {"_id": self.key, "fence": {"$in": [None, rebuild]}}
 
         def put_up(session: ClientSession) -> bool:
-            fenced = self._documents.update_one(
-                guard, {"$set": {"fence": rebuild}}, session=session
-            )
-            return bool(fenced.matched_count)
+            update = {"$set": {"fence": rebuild}}
+            return bool(self._documents.update_one(guard, update, session=session).matched_count)
 
         while not self.session.transact(put_up, obstacle=("fence", rebuild)):
             while self.read_unfenced() is None:

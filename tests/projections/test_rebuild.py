@@ -72,6 +72,28 @@ def test_rebuild_is_complete_after_a_trim(
         assert projector.catch_up() == 6
 
 
+def test_rebuild_forgets_the_batches_that_it_has_written(
+    store: EventStore, mongo: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A view over slices has 64 followers: one batch of each, of up to 16 MB, would be 1 GB."""
+    kept = []
+    plain = Rebuild.run_once
+
+    def counting(rebuild: Rebuild) -> int:
+        counted = plain(rebuild)
+        kept.append(sum(len(part._taken) for part in rebuild._parts))
+        return counted
+
+    with Projector(store, mongo, AccountView(store.category), batch_size=7) as projector:
+        fill(store, 40)
+        projector.catch_up()
+        store.trim(before=store.head())
+        monkeypatch.setattr(Rebuild, "run_once", counting)
+        assert projector.rebuild(progress=False) == 43
+    assert len(kept) > 5
+    assert max(kept) == 1
+
+
 def test_trim_waits_for_a_running_rebuild(
     store: EventStore, projector: Projector, mongo: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
