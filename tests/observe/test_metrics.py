@@ -64,6 +64,9 @@ def test_metrics_of_slices_have_the_sum_and_the_worst_slice_of_a_subscription(
     assert found["eventlab_subscription_events", (category, "new", "letters")] == 7
     assert found["eventlab_subscription_worst_slice_events", (category, "letters")] == 5
     assert found["eventlab_subscription_lost_slices", (category, "letters")] == 0
+    store.slice_of("b").forget_group("letters")
+    found = samples(Metrics(category_metrics(store)).gauges())
+    assert found["eventlab_subscription_lost_slices", (category, "letters")] == 1
 
 
 def test_metrics_of_a_joined_view_have_its_lag_in_each_category() -> None:

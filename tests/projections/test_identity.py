@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -66,6 +67,22 @@ def test_position_given_to_the_event_of_another_aggregate_is_noticed(
         with pytest.raises(ViewAhead):
             projector.run_once()
     assert funds(documents) == 5
+
+
+def test_position_given_to_another_event_is_noticed_in_logs_without_tokens(
+    store: EventStore, projector: Projector, documents: Any
+) -> None:
+    """The events of a stream that was adopted have no token."""
+    for ids in (("a", "b"), ("b", "a")):
+        store.drop()
+        for number, id in enumerate(ids, 1):
+            event = json.dumps({"id": id, "version": 1, "type": "create"})
+            store.redis.xadd(store.keys.stream, {"event": event}, id=f"5-{number}")
+        assert store.adopt() == 2
+        if ids[0] == "a":
+            assert projector.catch_up() == 2
+    with pytest.raises(ViewAhead):
+        projector.run_once()
 
 
 def test_loss_is_noticed_before_there_are_new_events(

@@ -98,6 +98,15 @@ def test_bytes_of_one_reply_are_bounded_by_the_size_of_the_events(
     assert sum(each <= 50_000 for each in replies.bytes) > 0.9 * len(replies.bytes)
 
 
+def test_first_event_is_yielded_before_a_long_log_is_read_to_its_end(
+    store: EventStore, replies: Replies, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logs, "MAX_REPLY_BYTES", 50_000)
+    store.append("a", [Event("x", {"body": "y" * 10_000})] * 100, expected=ANY)
+    next(events_of_logs(store, after="0-0"))
+    assert sum(replies.bytes) < 2 * 50_000
+
+
 def test_merge_ends_at_the_newest_event_of_its_begin(store: EventStore) -> None:
     recorded = scatter(store, 5, 50)
     merged = events_of_logs(store, after="0-0")
