@@ -252,7 +252,7 @@ class SlicedStore(EventStore):
     def adopt(self, *, renumber: bool = False) -> int:  # noqa: ARG002 - it cannot
         """Adoption builds a category with one slice: raises InvalidArgument."""
         raise InvalidArgument(
-            f"{self.category!r} is opened with slices={self.slices}, but a category that another "
+            f"{self.category!r} was opened with slices={self.slices}, but a category that another "
             "program wrote has 1: adopt it with EventStore(..., slices=1)"
         )
 

@@ -103,8 +103,8 @@ class Message:
             found = _headers_of(raw or b"")
         if raw is None and not body.html and body.text in ("", LEFT_OUT):
             problem = (
-                f"only the headers of the email were fetched, because it has {known['size']:,} "
-                "bytes: open it in Gmail"
+                "only the headers of the email were fetched, because its size is "
+                f"{known['size']:,} bytes: open it in Gmail"
             )
         if problem is not None:
             snippet = html.unescape(str(resource.get("snippet") or ""))
