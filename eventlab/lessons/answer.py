@@ -47,9 +47,9 @@ def line_of(error: BaseException | None, files: frozenset[str]) -> str:
 
 @contextlib.contextmanager
 def time_limit(seconds: float, files: frozenset[str]) -> Iterator[None]:
-    """Raise TookTooLong in an answer that still runs after so many seconds.
+    """Raise TookTooLong in an answer that is still running after this many seconds.
 
-    Only while a line of the answer is being executed: the judge always cleans up after itself.
+    It is raised only while a line of the answer is running, so the judge can always clean up.
     Outside the main thread, and where the system has no such timer, there is no limit.
     """
     if not hasattr(signal, "setitimer") or (

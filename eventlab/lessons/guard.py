@@ -1,7 +1,7 @@
 """Processes of a page that end with its kernel, even if the kernel is killed.
 
-A guard, one process for all of a kernel, reads their process ids from a pipe. The pipe ends when
-the kernel does; then the guard kills those that are left, also if they are stopped.
+Each kernel has one guard, a process that reads their process ids from a pipe. When the kernel ends,
+the pipe ends, and the guard kills the processes that are left, even if they are stopped.
 """
 
 from __future__ import annotations

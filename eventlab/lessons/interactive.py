@@ -1,4 +1,4 @@
-"""Something on a page to press or to pull: a widget, or a table where there are no widgets."""
+"""Interactive parts of a page: widgets, or tables where widgets are not available."""
 
 from __future__ import annotations
 

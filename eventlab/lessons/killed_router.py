@@ -46,7 +46,7 @@ def route_until_killed(category: str, settings: Mapping[str, str], *, name: str 
     """Run a router that is killed by its first work item; return whether it was.
 
     ``settings`` are the mailroom's environment variables. Its deadline is 13 seconds after its
-    intent, so that a lesson need not wait for minutes.
+    intent, so that a lesson does not have to wait for minutes.
     """
     command = [sys.executable, "-m", "eventlab.lessons.killed_router", category, name]
     done = subprocess.run(

@@ -1,4 +1,4 @@
-"""A little event store in memory: all that ``eventlab.testing.StoreContract`` asks for."""
+"""A small event store in memory: all that ``eventlab.testing.StoreContract`` requires."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from eventlab.store.store import ANY, EXISTS, Expected
 
 
 class UnfinishedStore:
-    """The events of one category, in a list; what decides about an append is missing.
+    """The events of one category, in a list; the code that decides about an append is missing.
 
     A subclass has ``write``, which gets valid arguments, one call at a time. It may use
     ``version``, ``written_with`` and ``add``.

@@ -51,7 +51,7 @@ class Member:
         return f"127.0.0.1:{self.port}"
 
     def start(self) -> None:
-        """Start the mongod and wait until it answers."""
+        """Start the mongod and wait until it responds."""
         self._process = guarded(self._argv, env=self._env)
         wait_until(lambda: self._hello())
 
@@ -74,7 +74,7 @@ class Member:
         self._process.wait()
 
     def stop(self) -> None:
-        """Stop the mongod with SIGSTOP: it keeps its connections and does not answer."""
+        """Stop the mongod with SIGSTOP: it keeps its connections but does not respond."""
         self._process.send_signal(signal.SIGSTOP)
 
     def resume(self) -> None:

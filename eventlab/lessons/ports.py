@@ -1,4 +1,4 @@
-"""Ports that nobody listens on, and that no other process is given in the meantime.
+"""Ports that no process listens on, and that no other process can get in the meantime.
 
 Between the moment when a port is found and the moment when a server listens on it, any program
 could get it: parallel tests did. So this process keeps the port bound, without listening, for as

@@ -44,7 +44,7 @@ class Node:
         self.start()
 
     def start(self) -> None:
-        """Start the server and wait until it answers."""
+        """Start the server and wait until it responds."""
         self._process = guarded(self._argv, env=self._env)
         wait_until(self.answers)
 
@@ -54,7 +54,7 @@ class Node:
         return self._process.pid
 
     def answers(self) -> bool:
-        """Return whether the server answers a PING."""
+        """Return whether the server responds to a PING."""
         with contextlib.suppress(*ASKED_IN_VAIN):
             return bool(self.client.ping())
         return False
@@ -65,7 +65,7 @@ class Node:
         self._process.wait()
 
     def stop(self) -> None:
-        """Stop the server with SIGSTOP: it keeps its connections and does not answer."""
+        """Stop the server with SIGSTOP: it keeps its connections but does not respond."""
         self._process.send_signal(signal.SIGSTOP)
 
     def resume(self) -> None:
@@ -73,7 +73,7 @@ class Node:
         self._process.send_signal(signal.SIGCONT)
 
     def role(self) -> str:
-        """Return ``master`` or ``slave``, or an empty string if the server does not answer."""
+        """Return ``master`` or ``slave``, or an empty string if the server does not respond."""
         with contextlib.suppress(*ASKED_IN_VAIN):
             return str(self.client.info("replication")["role"])
         return ""
@@ -139,7 +139,7 @@ class Cluster:
         return "redis://" + ",".join(f"127.0.0.1:{node.port}" for node in self.nodes)
 
     def is_well(self) -> bool:
-        """Return whether every node says that the cluster is well."""
+        """Return whether every node says that the cluster is healthy."""
         return all("cluster_state:ok" in _cluster_info(node) for node in self.nodes)
 
 

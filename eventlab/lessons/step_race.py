@@ -54,7 +54,7 @@ class StepRace(Interactive):
 
     @property
     def funds(self) -> int:
-        """What the events in the store make."""
+        """The funds that result from the events in the store."""
         return self._read()[1]
 
     def _read(self) -> tuple[list[str], int]:

@@ -68,7 +68,7 @@ class Watcher(Generic[T]):
                 continue  # the collection was replaced during the query: ask again
 
     def wait(self, more: int) -> None:
-        """Wait until it has read so many times more."""
+        """Wait until it has read this many more times."""
         enough = len(self.seen) + more
         end = time.monotonic() + PATIENCE
         while len(self.seen) < enough:

@@ -1,4 +1,4 @@
-"""Conversations: the earlier email that an email belongs to, found by what the events hold."""
+"""Conversations: the earlier email that an email belongs to, found from the events."""
 
 from __future__ import annotations
 

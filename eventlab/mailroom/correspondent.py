@@ -14,7 +14,7 @@ NOBODY = Address("", "")
 def correspondent(message: Message, own: Collection[str] = ()) -> Address:
     """Return who wrote an email: the ``from`` of its work item; with an empty address if unknown.
 
-    The first of these that is a valid address, and not ours, is taken:
+    It is the first of these that is a valid address and not one of ours:
 
     1. the original sender, if a Google Group or another list sent the email on in its own name;
     2. Reply-To, as in a web form's mail: if it is one address, differs from From, and is not the

@@ -200,7 +200,7 @@ def _checkpoints(mongo: Database[dict[str, Any]], category: object, limit: int) 
 
 
 def view_states(projectors: Iterable[AnyProjector]) -> list[ViewState]:
-    """Return the state of each view. Raises the error of a server that does not answer."""
+    """Return the state of each view. Raises the error of a server that does not respond."""
     return [_state(projector) for projector in projectors]
 
 

@@ -40,7 +40,7 @@ logger = logging.getLogger(__name__)
 def redis_at(url: str) -> redis.Redis:
     """Connect to the Redis of a URL: one server, a cluster, or the master that Sentinels name.
 
-    Raises ServerUnreachable when it does not answer, is older than 7.0, or may delete events.
+    Raises ServerUnreachable if it does not respond, is older than 7.0, or may delete events.
     """
     try:
         parsed = redis_url.parse(url)

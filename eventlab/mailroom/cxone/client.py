@@ -25,7 +25,7 @@ REQUEST_TIMEOUT_STATUS: Final = 408
 
 
 class WorkItemResponse(msgspec.Struct):
-    """CXone's response to an accepted work item; it may hold no contact id.
+    """CXone's response to an accepted work item; it may contain no contact id.
 
     >>> msgspec.json.decode(b'{"contactId": 123456789012345678}', type=WorkItemResponse).contact_id
     123456789012345678
@@ -37,9 +37,9 @@ class WorkItemResponse(msgspec.Struct):
 class CXoneClient:
     """A client that creates CXone's work items and fetches its own tokens.
 
-    It retries only what CXone has certainly not accepted. ``timeout`` is the seconds to connect
-    and to read, per attempt; after ``total_timeout`` seconds no attempt starts; ``sleep`` is called
-    with the seconds to wait between attempts.
+    It retries only what CXone has certainly not accepted. ``timeout`` is the number of seconds to
+    connect and to read, for each attempt. No attempt starts after ``total_timeout`` seconds.
+    ``sleep`` is called with the number of seconds to wait between attempts.
 
     >>> with CXoneClient(settings) as cxone:
     ...     cxone.post_work_item(work_item_id="gmail:1", payload="Hi", sender="joe@example.com")
@@ -108,8 +108,8 @@ class CXoneClient:
     ) -> str | None:
         """Create a work item and return its contact id, or None if CXone accepted it without one.
 
-        Without a ``point_of_contact``, it goes to that of the settings for all mail. CXone does not
-        check whether it already has this ``work_item_id``: only agents see it.
+        Without a ``point_of_contact``, it goes to the one that the settings name for all other
+        mail. CXone does not check whether it already has this ``work_item_id``: only agents see it.
 
         Raises ``WorkItemRefused`` if CXone rejected it, ``WorkItemUnsent`` if it was certainly not
         accepted (try again later), and ``WorkItemInDoubt`` if the outcome is unknown.

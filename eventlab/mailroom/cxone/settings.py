@@ -112,7 +112,7 @@ class CXoneSettings:
 
 
 def needed_by(auth: str) -> tuple[str, ...]:
-    """Return the names of the variables without which there is no signing in.
+    """Return the names of the variables that are needed to sign in.
 
     >>> needed_by("legacy")
     ('EVENTLAB_CXONE_KEY', 'EVENTLAB_CXONE_SECRET', 'EVENTLAB_CXONE_POC')

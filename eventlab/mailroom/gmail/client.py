@@ -69,11 +69,12 @@ class GmailClient:
         self._messages = self._transport.users.messages()
 
     def pages(self, since: str | None, *, not_before: int | None = None) -> Iterator[Page]:
-        """Yield the emails that came into the inbox after a cursor, or all without a usable one.
+        """Yield the emails that came into the inbox after a cursor, or all if it cannot be used.
 
-        Gmail forgets old cursors; the whole inbox is then listed again, without the emails that
-        Gmail received ``not_before`` these seconds since 1970. Only the last page has a cursor. An
-        id may come more than once, in one run or in the next, but none is left out.
+        Gmail forgets old cursors; then the whole inbox is listed again, except for emails that
+        Gmail received before ``not_before``, in seconds since 1970. Only the last page has a
+        cursor. An id may be returned more than once, in one run or in the next, but no id is left
+        out.
         """
         if since is not None and (yield from self._new_since(since)):
             return
@@ -104,8 +105,9 @@ class GmailClient:
 
         An email that cannot be fetched does not stop the others: ``GmailFailed`` is raised at the
         end, or immediately if a whole batch of several, or two batches in a row, failed. At most 20
-        emails are in memory at a time, and one over 256 KB is alone. Of an email over 5 MB, only
-        the texts are downloaded, as Gmail decodes them, and the names of its attachments.
+        emails are in memory at a time, and an email over 256 KB is fetched alone. Of an email over
+        5 MB, only the texts are downloaded, as Gmail decodes them, and the names of its
+        attachments.
         """
         ids = tuple(dict.fromkeys(ids))
         large, oversized = self._sizes(ids)

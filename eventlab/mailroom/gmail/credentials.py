@@ -235,10 +235,10 @@ def authorize(
 ) -> StoredCredentials:
     """Return credentials for a mailbox: from the token file, or by asking an operator for consent.
 
-    ``modify`` also requests the right to set labels. ``browser``: True opens one; False prints the
+    ``modify`` also requests permission to set labels. ``browser``: True opens one; False prints the
     link for a browser on this machine; ``"paste-back"`` is for a browser on another machine, whose
-    final address the operator pastes. ``port`` is the loopback port that the browser returns to
-    (0: any free port). An expired token is renewed.
+    final address the operator pastes. ``port`` is the loopback port that the browser returns to (0:
+    any free port). An expired token is renewed.
 
     Raises ``BadSetting`` for the files, ``ConsentRequired`` if the stored token cannot be renewed,
     and ``GmailFailed`` if consent is denied, late or too narrow, or Google cannot be reached.
