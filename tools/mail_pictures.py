@@ -1,4 +1,4 @@
-"""The picture of page 10: the route of an email, from the customer to the agent."""
+"""The pictures of pages 10 and 11: the route of an email, and how its bytes become words."""
 
 from __future__ import annotations
 
@@ -31,4 +31,33 @@ def mail_route() -> Drawing:
     d.text(
         605, 30, "if the response is lost, nobody knows", ink="orange", bold=True, anchor="middle"
     )
+    return d
+
+
+def mail_reading() -> Drawing:
+    """An email as bytes: its header says who wrote, its parts become one text for the agent."""
+    d = Drawing("From a stranger's bytes to words: an agent sees nothing else", 1080, 320)
+    d.box(20, 50, 200, 220, fill="panel", border="soft", round=8)
+    d.text(120, 78, "email: raw bytes", on="panel", bold=True, anchor="middle")
+    d.box(40, 95, 160, 60, "header fields", fill="past")
+    d.box(40, 185, 160, 60, "body: a tree\nof parts", fill="past")
+    d.box(370, 90, 210, 70, "who wrote?\na person or a program?", fill="blue")
+    d.box(370, 180, 210, 70, "one text,\nits charset checked", fill="blue")
+    d.box(770, 95, 200, 150, "work item:\nthe facts,\nthen the words,\nin plain text", fill="green")
+    d.arrow((200, 125), (368, 125), ink="blue")
+    d.text(295, 115, "parse", anchor="middle", room=130)
+    d.arrow((200, 215), (368, 215), ink="blue")
+    d.text(295, 205, "choose, decode", anchor="middle", room=140)
+    d.arrow((580, 125), (768, 125), ink="green")
+    d.text(674, 115, "facts", anchor="middle", room=120)
+    d.arrow((580, 215), (768, 215), ink="green")
+    d.text(674, 205, "words", anchor="middle", room=120)
+    d.arrow((970, 170), (1002, 170))
+    d.text(1040, 175, "agent", bold=True, anchor="middle")
+    d.arrow((475, 90), (475, 40), (598, 40), dashed=True)
+    d.text(608, 36, "skipped: a reaction, or our own automatic email", ink="soft", size=14)
+    d.text(608, 56, "held: too many emails from one sender", ink="soft", size=14)
+    d.arrow((475, 250), (475, 290), (598, 290), dashed=True)
+    d.text(608, 286, "left out: hidden text, scripts, tags", ink="soft", size=14)
+    d.text(608, 306, "shortened, if it is too long: quoted emails", ink="soft", size=14)
     return d

@@ -9,9 +9,11 @@ import sys
 from collections.abc import Callable
 from typing import Final
 
+from tools.change_pictures import upcast, view_upgrade
 from tools.drawing import Drawing, Fill
-from tools.mail_pictures import mail_route
+from tools.mail_pictures import mail_reading, mail_route
 from tools.notebooks import NOTEBOOKS
+from tools.service_pictures import lost_response
 from tools.transfer_pictures import payment, write_skew
 
 FOLDER: Final = NOTEBOOKS / "pictures"
@@ -312,6 +314,10 @@ PICTURES: Final[dict[str, Callable[[], Drawing]]] = {
     "write_skew": write_skew,
     "payment": payment,
     "mail_route": mail_route,
+    "mail_reading": mail_reading,
+    "upcast": upcast,
+    "view_upgrade": view_upgrade,
+    "lost_response": lost_response,
 }
 
 
