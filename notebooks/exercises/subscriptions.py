@@ -373,7 +373,7 @@ class _Outside:
         if event.version == self.kills:
             raise _Killed
         if event.version == self.fails:
-            raise ConnectionError("no answer")
+            raise ConnectionError("no response")
         self.sent.append(event.version)
 
 
