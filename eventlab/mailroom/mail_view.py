@@ -1,4 +1,4 @@
-"""The view of the mailroom: a document per mail, with its state and nothing of its content."""
+"""The view of the mailroom: one document per email, with its state but without its content."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def counts_by_state(mails: Collection[dict[str, Any]]) -> dict[str, int]:
 
 
 class MailView:
-    """A document per mail: ``{_id, state, since, domain, received, attempts, contact_id, ...}``.
+    """One document per email: ``{_id, state, since, domain, received, attempts, contact_id, ...}``.
 
     ``since`` is when the state last changed, ``received`` when Gmail received the email. If there
     is more than one of ``contact_ids``, CXone has several work items of the same email.

@@ -60,7 +60,7 @@ def payload_of(
     Each fact is one line. Of a text that is too long, quoted emails are shortened first, because
     the newest words must stay. If that is not enough, its middle is cut out, between two
     characters. A line says what is missing and where to read it. ``in_reply_to`` names the work
-    item of an earlier mail of the conversation. The only control character is ``\n``.
+    item of an earlier email in the conversation. The only control character is ``\n``.
 
     >>> print(payload_of(Message.from_gmail({"id": "18c2", "snippet": "Hello"})).splitlines()[0])
     From: (unknown)

@@ -15,7 +15,7 @@ def retry_after_seconds(
 ) -> float | None:
     """Return the seconds that a Retry-After header asks for: from 0 to ``longest``.
 
-    The header holds whole seconds or an HTTP date; a date in the past means 0. ``now`` is the
+    The header contains whole seconds or an HTTP date; a date in the past means 0. ``now`` is the
     current time in seconds since 1970. Returns None without a header, and for one that is neither.
 
     >>> retry_after_seconds("7", longest=30)

@@ -1,4 +1,4 @@
-"""The round counter: what a router's round has done so far, logged and counted mail by mail."""
+"""The round counter: what a router's round has done so far, logged and counted for each email."""
 
 from __future__ import annotations
 

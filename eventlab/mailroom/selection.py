@@ -34,7 +34,7 @@ BLOCKED: Final = "its sender is on the blocklist"
 class Selection:
     """Which emails become work items: the rules besides Gmail's labels.
 
-    Mail of ``skipped_kinds`` and from a sender on the ``blocklist`` (folded addresses and
+    Email of ``skipped_kinds`` and from a sender on the ``blocklist`` (folded addresses and
     ``@domain``, which includes its subdomains) is skipped. ``sender_cap`` is how many emails of one
     sender in one hour of the clock become work items; the others are held for review, 0 means no
     limit.

@@ -113,7 +113,7 @@ class Sender:
     def prepare(
         self, message: Fetched, *, earlier: Sequence[str] = (), released: bool = False
     ) -> Prepared:
-        """Return what to do with an email, which then need not stay in memory.
+        """Return what to do with an email, which then no longer has to stay in memory.
 
         ``earlier`` are emails of its conversation: the payload names the first that CXone has. A
         ``released`` mail is sent by decision of an operator.

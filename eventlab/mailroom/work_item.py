@@ -26,7 +26,7 @@ class WorkItemCommandRejected(CommandRejected):
 
 
 class WorkItem(Aggregate):
-    """One email of the inbox, under its Gmail id. Its events hold no address, subject or text.
+    """One email of the inbox, under its Gmail id. Its events contain no address, subject or text.
 
     An email is ``received``. A router records that it is ``submitting`` the email, and until when
     its attempt may arrive. Then the email is ``submitted``, ``refused``, ``unsent`` (certainly: it

@@ -54,7 +54,7 @@ class Worklist:
         return iter(sorted(found, key=lambda item: (item.date, item.id)))
 
     def rank(self, id: str) -> int:
-        """Return the how-many-eth mail of its sender in its hour this is; 0 if that is unknown."""
+        """Return the rank of an email among those of its sender in its hour; 0 if it is unknown."""
         return self._ranks.get(id, 0)
 
     def _read_logs(self) -> str:
