@@ -399,6 +399,6 @@ class PersonKeyMissing(EventLabError):
         self.person = person
         self.keys = keys
         super().__init__(
-            f"{keys!r} has no key for {person!r}: connect to the Redis that holds the keys, "
+            f"{keys!r} has no key for {person!r}: connect to the Redis that has the keys, "
             "or restore them from a backup"
         )

@@ -86,7 +86,7 @@ ENDLESS = {
 def test_check_stops_an_endless_answer_and_names_the_line(code: str) -> None:
     note = limited(lambda answer: answer()).check(written(code))
     assert note.kind == "Not yet"
-    assert "did not end within 0.2 seconds" in note.text
+    assert "did not finish within 0.2 seconds" in note.text
     assert "stopped in line " in note.text
 
 

@@ -18,7 +18,7 @@ from eventlab.lessons.exercise import Note
 from tests.notebooks.test_exercises import ALL, answer
 
 #: What an answer is told that never ends: the test need not wait as long as a reader may.
-ENDLESS = "did not end within"
+ENDLESS = "did not finish within"
 
 PAGES = [
     importlib.import_module(f"tests.notebooks.answers.{path.stem}")

@@ -90,7 +90,7 @@ def test_exercise_stops_an_endless_answer(name: str, lab: Any) -> None:
         endless_answer = EndlessStore if issubclass(right, UnfinishedStore) else EndlessAggregate
     note = replace(ALL[name], seconds=0.5).check(endless_answer)
     assert note.kind == "Not yet"
-    assert "did not end within 0.5 seconds, and was stopped in line" in note.text
+    assert "did not finish within 0.5 seconds, and was stopped in line" in note.text
 
 
 def test_check_distinguishes_not_attempted_wrong_and_right() -> None:

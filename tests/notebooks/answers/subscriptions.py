@@ -253,7 +253,7 @@ WRONG = {
                         letters.ack([event])
                         break
             """,
-            "did not end within",
+            "did not finish within",
         ),
         (
             """
