@@ -15,7 +15,7 @@ from eventlab.aggregate import Aggregate
 from eventlab.cli.checks import Check
 from eventlab.cli.process import UsageError
 from eventlab.mailroom.mail_view import MailView
-from eventlab.mailroom.settings import REAL_NAMES, SANDBOX_NAMES
+from eventlab.mailroom.names import REAL_NAMES, SANDBOX_NAMES
 from eventlab.mailroom.work_item import WorkItem
 from eventlab.observe.shapes import Reader, StoredShape, stored_shapes
 from eventlab.servers import connect

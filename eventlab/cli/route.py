@@ -24,8 +24,7 @@ from eventlab.cli.process import (
     require,
     stop_on_signals,
 )
-from eventlab.mailroom.names import default_names
-from eventlab.mailroom.settings import REAL_NAMES, SANDBOX_NAMES, Settings
+from eventlab.mailroom.names import REAL_NAMES, SANDBOX_NAMES, default_names
 from eventlab.mailroom.variables import VARIABLES
 from eventlab.servers import Lab, connect
 from eventlab.store.store import EventStore
@@ -33,9 +32,10 @@ from eventlab.store.store import EventStore
 if TYPE_CHECKING:
     from eventlab.cli.arguments import Commands
     from eventlab.mailroom.router import Router
+    from eventlab.mailroom.settings import Settings
     from eventlab.mailroom.summary import Summary
 
-NEEDED: Final = ("requests", "googleapiclient", "google_auth_oauthlib")
+NEEDED: Final = ("requests", "googleapiclient", "google_auth_oauthlib", "lxml", "webencodings")
 NEEDED_BY_SANDBOX: Final = ("fastapi", "uvicorn", "nh3")
 WATCH_SECONDS: Final = 30.0
 #: How many emails that are older than a day a first round routes without being asked to.
@@ -196,6 +196,8 @@ def _open(
 
 @contextmanager
 def _settings(arguments: argparse.Namespace, env: Mapping[str, str]) -> Iterator[Settings]:
+    from eventlab.mailroom.settings import Settings
+
     if not arguments.sandbox:
         yield Settings.from_environment(env)
         return

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Final
 
 from eventlab.cli import arguments as options
 from eventlab.cli.process import CommandFailed, require, stop_on_signals
+from eventlab.cli.route import NEEDED as NEEDED_TO_ROUTE
+from eventlab.cli.route import NEEDED_BY_SANDBOX
 
 if TYPE_CHECKING:
     from eventlab.cli.arguments import Commands
 
-NEEDED: Final = ("requests", "googleapiclient", "google_auth_oauthlib", "fastapi", "uvicorn", "nh3")
+NEEDED: Final = (*NEEDED_TO_ROUTE, *NEEDED_BY_SANDBOX)
 
 
 def add_to(commands: Commands) -> None:

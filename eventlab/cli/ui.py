@@ -15,7 +15,7 @@ from eventlab.aggregate import Aggregate
 from eventlab.cli import arguments as options
 from eventlab.cli.monitoring import NEEDED as NEEDED_TO_SERVE
 from eventlab.cli.process import CommandFailed, UsageError, log_to_stderr, require, stop_on_signals
-from eventlab.mailroom.settings import REAL_NAMES, SANDBOX_NAMES
+from eventlab.mailroom.names import REAL_NAMES, SANDBOX_NAMES
 from eventlab.observe.lag import ViewState, view_states, views_of
 from eventlab.servers import Lab, connect
 

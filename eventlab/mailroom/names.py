@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
 
-from eventlab.mailroom.settings import REAL_NAMES, SANDBOX_NAMES
 from eventlab.mailroom.urls import is_loopback
 from eventlab.mailroom.variables import CXONE_URL, GMAIL_ENDPOINT
+
+#: The category and the collection for real mail, and those of the sandbox.
+REAL_NAMES: Final = ("mailStream", "mailCollection")
+SANDBOX_NAMES: Final = ("sandboxMailStream", "sandboxMailCollection")
 
 
 def default_names(env: Mapping[str, str], *, sandbox: bool = False) -> tuple[str, str]:

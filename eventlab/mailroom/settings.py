@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
 
 from eventlab.mailroom.cxone.settings import CXoneSettings, needed_by
 from eventlab.mailroom.errors import BadSetting, SettingsMissing
+from eventlab.mailroom.names import REAL_NAMES, SANDBOX_NAMES
 from eventlab.mailroom.selection import Selection
 from eventlab.mailroom.urls import checked_url, is_loopback
 from eventlab.mailroom.variables import (
@@ -20,10 +20,6 @@ from eventlab.mailroom.variables import (
     VARIABLES,
     given,
 )
-
-#: The category and the collection for real mail, and those of the sandbox.
-REAL_NAMES: Final = ("mailStream", "mailCollection")
-SANDBOX_NAMES: Final = ("sandboxMailStream", "sandboxMailCollection")
 
 
 @dataclass(frozen=True, kw_only=True)

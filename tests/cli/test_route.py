@@ -12,8 +12,8 @@ import pytest
 import redis
 
 from eventlab import EventStore
-from eventlab.mailroom.names import default_names
-from eventlab.mailroom.settings import REAL_NAMES, SANDBOX_NAMES, Settings
+from eventlab.mailroom.names import REAL_NAMES, SANDBOX_NAMES, default_names
+from eventlab.mailroom.settings import Settings
 from eventlab.mailroom.variables import VARIABLES
 from eventlab.mailroom.work_item import WorkItem
 from eventlab.sandbox.fakes import Fakes
