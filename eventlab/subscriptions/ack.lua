@@ -7,11 +7,11 @@ local denial = denied('ack', finishing)
 if denial then return denial end
 local positions, events = {}, {}
 for at = 4, #ARGV do
-  local position, event = string.match(ARGV[at], '^(%S+) (.*)$')
-  positions[#positions + 1] = position
-  events[#events + 1] = blocked and cjson.decode(event) or false
+  local position = string.match(ARGV[at], '^%S+')
+  positions[at - 3] = position
+  if blocked then events[at - 3] = cjson.decode(string.sub(ARGV[at], #position + 2)) end
 end
-local finished = finish_some(events)
+local finished = blocked and finish_some(events) or #positions
 local commands = {
   {'XACK', stream, group, unpack(positions, 1, finished)},
   {'ZREM', due, unpack(positions, 1, finished)},
