@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+import requests
 
 from eventlab import (
     FORGOTTEN,
@@ -18,12 +19,14 @@ from eventlab import (
     settings,
 )
 from eventlab.accounts import AccountService, AccountView
+from eventlab.accounts.http.app import create_app
 from eventlab.archive.backup import backup
 from eventlab.archive.errors import BackupMismatch
 from eventlab.archive.restore import restore
 from eventlab.cli.main import main
 from eventlab.servers import Lab
 from eventlab.store.slices import slice_number, stored_slices
+from tests.support.accounts_api import in_a_thread
 from tests.support.store import fill
 
 IDS = [f"account{number}" for number in range(100)]
@@ -96,3 +99,15 @@ def test_forget_makes_a_person_unreadable_in_every_slice(
 
 def test_service_checks_a_slice(store: EventStore) -> None:
     AccountService(store).check()
+
+
+def test_service_rejects_a_transfer_between_slices(store: EventStore) -> None:
+    one, *others = IDS
+    far = next(id for id in others if slice_number(id) != slice_number(one))
+    before = store.version(one), store.version(far)
+    with in_a_thread(create_app(AccountService(store))) as url:
+        body = {"from": one, "to": far, "amount": 1}
+        response = requests.post(f"{url}/transfers", json=body, timeout=30)
+    assert response.status_code == 400
+    assert "as in 'customer7/account1'" in response.json()["errorMessage"]
+    assert (store.version(one), store.version(far)) == before
