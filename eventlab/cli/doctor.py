@@ -122,7 +122,7 @@ def _doctor(arguments: argparse.Namespace) -> int:
     readers = arguments.reader or []
     upcasters = arguments.upcaster or []
     if arguments.events is not None:
-        # It imports every reader, and the mailroom's need packages that the rest does not.
+        # It imports every reader, which the other checks do not need.
         from eventlab.cli.events_check import check_events
 
         return check_events(arguments.events, readers, upcasters, as_json=arguments.json)
@@ -153,11 +153,13 @@ def examine(data: Path | str | None = None, *, purpose: Purpose = "lab") -> list
         remedy = f"set {directories.DATA_VARIABLE} to a new directory"
         return [failure("data directory", error, remedy)]
     data_check = _data_directory(directory)
+    packages = [_package(name, purpose) for name in PACKAGES[purpose]]
+    has_settings = purpose == "mailroom" and all(check.ok for check in packages)
     checks = [
         _python(),
         *(_package(name) for name in LIBRARY),
-        *(_package(name, purpose) for name in PACKAGES[purpose]),
-        *([_mail_settings()] if purpose == "mailroom" else []),
+        *packages,
+        *([_mail_settings()] if has_settings else []),
         data_check,
     ]
     own = all(os.environ.get(name) for name in (external.REDIS_URL, external.MONGODB_URL))
