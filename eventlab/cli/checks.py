@@ -91,7 +91,8 @@ def server_checks(directory: Path, *, durability: bool = False) -> Iterator[Chec
     try:
         lab = connect(directory)
     except ServerUnreachable as error:
-        yield Check("servers", False, sentence_of(error), f"correct {error.variable}")
+        found = f"the server at {error.variable} {error.reason}"
+        yield Check("servers", False, found, error.remedy or f"correct {error.variable}")
         return
     except (EventLabError, RedisError, PyMongoError, OSError) as error:
         yield Check("servers", False, sentence_of(error), "fix what the message reports")

@@ -41,8 +41,14 @@ class ServersFailed(ServersError):
 
 
 class ServerUnreachable(ServersError):
-    """The server that a variable names does not respond or cannot be used. Data: ``variable``."""
+    """The server that a variable names does not respond or cannot be used.
 
-    def __init__(self, variable: str, reason: str) -> None:
+    Data: ``variable``, ``reason``, and ``remedy``, which is empty if the variable may be wrong.
+    """
+
+    def __init__(self, variable: str, reason: str, remedy: str = "") -> None:
         self.variable = variable
-        super().__init__(f"the server at {variable} {reason}")
+        self.reason = reason
+        self.remedy = remedy
+        advice = f": {remedy}" if remedy else ""
+        super().__init__(f"the server at {variable} {reason}{advice}")

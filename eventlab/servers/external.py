@@ -84,7 +84,8 @@ def mongodb_at(url: str, *, examine: bool = True, **limits: int | bool) -> Clien
         if "setName" not in hello and hello.get("msg") != "isdbgrid":
             raise ServerUnreachable(
                 MONGODB_URL,
-                "is not a replica set, so it does not support transactions: run rs.initiate() once",
+                "is not a replica set, so it does not support transactions",
+                "run rs.initiate() once",
             )
     except ServerUnreachable:
         client.close()
@@ -107,7 +108,7 @@ def _node_or_cluster(parsed: RedisURL) -> redis.Redis:
                 return cast("redis.Redis", node)
             node.close()
             raise ServerUnreachable(
-                REDIS_URL, "is not a cluster: name one server, or Sentinels (redis+sentinel://)"
+                REDIS_URL, "is not a cluster", "name one server, or Sentinels (redis+sentinel://)"
             )
         node.close()
         return _cluster(url, parsed)
@@ -190,8 +191,8 @@ def _refuse(info: Info) -> None:
             REDIS_URL,
             f"has the maxmemory-policy {policy}, so it deletes "
             f"{'events' if policy.startswith('allkeys') else 'idempotency keys'} when its memory "
-            f"is full: run CONFIG SET maxmemory-policy {KEEPS_ALL}, or set "
-            f"{settings.ALLOW_EVICTION}=1",
+            "is full",
+            f"run CONFIG SET maxmemory-policy {KEEPS_ALL}, or set {settings.ALLOW_EVICTION}=1",
         )
 
 

@@ -315,6 +315,17 @@ def test_doctor_names_the_variable_of_a_server_that_does_not_answer(
     assert failed.remedy == f"correct {settings.REDIS_URL}"
 
 
+def test_doctor_says_how_to_fix_a_server_whose_variable_is_right(
+    lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = "--maxmemory", "10mb", "--maxmemory-policy", "allkeys-lru"
+    with redis_process(tmp_path, *options) as port:
+        monkeypatch.setenv(settings.REDIS_URL, f"redis://127.0.0.1:{port}")
+        [failed] = [check for check in doctor.examine(purpose="library") if not check.ok]
+    assert failed.detail.endswith("so it deletes events when its memory is full")
+    assert failed.remedy.startswith("run CONFIG SET maxmemory-policy noeviction")
+
+
 def test_doctor_reports_a_redis_without_waitaof(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checks, "WAITAOF_SINCE", (99, 0))
     [failed] = [check for check in doctor.examine(purpose="lab") if not check.ok]
