@@ -104,6 +104,14 @@ def test_receive_ends_a_batch_of_large_events_early(large: EventStore, kind: str
     assert lua_memory(large) < 30 * MEGABYTE
 
 
+def test_receive_reads_few_large_events_that_are_blocked(large: EventStore) -> None:
+    letters = subscribe(large, ordered=True)
+    large.redis.config_resetstat()
+    assert len(letters.receive(1000)) == 1  # the others wait for it
+    scripts = calls(large, "evalsha") + calls(large, "eval")
+    assert calls(large, "xreadgroup") * 8 * LARGE <= scripts * (4 * MEGABYTE + 8 * LARGE)
+
+
 def test_receive_returns_at_most_a_thousand_events(store: EventStore) -> None:
     events = fill(store, 2_100)
     letters = subscribe(store, claim_after=LONG)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -15,6 +17,7 @@ import requests
 
 from eventlab import EventStore
 from eventlab.accounts import AccountService
+from eventlab.accounts.http import listing, threads
 from eventlab.accounts.http.app import create_app
 from eventlab.lessons.ports import free_port
 from eventlab.lessons.redis_nodes import Node
@@ -105,6 +108,34 @@ def test_hung_mongodb_never_stops_a_deposit(own: tuple[Served, Node, MongoServer
         mongod.resume()
     assert wait_until(lambda: api.get("/readyz").ok)
     assert api.get("/accounts").status_code == 200
+
+
+def test_listings_that_hang_take_no_thread_of_the_other_routes(
+    service: AccountService, mongo: Any, category: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They hang in the service, because MongoDB would let go of them after two seconds."""
+    hangs = threading.Event()
+    plain = listing.page
+
+    def page(*args: Any, **options: Any) -> Any:
+        hangs.wait(60)
+        return plain(*args, **options)
+
+    monkeypatch.setattr(listing, "page", page)
+    monkeypatch.setattr(threads, "CALL_SECONDS", 0.05)
+    service.create("a")
+    with (
+        in_a_thread(create_app(service, mongo[category])) as url,
+        ThreadPoolExecutor(READERS) as readers,
+    ):
+        try:
+            for response in readers.map(requests.get, [f"{url}/accounts"] * READERS):
+                assert_503(response, "MongoDB")
+            # Their threads hang still.
+            deposit = requests.post(f"{url}/accounts/a/deposits", json={"amount": 1}, timeout=30)
+            assert deposit.status_code == 200
+        finally:
+            hangs.set()
 
 
 def test_connections_of_the_service_give_up_on_a_hung_server(

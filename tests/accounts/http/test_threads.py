@@ -10,7 +10,7 @@ import pymongo.errors
 import pytest
 import redis
 
-from eventlab.accounts.http import threads
+from eventlab.accounts.http import server, threads
 from eventlab.accounts.http.threads import ServerThreads
 
 
@@ -35,3 +35,7 @@ def test_call_to_a_hung_server_ends_in_time_and_blocks_no_other_server(
         assert asyncio.run(calls()) == "answered"
     finally:
         answers.set()
+
+
+def test_calls_to_redis_and_to_mongodb_have_two_seconds() -> None:
+    assert threads.CALL_SECONDS == server.SERVER_SECONDS == 2
