@@ -119,7 +119,7 @@ def test_settle_without_waitaof_needs_an_fsync_before_each_reply(tmp_path: Path)
     hidden = ("--rename-command", "WAITAOF", "")
     with private_redis(tmp_path, *DURABLE, *hidden) as client:
         store = EventStore(client, "accountStream")
-        with pytest.raises(NotSettled, match="does not report when it has fsynced: CONFIG SET"):
+        with pytest.raises(NotSettled, match="does not report when it has fsynced: run CONFIG SET"):
             store.settle()
         client.config_set("appendfsync", "always")
         store.settle(store.append("a", deposits(1), expected=NEW))
