@@ -130,6 +130,15 @@ def test_url_of_cluster_nodes_connects_to_the_cluster(
                 assert isinstance(lab.redis, redis.RedisCluster)
                 assert lab.redis.set("x", "text")
                 assert lab.redis.get("x") == "text"
+        with connect(timeout=3) as limited:
+            assert isinstance(limited.redis, redis.RedisCluster)
+            # Those of a node that is found later are made with these.
+            assert limited.redis.nodes_manager.connection_kwargs["socket_timeout"] == 3
+            for node in limited.redis.get_primaries():
+                pool = limited.redis.get_redis_connection(node).connection_pool
+                connection = pool.get_connection()  # one that was used, or a new one
+                assert (connection.socket_timeout, connection.socket_connect_timeout) == (3, 3)
+                pool.release(connection)
 
 
 def test_several_hosts_that_are_no_cluster_are_rejected(
