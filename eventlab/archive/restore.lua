@@ -23,7 +23,7 @@ for at = 3, #ARGV, 7 do
 end
 for _, command in ipairs({'RPUSH', 'SADD'}) do
   if not redis.acl_check_cmd(command, command == 'SADD' and ids or KEYS[3], '') then
-    return redis.error_reply('NOPERM a restore needs the right to run XADD, RPUSH and SADD')
+    return redis.error_reply('NOPERM a restore needs permission to run XADD, RPUSH and SADD')
   end
 end
 

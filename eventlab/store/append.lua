@@ -47,7 +47,7 @@ end
 if not (redis.acl_check_cmd('RPUSH', log, '')
   and (version > 0 or redis.acl_check_cmd('SADD', ids, name))
   and (not record or redis.acl_check_cmd('SET', record, '', 'EX', 1))) then
-  return redis.error_reply('NOPERM an append needs the right to run XADD, RPUSH, SADD and SET')
+  return redis.error_reply('NOPERM an append needs permission to run XADD, RPUSH, SADD and SET')
 end
 
 local id = '*'

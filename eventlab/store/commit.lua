@@ -54,7 +54,7 @@ end
 if #moved > 1 then return moved end
 if replaced then return {'replaced', replaced} end
 if not allowed then
-  return redis.error_reply('NOPERM a commit needs the right to run XADD, RPUSH, SADD and SET')
+  return redis.error_reply('NOPERM a commit needs permission to run XADD, RPUSH, SADD and SET')
 end
 
 local id, first, at = '*', nil, 5 * count + 7

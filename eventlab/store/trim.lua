@@ -22,7 +22,7 @@ end
 -- Redis checks each right only when its command runs, and the first write cannot be undone.
 if not (redis.acl_check_cmd('HSET', mark, 'position', '')
   and redis.acl_check_cmd('HINCRBY', mark, 'dropped', 0)) then
-  return redis.error_reply('NOPERM a trim needs the right to run XTRIM, HSET and HINCRBY')
+  return redis.error_reply('NOPERM a trim needs permission to run XTRIM, HSET and HINCRBY')
 end
 local dropped = redis.call('XTRIM', stream, 'MINID', before)
 redis.call('HSET', mark, 'position', last[1], 'token', ARGV[2], 'count', dropped)

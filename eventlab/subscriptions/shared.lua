@@ -28,7 +28,7 @@ end
 local function denied(what, commands)
   for _, command in ipairs(commands) do
     if not redis.acl_check_cmd(unpack(command)) then
-      return redis.error_reply('NOPERM ' .. what .. ' needs the right to run ' .. command[1])
+      return redis.error_reply('NOPERM ' .. what .. ' needs permission to run ' .. command[1])
     end
   end
 end

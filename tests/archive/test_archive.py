@@ -282,7 +282,7 @@ def test_restore_without_a_right_writes_nothing(
     store.drop()
     with (
         without(store, command) as weak,
-        pytest.raises(redis.ResponseError, match="a restore needs the right"),
+        pytest.raises(redis.ResponseError, match="a restore needs permission"),
     ):
         restore(weak, folder)
     assert contents(store) == {}

@@ -12,7 +12,7 @@ from eventlab import NEW, EventStore
 from eventlab.store.answers import misconfiguration
 from tests.support.store import append_deposits, contents, deposits
 
-WRITES = "append needs the right to run XADD, RPUSH, SADD and SET|ACL failure"
+WRITES = "append needs permission to run XADD, RPUSH, SADD and SET|ACL failure"
 
 
 @contextmanager
