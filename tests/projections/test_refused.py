@@ -13,6 +13,7 @@ from pymongo.errors import BulkWriteError
 
 from eventlab import NEW, Changes, Event, EventStore, Projector, Recorded, ViewStopped
 from eventlab.accounts import AccountView, MoneyPerDay
+from eventlab.projections.follower import Follower, Refused
 
 BEFORE = 13
 AFTER = 6
@@ -155,6 +156,16 @@ def test_day_whose_money_passes_8_bytes_stops_by_name(
     assert day["deposited"] == fit * 2**bits
 
 
+class EachVersion:
+    """A view with a document for each event of an aggregate."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def apply(self, event: Recorded, changes: Changes) -> None:
+        changes[event.version].set("type", event.type)
+
+
 class Copies:
     """A view that keeps far more of an event than the event has."""
 
@@ -174,6 +185,28 @@ def test_batch_that_does_not_fit_the_cache_of_mongodb_is_halved(
         assert projector.catch_up() == count
     assert documents.count_documents({}) == count
     documents.drop()
+
+
+def test_batches_grow_slowly_after_one_that_does_not_fit(
+    store: EventStore, mongo: Any, documents: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that is refused costs as much as one that fits."""
+    most = 8  # documents that fit
+    refused: list[int] = []
+    plain = Follower._write
+
+    def write(follower: Follower, changes: Changes, *args: Any) -> bool:
+        if len(changes) > most:
+            refused.append(len(changes))
+            raise Refused(ValueError("too large"))
+        return plain(follower, changes, *args)
+
+    monkeypatch.setattr(Follower, "_write", write)
+    store.append("a", [Event("deposit")] * 200, expected=NEW)
+    with Projector(store, mongo, EachVersion(documents.name), batch_size=100) as projector:
+        assert projector.catch_up() == 200
+    assert refused[:4] == [100, 50, 25, 12]
+    assert len(refused) < 200 // most // 2
 
 
 def test_batch_ends_by_the_size_of_its_events(
