@@ -17,6 +17,7 @@ from eventlab import (
     EventStore,
     InvalidArgument,
     InvalidName,
+    NotSettled,
     Repository,
     SlicesMismatch,
     Subscription,
@@ -256,7 +257,13 @@ def test_trim_works_on_all_slices_unless_a_group_needs_one(filled: EventStore) -
 
 def test_settle_waits_for_the_slices_of_events(filled: EventStore) -> None:
     filled.settle()
-    filled.settle(filled.read("account5") + filled.read("account6"))
+    events = filled.read("account5") + filled.read("account6")
+    filled.settle(events)
+    lost = filled.slice_of("account6").keys
+    filled.redis.delete(lost.stream, lost.ids, lost.log("account6"))
+    for given in (events, events[::-1]):
+        with pytest.raises(NotSettled, match="'account6' was lost"):
+            filled.settle(given, disk=0)
 
 
 def test_wait_ends_at_an_event_of_any_slice(filled: EventStore) -> None:

@@ -146,6 +146,16 @@ def test_view_follows_and_is_rebuilt_after_a_trim(
     mongo[view.name].drop()
 
 
+def test_settle_asks_each_master_of_a_category_in_slices(three_masters: RedisCluster) -> None:
+    store = EventStore(three_masters, "slicedStream", slices=64)
+    masters = [three_masters.get_redis_connection(node) for node in three_masters.get_primaries()]
+    for master in masters:
+        master.config_resetstat()
+    store.settle(disk=0)
+    asked = [master.info("commandstats")["cmdstat_set"]["calls"] for master in masters]
+    assert asked == [1, 1, 1]  # the write that WAIT waits for
+
+
 def test_doctor_asks_and_tries_the_master_of_each_slice(
     three_masters: RedisCluster, lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
