@@ -45,7 +45,7 @@ class Change:
         self._set[field] = value
 
     def unset(self, field: str) -> None:
-        """Remove a field, if the document has it."""
+        """Remove a field, if the document has it; an object that becomes empty stays."""
         if self._ways.setdefault(field, "set") != "set":
             raise _two_ways(field)
         self._set.pop(field, None)

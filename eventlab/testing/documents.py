@@ -19,6 +19,7 @@ def updated(document: Fields, update: Fields) -> Fields:
     >>> updated({"_id": "a", "funds": 70}, {"$inc": {"funds": 30}, "$set": {"name.last": "D"}})
     {'_id': 'a', 'funds': 100, 'name': {'last': 'D'}}
     """
+    _check_apart([path for fields in update.values() for path in fields])
     result = copy.deepcopy(document)
     for operator, fields in update.items():
         apply = OPERATORS.get(operator)
@@ -34,6 +35,19 @@ def updated(document: Fields, update: Fields) -> Fields:
             if holder is not None:
                 apply(holder, name, copy.deepcopy(value))
     return result
+
+
+def _check_apart(paths: list[str]) -> None:
+    """Raise UpdateRefused if two paths are the same, or one leads into the other."""
+    for path in paths:
+        names = path.split(".")
+        above = {".".join(names[:count]) for count in range(1, len(names))}
+        both = [path] * (paths.count(path) > 1) + [each for each in paths if each in above]
+        if both:
+            raise UpdateRefused(
+                f"MongoDB does not accept a change of {path!r} together with one of {both[0]!r}: "
+                "let an event change only one of them"
+            )
 
 
 def _holder(document: Fields, parents: list[str], *, is_made: bool) -> Fields | None:

@@ -86,8 +86,8 @@ class ViewScenario:
         self._compare(
             at_once,
             self._placed,
-            "how the events are batched: apply must not remember anything "
-            "(- all events in one batch, + one event at a time)",
+            "how the events are batched: apply remembers something, or it unsets the last field of "
+            "an object, which then stays empty (- all events in one batch, + one event at a time)",
         )
         categories = dict.fromkeys(each.category for each in self._placed)
         for first in categories if len(categories) > 1 else ():
@@ -154,24 +154,38 @@ class ViewScenario:
 
     def _fold(self, batches: Sequence[Sequence[Placed]]) -> tuple[Documents, _Stop | None]:
         documents: Documents = {}
+        stop = None
         for batch in batches:
-            changes = Changes()
-            for event, category in batch:
-                named = [category] if category else []
-                try:
-                    self._view.apply(copy.deepcopy(event), changes, *named)
-                except Exception as error:  # noqa: BLE001 - a view is user code
-                    return documents, _Stop(event, error)
+            documents, stop = self._apply(documents, batch)
+            if stop:
+                break
+        return documents, stop
+
+    def _apply(
+        self, documents: Documents, batch: Sequence[Placed]
+    ) -> tuple[Documents, _Stop | None]:
+        """Return the documents after a batch, which is halved if MongoDB would not accept it."""
+        changes = Changes()
+        for event, category in batch:
+            named = [category] if category else []
+            try:
+                self._view.apply(copy.deepcopy(event), changes, *named)
+            except Exception as error:  # noqa: BLE001 - a view is user code
+                return documents, _Stop(event, error)
+        after = dict(documents)
+        try:
             for id, change in changes.items():
                 if change.deletes:
-                    documents.pop(id, None)
-                update = change.update()
-                if update:
-                    try:
-                        documents[id] = stored(updated(documents.get(id, {"_id": id}), update))
-                    except (UpdateRefused, BSONError, OverflowError) as error:
-                        return documents, _Stop(batch[-1].event, error)
-        return documents, None
+                    after.pop(id, None)
+                if update := change.update():
+                    after[id] = stored(updated(after.get(id, {"_id": id}), update))
+        except (UpdateRefused, BSONError, OverflowError) as error:
+            if len(batch) == 1:
+                return documents, _Stop(batch[0].event, error)
+            half = len(batch) // 2
+            documents, stop = self._apply(documents, batch[:half])
+            return (documents, stop) if stop else self._apply(documents, batch[half:])
+        return after, None
 
     def _stopped(self, stop: _Stop) -> str:
         event = stop.event

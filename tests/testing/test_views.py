@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -163,6 +164,29 @@ def test_view_stops_at_what_mongodb_cannot_store(field: str, value: object) -> N
     view(Setting).given(CREATE).stops(Exception)
 
 
+class Basket:
+    """A view that begins a map with its first item, in one event or in two."""
+
+    name = "basket"
+
+    def apply(self, event: Recorded, changes: Changes) -> None:
+        basket = changes[event.id]
+        if event.data.get("new"):
+            basket.set("items", {})
+        if item := event.data.get("item"):
+            basket.set(f"items.{item}", 1)
+
+
+def test_view_stops_at_an_event_that_changes_a_field_and_one_inside_it() -> None:
+    both = view(Basket).given(Event("put", {"new": True, "item": "tea"}))
+    both.stops(UpdateRefused, "'items.tea' together with one of 'items'")
+
+
+def test_batch_that_mongodb_would_not_accept_is_halved_as_a_projector_does() -> None:
+    events = [Event("put", {"new": True}), Event("put", {"item": "tea"})]
+    view(Basket).given(*events).shows("example", {"items": {"tea": 1}})
+
+
 def test_unknown_operator_is_named() -> None:
     with pytest.raises(UpdateRefused, match=r"does not support \$rename"):
         updated({}, {"$rename": {"a": "b"}})
@@ -188,7 +212,9 @@ UPDATES = st.one_of(
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
-@given(updates=st.lists(UPDATES, min_size=1, max_size=6))
+@given(
+    updates=st.lists(UPDATES | st.builds(operator.or_, UPDATES, UPDATES), min_size=1, max_size=6)
+)
 def test_update_is_what_mongodb_makes_of_it(
     updates: list[dict[str, Any]], mongo: Database[dict[str, Any]], category: str
 ) -> None:
