@@ -53,24 +53,24 @@ class Variable(NamedTuple):
 
 SERVERS: Final[dict[str, Variable]] = {
     REDIS_URL: Variable(
-        "URL of a Redis of your own (7.0 or newer): redis://, rediss://, unix:// or redis+sentinel://",
+        "URL of your own Redis (7.0 or newer): redis://, rediss://, unix:// or redis+sentinel://",
         "a private Redis",
     ),
-    MONGODB_URL: Variable("URL of a MongoDB replica set of your own", "a private MongoDB"),
+    MONGODB_URL: Variable("URL of your own MongoDB replica set", "a private MongoDB"),
     ALLOW_EVICTION: Variable(
         "set it to 1 to allow a Redis that deletes keys, and so loses events, when memory is full"
     ),
     DATA: Variable("directory where the private servers keep their data", "your user data folder"),
-    RUNTIME: Variable("directory for the private servers' sockets", "a short path for each user"),
+    RUNTIME: Variable("directory for the private servers' sockets", "a short per-user path"),
     GRACE: Variable(
         "seconds that the private servers keep running after the last process disconnects", "5"
     ),
     REDIS_SERVER: Variable(
         "path of the redis-server program",
-        "the program of the installed wheel, or else the one on PATH",
+        "the program in the installed wheel, or else the one on PATH",
     ),
     MONGOD: Variable(
-        "path of the mongod program", "the program of the installed wheel, or else the one on PATH"
+        "path of the mongod program", "the program in the installed wheel, or else the one on PATH"
     ),
 }
 SERVICE: Final[dict[str, Variable]] = {
