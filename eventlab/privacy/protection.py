@@ -15,12 +15,19 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final
 
 import msgspec
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from eventlab.errors import CorruptEvent, InvalidArgument, InvalidEvent
 from eventlab.events import Event, Recorded, encode_json, plain_json
 from eventlab.privacy.person_keys import KEY_BYTES, PersonKeys
+
+try:
+    from cryptography.exceptions import InvalidTag
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError(
+        "eventlab.privacy needs cryptography: pip install 'eventlab[privacy]'",
+        name=error.name,
+    ) from error
 
 SEALED: Final = {"person", "sealed"}
 NONCE_BYTES: Final = 12

@@ -26,6 +26,10 @@ for words in ([], *([command] for command in COMMANDS)):
     except SystemExit as done:
         assert done.code == 0, words
 assert main(["doctor", "--for", "mailroom"]) == 1
+try:
+    from eventlab import Protection
+except ModuleNotFoundError as error:
+    assert "eventlab[privacy]" in str(error), error
 sys.exit(main(["show", "blue", "--category", sys.argv[1], "--reader", "rooms_of_a_user:Room"])
     or main(["doctor", "--events", sys.argv[1], "--reader", "rooms_of_a_user:Room"]))
 """
