@@ -1,4 +1,4 @@
-"""Event sourcing on a real Redis and a real MongoDB, small enough to read in one sitting.
+"""Event sourcing on a real Redis and a real MongoDB.
 
 The names below are imported when they are first used: ``import eventlab`` costs nothing, and the
 command line handles Ctrl-C before it loads the drivers of Redis and MongoDB.
