@@ -23,8 +23,8 @@ class StepRace(Interactive):
     which version they have read. The store is emptied at the start: it is a store of the page.
 
     >>> StepRace(store).play("ABAB")
-    A: has read version 2, funds 100; decides to withdraw 80. Next: append, expected=2
-    B: has read version 2, funds 100; decides to withdraw 80. Next: append, expected=2
+    A: read version 2, funds 100; decided to withdraw 80. Next: append, expected=2
+    B: read version 2, funds 100; decided to withdraw 80. Next: append, expected=2
     log: create, deposit 100
     funds: 100
     """
@@ -108,21 +108,21 @@ class _Writer:
             events = self._store.read(ACCOUNT)
             version = len(events)
             funds = sum(SIGN[event.type] * event.data.get("amount", 0) for event in events)
-            self.past.append(f"has read version {version}, funds {funds}")
+            self.past.append(f"read version {version}, funds {funds}")
             yield "Next: decide"
             if funds < AMOUNT:
-                self.past.append(f"rejects the withdrawal: {funds} is less than {AMOUNT}")
+                self.past.append(f"rejected the withdrawal: {funds} is less than {AMOUNT}")
                 break
-            self.past.append(f"decides to withdraw {AMOUNT}")
+            self.past.append(f"decided to withdraw {AMOUNT}")
             expected = version if self._checked else ANY
             yield f"Next: append, expected={expected if self._checked else 'ANY'}"
             try:
                 withdrawal = Event("withdraw", {"amount": AMOUNT})
                 [event] = self._store.append(ACCOUNT, [withdrawal], expected=expected)
             except VersionConflict as conflict:
-                self.past.append(f"has a conflict: the account is at version {conflict.actual}")
+                self.past.append(f"got a conflict: the account is at version {conflict.actual}")
                 continue
-            self.past.append(f"has stored version {event.version}")
+            self.past.append(f"stored version {event.version}")
             break
         yield "Done"
 

@@ -681,7 +681,7 @@ WHAT_TO_KEEP = {
     ),
     "e": (
         "number",
-        "the catalog's owner sends a new list each night. The old list is theirs to keep.",
+        "the supplier sends a new list each night, and keeps the old ones. You need only today's.",
     ),
 }
 

@@ -274,8 +274,8 @@ def _judge_refund(record: Record) -> None:
         _judge_name_of(event.type)
     if [(e.type, e.data) for e in canceled] == [(e.type, e.data) for e in ill]:
         raise Wrong(
-            "ten years later: how much did canceled films cost the cinema? A refund for a canceled "
-            "film and one for an illness are the same event: keep the reason."
+            "ten years later: how much did canceled films cost the theater? A refund for a "
+            "canceled film and one for an illness are the same event: keep the reason."
         )
     if not {"G2"} <= _says(canceled) & _says(ill):
         raise Wrong("which seat is free again? The event of a refund must say it.")
@@ -300,7 +300,7 @@ def _judge_together(record: Record) -> None:
             )
     if _events_of(record, _form("look", "G2", "r-4"), prices):
         raise Wrong(
-            "a clerk looked at a seat, and the log grew. Nothing has happened in the cinema: no "
+            "a clerk looked at a seat, and the log grew. Nothing has happened in the theater: no "
             "decision and no view needs it. (Who looked at what belongs in an access log.)"
         )
     for form, events in zip(forms, batches, strict=True):

@@ -62,7 +62,9 @@ def _judge_receive(receive: Callable[[Subscription], object]) -> None:
             "nothing was acknowledged: the two small withdrawals are delivered again, and again."
         )
     if pending == [5, 999]:
-        raise Wrong("you acknowledged the large withdrawals, whose letters are not written yet.")
+        raise Wrong(
+            "you acknowledged the large withdrawals, whose letters have not been written yet."
+        )
     if pending != [50_000, 1_000]:
         raise Wrong(
             f"still pending are {pending}, expected [50000, 1000]. A withdrawal of 1,000 is not "

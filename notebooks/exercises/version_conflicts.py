@@ -200,7 +200,7 @@ def _judge_withdraw(withdraw: Callable[..., bool]) -> None:
     returned, funds, events = _played(withdraw, [Event("deposit", {"amount": 1})] * 3)
     if (returned, funds) != (True, 23):
         raise Wrong(
-            "three deposits came first, one after the other: more than one conflict can happen."
+            "three deposits came first, one after another: more than one conflict can happen."
         )
 
 
@@ -787,7 +787,8 @@ NEXT = {
     ),
     "d": (
         "decide again",
-        "without the token a repeat may be stored twice. Read what is there, and decide on it.",
+        "without the token a repeat may be stored twice. Read: is a deposit with this receipt "
+        "there? Then decide on what you find.",
     ),
     "e": (
         "stop",
@@ -811,7 +812,11 @@ what_next = Exercise(
             "e": "stop",
         }
     """,
-    explanation="Repeat only with the same token. Decide only on what you have just read.",
+    explanation=(
+        "Repeat only with the same token. Decide only on what you have just read. If nothing in "
+        "the log identifies the request, reading does not tell you whether it is stored: so let "
+        "the event name a receipt or a request."
+    ),
     mistakes=[
         """
         next_step = {letter: "repeat" for letter in "abcde"}

@@ -74,9 +74,9 @@ def press(page: Page, cell: int, *names: str) -> None:
 def test_race_in_the_browser_shows_the_conflict_of_the_late_writer(page: Page) -> None:
     a, b = "A: next step", "B: next step"
     press(page, 1, a, b, a, b, a, b)
-    shown(page, 1).get_by_text("has a conflict: the account is at version 3").wait_for()
+    shown(page, 1).get_by_text("got a conflict: the account is at version 3").wait_for()
     press(page, 1, b, b)
-    shown(page, 1).get_by_text("rejects the withdrawal: 20 is less than 80").wait_for()
+    shown(page, 1).get_by_text("rejected the withdrawal: 20 is less than 80").wait_for()
 
 
 def test_time_slider_in_the_browser_goes_back_to_an_earlier_state(page: Page) -> None:

@@ -94,15 +94,15 @@ def test_step_race_ends_as_every_order_of_the_steps_must(
 def test_step_race_says_what_each_writer_knows(store: EventStore) -> None:
     race = StepRace(store).play("AABBAB")
     assert repr(race).splitlines() == [
-        "A: has read version 2, funds 100; decides to withdraw 80; has stored version 3. Done",
-        "B: has read version 2, funds 100; decides to withdraw 80; "
-        "has a conflict: the account is at version 3. Next: read",
+        "A: read version 2, funds 100; decided to withdraw 80; stored version 3. Done",
+        "B: read version 2, funds 100; decided to withdraw 80; "
+        "got a conflict: the account is at version 3. Next: read",
         "log: create, deposit 100, withdraw 80",
         "funds: 20",
     ]
     race.press("B")
     race.press("B")
-    assert "rejects the withdrawal: 20 is less than 80. Done" in repr(race)
+    assert "rejected the withdrawal: 20 is less than 80. Done" in repr(race)
 
 
 def test_step_race_goes_on_by_its_buttons(store: EventStore) -> None:
