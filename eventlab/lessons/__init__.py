@@ -2,6 +2,7 @@
 
 from eventlab.lessons.crash_stepper import CrashStepper
 from eventlab.lessons.crashing import run_and_crash
+from eventlab.lessons.delivery_states import delivery_states
 from eventlab.lessons.killing import Ended, consume, handle, project
 from eventlab.lessons.lossy_proxy import LossyProxy, lossy, unreliable
 from eventlab.lessons.processes import run_together, wait_for_start
@@ -22,6 +23,7 @@ __all__ = [
     "Watcher",
     "beside",
     "consume",
+    "delivery_states",
     "handle",
     "lossy",
     "progress",

@@ -10,9 +10,17 @@ import pytest
 from redis import Redis
 from redis.cluster import RedisCluster
 
-from eventlab import NEW, Changes, Event, EventStore, Projector, Recorded
+from eventlab import NEW, Changes, Event, EventStore, Projector, Recorded, Subscription
 from eventlab.errors import InvalidArgument
-from eventlab.lessons import consume, handle, project, rates, run_together, unreliable
+from eventlab.lessons import (
+    consume,
+    delivery_states,
+    handle,
+    project,
+    rates,
+    run_together,
+    unreliable,
+)
 from tests.support.own_redis import redis_process, tls_tunnel
 
 WRITER = """
@@ -66,6 +74,24 @@ def test_run_together_returns_what_each_process_prints() -> None:
 def test_run_together_reports_a_process_that_does_not_start() -> None:
     with pytest.raises(RuntimeError, match="before it was ready"):
         run_together("import sys; sys.exit(1)", 1)
+
+
+def test_delivery_states_names_new_pending_and_done_events(lab: Any) -> None:
+    store = EventStore(lab.redis, "testDeliveryStates")
+    store.drop()
+    try:
+        events = store.append("a", [Event("deposit", {"amount": 1})] * 3, expected=NEW)
+        Subscription(store, "another", consumer="zoe").receive()
+        letters = Subscription(store, "letters", consumer="ann")
+        letters.ack(letters.receive(2)[:1])
+        rows = delivery_states("now", store, "letters", events)
+        assert [tuple(row.values()) for row in rows] == [
+            ("now", "a 1", "done", 0),
+            ("now", "a 2", "ann", 1),
+            ("now", "a 3", "new", 0),
+        ]
+    finally:
+        store.drop()
 
 
 def test_rates_measures_the_ways_in_turn() -> None:

@@ -1,0 +1,29 @@
+"""The state of each event in a consumer group at one moment, for a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from eventlab.events import Recorded
+from eventlab.store.keys import order
+from eventlab.store.store import EventStore
+
+
+def delivery_states(
+    moment: str, store: EventStore, group: str, events: Iterable[Recorded]
+) -> list[dict[str, str | int]]:
+    """Return a row per event for ``charts.pending``: its state at this moment, and its deliveries.
+
+    The state is ``new``, ``done``, or the name of the consumer that has it pending. The store's
+    Redis client must decode responses, as that of ``connect()`` does.
+    """
+    [found] = [g for g in store.redis.xinfo_groups(store.category) if g["name"] == group]
+    pending = store.redis.xpending_range(store.category, group, "-", "+", 1000)
+    held = {row["message_id"]: (row["consumer"], row["times_delivered"]) for row in pending}
+    rows: list[dict[str, str | int]] = []
+    for event in events:
+        is_new = order(event.position) > order(found["last-delivered-id"])
+        state, deliveries = held.get(event.position, ("new" if is_new else "done", 0))
+        label = f"{event.id} {event.version}"
+        rows.append({"moment": moment, "event": label, "state": state, "deliveries": deliveries})
+    return rows
