@@ -36,8 +36,8 @@ class Aggregate(abc.ABC):
     """The base class of aggregates: methods decide and record; only ``apply`` changes the state.
 
     ``version`` is the number of applied events, ``position`` is the position of the newest stored
-    event, and ``changes`` is the list of events that were recorded since then and are not stored
-    yet. A replay and a live decision use the same ``apply``.
+    event, and ``changes`` is the list of events that have been recorded since then and are not
+    stored yet. A replay and a live decision use the same ``apply``.
 
     >>> class Door(Aggregate):
     ...     def __init__(self, id):
@@ -69,7 +69,10 @@ class Aggregate(abc.ABC):
 
     @abc.abstractmethod
     def apply(self, event: Event | Recorded) -> None:
-        """Apply one event to the state. Reject nothing here, because the event has happened."""
+        """Apply one event to the state.
+
+        Do not reject anything here, because the event has already happened.
+        """
 
     def record(self, type: str, data: Data | None = None) -> None:
         """Record a decision as an event, and apply it."""
@@ -91,7 +94,7 @@ class Aggregate(abc.ABC):
         return self
 
     def copy(self) -> Self:
-        """Return an independent copy; values that are not plain are copied deeply."""
+        """Return an independent copy; mutable values are deep-copied."""
         other = copy.copy(self)
         # One memo for all attributes: they may share a value, or hold a method of this aggregate.
         memo = {id(self): other}
@@ -105,7 +108,7 @@ class Aggregate(abc.ABC):
         return {name: value for name, value in vars(self).items() if name not in _OURS}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Restore the state of a snapshot."""
+        """Restore the state from a snapshot."""
         vars(self).update(state)
 
 

@@ -1,4 +1,4 @@
-"""Every error of the library, with its data and a sentence that says what to do."""
+"""Every error of the library, with its data and a message that says what to do."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ if TYPE_CHECKING:
 
     from eventlab.events import Recorded
 
-MAX_SHOWN: Final = 3  # conflicts that an error's sentence names
+MAX_SHOWN: Final = 3  # conflicts that an error's message names
 
 
 class EventLabError(Exception):
     """The base of every error that eventlab raises on purpose.
 
-    It survives ``pickle`` and ``copy`` with its data and its sentence, for example on the way back
-    from another process.
+    It survives ``pickle`` and ``copy`` with its data and its message, for example when it is raised
+    in another process.
     """
 
     def __reduce__(self) -> tuple[object, ...]:
-        # Exception's own __reduce__ would call the class with the sentence instead of the data.
+        # Exception's own __reduce__ would call the class with the message instead of the data.
         return _restored, (type(self), self.args, self.__dict__)
 
 
@@ -213,8 +213,8 @@ class TrimRefused(EventLabError):
         self.group = group
         self.position = position
         super().__init__(
-            f"group {group!r} has not finished {position}: let it catch up, trim less, "
-            f"or call store.forget_group({group!r}) if it is no longer used"
+            f"group {group!r} has not finished the event at {position}: let it catch up, trim "
+            f"less, or call store.forget_group({group!r}) if it is no longer used"
         )
 
 
@@ -235,8 +235,8 @@ class SubscriptionLost(EventLabError):
             if position is None
             else f"subscription {name!r} has delivered an event at {position} that is no longer in "
             "the stream: Redis lost its latest writes in a failover, or the category was replaced. "
-            "Undo the work for events that do not exist, then create the Subscription again: it "
-            "resumes with the events that do exist"
+            "Undo the work for events that no longer exist, then create the Subscription again: it "
+            "resumes with the events that still exist"
         )
 
 
@@ -258,7 +258,7 @@ class ViewStopped(EventLabError):
 
 
 class ViewAhead(EventLabError):
-    """A view has counted events that its log does not have.
+    """A view has applied events that are not in its log.
 
     Data: ``view``, ``position``, ``head``.
     """
@@ -268,7 +268,7 @@ class ViewAhead(EventLabError):
         self.position = position
         self.head = head
         super().__init__(
-            f"view {view!r} has counted an event at {position} that is not in the log (head "
+            f"view {view!r} has applied an event at {position} that is not in the log (head "
             f"{head}): Redis lost its latest writes, or the category was dropped. Rebuild the view"
         )
 
@@ -286,7 +286,7 @@ class SlicesMismatch(EventLabError):
 
 
 class CategoryMismatch(EventLabError):
-    """A view has counted the events of another category. Data: ``view``, ``category``, ``asked``.
+    """A view has applied the events of another category. Data: ``view``, ``category``, ``asked``.
 
     ``category`` is the one that the view follows.
     """
@@ -318,14 +318,14 @@ class ViewVersionMismatch(EventLabError):
                 "run the newer code; to return to this version, stop the newer code and rebuild "
                 "the view"
                 if stored > version
-                else "run its projector, which builds the newer documents beside these (eventlab "
-                "project), or rebuild the view"
+                else "run its projector, which builds the newer documents alongside these "
+                "(eventlab project), or rebuild the view"
             )
         )
 
 
 class CheckpointMissing(EventLabError):
-    """A view has documents but no checkpoint, so it is unknown which events they count.
+    """A view has documents but no checkpoint, so it is unknown which events they include.
 
     Data: ``view``.
     """
@@ -333,7 +333,7 @@ class CheckpointMissing(EventLabError):
     def __init__(self, view: str) -> None:
         self.view = view
         super().__init__(
-            f"view {view!r} has documents but no checkpoint, so events might count twice: "
+            f"view {view!r} has documents but no checkpoint, so events might be applied twice: "
             "rebuild the view"
         )
 
@@ -365,9 +365,9 @@ class NotPerAggregate(EventLabError):
     def __init__(self, view: str) -> None:
         self.view = view
         super().__init__(
-            f"view {view!r} does not promise that only one aggregate changes a document, so it "
-            "cannot be rebuilt for one aggregate: rebuild the whole view, or set per_aggregate = "
-            "True in its class if the promise holds"
+            f"view {view!r} does not promise that each document depends on a single aggregate, so "
+            "it cannot be rebuilt for one aggregate: rebuild the whole view, or set per_aggregate "
+            "= True in its class if the promise holds"
         )
 
 

@@ -32,8 +32,8 @@ class Event(msgspec.Struct, frozen=True, repr_omit_defaults=True, gc=False):
     """Something that happened and is not stored yet: a type and its payload.
 
     ``data`` contains only what JSON can represent: dict with str keys, list, str, int, float, bool
-    and None. It must not have the keys ``id``, ``version`` and ``type``. ``meta`` contains what is
-    known about the event, such as a ``correlation_id``.
+    and None. It must not have the keys ``id``, ``version`` or ``type``. ``meta`` contains metadata
+    about the event, such as a ``correlation_id``.
 
     >>> Event("deposit", {"amount": 100})
     Event(type='deposit', data={'amount': 100})
@@ -181,8 +181,8 @@ def plain_json(value: object, what: str) -> tuple[bytes, Any]:
         raise InvalidEvent(f"{what} is nested more than {MAX_DEPTH} levels deep")
     if not same:
         raise InvalidEvent(
-            f"{what} would be different after a JSON round trip: "
-            "use dict with str keys, list, str, int, finite float, bool and None"
+            f"{what} would be different after a JSON round trip: use only dicts with str keys, "
+            "lists, and str, int, finite float, bool or None values"
         )
     return text, back
 

@@ -110,8 +110,9 @@ class Repository(Generic[A]):
         """Append the aggregate's changes, expecting the version at which it was loaded.
 
         Returns the recorded events. ``meta`` is stored with each event; the other options are those
-        of ``EventStore.append``, whose errors it raises, such as LogReplaced if the log was
-        replaced since the load. After an error, the aggregate and the cache are unchanged.
+        of ``EventStore.append``, whose errors it raises, such as LogReplaced if the log has been
+        replaced since the aggregate was loaded. After an error, the aggregate and the cache are
+        unchanged.
         """
         if not aggregate.changes:
             if idempotency_key is None:
@@ -164,8 +165,8 @@ class Repository(Generic[A]):
         ``idempotency_key``, the outcome is stored for a day, even if ``decide`` records nothing or
         raises CommandRejected. A repeat does not decide again: it returns the first outcome, or
         raises it if it was a rejection. ``fingerprint`` identifies the request (default: all
-        requests with this key are the same). There is no ``token``, because a token is for one
-        append, and a retry may need several.
+        requests with this key are treated as the same request). There is no ``token``, because a
+        token is for one append, and a retry may need several.
 
         Raises the last VersionConflict after ``tries`` tries. An error that ``decide`` raises is
         never retried.

@@ -53,7 +53,8 @@ class Variable(NamedTuple):
 
 SERVERS: Final[dict[str, Variable]] = {
     REDIS_URL: Variable(
-        "URL of your own Redis (7.0 or newer): redis://, rediss://, unix:// or redis+sentinel://",
+        "URL of your own Redis server (7.0 or newer): redis://, rediss://, unix:// or "
+        "redis+sentinel://",
         "a private Redis",
     ),
     MONGODB_URL: Variable("URL of your own MongoDB replica set", "a private MongoDB"),

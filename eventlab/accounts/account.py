@@ -94,8 +94,8 @@ class VersionChanged(CommandRejected):
         self.id = id
         self.actual = actual
         super().__init__(
-            f"account {id!r} is at version {actual}, not at the one that you have seen: "
-            "fetch it again"
+            f"account {id!r} is at version {actual}, not the version that you read: fetch the "
+            "account again"
         )
 
 

@@ -33,7 +33,7 @@ class AccountView:
             case "withdraw":
                 funds = -event.data["amount"]
             case _:
-                raise ValueError(f"an account has no event of type {event.type!r}")
+                raise ValueError(f"unknown account event type {event.type!r}")
         account = changes[event.id]
         account.inc("funds", funds)
         account.push("timestamps", event.position, keep=TIMESTAMPS)

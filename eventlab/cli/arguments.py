@@ -84,8 +84,9 @@ def add_max_lag(parser: argparse.ArgumentParser, route: str) -> None:
         "--max-lag",
         type=whole,
         metavar="EVENTS",
-        help=f"GET {route} returns 503 while a view lacks more events than this, and the oldest"
-        " of them has waited for longer than --max-lag-seconds (default: any lag is healthy)",
+        help=f"GET {route} returns 503 while a view lags by more than this many events and"
+        " the oldest of them has waited for longer than --max-lag-seconds (default: any lag is"
+        " healthy)",
     )
     parser.add_argument(
         "--max-lag-seconds",

@@ -23,7 +23,7 @@ def add_to(commands: Commands) -> None:
         commands,
         "backup",
         _backup,
-        "save the events of a category in a folder, while programs use the category;"
+        "save the events of a category to a folder, even while programs are using the category;"
         " a later run adds new events",
     )
     parser.add_argument(

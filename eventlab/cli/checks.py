@@ -95,7 +95,9 @@ def server_checks(directory: Path, *, durability: bool = False) -> Iterator[Chec
         yield Check("servers", False, found, error.remedy or f"correct {error.variable}")
         return
     except (EventLabError, RedisError, PyMongoError, OSError) as error:
-        yield Check("servers", False, sentence_of(error), "fix what the message reports")
+        yield Check(
+            "servers", False, sentence_of(error), "fix the problem that the message reports"
+        )
         return
     with lab:
         for name, remedy, examine in (
@@ -162,7 +164,7 @@ def _append_only_file(lab: Lab) -> str:
     if not all(info["aof_enabled"] for info in infos):
         raise _Failed("it is off: events appended since the last snapshot are lost in a crash")
     if any(info["aof_last_write_status"] != "ok" for info in infos):
-        raise _Failed("the last write to it failed", "check the disk of Redis")
+        raise _Failed("the last write to it failed", "check the disk that Redis writes to")
     return "on"
 
 

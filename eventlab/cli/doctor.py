@@ -113,8 +113,10 @@ def add_to(commands: Commands) -> None:
         "--upcaster",
         action="append",
         metavar="MODULE:NAME",
-        help="a function that converts an event to a newer shape; may be repeated, and is then "
-        "applied in order (default: none)",
+        help=(
+            "a function that converts an event to a newer shape; may be repeated, and the "
+            "functions are applied in order (default: none)"
+        ),
     )
 
 

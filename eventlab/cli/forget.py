@@ -34,7 +34,7 @@ def add_to(commands: Commands) -> None:
         metavar="NAME",
         type=_keys,
         default=NAME,
-        help="name under which the keys are stored, in the Redis of EVENTLAB_REDIS_URL"
+        help="name under which the keys are stored, in the Redis at EVENTLAB_REDIS_URL"
         " (default: %(default)s)",
     )
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
@@ -74,5 +74,5 @@ def text_of(erased: Erased) -> str:
             "Delete the backups that contain the key; you can keep the backups of the events.",
         ]
     if not erased.rewritten:
-        lines.append("Redis did not rewrite its append-only file: run BGREWRITEAOF on it.")
+        lines.append("Redis did not rewrite its append-only file: run BGREWRITEAOF on the server.")
     return "\n".join(lines)

@@ -97,7 +97,8 @@ def _find_notebooks() -> Path:
         if (folder / FIRST_PAGE).is_file():
             return folder
     raise CommandFailed(
-        f"{NOTEBOOKS}/{FIRST_PAGE} is not here: change to the directory of the clone first"
+        f"{NOTEBOOKS}/{FIRST_PAGE} is not in the current directory: change to your clone of "
+        "eventlab first"
     )
 
 

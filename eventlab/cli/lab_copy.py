@@ -43,7 +43,11 @@ class Copy:
         if self.aside is not None:
             return f"notebooks: {path} is a fresh copy; your old one is {_printable(self.aside)}"
         newer = ", ".join(self.outdated)
-        older = f"; it keeps your version of {newer}, which the course has changed" if newer else ""
+        older = (
+            f"; it keeps your version of {newer}, although the course has a newer one"
+            if newer
+            else ""
+        )
         return f"notebooks: {path} is your copy{older}; for a fresh one: eventlab lab --fresh"
 
 

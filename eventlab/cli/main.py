@@ -133,7 +133,7 @@ def parser(command: str = "") -> argparse.ArgumentParser:
             else:
                 file.write(message)
 
-    whole = Parser("eventlab", description="Event sourcing on a real Redis and a real MongoDB.")
+    whole = Parser("eventlab", description="Event sourcing on real Redis and MongoDB servers.")
     whole.add_argument("--version", action="version", version=f"eventlab {__version__}")
     whole.set_defaults(command=None)
     commands = whole.add_subparsers(metavar="command", dest="name")

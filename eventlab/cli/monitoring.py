@@ -23,7 +23,7 @@ def monitored(
 ) -> Iterator[Metrics | None]:
     """Serve metrics and health during the block, unless ``port`` is None.
 
-    ``problems`` returns a sentence for everything that makes the command unhealthy. Raises
+    ``problems`` returns a message for everything that makes the command unhealthy. Raises
     CommandFailed if a package is missing, or the port is taken.
     """
     if port is None:
@@ -42,7 +42,8 @@ def monitored(
         serving = Serving(app, port=port)
     except OSError as error:
         raise CommandFailed(
-            f"cannot serve metrics on port {port} ({error.strerror}): choose another --metrics"
+            f"cannot serve metrics on port {port} ({error.strerror}): choose another port with "
+            "--metrics"
         ) from error
     with serving:
         log.info("metrics: %s/metrics, health: %s/healthz", serving.url, serving.url)

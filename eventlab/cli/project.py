@@ -34,7 +34,7 @@ def add_to(commands: Commands) -> None:
         "project",
         _project,
         "keep the views of the accounts up to date until Ctrl-C or SIGTERM; "
-        "several can run at once",
+        "you can run several of these processes at once",
     )
     names = ", ".join(VIEWS)
     parser.add_argument(
@@ -54,8 +54,10 @@ def add_to(commands: Commands) -> None:
     instead.add_argument(
         "--status",
         action="store_true",
-        help="print the checkpoint and the lag of each view, also of the joined views that follow"
-        " the category, and exit",
+        help=(
+            "print the checkpoint and the lag of each view, including the joined views that "
+            "follow the category, and exit"
+        ),
     )
     instead.add_argument(
         "--rebuild",
@@ -178,7 +180,7 @@ def status(projectors: Iterable[tuple[str, AnyProjector]]) -> list[dict[str, Any
     """Return the checkpoint and the lag of each view, as ``--status --json`` prints them.
 
     A joined view has a row for each ``category``. ``events_behind`` is an upper bound where
-    ``exact`` is false. While newer documents are built beside the live ones, the numbers are
+    ``exact`` is false. While newer documents are built alongside the live ones, the numbers are
     theirs, and ``replaces`` is the version that is read until then. A view that cannot follow its
     category has an ``error`` instead.
     """
@@ -227,5 +229,7 @@ def status_text(rows: list[dict[str, Any]]) -> str:
             )
         )
         if "replaces" in row:
-            lines.append(f"{'':<10} a newer version, built beside version {row['replaces']}")
+            lines.append(
+                f"{'':<10} a newer version, being built alongside version {row['replaces']}"
+            )
     return "\n".join(lines)

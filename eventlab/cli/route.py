@@ -56,13 +56,13 @@ def add_to(commands: Commands) -> None:
         "--contact", metavar="ID", help="with --confirm: the contact id of the email in CXone"
     )
     parser.add_argument(
-        "--json", action="store_true", help="print the summary or the list of --held as JSON"
+        "--json", action="store_true", help="print the summary or the --held list as JSON"
     )
     parser.add_argument(
         "--label",
         type=options.label,
         metavar="NAME",
-        help="Gmail label to put on routed emails, also with --confirm (default: none)",
+        help="Gmail label to put on routed emails, including with --confirm (default: none)",
     )
     parser.add_argument(
         "--since",

@@ -40,8 +40,11 @@ def add_to(commands: Commands) -> None:
         action="append",
         default=[],
         metavar="NAME",
-        help="also serve requests to this host name, such as the one that a proxy passes on; may be"
-        " repeated (default: on a loopback address only loopback names, otherwise every name)",
+        help=(
+            "also accept requests for this host name, such as the one that a proxy forwards; may "
+            "be repeated (default: only loopback names if --host is a loopback address, otherwise "
+            "any name)"
+        ),
     )
     parser.add_argument(
         "--root-path",

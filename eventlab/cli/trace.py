@@ -49,6 +49,6 @@ def _trace(arguments: argparse.Namespace) -> int:
             print(f"{time_text(event)} {indent}{printable(one.name)} {what}")
     else:
         raise CommandFailed(
-            f"no event of {', '.join(categories)} has correlation_id {arguments.correlation!r}"
+            f"no event in {', '.join(categories)} has correlation_id {arguments.correlation!r}"
         )
     return 0

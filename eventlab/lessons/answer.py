@@ -68,7 +68,7 @@ def time_limit(seconds: float, files: frozenset[str]) -> Iterator[None]:
             where = _line(frame.f_code.co_filename, frame.f_lineno)
             raise TookTooLong(
                 f"your code did not finish within {seconds:g} seconds, and was stopped in {where}. "
-                "Which condition ends its loop, or what does it wait for?"
+                "What condition should end its loop, or what is it waiting for?"
             )
 
     before = signal.signal(signal.SIGALRM, stop)

@@ -43,7 +43,7 @@ class CrashStepper(Interactive):
         """Start over, in the same way or in another one."""
         self.way = way or self.way
         if self.way not in WAYS:
-            raise ValueError(f"way {self.way!r} is not one of {', '.join(WAYS)}")
+            raise ValueError(f"way={self.way!r} must be one of {', '.join(WAYS)}")
         self.close()
         self._store.drop()
         self._documents.drop()

@@ -102,8 +102,8 @@ def unreliable(redis: Redis) -> Iterator[tuple[Redis, LossyProxy]]:
     """
     if isinstance(redis, RedisCluster):
         raise InvalidArgument(
-            "unreliable() does not support a Redis Cluster: run the page on one Redis server, or "
-            f"without {settings.REDIS_URL}"
+            "unreliable() does not support Redis Cluster: run the notebook against a single Redis "
+            f"server, or unset {settings.REDIS_URL}"
         )
     pool: Any = redis.connection_pool
     options = pool.connection_kwargs

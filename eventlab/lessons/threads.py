@@ -73,5 +73,7 @@ class Watcher(Generic[T]):
         end = time.monotonic() + PATIENCE
         while len(self.seen) < enough:
             if time.monotonic() > end:
-                raise TimeoutError(f"{len(self.seen)} reads in {PATIENCE} seconds, not {enough}")
+                raise TimeoutError(
+                    f"only {len(self.seen)} of {enough} reads finished within {PATIENCE} seconds"
+                )
             time.sleep(0.01)

@@ -1,4 +1,4 @@
-"""Every error of the mailroom, with its data and a sentence that says what to do."""
+"""Every error of the mailroom, with its data and a message that says what to do."""
 
 from __future__ import annotations
 

@@ -154,15 +154,15 @@ class Inbox:
         self._relisted = self._relisted + 1 if relisted else 0
         if self._relisted == 1:
             log.warning(
-                "Gmail no longer has the history since the last round: the whole inbox was listed"
-                " again, and no email is sent twice"
+                "Gmail no longer has the history since the last round: the router listed the whole "
+                "inbox again; no email is sent twice"
             )
         elif self._relisted:
             level = logging.WARNING if self._relisted == ALARMING_RELISTS else logging.DEBUG
             log.log(
                 level,
-                "Gmail has rejected the history request in %d rounds in a row: each round lists the"
-                " whole inbox, and no email is sent twice",
+                "Gmail has rejected the history request for %d rounds in a row: each round lists "
+                "the whole inbox, and no email is sent twice",
                 self._relisted,
             )
 

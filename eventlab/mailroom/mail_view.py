@@ -63,7 +63,7 @@ class MailView:
         if event.type == "listed":
             return
         if event.type not in STATES and event.type != "late":
-            raise ValueError(f"a work item has no event of type {event.type!r}")
+            raise ValueError(f"unknown work item event type {event.type!r}")
         mail = changes[event.id]
         data = event.data
         if event.type in STATES:

@@ -32,7 +32,7 @@ KINDS: Final[Mapping[Kind, str]] = {
     "complaint": "a recipient marked an email as spam",
     "reaction": "someone reacted with an emoji",
     "calendar": "a meeting invitation, or a response to one",
-    "reply": "an automatic reply, such as an absence notice",
+    "reply": "an automatic reply, such as one from someone who is out of the office",
     "notice": "a program sent it, and replies may not be read",
     "list": "it was sent to a mailing list",
     "bulk": "a newsletter or an advertisement",

@@ -225,7 +225,7 @@ class Router:
                 self._send(batch, stop)
                 if self._sender.unsent_in_a_row >= MAX_UNSENT_IN_A_ROW:
                     count = self._sender.unsent_in_a_row
-                    return f"CXone accepted none of {count} emails in a row"
+                    return f"CXone did not accept any of the last {count} emails"
         except ConsentRequired:
             raise
         except (WorkItemUnsent, GmailFailed) as error:

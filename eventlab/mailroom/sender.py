@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 
 MAX_BACKOFF_SECONDS: Final = 3600.0
 STOPPED: Final = "the router was stopped"
-NOT_SENT: Final = "a server failed before it was sent"
+NOT_SENT: Final = "a server failed before the email was sent"
 TOO_LATE: Final = "its deadline passed before it could be sent"
 NO_PAYLOAD: Final = "it could not be converted into a work item: see the error in the log"
 

@@ -41,7 +41,8 @@ class Settings:
         if is_loopback(self.gmail_endpoint) and not is_loopback(self.cxone.url):
             raise BadSetting(
                 GMAIL_ENDPOINT,
-                "it is on this machine and CXone is not: sample emails must not reach agents",
+                "it is on this machine but CXone is not: sample emails must not reach real agents, "
+                "so use fake servers for both",
             )
 
     @property

@@ -38,7 +38,7 @@ def checked_url(url: str, *, setting: str) -> str:
     if not host or parts.scheme not in ("https", "http"):
         raise BadSetting(setting, "it must be a URL that begins with https://")
     if parts.username is not None or parts.query or parts.fragment:
-        raise BadSetting(setting, "it must be a plain URL without user, query or fragment")
+        raise BadSetting(setting, "it must be a plain URL without a user name, query or fragment")
     if parts.scheme == "http" and not is_loopback(url):
         raise BadSetting(
             setting, f"http is allowed only for this machine (127.0.0.1): use https for {host}"

@@ -54,7 +54,7 @@ class ViewState:
 
 @dataclass(frozen=True)
 class MaxLag:
-    """A limit: a view may lack more than ``events``, but not if one waits over ``seconds``.
+    """A limit: a view may lag by more than ``events``, but not if one waits over ``seconds``.
 
     >>> MaxLag(1000, 60).exceeded([ViewState("ok", events=1), ViewState("late", "", 2000, 75.0)])
     ['view late lags by 2,000 events; the oldest has waited for 75 s']
@@ -64,7 +64,7 @@ class MaxLag:
     seconds: float
 
     def exceeded(self, states: Iterable[ViewState]) -> list[str]:
-        """Return a sentence for each view that is over the limit."""
+        """Return a message for each view that is over the limit."""
         return [
             f"view {state.view} lags by {state.events:,} events; "
             f"the oldest has waited for {state.seconds:.0f} s"
@@ -75,7 +75,7 @@ class MaxLag:
 
 
 def problems_of(states: Iterable[ViewState], max_lag: MaxLag | None) -> list[str]:
-    """Return a sentence for each view that cannot follow its category, or is over the limit."""
+    """Return a message for each view that cannot follow its category, or is over the limit."""
     known = list(states)
     late = max_lag.exceeded(known) if max_lag else []
     return [state.error for state in known if state.error] + late

@@ -145,7 +145,7 @@ def category_metrics(store: EventStore) -> Families:
         )
         worst = GaugeMetricFamily(
             "eventlab_subscription_worst_slice_events",
-            "Unfinished events of a subscription, in the slice that has most of them.",
+            "Unfinished events of a subscription, in the slice that has the most of them.",
             labels=["category", "subscription"],
         )
         lost = GaugeMetricFamily(

@@ -16,7 +16,7 @@ from eventlab.store.answers import SERVER_ERRORS, server
 def monitoring_app(metrics: Metrics, problems: Callable[[], list[str]]) -> Starlette:
     """Return an app with ``GET /metrics`` and ``GET /healthz``.
 
-    ``problems`` returns a sentence for each problem: with any, or while a server is unavailable,
+    ``problems`` returns a message for each problem: with any, or while a server is unavailable,
     the health is 503.
     """
 

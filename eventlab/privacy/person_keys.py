@@ -28,7 +28,7 @@ FORGOTTEN_KEY: Final = b""  # in place of a key: this person is never given anot
 
 @dataclass(frozen=True)
 class Erased:
-    """What ``PersonKeys.forget`` has done.
+    """What ``PersonKeys.forget`` did.
 
     ``had_key`` is False if there was nothing to forget. ``rewritten`` is False if Redis did not
     rewrite its append-only file, which contains the key until it is rewritten.

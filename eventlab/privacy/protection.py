@@ -55,11 +55,11 @@ def person_is_aggregate(id: str, event: Event) -> str:  # noqa: ARG001 - the for
 class Protection:
     """Which fields of which events an ``EventStore`` protects, and with whose key.
 
-    ``fields`` maps an event type to the names of its protected fields; a field can be any JSON.
-    ``person`` takes the aggregate's id and the event, and returns the person whose key protects the
-    event (default: the aggregate is the person). All other fields are stored as they are, so
-    aggregates and views still work after a person is forgotten: they see ``FORGOTTEN`` in the
-    protected fields.
+    ``fields`` maps an event type to the names of its protected fields; a field can hold any JSON
+    value. ``person`` takes the aggregate's id and the event, and returns the person whose key
+    protects the event (default: the aggregate is the person). All other fields are stored as they
+    are, so aggregates and views still work after a person is forgotten: they see ``FORGOTTEN`` in
+    the protected fields.
 
     Events that were stored before a field was protected stay readable, even after ``forget``.
 

@@ -135,7 +135,7 @@ class Checkpoint:
             raise CategoryMismatch(self.name, state.category, self.category)
         counts = state.category is not None or state.position != START
         if self.joined and not counts and len(state.parts or ()) != len(self.stores):
-            # A projector of other categories has read it first, and counted nothing.
+            # A projector of other categories has read it first, and applied nothing.
             unused = {"_id": self.key, "category": None, "position": START}
             self._documents.update_one(unused, {"$set": self._first(START)})
             return self.read()
@@ -158,7 +158,7 @@ class Checkpoint:
             return state
         places = state.parts or []
         if len(places) != len(self.stores):
-            # An earlier release has counted events of one category, or one had no slices then.
+            # An earlier release has applied events of one category, or one had no slices then.
             return msgspec.structs.replace(state, position=UNKNOWN)
         place = places[self._part]
         return msgspec.structs.replace(state, position=place.position, event=place.event)
@@ -172,7 +172,7 @@ class Checkpoint:
         if state.position == UNKNOWN:
             raise CheckpointMissing(self.name)
         stored = state.version
-        if stored is None:  # of an earlier release, or nothing counted yet
+        if stored is None:  # of an earlier release, or nothing applied yet
             stored = self.version if state.position == START else FIRST_VERSION
         if stored != self.version:
             raise ViewVersionMismatch(self.name, stored, self.version)
@@ -217,7 +217,9 @@ class Checkpoint:
             if "NOGROUP" not in str(error):
                 if self._is_shown:
                     log.warning(
-                        "view %s: cannot show its position in Redis: %s", self.name, reason(error)
+                        "view %s: cannot publish its position to Redis: %s",
+                        self.name,
+                        reason(error),
                     )
                 self._is_shown = False
                 return

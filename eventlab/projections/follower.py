@@ -66,7 +66,7 @@ class Follower(Following):
         self._batch_size = batch_size  # of the next batch
 
     def run_once(self) -> int:
-        """Apply the next batch and return how many of its events counted; 0 if nothing is new.
+        """Apply the next batch; return how many of its events were applied, 0 if nothing is new.
 
         Raises ViewStopped at an event that the view cannot apply or MongoDB cannot store, after it
         has applied all events before it; ViewAhead, CategoryMismatch, ViewVersionMismatch or
@@ -107,7 +107,7 @@ class Follower(Following):
         return self.position is not None and not self._read(self.position)
 
     def skip(self, position: str) -> None:
-        """Skip the event at which the view has stopped; it will never count.
+        """Skip the event at which the view has stopped; it is never applied.
 
         Raises InvalidArgument if the next event is not the one at ``position``; the error names the
         next event.
@@ -146,7 +146,7 @@ class Follower(Following):
             self.position = self._read_position()
             if self.position == position:
                 raise
-            # Another projector has moved on, and a trim dropped events that it had counted.
+            # Another projector has moved on, and a trim dropped events that it had applied.
             return []
         except Exception as error:
             # Apply what could be read before the event that cannot be decoded; the next batch

@@ -35,11 +35,11 @@ class Following:
         self.close()
 
     def run_once(self) -> int:
-        """Apply the next batch and return how many of its events counted; 0 if nothing is new."""
+        """Apply the next batch; return how many of its events were applied, 0 if nothing is new."""
         raise NotImplementedError
 
     def catch_up(self) -> int:
-        """Apply all events that exist when it is called, and return how many it counted."""
+        """Apply all events that exist when it is called, and return how many were applied."""
         heads = [(each, order(each.store.head())) for each in self._followers()]
         counted = 0
         if any(each.position is not None and head < order(each.position) for each, head in heads):

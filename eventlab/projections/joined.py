@@ -24,15 +24,15 @@ from eventlab.store.store import EventStore
 class JoinedView(Protocol):
     """A view of several categories; otherwise like ``View``.
 
-    Events of different categories are in no order: a rebuild may apply them in another order than
-    before. So the documents must not depend on this order. Use separate fields for the events of
-    each category, or only add numbers.
+    Events of different categories have no defined order: a rebuild may apply them in a different
+    order than before. So the documents must not depend on this order. Use separate fields for the
+    events of each category, or only add numbers.
     """
 
     name: str
 
     def apply(self, event: Recorded, changes: Changes, category: str) -> None:
-        """Add what one event of a category changes to ``changes``."""
+        """Record in ``changes`` what one event of a category changes."""
         ...
 
 
@@ -45,7 +45,7 @@ class OfCategory:
         self._category = category
 
     def apply(self, event: Recorded, changes: Changes) -> None:
-        """Add what one event changes to ``changes``."""
+        """Record in ``changes`` what one event changes."""
         self._view.apply(event, changes, self._category)
 
 
@@ -53,9 +53,9 @@ class JoinedProjector(Live, Several[Follower]):
     """Applies the events of several categories to one view, each exactly once.
 
     It is like a Projector, but has a position for each category, or for each slice of one. All
-    positions are in one checkpoint, which is committed with the documents, so one projector at a
-    time is active for all of them. Its methods raise CategoryMismatch if the documents belong to
-    other categories.
+    positions are in one checkpoint, which is committed with the documents, so only one projector at
+    a time is active for all categories. Its methods raise CategoryMismatch if the documents belong
+    to other categories.
 
     Raises InvalidArgument unless there are two or more stores, of different categories. Raises
     InvalidName if no collection can have the name of the view.
@@ -114,7 +114,7 @@ class JoinedProjector(Live, Several[Follower]):
         self._wait_until(parts[slice_number(id) % len(parts)], id, version, seconds)
 
     def skip(self, category: str, position: str) -> None:
-        """Skip the event of a category at which the view has stopped; it will never count.
+        """Skip the event of a category at which the view has stopped; it is never applied.
 
         Raises InvalidArgument for another category, or if its next event is not the one at
         ``position``; the error names the next event.

@@ -1,4 +1,4 @@
-"""The lag of a view: which events it lacks, and for how long."""
+"""The lag of a view: which events it has not applied, and for how long."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ COUNTED_AT_ONCE: Final = 100  # events in one reply, so that Redis serves others
 
 @dataclass(frozen=True)
 class ViewLag:
-    """The lag of a view: how many events it lacks, and the age of the oldest one in seconds.
+    """The lag of a view: how many events it has not applied, and the oldest one's age in seconds.
 
     The number is exact up to 10,000 events or 50 MB. Beyond that, ``exact`` is False and ``events``
-    is an upper limit. While a projector builds the documents of a newer version of the view, this
+    is an upper bound. While a projector builds the documents of a newer version of the view, this
     is the lag of the new documents, and ``replaces`` is the version that readers still see.
     """
 

@@ -21,10 +21,10 @@ class Live(Following):
     _upgrade: Upgrade | None = None  # while it builds the documents of a newer version
 
     def run_once(self) -> int:
-        """Apply the next batch and return how many of its events counted; 0 if nothing is new.
+        """Apply the next batch; return how many of its events were applied, 0 if nothing is new.
 
         If the documents were built by a lower version of the view, it applies the batch to new
-        documents beside them. When the new documents have caught up, they replace the old ones.
+        documents alongside them. When the new documents have caught up, they replace the old ones.
 
         Raises ViewStopped at an event that the view cannot apply or MongoDB cannot store, after it
         has applied all events before it. Raises ViewAhead, CategoryMismatch, ViewVersionMismatch or
@@ -44,7 +44,7 @@ class Live(Following):
                 self._begin_upgrade()
 
     def rebuild(self, *, progress: bool = True) -> int:
-        """Rebuild the view beside the live one, swap them, and return how many events it counted.
+        """Rebuild the view alongside the live one, swap them; return how many events were applied.
 
         Readers always see either the old documents or the new ones. A cursor that is open during
         the swap ends with pymongo's OperationFailure: open it again. A change stream on the view
@@ -55,7 +55,7 @@ class Live(Following):
 
         Raises ViewStopped at an event that cannot be applied; the live view is then unchanged.
         Raises RebuildOvertaken if another rebuild started later, CategoryMismatch if the documents
-        belong to another category, and Trimmed if the aggregate logs lack events.
+        belong to another category, and Trimmed if events are missing from the aggregate logs.
 
         >>> projector.rebuild()
         3

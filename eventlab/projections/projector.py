@@ -87,10 +87,11 @@ class Projector(Live, Follower):
         self._wait_until(self, id, version, seconds)
 
     def rebuild_one(self, id: str) -> int:
-        """Rebuild the documents of one aggregate from its log; return how many events it counted.
+        """Rebuild the documents of one aggregate from its log; return how many events were applied.
 
         It replaces the documents that the events of the aggregate change. Projectors may run at the
-        same time: they wait while the documents are replaced, and each event counts once.
+        same time: they wait while the documents are replaced, and each event is applied exactly
+        once.
 
         Raises NotPerAggregate for a view without ``per_aggregate = True``, ViewStopped at an event
         that cannot be applied, and the errors of ``lag``. After an error, the documents are as they

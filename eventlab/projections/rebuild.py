@@ -40,7 +40,7 @@ class Rebuild(Several[Building]):
         self._bar: Any = None
 
     def build(self, *, progress: bool) -> int:
-        """Build the documents, swap them in, and return how many events were counted."""
+        """Build the documents, swap them in, and return how many events were applied."""
         from tqdm.auto import tqdm  # it checks at import whether it runs in a notebook
 
         self._live.read()  # raises CategoryMismatch

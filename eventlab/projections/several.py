@@ -23,7 +23,7 @@ class Several(Following, Generic[F]):
         self._parts = parts
 
     def run_once(self) -> int:
-        """Apply the next batch of each stream and return how many events counted."""
+        """Apply the next batch of each stream and return how many events were applied."""
         return sum(part.run_once() for part in self._parts)
 
     def _followers(self) -> Sequence[F]:

@@ -2,7 +2,7 @@
 
 It reads the log up to the position of the view, fences the projectors, reads the rest up to where
 they have stopped, and replaces the documents in one transaction, which requires the fence to be
-intact. So each event counts once: those up to the position here, those after it by a projector.
+intact. So each event is applied once: those up to the position here, those after it by a projector.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class SingleRebuild:
         self._writes: list[DeleteOne | UpdateOne] = []
 
     def build(self) -> int:
-        """Replace the documents, and return how many events were counted."""
+        """Replace the documents, and return how many events were applied."""
         try:
             while True:
                 state = self._checkpoint.read_unfenced()

@@ -1,4 +1,4 @@
-"""An upgrade: the documents of a newer version of a view's code, built beside the live ones.
+"""An upgrade: the documents of a newer version of a view's code, built alongside the live ones.
 
 It is a rebuild that all projectors of the newer version share: one of them is active, and when it
 is killed another one continues where it was. Everything they need to know is in the checkpoint of
@@ -42,7 +42,7 @@ class Upgrade(Rebuild):
         return cls(live, batch_size=batch_size, name=name)
 
     def advance(self) -> int:
-        """Apply the next batch, or swap; return how many events it counted.
+        """Apply the next batch, or swap; return how many events were applied.
 
         It swaps once a batch has reached what was the newest event before it. The few that came
         since are counted during the swap, in which the older projectors wait. So it swaps although

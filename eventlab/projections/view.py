@@ -76,8 +76,8 @@ class Change:
 
 def _two_ways(field: str) -> ValueError:
     return ValueError(
-        f"field {field!r} is changed in two ways, but MongoDB accepts one of inc, set "
-        "(or unset) and push per update: use the same one for every event"
+        f"field {field!r} is changed in two ways, but MongoDB accepts only one of inc, set (or "
+        "unset) and push per update: use the same one for every event"
     )
 
 
@@ -97,18 +97,18 @@ class View(Protocol):
 
     A view may have a ``version``, an integer (default: 1). Increase it when the shape of the
     documents changes. A projector that finds documents of a lower version builds new documents
-    beside them, and replaces the old ones when it has caught up. Until then, the old documents stay
-    readable, and older projectors can keep following. After that, older projectors stop with
+    alongside them, and replaces the old ones when it has caught up. Until then, the old documents
+    stay readable, and older projectors can keep following. After that, older projectors stop with
     ViewVersionMismatch.
 
-    A view with ``per_aggregate = True`` promises that only the events of one aggregate change a
-    document. ``Projector.rebuild_one`` needs this promise.
+    A view with ``per_aggregate = True`` promises that each document is changed only by the events
+    of one aggregate. ``Projector.rebuild_one`` needs this promise.
     """
 
     name: str
 
     def apply(self, event: Recorded, changes: Changes) -> None:
-        """Add what one event changes to ``changes``."""
+        """Record in ``changes`` what one event changes."""
         ...
 
 

@@ -251,4 +251,4 @@ def _accept(agent: AgentClient, contact: str | None) -> str:
                 return event["ScreenPopUrl"]
             elif event["Status"] == "Active":
                 agent.end(event["ContactID"])  # an older one, which was first in the queue
-    raise TimeoutError(f"CXone offered no contact {contact!r}: run `eventlab doctor`")
+    raise TimeoutError(f"CXone did not offer contact {contact!r}: run `eventlab doctor`")

@@ -37,7 +37,7 @@ class Serving:
         end = time.monotonic() + START_TIMEOUT_SECONDS
         while not self._server.started:
             if not self._thread.is_alive() or time.monotonic() > end:
-                raise RuntimeError(f"The server on {self.url} did not start")
+                raise RuntimeError(f"The server at {self.url} did not start")
             time.sleep(0.01)
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""Errors before the servers run, each with a sentence that says what to do."""
+"""Errors before the servers run, each with a message that says what to do."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ class Lab:
 
     ``redis`` is a ``redis.Redis`` that returns text. ``mongo`` is the MongoDB database
     ``eventlab``, or the one that ``EVENTLAB_MONGODB_URL`` names. Private servers run until the last
-    process that has a Lab closes it or ends. If a private server dies, it is started again.
+    process that has a Lab closes it or exits. If a private server dies, it is started again.
 
     >>> lab.redis.ping()
     True
@@ -108,15 +108,15 @@ class Lab:
 
 
 def connect(data: Path | str | None = None, *, timeout: float | None = None) -> Lab:
-    """Connect to a Redis and a MongoDB, and start private servers if necessary.
+    """Connect to Redis and MongoDB, and start private servers if necessary.
 
-    ``EVENTLAB_REDIS_URL`` and ``EVENTLAB_MONGODB_URL`` name servers of your own. Private servers
+    ``EVENTLAB_REDIS_URL`` and ``EVENTLAB_MONGODB_URL`` name your own servers. Private servers
     keep their data in ``data``, else in ``EVENTLAB_DATA``, else in your user data directory; all
     processes with the same directory share them. A server that dies is started again.
 
     A call to a server that is down or hangs fails within about ``timeout`` seconds; by default, the
-    drivers retry for longer. With ``timeout``, ``connect`` does not check that a MongoDB of your
-    own responds.
+    drivers retry for longer. With ``timeout``, ``connect`` does not check that your own MongoDB
+    server responds.
 
     Raises ServersError: BinaryMissing or BinaryUnusable when a program has to be installed,
     DirectoryRefused for a directory that cannot be used, ServerUnreachable if there is no response

@@ -65,6 +65,7 @@ def _grace() -> float:
         seconds = math.nan
     if not 0 <= seconds < math.inf:  # a comparison with nan is always false
         raise ServersFailed(
-            f"{GRACE_VARIABLE}={text!r}: expected seconds, such as {DEFAULT_GRACE_SECONDS}"
+            f"{GRACE_VARIABLE}={text!r}: expected a number of seconds, such as "
+            f"{DEFAULT_GRACE_SECONDS}"
         )
     return seconds

@@ -122,7 +122,7 @@ def _refuse_hopeless(running: Running, data: Path) -> None:
     """Raise if the servers do not answer here and waiting would not change it."""
     if running.trouble:
         raise ServersFailed(
-            f"{running.trouble}, but each restart fails: fix what its log reports\n"
+            f"{running.trouble}, but each restart fails: fix the problem in its log\n"
             f"{_last_words(data)}"
         )
     runtime = Path(next(iter(running.sockets.values()))).parent

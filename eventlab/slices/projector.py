@@ -41,7 +41,7 @@ log = logging.getLogger(__name__)
 
 
 class SliceProjector(Projector):
-    """Feeds a view from one slice, beside the projectors of the other slices."""
+    """Feeds a view from one slice, alongside the projectors of the other slices."""
 
     def __new__(cls, *_: object) -> Self:
         """Return a projector of this kind."""
@@ -168,7 +168,7 @@ class SlicedProjector(Projector):
         return counted
 
     def catch_up(self) -> int:
-        """Apply all events that exist when it is called, and return how many it counted.
+        """Apply all events that exist when it is called, and return how many were applied.
 
         A slice that stops does not stop the others; its error is raised when they are done. If the
         documents are of a lower version of the view, newer ones replace them first.
@@ -283,7 +283,7 @@ class SlicedProjector(Projector):
         self._parts[slice_number(id)].wait_until(id, version, seconds=seconds)
 
     def skip(self, position: str) -> None:
-        """Skip the event at which a slice of the view has stopped; it will never count."""
+        """Skip the event at which a slice of the view has stopped; it is never applied."""
         checked_position(position)
         for part in self._parts:
             if part.next_position() == position:

@@ -26,7 +26,7 @@ NEAR_ROUNDS: Final = 5
 
 
 class SlicedRebuild(Rebuild):
-    """Builds the documents of all slices beside the live ones, and swaps them at once."""
+    """Builds the documents of all slices alongside the live ones, and swaps them at once."""
 
     def __init__(self, live: Projector, *, batch_size: int, name: str = "") -> None:
         session = ProjectorSession(live.mongo, live.name)
@@ -53,7 +53,7 @@ class SlicedRebuild(Rebuild):
 
 
 class SlicedUpgrade(SlicedRebuild, Upgrade):
-    """The documents of a newer version of a view's code, built beside the live ones.
+    """The documents of a newer version of a view's code, built alongside the live ones.
 
     All projectors of the newer version build all slices: a batch that two of them read is counted
     once, by the faster one. Each begins with another slice, so they seldom meet.

@@ -253,7 +253,7 @@ class SlicedStore(EventStore):
         """Adoption builds a category with one slice: raises InvalidArgument."""
         raise InvalidArgument(
             f"{self.category!r} was opened with slices={self.slices}, but a category that another "
-            "program wrote has 1: adopt it with EventStore(..., slices=1)"
+            "program wrote has only one slice: adopt it with EventStore(..., slices=1)"
         )
 
     def verify(self) -> list[Recorded]:

@@ -153,7 +153,7 @@ class SlicedSubscription(Subscription):
         return held
 
     def fail(self, event: Recorded, error: Exception | str, *, outage: bool = False) -> bool:
-        """Report that the work on an event failed; return True if that parked it."""
+        """Report that the work on an event failed; return True if the event was parked."""
         number = slice_number(event.id)
         part = self._parts[number]
         if outage:

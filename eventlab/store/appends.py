@@ -91,8 +91,8 @@ def checked_version(expected: object) -> int:
     """Return an expected version unchanged; raises InvalidArgument if it is not one."""
     if isinstance(expected, bool) or not isinstance(expected, int) or not 0 <= expected < 2**53:
         raise InvalidArgument(
-            f"expected={expected!r} must be a version (0 or more) or NEW; "
-            "append to one aggregate also accepts EXISTS or ANY"
+            f"expected={expected!r} must be a version (0 or more) or NEW; an append to one "
+            "aggregate also accepts EXISTS or ANY"
         )
     return expected
 

@@ -19,7 +19,7 @@ def identity(category: str, event: Recorded) -> str:
 
 @contextlib.contextmanager
 def caused_by(event: Recorded, category: str) -> Iterator[None]:
-    """Record what caused the events that are appended in this block, in their ``meta``.
+    """Record, in the ``meta`` of the events that are appended in this block, what caused them.
 
     ``causation_id`` names ``event``. ``correlation_id`` and ``traceparent`` are copied from the
     meta of ``event``; if it has no ``correlation_id``, its own name is used. Meta that is passed to

@@ -35,8 +35,8 @@ def settle(redis: Any, keys: Keys, *, disk: int, replicas: int, timeout: float) 
             return
         if time.monotonic() > end:
             raise NotSettled(
-                f"after {timeout:g} s, {disks} of {disk} disks and {copies} of {replicas} replicas "
-                "have stored the events: check the disk of Redis, and its replicas"
+                f"after {timeout:g} s, only {disks} of {disk} disks and {copies} of {replicas} "
+                "replicas have stored the events: check the Redis server's disk and its replicas"
             )
 
 

@@ -91,8 +91,8 @@ def check_together(category: str, ids: Sequence[str]) -> int:
     for id in others:
         if slice_number(id) != number:
             raise InvalidArgument(
-                f"{first!r} is in slice {number} of {category!r}, {id!r} in {slice_number(id)}, "
-                "and a commit needs all in one: use ids that are equal before the first '/', "
-                "as in 'customer7/account1'"
+                f"{first!r} is in slice {number} of {category!r} and {id!r} is in slice "
+                f"{slice_number(id)}, but all ids of a commit must be in the same slice: use ids "
+                "with the same text before the first '/', as in 'customer7/account1'"
             )
     return number

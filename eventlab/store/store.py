@@ -57,8 +57,8 @@ class EventStore:
     """The events of one category, in Redis.
 
     ``redis`` is a ``redis.Redis`` or a ``redis.cluster.RedisCluster``. ``clock`` returns the time
-    in milliseconds since 1970; it replaces the clock of Redis in tests and reproducible notebooks,
-    and positions still only increase. ``upcasters`` are applied, in order, to every event that is
+    in milliseconds since 1970; it replaces the Redis clock in tests and reproducible notebooks, and
+    positions still never decrease. ``upcasters`` are applied, in order, to every event that is
     read; each takes a Recorded and returns it, or a newer shape of it. ``protection`` encrypts
     personal fields, so that a person can be forgotten. ``slices=64`` spreads a category over the
     shards of a cluster (docs/slices.md); the number is fixed by the first append.
@@ -223,8 +223,8 @@ class EventStore:
         """Append to several aggregates, all or none, in one round trip; return the events by id.
 
         Each ``Write`` names the version that the writer has seen. ``guards`` are the versions of
-        aggregates that the decision has read and does not change. If any of these aggregates has a
-        newer version, nothing is written. The events of a commit follow each other in the category
+        aggregates that the decision reads but does not change. If any of these aggregates has a
+        newer version, nothing is written. The events of a commit are consecutive in the category
         stream, in the order of the writes.
 
         ``token``, ``idempotency_key`` and ``fingerprint`` are those of ``append``; the key applies
@@ -283,9 +283,10 @@ class EventStore:
     ) -> list[Recorded]:
         """Store a rejection as the outcome of the request with an idempotency key, and raise it.
 
-        If ``rejection`` is None, the request had nothing to do, and its outcome is an empty list.
-        If the key already has an outcome, that outcome is used: its events are returned, or its
-        rejection is raised. Raises IdempotencyKeyReused if the ``fingerprint`` is different.
+        If ``rejection`` is None, there was nothing to do for the request, and its outcome is an
+        empty list. If the key already has an outcome, that outcome is used: its events are
+        returned, or its rejection is raised. Raises IdempotencyKeyReused if the ``fingerprint`` is
+        different.
         """
         outcome = self.idempotency.keep(id, key, fingerprint, rejection)
         return self._appends.events_of(outcome, id)[id]
@@ -319,8 +320,9 @@ class EventStore:
         which thread or connection made the appends. A failover may lose events before a replica has
         them: pass ``events``, as ``append`` returned them, to check that they are still there.
 
-        Raises NotSettled after ``timeout`` seconds, if Redis cannot make this promise, or if an
-        event was lost. In the last case, append the event again with the same token.
+        Raises NotSettled if ``timeout`` seconds pass, if Redis cannot confirm that the events are
+        on these disks and replicas, or if an event was lost. In the last case, append the event
+        again with the same token.
 
         >>> store.settle(store.append("JohnDoe", [Event("create")], expected=NEW), replicas=1)
         """
@@ -355,7 +357,7 @@ class EventStore:
     def pages(self, id: str, *, after: int = 0, limit: int | None = None) -> Iterator[Tail]:
         """Yield the events that ``read`` returns, with their tokens, in pages of limited size.
 
-        Use it for a long log, or if you keep a state and must know whether it is from this log.
+        Use it for a long log, or if you cache state and must know whether it came from this log.
         """
         checked_counts(after=after, limit=limit)
         for rows in self._logs.pages(id, after, limit):
@@ -435,8 +437,8 @@ class EventStore:
 
         Returns the number of events. Stop the other program first. Call ``adopt`` again after a
         crash, and whenever the other program has written more events. A duplicate or missing
-        version is an error. With ``renumber``, the events of each aggregate are numbered again
-        instead, in order, in the stream as well.
+        version is an error. With ``renumber``, the events of each aggregate are instead renumbered
+        in order, in both the logs and the stream.
 
         Raises AdoptionRefused, which names the position, and CorruptEvent.
         """
@@ -445,9 +447,9 @@ class EventStore:
     def verify(self) -> list[Recorded]:
         """Return the events of the stream that are not in the aggregate logs.
 
-        There are such events if a program that knows only the stream, such as the original, has
-        written since ``adopt``; an append does not check this. Stop that program, then call
-        ``adopt`` again, which says what to repair.
+        Such events exist if a program that knows only the stream, such as the original, has written
+        since ``adopt``; an append does not check for them. Stop that program, then call ``adopt``
+        again, which says what to repair.
 
         >>> store.verify()
         []

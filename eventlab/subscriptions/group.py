@@ -44,8 +44,9 @@ class ConsumerGroup:
         new, as_asked = self.run("create", after, int(ordered))
         if not as_asked:
             raise InvalidArgument(
-                f"subscription {self.name!r} has unfinished or parked events and is not ordered: "
-                "acknowledge or discard them, then open it with ordered=True"
+                f"subscription {self.name!r} is not ordered, and cannot become ordered while it "
+                "has unfinished or parked events: acknowledge or discard them, then open it with "
+                "ordered=True"
             )
         if not new or start == "$":
             return

@@ -12,7 +12,7 @@ from eventlab.events import Recorded
 
 @dataclass(frozen=True)
 class Parked:
-    """A parked event (a dead letter), with its last error, its counts and the time of parking.
+    """A parked event (a dead letter), with its last error, its counts and when it was parked.
 
     ``event`` is None if it can no longer be read; the error says why.
     """

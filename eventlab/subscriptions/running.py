@@ -39,7 +39,7 @@ class Runnable(ABC):
 
     @abstractmethod
     def fail(self, event: Recorded, error: Exception | str, *, outage: bool = False) -> bool:
-        """Report that the work on an event failed; return True if that parked it."""
+        """Report that the work on an event failed; return True if the event was parked."""
 
     @abstractmethod
     def touch(self, events: Iterable[Recorded]) -> int:

@@ -153,9 +153,9 @@ class Subscription(Runnable):
         This consumer's unfinished events come first, then retries, a dead consumer's events, and
         new ones. Each kind leaves a share of ``count`` to the next, so no kind starves another. If
         there are no events, it waits for up to ``block`` seconds. An event that was delivered twice
-        without a response is then delivered alone: if it kills its consumer, the delivery counts
-        for no other event. A delivery whose response was lost is not counted again. An event that
-        cannot be read is parked.
+        without a response is then delivered alone: if it kills its consumer, the delivery does not
+        count against any other event. A delivery whose response was lost is not counted again. An
+        event that cannot be read is parked.
 
         >>> [event.type for event in letters.receive(2)]
         ['create', 'deposit']
@@ -200,14 +200,14 @@ class Subscription(Runnable):
         return self._group.run_in_pages("touch", positions, claim_after_ms)
 
     def fail(self, event: Recorded, error: Exception | str, *, outage: bool = False) -> bool:
-        """Report that the work on an event failed; return True if that parked it.
+        """Report that the work on an event failed; return True if the event was parked.
 
         Otherwise it is delivered again after a pause. An event that another consumer has received
         or finished in the meantime is left to that consumer.
 
         With ``outage``, the event is not the cause: a system that the work needs is down. No event
-        is parked, and the whole subscription is paused for all its consumers. The first pause takes
-        ``backoff`` seconds; each further pause takes twice as long, up to 64 times ``backoff``.
+        is parked, and the whole subscription is paused for all its consumers. The first pause lasts
+        ``backoff`` seconds; each further pause lasts twice as long, up to 64 times ``backoff``.
         After a pause, each ``receive`` returns one event, until an event is acknowledged.
 
         >>> letters.fail(event, ValueError("no such street"))
@@ -363,7 +363,7 @@ class Subscription(Runnable):
             for row in decode_rows([element] if element else [], at):
                 if row.position == at:
                     return Recorded(id, version, row.type, row.data, at, row.meta)
-        raise CorruptEvent(at, "it was lost: its entry was deleted before it was finished")
+        raise CorruptEvent(at, "its entry was deleted before the event was finished")
 
     def _fail(self, at: str, id: str | None, version: int, error: object, what: str) -> bool:
         self._held.pop(at, None)

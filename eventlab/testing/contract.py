@@ -1,6 +1,6 @@
 """The contract of an event store: what every store promises, as tests that run against any store.
 
-A pytest class of your own inherits it and has a fixture ``store``, which returns a new, empty
+Your own pytest class inherits it and has a fixture ``store``, which returns a new, empty
 store for each test:
 
     class TestLittleStore(StoreContract):
@@ -53,7 +53,9 @@ class AppendContract:
         store.append("a", [CREATE, *deposits(1, 2)], expected=NEW)
         before = contents(store)
         for wrong in (NEW, 1, 2, 4, 2**53 - 1):
-            with expect_error(VersionConflict, f"an append at version {wrong} of 3") as caught:
+            with expect_error(
+                VersionConflict, f"an append that expects version {wrong} when the version is 3"
+            ) as caught:
                 store.append("a", deposits(9), expected=wrong)
             data = (caught[0].id, caught[0].expected, caught[0].actual)
             expect(data, ("a", wrong, 3), "id, expected and actual of the conflict")
@@ -61,7 +63,9 @@ class AppendContract:
 
     def test_append_expects_exists_or_anything(self, store: Store) -> None:
         """EXISTS needs an aggregate, ANY needs nothing."""
-        with expect_error(VersionConflict, "EXISTS without an aggregate") as caught:
+        with expect_error(
+            VersionConflict, "an append with EXISTS to a missing aggregate"
+        ) as caught:
             store.append("a", [CREATE], expected=EXISTS)
         expect(caught[0].actual, 0, "the actual version of the conflict")
         expect(contents(store), {"": []}, "the store after the conflict")

@@ -49,7 +49,7 @@ class FullStoreContract(StoreContract):
             with expect_error(CommandRejected, "a rejected request") as caught:
                 store.reject("a", "k1", CommandRejected("no money"), fingerprint="withdraw 5")
             expect(str(caught[0]), "no money", "the rejection")
-        with expect_error(CommandRejected, "an append under the key of a rejection"):
+        with expect_error(CommandRejected, "an append with the key of a rejected request"):
             other.append(
                 "a", deposits(5), expected=NEW, idempotency_key="k1", fingerprint="withdraw 5"
             )

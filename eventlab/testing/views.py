@@ -94,7 +94,7 @@ class ViewScenario:
             self._compare(
                 at_once,
                 sorted(self._placed, key=lambda each: each.category != first),
-                "the order of events of different categories, which a rebuild does not keep "
+                "the order of events of different categories, which a rebuild does not preserve "
                 f"(- as given, + all of {first!r} first)",
             )
         return at_once
@@ -138,7 +138,9 @@ class ViewScenario:
         _, stop = self._fold([[each] for each in self._placed])
         name = self._view.name
         if stop is None:
-            raise AssertionError(f"view {name!r} applied every event\n\n{self._context()}")
+            raise AssertionError(
+                f"view {name!r} applied every event, but was expected to stop\n\n{self._context()}"
+            )
         if stop.event is not self.history[-1]:
             raise AssertionError(self._stopped(stop)) from stop.error
         if not isinstance(stop.error, kind):

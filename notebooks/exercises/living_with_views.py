@@ -423,7 +423,7 @@ CONSEQUENCES: dict[str, dict[str, str]] = {
             "which it stopped, and all before it were right."
         ),
         "rebuild one": "no document is wrong: nothing after that event was applied.",
-        "skip": "the code was wrong, not the event. If you skip it, it is never counted.",
+        "skip": "the code was wrong, not the event. If you skip it, it is never applied.",
         "new view": "the question has not changed. You have only fixed a bug.",
         "wait": "without the fix, the projector stops at the same event each time.",
     },

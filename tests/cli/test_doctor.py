@@ -200,7 +200,7 @@ def test_doctor_names_the_disk_when_the_append_only_file_cannot_be_written(
     )
     [failed] = [check for check in doctor.examine(purpose="library") if not check.ok]
     assert failed.name == "Redis append-only file"
-    assert failed.remedy == "check the disk of Redis"  # it is on already
+    assert failed.remedy == "check the disk that Redis writes to"  # it is on already
 
 
 def test_doctor_reports_a_mail_setting_that_cannot_be_used(

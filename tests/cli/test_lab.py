@@ -114,8 +114,8 @@ def test_lab_without_notebooks_names_the_missing_page(
     monkeypatch.setattr(command, "__file__", str(installed))
     assert main.main(["lab", "--data", str(data)]) == 1
     assert capsys.readouterr().err == (
-        "eventlab: notebooks/00_start_here.ipynb is not here:"
-        " change to the directory of the clone first\n"
+        "eventlab: notebooks/00_start_here.ipynb is not in the current directory:"
+        " change to your clone of eventlab first\n"
     )
     assert not data.exists()
 

@@ -203,7 +203,7 @@ def test_project_builds_the_documents_of_a_newer_version_and_status_shows_it(
     assert status == 0
     _, row, note = out.splitlines()
     assert row.split()[1:4] == [category, "0-0", "1"]
-    assert note.strip() == "a newer version, built beside version 0"
+    assert note.strip() == "a newer version, being built alongside version 0"
     _, out, _ = run(category, "--status", "--json", "--view", "accounts")
     assert json.loads(out)[0]["replaces"] == 0
     with start(category, "--view", "accounts") as process:

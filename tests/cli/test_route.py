@@ -243,7 +243,7 @@ def test_invalid_setting_is_named_in_one_sentence(
 def test_sample_mails_never_go_to_the_real_cxone(route: Any) -> None:
     status, _, error = route("--once", EVENTLAB_CXONE_URL="https://cxone.niceincontact.com")
     assert status == 1
-    assert "sample emails must not reach agents" in error
+    assert "sample emails must not reach real agents" in error
 
 
 def test_rejected_key_is_reported_in_the_summary_and_by_the_exit_status(

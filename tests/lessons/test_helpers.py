@@ -63,7 +63,7 @@ def test_unreliable_loses_a_reply_of_a_server_with_tls_and_a_password(tmp_path: 
 
 def test_unreliable_rejects_a_cluster() -> None:
     cluster: Any = object.__new__(RedisCluster)
-    with pytest.raises(InvalidArgument, match="run the page on one Redis server"):
+    with pytest.raises(InvalidArgument, match="run the notebook against a single Redis server"):
         unreliable(cluster).__enter__()
 
 

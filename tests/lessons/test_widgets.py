@@ -171,7 +171,7 @@ def test_crash_stepper_goes_on_by_its_buttons(stepper: CrashStepper) -> None:
 
 
 def test_crash_stepper_rejects_an_unknown_way(stepper: CrashStepper) -> None:
-    with pytest.raises(ValueError, match="way 'both' is not one of checkpoint first, document"):
+    with pytest.raises(ValueError, match="way='both' must be one of checkpoint first, document"):
         stepper.reset("both")
 
 

@@ -37,7 +37,7 @@ def test_payload_has_the_sender_subject_date_attachments_and_links() -> None:
 
 def test_payload_reports_that_a_mail_is_automatic_and_why() -> None:
     assert (
-        "\nAutomatic: reply: an automatic reply, such as an absence notice "
+        "\nAutomatic: reply: an automatic reply, such as one from someone who is out of the office "
         "(Auto-Submitted: auto-replied)\n"
     ) in payload_of(read_sample("18-out-of-office"))
 

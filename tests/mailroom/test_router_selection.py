@@ -245,7 +245,7 @@ def test_history_that_gmail_rejects_for_ever_lists_again_says_so_and_sends_nothi
     assert [record.levelno for record in said] == [
         logging.WARNING, logging.WARNING, logging.DEBUG
     ]  # fmt: skip
-    assert "Gmail has rejected the history request in 2 rounds in a row" in caplog.text
+    assert "Gmail has rejected the history request for 2 rounds in a row" in caplog.text
 
 
 # ------------------------------------------------------------------------------------ threads

@@ -215,7 +215,7 @@ def test_views_show_their_lag_through_time(ui: Served, mongo: Any) -> None:
         append_deposits(ui.store, "a", 4)
         ui.history.sample()
         text = ui.text("/views")
-        assert "Lacks 4 events" in text
+        assert "Lags by 4 events" in text
         assert "from 0 to 4, in the last 5 minutes" in text
         projector.catch_up()
         ui.history.sample()
@@ -319,7 +319,7 @@ def test_joined_view_is_shown_once_with_its_lag_in_each_category(
         assert name == (f"{store.category} + {other.category}", store.category)
         with in_a_thread(create_ui(source, history)) as url:
             text = Served(url, store, history).text("/views")
-        assert "Lacks 4 events" in text
+        assert "Lags by 4 events" in text
         assert re.search(rf"{store.category} 0 0 \d+-\d+ {other.category} 4 \d+ \d+-\d+", text)
         projector.reset()
 

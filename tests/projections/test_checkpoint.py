@@ -24,7 +24,7 @@ def session(mongo: Any, category: str, documents: Any) -> Iterator[ProjectorSess
 
 @pytest.fixture
 def live(store: EventStore, mongo: Any, session: ProjectorSession) -> Checkpoint:
-    """The checkpoint of a view that has counted nothing."""
+    """The checkpoint of a view that has applied nothing."""
     checkpoint = Checkpoint(store, session, store.category)
     checkpoint.read()
     return checkpoint

@@ -302,7 +302,7 @@ def test_redis_that_cannot_show_the_position_stops_no_view(
         projector._checkpoint.show("1-1")
     finally:
         store.redis.config_set("min-replicas-to-write", 0)
-    assert "cannot show its position in Redis" in caplog.text
+    assert "cannot publish its position to Redis" in caplog.text
 
 
 def test_newest_event_deleted_by_hand_is_not_a_lost_tail(

@@ -123,7 +123,9 @@ def test_redis_that_takes_no_writes_stops_no_view_and_is_logged_once(
         client.set("probe", 1)
     with running(projector):
         assert wait_until(lambda: funds(documents) == 12)
-    warnings = [each for each in caplog.records if "cannot show its position" in each.getMessage()]
+    warnings = [
+        each for each in caplog.records if "cannot publish its position" in each.getMessage()
+    ]
     assert len(warnings) <= 1
 
 

@@ -1,4 +1,4 @@
-"""A newer version of a view is built beside the older one, then replaces it."""
+"""A newer version of a view is built alongside the older one, then replaces it."""
 
 from __future__ import annotations
 

@@ -211,7 +211,7 @@ def test_commit_needs_one_slice(sliced: EventStore) -> None:
         ([Write("a", deposits(1), NEW), Write("b", deposits(1), NEW)], {}),
         ([Write("a", deposits(1), NEW)], {"b": 0}),
     ):
-        with pytest.raises(InvalidArgument, match="a commit needs all in one"):
+        with pytest.raises(InvalidArgument, match="must be in the same slice"):
             sliced.commit(writes, guards=guards)
     for call in (sliced.seen_commit, lambda key: sliced.reject_commit(key, None, fingerprint="f")):
         with pytest.raises(InvalidArgument, match="pass the ids of"):

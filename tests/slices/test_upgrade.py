@@ -1,4 +1,4 @@
-"""A newer version of a view over 64 slices is built beside the older one, then replaces it."""
+"""A newer version of a view over 64 slices is built alongside the older one, then replaces it."""
 
 from __future__ import annotations
 

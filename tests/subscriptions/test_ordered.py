@@ -244,7 +244,9 @@ def test_subscription_becomes_ordered_when_nothing_is_unfinished(store: EventSto
             plain.fail(*events, "no")
         elif unfinished == "waiting":
             subscribe(store, "plain").fail(*events, "no")
-        with pytest.raises(InvalidArgument, match="'letters' has unfinished or parked events"):
+        with pytest.raises(
+            InvalidArgument, match="'letters' is not ordered, and cannot become ordered"
+        ):
             ordered(store)
         plain.discard()
         plain.ack(events)

@@ -50,7 +50,7 @@ def by_id(found: dict[str, list[dict[str, Any]]]) -> dict[str, dict[str, Any]]:
 
 
 def views_caught_up(store: EventStore, database: Any) -> bool:
-    """Return whether every view has counted the newest event."""
+    """Return whether every view has applied the newest event."""
     with contextlib.suppress(*SERVER_ERRORS):
         head = store.head()
         names = [view.name for view in views(COLLECTION).values()]

@@ -98,11 +98,13 @@ def test_given_numbers_several_aggregates_and_takes_times() -> None:
 
 def test_stops_returns_the_error_of_the_last_event() -> None:
     scenario = view(AccountView).given(CREATE, Event("close"))
-    assert isinstance(scenario.stops(ValueError, "no event of type 'close'"), ValueError)
+    assert isinstance(scenario.stops(ValueError, "unknown account event type 'close'"), ValueError)
     assert "expected KeyError" in failure(scenario.stops, KeyError)
     assert "'x' is not in the text" in failure(scenario.stops, ValueError, "x")
     assert "stopped at 2-0 ('close', version 2 of 'example')" in failure(scenario.documents)
-    assert "applied every event" in failure(view(AccountView).given(CREATE).stops, ValueError)
+    assert "applied every event, but was expected to stop" in failure(
+        view(AccountView).given(CREATE).stops, ValueError
+    )
     assert "stopped at 2-0" in failure(scenario.given(DEPOSIT).stops, ValueError)
 
 

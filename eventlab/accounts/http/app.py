@@ -95,7 +95,7 @@ Limit = Annotated[
 Sort = Annotated[listing.Sort, Query(description="The order of the accounts; - means descending")]
 Place = Annotated[
     str | None,
-    Query(min_length=1, description="The `next` of the previous page; use the same `sort`"),
+    Query(min_length=1, description="The `next` value of the previous page; use the same `sort`"),
 ]
 
 

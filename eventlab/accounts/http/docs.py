@@ -11,8 +11,8 @@ from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse
 
 PAGE = """<!doctype html><title>{title}</title>
-<p><a href="{root}/openapi.json">openapi.json</a> describes this service. With the package
-<code>fastapi-offline</code>, this page shows it.</p>
+<p><a href="{root}/openapi.json">openapi.json</a> describes this service. If the package
+<code>fastapi-offline</code> is installed, this page shows the description.</p>
 """
 
 

@@ -76,7 +76,7 @@ def _start(text: str, sort: Sort) -> PageStart:
     try:
         start = msgspec.json.decode(base64.b64decode(text + "==", b"-_"), type=PageStart)
     except ValueError as error:
-        raise HTTPException(400, "after: must be the `next` of the previous page") from error
+        raise HTTPException(400, "after: must be the `next` value of the previous page") from error
     if start.sort != sort:
         raise HTTPException(400, f"after: belongs to a page sorted by {start.sort}, not by {sort}")
     return start

@@ -1,4 +1,4 @@
-"""The responses: a struct as JSON, and an error as a status code and a sentence."""
+"""The responses: a struct as JSON, and an error as a status code and a message."""
 
 from __future__ import annotations
 

@@ -165,8 +165,8 @@ class CXoneClient:
             return WorkItemUnsent(f"CXone rejected two tokens in a row (401){because}")
         if status in REDIRECT_STATUSES:
             return WorkItemUnsent(
-                f"CXone redirects to another address ({status}), which is not followed: "
-                f"check {CXONE_URL}"
+                f"CXone redirected the request to another address ({status}), and redirects are "
+                f"not followed: check {CXONE_URL}"
             )
         if 400 <= status < 500 and status != REQUEST_TIMEOUT_STATUS:
             return WorkItemRefused(status, reason or "no reason given")

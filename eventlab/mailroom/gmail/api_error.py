@@ -71,8 +71,8 @@ def classify_error(status: int, body: bytes, retry_after: str | None = None) -> 
         return GmailApiError(status, "Gmail has no such resource (404)", gone=True)
     if status == 401:
         text = (
-            "Gmail rejected the token, and then a new one (401): "
-            "remove the token file and give consent again"
+            "Gmail rejected the token and also a refreshed one (401): remove the token file and "
+            "give consent again"
         )
         return GmailApiError(status, text, needs_consent=True)
     return GmailApiError(status, _final_message(status, reasons))

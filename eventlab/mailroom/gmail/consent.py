@@ -176,7 +176,7 @@ def _consent(token: Any) -> Consent:
     if not token.get("refresh_token"):
         raise GmailFailed(
             "Google returned no refresh token: remove this app's access in the account's settings, "
-            "then ask again"
+            "then ask for consent again"
         )
     scopes = token.get("scope") or []
     granted = tuple(scopes.split() if isinstance(scopes, str) else scopes)
@@ -196,8 +196,8 @@ def _exchange_message(error: Exception) -> str:
         )
     if isinstance(error, MismatchingStateError):
         return (
-            "The response belongs to another request, perhaps to that of an older link: "
-            "ask for consent again, and use the newest link"
+            "The response belongs to another request, perhaps from an older link: ask for consent "
+            "again, and use the newest link"
         )
     if isinstance(error, InvalidGrantError):
         return "The code was used before or has expired: ask for consent again"
@@ -208,8 +208,8 @@ def _exchange_message(error: Exception) -> str:
         )
     if isinstance(error, requests.TooManyRedirects):
         return (
-            "Google redirected the token request to another address, which is not followed: "
-            "download the client file again, then ask for consent again"
+            "Google redirected the token request to another address, and redirects are not "
+            "followed: download the client file again, then ask for consent again"
         )
     if isinstance(error, requests.RequestException):
         return (

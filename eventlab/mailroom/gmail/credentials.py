@@ -72,8 +72,8 @@ FINAL_REFRESH_ERRORS: Final = {
         f"ask them to allow it, then {CONSENT_AGAIN}"
     ),
     "org_internal": (
-        "This app is only for members of its own organization: "
-        f"{CONSENT_AGAIN} with an account of that organization"
+        f"This app is only for members of its own organization: {CONSENT_AGAIN} with an account in "
+        "that organization"
     ),
 }
 NO_REFRESH_TOKEN: Final = (
@@ -177,7 +177,7 @@ def load(path: str | Path) -> StoredCredentials:
     Raises ``BadSetting`` if the file is missing, is not a token file, can be read by other users,
     or names a ``token_uri`` that is not https.
     """
-    info = read_json(path, setting=GMAIL_TOKEN, remedy="give consent first (authorize)")
+    info = read_json(path, setting=GMAIL_TOKEN, remedy="call authorize() to give consent first")
     path = Path(path).resolve()  # a link stays a link when the file behind it is replaced
     mode = stat.S_IMODE(path.stat().st_mode)
     if mode & 0o077:
@@ -263,7 +263,8 @@ def authorize(
     )
     if not SUFFICIENT_SCOPES[scope] & set(consent.scopes):
         raise GmailFailed(
-            "The consent covers less than was requested: ask again, and leave every box checked"
+            "The consent covers less than was requested: ask for consent again, and leave every "
+            "box checked"
         )
     credentials = StoredCredentials(
         consent.token,

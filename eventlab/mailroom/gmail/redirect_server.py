@@ -54,8 +54,8 @@ class RedirectServer(socketserver.ThreadingTCPServer):
             self.shutdown()
         if not arrived:
             raise GmailFailed(
-                f"Consent was not given within {seconds:g} seconds: "
-                "ask again, and answer in the browser"
+                f"Consent was not given within {seconds:g} seconds: ask for consent again, and "
+                "respond in the browser"
             )
         return self._address
 

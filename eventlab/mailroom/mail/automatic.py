@@ -146,7 +146,7 @@ def _submitted(headers: Headers) -> Iterator[Automatic]:
     value = _token(headers.get("auto-submitted", ["no"])[0])
     exchange = any(name in headers for name in EXCHANGE_REPLIES) or _is_reply_subject(headers)
     if value == "auto-generated" and exchange:
-        yield Automatic("reply", f"Auto-Submitted: {value}, as Exchange replies")
+        yield Automatic("reply", f"Auto-Submitted: {value}, as in replies from Exchange")
     elif value != "no":
         kind: Kind = "reply" if value == "auto-replied" else "notice"
         yield Automatic(kind, f"Auto-Submitted: {value or 'unknown'}")

@@ -99,7 +99,10 @@ class Message:
             body = body_of(mail)
             found = _from_headers(mail, body.text)
         except PARSER_ERRORS as error:
-            problem = f"the email could not be read ({_reason(error)}): its text is Gmail's snippet"
+            problem = (
+                f"the email could not be read ({_reason(error)}): Gmail's snippet is shown "
+                "instead of its text"
+            )
             found = _headers_of(raw or b"")
         if raw is None and not body.html and body.text in ("", LEFT_OUT):
             problem = (

@@ -100,7 +100,7 @@ def _recipients(blocks: list[MailPart]) -> Iterator[str]:
 def _receipt(block: MailPart) -> str:
     recipient = _address(block, "final-recipient") or _address(block, "original-recipient")
     disposition = _value(block, "disposition").rpartition(";")[2].strip()
-    return f"Receipt of {recipient or 'a recipient'}: {disposition}" if disposition else ""
+    return f"Receipt from {recipient or 'a recipient'}: {disposition}" if disposition else ""
 
 
 def _complaint(block: MailPart) -> str:

@@ -30,7 +30,7 @@ STRATEGY: Final = (
     StrategyStep(
         "Wait", "it waits in the queue; without this step it would be abandoned immediately"
     ),
-    StrategyStep("OnAnswer", "an agent accepts: the screen pop opens the mail's page"),
+    StrategyStep("OnAnswer", "an agent accepts: the screen pop opens the email's page"),
     StrategyStep("End", "the agent ends the contact"),
 )
 

@@ -93,7 +93,7 @@ def _frame(markup: str | None) -> str:
     if markup is None:
         return ""
     return (
-        "<h2>HTML, without images and links</h2>"
+        "<h2>HTML, without images or links</h2>"
         '<iframe sandbox referrerpolicy="no-referrer" title="The mail" '
         f'srcdoc="{html.escape(harmless(markup))}"></iframe>'
     )

@@ -98,7 +98,7 @@ class FakeMailbox:
         self._count += 1
         id = id or f"{FIRST_MAIL_ID + self._count:016x}"
         if id in self._mails:
-            raise ValueError(f"Mail {id} already exists")
+            raise ValueError(f"Email {id} already exists")
         date_ms = (
             FIRST_DATE_MS + self._count * MINUTE_MS
             if internal_date_ms is None

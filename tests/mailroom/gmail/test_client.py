@@ -558,7 +558,7 @@ def test_renewed_token_that_is_rejected_raises_consent_required(google: Served, 
     google.fake.faults.order(gmail_fault(place, 401, times=1000))
     with (
         google.gmail() as gmail,
-        pytest.raises(ConsentRequired, match="and then a new one") as error,
+        pytest.raises(ConsentRequired, match="and also a refreshed one") as error,
     ):
         _ = ids_of(gmail) if "profile" in place else list(gmail.get(ids))
     assert error.value.status == 401

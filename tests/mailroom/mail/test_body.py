@@ -220,7 +220,7 @@ def test_message_shows_only_the_headers_that_a_report_returns() -> None:
             "message/disposition-notification",
             "Final-Recipient: rfc822;ann@x.example\r\n"
             "Disposition: manual-action/MDN-sent-manually; displayed",
-            "Receipt of ann@x.example: displayed",
+            "Receipt from ann@x.example: displayed",
         ),
         (
             "message/feedback-report",
