@@ -198,7 +198,7 @@ class AccountService:
         return Balance(id, account.version, account.position, account.funds)
 
     def check(self) -> None:
-        """Raise the error of Redis that a command would raise now; write nothing.
+        """Raise the Redis error that a command would raise now; write nothing.
 
         For example, Redis is a replica or full, lacks the replicas that it needs, or its user lacks
         a permission.

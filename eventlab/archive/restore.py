@@ -127,7 +127,7 @@ def _write(
 
 
 def as_id(id: bytes) -> str:
-    """Return an id of Redis as text."""
+    """Return an id from Redis as text."""
     return id.decode(errors="replace")
 
 

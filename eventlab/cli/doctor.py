@@ -211,7 +211,7 @@ def _data_directory(directory: Path) -> Check:
     try:
         directories.prepare_data(directory)
     except (ServersError, OSError) as error:
-        remedy = f"set {directories.DATA_VARIABLE} to a new directory of your own"
+        remedy = f"set {directories.DATA_VARIABLE} to a new directory that you own"
         return failure(name, error, remedy)
     return Check(name, True, f"{directory} ({size(_bytes_in(directory))})")
 
@@ -225,7 +225,7 @@ def _runtime_directory(directory: Path) -> Check:
         else:  # it is made when the servers start
             directories.check_runtime(runtime)
     except (ServersError, OSError) as error:
-        remedy = f"set {directories.RUNTIME_VARIABLE} to a short new directory of your own"
+        remedy = f"set {directories.RUNTIME_VARIABLE} to a short new directory that you own"
         return failure(name, error, remedy)
     return Check(name, True, str(runtime))
 

@@ -45,8 +45,8 @@ def _sandbox(arguments: argparse.Namespace) -> int:
         both = Fakes(gmail_port=arguments.gmail_port, cxone_port=arguments.cxone_port)
     except OSError as error:
         raise CommandFailed(
-            f"cannot start the fake servers ({error.strerror}): choose another --gmail-port and"
-            " --cxone-port"
+            f"cannot start the fake servers ({error.strerror}): choose other ports with "
+            "--gmail-port and --cxone-port"
         ) from error
     with both:
         print(f"# Gmail {both.gmail_url}")

@@ -81,8 +81,8 @@ def _ui(arguments: argparse.Namespace) -> int:
                 serving = Serving(app, port=arguments.port)
             except OSError as error:
                 raise CommandFailed(
-                    f"cannot listen on port {arguments.port} ({error.strerror}): choose another"
-                    " --port"
+                    f"cannot listen on port {arguments.port} ({error.strerror}): choose another "
+                    "port with --port"
                 ) from error
             with serving:
                 print(f"eventlab ui: {serving.url} (read-only; press Ctrl-C to stop)", flush=True)

@@ -166,4 +166,4 @@ def _refuse_foreign(path: Path, variable: str) -> None:
         reason = "belongs to another user"
     else:
         return
-    raise DirectoryRefused(path, f"{reason}: set {variable} to your own directory")
+    raise DirectoryRefused(path, f"{reason}: set {variable} to a directory that you own")

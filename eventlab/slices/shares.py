@@ -46,8 +46,8 @@ class SharedSession(ProjectorSession):
 class Shares:
     """Which slices a projector follows: every n-th one, of n projectors that run.
 
-    Each shows signs of life in the collection of the projectors, by the clock of MongoDB. Two that
-    disagree for a moment disturb each other, but their checkpoints let each event count once.
+    Each shows signs of life in the collection of the projectors, by MongoDB's clock. Two that
+    disagree for a moment disturb each other, but their checkpoints let each event be applied once.
     """
 
     def __init__(self, session: ProjectorSession, turn: threading.RLock) -> None:

@@ -64,7 +64,7 @@ def one_stream(store: EventStore) -> None:
     check_slices(store.redis, store.all_slices()[0].keys)
     if store.slices > 1:
         raise InvalidArgument(
-            f"{store.category!r} has {store.slices} slices, each with a stream of its own: "
+            f"{store.category!r} has {store.slices} slices, each with its own stream: "
             "pass the stores of store.all_slices(), one at a time"
         )
 

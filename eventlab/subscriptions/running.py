@@ -132,7 +132,7 @@ class _Loop:
         return handled
 
     def patiently(self, call: Callable[[], Result]) -> Result | None:
-        """Return what a call of Redis returns, as soon as it answers; None if ``stop`` is set."""
+        """Return what a call to Redis returns, as soon as it answers; None if ``stop`` is set."""
         while True:
             try:
                 result = call()

@@ -21,7 +21,8 @@ class CannotListen(EventLabError):
         self.port = port
         self.reason = reason
         super().__init__(
-            f"cannot listen on {host!r}, port {port} ({reason}): choose another --host or --port"
+            f"cannot listen on {host!r}, port {port} ({reason}): choose another host or port with "
+            "--host or --port"
         )
 
 

@@ -24,7 +24,7 @@ MAX_RETRY_AFTER_SECONDS: Final = 120.0
 
 @dataclass(frozen=True)
 class GmailApiError:
-    """An error response of Gmail, for one message or for a whole request. A value, never raised.
+    """An error response from Gmail, for one message or for a whole request. A value, never raised.
 
     ``status`` is 0 without a response. ``transient``: the same request may succeed later, after
     ``retry_after`` seconds if Gmail named them. ``gone``: the resource does not exist.

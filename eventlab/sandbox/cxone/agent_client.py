@@ -1,4 +1,4 @@
-"""An agent's client of CXone: log in, wait for work items, accept, reject and end them."""
+"""An agent's CXone client: log in, wait for work items, accept, reject and end them."""
 
 from __future__ import annotations
 

@@ -81,5 +81,5 @@ def test_serve_reports_a_port_that_is_in_use(api: Served) -> None:
         1,
         "",
         f"eventlab: cannot listen on '127.0.0.1', port {api.port} (Address already in use):"
-        " choose another --host or --port\n",
+        " choose another host or port with --host or --port\n",
     )
