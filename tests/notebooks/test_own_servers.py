@@ -37,7 +37,7 @@ LEFT = {
     "eventlab.projectors",
 }
 #: What a page says that cannot run on a cluster.
-ONE_SERVER = "a single Redis server"
+ONE_SERVER = "one Redis server"
 
 
 #: The categories of the page that stops there on purpose, and so cannot tidy up.
