@@ -155,7 +155,7 @@ class MailSystems:
         self.fakes.cxone.faults.clear()
 
     def accepted(self) -> Counter[str]:
-        """Return how often CXone has accepted each work item id; counted there, not here.
+        """Return how many times CXone has accepted each work item id; counted there, not here.
 
         The ids of the router begin with ``gmail:``; it is left out.
         """

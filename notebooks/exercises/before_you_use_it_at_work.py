@@ -41,7 +41,7 @@ would_you = Exercise(
         },
         ("yes", "no"),
     ),
-    right="it pays where decisions, their order and their reasons matter, and nowhere else.",
+    right="it pays off where decisions, their order and their reasons matter, and nowhere else.",
     hints=[
         "in which of these does somebody ask 'how did this come about?'",
         "three of the five have no rules to keep and no history that anybody reads.",
@@ -119,13 +119,18 @@ what_is_lost = Exercise(
 class _Outage(LittleStore):
     """A store whose server fails over: some replies are lost, after or before the write."""
 
-    def __init__(self, failures: Sequence[str]) -> None:
+    def __init__(self, failures: Sequence[str] = ()) -> None:
         super().__init__()
+        super().append("A", [Event("create")], expected=NEW)
+        self.calls = 0
         self._failures = list(failures)
 
     def append(self, id: str, events: Sequence[Event], **options: Any) -> list[Recorded]:
-        """Append, and lose the request or its reply if it is told to."""
+        """Append, and lose the request or its reply, or deny it, if it is told to."""
+        self.calls += 1
         failure = self._failures.pop(0) if self._failures else ""
+        if failure == "denied":
+            raise redis.exceptions.NoPermissionError("this user has no permission for 'evalsha'")
         if failure == "before":
             raise redis.ConnectionError("the master is gone")
         recorded = super().append(id, events, **options)
@@ -133,51 +138,84 @@ class _Outage(LittleStore):
             raise redis.ConnectionError("the master is gone")
         return recorded
 
+    def deposits(self) -> int:
+        """Return how many deposits are stored."""
+        return sum(event.type == "deposit" for event in self.read("A"))
+
 
 def _judge_append(append: Callable[..., object]) -> None:
     events = [Event("deposit", {"amount": 5})]
     for failures in ([], ["before"], ["after"], ["before", "after", "before"]):
         store = _Outage(failures)
-        store._failures = []
-        store.append("A", [Event("create")], expected=NEW)
-        store._failures = list(failures)
         try:
-            append(store, "A", events, 1)
+            append(store, "A", events, 1, 4)
         except redis.ConnectionError as error:
-            raise Wrong(f"the server was down {len(failures)} times, and you gave up.") from error
+            raise Wrong(
+                f"the server was down {len(failures)} times, you had 4 tries, and you gave up."
+            ) from error
         except VersionConflict as error:
             raise Wrong(
                 "the reply was lost, not the event: your second attempt conflicted with your "
                 "first. Give both the same token."
             ) from error
-        stored = len(store.read("A")) - 1
-        if stored != 1:
-            raise Wrong(f"after {failures or 'no failure'} the log has {stored} deposits, not one.")
-    store = _Outage([])
-    store.append("A", [Event("create"), Event("close")], expected=NEW)
+        if store.deposits() != 1:
+            raise Wrong(
+                f"after {failures or 'no failure'} the log has {store.deposits()} deposits, not "
+                "one."
+            )
+    _judge_tries(append, events)
+    store = _Outage(["denied"])
     try:
-        append(store, "A", events, 1)
+        append(store, "A", events, 1, 4)
+    except redis.exceptions.NoPermissionError:
+        pass
+    else:
+        raise Wrong(
+            f"a permission was missing, and you called {store.calls} times: this does not go away. "
+            "Repeat after redis.ConnectionError only, and let other errors pass."
+        )
+    store = _Outage()
+    store.append("A", [Event("close")], expected=1)
+    try:
+        append(store, "A", events, 1, 4)
     except VersionConflict:
         pass
     else:
         raise Wrong("another writer was faster, and you did not raise VersionConflict.")
-    store = _Outage([])
-    store.append("A", [Event("create")], expected=NEW)
-    append(store, "A", events, 1)
-    append(store, "A", events, 2)
-    if len(store.read("A")) != 3:
+    store = _Outage()
+    append(store, "A", events, 1, 4)
+    append(store, "A", events, 2, 4)
+    if store.deposits() != 2:
         raise Wrong(
             "two deposits of the same amount are two deposits: each call needs a token of its own."
         )
 
 
+def _judge_tries(append: Callable[..., object], events: list[Event]) -> None:
+    for tries in (3, 1):
+        store = _Outage(["before"] * 6)
+        try:
+            append(store, "A", events, 1, tries)
+        except redis.ConnectionError:
+            if store.calls != tries:
+                raise Wrong(f"with tries={tries} you called append {store.calls} times.") from None
+        else:
+            raise Wrong(
+                f"the server was down, and with tries={tries} you called append {store.calls} "
+                "times and raised no error. After the last try, raise the error: your caller must "
+                "know that the outcome is unknown."
+            )
+
+
 append_through_an_outage = Exercise(
     judge=_judge_append,
-    right="a token makes it the same append, however often it is sent.",
+    right="a token makes it the same append, however many times it is sent; the last error is "
+    "raised.",
     hints=[
         "page 02: a lost reply is not a conflict. What tells the store that it is a repeat?",
         "make a token once, with uuid.uuid4().hex, before the loop; catch redis.ConnectionError "
         "only.",
+        "in the last round of the loop, the bare statement `raise` raises the error again.",
     ],
     answer="""
         import uuid
@@ -185,25 +223,27 @@ append_through_an_outage = Exercise(
         import redis
 
 
-        def append(store, id, events, expected):
+        def append(store, id, events, expected, tries):
             token = uuid.uuid4().hex
-            while True:
+            for left in reversed(range(tries)):
                 try:
                     return store.append(id, events, expected=expected, token=token)
                 except redis.ConnectionError:
-                    continue
+                    if not left:
+                        raise
     """,
-    explanation="In production, pause between two attempts, and stop after a while.",
+    explanation="In production, also pause between two attempts. A caller that tries again later "
+    "must have kept the token: so it is better made where the request begins.",
     mistakes=[
         """
-        def append(store, id, events, expected):
+        def append(store, id, events, expected, tries):
             return store.append(id, events, expected=expected)
         """,
         """
         import redis
 
 
-        def append(store, id, events, expected):
+        def append(store, id, events, expected, tries):
             while True:
                 try:
                     return store.append(id, events, expected=expected)
@@ -216,7 +256,7 @@ append_through_an_outage = Exercise(
         from eventlab import ANY
 
 
-        def append(store, id, events, expected):
+        def append(store, id, events, expected, tries):
             while True:
                 try:
                     return store.append(id, events, expected=ANY)
@@ -224,76 +264,197 @@ append_through_an_outage = Exercise(
                     continue
         """,
         """
+        import uuid
+
         import redis
 
 
-        def append(store, id, events, expected):
+        def append(store, id, events, expected, tries):
+            token = uuid.uuid4().hex
             while True:
+                try:
+                    return store.append(id, events, expected=expected, token=token)
+                except redis.ConnectionError:
+                    continue
+        """,
+        """
+        import uuid
+
+        import redis
+
+
+        def append(store, id, events, expected, tries):
+            token = uuid.uuid4().hex
+            for _ in range(tries):
+                try:
+                    return store.append(id, events, expected=expected, token=token)
+                except redis.ConnectionError:
+                    continue
+        """,
+        """
+        import uuid
+
+        import redis
+
+
+        def append(store, id, events, expected, tries):
+            token = uuid.uuid4().hex
+            for left in reversed(range(tries)):
+                try:
+                    return store.append(id, events, expected=expected, token=token)
+                except redis.RedisError:
+                    if not left:
+                        raise
+        """,
+        """
+        import redis
+
+
+        def append(store, id, events, expected, tries):
+            for left in reversed(range(tries)):
                 try:
                     return store.append(id, events, expected=expected, token="retry")
                 except redis.ConnectionError:
-                    continue
+                    if not left:
+                        raise
         """,
     ],
 )
 
 
-def _judge_alarms(alarms: Callable[[dict[str, Any]], object]) -> None:
-    quiet = {"lag": 3, "lag_seconds": 1, "stopped": False, "pending": 5, "parked": 0, "held": 0}
-    cases: list[tuple[dict[str, Any], set[str], str]] = [
-        ({}, set(), "a small lag and a few pending events are normal: nobody is woken."),
-        ({"lag": 90_000, "lag_seconds": 2}, set(), "many events and two seconds: a busy minute."),
-        ({"lag": 1, "lag_seconds": 3600}, {"lag"}, "one event, for an hour: the view is stuck."),
-        ({"stopped": True}, {"stopped"}, "a stopped view does not start again by itself."),
-        ({"parked": 1}, {"parked"}, "a parked event waits for an operator, forever."),
-        ({"held": 2}, {"held"}, "a held email waits for an operator, forever."),
-        ({"pending": 400}, set(), "pending events are being worked on."),
-        (
-            {"stopped": True, "parked": 7},
-            {"stopped", "parked"},
-            "there are two reasons: return both.",
-        ),
-    ]
-    for change, expected, why in cases:
-        status = quiet | change
-        found = alarms(dict(status))
+_QUIET = {"lag_seconds": 1, "stopped": False, "pending": 5, "parked": 0, "held": 0}
+#: Each case is what changes minute by minute, the expected alarms, and the reason.
+_MINUTES: list[tuple[list[dict[str, Any]], set[str], str]] = [
+    ([{}] * 5, set(), "a small lag and a few pending events are normal: nobody is woken."),
+    ([{"pending": 400}] * 5, set(), "pending events are being worked on."),
+    (
+        [{}, {}, {"lag_seconds": 300}, {"lag_seconds": 200}],
+        set(),
+        "the view has lagged for two minutes, as after a deployment: it may catch up.",
+    ),
+    (
+        [{"lag_seconds": 300}, {"lag_seconds": 200}, {"lag_seconds": 90}, {"lag_seconds": 2}],
+        set(),
+        "the view has caught up: nobody is woken for what is over.",
+    ),
+    (
+        [{"lag_seconds": 90}, {"lag_seconds": 2}, {"lag_seconds": 90}, {"lag_seconds": 90}],
+        set(),
+        "it caught up in between: the three minutes must follow each other.",
+    ),
+    (
+        [{}, {"lag_seconds": 70}, {"lag_seconds": 130}, {"lag_seconds": 190}],
+        {"lag"},
+        "the last three minutes had a lag above 60 seconds: the view is stuck.",
+    ),
+    (
+        [{"lag_seconds": 200}, {"lag_seconds": 150}, {"lag_seconds": 90}],
+        {"lag"},
+        "all three are above 60 seconds. It shrinks, but the view is still late.",
+    ),
+    ([{"lag_seconds": 60}] * 4, set(), "60 seconds are not more than 60."),
+    ([{"lag_seconds": 90}] * 2, set(), "there are only two minutes so far: wait for the third."),
+    (
+        [{}, {}, {"stopped": True}],
+        {"stopped"},
+        "a stopped view does not start again by itself: do not wait.",
+    ),
+    (
+        [{"lag_seconds": 90, "stopped": True}] * 4,
+        {"stopped"},
+        "it lags because it has stopped: one cause is one alarm.",
+    ),
+    (
+        [{"lag_seconds": 90, "stopped": True}] * 3 + [{"lag_seconds": 90}],
+        {"lag"},
+        "it runs again, and has lagged for three minutes.",
+    ),
+    ([{}, {"parked": 1}], {"parked"}, "a parked event waits for an operator, forever."),
+    ([{}, {"held": 2}], {"held"}, "a held email waits for an operator, forever."),
+    (
+        [{"held": 2, "parked": 1}, {}],
+        set(),
+        "an operator has already taken care of it: look at the newest status.",
+    ),
+    (
+        [{"lag_seconds": 90, "parked": 7, "held": 1}] * 3,
+        {"lag", "parked", "held"},
+        "there are three causes: return all of them.",
+    ),
+]
+
+
+def _judge_alarms(alarms: Callable[[list[dict[str, Any]]], object]) -> None:
+    for changes, expected, why in _MINUTES:
+        history = [_QUIET | change for change in changes]
+        found = alarms([dict(status) for status in history])
         if not isinstance(found, set | list | tuple) or set(found) != expected:
-            raise Wrong(f"{status}: you return {found!r}, expected {sorted(expected)}: {why}")
+            shown = ", ".join(str(change or "quiet") for change in changes)
+            raise Wrong(
+                f"minute by minute: {shown}. You return {found!r}, expected "
+                f"{sorted(expected)}: {why}"
+            )
 
 
 who_is_woken = Exercise(
     judge=_judge_alarms,
-    right="wake an operator for what does not go away by itself, and for nothing else.",
+    right="wake an operator for what does not go away by itself, once for each cause.",
     hints=[
-        "which of these numbers go back to normal if you only wait?",
-        "lag counts when it lasts: look at lag_seconds, with the limit of 60.",
+        "history[-1] is the newest status; history[-3:] are the last three, or fewer.",
+        "lag: three statuses, each above 60 seconds, and the newest one has not stopped.",
     ],
     answer="""
-        def alarms(status):
-            found = {name for name in ("stopped", "parked", "held") if status[name]}
-            return found | ({"lag"} if status["lag_seconds"] > 60 else set())
+        def alarms(history):
+            now = history[-1]
+            found = {name for name in ("stopped", "parked", "held") if now[name]}
+            late = [status["lag_seconds"] > 60 for status in history[-3:]]
+            if len(late) == 3 and all(late) and not now["stopped"]:
+                found.add("lag")
+            return found
     """,
-    explanation="`eventlab serve` and `eventlab project` export these numbers for Prometheus.",
+    explanation="`eventlab serve` and `eventlab project` export these numbers for Prometheus. Its "
+    "rules can wait, too: `for: 3m`.",
     mistakes=[
         """
-        def alarms(status):
-            return {name for name, value in status.items() if value}
+        def alarms(history):
+            return {name for name, value in history[-1].items() if value}
         """,
         """
-        def alarms(status):
-            found = {name for name in ("stopped", "parked", "held") if status[name]}
-            return found | ({"lag"} if status["lag"] > 1000 else set())
+        def alarms(history):
+            now = history[-1]
+            found = {name for name in ("stopped", "parked", "held") if now[name]}
+            return found | ({"lag"} if now["lag_seconds"] > 60 else set())
         """,
         """
-        def alarms(status):
-            return {"lag"} if status["lag_seconds"] > 60 else set()
+        def alarms(history):
+            found = set()
+            for status in history:
+                found |= {name for name in ("stopped", "parked", "held") if status[name]}
+            if all(status["lag_seconds"] > 60 for status in history[-3:]):
+                found.add("lag")
+            return found
         """,
         """
-        def alarms(status):
+        def alarms(history):
+            now = history[-1]
+            found = {name for name in ("stopped", "parked", "held") if now[name]}
+            late = [status["lag_seconds"] > 60 for status in history[-3:]]
+            return found | ({"lag"} if len(late) == 3 and all(late) else set())
+        """,
+        """
+        def alarms(history):
+            now = history[-1]
+            found = {name for name in ("stopped", "parked", "held") if now[name]}
+            late = sum(status["lag_seconds"] > 60 for status in history)
+            return found | ({"lag"} if late >= 3 and not now["stopped"] else set())
+        """,
+        """
+        def alarms(history):
             for name in ("stopped", "parked", "held"):
-                if status[name]:
+                if history[-1][name]:
                     return {name}
-            return {"lag"} if status["lag_seconds"] > 60 else set()
+            late = [status["lag_seconds"] > 60 for status in history[-3:]]
+            return {"lag"} if len(late) == 3 and all(late) else set()
         """,
     ],
 )

@@ -229,8 +229,8 @@ the_senders_address = Exercise(
     judge=_judge_sender,
     right="an address has a grammar. A parser knows it; a regular expression guesses.",
     hints=[
-        "the standard library parses email headers: see email.utils.",
-        "parseaddr returns a pair, name and address. Without an @ it is not an address.",
+        "getaddresses, in the cell above, returns pairs of a name and an address.",
+        "take the first address with an @ in it; if there is none, return an empty string.",
     ],
     answer="""
         from email.utils import getaddresses
@@ -421,9 +421,9 @@ only_the_words = Exercise(
                     self.words.append(data)
 
 
-        def only_words(text):
+        def only_words(markup):
             parser = Words()
-            parser.feed(text)
+            parser.feed(markup)
             parser.close()
             return html.escape(" ".join(parser.words))
     """,

@@ -442,7 +442,7 @@ somebody_stays = Exercise(
 
 
 def nickname(name: str, *by: str) -> dict[str, list[Event]]:
-    """Return the log of a nickname that these customers have had, one after the other."""
+    """Return the log of a nickname that these customers have had, one after another."""
     events: list[Event] = []
     for customer in by:
         events += [Event("released")] * bool(events) + [Event("reserved", {"by": customer})]
