@@ -43,6 +43,8 @@ LIBRARIES = (
     "tqdm",
     "uvicorn",
 )
+#: The first line of a folded output.
+FOLDED = "compare with your prediction:"
 #: What the first cell must say, and the pattern that finds it.
 OPENING = {
     "what the reader will be able to do": r"you will be able to",
@@ -337,6 +339,17 @@ def alt_texts(page: Page) -> list[str]:
     return problems
 
 
+def folds_hide_the_answer(page: Page) -> list[str]:
+    """A folded output begins with the same line everywhere: JupyterLab still shows that line."""
+    problems = []
+    for i, cell in page.code:
+        if cell.metadata.get("jupyter", {}).get("outputs_hidden"):
+            first = cell.outputs[0].get("text", "") if cell.outputs else ""
+            if first.partition("\n")[0] != FOLDED:
+                problems.append(f"cell {i}: its folded output does not begin with {FOLDED!r}")
+    return problems
+
+
 def minutes_are_honest(page: Page) -> list[str]:
     """The page promises at least the minutes that reading it takes.
 
@@ -373,6 +386,7 @@ RULES: Sequence[Callable[[Page], list[str]]] = (
     links,
     headings_step_down,
     alt_texts,
+    folds_hide_the_answer,
     minutes_are_honest,
 )
 

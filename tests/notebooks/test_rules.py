@@ -241,6 +241,7 @@ BAD: list[tuple[Callable[[Page], list[str]], Callable[[NotebookNode], object]]] 
         rules.alt_texts,
         output(2, new_output("display_data", {"text/plain": "x", notebooks.PNG: "aa"})),
     ),
+    (rules.folds_hide_the_answer, put(2, metadata={"jupyter": {"outputs_hidden": True}})),
     (rules.minutes_are_honest, source(3, "word " * 180 * 8)),
     (rules.minutes_are_honest, source(2, "print(1)\n" * 6 * 8)),
 ]
