@@ -16,7 +16,7 @@ def upcast() -> Drawing:
     d.box(845, 55, 220, 225, fill="panel", border="green", round=8)
     for x, width, text in ((15, 250, "the log, as written"), (845, 220, "what is read")):
         d.text(x + width / 2, 40, text, bold=True, anchor="middle")
-    d.text(555, 40, "upcasters, one after the other", ink="blue", bold=True, anchor="middle")
+    d.text(555, 40, "upcasters, one after another", ink="blue", bold=True, anchor="middle")
     for x, name in ((320, "cents"), (705, "todays_\nnames")):
         d.box(x, 65, 90, 205, name, fill="panel", border="blue", bold=True)
     rows: list[list[tuple[str, Fill]]] = [
@@ -48,7 +48,7 @@ def upcast() -> Drawing:
 
 
 def view_upgrade() -> Drawing:
-    """A time line: the newer version of a view is built beside the live one, and swapped in."""
+    """A timeline: the newer version of a view is built beside the live one, and swapped in."""
     d = Drawing("A new version of a view is built beside the live one, then swapped in", 1080, 300)
     for y, name in ((75, "queries get"), (150, "older projector"), (225, "newer projector")):
         d.text(20, y + 5, name, bold=True)

@@ -122,7 +122,7 @@ def lost_update() -> Drawing:
 
 
 def conflict() -> Drawing:
-    """Two writers on a time line: the one that is late gets a conflict and decides again."""
+    """Two writers on a timeline: the one that is late gets a conflict and decides again."""
     d = Drawing("Check and write in one step: the late writer gets a conflict", 1080, 270)
     _lanes(d, (50, "writer A", ""), (135, "the store", ""), (220, "writer B", ""))
     d.box(160, 116, 80, 38, "version 1", fill="past", size=14)

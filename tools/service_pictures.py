@@ -6,7 +6,7 @@ from tools.drawing import Drawing
 
 
 def lost_response() -> Drawing:
-    """A time line: the first response is lost; the repeat finds the key and stores nothing."""
+    """A timeline: the first response is lost; the repeat finds the key and stores nothing."""
     d = Drawing("A lost response: the same key again gets the same response", 1080, 320)
     for y, name in ((60, "client"), (160, "service"), (260, "the store")):
         d.text(20, y + 5, name, bold=True)
