@@ -35,13 +35,13 @@ def mail_route() -> Drawing:
 
 
 def mail_reading() -> Drawing:
-    """An email as bytes: its header says who wrote, its parts become one text for the agent."""
+    """An email as bytes: its header says who wrote it, its parts become one text for the agent."""
     d = Drawing("From a stranger's bytes to words: an agent sees nothing else", 1080, 320)
     d.box(20, 50, 200, 220, fill="panel", border="soft", round=8)
     d.text(120, 78, "email: raw bytes", on="panel", bold=True, anchor="middle")
     d.box(40, 95, 160, 60, "header fields", fill="past")
     d.box(40, 185, 160, 60, "body: a tree\nof parts", fill="past")
-    d.box(370, 90, 210, 70, "who wrote?\na person or a program?", fill="blue")
+    d.box(370, 90, 210, 70, "who wrote it?\na person or a program?", fill="blue")
     d.box(370, 180, 210, 70, "one text,\nits charset checked", fill="blue")
     d.box(770, 95, 200, 150, "work item:\nthe facts,\nthen the words,\nin plain text", fill="green")
     d.arrow((200, 125), (368, 125), ink="blue")
