@@ -518,7 +518,7 @@ the_ticket_desk = Exercise(
 
 
 def _judge_upcaster(upcast: Callable[[Recorded], Recorded]) -> None:
-    old = Recorded("jane", 2, "moved", {"address": "Oak Street 9, Salem"}, "2-0", {"user": "x"})
+    old = Recorded("jane", 2, "moved", {"address": "9 Oak Street, Salem"}, "2-0", {"user": "x"})
     given = dict(old.data)
     new = upcast(old)
     if old.data != given:
@@ -536,9 +536,9 @@ def _judge_upcaster(upcast: Callable[[Recorded], Recorded]) -> None:
         raise Wrong("today's shape no longer has an address, only street and city.")
     if new.data.get("city") == " Salem":
         raise Wrong("the city is ' Salem', with a space in front of it: no search will find it.")
-    if new.data != {"street": "Oak Street 9", "city": "Salem"}:
+    if new.data != {"street": "9 Oak Street", "city": "Salem"}:
         raise Wrong(
-            f"expected the data {{'street': 'Oak Street 9', 'city': 'Salem'}}; yours is {new.data}."
+            f"expected the data {{'street': '9 Oak Street', 'city': 'Salem'}}; yours is {new.data}."
         )
     if (new.id, new.version, new.type, new.position, new.meta) != (
         old.id,
@@ -550,8 +550,8 @@ def _judge_upcaster(upcast: Callable[[Recorded], Recorded]) -> None:
         raise Wrong("change only data: id, version, type, position and meta must stay the same.")
     _judge_unchanged(upcast)
     for address, street, city in (
-        ("Flat 3, Elm Street 4, Boston", "Flat 3, Elm Street 4", "Boston"),
-        ("Elm Street 4,Boston", "Elm Street 4", "Boston"),
+        ("Apt. 3, 4 Elm Street, Boston", "Apt. 3, 4 Elm Street", "Boston"),
+        ("4 Elm Street,Boston", "4 Elm Street", "Boston"),
         (f"Lake Road {random.randrange(1, 99)}, Nashua", None, "Nashua"),
     ):
         street = address.rpartition(",")[0] if street is None else street
@@ -566,7 +566,7 @@ def _judge_upcaster(upcast: Callable[[Recorded], Recorded]) -> None:
 def _judge_unchanged(upcast: Callable[[Recorded], Recorded]) -> None:
     for event in (
         Recorded("jane", 1, "registered", {"name": "Jane"}, "1-0"),
-        Recorded("jane", 3, "moved", {"street": "Elm Street 4", "city": "Boston"}, "3-0"),
+        Recorded("jane", 3, "moved", {"street": "4 Elm Street", "city": "Boston"}, "3-0"),
         Recorded("jane", 4, "newsletter_stopped", {}, "4-0"),
         Recorded("jane", 5, "email_added", {"address": "jane@example.com"}, "5-0"),
     ):
@@ -678,7 +678,7 @@ an_upcaster = Exercise(
         def lift(event):
             if event.type != "moved" or "address" not in event.data:
                 return event
-            data = {"street": "Oak Street 9", "city": "Salem"}
+            data = {"street": "9 Oak Street", "city": "Salem"}
             return msgspec.structs.replace(event, data=data)
         """,
         """
