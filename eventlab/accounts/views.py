@@ -24,7 +24,7 @@ class AccountView:
         self.name = name
 
     def apply(self, event: Recorded, changes: Changes) -> None:
-        """Fold one event; raises ValueError for a type that an account does not have."""
+        """Fold one event; raises ValueError for an unknown type."""
         match event.type:
             case "create":
                 funds = 0

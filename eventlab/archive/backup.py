@@ -1,4 +1,4 @@
-"""A backup of a category, made while programs use the category."""
+"""A backup of a category, made even while programs are using the category."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Saved:
 
 
 def backup(store: EventStore, folder: Path) -> Saved:
-    """Save all events of a category in a folder, in commit order, up to the newest.
+    """Save all events of a category to a folder, in commit order, up to the newest.
 
     Writers do not have to stop, because the backup contains the category as it was at one position.
     If a run is killed, the next run resumes it. A later run reads all aggregate logs, but writes

@@ -29,7 +29,7 @@ class Live(Following):
         Raises ViewStopped at an event that the view cannot apply or MongoDB cannot store, after it
         has applied all events before it. Raises ViewAhead, CategoryMismatch, ViewVersionMismatch or
         CheckpointMissing if the documents belong to another log, to another category or to a higher
-        version, or if it is unknown which events they count.
+        version, or if it is unknown which events they include.
         """
         while True:
             try:
