@@ -23,6 +23,8 @@ NO_VIEW_NAME: Final = re.compile(
 class Change:
     """The change of one document by a batch of events, folded into one MongoDB update."""
 
+    __slots__ = ("_inc", "_push", "_set", "_unset", "_ways", "deletes")
+
     def __init__(self) -> None:
         self._inc: dict[str, int] = {}
         self._set: dict[str, Any] = {}
