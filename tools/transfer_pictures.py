@@ -44,7 +44,7 @@ def payment() -> Drawing:
     d.arrow((160, 81), (438, 81), ink="blue")
     d.text(300, 71, "withdraw at home", anchor="middle")
     d.arrow((580, 81), (898, 81), ink="green")
-    d.text(740, 71, "deposit abroad", anchor="middle")
+    d.text(740, 71, "deposit at the other bank", anchor="middle")
     d.arrow((90, 102), (90, 178), ink="green")
     d.text(102, 145, "the bank rejects it: nothing has moved", ink="soft", size=14)
     d.arrow((510, 102), (510, 178), ink="orange")

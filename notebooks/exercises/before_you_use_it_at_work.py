@@ -116,6 +116,20 @@ what_is_lost = Exercise(
 )
 
 
+#: What a writer may repeat: no connection, no reply in time, and a cluster that has no master.
+_OUTAGES: dict[str, tuple[type[Exception], str]] = {
+    "before": (redis.ConnectionError, "the master is gone"),
+    "after": (redis.ConnectionError, "the master is gone"),
+    "late": (redis.TimeoutError, "timeout while reading from the socket"),
+    "down": (redis.exceptions.ClusterDownError, "CLUSTERDOWN the cluster is down"),
+}
+
+
+def _outage(failure: str) -> Exception:
+    kind, text = _OUTAGES[failure]
+    return kind(text)
+
+
 class _Outage(LittleStore):
     """A store whose server fails over: some replies are lost, after or before the write."""
 
@@ -131,11 +145,11 @@ class _Outage(LittleStore):
         failure = self._failures.pop(0) if self._failures else ""
         if failure == "denied":
             raise redis.exceptions.NoPermissionError("this user has no permission for 'evalsha'")
-        if failure == "before":
-            raise redis.ConnectionError("the master is gone")
+        if failure in ("before", "down"):
+            raise _outage(failure)
         recorded = super().append(id, events, **options)
-        if failure == "after":
-            raise redis.ConnectionError("the master is gone")
+        if failure in ("after", "late"):
+            raise _outage(failure)
         return recorded
 
     def deposits(self) -> int:
@@ -172,7 +186,7 @@ def _judge_append(append: Callable[..., object]) -> None:
     else:
         raise Wrong(
             f"a permission was missing, and you called {store.calls} times: this does not go away. "
-            "Repeat after redis.ConnectionError only, and let other errors pass."
+            "Repeat after the three errors of an outage, and let other errors pass."
         )
     store = _Outage()
     store.append("A", [Event("close")], expected=1)
@@ -189,6 +203,21 @@ def _judge_append(append: Callable[..., object]) -> None:
         raise Wrong(
             "two deposits of the same amount are two deposits: each call needs a token of its own."
         )
+    _judge_kinds(append, events)
+
+
+def _judge_kinds(append: Callable[..., object], events: list[Event]) -> None:
+    for failure, what in (("late", "no reply came in time"), ("down", "the cluster was down")):
+        store = _Outage([failure, failure])
+        try:
+            append(store, "A", events, 1, 4)
+        except _OUTAGES[failure][0] as error:
+            raise Wrong(
+                f"{what}, which is {type(error).__name__}, and you did not repeat the call. An "
+                "outage has several errors: a tuple after `except` catches all of them."
+            ) from error
+        if store.deposits() != 1:
+            raise Wrong(f"{what}, twice, and the log has {store.deposits()} deposits, not one.")
 
 
 def _judge_tries(append: Callable[..., object], events: list[Event]) -> None:
@@ -213,8 +242,8 @@ append_through_an_outage = Exercise(
     "raised.",
     hints=[
         "page 02: a lost reply is not a conflict. What tells the store that it is a repeat?",
-        "make a token once, with uuid.uuid4().hex, before the loop; catch redis.ConnectionError "
-        "only.",
+        "make a token once, with uuid.uuid4().hex, before the loop; catch the three errors of an "
+        "outage, as a tuple, and no others.",
         "in the last round of the loop, the bare statement `raise` raises the error again.",
     ],
     answer="""
@@ -222,13 +251,15 @@ append_through_an_outage = Exercise(
 
         import redis
 
+        OUTAGES = (redis.ConnectionError, redis.TimeoutError, redis.exceptions.ClusterDownError)
+
 
         def append(store, id, events, expected, tries):
             token = uuid.uuid4().hex
             for left in reversed(range(tries)):
                 try:
                     return store.append(id, events, expected=expected, token=token)
-                except redis.ConnectionError:
+                except OUTAGES:
                     if not left:
                         raise
     """,
@@ -303,6 +334,21 @@ append_through_an_outage = Exercise(
                 try:
                     return store.append(id, events, expected=expected, token=token)
                 except redis.RedisError:
+                    if not left:
+                        raise
+        """,
+        """
+        import uuid
+
+        import redis
+
+
+        def append(store, id, events, expected, tries):
+            token = uuid.uuid4().hex
+            for left in reversed(range(tries)):
+                try:
+                    return store.append(id, events, expected=expected, token=token)
+                except redis.ConnectionError:
                     if not left:
                         raise
         """,

@@ -4,7 +4,7 @@ RIGHT = {
     "append_through_an_outage": [
         """
         import uuid
-        from redis.exceptions import ConnectionError as Lost
+        from redis.exceptions import ClusterDownError, ConnectionError as Lost, TimeoutError
 
 
         def append(store, id, events, expected, tries):
@@ -12,7 +12,7 @@ RIGHT = {
             for _ in range(tries - 1):
                 try:
                     return store.append(id, events, **options)
-                except Lost:
+                except (Lost, TimeoutError, ClusterDownError):
                     pass
             return store.append(id, events, **options)
         """,
@@ -36,6 +36,24 @@ RIGHT = {
 
 WRONG = {
     "append_through_an_outage": [
+        # a cluster that is down is no outage
+        (
+            """
+            import uuid
+            import redis
+
+
+            def append(store, id, events, expected, tries):
+                token = uuid.uuid4().hex
+                for left in reversed(range(tries)):
+                    try:
+                        return store.append(id, events, expected=expected, token=token)
+                    except (redis.ConnectionError, redis.TimeoutError):
+                        if not left:
+                            raise
+            """,
+            "the cluster was down, which is ClusterDownError",
+        ),
         # one try too many
         (
             """
