@@ -34,7 +34,7 @@ def check_golden(
     """Check that the current code reads every sample, and that the file has each shape ``written``.
 
     ``written`` are events as the current code writes them. Run the test once with ``update=True``
-    to add what is missing. Each sample is read alone, so a reader must not need an earlier event.
+    to add what is missing. Each sample is read alone: a reader that needs an earlier event fails.
     """
     __tracebackhide__ = True
     samples = golden_events(path)

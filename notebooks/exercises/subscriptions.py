@@ -721,7 +721,7 @@ what_the_work_needs = Exercise(
         needs = {"a": "nothing", "b": "key", "c": "order", "d": "cannot"}
     """,
     explanation=(
-        "The best work needs nothing: write the current state, not the change. For the printer, "
+        "The best work needs nothing: use the current state, not the change. For the printer, "
         "ask the people who run the hall which error they prefer: two tickets, or none."
     ),
     mistakes=[
