@@ -71,6 +71,10 @@ class ProjectorSession:
         """Whether the last attempt was blocked, by a conflict or a fence."""
         return self._obstacle is not None
 
+    def unblock(self) -> None:
+        """Forget what has blocked it."""
+        self._obstacle = None
+
     def get(self) -> ClientSession:
         """Return the session, and start it at the first call.
 

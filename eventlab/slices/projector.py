@@ -60,6 +60,7 @@ class SliceProjector(Projector):
         """Apply the next batch of this slice, unless it is another projector's."""
         if not self._shares.has(self._number):
             self.position = None
+            self._session.unblock()  # or it would try again without a pause
             return 0
         self._waited = 0.0  # for its turn, in seconds
         with self._connections.working:

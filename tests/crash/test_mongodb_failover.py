@@ -53,8 +53,13 @@ def kill_the_primary_twice(replica_set: ReplicaSet, work: Workload) -> None:
 
 def step_down(replica_set: ReplicaSet, work: Workload) -> None:
     primary = replica_set.primary()
+    before = [customer.funds for customer in work.customers]
     primary.client.admin.command("replSetStepDown", 30)
     replica_set.primary(other_than=primary)
+    # An election may take less time than a deposit on a busy machine.
+    wait_until(
+        lambda: all(new.funds > old for old, new in zip(before, work.customers, strict=True))
+    )
 
 
 def stop_the_primary(replica_set: ReplicaSet, work: Workload) -> None:

@@ -143,6 +143,22 @@ def test_several_projectors_share_the_slices(filled: EventStore, mongo: Mongo) -
     assert mongo[PROJECTORS].count_documents({"view": filled.category}) == 0
 
 
+def test_slice_that_was_blocked_stands_by_when_it_is_another_projectors(
+    projector: Projector,
+) -> None:
+    part = projector._parts[0]
+    part._session.is_stuck("a transaction of another projector", 60)
+    projector.shares._step, projector.shares._first = 2, 1  # there are two: the odd slices are ours
+    stop = threading.Event()
+    running = threading.Thread(target=part.run, args=(stop,), kwargs={"poll_interval": 0.01})
+    running.start()
+    try:
+        wait_until(lambda: part.state == "standby")
+    finally:
+        stop.set()
+        running.join()
+
+
 def test_views_leave_connections_of_their_client_to_the_program(
     filled: EventStore, mongo: Mongo, caplog: pytest.LogCaptureFixture
 ) -> None:

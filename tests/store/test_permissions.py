@@ -28,7 +28,7 @@ RIGHTS = {
 }
 #: What the page adds for a category in slices: keys for all, and rights for two roles.
 IN_SLICES = re.findall(
-    r"\[slices\]\(slices.md\), add `(.*)`, and `(.*)` for the roles operator and restore\.",
+    r"\[slices\]\(slices.md\), add `(.*)`, and `(.*)` for the `operator` and `restore` roles\.",
     PAGE.read_text(),
 )[0]
 
