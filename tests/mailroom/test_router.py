@@ -716,7 +716,7 @@ def test_durable_log_reports_a_slow_disk(tmp_path: Path, category: str) -> None:
     options = ("--appendonly", "yes", "--appendfsync", "no")
     with redis_with(tmp_path, *options) as client:
         store = EventStore(client, category)
-        with pytest.raises(NotOnDisk, match=r"after 0.2 s, 0 of 1 disks"):
+        with pytest.raises(NotOnDisk, match=r"after 0.2 s, only 0 of 1 disks"):
             DurableLog(store, timeout=0.2).wait_until_fsynced()
 
 

@@ -135,7 +135,7 @@ def test_entry_trimmed_while_pending_is_parked_as_lost(store: EventStore, reclai
     assert [(p.position, p.event) for p in letters.parked()] == [
         (e.position, None) for e in events[:2]
     ]
-    assert all("lost" in p.error for p in letters.parked())
+    assert all("its entry was deleted" in p.error for p in letters.parked())
     assert letters.lag() == Lag(0, 0, 0, 2, exact=True)
     assert letters.replay() == 2  # without success
     assert (letters.receive(), positions(letters.parked())) == ([], positions(events[:2]))
