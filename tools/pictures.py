@@ -9,12 +9,12 @@ import sys
 from collections.abc import Callable
 from typing import Final
 
-from tools.change_pictures import upcast, view_upgrade
 from tools.drawing import Drawing, Fill
 from tools.mail_pictures import mail_reading, mail_route
 from tools.notebooks import NOTEBOOKS
 from tools.service_pictures import lost_response
 from tools.transfer_pictures import payment, write_skew
+from tools.version_pictures import upcast, view_upgrade
 
 FOLDER: Final = NOTEBOOKS / "pictures"
 
@@ -74,7 +74,11 @@ def eventlab() -> Drawing:
 
 def append() -> Drawing:
     """Four appends: the category stream and the log of one aggregate grow together."""
-    d = Drawing("Each append writes the event twice: to the stream and to its own log", 1080, 290)
+    d = Drawing(
+        "Each append writes the event twice: to the category stream and to the aggregate log",
+        1080,
+        290,
+    )
     events = [("John", 1), ("Jane", 1), ("John", 2), ("John", 3)]
     d.text(20, 92, "category stream", bold=True)
     d.text(20, 112, "all, in commit order", ink="soft")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import signal
 import subprocess
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from eventlab.cli import arguments as options
 from eventlab.cli import lab_copy
-from eventlab.cli.process import CommandFailed, require
+from eventlab.cli.process import WAKE_SECONDS, CommandFailed, require
 from eventlab.servers import connect, directories
 
 if TYPE_CHECKING:
@@ -126,7 +127,9 @@ def _run_to_its_end(command: list[str]) -> int:
         # A terminal sends Ctrl-C to both; Jupyter asks for confirmation, and decides.
         before[signal.SIGINT] = signal.signal(signal.SIGINT, signal.SIG_IGN)
         try:
-            status = jupyter.wait()
+            while (status := jupyter.poll()) is None:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    jupyter.wait(WAKE_SECONDS)  # see wait_for
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)

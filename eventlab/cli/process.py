@@ -48,6 +48,16 @@ def stop_on_signals() -> threading.Event:
     return stop
 
 
+def wait_for(stop: threading.Event) -> None:
+    """Wait until the event is set, in the main thread.
+
+    A wait without a timeout would delay the signal handlers for as long as it lasts, if the signal
+    arrives just before it begins or in another thread: Python runs them in the main thread.
+    """
+    while not stop.wait(WAKE_SECONDS):
+        pass
+
+
 def finish(work: Callable[[], Result]) -> Result:
     """Return the result of work that a stop signal must not cut short.
 
@@ -56,7 +66,7 @@ def finish(work: Callable[[], Result]) -> Result:
     with ThreadPoolExecutor(1) as threads:
         done = threads.submit(work)
         while not done.done():
-            wait([done], timeout=WAKE_SECONDS)  # a wait without a timeout would delay the handlers
+            wait([done], timeout=WAKE_SECONDS)  # see wait_for
         return done.result()
 
 

@@ -8,7 +8,7 @@ import sys
 from typing import TYPE_CHECKING, Final
 
 from eventlab.cli import arguments as options
-from eventlab.cli.process import CommandFailed, require, stop_on_signals
+from eventlab.cli.process import CommandFailed, require, stop_on_signals, wait_for
 from eventlab.cli.route import NEEDED as NEEDED_TO_ROUTE
 from eventlab.cli.route import NEEDED_BY_SANDBOX
 
@@ -55,5 +55,5 @@ def _sandbox(arguments: argparse.Namespace) -> int:
         for name, value in both.environment().items():
             print(f"export {name}={shlex.quote(value)}")
         sys.stdout.flush()
-        stop.wait()
+        wait_for(stop)
     return 0

@@ -14,7 +14,14 @@ from eventlab.accounts.names import CATEGORY
 from eventlab.aggregate import Aggregate
 from eventlab.cli import arguments as options
 from eventlab.cli.monitoring import NEEDED as NEEDED_TO_SERVE
-from eventlab.cli.process import CommandFailed, UsageError, log_to_stderr, require, stop_on_signals
+from eventlab.cli.process import (
+    CommandFailed,
+    UsageError,
+    log_to_stderr,
+    require,
+    stop_on_signals,
+    wait_for,
+)
 from eventlab.mailroom.names import REAL_NAMES, SANDBOX_NAMES
 from eventlab.observe.lag import ViewState, view_states, views_of
 from eventlab.servers import Lab, connect
@@ -86,7 +93,7 @@ def _ui(arguments: argparse.Namespace) -> int:
                 ) from error
             with serving:
                 print(f"eventlab ui: {serving.url} (read-only; press Ctrl-C to stop)", flush=True)
-                stop.wait()
+                wait_for(stop)
     return 0
 
 

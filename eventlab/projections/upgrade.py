@@ -42,11 +42,11 @@ class Upgrade(Rebuild):
         return cls(live, batch_size=batch_size, name=name)
 
     def advance(self) -> int:
-        """Apply the next batch, or swap; return how many events were applied.
+        """Apply the next batch, and swap after the last; return how many events were applied.
 
-        It swaps once a batch has reached what was the newest event before it. The few that came
-        since are counted during the swap, in which the older projectors wait. So it swaps although
-        events may never stop arriving.
+        The last batch is one that reaches the event that was newest when it began. The few newer
+        ones are applied during the swap, while the older projectors wait. So the swap happens even
+        if events never stop arriving.
 
         Raises RebuildOvertaken when there is nothing left to build: this one or another projector
         has swapped, or another rebuild has removed this one.

@@ -8,9 +8,13 @@ from __future__ import annotations
 
 import signal
 import sys
+import time
 from types import FrameType
+from typing import Final
 
 from eventlab.servers.lab import connect
+
+WAKE_SECONDS: Final = 0.5
 
 
 def main() -> None:
@@ -19,7 +23,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, _end)
     with connect():
         while True:
-            signal.pause()
+            time.sleep(WAKE_SECONDS)  # longer would delay a signal that another thread gets
 
 
 def _end(_signal: int, _frame: FrameType | None) -> None:

@@ -45,11 +45,11 @@ class AggregateLogs:
         log = self._keys.log(id)
         begin = after
         count = FIRST_PAGE
-        weight = most = 0
+        weight = 0
         while limit is None or begin < after + limit:
             if begin > after:
-                most = most or largest_page(self._redis, log)
-                count = next_page(count, weight, most)
+                # Asked again for each page: the log may have grown since.
+                count = next_page(count, weight, largest_page(self._redis, log))
             want = count if limit is None else min(count, after + limit - begin)
             elements = self._redis.execute_command("LRANGE", log, begin, begin + want - 1, **RAW)
             if elements:

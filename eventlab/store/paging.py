@@ -24,7 +24,7 @@ def next_page(count: int, weight: int, most: int = MAX_PAGE) -> int:
 
 
 def largest_page(redis: Any, key: bytes) -> int:
-    """Return how many events of a key a page may have, whatever they weigh."""
+    """Return the largest number of events in a page of this key, as large as it is now."""
     try:
         size = redis.memory_usage(key, samples=0)  # exact: 0 is all
     except ResponseError:  # not permitted, or not offered

@@ -43,12 +43,11 @@ class CategoryStream:
         left = limit
         count = FIRST_PAGE
         page: list[Entry] = []
-        most = 0
         while left is None or left > 0:
             if page:
-                most = most or self._largest_page()
                 texts = chain.from_iterable([fields.values() for _, fields in page])
-                count = next_page(len(page), sum(map(len, texts)), most)
+                # Asked again for each page: the stream may have grown since.
+                count = next_page(len(page), sum(map(len, texts)), self._largest_page())
             want = count if left is None else min(count, left)
             page = self._redis.execute_command(
                 "XRANGE", self._key, f"({after}", "+", "COUNT", want, **RAW
@@ -126,7 +125,7 @@ class CategoryStream:
         self._redis.hset(self._keys.trimmed, "dropped", _dropped(self._info()))
 
     def _largest_page(self) -> int:
-        # Redis counts the bytes of a long stream for longer than a smaller page costs.
+        # In a long stream, adding up the bytes takes Redis longer than sending smaller pages.
         length = self._redis.xlen(self._key)
         return MAX_PAGE if length > MAX_WEIGHED else largest_page(self._redis, self._key)
 
@@ -147,7 +146,7 @@ class CategoryStream:
 
     def _info(self) -> dict[str, Any]:
         try:
-            # Not "XINFO STREAM": redis-py parses that reply for longer than Redis needs for it.
+            # Not "XINFO STREAM": redis-py takes longer to parse that reply than Redis to send it.
             reply = self._redis.execute_command("XINFO", "STREAM", self._key, **RAW)
         except ResponseError as error:
             if "no such key" not in str(error):

@@ -539,7 +539,7 @@ def _judge_waiting(waiting_list: Apply) -> None:
         )
     found = waiting(Event("canceled", {"reservation": 2}))
     if found == {"1": ann, "2": bob, "3": ann}:
-        raise Wrong("Bob Ray has canceled his reservation, and is still on the list.")
+        raise Wrong("Bob Ray has canceled his reservation, but is still on the list.")
     if found != {"1": ann, "3": ann}:
         raise Wrong(
             "reservation 2 was canceled, so 1 and 3 are left; you have "

@@ -62,7 +62,8 @@ IN_PLACE_OF_JUPYTER = """
 import signal, sys, time
 signal.signal(signal.SIGINT, lambda *_: sys.exit(7))
 print("up", flush=True)
-time.sleep(60)
+while True:
+    time.sleep(0.05)  # a signal just before a longer one would be handled after it
 """
 CTRL_C = f"""
 import sys

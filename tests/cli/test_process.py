@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 
 import pytest
 
 from eventlab.cli.process import CommandFailed, finish, require, stop_on_signals
+from eventlab.servers import Lab
+from tests.support.waiting import PATIENCE_SECONDS
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -80,3 +84,51 @@ def test_require_names_the_missing_packages_and_the_extras() -> None:
     )
     with pytest.raises(CommandFailed, match="a_, b_ are not installed"):
         require(("a_", "b_"), "lab")
+
+
+#: A program that gets SIGTERM in a thread of its own, while the main thread waits.
+SIGNALED = """
+import pathlib, signal, subprocess, sys, threading, time
+from eventlab.cli import lab, main
+from eventlab.servers import keepalive
+waiting = threading.__file__, subprocess.__file__, keepalive.__file__
+def is_ready():
+    frame = sys._current_frames()[threading.main_thread().ident]
+    return frame.f_code.co_filename in waiting and callable(signal.getsignal(signal.SIGTERM))
+def send():
+    sys.stdin.readline()
+    while not is_ready():
+        time.sleep(0.01)
+    signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
+threading.Thread(target=send, daemon=True).start()
+child = "import time; print('up', flush=True); time.sleep(600)"
+lab._jupyter = lambda *_: [sys.executable, "-c", child]
+lab._find_notebooks = pathlib.Path
+sys.exit(keepalive.main() if sys.argv[1:] == ["keepalive"] else main.main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize(
+    ("words", "ready", "status"),
+    [
+        ("sandbox", b"# Gmail", 0),
+        ("ui --port 0", b"eventlab ui: ", 0),
+        ("lab --in-place", b"up", 128 + signal.SIGTERM),
+        ("keepalive", b"", 0),
+    ],
+)
+def test_program_ends_although_another_thread_gets_the_signal(
+    lab: Lab, words: str, ready: bytes, status: int
+) -> None:
+    command = [sys.executable, "-c", SIGNALED, *words.split()]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        try:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            if ready:
+                assert process.stdout.readline().startswith(ready)
+            process.stdin.write(b"\n")
+            process.stdin.flush()
+            assert process.wait(PATIENCE_SECONDS) == status
+        finally:
+            process.kill()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import Any
 
 import pytest
@@ -79,7 +80,24 @@ def test_events_of_a_light_key_come_in_few_pages(
     pages = [FIRST_PAGE, LIGHT_PAGE, LIGHT_PAGE, 3000 - FIRST_PAGE - 2 * LIGHT_PAGE]
     for kind in ("LRANGE", "XRANGE"):
         assert [count for name, count, _ in replies.sizes if name == kind] == pages
-    assert len(replies.commands("MEMORY USAGE")) == 2
+    assert len(replies.commands("MEMORY USAGE")) == 2 * (len(pages) - 1)
+
+
+def test_key_that_grows_while_it_is_read_is_read_in_smaller_pages(
+    store: EventStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(store, LIGHT_PAGE + 2 * FIRST_PAGE)
+    replies = Replies(store, monkeypatch)
+    logs = store.pages("a")
+    stream = store.read_all()
+    read = [len(next(logs).events), len(list(islice(stream, FIRST_PAGE + 1)))]
+    for _ in range(3):
+        store.append("a", [LARGE] * 100, expected=store.version("a"))
+    read[0] += sum(len(page.events) for page in logs)
+    read[1] += len(list(stream))
+    assert read == [store.version("a")] * 2
+    for kind in ("LRANGE", "XRANGE"):
+        assert max(weight for name, _, weight in replies.sizes if name == kind) <= MOST_BYTES
 
 
 def test_user_who_may_not_ask_for_sizes_reads_smaller_pages(
