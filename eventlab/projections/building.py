@@ -22,9 +22,9 @@ class Building(Follower):
         super().__init__(own, view, batch_size)
         self.own = own
         self._logs: Iterator[Sized] | None = None  # None when they are not in use
-        self._taken: list[Sized] = []  # the batch that was taken from them last
-        self._taken_after = ""  # the position before it
-        self._resumes = True  # where it began, or where another projector was
+        self._taken: list[Sized] = []  # the last batch that was taken from them
+        self._taken_after = ""  # the position before that batch
+        self._resumes = True  # at the start, or where another projector continued
 
     def run_once(self) -> int:
         """Apply the next batch, and forget it: a view over slices has 64 followers like this."""
@@ -41,13 +41,13 @@ class Building(Follower):
             self._taken = []
         elif self._logs is not None and position != self._taken[-1][0].position:
             self._logs = None
-            self._resumes = True  # where another projector was, which shares this rebuild
+            self._resumes = True  # another projector, which shares this rebuild, has continued
         if self._resumes:
             self._resumes = False
             try:
                 next(self._stream.entries(limit=1), None)
             except Trimmed:
-                # Also where the stream is whole after this position: it may have gaps there.
+                # A stream that was trimmed anywhere may also have gaps after this position.
                 self._logs = events_of_logs(self.store, after=position)
         try:
             events = super()._read(position)
@@ -76,5 +76,5 @@ class Building(Follower):
             yield each
 
     def _lacks(self, position: str) -> bool:
-        # An event that the aggregate log still has may be gone from the stream.
+        # An event may be gone from the stream although the aggregate log still has it.
         return self._event is None and self._logs is None and super()._lacks(position)

@@ -43,11 +43,11 @@ from eventlab.store.answers import reason
 from eventlab.store.keys import START, view_group
 from eventlab.store.store import EventStore
 
-FENCE_SECONDS: Final = 5.0  # a fence that is older belongs to a dead rebuild
+FENCE_SECONDS: Final = 5.0  # an older fence belongs to a dead rebuild
 NO_COLLECTION: Final = 26  # MongoDB's error code
 SHARED: Final = "shared"  # marks the checkpoint of a rebuild that several projectors build
-#: The position of documents that were there before the checkpoint: which events they count is not
-#: known.
+#: The position of documents that were there before the checkpoint: it is unknown which events they
+#: include.
 UNKNOWN: Final = ""
 
 Fields = dict[str, Any]
@@ -110,7 +110,7 @@ class Checkpoint:
         self.categories = [each.category for each in joined] or None  # a name may have a plus sign
         self.category = " + ".join(self.categories or [store.category])
         self._part = self.stores.index(store)
-        self._at = f"parts.{self._part}." if joined else ""  # before the names of fields
+        self._at = f"parts.{self._part}." if joined else ""  # the prefix of its fields
         self._of_code: Fields = {"category": self.category, "version": version}
         self._of_code |= {"categories": self.categories} if joined else {}
         self._documents = session.mongo[CHECKPOINTS]
@@ -135,7 +135,7 @@ class Checkpoint:
             raise CategoryMismatch(self.name, state.category, self.category)
         counts = state.category is not None or state.position != START
         if self.joined and not counts and len(state.parts or ()) != len(self.stores):
-            # A projector of other categories has read it first, and applied nothing.
+            # A projector of other categories created it first, and has applied nothing.
             unused = {"_id": self.key, "category": None, "position": START}
             self._documents.update_one(unused, {"$set": self._first(START)})
             return self.read()
@@ -145,7 +145,7 @@ class Checkpoint:
         """Create the checkpoints that are missing; documents without one count unknown events."""
         is_empty = self.session.mongo[self.name].find_one({}, {"_id": 1}) is None
         first = {"$setOnInsert": self._first(START if is_empty else UNKNOWN)}
-        # If another projector was faster, its checkpoint counts, and the documents are its own.
+        # If another projector was faster, its checkpoint counts, and the documents are its work.
         self._documents.bulk_write([UpdateOne({"_id": key}, first, upsert=True) for key in keys])
 
     def _first(self, position: str) -> Fields:
@@ -158,7 +158,7 @@ class Checkpoint:
             return state
         places = state.parts or []
         if len(places) != len(self.stores):
-            # An earlier release has applied events of one category, or one had no slices then.
+            # An earlier release applied the events of one category, or of one without slices.
             return msgspec.structs.replace(state, position=UNKNOWN)
         place = places[self._part]
         return msgspec.structs.replace(state, position=place.position, event=place.event)
@@ -172,7 +172,7 @@ class Checkpoint:
         if state.position == UNKNOWN:
             raise CheckpointMissing(self.name)
         stored = state.version
-        if stored is None:  # of an earlier release, or nothing applied yet
+        if stored is None:  # from an earlier release, or nothing was applied yet
             stored = self.version if state.position == START else FIRST_VERSION
         if stored != self.version:
             raise ViewVersionMismatch(self.name, stored, self.version)
@@ -312,7 +312,7 @@ class Checkpoint:
             if error.code != NO_COLLECTION:  # another process has renamed it
                 raise
         done = {"$set": swap, "$unset": {"fence": 1, "swap": 1}}
-        # Only a decided swap: a process that shares the rebuild may have fenced again, too late.
+        # Only a decided swap is finished: another process of this rebuild may have fenced again.
         decided = {"_id": self.name, "fence": rebuild, "swap": {"$ne": None}}
         self._documents.update_one(decided, done)
         for store, place in zip(self.stores, swap.get("parts", [swap]), strict=True):
@@ -356,7 +356,7 @@ class RebuildCheckpoint(Checkpoint):
 
         Raises RebuildOvertaken if another rebuild has removed it.
         """
-        # By the clock of the server: the earliest counts.
+        # The time is that of MongoDB's clock, because the earliest rebuild counts.
         now = {"$currentDate": {SHARED: {"$type": "timestamp"}}}
         if not self._documents.update_one({"_id": self.key}, now).matched_count:
             raise RebuildOvertaken(self.session.view)

@@ -25,7 +25,7 @@ from eventlab.store.keys import checked_position
 from eventlab.store.stream import CategoryStream
 
 SLOW_SECONDS: Final = 0.25  # a batch that took longer is followed by a smaller one
-MAX_BATCH_BYTES: Final = 16_000_000  # of the events as JSON; a batch ends at the event that exceeds
+MAX_BATCH_BYTES: Final = 16_000_000  # of the events as JSON; the event that exceeds it ends a batch
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +62,7 @@ class Follower(Following):
         self._checkpoint = checkpoint
         self._stream = CategoryStream(self.store.redis, self.store.keys)
         self.max_batch_size = batch_size
-        self._batch_limit = batch_size  # lower after a batch that MongoDB refused
+        self._batch_limit = batch_size  # lower after a batch that MongoDB rejected
         self._batch_size = batch_size  # of the next batch
 
     def run_once(self) -> int:
@@ -84,13 +84,13 @@ class Follower(Following):
             return 0  # another projector has moved on
         try:
             if good and not self._write(changes, position, events[good - 1].position, event):
-                # Another one was faster, or a transaction blocks it: read the position again.
+                # Another projector was faster, or a transaction blocks this one: read it again.
                 return 0
         except Refused as refused:
             if good == 1:
                 raise self._stopped(events[0], refused.error) from refused.error
-            # At least one event is in it that cannot be stored, or they are too many: halve the
-            # batch until it fits, or is that event alone.
+            # The batch contains an event that cannot be stored, or too many events: halve it until
+            # it fits, or until it contains only that event.
             self._batch_limit = self._batch_size = good // 2
             return 0
         if error is not None:
@@ -184,9 +184,9 @@ class Follower(Following):
                 self.mongo[self.name].bulk_write(writes, ordered=ordered, session=session)
             return moved
 
-        self.position = None  # only MongoDB knows who moved it, perhaps this one
+        self.position = None  # only MongoDB knows whether this commit moves it
         writes = list(writes_of(changes))
-        # In order only where it matters: MongoDB then takes each kind of write by itself.
+        # Ordered only if it matters: unordered writes are grouped by their kind, and so are faster.
         ordered = any(change.deletes for change in changes.values())
         try:
             moved = self._session.transact(move_and_update, obstacle=("position", old))
@@ -207,7 +207,7 @@ class Follower(Following):
         return ViewStopped(self._session.view, event, error, cause)
 
     def _adapt_batch_size(self, counted: int, seconds: float) -> None:
-        if counted:  # slowly: a batch that is refused costs as much as one that is not
+        if counted:  # slowly, because a rejected batch costs as much as a stored one
             more = self._batch_limit + max(1, self._batch_limit // 8)
             self._batch_limit = min(self.max_batch_size, more)
         if seconds <= SLOW_SECONDS:

@@ -105,7 +105,7 @@ class Following:
 
     def _wait(self, seconds: float) -> None:
         """Wait for new events."""
-        streams = defaultdict[Any, dict[bytes, str]](dict)  # of each client: usually there is one
+        streams = defaultdict[Any, dict[bytes, str]](dict)  # by client; usually there is one
         for each in self._followers():
             streams[each.store.redis][each.store.keys.stream] = each.position or START
         for client, positions in streams.items():

@@ -11,7 +11,7 @@ from eventlab.store.scripts import RAW
 from eventlab.store.store import EventStore
 
 MAX_COUNTED_EVENTS: Final = 10_000  # a longer lag is an estimate
-MAX_COUNTED_BYTES: Final = 50_000_000  # so is a larger one
+MAX_COUNTED_BYTES: Final = 50_000_000  # a larger lag is an estimate, too
 COUNTED_AT_ONCE: Final = 100  # events in one reply, so that Redis serves others in between
 
 

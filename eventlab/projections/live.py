@@ -131,7 +131,7 @@ class Live(Following):
         return super().run_once()
 
     def _begin_upgrade(self) -> None:
-        with contextlib.suppress(RebuildOvertaken):  # look again
+        with contextlib.suppress(RebuildOvertaken):  # the next call tries again
             self._upgrade = Upgrade.of(self, batch_size=self._largest_batch())
 
     def _end_upgrade(self) -> None:

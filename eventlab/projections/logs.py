@@ -39,7 +39,7 @@ def events_of_logs(store: EventStore, *, after: str) -> Iterator[tuple[Recorded,
 
 def rows_of_logs(store: EventStore, *, after: str) -> Iterator[tuple[str, int, bytes]]:
     """Yield the id, the version and the stored row of each of these events, in commit order."""
-    # The head is read first. Of the events appended later, only some would be found.
+    # The head is read first, because only some of the events appended later would be found.
     head = order(store.head())
     for id, version, row in _merged(store, store.ids()):
         position = order(position_of(row))
@@ -56,7 +56,7 @@ def position_of(row: bytes) -> str:
 
 def _merged(store: EventStore, ids: list[str]) -> Iterator[tuple[str, int, bytes]]:
     """Yield the rows of the logs in commit order, each with its id and version."""
-    versions = array("Q", bytes(8 * len(ids)))  # up to which the rows were yielded
+    versions = array("Q", bytes(8 * len(ids)))  # of the last row that was yielded, for each log
     # A heap of the next row of each log. A row that is not read yet comes before all others.
     heads: list[Place] = [(0, 0, log) for log in range(len(ids))]
     row_bytes = FIRST_ROW_BYTES
@@ -65,8 +65,8 @@ def _merged(store: EventStore, ids: list[str]) -> Iterator[tuple[str, int, bytes
         read: dict[int, list[bytes]] = {
             heapq.heappop(heads)[-1]: [] for _ in range(min(most, len(heads)))
         }
-        # Rows before the next row of all other logs are in order. Of each log at least one more is
-        # needed: the next one's position.
+        # Rows before `bound`, the next row of all other logs, can be yielded in order. One more row
+        # of each log is read, because the position of its next row goes into the heap.
         bound = heads[0] if heads else LAST
         unread = list(read)
         count = 2

@@ -45,9 +45,9 @@ class Projector(Live, Follower):
         batch_size: int = 5000,
     ) -> Self:
         """Return a projector of the kind that the store needs."""
-        del mongo, view, batch_size  # for __init__
+        del mongo, view, batch_size  # __init__ uses them
         if cls is Projector and store.slices > 1:
-            # By name: that module is about projectors of this one.
+            # Imported by its name, and only now, because that module imports this one.
             kind = import_module("eventlab.slices.projector").SlicedProjector
             return cast(Self, super().__new__(kind))
         return super().__new__(cls)

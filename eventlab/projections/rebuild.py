@@ -97,7 +97,8 @@ class Rebuild(Several[Building]):
     def _create(self) -> None:
         """Create the checkpoint, and the collection as the live one is, with its indexes."""
         # The checkpoint comes first: a rebuild that is removed while it creates the rest must not
-        # continue without it. It is also removed first: the collection then leads to what is left.
+        # continue without it. It is also removed first: if a removal is killed, the next one finds
+        # the rest by the name of the collection.
         self._own.create()
         live = self.mongo[self._live.name]
         kept = live.options()
@@ -108,6 +109,6 @@ class Rebuild(Several[Building]):
             options = {
                 option: value for option, value in index.items() if option not in ("key", "v", "ns")
             }
-            if "collation" in kept:  # an index without one would inherit the collection's
+            if "collation" in kept:  # otherwise, the index would inherit the collection's
                 options.setdefault("collation", {"locale": "simple"})
             self.mongo[self.name].create_index(index["key"], name=name, **options)

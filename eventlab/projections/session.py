@@ -64,7 +64,7 @@ class ProjectorSession:
         self._projectors = mongo.get_collection(PROJECTORS)
         self._session: ClientSession | None = None
         self._obstacle: tuple[object, float] | None = None  # what blocks us, and since when
-        self._may_end_others = True  # until MongoDB refuses
+        self._may_end_others = True  # until MongoDB rejects it
 
     @property
     def is_blocked(self) -> bool:
@@ -107,7 +107,7 @@ class ProjectorSession:
             )
             if isinstance(error, ConnectionFailure) or not retryable:
                 raise
-            # The time is random, or two slow projectors would end each other in turn.
+            # The time is random: otherwise, two slow projectors would end each other's sessions.
             if self.is_stuck(obstacle, STUCK_SECONDS * random.uniform(1, 3)):
                 self.end_others()
             time.sleep(random.uniform(0, RETRY_SECONDS))

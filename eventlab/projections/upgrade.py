@@ -91,7 +91,7 @@ class Upgrade(Rebuild):
         with contextlib.suppress(RebuildOvertaken):
             super()._stand_by(stop, poll_interval)
 
-    def _lags(self, positions: list[str]) -> bool:  # noqa: ARG002 - also at the end: it must swap
+    def _lags(self, positions: list[str]) -> bool:  # noqa: ARG002 - even at the end, it must still swap
         return True
 
 

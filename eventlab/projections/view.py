@@ -11,7 +11,7 @@ from eventlab.events import Recorded
 from eventlab.store.keys import checked_name
 
 CHECKPOINTS: Final = "projections"  # the collection: one document per view
-FIRST_VERSION: Final = 1  # of a view that does not say its version
+FIRST_VERSION: Final = 1  # of a view that sets no version
 PROJECTORS: Final = "projectors"  # the collection: one document per running projector
 MAX_NAMESPACE_BYTES: Final = 255  # MongoDB's limit, for "database.collection"
 REBUILD_NAME: Final = r"\.rebuild-[0-9a-f]{8}$"
@@ -30,8 +30,8 @@ class Change:
         self._set: dict[str, Any] = {}
         self._push: dict[str, tuple[list[Any], int]] = {}
         self._unset: dict[str, str] = {}
-        self._ways: dict[str, str] = {}  # in which each field is changed
-        self.deletes = False  # the document that is there, before all other changes
+        self._ways: dict[str, str] = {}  # how each field is changed
+        self.deletes = False  # whether the stored document is deleted first
 
     def inc(self, field: str, by: int) -> None:
         """Add to a number that starts at 0."""

@@ -21,7 +21,7 @@ from eventlab.store.paging import KEYS_PAGE, MAX_PAGE
 from eventlab.store.scripts import RAW, Script
 from eventlab.store.stream import CategoryStream, Entry
 
-NO_TOKEN: Final = ""  # nobody can repeat the append of an adopted event
+NO_TOKEN: Final = ""  # for adopted events: nobody can repeat their appends
 
 
 def adopt(redis: Any, keys: Keys, *, renumber: bool) -> int:
@@ -44,7 +44,7 @@ def adopt(redis: Any, keys: Keys, *, renumber: bool) -> int:
             _write(redis, write, keys.log(id), events)
     _publish(redis, keys, [id.encode() for id in done])
     if done:
-        # The versions have no gap, so none of their events was among the entries others deleted.
+        # The versions have no gap, so the entries that others deleted were none of these events.
         stream.accept_deletions()
     return done.total()
 
@@ -56,7 +56,7 @@ def foreign_events(redis: Any, keys: Keys) -> list[Recorded]:
     for page in _pages(stream.entries(after=stream.trimmed_to(), others=False)):
         pipeline = redis.pipeline(transaction=False)
         for event in page:
-            at = min(event.version, 2**53) - 1  # which Redis takes as an index
+            at = min(event.version, 2**53) - 1  # small enough for an index in Redis
             pipeline.execute_command("LINDEX", keys.log(event.id), at, **RAW)
         for event, element in zip(page, pipeline.execute(), strict=True):
             if not (element or b"").startswith(b'["%b",' % event.position.encode()):
@@ -112,7 +112,8 @@ def _write(redis: Any, write: Script, log: bytes, events: list[Recorded]) -> Non
 
 
 def _publish(redis: Any, keys: Keys, found: list[bytes]) -> None:
-    # Adopted before, and the other program has written more since? Then page by page is enough.
+    # If the stream was adopted before, and the other program has written more since, the new ids
+    # can be added page by page. Otherwise, all ids must appear at once.
     key = keys.ids if redis.exists(keys.ids) else keys.successor(keys.ids)
     if key != keys.ids:
         redis.unlink(key)

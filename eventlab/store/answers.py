@@ -23,7 +23,7 @@ SERVER_ERRORS: Final = (
 )
 
 _REDIS_OUTAGES: Final = (
-    redis.exceptions.ConnectionError,  # a loading Redis is among them
+    redis.exceptions.ConnectionError,  # also raised while Redis loads its data
     redis.exceptions.TimeoutError,
     redis.exceptions.ClusterError,  # a slot that moves, a cluster that is down
     redis.exceptions.RedisClusterException,
@@ -37,7 +37,7 @@ _REDIS_OUTAGES: Final = (
 # These have no class of their own in redis-py.
 _REDIS_OUTAGE_CODES: Final = frozenset(
     {
-        "BUSY",  # a script of another client runs for too long
+        "BUSY",  # a script of another client has run for too long
         "CLUSTERDOWN",
         "LOADING",
         "MASTERDOWN",
@@ -164,7 +164,7 @@ def _text(error: BaseException) -> str:
         failed := (error.details or {}).get("writeErrors")
     ):
         return str(failed[0].get("errmsg", ""))
-    # A pipeline puts the command, with its arguments, in front.
+    # A pipeline puts the command and its arguments in front of the message.
     return str(error).rpartition(" of pipeline caused error: ")[2]
 
 

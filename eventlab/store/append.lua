@@ -8,19 +8,19 @@
 --       then for each event type, data (and meta, or '') as JSON
 -- Replies with the first position, or with {'conflict', 1, version, element}, {'repeat', record},
 -- {'replaced', 1}, {'missing', 1}, {'foreign', 1} or {'slices', 1}, as commit.lua does for several aggregates.
--- A script of its own: the loops of commit.lua would add a tenth to the time of an append.
+-- This is a separate script, because the loops of commit.lua would make an append a tenth slower.
 local stream, log, ids, slices, record = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local expected, token, prefix, width = tonumber(ARGV[1]), ARGV[2], ARGV[3], tonumber(ARGV[4])
 local name = string.sub(log, string.find(log, '}:', 1, true) + 2)  -- the id, in the key of the log
 
--- With one slice nothing is recorded, so it is enough to look before the first event.
+-- One slice is not recorded, so this is checked only before the category's first event (below).
 if ARGV[8] ~= '1' and redis.call('GET', slices) ~= ARGV[8] then return {'slices', 1} end
 if record then
   local first = redis.call('GET', record)
   if first then return {'repeat', first} end
 end
 local version = redis.call('LLEN', log)
--- A log, its id and the stream come and go together, unless Redis evicts keys.
+-- A log, its id and the stream exist together or not at all, unless Redis evicts keys.
 if version == 0 then
   if redis.call('SISMEMBER', ids, name) == 1 then return {'missing', 1} end
   if redis.call('SCARD', ids) == 0 then
@@ -28,7 +28,7 @@ if version == 0 then
     if ARGV[8] == '1' and redis.call('EXISTS', slices) == 1 then return {'slices', 1} end
   end
 elseif redis.call('EXISTS', stream, ids) < 2 then
-  -- Without ids the adoption of the stream has not ended.
+  -- If there are no ids, the adoption of the stream is not finished.
   return {redis.call('EXISTS', stream) == 1 and 'foreign' or 'missing', 1}
 end
 if version ~= expected then
@@ -43,7 +43,7 @@ if version > 0 and ARGV[6] ~= '' then
     return {'replaced', 1}
   end
 end
--- Redis checks each right only when its command runs, and the first write cannot be undone.
+-- Redis checks a permission only when a command needs it, and the first write cannot be undone.
 if not (redis.acl_check_cmd('RPUSH', log, '')
   and (version > 0 or redis.acl_check_cmd('SADD', ids, name))
   and (not record or redis.acl_check_cmd('SET', record, '', 'EX', 1))) then
@@ -58,7 +58,7 @@ if ARGV[5] ~= '' then
     for i = 1, #info, 2 do
       if info[i] == 'last-generated-id' then
         local last = string.match(info[i + 1], '^%d+')
-        -- A clock may stop or go back, positions may not.
+        -- A clock may stop or go back, but positions must not.
         if tonumber(last) > tonumber(ms) then ms = last end
       end
     end
@@ -84,7 +84,7 @@ for at = record and 11 or 9, #ARGV, width do
   end
   if not first then first = position end
   if id == '*' and at + width <= #ARGV then
-    -- One append, one millisecond: the client derives the other positions from the first.
+    -- An append has one millisecond: the client derives the other positions from the first.
     id = string.match(first, '^%d+') .. '-*'
   end
   local element = '["' .. position .. '",' .. type .. ',' .. data .. ',' .. token .. meta .. ']'

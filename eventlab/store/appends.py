@@ -201,7 +201,7 @@ class Appends:
     def _run(self, script: Script, keys: list[bytes], args: list[Any]) -> Any:
         reply = script(self._redis, keys, args)
         if isinstance(reply, list) and reply[0] == b"slices":
-            # The first event of a slice, or a store with another number of slices.
+            # This is the first event of a slice, or the store has the wrong number of slices.
             register(self._redis, self._keys)
             reply = script(self._redis, keys, args)
         return reply
@@ -235,7 +235,7 @@ class Appends:
             if element and part.batch.events:
                 [row] = decode_rows([element], part.id)
                 if row.token == append.token:
-                    # It was done before; what it only checked may have moved since.
+                    # It was committed before; aggregates that it only checked may have changed.
                     done = [each for each in parts if each.batch.events]
                     return {each.id: self.repeated(append, each) for each in done}
         id, (expected, version) = next(iter(conflicts.items()))
@@ -246,7 +246,7 @@ class Appends:
         after = part.expected
         count = len(part.batch.events)
         before = min(after, 1)
-        # With one row on either side: it must be the whole append, not a part of it.
+        # One more row on either side shows whether this is the whole append, not a part of it.
         around = self._logs.rows(part.id, after - before, before + count + 1)
         rows = around[before : before + count]
         found = [(row.token, row.type, row.data, row.meta) for row in rows]

@@ -7,13 +7,13 @@
 --       expected version, number of events (0: it is only checked), texts per event: 2 or 3,
 --       {"id":…,"version":  , its newest event as '["position" token-as-JSON', or '';
 --       then for each event type, data (and meta, or '') as JSON
--- Replies with the first position, or with {'conflict', then for each log that moved its number,
--- version, element}, {'repeat', record}, {'replaced', number}, {'missing', number},
+-- Replies with the first position, or with {'conflict', then for each log at another version its
+-- number, version, element}, {'repeat', record}, {'replaced', number}, {'missing', number},
 -- {'foreign', number} or {'slices', number}.
 local stream, ids, slices, token, count = KEYS[1], KEYS[2], KEYS[3], ARGV[1], tonumber(ARGV[3])
 local record, moved, allowed, replaced, complete = KEYS[count + 4], {'conflict'}, true
 
--- With one slice nothing is recorded, so it is enough to look before the first event.
+-- One slice is not recorded, so this is checked only before the category's first event (below).
 if ARGV[6] ~= '1' and redis.call('GET', slices) ~= ARGV[6] then return {'slices', 1} end
 if record then
   local first = redis.call('GET', record)
@@ -24,14 +24,14 @@ for n = 1, count do
   local log, at = KEYS[n + 3], 5 * n + 2
   local version, expected = redis.call('LLEN', log), tonumber(ARGV[at])
   local name = string.sub(log, string.find(log, '}:', 1, true) + 2)  -- the id, in the key
-  -- A log, its id and the stream come and go together, unless Redis evicts keys.
+  -- A log, its id and the stream exist together or not at all, unless Redis evicts keys.
   if version == 0 then
     if redis.call('SISMEMBER', ids, name) == 1 then return {'missing', n} end
     local is_first = redis.call('SCARD', ids) == 0
     if is_first and redis.call('XLEN', stream) > 0 then return {'foreign', n} end
     if is_first and ARGV[6] == '1' and redis.call('EXISTS', slices) == 1 then return {'slices', n} end
   elseif not complete and redis.call('EXISTS', stream, ids) < 2 then
-    -- Without ids the adoption of the stream has not ended.
+    -- If there are no ids, the adoption of the stream is not finished.
     return {redis.call('EXISTS', stream) == 1 and 'foreign' or 'missing', n}
   end
   complete = complete or version > 0
@@ -47,7 +47,7 @@ for n = 1, count do
       replaced = replaced or n
     end
   end
-  -- Redis checks each right only when its command runs, and the first write cannot be undone.
+  -- Redis checks a permission only when a command needs it, and the first write cannot be undone.
   allowed = allowed and (ARGV[at + 1] == '0' or (redis.acl_check_cmd('RPUSH', log, '')
     and (version > 0 or redis.acl_check_cmd('SADD', ids, name))))
 end
@@ -64,7 +64,7 @@ if ARGV[2] ~= '' then
   for i = 1, #info, 2 do
     if info[i] == 'last-generated-id' then
       local last = string.match(info[i + 1], '^%d+')
-      -- A clock may stop or go back, positions may not.
+      -- A clock may stop or go back, but positions must not.
       if tonumber(last) > tonumber(ms) then ms = last end
     end
   end
@@ -83,7 +83,7 @@ for n = 1, count do
     local position = redis.call('XADD', stream, id, 'event', event, unpack(second))
     if meta ~= '' then meta = ',' .. meta end
     if not first then first = position end
-    -- One commit, one millisecond: the client derives the other positions from the first.
+    -- A commit has one millisecond: the client derives the other positions from the first.
     if id == '*' and at <= #ARGV then id = string.match(first, '^%d+') .. '-*' end
     elements[#elements + 1] =
       '["' .. position .. '",' .. type .. ',' .. data .. ',' .. token .. meta .. ']'

@@ -71,7 +71,7 @@ class Idempotency:
         Of two duplicates that run at once, one may be rejected and the other stored. The one that
         takes the key first decides for both, so an earlier outcome is returned, or raised, instead.
         """
-        # Everything in one key: no crash and no expiry can separate the request from its rejection.
+        # It is all in one key, so no crash or expiry can separate the request from its rejection.
         record: list[Any] = [checked_fingerprint(fingerprint), 0, 0]
         if rejected is not None:
             # UTF-8 cannot hold half an emoji, which a client may have sent as an escape.
@@ -103,7 +103,7 @@ class Idempotency:
             raise IdempotencyKeyReused(id, key)
 
     def _first(self, name: bytes, mine: bytes) -> Any:
-        # Writes a record only under a new key; otherwise returns what is there.
+        # Writes a record only under a new key; otherwise returns the stored one.
         return self._redis.execute_command(
             "SET", name, mine, "NX", "GET", "EX", KEY_SECONDS, **FIRST
         )
@@ -159,14 +159,14 @@ def _plain(values: Mapping[str, object]) -> dict[str, Any]:
 
 def _restored(first: Outcome) -> CommandRejected:
     kind = _class_named(first.rejection)
-    # Without its __init__, whose arguments are not known: its text and its data are.
+    # Only the text and the data are stored, not the arguments: so __init__ cannot be called.
     rejection = kind.__new__(kind, first.text)
     vars(rejection).update(first.data)
     return rejection
 
 
 def _name_of(kind: type[CommandRejected]) -> str:
-    # The plain name, unless another class has the same one.
+    # The plain name, unless another class has the same name.
     plain = kind.__name__
     return plain if _class_named(plain) is kind else _qualified(kind)
 

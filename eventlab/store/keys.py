@@ -8,11 +8,11 @@ from typing import Final
 from eventlab.errors import InvalidArgument, InvalidName
 
 START: Final = "0-0"
-SLICES: Final = 64  # of a category that is spread over the shards of a cluster
+SLICES: Final = 64  # of a category that is spread over a cluster
 SLICE_NAME: Final = re.compile(r"#\d+$", re.ASCII)
 MAX_NAME_BYTES: Final = 512
-VIEW_GROUP: Final = "view "  # begins the names of the groups of views
-YEAR_10000: Final = 253_402_300_800_000  # in milliseconds since 1970: datetime ends there
+VIEW_GROUP: Final = "view "  # the prefix of the names of the groups of views
+YEAR_10000: Final = 253_402_300_800_000  # in milliseconds since 1970: the end of datetime's range
 
 
 class Keys:
@@ -48,7 +48,7 @@ class Keys:
             self.count = SLICES
             self.whole = Keys(category)
             self.stream = self._tag = b"{%b#%d}" % (self.stream, slice)
-        self.logs = self._tag + b":"  # begins the key of each aggregate log
+        self.logs = self._tag + b":"  # the prefix of the key of each aggregate log
         self.slices = self._tag + b"/slices"
         self.ids = self._tag + b"/ids"
         self.trimmed = self._tag + b"/trimmed"

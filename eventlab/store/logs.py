@@ -48,7 +48,7 @@ class AggregateLogs:
         weight = 0
         while limit is None or begin < after + limit:
             if begin > after:
-                # Asked again for each page: the log may have grown since.
+                # Measured again for each page, because the log may have grown.
                 count = next_page(count, weight, largest_page(self._redis, log))
             want = count if limit is None else min(count, after + limit - begin)
             elements = self._redis.execute_command("LRANGE", log, begin, begin + want - 1, **RAW)
@@ -73,7 +73,7 @@ class AggregateLogs:
 
         Raises SlicesMismatch if the category has another number of slices.
         """
-        # In this order: an append between the two commands has written the ids as well.
+        # The order matters: an append between the two commands has written the ids as well.
         if not self._redis.xlen(self._keys.stream):
             check_slices(self._redis, self._keys)
         elif not self._redis.exists(self._keys.ids):
@@ -82,7 +82,7 @@ class AggregateLogs:
     def _check_exists(self, id: str) -> None:
         self.check_adopted()
         known = self._redis.sismember(self._keys.ids, id.encode())
-        # In this order: an append between the two commands has written the log as well.
+        # The order matters: an append between the two commands has written the log as well.
         if known and not self._redis.exists(self._keys.log(id)):
             raise LogMissing(id)
 

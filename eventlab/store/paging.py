@@ -6,10 +6,10 @@ from typing import Any, Final
 
 from redis.exceptions import ResponseError
 
-FIRST_PAGE: Final = 50  # whatever they weigh: Redis answers 50 events of 1 MiB in about 40 ms
-MAX_PAGE: Final = 250  # the same for events of 200 kB, which may follow small ones
-LIGHT_PAGE: Final = 1000  # of a key that is light as a whole
-LIGHT_BYTES: Final = 32 * 1024 * 1024  # Redis sends as much in about 25 ms
+FIRST_PAGE: Final = 50  # of any size: Redis returns 50 events of 1 MiB in about 40 ms
+MAX_PAGE: Final = 250  # as fast with events of 200 kB, which may follow small ones
+LIGHT_PAGE: Final = 1000  # for a key of at most LIGHT_BYTES
+LIGHT_BYTES: Final = 32 * 1024 * 1024  # Redis sends this much in about 25 ms
 PAGE_BYTES: Final = 4 * 1024 * 1024
 KEYS_PAGE: Final = 500  # keys to delete, ids to add, pending events to acknowledge
 
@@ -26,7 +26,7 @@ def next_page(count: int, weight: int, most: int = MAX_PAGE) -> int:
 def largest_page(redis: Any, key: bytes) -> int:
     """Return the largest number of events in a page of this key, as large as it is now."""
     try:
-        size = redis.memory_usage(key, samples=0)  # exact: 0 is all
-    except ResponseError:  # not permitted, or not offered
+        size = redis.memory_usage(key, samples=0)  # 0: measure all elements
+    except ResponseError:  # the command is not permitted or not available
         return MAX_PAGE
     return LIGHT_PAGE if size is not None and size <= LIGHT_BYTES else MAX_PAGE

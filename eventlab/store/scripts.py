@@ -15,7 +15,7 @@ from redis.exceptions import NoScriptError
 
 from eventlab.errors import InvalidArgument
 
-RAW: dict[str, Any] = {NEVER_DECODE: True}  # bytes back, whatever the client's decode_responses
+RAW: dict[str, Any] = {NEVER_DECODE: True}  # return bytes, even if the client decodes responses
 
 
 @functools.cache

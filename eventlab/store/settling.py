@@ -52,14 +52,14 @@ def _reached(node: Any, probe: bytes, disk: int, replicas: int, ms: int) -> tupl
         pipeline.execute_command("WAIT", replicas, ms)
     written, *replies = pipeline.execute(raise_on_error=False)
     if isinstance(written, Exception):
-        raise written  # such as READONLY: a replica rejects WAITAOF in other words
+        raise written  # such as READONLY, which is clearer than a replica's reply to WAITAOF
     if disk and isinstance(replies[0], ResponseError):
         replies[0] = [_disks_without_waitaof(node, replies[0]), 0]
     for reply in replies:
         if isinstance(reply, Exception):
             raise reply
     local, copied = replies[0] if disk else (0, 0)
-    # Only together: a replica's disk does not stand for the disk of the master.
+    # Without the disk of the master, none counts: the disk of a replica does not replace it.
     return (local + copied if local else 0), (replies[-1] if replicas else 0)
 
 
@@ -68,7 +68,7 @@ def _disks_without_waitaof(node: Any, error: ResponseError) -> int:
         raise NotSettled(f"Redis has no append-only file: {REMEDY}") from None
     if "unknown command" not in str(error):
         raise error
-    # Before 7.2, Redis can only promise an fsync before each reply.
+    # Before 7.2, the only proof is the setting that makes Redis fsync before each reply.
     try:
         config = node.execute_command("CONFIG GET", "append*", **RAW)
     except ResponseError:
@@ -83,5 +83,5 @@ def node_of(redis: Any, key: bytes) -> Any:
     """Return a client for the Redis that holds a key; in a cluster, for its master."""
     if not hasattr(redis, "get_node_from_key"):
         return redis
-    redis.exists(key)  # after a failover or a move, this finds the new master
+    redis.exists(key)  # after a failover or a move of the slot, this finds the new master
     return redis.get_redis_connection(redis.get_node_from_key(key))

@@ -1,5 +1,5 @@
--- Record the number of slices of a category, unless it has another one.
--- KEYS: 1 category stream, which only one slice has, 2 the number of slices
+-- Record the number of slices of a category, unless another number is recorded.
+-- KEYS: 1 category stream, which exists only if there is one slice, 2 the number of slices
 -- ARGV: 1 number of slices
 -- Replies with the number that the category has.
 if redis.call('EXISTS', KEYS[1]) == 1 then return '1' end

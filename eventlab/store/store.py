@@ -71,7 +71,7 @@ class EventStore:
     [Recorded(id='JohnDoe', version=1, type='create', data={}, position='1551312621884-0')]
     """
 
-    _number: int | None = None  # of the slice, if this is one
+    _number: int | None = None  # the number of the slice, if this is a slice
 
     def __new__(
         cls,
@@ -84,9 +84,9 @@ class EventStore:
         protection: Protects | None = None,
     ) -> Self:
         """Return a store of the kind that the number of slices needs."""
-        del redis, category, clock, upcasters, protection  # for __init__
+        del redis, category, clock, upcasters, protection  # __init__ uses them
         if cls is EventStore and checked_slices(slices) > 1:
-            # By name: that module is about stores of this one.
+            # Imported by its name, and only now, because that module imports this one.
             kind = import_module("eventlab.slices.store").SlicedStore
             return cast(Self, super().__new__(kind))
         return super().__new__(cls)
@@ -193,7 +193,7 @@ class EventStore:
         newest: tuple[str, str] | None,
         given: bool,
     ) -> list[Recorded]:
-        # A loop over the exact form, which recognizes a repeat by its version.
+        # This repeats the exact form of append, which recognizes a repeat by its version.
         # A given token may belong to an earlier call, at any lower version.
         version = self.version(id)
         searched = 0
@@ -330,7 +330,7 @@ class EventStore:
         settle(self.redis, self.keys, disk=disk, replicas=replicas, timeout=timeout)
         for id, event in {event.id: event for event in events}.items():
             # If the newest event of a log is there, so are the earlier ones. It is checked after
-            # the wait: what is there now was there before.
+            # the wait: an event that is there now was also there when the wait began.
             if self.read(id, after=event.version - 1, limit=1) != [event]:
                 raise NotSettled(f"version {event.version} of {id!r} was lost in a failover")
 

@@ -46,13 +46,13 @@ class CategoryStream:
         while left is None or left > 0:
             if page:
                 texts = chain.from_iterable([fields.values() for _, fields in page])
-                # Asked again for each page: the stream may have grown since.
+                # Measured again for each page, because the stream may have grown.
                 count = next_page(len(page), sum(map(len, texts)), self._largest_page())
             want = count if left is None else min(count, left)
             page = self._redis.execute_command(
                 "XRANGE", self._key, f"({after}", "+", "COUNT", want, **RAW
             )
-            # After the read: an entry that was there may be gone by now, but not the reverse.
+            # Checked after the read: entries may be trimmed in between, but never come back.
             self._check_not_trimmed(after, others)
             yield from page
             if len(page) < want:
@@ -88,12 +88,12 @@ class CategoryStream:
     def trim(self, before: str) -> int:
         """Drop the entries before a position, unless a group needs one (TrimRefused)."""
         milliseconds, sequence = order(checked_position(before))
-        # In full: to Redis a bare 5000 means 5000-0 as a bound of XTRIM, but the last position of
-        # 5000 as the end of a range.
+        # The position is sent in full: a bare 5000 means 5000-0 to XTRIM, but as the end of a range
+        # it means the last position of that millisecond.
         reply = self._trim(
             self._redis,
             [self._key, self._keys.trimmed],
-            # The call's token: sent again after a lost response, it must not report 0.
+            # The token of the call: if it is sent again after a lost reply, it must not report 0.
             [f"{milliseconds}-{sequence}", os.urandom(9).hex()],
         )
         match reply:

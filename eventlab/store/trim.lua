@@ -4,7 +4,7 @@
 -- Replies with the number dropped, or {'unfinished', group, position}.
 local stream, mark, before = KEYS[1], KEYS[2], ARGV[1]
 
--- Sent again after a lost response?
+-- If the call is sent again after a lost reply, it gets the same number.
 local token, count = unpack(redis.call('HMGET', mark, 'token', 'count'))
 if token == ARGV[2] then return tonumber(count) end
 if before == '0-0' or redis.call('EXISTS', stream) == 0 then return 0 end
@@ -19,7 +19,7 @@ for _, group in ipairs(redis.call('XINFO', 'GROUPS', stream)) do
   local needed = pending or unread
   if needed then return {'unfinished', of['name'], needed[1]} end
 end
--- Redis checks each right only when its command runs, and the first write cannot be undone.
+-- Redis checks a permission only when a command needs it, and the first write cannot be undone.
 if not (redis.acl_check_cmd('HSET', mark, 'position', '')
   and redis.acl_check_cmd('HINCRBY', mark, 'dropped', 0)) then
   return redis.error_reply('NOPERM a trim needs permission to run XTRIM, HSET and HINCRBY')

@@ -12,7 +12,7 @@ from redis.exceptions import ResponseError
 from eventlab.store.keys import checked_position
 from eventlab.store.scripts import RAW
 
-POLL_SECONDS: Final = 0.05  # between looks at streams of several slots of a cluster
+POLL_SECONDS: Final = 0.05  # between polls of streams in several slots of a cluster
 
 
 def wait_for_any(redis: Any, after: Mapping[bytes, str], seconds: float) -> bool:
@@ -32,7 +32,7 @@ def wait_for_any(redis: Any, after: Mapping[bytes, str], seconds: float) -> bool
             if redis.execute_command(*command, **RAW):
                 return True
         except ResponseError as error:
-            # A master that becomes a replica ends the reads that wait with an error: read again.
+            # A master that becomes a replica ends blocked reads with an error: read again.
             if not str(error).startswith("UNBLOCKED"):
                 raise
         if time.monotonic() >= end:

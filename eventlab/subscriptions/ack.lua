@@ -1,7 +1,7 @@
--- Finish events, whichever consumer holds them, and whether they wait, failed or are parked.
--- ARGV: from 4 on, the position of an event, and its id and version as JSON: a page of them
--- Returns {how many it has finished, the same}; the others are for another call.
-redis.call('XPENDING', stream, group, '-', '+', 1)  -- XACK accepts a group that is lost
+-- Finish events, whichever consumer holds them, even if they wait for a retry or are parked.
+-- ARGV: from 4 on, a page of events: the position of each, then its id and version as JSON
+-- Returns {how many it has finished, the same number}; another call must finish the others.
+redis.call('XPENDING', stream, group, '-', '+', 1)  -- an error if the group is lost, unlike XACK
 if #ARGV == 3 then return {0, 0} end
 local denial = denied('ack', finishing)
 if denial then return denial end
@@ -18,7 +18,7 @@ local commands = {
   {'HDEL', failed, unpack(positions, 1, finished)},
   {'HDEL', parked, unpack(positions, 1, finished)},
 }
--- A finished event ends an outage, unless it was in work when the pause began.
+-- A finished event ends an outage, unless it was being handled when the pause began.
 if outages and pause_left(now_ms()) == 0 then
   commands[#commands + 1] = {'HDEL', state, 'outages', 'since', 'until'}
 end

@@ -1,9 +1,9 @@
 -- Create the group, unless it exists, and record whether the subscription is ordered.
--- ARGV: 4 the position after which it begins, 5 1 if it is to be ordered, else 0
--- Returns {1 if the group is new, else 0; 1 if it is as ordered as asked for, else 0}.
+-- ARGV: 4 the position after which it begins, 5 '1' if it is to be ordered, else '0'
+-- Returns {1 if the group is new, else 0; 0 if it cannot become ordered, else 1}.
 local orders = ARGV[5] == '1'
--- What a group that was lost has left: it would block events of the new one. Those that are due
--- would be out of order.
+-- The data of a lost group would block events of the new group, and its due events would be
+-- delivered out of order.
 local left = {lanes, state}
 if orders then left = {lanes, state, due, failed} end
 local remains = redis.call('EXISTS', unpack(left)) > 0

@@ -16,17 +16,17 @@ local function deliver(id, from_others)
   if not record then record = '0 0 0 ' .. (entry and identify(entry[2]) or unknown) end
   local failures, deliveries, kept = string.match(record, '^(%d+) (%d+) %d+ (.*)$')
   if row then deliveries = row[4] end
-  -- Delivered after the last answer: its answer was lost, so this is not another delivery.
+  -- It was delivered in a reply that was lost, after the last one that arrived: not counted twice.
   local again = row and row[2] == me and now - row[3] > answered
   local unanswered = deliveries - failures - (again and 1 or 0)
-  -- It may kill its consumer: then no other event must be counted with it.
+  -- An event that may kill its consumer is delivered alone, so that no other event is counted.
   local alone, later = unanswered >= 2, unanswered >= 2 and #delivered > 0
   if entry then
-    local since = later and answered - 1 or now  -- before the last answer: not again
-    local counted = (again or later) and 'JUSTID' or 'FORCE'  -- with JUSTID, it is not counted
+    local since = later and answered - 1 or now  -- before the last reply: not `again` next time
+    local counted = (again or later) and 'JUSTID' or 'FORCE'  -- JUSTID does not count it
     redis.call('ZREM', due, id)
     redis.call('XCLAIM', stream, group, me, 0, id, 'TIME', since, 'FORCE', counted)
-  elseif not later then  -- Redis would drop it silently from the pending list: due by the clock
+  elseif not later then  -- without an entry, Redis would drop it from the pending list: use `due`
     redis.call('HSET', failed, id, failures .. ' ' .. deliveries + 1 .. ' ' .. now .. ' ' .. kept)
     redis.call('ZADD', due, now + idle, id)
     redis.call('XACK', stream, group, id)

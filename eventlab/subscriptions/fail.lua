@@ -1,5 +1,5 @@
 -- Report that an event failed: it waits for a retry, or is parked.
--- ARGV: 4 position, 5 what happened: failed, parked (it is to be), outage or returned (without work),
+-- ARGV: 4 position, 5 what happened: failed, parked (park it now), outage, returned (not handled),
 --       6 failures at which it is parked, 7 pause in ms after the first failure, 8 the record to
 --       keep: JSON of id, version, error
 -- Returns 1 if it is parked, else 0.
@@ -7,8 +7,8 @@ local id, what, pause = ARGV[4], ARGV[5], tonumber(ARGV[7])
 local added = what == 'failed' and 1 or 0
 
 local row = redis.call('XPENDING', stream, group, id, id, 1)[1]
--- A repeat by redis-py after a lost response (it waits already), or a consumer that was presumed
--- dead: another one has the event now.
+-- Either redis-py repeats a call after a lost reply, and the event waits already, or this consumer
+-- was presumed dead, and another one has the event now.
 local repeated = row and row[2] ~= me
 if repeated or not (row or redis.call('ZSCORE', due, id)) then
   return redis.call('HEXISTS', parked, id)
@@ -17,12 +17,12 @@ end
 local failures, deliveries = string.match(redis.call('HGET', failed, id) or '0 0', '^(%d+) (%d+)')
 if row then deliveries = row[4] end
 failures = failures + added
-deliveries = deliveries - 1 + added  -- without a failure, it is as if it had not been delivered
+deliveries = deliveries - 1 + added  -- without a failure, the delivery does not count
 local now = now_ms()
 local record = failures .. ' ' .. deliveries .. ' ' .. now .. ' ' .. ARGV[8]
-local again = now  -- after an outage, nothing is delivered in the pause
+local again = now  -- after an outage, nothing is delivered during the pause
 if what == 'failed' then again = now + math.floor(pause * 2 ^ math.min(failures - 1, 8)) end
--- What keeps the event comes before what lets go of it.
+-- The commands that keep the event come before those that release it.
 local commands = {
   {'HSET', failed, id, record}, {'ZADD', due, again, id},
   {'XCLAIM', stream, group, waiting, 0, id, 'RETRYCOUNT', deliveries, 'JUSTID'},
@@ -33,7 +33,7 @@ if parks then
     {'HSET', parked, id, record}, {'XACK', stream, group, id}, {'ZREM', due, id},
     {'HDEL', failed, id},
   }
-elseif what == 'outage' and pause_left(now) == 0 then  -- else it is the same outage
+elseif what == 'outage' and pause_left(now) == 0 then  -- in a pause, it is the same outage
   local pauses_before = tonumber(outages or 0)
   local over = now + math.floor(pause * 2 ^ math.min(pauses_before, 6))
   commands[4] = {'HSET', state, 'outages', pauses_before + 1, 'since', now, 'until', over}

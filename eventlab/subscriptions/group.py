@@ -13,9 +13,9 @@ from eventlab.store.store import EventStore
 from eventlab.store.stream import CategoryStream
 
 WAITING: Final = "(waiting)"  # the consumer that holds events until they are due for a retry
-#: Events that one script acknowledges, replays or discards, at most. In an ordered subscription, it
-#: reads the event behind each of them whole, and ends with the one that makes 4 MB of them: 500 of
-#: 200 kB stopped Redis for 0.2 s.
+#: The maximum number of events that one script acknowledges, replays or discards. In an ordered
+#: subscription, the script also reads the next event of each aggregate, and ends when it has read
+#: 4 MB: 500 events of 200 kB blocked Redis for 0.2 s.
 PAGE: Final = 50
 #: The parts that a script has in addition to shared.lua.
 PARTS: Final = {
@@ -51,7 +51,7 @@ class ConsumerGroup:
         if not new or start == "$":
             return
         try:
-            # Checked after the group exists: from then on no trim passes it.
+            # Checked when the group exists, because from then on no trim passes it.
             list(CategoryStream(self.store.redis, self.store.keys).entries(after=start, limit=1))
         except Trimmed:
             self.store.forget_group(self.name)
@@ -74,7 +74,7 @@ class ConsumerGroup:
         Its second reply is how many positions it has handled: a page of them, or fewer large ones.
         """
         total: int = 0
-        while True:  # also without any: SubscriptionLost
+        while True:  # even without positions, to raise SubscriptionLost
             counted, handled = self.run(name, *args, *positions[:PAGE])
             total += counted
             positions = positions[handled:]

@@ -1,7 +1,7 @@
 -- Count what a group has not finished, without reading an event.
 -- Returns {new, or nothing if Redis lost count (an entry was deleted, or the group did not begin at
 -- the first event), pending, waiting, parked, the position after which new events come, the
--- number of entries, ms until an event is due, at most 1000, blocked, ms that a pause lasts}.
+-- number of entries, ms until an event is due (at most 1000), blocked, ms until a pause ends}.
 local summary = redis.call('XPENDING', stream, group)
 local pending = summary[1]
 for _, consumer in ipairs(summary[4] or {}) do

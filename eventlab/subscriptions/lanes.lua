@@ -8,7 +8,7 @@
 -- and the aggregate log has that version: another program's entries have no lane.
 local function identify(entry)
   if not blocked or entry[1] ~= 'event' then return unknown end  -- without order, it is not needed
-  -- Usually the beginning is enough: not if the id contains a quote, or another program wrote it.
+  -- The beginning is enough, unless the id contains a quote, or another program wrote the entry.
   local id, version = string.match(entry[2], '^{"id":("[^"]*"),"version":(%d+),')
   local short = id and '{"id":' .. id .. ',"version":' .. version .. '}'
   local read, event = pcall(cjson.decode, short or entry[2])
@@ -20,7 +20,7 @@ local function identify(entry)
   return '[' .. cjson.encode(id) .. string.format(',%d,""]', version), id, version
 end
 
--- Lanes are changed in memory, and written once, by write_lanes: a script meets some of them often.
+-- Lanes are changed in memory, because a script may change one often; write_lanes writes them once.
 local known, changed, passed, released = {}, {}, {}, {}
 local bytes_read = 0  -- by finish: Redis reads the whole element of a list
 
@@ -72,7 +72,7 @@ local function finish(id, version)
   local element = version < last and redis.call('LINDEX', logs .. id, version) or ''
   bytes_read = bytes_read + #element
   local position = string.match(element, '^%["(%d+%-%d+)"')
-  if not position then  -- the last one; or the log is gone, and with it what was blocked
+  if not position then  -- it was the last one; or the log is gone, and the blocked events with it
     set_lane(id, nil, nil, version - last)
     return
   end
@@ -81,8 +81,8 @@ local function finish(id, version)
   released[#released + 1] = {position, '0 0 0 ' .. identity}
 end
 
--- Finish events in memory until their elements are too many bytes; return how many. Each event is
--- an id and a version, or false.
+-- Finish events in memory until the elements that this reads exceed max_bytes; return how many.
+-- Each event is an id and a version, or false.
 local function finish_some(events)
   for at, event in ipairs(events) do
     if event then finish(event[1], event[2]) end
@@ -91,7 +91,7 @@ local function finish_some(events)
   return #events
 end
 
--- What finish needs.
+-- The commands that finish must have permission to run.
 local finishing = blocked and {
   {'HSET', lanes, '', ''}, {'HDEL', lanes, ''}, {'HSET', state, '', ''}, {'LINDEX', logs, 0},
   {'HSET', failed, '', ''}, {'ZADD', due, 0, ''}, {'XCLAIM', stream, group, waiting, 0, '0-0'},

@@ -1,11 +1,11 @@
 -- Deliver events to a consumer: its own unfinished ones, those due for a retry, abandoned ones, new
 -- ones. It follows deliver.lua.
 -- ARGV: 4 the maximum of events, 5 ms of silence after which an event counts as abandoned, 6 the
---       source that is asked first: 0 to 3, 7 the time of this consumer's last answer, 8 how many
---       of its own unfinished events to look at, 9 position of the newest event that the consumer
---       knows, 10 how its first field begins, 11 the number of positions that may be abandoned,
---       then these, then the positions that the consumer is working on
--- Returns {{{position, fields or {}, deliveries that got no response, record}, ...}, the time, 1 if
+--       source that is asked first: 0 to 3, 7 the time of the last reply to this consumer, 8 how
+--       many of its own unfinished events to check, 9 position of the newest event that the
+--       consumer knows, 10 how its first field begins, 11 the number of positions that may be
+--       abandoned, then these, then the positions that the consumer is working on
+-- Returns {{{position, fields or {}, deliveries without an outcome, record}, ...}, the time, 1 if
 -- it read only blocked events, else 0}, or nothing if the stream does not have the event that the
 -- consumer knows.
 local first_held = 12 + ARGV[11]
@@ -15,11 +15,11 @@ local denial = denied('receive', {
   {'XREADGROUP', 'GROUP', group, me, 'STREAMS', stream, '>'},
 }) or denied('receive', blocked and {{'LLEN', logs}} or {})
 if denial then return denial end
--- After a failover, the group is as old as the stream: only the consumer knows what was there.
+-- After a failover, the group is as old as the stream: only the consumer knows what was delivered.
 local newest = redis.call('XRANGE', stream, ARGV[9], ARGV[9])[1] or {'', {'', ''}}
 if string.sub(newest[2][2], 1, #ARGV[10]) ~= ARGV[10] then return false end
 if pause_left(now) > 0 then return {{}, now, 0} end
-if outages then count = 1 end  -- a probe: what caused the pause may last
+if outages then count = 1 end  -- a probe: the outage may not be over
 local held, own, abandoned = {}, {}, {unpack(ARGV, 12, first_held - 1)}
 local looked = 0  -- how many new events were read
 for at = first_held, #ARGV do held[ARGV[at]] = true end
@@ -37,7 +37,7 @@ end
 
 local function read_new(most)
   while most > 0 and bytes < max_bytes and looked < 1000 do
-    local asked = math.min(most, 8)  -- Redis holds them in memory, whatever they weigh
+    local asked = math.min(most, 8)  -- few: Redis holds them all in memory
     local of = redis.call('XREADGROUP', 'GROUP', group, me, 'COUNT', asked, 'STREAMS', stream, '>')
     local entries = of and of[1][2] or {}
     for _, entry in ipairs(entries) do
@@ -59,10 +59,10 @@ end
 local ready = redis.call('ZRANGEBYSCORE', due, '-inf', now, 'LIMIT', 0, count + #ARGV - 11)
 for _, row in ipairs(redis.call('XPENDING', stream, group, '-', '+', ARGV[8], me)) do
   own[#own + 1] = row[1]
-  if now - row[3] > answered then take({row[1]}, 1) end  -- of a lost answer
+  if now - row[3] > answered then take({row[1]}, 1) end  -- its reply was lost
 end
--- First, each source but the last leaves half of the rest to the others. Then those that have more
--- events fill it up.
+-- At first, each source but the last takes at most half of what is left. Then the sources that have
+-- more events fill the batch.
 for step = 0, 7 do
   local left, source = count - #delivered, (ARGV[6] + step) % 4 + 1
   if left <= 0 or bytes >= max_bytes then break end

@@ -1,6 +1,7 @@
 -- Deliver parked events again, with their counts reset.
--- ARGV: the positions, from 4 on: a page of them
--- Returns {how many were parked, without those that must wait for an earlier event, of how many}.
+-- ARGV: from 4 on, a page of positions
+-- Returns {how many it has replayed, how many positions it has handled}. It does not replay events
+-- that must wait for an earlier one.
 local replayed = 0
 redis.call('XPENDING', stream, group, '-', '+', 1)  -- an error if the group is lost
 local denial = denied('replay', {
@@ -9,7 +10,7 @@ local denial = denied('replay', {
 }) or denied('replay', finishing)
 if denial then return denial end
 
--- An event parked before its group was lost may have no lane, or meet an earlier event in it.
+-- An event parked before its group was lost may have no lane, or a lane with an earlier event.
 local function may_go(kept)
   local id, version = unpack(blocked and cjson.decode(kept) or {})
   if type(id) ~= 'string' then return true end
@@ -23,7 +24,7 @@ for at = 4, #ARGV do
   local record = redis.call('HGET', parked, position)
   local kept = record and string.match(record, '^%d+ %d+ %d+ (.*)$')
   if kept and may_go(kept) then
-    -- First, because a Redis that is full rejects it, and Lua does not roll back.
+    -- This comes first, because a full Redis rejects it, and Lua does not roll back.
     make_due(position, '0 0 0 ' .. kept, 0)
     redis.call('HDEL', parked, position)
     replayed = replayed + 1

@@ -100,7 +100,7 @@ class _Loop:
         self._stop = stop
         self._outage_errors = outage_errors
         self._poll_interval = poll_interval
-        self._down = ""  # the server that does not answer: an outage is logged once
+        self._down = ""  # the server that does not respond: an outage is logged once
         self._paused = False
 
     def work_on(self, events: Sequence[Recorded]) -> int:
@@ -126,7 +126,7 @@ class _Loop:
                 else:
                     self._fail(event, error)
         finally:
-            # Also after Ctrl-C; what Redis cannot take back now counts as abandoned later.
+            # Also after Ctrl-C. Events that Redis cannot take back now count as abandoned later.
             with contextlib.suppress(*SERVER_ERRORS):
                 self._subscription.hand_back(left)
         return handled
@@ -177,7 +177,7 @@ class _Loop:
         self._paused = False
 
     def _pause(self, event: Recorded, error: Exception) -> None:
-        # The texts of errors may quote what no log may have; they are stored with the event.
+        # An error's text may quote data that must not be logged; it is stored with the event.
         if not self._paused:
             what = type(error).__name__
             log.warning("%s: paused by %s at %r version %d", self, what, event.id, event.version)

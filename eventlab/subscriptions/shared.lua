@@ -3,28 +3,29 @@
 --       aggregate logs begin
 -- ARGV: 1 group, 2 consumer, 3 the consumer name of waiting events, then those of the script
 --
--- lanes is for lanes.lua. state has: blocked, how many events are, only if the subscription is
--- ordered; outages, how many in succession; since and until, the pause after the last one, in ms.
+-- lanes.lua explains lanes. state has up to four fields: blocked, the number of blocked events, if
+-- the subscription is ordered; outages, the number of outages in succession; since and until, when
+-- the pause after the last outage begins and ends, in ms.
 local stream, due, failed, parked, lanes, state, logs = unpack(KEYS)
 local group, me, waiting = ARGV[1], ARGV[2], ARGV[3]
 local fields = redis.call('HMGET', state, 'blocked', 'outages', 'since', 'until')
 local blocked, outages = fields[1], fields[2]
 local since, paused_until = tonumber(fields[3]), tonumber(fields[4])
 local unknown = '[null,null,""]'  -- the identity of an event, where it is not needed
-local max_bytes = 4000000  -- a script ends with the events that reach them
+local max_bytes = 4000000  -- a script ends when its events reach this size
 
 local function now_ms()
   local time = redis.call('TIME')
   return time[1] * 1000 + math.floor(time[2] / 1000)
 end
 
--- Return how long the pause after an outage lasts, in ms: 0 if there is none, or if it began in the
--- future, because Redis' clock went back.
+-- Return how long the pause after an outage still lasts, in ms: 0 if there is none, or if it began
+-- in the future, because Redis' clock went back.
 local function pause_left(now)
   return outages and since <= now + 1000 and math.max(0, paused_until - now) or 0
 end
 
--- Redis checks each right only when its command runs, and the first write cannot be undone.
+-- Redis checks a permission only when a command needs it, and the first write cannot be undone.
 local function denied(what, commands)
   for _, command in ipairs(commands) do
     if not redis.acl_check_cmd(unpack(command)) then
@@ -33,7 +34,7 @@ local function denied(what, commands)
   end
 end
 
--- Make an event due; it makes trim wait for it too, if its entry is still there.
+-- Make an event due. If its entry is still there, no trim passes the event.
 local function make_due(position, record, time)
   redis.call('HSET', failed, position, record)
   redis.call('ZADD', due, time, position)

@@ -34,12 +34,12 @@ from eventlab.subscriptions.group import ConsumerGroup
 from eventlab.subscriptions.records import Lag, Parked
 from eventlab.subscriptions.running import Runnable
 
-MAX_COUNTED_EVENTS: Final = 10_000  # where Redis has lost count, more new events are an estimate
-MAX_EVENTS: Final = 1_000  # of one call; who works on more is not given its own again
-SCANNED_EVENTS: Final = 1_000  # pending events in which one script looks for abandoned ones
+MAX_COUNTED_EVENTS: Final = 10_000  # if Redis lost count, more are an estimate
+MAX_EVENTS: Final = 1_000  # per call; a consumer that holds more does not get its own again
+SCANNED_EVENTS: Final = 1_000  # pending events that one script searches for abandoned ones
 SOURCES: Final = 4  # where receive.lua finds events: own, due, a dead consumer's, new
 MIN_SHARED_COUNT: Final = 8  # from this count on, each source has a share of a batch
-MAX_PAUSE_SECONDS: Final = 1.0  # of one blocking read; and between looks at all pending events
+MAX_PAUSE_SECONDS: Final = 1.0  # of a blocking read, and between searches of all pending events
 MAX_ERROR_CHARACTERS: Final = 2000  # of a failure's text that is stored
 
 
@@ -98,7 +98,7 @@ class Subscription(Runnable):
         """Return a subscription of the kind that the store needs."""
         del name, consumer, start, claim_after, max_failures, max_deliveries, backoff, ordered
         if cls is Subscription and store.slices > 1:
-            # By name: that module is about subscriptions of this one.
+            # Imported by its name, and only now, because that module imports this one.
             kind = import_module("eventlab.slices.subscription").SlicedSubscription
             return cast(Self, super().__new__(kind))
         return super().__new__(cls)
@@ -119,8 +119,8 @@ class Subscription(Runnable):
         for what, seconds in (("claim_after", claim_after), ("backoff", backoff)):
             if seconds <= 0:
                 raise InvalidArgument(f"{what}={seconds!r} must be more than 0 seconds")
-        # Two deliveries in a batch, one alone: with fewer, an event that kills its consumer would
-        # be parked with its neighbors.
+        # An event is delivered twice in a batch, then once alone: with fewer deliveries, an event
+        # that kills its consumer would be parked with its neighbors.
         limits = ("max_failures", max_failures, 1), ("max_deliveries", max_deliveries, 3)
         for what, number, least in limits:
             if number < least:
@@ -135,7 +135,7 @@ class Subscription(Runnable):
         self._backoff = backoff
         self._first_source = 0
         self._held: dict[str, float] = {}  # positions delivered to this object, and until when
-        self._answered = 0  # the time of Redis at this object's last answer, in ms
+        self._answered = 0  # the time of Redis at the last reply to this object, in ms
         self._scan_from = b"-"  # the next page of pending events to search for abandoned ones
         self._scan_at = 0.0
         self._more = False  # the last call read blocked events only, so there may be others
@@ -278,12 +278,12 @@ class Subscription(Runnable):
         delivered = len(self._held)
         self._held = {position: until for position, until in self._held.items() if until > now}
         abandoned = self._find_abandoned(now, claim_after_ms)[:count]
-        # Nobody has seen what was delivered since the last answer; nor in its millisecond, unless
-        # events that it delivered count as abandoned by now.
+        # Nobody has seen the events that were delivered after the last reply; nor those of its
+        # millisecond, unless events that it delivered count as abandoned by now.
         answered = self._answered - (delivered == len(self._held))
         held = list(self._held)[:MAX_EVENTS]
         own = 0 if len(self._held) > MAX_EVENTS else count + len(held)
-        # Too few for a share each: the sources take turns at being asked first.
+        # In a batch that is too small for shares, the sources take turns at being asked first.
         first = self._first_source if count < MIN_SHARED_COUNT else 0
         self._first_source = (self._first_source + 1) % SOURCES
         args = count, claim_after_ms, first, answered, own

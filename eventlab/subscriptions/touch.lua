@@ -1,8 +1,8 @@
--- Report that the work on events continues: they do not count as abandoned.
--- ARGV: 4 ms of silence after which an event counts as abandoned, then the positions: a page of them
--- Returns {how many of them this consumer still holds, of how many}; the others are for another
--- call. Of those without an entry, it holds all that are not finished: Redis does not know whose
--- they are.
+-- Report that the work on events continues, so they do not count as abandoned.
+-- ARGV: 4 ms of silence after which an event counts as abandoned, then a page of positions
+-- Returns {how many of them this consumer still holds, how many positions it has handled}; another
+-- call must handle the others. An unfinished event without an entry counts as held, because Redis
+-- does not know which consumer has it.
 local held, looked, bytes = 0, 0, 0
 redis.call('XPENDING', stream, group, '-', '+', 1)  -- an error if the group is lost
 while looked < #ARGV - 4 and bytes < max_bytes do
