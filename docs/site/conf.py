@@ -18,7 +18,7 @@ extensions = [
 ]
 root_doc = "index"
 suppress_warnings = [
-    "mystnb.unknown_mime_type",  # a widget's state: its text is shown beside it
+    "mystnb.unknown_mime_type",  # the state of a widget, whose text is shown beside it
 ]
 
 # The pages show the stored outputs, which CI compares with real runs: nothing runs here.
