@@ -31,7 +31,9 @@ def _judge_steps(steps: dict[str, str]) -> None:
             "a: the outcome is unknown. If you stop here, the deposit may or may not exist."
         )
     if steps["a"] == "look":
-        raise Wrong("a: the funds do not show whose deposit is in them. The key does.")
+        raise Wrong(
+            "a: the funds do not show whose deposits are in them. Only the key identifies yours."
+        )
     if steps["b"] == "again":
         raise Wrong(
             "b: the same request with the same stale version gets the same response, forever."
@@ -82,7 +84,7 @@ TRIES = 50  # three are needed
 class _Bank:
     """Deposits by key, on a connection that breaks before the deposit, after it, or not at all.
 
-    A number instead is the status code of a response, without a deposit.
+    A number in the list is the status code of a response without a deposit.
     """
 
     def __init__(self, breaks: list[str | int]) -> None:
@@ -179,7 +181,7 @@ a_client_that_does_not_give_up = Exercise(
     """,
     explanation=(
         "The key identifies the request, however often it is sent. (A real client waits between "
-        "its attempts, longer each time, and gives up within the day for which a key lives.)"
+        "its attempts, longer each time, and stops within the day that a key lives.)"
     ),
     mistakes=[
         """
@@ -326,14 +328,14 @@ which_key = Exercise(
     """,
     explanation=(
         "A random key is right where the same program sends it again. If another run may send it, "
-        "derive the key from what is paid. After a day, only the events can tell."
+        "derive the key from what is paid. After a day, only the events show what was paid."
     ),
     mistakes=[
         f"""
         keys = {KEYS | {letter: choice}}
         """
         for letter, choice in KEY_CONSEQUENCES
-        if (letter, choice) != ("c", "business")  # it gets the words of ("c", "random")
+        if (letter, choice) != ("c", "business")  # same feedback as ("c", "random")
     ],
 )
 
@@ -343,7 +345,7 @@ which_key = Exercise(
 
 @contextmanager
 def opened_service(funds: int, kind: type[AccountService] = AccountService) -> Iterator[Any]:
-    """Open a service on a store of its own, with the account "a", and drop the store in the end."""
+    """Open a service on a store of its own, with the account "a", and drop the store at the end."""
     with connect() as lab:
         store = EventStore(lab.redis, f"exerciseService-{secrets.token_hex(4)}")
         try:
@@ -586,7 +588,7 @@ class _Busy(AccountService):
 
 
 class _Down(AccountService):
-    """A service whose Redis does not answer."""
+    """A service whose Redis does not respond."""
 
     def withdraw(self, *_: Any, **__: Any) -> Recorded:
         raise RedisConnectionError("connection refused")
@@ -602,10 +604,10 @@ def _handled(
 
 
 REQUESTS: list[tuple[tuple[Any, ...], int, str]] = [
-    (("a", 30, None, None), 200, "100 in the account, 30 are withdrawn"),
+    (("a", 30, None, None), 200, "100 in the account, 30 is withdrawn"),
     (("a", 10, 3, None), 200, "the account is at version 3, and If-Match says 3"),
     (("a", 10, 3, None), 412, "the account is at version 4, and If-Match says 3"),
-    (("a", 500, None, None), 400, "60 in the account, 500 are withdrawn"),
+    (("a", 500, None, None), 400, "60 in the account, 500 is withdrawn"),
     (("a", "10", None, None), 400, 'the amount is the text "10"'),
     (("b", 10, None, None), 404, "there is no account b"),
     (("a", 10, None, "k"), 200, "a request with the key k"),
@@ -653,7 +655,7 @@ def _judge_handler(handler: Callable[..., Any]) -> None:
             return
         if status not in (500, 503):
             raise Wrong(
-                f"Redis does not answer, and you returned {status}: the client would think that "
+                f"Redis does not respond, and you returned {status}: the client would think that "
                 "its request is wrong. Catch only the errors that you know."
             )
 

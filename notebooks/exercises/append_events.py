@@ -65,7 +65,7 @@ def _judge_balance(balance_at: Callable[[list[Recorded], datetime], int]) -> Non
             f"returns {found!r}."
         )
     if balance_at(HISTORY, NOON + timedelta(days=1)) != 75:
-        raise Wrong("70 at noon is right, but a day later the 5 deposited after noon are missing.")
+        raise Wrong("70 at noon is right, but a day later, the deposit of 5 after noon is missing.")
     berlin = NOON.astimezone(timezone(timedelta(hours=2)))
     if (found := balance_at(HISTORY, berlin)) != 70:
         raise Wrong(
@@ -345,7 +345,7 @@ what_a_stream_checks = Exercise(
     answer="""
         answers = {"a": "rejects", "b": "accepts", "c": "accepts", "d": "accepts", "e": "accepts"}
     """,
-    explanation="Redis compares the new ID with the last one. What the field means is your part.",
+    explanation="Redis compares the new ID with the last one. What the field means is up to you.",
     mistakes=[
         """
         answers = {"a": "accepts", "b": "accepts", "c": "accepts", "d": "accepts", "e": "accepts"}
@@ -677,7 +677,8 @@ WHAT_TO_KEEP = {
     ),
     "d": (
         "events",
-        "the count says that three are missing. Only what happened says when, and who took them.",
+        "the count says that three are missing. Only events say when they went missing, and who "
+        "took them.",
     ),
     "e": (
         "number",

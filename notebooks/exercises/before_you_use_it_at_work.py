@@ -92,7 +92,8 @@ what_is_lost = Exercise(
             "d": "what the replica lacks", "e": "nothing",
         }
     """,
-    explanation="`settle(disk=1, replicas=1)` waits for all three, when an event is worth it.",
+    explanation="`settle(disk=1, replicas=1)` waits for all three. Use it for events that are "
+    "worth it.",
     mistakes=[
         """
         lost = {
@@ -525,7 +526,8 @@ a_store_of_your_own = Exercise(
     hints=[
         "two questions, in this order: is it a repeat? Is the version the expected one? Then add.",
         "self.written_with(id, token) returns the events of an earlier call with this token; "
-        "repeated(earlier, events) returns them, or raises TokenReused if yours are others.",
+        "repeated(earlier, events) returns them, or raises TokenReused if your events are "
+        "different.",
     ],
     answer="""
         from eventlab import ANY, EXISTS, VersionConflict
@@ -542,7 +544,8 @@ a_store_of_your_own = Exercise(
                     return self.add(id, events, token)
                 raise VersionConflict(id, expected, version)
     """,
-    explanation="`EventStore` does this in a Lua script, so that processes cannot come between.",
+    explanation="`EventStore` does this in a Lua script, so that no other process can get in "
+    "between.",
     mistakes=[
         """
         from eventlab.lessons.little_store import UnfinishedStore

@@ -173,7 +173,7 @@ def _events_of(record: Record, form: dict[str, str], prices: dict[str, int]) -> 
 
 
 def _values(value: Any) -> set[Any]:
-    """Return everything that a value says: its own and those of what it contains."""
+    """Return all plain values in a value: those in its dicts and lists, or the value itself."""
     if isinstance(value, dict):
         return set().union(*map(_values, value.values())) if value else set()
     if isinstance(value, list):
@@ -235,7 +235,8 @@ def _judge_sale(record: Record) -> None:
             )
         if any(value in _says(events) for value in prices.values() if value != price):
             raise Wrong(
-                "the sale has the whole price list with it. One price was used for the decision: "
+                "the event of the sale contains the whole price list. One price was used for the "
+                "decision: "
                 "keep that one."
             )
 
@@ -712,7 +713,8 @@ def _judge_costs(costs: dict[str, str]) -> None:
         raise Wrong('each answer is one of "nothing", "upcaster" and "new name".')
     if costs["a"] == "upcaster":
         raise Wrong(
-            "a: what would it write into the old events? Nobody knows the phone numbers. A reader "
+            "a: what would an upcaster write into the old events? Nobody knows the phone numbers. "
+            "A reader "
             "with a default does the same."
         )
     if costs["a"] == "new name":
@@ -721,18 +723,18 @@ def _judge_costs(costs: dict[str, str]) -> None:
         raise Wrong("b: then the old amounts are read as a tenth of what they were.")
     if costs["b"] == "upcaster":
         raise Wrong(
-            "b: an upcaster must recognize the old shape. {'amount': 500} of last week and of next "
-            "week look the same: which one does it multiply?"
+            "b: an upcaster must recognize the old shape. {'amount': 500} looks the same last "
+            "week and next week: which one does the upcaster multiply?"
         )
     if costs["c"] == "nothing":
-        raise Wrong("c: a reader that knows only customer_moved misses every move until today.")
+        raise Wrong("c: a reader that knows only customer_moved misses every move up to today.")
     if costs["c"] == "new name":
         raise Wrong(
             "c: the name is new already. The question is: what tells today's readers what the old "
             "one means?"
         )
     if costs["d"] == "upcaster":
-        raise Wrong("d: it would remove what nobody reads. That is work for nothing.")
+        raise Wrong("d: an upcaster would remove what nobody reads. That is work for nothing.")
     if costs["d"] == "new name":
         raise Wrong("d: no meaning has changed. A field is no longer read, that is all.")
     if costs["e"] == "nothing":
@@ -748,7 +750,7 @@ what_a_change_costs = Exercise(
     judge=_judge_costs,
     right="a new field is free, a new name needs an upcaster, and a new meaning needs a new name.",
     hints=[
-        "for each, take an event of last year. Does today's reader still understand it?",
+        "for each, take an event from last year. Does today's reader still understand it?",
         "can a program see from the event alone whether it is old or new? If not, no upcaster can.",
         "two cost nothing, one needs an upcaster, two need a new name.",
     ],

@@ -48,14 +48,16 @@ def _judge_fates(fates: dict[str, str]) -> None:
             "f: a timeout may be a late response. An agent may already be reading the email."
         )
     if fates["f"] != "doubt":
-        raise Wrong("f: the server neither accepted nor rejected. The outcome is unknown.")
+        raise Wrong(
+            "f: without a response, you do not know whether the server accepted or rejected it."
+        )
 
 
 what_is_known = Exercise(
     judge=_judge_fates,
     right=(
-        "a response is certain, and so is a request that was never sent. Anything in between needs "
-        "an operator."
+        "a clear response is certain, and so is a request that was never sent. Anything in "
+        "between needs an operator."
     ),
     hints=[
         "for each, ask: can a work item exist? Must one exist?",
@@ -184,7 +186,7 @@ def _judge_bridge(
             )
         if "a" in held:
             raise Wrong(f"killed {when}: you hold {held} for review, but 'a' was sent and logged.")
-        # An intent for all mails first, then all posts, is right too: then 'c' is in doubt as well.
+        # To store all intents first, and then post, is right too: then 'c' is in doubt as well.
         if "c" not in world.taken and "c" not in held:
             raise Wrong(
                 "'c' was neither sent nor held: one email in doubt must not stop the others."
@@ -452,7 +454,7 @@ def _judge_claim(claim: Callable[[LittleStore, str, int, str], bool]) -> None:
 
     class Broken(LittleStore):
         def append(self, *_: Any, **__: Any) -> Any:
-            raise ConnectionError("Redis is away")
+            raise ConnectionError("Redis is unreachable")
 
     try:
         claim(Broken(), "m1", 0, "A")
@@ -528,8 +530,11 @@ one_router_only = Exercise(
 the_operators_choice = Exercise(
     judge=choices(
         {
-            "a": ("confirm", "the customer's work item is there. Sent again, it is there twice."),
-            "b": ("resend", "nobody has it. Confirmed, it would never reach an agent."),
+            "a": (
+                "confirm",
+                "the customer's work item is there. If you send it again, it is there twice.",
+            ),
+            "b": ("resend", "nobody has it. If you confirm it, it never reaches an agent."),
             "c": (
                 "wait",
                 "the report is older than the attempt, so it says nothing about it. Look again "
@@ -551,7 +556,7 @@ the_operators_choice = Exercise(
     right="the program stops where the facts end, and a person weighs what each mistake would "
     "cost.",
     hints=[
-        "what does the operator know for certain? If it is enough, a and b are easy.",
+        "what does the operator know for certain? In a and b, that is enough to decide.",
         "d and e: no fact helps. Which of the two mistakes is worse here?",
     ],
     answer="""

@@ -18,7 +18,7 @@ Loan = tuple[str, list[Event]]
 
 
 class _Answer:
-    """A view whose apply is the answer of a reader."""
+    """A view whose apply is the reader's answer."""
 
     name = "answer"
 
@@ -30,7 +30,7 @@ class _Answer:
 
 
 def _documents(apply: Apply, *loans: Loan) -> Documents:
-    """Return the documents that an answer makes; raises Wrong if it cannot."""
+    """Return the documents that an answer makes; raise Wrong if it raises an error."""
     scenario = view(_Answer(apply))
     for book, events in loans:
         scenario = scenario.given(*events, id=book)
@@ -130,7 +130,7 @@ the_last_readers = Exercise(
 
 
 class Shelf:
-    """Which books there are, and who has them: the view of the page."""
+    """Which books there are, and who has them: the view from the page."""
 
     name = "shelf"
 
@@ -432,7 +432,7 @@ CONSEQUENCES: dict[str, dict[str, str]] = {
         "rebuild one": "which document? Every old one lacks the field.",
         "skip": "no event is wrong here.",
         "new view": "two views of one question: which of them will your readers use?",
-        "wait": "the old events are applied already. They do not come again by themselves.",
+        "wait": "the old events are applied already. They are not applied again by themselves.",
     },
     "c": {
         "restart": "the same event, the same code: it stops at the same place.",
@@ -446,7 +446,7 @@ CONSEQUENCES: dict[str, dict[str, str]] = {
         "rebuild": "it would be right, and read a million events for the sake of one document.",
         "skip": "no event is wrong here. The document is.",
         "new view": "the view is right. Its document is not.",
-        "wait": "no event will come that repairs it.",
+        "wait": "no later event will repair it.",
     },
     "e": {
         "restart": "there is no code yet that answers the question.",
@@ -492,7 +492,7 @@ what_do_you_do = Exercise(
             "f": "wait",
         }
     """,
-    explanation="A view can always be computed again. The question is only how much of it must be.",
+    explanation="A view can always be computed again. The only question is how much of it.",
     mistakes=[
         f"""
         actions = {{"a": {a!r}, "b": {b!r}, "c": {c!r}, "d": {d!r}, "e": {e!r}, "f": {f!r}}}
@@ -713,9 +713,9 @@ def _judge_reader(pay_and_look: Callable[..., int]) -> None:
         raise Wrong(f"the view shows 125 in the end; you have {found!r}.")
     if projector.caught_up:
         raise Wrong(
-            "you did the projector's work yourself. After an outage your user would wait until all "
-            "events of everybody are applied: wait for the projector that runs, and for your event "
-            "only."
+            "you did the projector's work yourself. After an outage, your user would wait until "
+            "everybody's events are applied. Leave the work to the running projector, and wait "
+            "for your own event only."
         )
     if not projector.waited:
         raise Wrong(

@@ -289,8 +289,8 @@ person_or_machine = Exercise(
             ),
             "d": (
                 "person",
-                "a web form sends under its own address. Reply-To is the person who filled it in "
-                "and waits.",
+                "a web form sends under its own address. Reply-To names the person who filled it "
+                "in and is waiting.",
             ),
             "e": (
                 "machine",
@@ -355,7 +355,7 @@ _HOSTILE: dict[str, tuple[str, tuple[str, ...], str]] = {
     "<SCRIPT\n>steal()</SCRIPT >Hi": (
         "a script in capitals",
         ("Hi",),
-        "browsers do not mind capitals and line ends in a tag.",
+        "browsers accept capitals and line breaks in a tag.",
     ),
     "<scr<script>ipt>steal()</script>Hi": (
         "a script in a script",
@@ -371,7 +371,7 @@ _HOSTILE: dict[str, tuple[str, tuple[str, ...], str]] = {
     "Hi <img src='http://tracker/": (
         "a tag that never ends",
         ("Hi",),
-        "a browser would end it for you.",
+        "a browser would close the tag for you.",
     ),
     "1 < 2 & 3": ("a sum", ("1", "2", "3"), "the words are gone."),
 }

@@ -192,8 +192,8 @@ def _judge_fates(answer: dict[str, Any]) -> None:
 how_much_is_there = Exercise(
     judge=_judge_fates,
     right=(
-        "for each design, ask: what if an event repeats, is overtaken, or the process dies "
-        "between steps?"
+        "for each design, ask: what if an event is repeated or overtaken, or the process dies "
+        "between two steps?"
     ),
     hints=[
         "imagine the kill between the two steps. What has already happened, and what never will?",
@@ -280,7 +280,8 @@ def _judge_view(apply: Callable[[Recorded, Changes], None]) -> None:
         if "'Change' object" not in str(error):
             raise
         raise Wrong(
-            "changes[hour] is not a dict, but a Change with three verbs: inc, set and push. Write "
+            "changes[hour] is not a dict, but a Change with methods such as inc, set and push. "
+            "Write "
             "changes[hour].inc(field, amount)."
         ) from error
     wanted = {9: {"withdrawn": 75}, 23: {"withdrawn": 7}}
@@ -317,7 +318,7 @@ def _judge_view(apply: Callable[[Recorded, Changes], None]) -> None:
 a_view_of_your_own = Exercise(
     judge=_judge_view,
     right=(
-        "it takes one event and states the changes. Everything that must survive is in the "
+        "your apply takes one event and says what changes. Everything that must survive is in the "
         "documents."
     ),
     hints=[
@@ -652,8 +653,8 @@ your_own_projector = Exercise(
             return True
     """,
     explanation=(
-        "An error leaves the `with` block, and the transaction ends without an effect. So does the "
-        "death of the process."
+        "If an error leaves the `with` block, or the process dies, the transaction ends without "
+        "any effect."
     ),
     seconds=40,
     mistakes=[
@@ -782,8 +783,8 @@ def _judge_designs(answer: dict[str, str]) -> None:
 
 
 A_LETTER = (
-    "the printer is not part of a database. Whatever MongoDB stores, a process can die after the "
-    "letter was printed and before it has stored that."
+    "the printer is not part of a database. Whatever MongoDB stores, a process can die after it "
+    "has printed the letter and before it has recorded that."
 )
 CONSEQUENCES: dict[str, dict[str, str]] = {
     "a": {
@@ -850,7 +851,8 @@ which_design = Exercise(
         }
     """,
     explanation=(
-        "Skip if older is right where the newest event tells everything. A list is right where it "
+        "*Skip if older* is right where the newest event has the whole state. A list is right "
+        "where it "
         "stays short. A letter needs an idempotency key (page 05)."
     ),
     mistakes=[

@@ -12,7 +12,7 @@ from eventlab.lessons.exercise import Exercise, Wrong
 
 
 class _Door(Aggregate):
-    """The door of the page."""
+    """The door from the page."""
 
     def __init__(self, id: str) -> None:
         super().__init__(id)
@@ -64,7 +64,7 @@ closing_a_door = Exercise(
     judge=_judge_close,
     right="you decided and recorded. The state followed, because record calls apply.",
     hints=[
-        "it is push, the other way around.",
+        "it is like push, but the other way around.",
         'if door.open: door.record("closed").',
     ],
     answer="""
@@ -130,7 +130,7 @@ def _judge_places(places: dict[str, str]) -> None:
         )
     if places["d"] == "apply":
         raise Wrong(
-            "d: a replay next year would compute with next year's rate, and the past changes."
+            "d: a replay next year would compute with next year's rate, and the past would change."
         )
     if places["d"] != "command":
         raise Wrong("d: the event needs the rate of that day, and only the command knows it.")
@@ -592,7 +592,7 @@ the_highest_balance = Exercise(
 
 
 class _Account(Aggregate):
-    """The account of the page."""
+    """The account from the page."""
 
     def __init__(self, id: str) -> None:
         super().__init__(id)
@@ -718,7 +718,7 @@ _Tests = Callable[[type[Aggregate]], object]
 
 
 def _run_tests(tests: _Tests, kind: type[_Account]) -> Exception | None:
-    # Under the name that all of them have: a test must look at what an account does.
+    # All of them get the same name: a test must look at what an account does, not at its name.
     account = type("Account", (kind,), {})
     try:
         tests(account)
@@ -731,7 +731,7 @@ def _judge_tests(tests: _Tests) -> None:
     failed = _run_tests(tests, _Account)
     if isinstance(failed, AssertionError):
         why = str(failed).partition("\n")[0] or "an assert"
-        raise Wrong(f"the account of the page is right, but your tests fail: {why}") from failed
+        raise Wrong(f"the account from the page is correct, but your tests fail: {why}") from failed
     if failed is not None:
         raise failed
     missed = [kind for kind in _BROKEN if _run_tests(tests, kind) is None]

@@ -568,7 +568,7 @@ def _judge_groups(group_of: Callable[[Recorded, int], int]) -> None:
 
 
 def _is_counting(group_of: Callable[[Recorded, int], int]) -> bool:
-    """Return whether a second reader, which meets other accounts first, would answer otherwise."""
+    """Return whether a second reader that meets other accounts first answers differently."""
     if not isinstance(group_of, types.FunctionType):
         return False
     return [group_of(_named(f"{n}-later"), 4) for n in (3, 1, 2)] == [
@@ -722,7 +722,7 @@ what_the_work_needs = Exercise(
     """,
     explanation=(
         "The best work needs nothing: use the current state, not the change. For the printer, "
-        "ask the people who run the hall which error they prefer: two tickets, or none."
+        "ask the people who sell the tickets which error they prefer: two tickets, or none."
     ),
     mistakes=[
         """

@@ -29,14 +29,14 @@ ENOUGH = 50  # writes; four are needed
 
 
 class Killed(BaseException):
-    """The process of the answer is killed here. Not an Exception: nothing may catch it."""
+    """The process that runs the answer is killed here. Not an Exception: nothing may catch it."""
 
 
 class Contested(EventStore):
     """A store in which other writers are faster, and in which the writer may be killed.
 
     ``rivals`` are appended one by one, before the answer's writes. ``early`` is appended before the
-    first call of ``version``. After ``lives`` writes, the next one kills.
+    first call of ``version``. After ``lives`` writes, the next one kills it.
     """
 
     rivals: list[tuple[str, Event]]
@@ -69,7 +69,7 @@ class Contested(EventStore):
 
 @contextmanager
 def contested(logs: dict[str, list[Event]]) -> Iterator[Contested]:
-    """Open a store of its own with these events, and drop it in the end."""
+    """Open a store of its own with these events, and drop it at the end."""
     with connect() as lab:
         store = Contested(lab.redis, f"exerciseTwoAccounts-{secrets.token_hex(4)}")
         try:
@@ -133,7 +133,7 @@ def _judge_transfer(transfer: Callable[..., object]) -> None:
     funds, stopped = _transferred(transfer, "Bob", "Cid", 3)
     if funds != {"Ann": 100, "Bob": 47, "Cid": 10}:
         raise Wrong(f"Bob (50) gives Cid (7) 3; afterwards they have {funds}. Use the arguments.")
-    # Kills before overdrafts: two appends fail here whatever their order.
+    # First the kill, then the overdraft: two appends fail here, whatever their order.
     funds, stopped = _transferred(transfer, "Ann", "Bob", 40, lives=1)
     if sum(funds.values()) != 157:
         raise Wrong(
@@ -178,8 +178,8 @@ a_transfer = Exercise(
             accounts.transact([giver, taker], decide)
     """,
     explanation=(
-        "transact loads both, decides, and commits both. withdraw keeps the rule; the commit "
-        "makes sure that nothing comes in between."
+        "transact loads both, decides, and commits both. withdraw enforces the rule; the commit "
+        "makes sure that nothing gets in between."
     ),
     mistakes=[
         """
@@ -270,7 +270,7 @@ def _went_home(
     *,
     rivals: Sequence[tuple[str, Event]] = (),
 ) -> tuple[list[str], bool]:
-    """Return who of the staff is on call afterwards, and whether it was rejected."""
+    """Return which doctors are on call afterwards, and whether the request was rejected."""
     with contested(STAFF) as store:
         store.rivals = list(rivals)
         given = list(team)
@@ -330,7 +330,7 @@ def _judge_go_home(go_home: Callable[..., object]) -> None:
     on_call, rejected = _went_home(go_home, "Ann", ["Ann", "Bob", "Cid"], rivals=[("Cid", CAME)])
     if on_call != ["Bob", "Cid"] or rejected:
         raise Wrong(
-            "Cid came meanwhile, and Ann could still go home. On call afterwards: "
+            "Cid went on call meanwhile, and Ann may still go home. On call afterwards: "
             f"{on_call}. After a conflict, decide again."
         )
     on_call, rejected = _went_home(go_home, "Ann", ["Ann", "Bob", "Cid"], rivals=[("Dee", CAME)])
@@ -359,7 +359,7 @@ somebody_stays = Exercise(
             doctors.transact([name, *(each for each in team if each != name)], decide)
     """,
     explanation=(
-        "Only one doctor is written, and all of the team are checked. With retry, the others would "
+        "Only one doctor is written, and the whole team is checked. With retry, the others would "
         "have been read and not checked."
     ),
     mistakes=[
@@ -569,7 +569,7 @@ a_new_nickname = Exercise(
     hints=[
         'read the events of the new name. It is taken if the last one is "reserved".',
         "one commit with three writes; people.version(id) is the version of the other two.",
-        "after a VersionConflict, start over, with reading: while True, try, return True, except.",
+        "after a VersionConflict, start over and read again: a while loop with try and except.",
     ],
     answer="""
         from eventlab import Event, VersionConflict, Write
@@ -597,7 +597,7 @@ a_new_nickname = Exercise(
     """,
     explanation=(
         "The version of the new name is that of the events on which you decided. The other two "
-        "only have to be there."
+        "need no check of their own: their newest version will do."
     ),
     mistakes=[
         """
@@ -729,11 +729,11 @@ MOST_LIVES = 20  # of the process manager, for one payment
 
 
 class LostAnswer(ConnectionError):
-    """The command was executed, and its answer was lost."""
+    """The command was executed, and its response was lost."""
 
 
 class KillingBank(AccountService):
-    """A bank whose client is killed after a number of commands, or whose answers are lost."""
+    """A bank whose client is killed after a number of commands, or whose responses are lost."""
 
     def __init__(self, store: EventStore, killer: Killer) -> None:
         super().__init__(store)
@@ -756,12 +756,12 @@ class KillingBank(AccountService):
 
 @dataclass
 class Killer:
-    """Kills at one of the places that a process passes; 0 is none."""
+    """Kills a process at one of the places that it passes; with 0, at none."""
 
     at: int
 
     def crash(self) -> None:
-        """Pass a place, and be killed if it is the one."""
+        """Pass a place; it kills the process if it is the chosen one."""
         self.at -= 1
         if self.at == 0:
             raise Killed
@@ -901,7 +901,7 @@ def _judge_manager(next_step: Callable[..., object]) -> None:
     logs, found, _ = _paid(next_step, ("Jane", 40), loses=True)
     if found != (60, 90):
         raise Wrong(
-            "the other bank made the deposit, and its answer was lost (a ConnectionError). Your "
+            "the other bank made the deposit, and its response was lost (a ConnectionError). Your "
             f"manager took that for a rejection: {logs[0]}, and John has {found[0]}, Jane "
             f"{found[1]}. Only CommandRejected is a rejection. Let every other error through: the "
             "step is repeated."
@@ -910,11 +910,12 @@ def _judge_manager(next_step: Callable[..., object]) -> None:
 
 a_process_manager = Exercise(
     judge=_judge_manager,
-    right="killed at every place, and not a cent is lost or made.",
+    right="killed at every place, and not a cent is lost or created.",
     hints=[
-        "begin with the two steps of the page. Wrap each command in try / except CommandRejected.",
+        "begin with the two steps from the page. Wrap each command in try / except "
+        "CommandRejected.",
         "the refund is home.deposit(payment['from'], ...), with a key, like every command.",
-        'the key of the page, f"{event.id} {event.type}", is right for all three commands.',
+        'the key from the page, f"{event.id} {event.type}", is right for all three commands.',
     ],
     answer="""
         from eventlab import CommandRejected
@@ -940,8 +941,9 @@ a_process_manager = Exercise(
                     return "refunded"
     """,
     explanation=(
-        "Each event has one step, each step one command with its own key, and each outcome an "
-        "event. A repeat of a step gets the first outcome, even if that was a rejection."
+        "Each event leads to one step, each step is one command with its own key, and each "
+        "outcome is an event. A repeat of a step gets the first outcome, even if that was a "
+        "rejection."
     ),
     mistakes=[
         """
@@ -1110,7 +1112,7 @@ a_process_manager = Exercise(
                     return "refunded"
         """,
     ],
-    seconds=40,  # each payment begins again at every place
+    seconds=40,  # each payment is made once for every place at which it can be killed
 )
 
 
@@ -1145,7 +1147,7 @@ CONSEQUENCES = {
         "the seat alone knows whether it is sold: its own version is enough. More aggregates, "
         "more conflicts."
     ),
-    ("e", "process"): "two people would sit on one seat until the compensation comes.",
+    ("e", "process"): "two people would have the same seat until one sale is compensated.",
     ("e", "view"): "a view is a little behind: the seat would be sold twice in between.",
     ("f", "one"): "a user knows only their own name. Which aggregate knows that it is unique?",
     ("f", "process"): "two users would have the name until one of them loses it again.",

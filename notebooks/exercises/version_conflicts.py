@@ -194,7 +194,7 @@ def _judge_withdraw(withdraw: Callable[..., bool]) -> None:
     returned, funds, events = _played(withdraw, [Event("deposit", {"amount": 1})])
     if (returned, funds) != (True, 21):
         raise Wrong(
-            "another writer deposited 1 meanwhile, and you gave up at the first conflict. A "
+            "another writer deposited 1 meanwhile, and you stopped at the first conflict. A "
             "conflict does not mean that there is too little money: read and decide again."
         )
     returned, funds, events = _played(withdraw, [Event("deposit", {"amount": 1})] * 3)
@@ -564,13 +564,13 @@ TRIES = 3
 
 
 class _Busy(Exception):
-    """What a decision raises that is rejected."""
+    """What a decision raises to reject the command."""
 
 
 def _retried(
     retry: Callable[..., object], rivals: int, decide: Callable[[list[Recorded]], list[Event]]
 ) -> tuple[object, list[str], int]:
-    """Return what it returns or raises, the types stored, and how often it appended."""
+    """Return what retry returned or raised, the types stored, and how often it appended."""
     result: object
     with connect() as lab:
         store = _Overtaken(lab.redis, f"exerciseRetry-{secrets.token_hex(4)}")
@@ -582,7 +582,7 @@ def _retried(
         except (VersionConflict, _Busy) as error:
             result = error
         except _ForEver:
-            raise Wrong(f"you tried {ENOUGH} times: give up after `tries` attempts.") from None
+            raise Wrong(f"you tried {ENOUGH} times: stop after `tries` attempts.") from None
         finally:
             types = [event.type for event in store.read("a")]
             store.drop()
@@ -604,13 +604,14 @@ def _judge_retry(retry: Callable[..., object]) -> None:
         )
     if types != ["create", "note"]:
         raise Wrong(
-            f"no other writer: expected the events create, note, and there are {types}. Append "
+            f"no other writer: expected the events create and note, but the log has {types}. "
+            "Append "
             "what `decide` returns."
         )
     seen.clear()
     result, types, _ = _retried(retry, 2, note)
     if isinstance(result, VersionConflict):
-        raise Wrong("two conflicts are fewer than three tries: try again before you give up.")
+        raise Wrong("two conflicts are fewer than three tries: try once more before you stop.")
     if seen != [1, 2, 3]:
         raise Wrong(
             "two writers were faster. Call `decide` again each time, with the events as they are "

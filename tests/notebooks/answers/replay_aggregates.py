@@ -74,7 +74,7 @@ WRONG = {
             def tests(kind):
                 raise AssertionError
             """,
-            "the account of the page is right",
+            "the account from the page is correct",
         ),
         (
             """

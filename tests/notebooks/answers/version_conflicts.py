@@ -181,7 +181,7 @@ WRONG = {
                     events = store.read(id)
                     store.append(id, decide(events), expected=ANY)
             """,
-            "there are ['create', 'note', 'note', 'note']",
+            "the log has ['create', 'note', 'note', 'note']",
         ),
         (
             """
@@ -241,7 +241,7 @@ WRONG = {
                         last = error
                 raise last
             """,
-            "try again before you give up",
+            "try once more before you stop",
         ),
         (
             """
@@ -251,7 +251,7 @@ WRONG = {
             def retry(store, id, decide, tries):
                 return decide(store.read(id))
             """,
-            "there are ['create']",
+            "the log has ['create']",
         ),
         (
             """
@@ -278,7 +278,7 @@ WRONG = {
             def retry(store, id, decide, tries):
                 return True
             """,
-            "there are ['create']",
+            "the log has ['create']",
         ),
         (
             """
@@ -289,7 +289,7 @@ WRONG = {
                 decide([])
                 return None
             """,
-            "there are ['create']",
+            "the log has ['create']",
         ),
     ],
 }
