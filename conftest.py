@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import sys
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ from pymongo.database import Database
 
 from eventlab import EventStore, settings
 from eventlab.servers import Lab, connect, starter
+from tests.support import examples
 
 #: Markers of the tests that only ``--all`` runs, and what they need.
 APART = {
@@ -33,7 +35,7 @@ APART = {
 #: What a user may have set for other programs, and what would change a test or a notebook.
 FOREIGN_VARIABLES = re.compile(
     r"(http|https|all|no|ftp)_proxy|EVENTLAB_\w+|MPL\w+|IPYTHON\w*|JUPYTER\w*|PYDEVD\w+"
-    r"|PYTHON(WARNINGS|STARTUP|OPTIMIZE|UTF8|IOENCODING|_COLORS)"
+    r"|PYTHON(WARNINGS|STARTUP|OPTIMIZE|DONTWRITEBYTECODE|UTF8|IOENCODING|_COLORS)"
     r"|COLUMNS|LINES|NO_COLOR|FORCE_COLOR|CLICOLOR\w*",
     re.IGNORECASE,
 )
@@ -62,6 +64,9 @@ def pytest_configure(config: pytest.Config) -> None:
     for name, need in APART.items():
         config.addinivalue_line("markers", f"{name}: needs {need}; run with --all (make test-all)")
     config.stash[NOT_RUN] = Counter()
+    examples.is_all = config.getoption("--all")
+    # The tests start hundreds of processes: each would compile the package again.
+    sys.dont_write_bytecode = False
     kept = OWN_SERVERS if config.getoption("--own-servers") else ()
     for name in [name for name in os.environ if FOREIGN_VARIABLES.fullmatch(name)]:
         if name not in kept:

@@ -16,6 +16,7 @@ from eventlab import EventStore, VersionConflict
 from eventlab.accounts import Account, AccountService, InsufficientFunds, UnknownAccount
 from eventlab.lessons import LossyProxy
 from eventlab.servers import connect
+from tests.support.examples import examples
 
 ids = st.sampled_from(["a", "b"])
 amounts = st.integers(1, 50)
@@ -230,4 +231,4 @@ class Services(RuleBasedStateMachine):
 
 
 TestServices = Services.TestCase
-TestServices.settings = settings(max_examples=60, stateful_step_count=25, deadline=None)
+TestServices.settings = settings(max_examples=examples(60), stateful_step_count=25, deadline=None)

@@ -26,6 +26,7 @@ from eventlab.archive.backup import backup
 from eventlab.archive.errors import BackupDamaged, BackupMismatch
 from eventlab.archive.restore import PAGE_EVENTS, restore
 from tests.store.test_rights import without
+from tests.support.examples import examples
 from tests.support.store import contents, deposits, fill, write_original
 
 BACK_UP = """
@@ -352,7 +353,9 @@ TEXTS = st.text(max_size=20)
 
 
 @settings(
-    suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=30
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    deadline=None,
+    max_examples=examples(30),
 )
 @given(
     data=st.dictionaries(

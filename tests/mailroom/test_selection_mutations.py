@@ -18,6 +18,7 @@ from eventlab.mailroom.cxone.points import PointsOfContact
 from eventlab.mailroom.mail.message import Message
 from eventlab.mailroom.selection import KINDS, Selection, facts_of
 from tests.mailroom.mail.test_message_mutations import SMALL, corrupted
+from tests.support.examples import examples
 from tests.support.mail import BY_NAME, read
 
 OWN = frozenset({"agent@example.com"})
@@ -52,14 +53,14 @@ def test_rules_decide_about_corrupted_samples(name: str) -> None:
         check(read(corrupted(BY_NAME[name].raw, rng), labelIds=["INBOX"]))
 
 
-@settings(max_examples=200, derandomize=True, deadline=None)
+@settings(max_examples=examples(200), derandomize=True, deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(HEADERS), st.text(max_size=80)), max_size=6))
 def test_rules_decide_about_any_headers(headers: list[tuple[str, str]]) -> None:
     head = "".join(f"{name}: {value}\r\n" for name, value in headers)
     check(read(f"{head}\r\nhello".encode("utf-8", "surrogatepass"), labelIds=["INBOX"]))
 
 
-@settings(max_examples=300, derandomize=True, deadline=None)
+@settings(max_examples=examples(300), derandomize=True, deadline=None)
 @given(st.text(max_size=60))
 @example("")
 @example("@")

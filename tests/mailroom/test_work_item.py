@@ -14,6 +14,7 @@ from eventlab.mailroom.inbox_cursor import CURSOR_ID, InboxCursor
 from eventlab.mailroom.mail_view import MailView
 from eventlab.mailroom.work_item import WorkItem, WorkItemCommandRejected
 from eventlab.projections.view import Changes
+from tests.support.examples import examples
 
 ID = "18c2a0b1c2d3e4f5"
 NOW = 1_000_000
@@ -317,7 +318,7 @@ STEPS = st.tuples(
 )
 
 
-@settings(max_examples=500, derandomize=True, deadline=None)
+@settings(max_examples=examples(500), derandomize=True, deadline=None)
 @given(st.lists(STEPS, min_size=20, max_size=60))
 def test_no_order_of_commands_sends_twice_without_an_operator(
     steps: list[tuple[Callable[[WorkItem, int, int], object], int, int]],

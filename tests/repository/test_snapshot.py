@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from eventlab import Aggregate, Event, EventStore, InvalidEvent, Repository
 from eventlab.accounts import Account
+from tests.support.examples import examples
 from tests.support.own_redis import redis_process
 from tests.support.store import CountedReads, fill
 
@@ -108,7 +109,9 @@ def test_snapshot_of_another_schema_number_is_ignored(store: EventStore) -> None
 
 
 @settings(
-    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=examples(200),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(place=st.integers(0, 200), byte=st.integers(0, 255), cut=st.booleans())
 def test_corrupted_snapshot_is_ignored(store: EventStore, place: int, byte: int, cut: bool) -> None:

@@ -29,6 +29,7 @@ from eventlab import (
 from eventlab.accounts import AccountService
 from eventlab.lessons import lossy
 from eventlab.servers import Lab, connect
+from tests.support.examples import examples
 from tests.support.store import append_deposits, contents, deposits
 
 SPAWN = multiprocessing.get_context("spawn")
@@ -340,7 +341,7 @@ payloads = st.dictionaries(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(
     id=st.text(min_size=1, max_size=50),
     type=st.text(min_size=1, max_size=20),

@@ -32,6 +32,7 @@ from eventlab import (
 from eventlab.lessons import lossy
 from eventlab.servers import Lab
 from tests.store.test_rights import without
+from tests.support.examples import examples
 from tests.support.store import append_deposits, contents, deposits, fill, write_original
 
 
@@ -316,7 +317,7 @@ def test_commit_notices_a_log_that_was_written_again_to_the_same_version(
 # -------------------------------------------------------------------------------- model
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(
     steps=st.lists(
         st.tuples(

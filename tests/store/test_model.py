@@ -22,6 +22,7 @@ from eventlab import (
     VersionConflict,
 )
 from eventlab.servers import connect
+from tests.support.examples import examples
 
 ids = st.sampled_from(["a", "b", "c:d", "{e}", "é🐍"])
 batches = st.lists(st.integers(0, 9), min_size=1, max_size=4) | st.sampled_from(
@@ -192,4 +193,4 @@ class StoreModel(RuleBasedStateMachine):
 
 
 TestStoreModel = StoreModel.TestCase
-TestStoreModel.settings = settings(max_examples=25, stateful_step_count=25, deadline=None)
+TestStoreModel.settings = settings(max_examples=examples(25), stateful_step_count=25, deadline=None)

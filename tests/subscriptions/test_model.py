@@ -19,6 +19,7 @@ from hypothesis.stateful import (
 from eventlab import EventStore, Recorded, TrimRefused
 from eventlab.subscriptions.subscription import Subscription
 from tests.subscriptions.support import fill, positions, subscribe
+from tests.support.examples import examples
 
 
 class SubscriptionMachine(RuleBasedStateMachine):
@@ -148,5 +149,7 @@ def test_no_event_is_lost_or_out_of_order_whatever_happens(
     machine.category = category
     run_state_machine_as_test(
         machine,
-        settings=settings(max_examples=60, stateful_step_count=40, deadline=None, derandomize=True),
+        settings=settings(
+            max_examples=examples(60), stateful_step_count=40, deadline=None, derandomize=True
+        ),
     )

@@ -16,6 +16,7 @@ from eventlab import NEW, Changes, Event, EventStore, InvalidArgument, Projector
 from eventlab.accounts.views import AccountView, EventsByType, MoneyPerDay
 from eventlab.testing import view
 from eventlab.testing.documents import UpdateRefused, updated
+from tests.support.examples import examples
 
 CREATE = Event("create")
 DEPOSIT = Event("deposit", {"amount": 100})
@@ -210,7 +211,7 @@ UPDATES = st.one_of(
 
 
 @settings(
-    max_examples=150,
+    max_examples=examples(150),
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )

@@ -18,6 +18,7 @@ from eventlab.mailroom.mail.html_text import (
     text_of,
     without_filler,
 )
+from tests.support.examples import examples
 
 MEGABYTES = 5_000_000
 
@@ -407,7 +408,7 @@ PIECES = (
 )
 
 
-@settings(max_examples=500, derandomize=True, deadline=None)
+@settings(max_examples=examples(500), derandomize=True, deadline=None)
 @given(st.lists(st.one_of(st.sampled_from(PIECES), st.text(max_size=5)), max_size=30))
 def test_text_of_any_html_is_plain(pieces: list[str]) -> None:
     text = text_of("".join(pieces))
@@ -417,7 +418,7 @@ def test_text_of_any_html_is_plain(pieces: list[str]) -> None:
     assert "(javascript:" not in text
 
 
-@settings(max_examples=300, derandomize=True, deadline=None)
+@settings(max_examples=examples(300), derandomize=True, deadline=None)
 @given(
     st.lists(st.sampled_from(["<p>", "<td>", "<b>", "<li>", "<div>", "<a href=x>"]), max_size=12)
 )

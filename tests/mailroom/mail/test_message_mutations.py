@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from eventlab.mailroom.mail.message import Message
 from eventlab.mailroom.payload import MAX_PAYLOAD_BYTES, payload_of
+from tests.support.examples import examples
 from tests.support.mail import BY_NAME, read
 
 MUTATIONS = 10_000
@@ -227,7 +228,10 @@ def test_mutations_still_yield_texts_senders_and_attachments() -> None:
 
 
 @settings(
-    max_examples=300, derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=examples(300),
+    derandomize=True,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
 )
 @given(st.data())
 def test_message_is_read_from_any_patchwork_of_samples(data: st.DataObject) -> None:
@@ -239,7 +243,7 @@ def test_message_is_read_from_any_patchwork_of_samples(data: st.DataObject) -> N
     check(raw[start:])
 
 
-@settings(max_examples=300, derandomize=True, deadline=None)
+@settings(max_examples=examples(300), derandomize=True, deadline=None)
 @given(st.binary(max_size=300))
 def test_message_is_read_from_any_bytes(raw: bytes) -> None:
     check(raw)

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eventlab.mailroom.mail.quoted import MIN_UNMARKED, shorten_quotes
+from tests.support.examples import examples
 
 QUOTE = "".join(f"> line {n} of the old mail\n" for n in range(2500))
 OLD = "".join(f"line {n} of the old mail\n" for n in range(2500))
@@ -99,7 +100,7 @@ LINES = st.sampled_from(
 )
 
 
-@settings(max_examples=500, derandomize=True, deadline=None)
+@settings(max_examples=examples(500), derandomize=True, deadline=None)
 @given(st.lists(LINES, max_size=60), st.integers(0, 400))
 def test_shorten_quotes_loses_only_quotes(lines: list[str], room: int) -> None:
     text = "\n".join(lines)
