@@ -24,7 +24,7 @@ help:  ## show this list
 lab: $(INSTALLED)  ## JupyterLab on a copy of the notebooks, with a real Redis and a real MongoDB behind them
 	@$(BIN)/eventlab lab $(ARGS)
 
-test: $(INSTALLED)  ## all tests, and every cell of every notebook
+test: $(INSTALLED)  ## all but the slow tests, and every cell of every notebook
 	@$(PYTEST) $(ARGS)
 
 test-all: $(BROWSER)  ## the same, and the tests that need root, a browser (Chromium), or several minutes
@@ -36,7 +36,7 @@ notebooks: $(INSTALLED)  ## run the notebooks and store their outputs (ARGS="01 
 docs: $(SPHINX)  ## build the website (build/site): the course, guides, API reference
 	@$(BIN)/python -m tools.website $(ARGS)
 
-bench: $(INSTALLED)  ## speed, as ratios to the bare commands
+bench: $(INSTALLED)  ## compare the speed with that of bare Redis and MongoDB commands
 	@$(BIN)/python -m benchmarks $(ARGS)
 
 settings: $(INSTALLED)  ## write the table of environment variables into the README
