@@ -232,7 +232,9 @@ def consumer_group() -> Drawing:
 
 def work_item() -> Drawing:
     """The states of a work item, and who moves it from one to the next."""
-    d = Drawing("A work item: the router moves it, and an operator resolves a doubt", 1080, 400)
+    d = Drawing(
+        "A work item: the router moves it on, and an operator resolves what is in doubt", 1080, 400
+    )
     d.text(20, 190, "email", bold=True)
     d.arrow((72, 185), (118, 185))
     d.box(120, 165, 120, 40, "received", fill="past", bold=True)
@@ -299,7 +301,7 @@ def slices() -> Drawing:
         d.box(20, y, 70, 34, text, fill="blue")
         d.arrow((92, y + 17), (328, target))
     d.text(
-        20, 318, "crc32 of the id chooses the slice, so an aggregate is always in one.", ink="soft"
+        20, 318, "crc32 of the id chooses the slice, so an aggregate is in one slice.", ink="soft"
     )
     d.text(765, 86, "projector", ink="soft", size=13, anchor="middle")
     d.text(642, 318, "Between two slices there is no order.", ink="orange", bold=True)

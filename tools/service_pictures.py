@@ -7,7 +7,7 @@ from tools.drawing import Drawing
 
 def lost_response() -> Drawing:
     """A timeline: the first response is lost; the repeat finds the key and stores nothing."""
-    d = Drawing("A lost response: the same key again gets the same response", 1080, 320)
+    d = Drawing("A lost response: the same key gets the same response again", 1080, 320)
     for y, name in ((60, "client"), (160, "service"), (260, "the store")):
         d.text(20, y + 5, name, bold=True)
         d.line((110, y), (d.width - 20, y), dashed=True)

@@ -7,7 +7,7 @@ from tools.drawing import Drawing
 
 def write_skew() -> Drawing:
     """Two tellers read both purses, and each writes one: no version that is checked has moved."""
-    d = Drawing("Write skew: each decision is right, and breaks what the other has read", 1080, 310)
+    d = Drawing("Write skew: each decision changes what the other one has read", 1080, 310)
     for y, name in ((45, "John's teller"), (240, "Jane's teller")):
         d.text(20, y + 5, name, bold=True)
         d.line((150, y), (d.width - 20, y), dashed=True)

@@ -276,8 +276,8 @@ KEY_CONSEQUENCES = {
     ),
     ("a", "none"): "the app sends it again after a lost response, and the customer pays twice.",
     ("a", "look"): (
-        "somebody else may have deposited 50, too: the funds do not show whose deposits they "
-        "are. And the first request may still arrive after you have looked."
+        "somebody else may have deposited 50, too: the funds do not show whose deposits are in "
+        "them. And the first request may still arrive after you have looked."
     ),
     ("b", "random"): (
         "the key is in memory. The job crashes, starts again, makes new keys, and pays the first "

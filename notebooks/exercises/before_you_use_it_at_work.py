@@ -265,7 +265,7 @@ append_through_an_outage = Exercise(
                         raise
     """,
     explanation="In production, also pause between two attempts. A caller that tries again later "
-    "must have kept the token: so it is better made where the request begins.",
+    "must have kept the token, so make it where the request begins.",
     mistakes=[
         """
         def append(store, id, events, expected, tries):

@@ -216,8 +216,8 @@ a_bridge_with_a_memory = Exercise(
     ),
     hints=[
         "make two log entries per email: one before the post, one after it.",
-        "on restart: both entries, done. None, send it. Only the first, do not send it: return "
-        "it for review.",
+        "on restart: if an email has both entries, it is done. If it has none, send it. If it has "
+        "only the first, do not send it: return it for review.",
     ],
     answer="""
         def bridge(ids, log, post):
@@ -350,7 +350,7 @@ the_next_step = Exercise(
     "one continues.",
     hints=[
         "look at the last event first. Only `unsent` needs the ones before it.",
-        "`submitting` is the only event that has a deadline: before it wait, from then on hold.",
+        "`submitting` is the only event that has a deadline: before it, wait; from then on, hold.",
     ],
     answer="""
         def next_step(events, now):

@@ -143,10 +143,10 @@ class Shelf:
     def lent(self, event: Recorded, book: Any) -> None:
         book.set("reader", event.data["reader"])
 
-    def returned(self, event: Recorded, book: Any) -> None:  # noqa: ARG002 - as its fellows
+    def returned(self, event: Recorded, book: Any) -> None:  # noqa: ARG002 - all are called alike
         book.unset("reader")
 
-    def sold(self, event: Recorded, book: Any) -> None:  # noqa: ARG002 - as its fellows
+    def sold(self, event: Recorded, book: Any) -> None:  # noqa: ARG002 - all are called alike
         book.delete()
 
 
@@ -428,7 +428,7 @@ CONSEQUENCES: dict[str, dict[str, str]] = {
         "wait": "without the fix, the projector stops at the same event each time.",
     },
     "b": {
-        "restart": "from now on documents get the field. Those of the old events never do.",
+        "restart": "from now on, documents get the field, but those of the old events never do.",
         "rebuild one": "which document? Every old one lacks the field.",
         "skip": "no event is wrong here.",
         "new view": "two views of one question: which of them will your readers use?",

@@ -184,7 +184,8 @@ def _judge_fates(answer: dict[str, Any]) -> None:
         raise Wrong("d: take the largest of 30, 70 and 50. Now take it of 50, 30, 70 and 70.")
     if answer["e"] != "more":
         raise Wrong(
-            "e: the documents are committed, the checkpoint is not. Where does the next projector "
+            "e: the documents are committed, but the checkpoint is not. Where does the next "
+            "projector "
             "resume?"
         )
 

@@ -24,7 +24,7 @@ class _Door(Aggregate):
             self.record("opened")
 
     def apply(self, event: Event | Recorded) -> None:
-        """Follow one event."""
+        """Change the state for one event."""
         self.open = event.type == "opened"
 
 
@@ -624,7 +624,7 @@ class _Account(Aggregate):
             raise CommandRejected(f"amount {amount!r} is not a positive whole number")
 
     def apply(self, event: Event | Recorded) -> None:
-        """Follow one event."""
+        """Change the state for one event."""
         sign = {"deposit": 1, "withdraw": -1}.get(event.type, 0)
         self.funds += sign * event.data.get("amount", 0)
 
@@ -642,7 +642,7 @@ class _Rewritten(_Account):
         return sum(self.movements)
 
     def apply(self, event: Event | Recorded) -> None:
-        """Follow one event."""
+        """Change the state for one event."""
         if event.type != "create":
             amount = event.data["amount"]
             self.movements.append(amount if event.type == "deposit" else -amount)

@@ -342,7 +342,8 @@ somebody_stays = Exercise(
     judge=_judge_go_home,
     right="those that you name and do not change are guards. Nobody can leave unnoticed.",
     hints=[
-        "transact takes any number of ids. Your function gets that many doctors, in their order.",
+        "transact takes any number of ids. Your function gets that many doctors, in the same "
+        "order.",
         "put the name first: [name, *others]. Then write decide(me, *others).",
         "what decide must check: any(other.on_call for other in others).",
     ],

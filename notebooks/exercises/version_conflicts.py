@@ -801,7 +801,8 @@ what_next = Exercise(
     judge=choices(NEXT, ("repeat", "decide again", "stop")),
     right="the kind of failure tells you what to do: repeat, decide again, or stop.",
     hints=[
-        "for each ask: may it be stored already? Is the decision still based on the current state?",
+        "for each, ask: may it be stored already? Is the decision still based on the current "
+        "state?",
         "one is repeated; two are decided again; two stop.",
     ],
     answer="""
