@@ -29,7 +29,9 @@ def test_version_is_the_package_s(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="0"):
         main.main(["--version"])
     assert capsys.readouterr().out == f"eventlab {eventlab.__version__}\n"
-    assert run("--version") == (0, f"eventlab {eventlab.__version__}\n", "")
+    with start("--version") as process:
+        assert process.communicate() == (f"eventlab {eventlab.__version__}\n", "")
+    assert process.returncode == 0
 
 
 def test_no_command_prints_the_help(capsys: pytest.CaptureFixture[str]) -> None:

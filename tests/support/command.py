@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 
-TIMEOUT_SECONDS = 100
+from tests.support.warm import warm
 
 
 def start(*words: str, env: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
@@ -26,10 +26,9 @@ def start(*words: str, env: Mapping[str, str] | None = None) -> subprocess.Popen
 
 def run(*words: str, env: Mapping[str, str] | None = None) -> tuple[int, str, str]:
     """Run a command to its end; return its exit status, standard output and standard error."""
-    with start(*words, env=env) as process:
-        out, error = process.communicate(timeout=TIMEOUT_SECONDS)
+    status, out, error = warm().run(words, os.environ if env is None else env)
     assert "Traceback" not in error, error
-    return process.returncode, out, error
+    return status, out, error
 
 
 def default_interrupt() -> None:
