@@ -201,7 +201,7 @@ class Trimmed(EventLabError):
         self.first = first
         super().__init__(
             f"the stream was trimmed and now begins at {first}, so events after {after} may be "
-            "missing: start there, rebuild the view, or read the aggregate logs (store.ids, "
+            f"missing: start at {first}, rebuild the view, or read the aggregate logs (store.ids, "
             "store.read), which are never trimmed"
         )
 

@@ -96,7 +96,7 @@ _decode_rows = msgspec.json.Decoder(list[Row]).decode
 def encode_batch(events: Sequence[Event], id: str | None = None) -> Batch:
     """Check and encode every event; raises InvalidEvent, which names the event by its index.
 
-    Of several batches, it also names the ``id`` of the aggregate.
+    If there are several batches, the error also names the ``id`` of the aggregate.
     """
     # A list first: checking for a Sequence takes as long as encoding an event.
     if not isinstance(events, list) and (

@@ -39,7 +39,7 @@ class InvalidAmount(CommandRejected, ValueError):
 
 
 class AccountExists(CommandRejected):
-    """An account was created before. Data: ``id``."""
+    """The account already exists. Data: ``id``."""
 
     def __init__(self, id: str) -> None:
         self.id = id

@@ -200,8 +200,8 @@ class AccountService:
     def check(self) -> None:
         """Raise the Redis error that a command would raise now; write nothing.
 
-        For example, Redis is a replica or full, lacks the replicas that it needs, or its user lacks
-        a permission.
+        For example, Redis is a replica, is full, or lacks the replicas that it needs, or its user
+        lacks a permission.
         """
         store = self.accounts.store
         store.head()

@@ -16,7 +16,7 @@ from eventlab.store.store import EventStore
 
 @dataclass(frozen=True)
 class Saved:
-    """What a backup has: ``new`` events of this run, ``events`` in total, up to a position."""
+    """What a backup contains: ``new`` events of this run, ``events`` in total, up to a position."""
 
     new: int
     events: int
@@ -28,9 +28,9 @@ def backup(store: EventStore, folder: Path) -> Saved:
 
     Writers do not have to stop, because the backup contains the category as it was at one position.
     If a run is killed, the next run resumes it. A later run reads all aggregate logs, but writes
-    only the new events. The use of memory is bounded. A backup does not contain idempotency keys,
-    snapshots, what subscriptions have finished, or the keys that encrypt personal fields. If there
-    are several slices, each is saved in a separate folder, as it was at one position of that slice.
+    only the new events. Its use of memory is bounded. A backup does not contain idempotency keys,
+    snapshots, the progress of subscriptions, or the keys that encrypt personal fields. If there are
+    several slices, each is saved in a separate folder, as it was at one position of that slice.
 
     Raises BackupDamaged, and BackupMismatch if the backup is of another category, or if the
     category has lost events that the backup has.

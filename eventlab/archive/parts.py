@@ -74,7 +74,7 @@ class Entry(NamedTuple):
 def write_parts(
     folder: Path, category: str, entries: Iterable[Entry], *, after: str, number: int
 ) -> Iterator[Footer]:
-    """Write the entries as parts, numbered from ``number``; yield each footer, once on disk."""
+    """Write the entries as parts, numbered from ``number``; yield each footer that is on disk."""
     lines: list[bytes] = []
     size = 0
     last = after
@@ -141,7 +141,7 @@ def _read(path: Path) -> BackupPart:
     except (OSError, EOFError, zlib.error, ValueError, msgspec.MsgspecError) as error:
         raise BackupDamaged(str(path), f"cannot be read ({type(error).__name__})") from error
     if hashlib.sha256(b"".join([first, *lines])).hexdigest() != footer.sha256:
-        raise BackupDamaged(str(path), "was changed: its checksum differs")
+        raise BackupDamaged(str(path), "was changed (its checksum differs)")
     if len(events) != footer.events or order(footer.last) <= order(header.after):
-        raise BackupDamaged(str(path), "was changed: its footer differs")
+        raise BackupDamaged(str(path), "was changed (its footer differs)")
     return BackupPart(header, events, footer)

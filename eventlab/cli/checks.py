@@ -57,10 +57,10 @@ class Check:
 
 
 def failure(name: str, error: Exception, remedy: str) -> Check:
-    """Return a check that an error failed, with one remedy: that of the error if it has one.
+    """Return a failed check for an error, with the error's own remedy if it has one.
 
-    An error of ours ends with what to do, after a colon. For a driver's error that is to run the
-    doctor, which is of no use here: ``remedy`` counts.
+    An error of eventlab ends with a colon and what to do. For a driver's error, that would be to
+    run the doctor, which is already running, so ``remedy`` is used instead.
 
     >>> failure("slices", EventLabError("it has 64 slices: open it with slices=64"), "restart")
     Check(name='slices', ok=False, detail='it has 64 slices', remedy='open it with slices=64')

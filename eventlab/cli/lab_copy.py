@@ -1,7 +1,7 @@
 """The reader's copy of the notebooks: kept while its reader works in it, and refreshed elsewhere.
 
-What the copy received is noted beside it, by digest: a file that still has the noted bytes was
-never changed by the reader, and a newer version may replace it.
+The digest of each file that was copied is stored beside the copy. A file that still has this digest
+was never changed by the reader, so a newer version may replace it.
 """
 
 from __future__ import annotations

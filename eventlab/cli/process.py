@@ -51,8 +51,9 @@ def stop_on_signals() -> threading.Event:
 def wait_for(stop: threading.Event) -> None:
     """Wait until the event is set, in the main thread.
 
-    A wait without a timeout would delay the signal handlers for as long as it lasts, if the signal
-    arrives just before it begins or in another thread: Python runs them in the main thread.
+    It wakes up regularly, because Python runs signal handlers in the main thread. If a signal
+    arrived just before the wait, or in another thread, a wait without a timeout would delay its
+    handler until the end.
     """
     while not stop.wait(WAKE_SECONDS):
         pass

@@ -62,7 +62,7 @@ def add_to(commands: Commands) -> None:
         "--label",
         type=options.label,
         metavar="NAME",
-        help="Gmail label to put on routed emails, including with --confirm (default: none)",
+        help="Gmail label for routed emails, and for the email of --confirm (default: none)",
     )
     parser.add_argument(
         "--since",

@@ -1,4 +1,4 @@
-"""``eventlab watch``: the events of a category, as they come."""
+"""``eventlab watch``: the events of a category, as they are appended."""
 
 from __future__ import annotations
 

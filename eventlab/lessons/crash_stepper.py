@@ -26,7 +26,7 @@ class CrashStepper(Interactive):
     """A projector that adds up three deposits of 100, in one of three ways.
 
     ``way`` is ``"checkpoint first"``, ``"document first"`` or ``"one transaction"``. ``step`` lets
-    it send one command, and ``kill`` kills its process by SIGKILL; the next step starts another
+    it send one command, and ``kill`` kills its process with SIGKILL; the next step starts another
     one. The store and the collection are emptied at the start: they belong to the page.
     """
 
@@ -129,7 +129,7 @@ class CrashStepper(Interactive):
 
     @property
     def checkpoint(self) -> int:
-        """How many events are applied, as MongoDB says."""
+        """How many events are applied, according to MongoDB."""
         return int((self._documents.find_one({"_id": CHECKPOINT}) or {}).get("events", 0))
 
     @property

@@ -12,7 +12,7 @@ from eventlab.store.store import EventStore
 def delivery_states(
     moment: str, store: EventStore, group: str, events: Iterable[Recorded]
 ) -> list[dict[str, str | int]]:
-    """Return a row per event for ``charts.pending``: its state at this moment, and its deliveries.
+    """Return a row per event for ``charts.pending``: its state now, and its delivery count.
 
     The state is ``new``, ``done``, or the name of the consumer that has it pending. The store's
     Redis client must decode responses, as that of ``connect()`` does.

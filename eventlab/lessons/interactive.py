@@ -80,7 +80,7 @@ def _cell(kind: str, value: object) -> str:
 
 
 def side_by_side(*parts: tuple[str, str]) -> str:
-    """Return blocks of HTML, each below its title, one beside the other.
+    """Return blocks of HTML side by side, each below its title.
 
     >>> side_by_side(("Redis", "<p>empty</p>")).count("<b>Redis</b>")
     1

@@ -1,4 +1,4 @@
-"""Processes that follow a category and are killed at the worst moment, by SIGKILL."""
+"""Processes that follow a category and are killed at the worst moment, with SIGKILL."""
 
 from __future__ import annotations
 

@@ -2,8 +2,8 @@
 
 Between the moment when a port is found and the moment when a server listens on it, any program
 could get it: parallel tests did. So this process keeps the port bound, without listening, for as
-long as it runs. A server that sets SO_REUSEADDR, as all of ours do, may still listen on it, and
-a client is refused until one does.
+long as it runs. A server that sets SO_REUSEADDR, as all of ours do, may still listen on it, and no
+client can connect until one does.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def free_port() -> int:
 
 
 def free_cluster_port() -> int:
-    """Return a port that is free, and so is the port of the cluster bus that belongs to it."""
+    """Return a free port of a cluster node whose cluster bus port is free, too."""
     while True:
         with _bound(0) as client:
             bus_port = client.getsockname()[1] + CLUSTER_BUS_OFFSET

@@ -19,7 +19,7 @@ def run_together(code: str, count: int) -> list[str]:
 
 
 def start_together(programs: Sequence[Sequence[str]]) -> list[tuple[str, int]]:
-    """Run programs, each a code and its arguments; return what each prints, and its exit status.
+    """Run programs, given as code and arguments; return what each prints, and its exit status.
 
     Each calls `wait_for_start`; a negative status means that it was killed.
     """

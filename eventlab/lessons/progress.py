@@ -43,7 +43,7 @@ class Progress:
         return [name for name in self.pages[page] if self.results.get(name) == RIGHT]
 
     def rows(self) -> list[tuple[str, str, str]]:
-        """Return for each page its name, how many exercises are solved, and the next one."""
+        """Return the name of each page, how many of its exercises are solved, and the next one."""
         rows = []
         for page, names in self.pages.items():
             solved = self.solved(page)

@@ -12,7 +12,7 @@ def rates(
 ) -> dict[str, float]:
     """Return the calls per second of each way, the median of some rounds.
 
-    The ways take turns, so that a slow moment of the machine meets them all.
+    The ways take turns, so that a slow moment of the machine affects all of them.
     """
     measured: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(rounds):

@@ -16,7 +16,7 @@ COMMON = ("id", "version", "position", "changes")
 
 
 class TimeSlider(Interactive):
-    """The events of one aggregate up to a version, and the state and document they make.
+    """The events of one aggregate up to a version, and the resulting state and document.
 
     Set ``version`` to move it, as the slider does.
 

@@ -20,7 +20,7 @@ def folded(address: str) -> str:
 
 
 def forms(address: str) -> Iterator[str]:
-    """Yield what may stand in a list for an address, the most exact first.
+    """Yield the list entries that match an address, the most exact first.
 
     These are the address, the address without its plus tag, its domain and the domains above.
 

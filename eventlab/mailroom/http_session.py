@@ -1,4 +1,4 @@
-"""HTTP for every client of the mailroom: limited in time, without redirects, proxies as usual."""
+"""HTTP for every client of the mailroom: with time limits and proxies, but without redirects."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class NoAuth(AuthBase):
 
 
 class LimitedReader(io.RawIOBase):
-    """The bytes that arrive at a socket within ``seconds``, however slowly they drip.
+    """The bytes that arrive at a socket within ``seconds``, however slowly they arrive.
 
     A socket's own timeout is for each wait: a peer that sends one byte per wait never exceeds it.
     """

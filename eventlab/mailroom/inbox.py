@@ -135,7 +135,7 @@ class Inbox:
     def reason_to_skip(self, message: Message | None, *, released: bool = False) -> str | None:
         """Return why an email is not for an agent, or None if it is.
 
-        Of a ``released`` mail, an operator has decided that it is: it must only be there.
+        An operator has decided that a ``released`` email is for an agent: it only has to exist.
         """
         if message is None:
             return GONE

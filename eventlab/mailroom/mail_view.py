@@ -47,7 +47,7 @@ class MailView:
     """One document per email: ``{_id, state, since, domain, received, attempts, contact_id, ...}``.
 
     ``since`` is when the state last changed, ``received`` when Gmail received the email. If there
-    is more than one of ``contact_ids``, CXone has several work items of the same email.
+    are several ``contact_ids``, CXone has several work items for the same email.
 
     >>> lab.mongo.mailCollection.find_one({"_id": "18c2a0b1c2d3e4f5"}, {"state": 1, "domain": 1})
     {'_id': '18c2a0b1c2d3e4f5', 'state': 'submitted', 'domain': 'example.com'}

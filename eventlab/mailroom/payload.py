@@ -55,12 +55,12 @@ LINK: Final = "https://mail.google.com/mail/u/0/#all/"
 def payload_of(
     message: Message, *, max_bytes: int = MAX_PAYLOAD_BYTES, in_reply_to: str = ""
 ) -> str:
-    r"""Return an email as UTF-8 text of at most ``max_bytes``: facts, an empty line, its text.
+    r"""Return an email as UTF-8 text of at most ``max_bytes``: facts, an empty line, and its text.
 
-    Each fact is one line. Of a text that is too long, quoted emails are shortened first, because
-    the newest words must stay. If that is not enough, its middle is cut out, between two
-    characters. A line says what is missing and where to read it. ``in_reply_to`` names the work
-    item of an earlier email in the conversation. The only control character is ``\n``.
+    Each fact is one line. If the text is too long, quoted emails are shortened first, because the
+    newest words must stay. If that is not enough, its middle is cut out, between two characters. A
+    line says what is missing and where to read it. ``in_reply_to`` names the work item of an
+    earlier email in the conversation. The only control character is ``\n``.
 
     >>> print(payload_of(Message.from_gmail({"id": "18c2", "snippet": "Hello"})).splitlines()[0])
     From: (unknown)

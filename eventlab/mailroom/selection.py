@@ -36,8 +36,7 @@ class Selection:
 
     Email of ``skipped_kinds`` and from a sender on the ``blocklist`` (folded addresses and
     ``@domain``, which includes its subdomains) is skipped. ``sender_cap`` is how many emails of one
-    sender in one hour of the clock become work items; the others are held for review, 0 means no
-    limit.
+    sender become work items in one clock hour; the others are held for review. 0 means no limit.
     """
 
     skipped_kinds: frozenset[str] = frozenset({"reaction", LOOP})
@@ -102,7 +101,7 @@ def facts_of(message: Message, *, own: Collection[str] = (), secret: str = "") -
     """Return what is recorded of an email: no address, no subject, no text.
 
     Times are in milliseconds since 1970, sizes in bytes. With a ``secret`` that is not in the
-    store, ``sender_hour`` tells how many emails one sender sent in an hour, and not who it was.
+    store, ``sender_hour`` tells how many emails one sender sent in an hour, but not who it was.
 
     >>> facts_of(message)["domain"]
     'example.com'

@@ -1,4 +1,4 @@
-"""The sender: it sends each email with the intent on disk before and the outcome recorded after."""
+"""The sender: it sends each email when its intent is on disk, and then records the outcome."""
 
 from __future__ import annotations
 
@@ -113,10 +113,10 @@ class Sender:
     def prepare(
         self, message: Fetched, *, earlier: Sequence[str] = (), released: bool = False
     ) -> Prepared:
-        """Return what to do with an email, which then no longer has to stay in memory.
+        """Return what to do with an email; the email itself is not needed in memory anymore.
 
         ``earlier`` are emails of its conversation: the payload names the first that CXone has. A
-        ``released`` mail is sent by decision of an operator.
+        ``released`` email is sent because an operator decided so.
         """
         if isinstance(message, GmailFailed):
             reason = str(message)

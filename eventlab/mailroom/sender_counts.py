@@ -22,8 +22,8 @@ class _Hour:
 class SenderCounts:
     """The rank of each email among those of its sender and hour, in commit order.
 
-    It depends on the events and on nothing else. So all routers count alike, and after a restart
-    too.
+    It depends on the events and on nothing else. So all routers get the same counts, even after a
+    restart.
 
     >>> counts = SenderCounts()
     >>> counts.add(Recorded("18c2", 1, "received", {"date": 5, "sender_hour": "7a"}, "1-0"))

@@ -24,7 +24,7 @@ def is_loopback(url: str) -> bool:
 def checked_url(url: str, *, setting: str) -> str:
     """Return a URL that secrets may be sent to, without trailing slashes.
 
-    Raises ``BadSetting``, which names the setting, for anything but https, and http on loopback.
+    Raises ``BadSetting``, which names the setting, for anything except https, or http on loopback.
 
     >>> checked_url("https://gmail.googleapis.com/", setting="EVENTLAB_GMAIL_ENDPOINT")
     'https://gmail.googleapis.com'

@@ -29,11 +29,12 @@ class WorkItem(Aggregate):
     """One email of the inbox, under its Gmail id. Its events contain no address, subject or text.
 
     An email is ``received``. A router records that it is ``submitting`` the email, and until when
-    its attempt may arrive. Then the email is ``submitted``, ``refused``, ``unsent`` (certainly: it
-    is retried, and ``held`` after too many attempts) or ``in_doubt``. An operator resends it
-    (``resent``) or confirms it (``confirmed``). An email that is not for an agent is ``skipped``. A
-    late response to an attempt may still resolve a doubt; if a newer attempt has begun by then,
-    it is recorded as ``late``. Times are in milliseconds since 1970, by Redis's clock.
+    its attempt may arrive. Then the email is ``submitted``, ``refused``, ``unsent`` (certainly not
+    created: it is retried, and ``held`` after too many attempts) or ``in_doubt``. An operator
+    resends it (``resent``) or confirms it (``confirmed``). An email that is not for an agent is
+    ``skipped``. A late response to an attempt may still resolve a doubt; if a newer attempt has
+    begun by then, it is recorded as ``late``. Times are in milliseconds since 1970, by Redis's
+    clock.
 
     >>> item = WorkItem("18c2a0b1c2d3e4f5")
     >>> item.receive({"domain": "example.com", "date": 1767225600000})
@@ -104,8 +105,8 @@ class WorkItem(Aggregate):
     def unsent(self, attempt: int, reason: str, *, retry_at: int, max_attempts: int | None) -> None:
         """Record an attempt that certainly did not arrive.
 
-        The email is due again at ``retry_at``, or held after ``max_attempts``. With None the
-        attempt does not count: only the router itself prevented it.
+        The email is due again at ``retry_at``, or held after ``max_attempts``. With None, the
+        attempt does not count, because the router itself prevented it.
         """
         self._close(attempt, *self._failed(reason, retry_at, max_attempts))
 

@@ -1,4 +1,4 @@
-"""How far views and subscriptions are behind their category. Looking changes nothing."""
+"""The lag of views and subscriptions; reading it changes nothing."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ AnyProjector = Projector | JoinedProjector
 
 @dataclass(frozen=True)
 class ViewState:
-    """How far a view is behind; ``events`` is an upper limit if it is not ``exact``.
+    """The lag of a view; ``events`` is an upper bound if it is not ``exact``.
 
-    A view that cannot follow its category has an ``error`` instead. Of a joined view, ``events``
-    are those of all its categories, ``seconds`` is the largest, ``position`` is empty,
-    ``categories`` has the lag in each, and ``follows`` their names.
+    A view that cannot follow its category has an ``error`` instead. For a joined view, ``events``
+    and ``seconds`` cover all its categories, ``position`` is empty, ``categories`` has the lag in
+    each category, and ``follows`` has the names of all of them.
     """
 
     view: str
@@ -54,7 +54,7 @@ class ViewState:
 
 @dataclass(frozen=True)
 class MaxLag:
-    """A limit: a view may lag by more than ``events``, but not if one waits over ``seconds``.
+    """A limit: a lag of more than ``events``, of which the oldest has waited over ``seconds``.
 
     >>> MaxLag(1000, 60).exceeded([ViewState("ok", events=1), ViewState("late", "", 2000, 75.0)])
     ['view late lags by 2,000 events; the oldest has waited for 75 s']
@@ -82,7 +82,7 @@ def problems_of(states: Iterable[ViewState], max_lag: MaxLag | None) -> list[str
 
 
 class StreamGlance(Subscription):
-    """A subscription in one stream that is only looked at: it creates and receives nothing."""
+    """A subscription in one stream, only to read its state: it creates and receives nothing."""
 
     def __new__(cls, *_: object) -> Self:
         """Return an object of this kind."""
@@ -104,10 +104,10 @@ class StreamGlance(Subscription):
 
 @dataclass(frozen=True)
 class SubscriptionState:
-    """What a subscription has not finished: ``lag`` in all slices, ``worst`` in the one with most.
+    """What a subscription has not finished: ``lag`` in all slices, ``worst`` in one.
 
     In a category with one slice both are the same, and ``worst_slice`` is 0. ``lost`` slices have
-    no consumer group, although others have: no event of theirs is delivered.
+    no consumer group, although other slices have one: their events are not delivered.
     """
 
     lag: Lag
@@ -117,7 +117,7 @@ class SubscriptionState:
 
 
 class Glance:
-    """A subscription that is only looked at, in all slices of a category that have its group."""
+    """A subscription, only to read its state, in all slices of a category that have its group."""
 
     def __init__(self, store: EventStore, name: str, numbers: Sequence[int] = (0,)) -> None:
         self.store = store

@@ -1,4 +1,4 @@
-"""Metrics for Prometheus: what this process has counted, and what the servers say when asked."""
+"""Metrics for Prometheus: what this process has counted, and what the servers report."""
 
 from __future__ import annotations
 
@@ -175,7 +175,7 @@ def view_metrics(states: Callable[[], Iterable[ViewState]]) -> Families:
     def collect() -> Iterator[Metric]:
         lag_events = GaugeMetricFamily(
             "eventlab_view_lag_events",
-            "Lag of a view, in events; an upper bound above 10,000.",
+            "Lag of a view, in events. Above 10,000, it is an upper bound.",
             labels=["view"],
         )
         lag_seconds = GaugeMetricFamily(

@@ -27,7 +27,7 @@ class Building(Follower):
         self._resumes = True  # at the start, or where another projector continued
 
     def run_once(self) -> int:
-        """Apply the next batch, and forget it: a view over slices has 64 followers like this."""
+        """Apply the next batch, and drop it from memory, as there may be 64 such followers."""
         counted = super().run_once()
         if self._taken and self._taken[-1][0].position == self.position:
             self._taken = self._taken[-1:]

@@ -69,8 +69,8 @@ class CheckpointState(msgspec.Struct, frozen=True):
     (of the view's code) are None in a checkpoint of an earlier release. ``fence`` is the name of
     the rebuild that stops the projectors. Once its documents are certain to replace the live ones,
     ``swap`` holds their checkpoint fields. ``parts`` are the places in the ``categories`` of a
-    joined view, in the order of their names, and in their slices; its own position stays where it
-    was created. Earlier releases did not record the ``categories``, which are only compared.
+    joined view, in the order of their names, and in their slices; ``position`` then keeps its first
+    value. Earlier releases did not record the ``categories``, which are only compared.
     """
 
     position: str
@@ -142,7 +142,7 @@ class Checkpoint:
         return self._placed(state)
 
     def create_missing(self, keys: Sequence[str]) -> None:
-        """Create the checkpoints that are missing; documents without one count unknown events."""
+        """Create the missing checkpoints; it is unknown which events existing documents include."""
         is_empty = self.session.mongo[self.name].find_one({}, {"_id": 1}) is None
         first = {"$setOnInsert": self._first(START if is_empty else UNKNOWN)}
         # If another projector was faster, its checkpoint counts, and the documents are its work.
@@ -263,7 +263,7 @@ class Checkpoint:
     def lift(self, rebuild: str, session: ClientSession | None = None) -> bool:
         """Remove the fence of a rebuild that has not decided its swap; return whether it was there.
 
-        One that was decided in the meantime must be finished.
+        A swap that was decided in the meantime must be finished.
         """
         fenced = {"_id": self.key, "fence": rebuild, "swap": None}
         lifted = self._documents.update_one(fenced, {"$unset": {"fence": 1}}, session=session)
@@ -352,7 +352,7 @@ class RebuildCheckpoint(Checkpoint):
         return self._placed(msgspec.convert(found, CheckpointState))
 
     def share(self) -> None:
-        """Let other projectors find the rebuild, which is complete but for its documents.
+        """Let other projectors find the rebuild, which is complete except for its documents.
 
         Raises RebuildOvertaken if another rebuild has removed it.
         """

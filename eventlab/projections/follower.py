@@ -69,9 +69,9 @@ class Follower(Following):
         """Apply the next batch; return how many of its events were applied, 0 if nothing is new.
 
         Raises ViewStopped at an event that the view cannot apply or MongoDB cannot store, after it
-        has applied all events before it; ViewAhead, CategoryMismatch, ViewVersionMismatch or
-        CheckpointMissing if the documents belong to another log, category or version, or count
-        unknown events.
+        has applied all events before it. Raises ViewAhead, CategoryMismatch, ViewVersionMismatch or
+        CheckpointMissing if the documents belong to another log, category or version, or if it is
+        unknown which events they include.
         """
         self.position = position = self.position or self._read_position()
         if position is None:

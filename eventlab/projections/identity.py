@@ -1,7 +1,7 @@
 """Which event is at a checkpoint: a position alone does not show which log it belongs to.
 
 A log that is dropped and written again within one millisecond has the same positions, and after a
-failover that lost the latest events, the new master may give a position again. The token in the
+failover that lost the latest events, the new master may use a position again. The token in the
 aggregate log, which is random for each append, tells the two apart.
 """
 

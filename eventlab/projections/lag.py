@@ -55,7 +55,7 @@ def lag_of(store: EventStore, position: str, replaces: int | None = None) -> Vie
 
 
 def sum_of_lags(lags: Sequence[ViewLag]) -> ViewLag:
-    """Return the lag in all slices of a category: events in all, seconds at most.
+    """Return the lag in all slices of a category: the sum of events, the maximum of seconds.
 
     The position is the earliest one of a slice that lacks events, or else the latest.
     """

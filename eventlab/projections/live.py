@@ -44,7 +44,7 @@ class Live(Following):
                 self._begin_upgrade()
 
     def rebuild(self, *, progress: bool = True) -> int:
-        """Rebuild the view alongside the live one, swap them; return how many events were applied.
+        """Rebuild the view alongside the live one and swap; return how many events were applied.
 
         Readers always see either the old documents or the new ones. A cursor that is open during
         the swap ends with pymongo's OperationFailure: open it again. A change stream on the view

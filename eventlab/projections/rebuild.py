@@ -1,4 +1,4 @@
-"""A rebuild: builds a view next to the live one, then replaces it.
+"""A rebuild: it builds new documents alongside the live ones, then replaces the live ones.
 
 It is complete even after a trim: what the category stream no longer holds is read from the
 aggregate logs. The checkpoint does the swap (checkpoint.py).
@@ -85,7 +85,7 @@ class Rebuild(Several[Building]):
     def remove_abandoned(self, keep: Collection[str] = ()) -> None:
         """Remove the rebuilds that were killed.
 
-        One that still runs raises RebuildOvertaken."""
+        A rebuild that is still running raises RebuildOvertaken."""
         pattern = {"$regex": f"^{re.escape(self._live.name)}{REBUILD_NAME}"}
         names = set(self.mongo[CHECKPOINTS].distinct("_id", {"_id": pattern}))
         names.update(self.mongo.list_collection_names(filter={"name": pattern}))

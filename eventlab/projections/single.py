@@ -2,7 +2,8 @@
 
 It reads the log up to the position of the view, fences the projectors, reads the rest up to where
 they have stopped, and replaces the documents in one transaction, which requires the fence to be
-intact. So each event is applied once: those up to the position here, those after it by a projector.
+intact. So each event is applied once: the rebuild applies those up to the position, and a projector
+applies those after it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Fault injection: make a fake server answer 429, lose its response, or close the connection."""
+"""Fault injection: a fake server responds with 429, loses a response, or closes the connection."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 class Fault:
     """A fault for the next ``times`` requests whose ``METHOD /path`` contains ``on``.
 
-    The first ``skip`` matching requests pass. ``status`` answers with that status, ``headers``, and
-    ``body`` as JSON. ``drop`` closes the connection ``before`` the app has seen the request, or
-    ``after`` it has done its work. ``delay`` waits that many seconds first.
+    The first ``skip`` matching requests pass. With ``status``, the response has that status,
+    ``headers``, and ``body`` as JSON. ``drop`` closes the connection ``before`` the app has seen
+    the request, or ``after`` it has done its work. ``delay`` waits that many seconds first.
     """
 
     on: str

@@ -72,7 +72,7 @@ class MailSystems:
     """A fake Gmail and a fake CXone on this machine, with the clients ``gmail`` and ``cxone``.
 
     The inbox has the first ``mails`` samples. The clients do not wait between their attempts:
-    ``pauses`` collects the seconds that the one of CXone would have waited. Close it after use.
+    ``pauses`` collects the seconds that the CXone client would have waited. Close it after use.
 
     >>> with MailSystems(mails=1) as systems:
     ...     systems.fetch(systems.id_of("01-plain")).sender_address
@@ -154,9 +154,9 @@ class MailSystems:
         self.fakes.cxone.faults.clear()
 
     def accepted(self) -> Counter[str]:
-        """Return how many times CXone has accepted each work item id; counted there, not here.
+        """Return how many times CXone has accepted each work item id, according to CXone.
 
-        The ids of the router begin with ``gmail:``; it is left out.
+        The router's ids begin with ``gmail:``; this prefix is left out.
         """
         items = self.fakes.cxone.work_items
         return Counter(item.work_item_id.removeprefix("gmail:") for item in items)

@@ -60,11 +60,9 @@ def redis_at(url: str) -> redis.Redis:
 def mongodb_at(url: str, *, examine: bool = True, **limits: int | bool) -> Client:
     """Connect to the MongoDB of a URL: a replica set or a sharded cluster.
 
-    ``limits`` are options of the client that override those of the URL. Without ``examine``,
-    the server need not answer yet.
-
-    Raises ServerUnreachable when it does not answer, or is a standalone server, which has no
-    transactions.
+    ``limits`` are options of the client that override those of the URL. Without ``examine``, the
+    server does not have to respond yet. Raises ServerUnreachable when it does not respond, or is a
+    standalone server, which has no transactions.
     """
     options: dict[str, Any] = (
         {}

@@ -1,4 +1,4 @@
-"""Checks whether a private server answers."""
+"""Checks whether a private server responds."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ def listens(path: str) -> bool:
 
 
 def answer(sockets: Mapping[str, str]) -> bool:
-    """Return whether all servers answer; one that is being killed may still listen."""
+    """Return whether all servers respond; a server that is being killed may still listen."""
     probes = {REDIS: redis_answers, MONGOD: mongod_answers}
     return all(probes[name](path) for name, path in sockets.items())
 
 
 def redis_answers(path: str) -> bool:
-    """Return whether a Redis answers; it does not while it loads its append-only file."""
+    """Return whether a Redis responds; it does not while it loads its append-only file."""
     no_retry = Retry(NoBackoff(), 0)
     with redis.Redis(
         unix_socket_path=path, retry=no_retry, socket_timeout=ANSWER_TIMEOUT_SECONDS
@@ -46,7 +46,7 @@ def redis_answers(path: str) -> bool:
 
 
 def mongod_answers(path: str) -> bool:
-    """Return whether a mongod answers as the primary of its replica set."""
+    """Return whether a mongod responds as the primary of its replica set."""
     if not listens(path):
         return False  # a MongoClient would try again every half second
     client: replica_set.Client

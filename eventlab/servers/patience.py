@@ -14,7 +14,7 @@ FIRST_PAUSE_SECONDS: Final = 0.05
 
 
 def limit_redis(client: redis.Redis, seconds: float) -> None:
-    """Make a call fail within ``seconds`` of silence; a lost connection is opened again at once.
+    """Make a call fail within ``seconds`` of silence; a lost connection is reopened immediately.
 
     By default redis-py waits 5 seconds for a reply, and tries 11 times.
     """
@@ -40,8 +40,8 @@ def limit_redis(client: redis.Redis, seconds: float) -> None:
 def mongodb_options(seconds: float) -> dict[str, int | bool]:
     """Return the options of a MongoDB client whose reads fail within ``seconds`` of silence.
 
-    ``pymongo.timeout`` would be shorter, but after a stall it fails at once for a minute, because
-    it takes the round trip of the stall off each call's time.
+    ``pymongo.timeout`` would need less code. But after a stall, it fails immediately for a minute,
+    because it subtracts the round trip of the stall from the time of each call.
     """
     milliseconds = round(seconds * 1000)
     return {

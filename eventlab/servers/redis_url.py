@@ -68,7 +68,7 @@ def parse(url: str) -> RedisURL:
 def require_escaped(url: str) -> None:
     """Raise InvalidURL if a user name or password seems to contain a character that ends it.
 
-    Of ``redis://:pass/word@host`` the server would be ``:pass``.
+    In ``redis://:pass/word@host``, the server would be ``:pass``.
     """
     remedy = "percent-encode the user name and the password, such as %2F for a slash"
     try:

@@ -1,1 +1,1 @@
-"""Slices: one category over the shards of a cluster; made of the parts of one stream each."""
+"""Slices: one category spread over the shards of a cluster, with one stream per slice."""

@@ -107,7 +107,7 @@ class SlicedCheckpoint(Checkpoint):
         ]
 
     def read(self) -> CheckpointState:
-        """Return the checkpoint of slice 0, which is fenced as all are; raises CategoryMismatch."""
+        """Return the checkpoint of slice 0, which has the fence of all; raises CategoryMismatch."""
         return self.parts[0].read()
 
     def delete(self) -> None:
@@ -176,7 +176,7 @@ class SlicedCheckpoint(Checkpoint):
         return self.read() if all(states) else None
 
     def release(self, fence: str, session: ProjectorSession) -> None:
-        """Finish the swap that a fence is for, or break the fence if its rebuild seems dead."""
+        """Finish the decided swap of a fence, or break the fence if its rebuild seems dead."""
         lead = self._documents.find_one({"_id": self.key, "fence": fence})
         if lead is None:
             return  # it is gone by now

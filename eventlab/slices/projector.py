@@ -57,7 +57,7 @@ class SliceProjector(Projector):
         self.state = ""  # as it was logged for all slices
 
     def run_once(self) -> int:
-        """Apply the next batch of this slice, unless it is another projector's."""
+        """Apply the next batch of this slice, unless another projector follows the slice."""
         if not self._shares.has(self._number):
             self.position = None
             self._session.unblock()  # or it would try again without a pause
@@ -86,7 +86,7 @@ class SliceProjector(Projector):
         super()._adapt_batch_size(counted, seconds - self._waited)
 
     def next_position(self) -> str:
-        """Return the position of the next event to apply, or an empty one."""
+        """Return the position of the next event to apply, or an empty string."""
         now = self._read_position()
         entries = [] if now is None else self._stream.entries(after=now, limit=1)
         return next((at.decode() for at, _ in entries), "")
@@ -265,7 +265,7 @@ class SlicedProjector(Projector):
     # ----------------------------------------------------------------- look at
 
     def lag(self) -> ViewLag:
-        """Return how far the view is behind, in all slices; see sum_of_lags."""
+        """Return the lag of the view in all slices; see sum_of_lags."""
         older = self._older_version()
         if older is None:
             lags = [part.lag() for part in self._parts]

@@ -70,7 +70,7 @@ class SlicedUpgrade(SlicedRebuild, Upgrade):
     def advance(self) -> int:
         """Apply the next batch of each slice, or swap; see Upgrade.
 
-        Where events arrive in every round, it swaps after some rounds that were nearly enough.
+        If new events arrive in every round, it swaps after some rounds in which little was left.
         """
         counted = self.run_once()
         behind = self._seconds_behind()

@@ -1,4 +1,4 @@
-"""What the slices of one projector share: its MongoDB session; and which slices it follows."""
+"""The MongoDB session that the slices of one projector share, and which slices it follows."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ALIVE_SECONDS: Final = 3.0  # after its last sign of life, a projector counts as
 
 
 class SharedSession(ProjectorSession):
-    """The session of a projector, as one of its slices uses it: what blocks it is its own."""
+    """The session of a projector, as one slice uses it: each slice is blocked on its own."""
 
     def __init__(self, shared: ProjectorSession, turn: threading.RLock) -> None:
         super().__init__(shared.mongo, shared.view)
@@ -46,8 +46,9 @@ class SharedSession(ProjectorSession):
 class Shares:
     """Which slices a projector follows: every n-th one, of n projectors that run.
 
-    Each shows signs of life in the collection of the projectors, by MongoDB's clock. Two that
-    disagree for a moment disturb each other, but their checkpoints let each event be applied once.
+    Each shows signs of life in the collection of the projectors, by MongoDB's clock. Two projectors
+    that disagree for a moment disturb each other, but each event is still applied once, because of
+    the checkpoints.
     """
 
     def __init__(self, session: ProjectorSession, turn: threading.RLock) -> None:
@@ -62,7 +63,7 @@ class Shares:
         return number % self._step == self._first
 
     def beat(self) -> None:
-        """Show a sign of life, and see who else runs."""
+        """Show a sign of life, and check which other projectors run."""
         me = self._id()
         now = {"$set": {"view": self._session.view, "seen": "$$NOW"}}
         self._projectors.update_one({"_id": me}, [now], upsert=True)
@@ -84,7 +85,7 @@ class Shares:
 
 @contextlib.contextmanager
 def outages_ignored() -> Iterator[None]:
-    """Ignore that a server is down: the threads of the slices wait for it, and say so."""
+    """Ignore that a server is down: the threads of the slices wait for it, and log it."""
     try:
         yield
     except SERVER_ERRORS as error:

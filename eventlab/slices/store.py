@@ -120,7 +120,7 @@ class SlicedStore(EventStore):
         idempotency_key: str | None = None,
         fingerprint: str | None = None,
     ) -> dict[str, list[Recorded]]:
-        """Append to several aggregates of one slice, all or none; InvalidArgument for several."""
+        """Append to several aggregates of one slice, all or none; otherwise, InvalidArgument."""
         ids = [*(write.id for write in writes), *(guards or {})]
         return self._together(ids).commit(
             writes,
@@ -250,7 +250,7 @@ class SlicedStore(EventStore):
         return sum(part.forget_group(name) for part in self._all) > 0
 
     def adopt(self, *, renumber: bool = False) -> int:  # noqa: ARG002 - it cannot
-        """Adoption builds a category with one slice: raises InvalidArgument."""
+        """Raise InvalidArgument, because an adopted category always has one slice."""
         raise InvalidArgument(
             f"{self.category!r} was opened with slices={self.slices}, but a category that another "
             "program wrote has only one slice: adopt it with EventStore(..., slices=1)"

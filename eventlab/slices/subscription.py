@@ -31,8 +31,8 @@ class SlicedSubscription(Subscription):
     """The events of all slices of a category; see Subscription.
 
     ``receive`` polls the slices in turn, so that none starves another. While a shard of Redis is
-    down, its slices are skipped: an acknowledgment of their events is sent when it answers, and
-    an event whose failure could not be reported is delivered again after ``claim_after``. An
+    down, its slices are skipped: an acknowledgment of their events is sent when it responds, and an
+    event whose failure could not be reported is delivered again after ``claim_after``. An
     ``outage`` pauses the slice for all consumers, and all slices for this one.
     """
 

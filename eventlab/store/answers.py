@@ -120,7 +120,7 @@ def is_outage(error: BaseException) -> bool:
 
 
 def misconfiguration(error: BaseException) -> Misconfigured | None:
-    """Return what an operator has to change if our credentials are wrong or lack a right.
+    """Return what an operator has to change if our credentials are wrong or lack a permission.
 
     >>> misconfiguration(redis.exceptions.ConnectionError("Connection refused")) is None
     True

@@ -1,4 +1,4 @@
-"""Retries of a decision: it is made again when an aggregate has moved before it was saved."""
+"""Retries of a decision: it is made again if an aggregate has changed before it was saved."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def retried(
     decided: Callable[[], Callable[[], T]],
     on_conflict: OnConflict | None = None,
 ) -> T:
-    """Return the first outcome under a key, or decide and save, again after each conflict.
+    """Return the first outcome under a key, or decide and save; repeat after each conflict.
 
     ``seen`` finds that outcome; ``decided`` makes a decision and returns a function that saves it.
     A conflict of the save is retried, after a short pause; what ``decided`` raises is not.

@@ -28,7 +28,8 @@ def _load(*names: str) -> tuple[str, str]:
 class Script:
     """A ``.lua`` file of this package; its first lines document KEYS, ARGV and the reply.
 
-    Of several files, one after the other, the last one is the script, and the others are its parts.
+    If there are several files, they are joined: the last one is the script, and the others are its
+    parts.
 
     redis-py's own Script costs 8 to 10 % more per call, and asks the server first in a pipeline.
     """

@@ -1,7 +1,7 @@
 """The number of slices of a category: fixed by its first event, and checked by every append.
 
-A category with one slice has no record of it. Of another one, the number is in a key of the whole
-category, and in each slice that has events, where the script of an append can see it.
+For a category with one slice, no number is stored. Otherwise, the number is in a key of the whole
+category, and in each slice that has events, where the script of an append can read it.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def register(redis: Any, keys: Keys) -> None:
 
 
 def check_slices(redis: Any, keys: Keys) -> None:
-    """Raise SlicesMismatch if an empty stream is empty because the events are elsewhere."""
+    """Raise SlicesMismatch if a stream is empty because the events are in other slices."""
     whole = keys.whole
     if keys is whole and redis.exists(whole.slices):
         raise SlicesMismatch(whole.category, SLICES)

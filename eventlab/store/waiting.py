@@ -49,7 +49,7 @@ def _any_has(redis: Any, after: Mapping[bytes, str]) -> bool:
 def longest_block(redis: Any) -> float:
     """Return how many seconds a command may block, given the client's ``socket_timeout``.
 
-    A command that blocks for as long as the client waits for its answer looks like a dead server.
+    If a command blocks for as long as the client waits for the reply, the server looks dead.
     """
     timeout = redis.get_connection_kwargs().get("socket_timeout")
     return (timeout or math.inf) / 2

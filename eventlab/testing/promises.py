@@ -89,7 +89,7 @@ def expect(actual: object, expected: object, what: str) -> None:
 
 @contextlib.contextmanager
 def expect_error(kind: type[E], what: str) -> Iterator[list[E]]:
-    """Raise AssertionError unless the block raises this error, and yield a list that gets it."""
+    """Raise AssertionError unless the block raises this error; yield a list that receives it."""
     __tracebackhide__ = True
     caught: list[E] = []
     try:

@@ -260,7 +260,7 @@ def _moment(text: str) -> datetime:
     except ValueError as error:
         raise HTTPException(400, f"at: {error}; in a URL, + must be written as %2B") from error
     if moment.tzinfo is None:
-        raise HTTPException(400, "at: the time zone is missing, write 2026-01-01T00:00:00Z")
+        raise HTTPException(400, "at: the time zone is missing: add Z, as in 2026-01-01T00:00:00Z")
     return moment
 
 

@@ -109,7 +109,7 @@ def raise_file_limit() -> None:
 
 @functools.cache
 def max_connections() -> int:
-    """Return how many connections a process accepts; the other files are for its servers."""
+    """Return how many connections a process accepts; it also needs files for its servers."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY:
         return MAX_CONNECTIONS

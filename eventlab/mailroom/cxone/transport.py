@@ -55,7 +55,7 @@ class CXoneRequest:
 
 @dataclass(frozen=True)
 class CXoneResponse:
-    """A response: its status, its headers (in any case) and at most 64 KB of its body.
+    """A response: its status, its headers (whose names ignore case) and at most 64 KB of its body.
 
     ``complete`` is False if the body was longer, or broke off.
     """

@@ -105,9 +105,9 @@ class GmailClient:
 
         An email that cannot be fetched does not stop the others: ``GmailFailed`` is raised at the
         end, or immediately if a whole batch of several, or two batches in a row, failed. At most 20
-        emails are in memory at a time, and an email over 256 KB is fetched alone. Of an email over
-        5 MB, only the texts are downloaded, as Gmail decodes them, and the names of its
-        attachments.
+        emails are in memory at a time, and an email over 256 KB is fetched alone. For an email over
+        5 MB, only its texts, as Gmail decodes them, and the names of its attachments are
+        downloaded.
         """
         ids = tuple(dict.fromkeys(ids))
         large, oversized = self._sizes(ids)

@@ -35,7 +35,7 @@ class OAuthClient:
         types = read_json(path, setting=GMAIL_CLIENT, remedy=REMEDY)
         if "installed" not in types:
             problem = (
-                "is for a web application, whose redirects are fixed"
+                "is for a web application, whose redirect addresses are fixed"
                 if "web" in types
                 else "is not an OAuth client"
             )

@@ -67,7 +67,7 @@ def ask_for_consent(
 ) -> Consent:
     """Ask an operator for consent and return the tokens; the options are those of ``authorize``.
 
-    Raises ``GmailFailed`` if consent is denied, does not come in time, or cannot be exchanged.
+    Raises ``GmailFailed`` if consent is denied, is not given in time, or cannot be exchanged.
     """
     with _oauthlib_environment(client), _leaking_loggers_off():
         if browser == "paste-back":

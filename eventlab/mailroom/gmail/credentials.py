@@ -123,9 +123,9 @@ class StoredCredentials(Credentials):
     def refresh(self, _request: object) -> None:
         """Get a new access token and save it.
 
-        The request is ignored, and a connection with a timeout is used instead: the batch client
-        would pass a request without one. Raises ``ConsentRequired``, or
-        ``GmailFailed`` if Google cannot be reached.
+        The argument is ignored, because the batch client passes one without a timeout; a connection
+        with a timeout is used instead. Raises ``ConsentRequired``, or ``GmailFailed`` if Google
+        cannot be reached.
         """
         before = self.token, self.refresh_token
         connection = GoogleHttp(timeout=REFRESH_TIMEOUT_SECONDS)

@@ -1,4 +1,4 @@
-"""What is asked of Gmail for an email: all of its bytes, or only its texts if it is large."""
+"""What Gmail is asked to send: all bytes of an email, or only its texts if it is large."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ MAX_LONG_TEXT_BYTES: Final = 4 * 1024 * 1024
 
 
 def add_long_texts(transport: GmailTransport, response: dict[str, Any]) -> None:
-    """Add the texts that a response has only by an id; without one, the email says it is cut.
+    """Add the texts that a response names only by an id; the email says so if one is missing.
 
     Raises ConsentRequired.
     """

@@ -1,7 +1,7 @@
 """The HTTP object that Google's libraries call: httplib2's interface over ``HttpSession``.
 
 httplib2 itself ignores ``HTTPS_PROXY`` where PySocks is not installed, and waits without limit for
-a response that drips.
+a response that arrives byte by byte.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ class ResponseTooLarge(OSError):
 class GoogleHttp:
     """httplib2's ``Http``, as far as Google's libraries use it.
 
-    ``timeout`` is the seconds of one wait; a whole response must end within ten times as long.
+    ``timeout`` is the number of seconds for one wait; a whole response must end within ten times
+    that.
     """
 
     def __init__(self, *, timeout: float) -> None:

@@ -44,7 +44,7 @@ class Address:
 
     @property
     def valid(self) -> bool:
-        """Whether the address is one that an email can be sent to, by its form.
+        """Whether an email can be sent to an address of this form.
 
         >>> Address("", "joe@example.com").valid, Address("", "joe@-.example").valid
         (True, False)
@@ -56,7 +56,7 @@ class Address:
 
 
 def addresses(value: bytes, hint: str | None = None) -> list[Address]:
-    """Return the names and addresses of a header; groups are flattened, comments become names.
+    """Return the names and addresses of a header; groups are flattened, and comments become names.
 
     >>> addresses(b'"Doe, Joe" <joe+tag@example.com>')
     [Address(name='Doe, Joe', address='joe+tag@example.com')]

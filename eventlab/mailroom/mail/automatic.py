@@ -58,7 +58,7 @@ Headers = Mapping[str, Sequence[str]]
 
 @dataclass(frozen=True)
 class Automatic:
-    """The kind of an automatic mail, and what shows it; no address and no text.
+    """The kind of an automatic email, and what shows it, without any address or text.
 
     ``kind`` is bounce, receipt, complaint, reaction, calendar (a meeting), reply (out of office),
     notice, list or bulk.
@@ -74,9 +74,9 @@ def automatic(
     """Return the kind of an automatic mail, or None if a person may have written it.
 
     The names of ``headers`` are in lower case; ``sender`` is the address of who wrote it. Some
-    signs mislead and need a second one. X-Auto-Response-Suppress and Feedback-ID are also on
-    people's mail through Exchange or Amazon. A Google Group's list headers are on people's mail to
-    a team. A web form writes as no-reply, and the answer goes to a person elsewhere.
+    signs are not enough alone. X-Auto-Response-Suppress and Feedback-ID are also on emails that
+    people send through Exchange or Amazon. The list headers of a Google Group are also on emails
+    that people send to a team. A web form sends as no-reply, but replies go to a person.
 
     >>> headers = {"auto-submitted": ["auto-replied"]}
     >>> automatic(headers, shape=Shape(), sender="")

@@ -69,10 +69,10 @@ class Body:
 def body_of(mail: MailPart) -> Body:
     """Read all parts of an email.
 
-    Of several forms of a text, the plain one is used unless it is empty or a stub; several texts
-    are joined. A report says first what became of the email. The text of an email within an email
-    comes last, under that email's own From, To, Date and Subject. Of a meeting, its lines say what
-    it is, when, where and with whom. A text that only another program can read is said to be one.
+    If a text has several forms, the plain one is used, unless it is empty or a stub. Several texts
+    are joined. A report begins with what happened to the email. The text of an email within an
+    email comes last, under that email's own From, To, Date and Subject. The lines of a meeting say
+    what it is, when, where and with whom. If only another program can read a text, a note says so.
 
     >>> body_of(parse(b"Subject: hello\r\n\r\nyou")).text
     'you'

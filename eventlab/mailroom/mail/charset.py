@@ -1,4 +1,4 @@
-"""Charsets: bytes decoded into text, whatever the email declares and whatever they are."""
+"""Charsets: bytes decoded into text, even if what the email declares is missing or wrong."""
 
 from __future__ import annotations
 

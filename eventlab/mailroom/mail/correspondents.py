@@ -1,4 +1,4 @@
-"""Who wrote an email, who wants the answer, and to whom it was sent, from its headers."""
+"""Who wrote an email, who should get the reply, and to whom it was sent, from its headers."""
 
 from __future__ import annotations
 
@@ -33,7 +33,8 @@ class Correspondents:
 def correspondents(headers: Headers, hint: str | None) -> Correspondents:
     """Read the people of an email; the names of ``headers`` are in lower case.
 
-    The sender is the first with an address, From before all others, else the first name of From.
+    The sender is the first one that has an address, beginning with From. If none has one, it is the
+    first name in From.
     """
     found = {name: _listed(headers, name, hint, MAX_SENDER_BYTES) for name in SENDERS}
     with_address = (one for name in SENDERS for one in found[name] if one.address)

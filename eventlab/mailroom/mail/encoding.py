@@ -1,4 +1,4 @@
-"""Transfer encodings: the content of a part decoded, even where it is not what its header says."""
+"""Transfer encodings: the content of a part decoded, even if its header is wrong."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def encoding_of(value: bytes) -> str:
 
 
 def decoded(data: bytes, encoding: str) -> bytes:
-    """Return the content of a part: of base64, as much as there is.
+    """Return the content of a part; truncated base64 is decoded as far as possible.
 
     >>> decoded(b"caf=C3=A9", "quoted-printable").decode()
     'café'
@@ -73,7 +73,7 @@ def decoded(data: bytes, encoding: str) -> bytes:
 
 
 def decoded_text(data: bytes, encoding: str, *, wide: bool = False) -> bytes:
-    """Return the content of a text: what cannot be base64 is text, and a block of it is decoded.
+    """Return the content of a text; only the blocks that can be base64 are decoded as base64.
 
     A ``wide`` charset has two or four bytes for each character.
 
@@ -99,7 +99,7 @@ def is_utf_8(content: bytes) -> bool:
 
 
 def decoded_size(data: memoryview, encoding: str) -> int:
-    """Return the size of the decoded content; base64 is only counted."""
+    """Return the size of the decoded content; base64 is counted, not decoded."""
     if encoding == "uuencode":
         return sum(len(piece) for piece in _uudecoded(data))
     if encoding == "quoted-printable":
@@ -130,7 +130,7 @@ def _chunks(data: memoryview) -> Iterator[bytes]:
 
 
 def base64_of(text: bytes) -> bytes:
-    """Decode any base64: with foreign characters in it, in several pieces, or truncated.
+    """Decode any base64, even with foreign characters in it, in several pieces, or truncated.
 
     >>> base64_of(b"aGVs bG8=d29ybGQ"), base64_of(b"aGVsbG8gd29ybGQhI")
     (b'helloworld', b'hello world!')

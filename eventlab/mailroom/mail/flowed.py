@@ -11,7 +11,7 @@ SIGNATURE: Final = "-- "
 def unflowed(text: str, *, delete_space: bool = False) -> str:
     r"""Return text with each paragraph on one line, and its quotes marked with ``>``.
 
-    ``delete_space`` is the parameter DelSp: the space that marks a broken line is no part of it.
+    ``delete_space`` is the parameter DelSp: the space that marks a broken line is not part of it.
 
     >>> unflowed("> one \n> line\nand \nanother")
     '> one line\nand another'

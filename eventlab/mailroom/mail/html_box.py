@@ -1,4 +1,4 @@
-"""Lines that are put together on their own, and those of the cells of a table's row."""
+"""Boxes of lines that are laid out separately, such as the cells of a table's row."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ BETWEEN_CELL_LINES: Final = " / "
 
 @dataclass
 class Box:
-    """Lines that are put together on their own: a page, a cell, a list item or a quote."""
+    """Lines that are laid out separately: a page, a cell, a list item or a quote."""
 
     lines: list[str] = field(default_factory=list)
     line: list[str] = field(default_factory=list)
@@ -40,12 +40,12 @@ class Box:
             self.lines += lines
 
     def ends_with_space(self) -> bool:
-        """Return whether another space would show nothing."""
+        """Return whether another space would be invisible."""
         return not self.line or self.line[-1].endswith(" ")
 
 
 def row_of(cells: list[list[str]]) -> list[str]:
-    """Return the line of a row of data, or the lines of its cells if it is layout."""
+    """Return a row of data as one line, or the lines of its cells if the row is only layout."""
     filled = [lines for cell in cells if (lines := [line for line in cell if line.strip()])]
     if len(filled) == 1:
         return next(cell for cell in cells if any(line.strip() for line in cell))

@@ -241,7 +241,7 @@ class _Page:
 
 
 def lines_of(root: Element) -> list[str]:
-    """Return the lines that a tree shows; what is hidden only if there is nothing else."""
+    """Return the lines that a tree shows; hidden text is used only if there is nothing else."""
     page = _Page(show_hidden=False)
     lines = page.read(root)
     if page.has_words:

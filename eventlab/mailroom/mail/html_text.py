@@ -71,8 +71,8 @@ FILLER: Final = re.compile(
 def text_of(markup: str) -> str:
     r"""Return the words of an HTML text, in the lines and lists that it shows.
 
-    Links are followed by their targets, quoted lines begin with ``> ``, each row of a table is a
-    line. Never fails, and takes linear time.
+    Links are followed by their targets, quoted lines begin with ``> ``, and each row of a table is
+    one line. Never fails, and takes linear time.
 
     >>> text_of("<p>Hello<br>you</p><script>x()</script><ul><li>one</ul>")
     'Hello\nyou\n\n  * one'

@@ -1,4 +1,4 @@
-"""The target of a link as an agent reads it: harmless, and no longer than it must be."""
+"""The target of a link as an agent reads it: harmless, and as short as possible."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def target_of(href: str) -> str:
 
 
 def same_target(label: str, target: str) -> bool:
-    """Return whether a link's words are its target, give or take what browsers leave out.
+    """Return whether a link's words are its target, apart from what browsers leave out.
 
     >>> same_target("example.com", "https://www.example.com/"), same_target("here", "https://a.b")
     (True, False)

@@ -50,7 +50,7 @@ class Message:
     looks automatic. ``problem`` says why it could not be read; then ``text`` is Gmail's snippet.
     ``original_sender`` is who wrote an email that a list sent on in its own name: X-Original-From's
     or X-Original-Sender's address, or Reply-To's where the sender is "Ann via Support".
-    ``references`` includes ``in_reply_to``. An address may be invalid: ask its ``valid``.
+    ``references`` includes ``in_reply_to``. An address may be invalid: check its ``valid``.
     ``repr`` shows no name, address or text, so no log does.
 
     >>> Message.from_gmail({"id": "18c2", "snippet": "Hello"})

@@ -1,4 +1,4 @@
-"""The bytes of an email, parsed into parts: no bad line ends it, and the time is linear."""
+"""The bytes of an email, parsed into parts in linear time, even if lines are malformed."""
 
 from __future__ import annotations
 
@@ -63,8 +63,8 @@ Headers = Mapping[str, list[bytes]]
 class MailPart:
     """An email or a part of one: its headers by their names in lower case, and its parts.
 
-    ``default_type`` is the type of a part that names none. ``size`` and ``filename`` are known of a
-    part whose content is not there. ``cut`` is whether parts were left out.
+    ``default_type`` is the type of a part that names none. ``size`` and ``filename`` are known even
+    if the content of a part was not fetched. ``cut`` is True if parts were left out.
     """
 
     headers: Headers
@@ -151,9 +151,9 @@ class MailPart:
 
     @property
     def text_content(self) -> bytes:
-        """The decoded content of a text; of a long one, its beginning and end.
+        """The decoded content of a text, or the beginning and end of a long one.
 
-        A long page comes without the pictures in it.
+        Embedded pictures are removed from a long HTML page.
         """
         start, end = self.start, self.end
         data = self._bytes(start, start + self._max_text)
@@ -185,7 +185,7 @@ class MailPart:
 
 
 def parse(raw: Buffer) -> MailPart:
-    """Parse an email. Never fails: what no header can explain is its text.
+    """Parse an email. Never fails: what is not a header is text.
 
     >>> parse(b"Subject: hello\\r\\n\\r\\nyou").content_start
     b'you'

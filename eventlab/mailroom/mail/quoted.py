@@ -48,10 +48,10 @@ Cut = tuple[int, int, int]
 
 
 def shorten_quotes(text: str, room: int, *, subject: str = "") -> str:
-    """Return a text with its quoted lines shortened until it has ``room`` bytes, if that suffices.
+    """Return a text with its quoted lines shortened until it has ``room`` bytes, if possible.
 
-    Each quote keeps its first and last lines, and a line says how many are missing. What an email
-    forwards is no history: of it, only lines marked with ">" are quotes.
+    Each quote keeps its first and last lines, and a line says how many are missing. A forwarded
+    email is not history: only its lines that are marked with ">" count as quotes.
 
     >>> print(shorten_quotes("> old words\\n" * 9 + "No!", 8))
     [… 9 lines of quoted text left out: open it in Gmail]

@@ -24,7 +24,7 @@ PGP: Final = "application/pgp-encrypted"
 
 
 def report_text(part: MailPart) -> str:
-    """Return a report in one line for each recipient, or "" if it has nothing to say.
+    """Return a report in one line for each recipient, or "" if it reports nothing.
 
     >>> report_text(part)
     'Delivery failed: joe@example.com (status 5.1.1; smtp; 550 no such mailbox)'
@@ -38,7 +38,7 @@ def report_text(part: MailPart) -> str:
 
 
 def subtype_of(part: MailPart) -> str:
-    """Return what follows the slash in the type of a message that is a part, or ""."""
+    """Return what follows the slash in a part's type, such as message/rfc822, or ""."""
     media, _slash, subtype = part.type.partition("/")
     return subtype if media == "message" else ""
 

@@ -32,7 +32,7 @@ class Shape:
 
     ``content_type`` and ``report_type`` are the email's own, ``reported`` are the types of a
     report's parts, ``reaction`` is "Gmail", "RFC 9078", "Outlook" or "", ``method`` is what a
-    meeting's mail does, such as "request".
+    meeting email asks for or reports, such as "request".
     """
 
     content_type: str = "text/plain"

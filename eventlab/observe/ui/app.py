@@ -195,7 +195,7 @@ def create_ui(source: Source, history: LagHistory) -> ASGIApp:
 
 
 class SecureHeaders:
-    """ASGI middleware: no script but ours, no other site, nothing kept."""
+    """ASGI middleware: headers that allow only our scripts, no other site, and no caching."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

@@ -92,7 +92,7 @@ class Pending:
 class Source:
     """The categories that the pages show, on one Redis and one MongoDB.
 
-    ``aggregates`` are the classes that give a state, by category.
+    ``aggregates`` are the classes that compute a state, by category.
     """
 
     def __init__(

@@ -64,7 +64,7 @@ class AgentClient:
         self._act(contact_id, "accept")
 
     def reject(self, contact_id: str) -> None:
-        """Reject an offered contact; it is offered to another agent, or again."""
+        """Reject an offered contact; it is offered to another agent, or to this one again."""
         self._act(contact_id, "reject")
 
     def end(self, contact_id: str) -> None:

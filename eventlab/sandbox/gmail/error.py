@@ -72,7 +72,7 @@ def gmail_fault(
     skip: int = 0,
     retry_after: int | str | None = None,
 ) -> Fault:
-    """Return a fault that answers like Google; for the fields see ``Fault``.
+    """Return a fault that responds like Google; ``Fault`` explains the fields.
 
     It also applies to the parts of a batch, each by its own method and path.
 
@@ -91,7 +91,7 @@ def gmail_fault(
 
 
 def answer_error(_request: Request, error: Exception) -> Response:
-    """Answer a rejected request (an exception handler for FastAPI)."""
+    """Respond to a rejected request (an exception handler for FastAPI)."""
     assert isinstance(error, GoogleError)
     headers = (
         {"WWW-Authenticate": 'Bearer realm="https://accounts.google.com/"'}

@@ -134,8 +134,8 @@ class FakeMailbox:
     ) -> list[StoredMail]:
         """Return the emails with all these labels, newest first.
 
-        They have over ``larger`` bytes, and came at ``after`` or later and earlier than ``before``,
-        both in seconds since 1970.
+        They have over ``larger`` bytes, and were received at ``after`` or later, but before
+        ``before``, both in seconds since 1970.
         """
         wanted = set(self._known(label_ids))
         hidden = HIDDEN_LABELS - wanted
