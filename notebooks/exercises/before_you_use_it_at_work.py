@@ -399,7 +399,7 @@ _MINUTES: list[tuple[list[dict[str, Any]], set[str], str]] = [
         {"lag"},
         "all three are above 60 seconds. It shrinks, but the view is still late.",
     ),
-    ([{"lag_seconds": 60}] * 4, set(), "60 seconds are not more than 60."),
+    ([{"lag_seconds": 60}] * 4, set(), "60 seconds is not more than 60."),
     ([{"lag_seconds": 90}] * 2, set(), "there are only two minutes so far: wait for the third."),
     (
         [{}, {}, {"stopped": True}],

@@ -171,7 +171,7 @@ WRONG = {
                     found.add("lag")
                 return found
             """,
-            "60 seconds are not more than 60",
+            "60 seconds is not more than 60",
         ),
         # the lag must grow
         (
