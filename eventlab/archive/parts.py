@@ -74,7 +74,7 @@ class Entry(NamedTuple):
 def write_parts(
     folder: Path, category: str, entries: Iterable[Entry], *, after: str, number: int
 ) -> Iterator[Footer]:
-    """Write the entries as parts, numbered from ``number``; yield each footer that is on disk."""
+    """Write the entries as parts, numbered from ``number``; yield each footer once fsynced."""
     lines: list[bytes] = []
     size = 0
     last = after

@@ -1,4 +1,4 @@
-"""The reader's copy of the notebooks: kept while its reader works in it, and refreshed elsewhere.
+"""The reader's copy of the notebooks: changed files are kept, and the others are refreshed.
 
 The digest of each file that was copied is stored beside the copy. A file that still has this digest
 was never changed by the reader, so a newer version may replace it.

@@ -26,7 +26,7 @@ def free_port() -> int:
 
 
 def free_cluster_port() -> int:
-    """Return a free port of a cluster node whose cluster bus port is free, too."""
+    """Return a free port for a cluster node; its cluster bus port is free, too."""
     while True:
         with _bound(0) as client:
             bus_port = client.getsockname()[1] + CLUSTER_BUS_OFFSET

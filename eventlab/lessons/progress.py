@@ -80,7 +80,7 @@ def progress() -> Progress:
 
 
 def record(exercise: object, kind: str) -> None:
-    """Append the result of a check. A folder that cannot be written is no reason to fail."""
+    """Append the result of a check. A folder that cannot be written to is not an error."""
     name = _name_of(exercise)
     if name is not None:
         with contextlib.suppress(OSError, DirectoryRefused):

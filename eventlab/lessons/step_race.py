@@ -20,7 +20,7 @@ class StepRace(Interactive):
     """Two writers, A and B, who both withdraw 80 from an account that holds 100.
 
     Each reads, decides and appends, one step at a time. With ``checked=False`` they do not say
-    which version they have read. The store is emptied at the start: it is a store of the page.
+    which version they have read. The store is emptied at the start, because it belongs to the page.
 
     >>> StepRace(store).play("ABAB")
     A: read version 2, funds 100; decided to withdraw 80. Next: append, expected=2

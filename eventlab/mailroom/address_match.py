@@ -1,4 +1,4 @@
-"""Matching addresses against a list: without case, without a plus tag, by domain."""
+"""Matches addresses against a list, ignoring case; an entry may be a whole domain."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator
 
 
 def folded(address: str) -> str:
-    """Return an address as it is compared: without case, the domain in its ASCII form.
+    """Return an address as it is compared: in one case, with its domain in ASCII.
 
     >>> folded("Joe+Tag@BÜCHER.example")
     'joe+tag@xn--bcher-kva.example'
@@ -39,7 +39,7 @@ def forms(address: str) -> Iterator[str]:
 
 
 def is_in(address: str, listed: Collection[str]) -> bool:
-    """Return whether a list of folded addresses and domains has an address.
+    """Return whether a list of folded addresses and domains contains an address.
 
     >>> is_in("Joe+Tag@example.com", {"joe@example.com"})
     True

@@ -18,8 +18,8 @@ MAX_CANDIDATES: Final = 10
 class Conversations:
     """Which emails belong together, by Gmail's threads and by the hashes of their Message-IDs.
 
-    Gmail names a thread after its first email, so that one is found however old it is. The others
-    are found among the newest ``max_mails``.
+    Gmail names a thread after its first email, so the first email is found, however old it is. The
+    others are found among the newest ``max_mails``.
 
     >>> conversations = Conversations()
     >>> data = {"date": 5, "thread_id": "18c0", "message_hash": "7a"}

@@ -52,8 +52,9 @@ class Router:
     ``backoff`` seconds, then after twice as long, and is held after ``max_attempts``. ``label`` is
     put on routed emails (Gmail's consent must cover it). ``automatic_type`` is the work item type
     of automatic mail. ``selection`` says which emails become work items. Emails that Gmail received
-    before ``since`` do not, unless they come into the inbox later; the events remember it. A first
-    round without it stops at more than ``max_old`` emails older than a day (None: never).
+    before ``since`` do not, unless they are moved to the inbox later; the date is stored in the
+    events. A first round without it stops at more than ``max_old`` emails older than a day (None:
+    never).
 
     >>> with GmailClient(load("token.json")) as gmail, CXoneClient(settings) as cxone:
     ...     print(Router(EventStore(lab.redis, "mailStream"), gmail, cxone).run_once())
@@ -156,7 +157,7 @@ class Router:
             stop.wait(poll_interval)
 
     def resend(self, id: str) -> Summary:
-        """Send an email that is held, in doubt or refused once more, by decision of an operator.
+        """Send an email again that is held, in doubt or refused, because an operator decided so.
 
         No rule of the selection and no label of Gmail stops it: only an email that was deleted is
         skipped.

@@ -95,7 +95,7 @@ class StreamGlance(Subscription):
         self._group = ConsumerGroup(store, name, "glance")
 
     def parked_page(self, cursor: int) -> tuple[list[Parked], int]:
-        """Return a page of the parked events, and the cursor of the next page; 0 is both ends."""
+        """Return a page of the parked events, and the next cursor; 0 is the start and the end."""
         scan = "HSCAN", self._group.keys[3], cursor, "COUNT", PARKED_PAGE
         following, page = self.store.redis.execute_command(*scan, **RAW)
         found = [self._parked(*record) for record in page.items()]
@@ -104,7 +104,7 @@ class StreamGlance(Subscription):
 
 @dataclass(frozen=True)
 class SubscriptionState:
-    """What a subscription has not finished: ``lag`` in all slices, ``worst`` in one.
+    """What a subscription has not finished: ``lag`` in all slices, ``worst`` in the worst one.
 
     In a category with one slice both are the same, and ``worst_slice`` is 0. ``lost`` slices have
     no consumer group, although other slices have one: their events are not delivered.
@@ -137,7 +137,7 @@ class Glance:
         return SubscriptionState(sum_of(list(lags.values())), lags[worst], worst, self.lost)
 
     def parked_page(self, cursor: int) -> tuple[list[Parked], int]:
-        """Return a page of the parked events, and the cursor of the next page; 0 is both ends."""
+        """Return a page of the parked events, and the next cursor; 0 is the start and the end."""
         slices = len(self.store.all_slices())
         position, number = divmod(cursor, slices)
         found = list[Parked]()

@@ -29,7 +29,8 @@ Families = Callable[[], Iterator[Metric]]
 class Metrics:
     """The counters of a process, or of all workers of a service if they share a directory.
 
-    ``sources`` yield further metrics at each request; one whose server is unavailable has none.
+    ``sources`` yield further metrics at each request; a source whose server is unavailable yields
+    none.
 
     >>> metrics = Metrics()
     >>> metrics.count_applied("accountCollection", 3)
@@ -77,7 +78,7 @@ class Metrics:
         return generate_latest(registry)
 
     def gauges(self) -> bytes:
-        """Return what the servers say now, in Prometheus' text format."""
+        """Return what the servers report now, in Prometheus' text format."""
         registry = CollectorRegistry()
         registry.register(_Sources(self._sources))
         return generate_latest(registry)

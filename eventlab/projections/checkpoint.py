@@ -70,7 +70,7 @@ class CheckpointState(msgspec.Struct, frozen=True):
     the rebuild that stops the projectors. Once its documents are certain to replace the live ones,
     ``swap`` holds their checkpoint fields. ``parts`` are the places in the ``categories`` of a
     joined view, in the order of their names, and in their slices; ``position`` then keeps its first
-    value. Earlier releases did not record the ``categories``, which are only compared.
+    value. Earlier releases did not record the ``categories``, which are used only for a comparison.
     """
 
     position: str
@@ -158,7 +158,7 @@ class Checkpoint:
             return state
         places = state.parts or []
         if len(places) != len(self.stores):
-            # An earlier release applied the events of one category, or of one without slices.
+            # An earlier release wrote it, for one category, or for categories without slices.
             return msgspec.structs.replace(state, position=UNKNOWN)
         place = places[self._part]
         return msgspec.structs.replace(state, position=place.position, event=place.event)

@@ -1,7 +1,7 @@
 """A catch-up follower: it applies the events of a category to the documents of a view in MongoDB.
 
-It writes the documents and the position up to which they count in one transaction, guarded by the
-old position. So each event counts exactly once, even if a batch is interrupted or repeated.
+It writes the documents and their position in one transaction, guarded by the old position. So each
+event is applied exactly once, even if a batch is interrupted or repeated.
 """
 
 from __future__ import annotations
@@ -84,7 +84,8 @@ class Follower(Following):
             return 0  # another projector has moved on
         try:
             if good and not self._write(changes, position, events[good - 1].position, event):
-                # Another projector was faster, or a transaction blocks this one: read it again.
+                # Another projector was faster, or a transaction blocks this one. The next call
+                # reads the position again.
                 return 0
         except Refused as refused:
             if good == 1:

@@ -18,7 +18,7 @@ class InvalidURL(Exception):
 
 @dataclass(frozen=True, repr=False)
 class RedisURL:
-    """A parsed URL. ``plain`` is the same for redis-py: one server, without Sentinel."""
+    """A parsed URL. ``plain`` has the URLs of its hosts for redis-py, without Sentinel."""
 
     hosts: tuple[tuple[str, int], ...]
     plain: tuple[str, ...]

@@ -58,8 +58,8 @@ def ensure(data: Path, wanted: Collection[str]) -> Running:
 def heal(data: Path, sockets: Mapping[str, str]) -> bool:
     """Start the servers of these sockets again if their supervisor was killed.
 
-    Returns whether it did. One that was told to stop, or stopped because nobody needed it, has
-    cleared its state and stays stopped. Raises what ``ensure`` raises.
+    Returns whether it did. A supervisor that was told to stop, or stopped because nobody needed it,
+    has cleared its state and stays stopped. Raises what ``ensure`` raises.
     """
     if not _was_killed(data, sockets):
         return False

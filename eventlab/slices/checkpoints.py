@@ -42,7 +42,7 @@ LIFT: Final = {"$unset": {"fence": 1}}
 
 
 def slice_key(name: str, number: int) -> str:
-    """Return the ``_id`` of the checkpoint of a slice; no view can have the name of another one.
+    """Return the ``_id`` of the checkpoint of a slice; no other view can have that name.
 
     >>> slice_key("accounts", 0), slice_key("accounts", 7)
     ('accounts', 'accounts$7')

@@ -56,7 +56,7 @@ class SlicedUpgrade(SlicedRebuild, Upgrade):
     """The documents of a newer version of a view's code, built alongside the live ones.
 
     All projectors of the newer version build all slices: a batch that two of them read is counted
-    once, by the faster one. Each begins with another slice, so they seldom meet.
+    once, by the faster one. Each begins with a different slice, so they seldom meet.
     """
 
     def __init__(self, live: Projector, *, batch_size: int, name: str = "") -> None:

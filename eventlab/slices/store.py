@@ -120,7 +120,8 @@ class SlicedStore(EventStore):
         idempotency_key: str | None = None,
         fingerprint: str | None = None,
     ) -> dict[str, list[Recorded]]:
-        """Append to several aggregates of one slice, all or none; otherwise, InvalidArgument."""
+        """Append to aggregates, all or none; raises InvalidArgument if they are in several
+        slices."""
         ids = [*(write.id for write in writes), *(guards or {})]
         return self._together(ids).commit(
             writes,

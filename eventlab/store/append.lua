@@ -13,7 +13,7 @@ local stream, log, ids, slices, record = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEY
 local expected, token, prefix, width = tonumber(ARGV[1]), ARGV[2], ARGV[3], tonumber(ARGV[4])
 local name = string.sub(log, string.find(log, '}:', 1, true) + 2)  -- the id, in the key of the log
 
--- One slice is not recorded, so this is checked only before the category's first event (below).
+-- The number 1 is not recorded: a store with one slice is checked below, at the first event.
 if ARGV[8] ~= '1' and redis.call('GET', slices) ~= ARGV[8] then return {'slices', 1} end
 if record then
   local first = redis.call('GET', record)

@@ -1,4 +1,4 @@
-"""Causes: which request, and which event, an event was written for; kept in its ``meta``."""
+"""Causes: the request and the event that caused an event, stored in its ``meta``."""
 
 from __future__ import annotations
 

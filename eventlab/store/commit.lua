@@ -13,7 +13,7 @@
 local stream, ids, slices, token, count = KEYS[1], KEYS[2], KEYS[3], ARGV[1], tonumber(ARGV[3])
 local record, moved, allowed, replaced, complete = KEYS[count + 4], {'conflict'}, true
 
--- One slice is not recorded, so this is checked only before the category's first event (below).
+-- The number 1 is not recorded: a store with one slice is checked below, at the first event.
 if ARGV[6] ~= '1' and redis.call('GET', slices) ~= ARGV[6] then return {'slices', 1} end
 if record then
   local first = redis.call('GET', record)

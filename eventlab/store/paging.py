@@ -24,7 +24,7 @@ def next_page(count: int, weight: int, most: int = MAX_PAGE) -> int:
 
 
 def largest_page(redis: Any, key: bytes) -> int:
-    """Return the largest number of events in a page of this key, as large as it is now."""
+    """Return the largest number of events in a page of this key, given its current size."""
     try:
         size = redis.memory_usage(key, samples=0)  # 0: measure all elements
     except ResponseError:  # the command is not permitted or not available

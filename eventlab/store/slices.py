@@ -48,7 +48,7 @@ def register(redis: Any, keys: Keys) -> None:
 
 
 def check_slices(redis: Any, keys: Keys) -> None:
-    """Raise SlicesMismatch if a stream is empty because the events are in other slices."""
+    """Raise SlicesMismatch if the category of an empty stream has another number of slices."""
     whole = keys.whole
     if keys is whole and redis.exists(whole.slices):
         raise SlicesMismatch(whole.category, SLICES)

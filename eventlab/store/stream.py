@@ -146,7 +146,7 @@ class CategoryStream:
 
     def _info(self) -> dict[str, Any]:
         try:
-            # Not "XINFO STREAM": redis-py takes longer to parse that reply than Redis to send it.
+            # Not "XINFO STREAM": redis-py parses that reply more slowly than Redis sends it.
             reply = self._redis.execute_command("XINFO", "STREAM", self._key, **RAW)
         except ResponseError as error:
             if "no such key" not in str(error):

@@ -19,7 +19,7 @@ local function deliver(id, from_others)
   -- It was delivered in a reply that was lost, after the last one that arrived: not counted twice.
   local again = row and row[2] == me and now - row[3] > answered
   local unanswered = deliveries - failures - (again and 1 or 0)
-  -- An event that may kill its consumer is delivered alone, so that no other event is counted.
+  -- An event that may kill its consumer is delivered alone, so that no other delivery is counted.
   local alone, later = unanswered >= 2, unanswered >= 2 and #delivered > 0
   if entry then
     local since = later and answered - 1 or now  -- before the last reply: not `again` next time

@@ -51,7 +51,7 @@ class ConsumerGroup:
         if not new or start == "$":
             return
         try:
-            # Checked when the group exists, because from then on no trim passes it.
+            # Checked when the group exists, because from then on no trim passes its position.
             list(CategoryStream(self.store.redis, self.store.keys).entries(after=start, limit=1))
         except Trimmed:
             self.store.forget_group(self.name)

@@ -34,7 +34,7 @@ from eventlab.subscriptions.group import ConsumerGroup
 from eventlab.subscriptions.records import Lag, Parked
 from eventlab.subscriptions.running import Runnable
 
-MAX_COUNTED_EVENTS: Final = 10_000  # if Redis lost count, more are an estimate
+MAX_COUNTED_EVENTS: Final = 10_000  # if Redis lost count, a larger number is an estimate
 MAX_EVENTS: Final = 1_000  # per call; a consumer that holds more does not get its own again
 SCANNED_EVENTS: Final = 1_000  # pending events that one script searches for abandoned ones
 SOURCES: Final = 4  # where receive.lua finds events: own, due, a dead consumer's, new

@@ -62,7 +62,7 @@ class AppendContract:
         expect(contents(store), before, "the store after conflicts")
 
     def test_append_expects_exists_or_anything(self, store: Store) -> None:
-        """EXISTS needs an aggregate, ANY needs nothing."""
+        """EXISTS needs an aggregate, and ANY needs nothing."""
         with expect_error(
             VersionConflict, "an append with EXISTS to a missing aggregate"
         ) as caught:
@@ -96,7 +96,7 @@ class AppendContract:
         expect(contents(store), before, "the store after invalid events")
 
     def test_append_rejects_bad_arguments(self, store: Store) -> None:
-        """A bad id raises InvalidName, a bad version raises InvalidArgument; nothing is written."""
+        """A bad id raises InvalidName, and a bad version InvalidArgument; nothing is written."""
         ids: list[Any] = ["", None, 1, b"a", "\ud83d", "x" * 513]
         for id in ids:
             with expect_error(InvalidName, f"append to id {id!r:.20}"):

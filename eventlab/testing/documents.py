@@ -1,4 +1,4 @@
-"""What MongoDB makes of a view's updates, for the operators that a Change writes."""
+"""What MongoDB does with a view's updates, for the operators that a Change writes."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ E = TypeVar("E", bound=Exception)
 
 @dataclass(frozen=True)
 class Promise:
-    """A promise of a contract, and the error that showed that it is broken, if one did."""
+    """A promise of a contract, and the error that shows that it is broken, or None."""
 
     name: str
     text: str

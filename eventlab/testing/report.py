@@ -50,7 +50,7 @@ def document_lines(document: object) -> list[str]:
 
 
 def difference(expected: Sequence[str], actual: Sequence[str]) -> str:
-    """Return two lists of lines as one: ``-`` was expected, ``+`` is there, the rest is equal.
+    """Return two lists of lines as one: ``-`` was expected, ``+`` is there, and the rest is equal.
 
     >>> print(difference(["create {}", "close {}"], ["create {}"]))
       create {}

@@ -38,7 +38,7 @@ def wanted(lines: Sequence[str]) -> frozenset[int] | None:
 
 
 def is_known(version: int, lines: Sequence[str]) -> bool:
-    """Return whether the lines of If-None-Match name a version, so that its body is not needed.
+    """Return whether the lines of If-None-Match name a version, so that no body is needed.
 
     The comparison is weak. Raises HTTPException 400 for a value that is not a list of tags.
 

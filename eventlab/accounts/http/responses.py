@@ -68,8 +68,8 @@ def unchanged(version: int) -> Response:
 def answer_errors(app: FastAPI, redis: Any) -> None:
     """Respond to every error that a request can raise with ``{"errorMessage": …}``.
 
-    After an error of a Redis that has become a replica, the client opens new connections: its name
-    may point at the new master.
+    After an error of a Redis that has become a replica, the client opens new connections: the host
+    name may point at the new master by now.
     """
     handlers: dict[type[Exception], Handler] = {
         UnknownAccount: _as_status(404),

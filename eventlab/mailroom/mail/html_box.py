@@ -31,7 +31,7 @@ class Box:
         self.line = []
 
     def add(self, lines: list[str]) -> None:
-        """Add finished lines on lines of their own."""
+        """Add finished lines, which begin on a new line."""
         if any(lines):
             self.end_line()
             if self.gap and self.lines:

@@ -51,7 +51,7 @@ class Message:
     ``original_sender`` is who wrote an email that a list sent on in its own name: X-Original-From's
     or X-Original-Sender's address, or Reply-To's where the sender is "Ann via Support".
     ``references`` includes ``in_reply_to``. An address may be invalid: check its ``valid``.
-    ``repr`` shows no name, address or text, so no log does.
+    ``repr`` shows no name, address or text, so logs show none either.
 
     >>> Message.from_gmail({"id": "18c2", "snippet": "Hello"})
     Message(gmail_id='18c2', thread_id='18c2', size=0)

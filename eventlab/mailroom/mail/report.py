@@ -38,7 +38,7 @@ def report_text(part: MailPart) -> str:
 
 
 def subtype_of(part: MailPart) -> str:
-    """Return what follows the slash in a part's type, such as message/rfc822, or ""."""
+    """Return the subtype of a part of type message/..., or "" for any other type."""
     media, _slash, subtype = part.type.partition("/")
     return subtype if media == "message" else ""
 

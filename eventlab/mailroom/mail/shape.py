@@ -31,7 +31,7 @@ class Shape:
     """The structure of an email, as far as it shows the email's kind.
 
     ``content_type`` and ``report_type`` are the email's own, ``reported`` are the types of a
-    report's parts, ``reaction`` is "Gmail", "RFC 9078", "Outlook" or "", ``method`` is what a
+    report's parts, ``reaction`` is "Gmail", "RFC 9078", "Outlook" or "", and ``method`` is what a
     meeting email asks for or reports, such as "request".
     """
 

@@ -55,7 +55,7 @@ class CategorySummary:
 
 @dataclass(frozen=True)
 class StreamEntry:
-    """An entry of the category stream: an event, or why it is none."""
+    """An entry of the category stream: an event, or why it is not one."""
 
     position: str
     event: Recorded | None

@@ -31,8 +31,8 @@ class FakeCXone:
     """A fake CXone. Serve its ``app``, inject ``faults``, and read the accepted ``work_items``.
 
     Its behavior may be changed while it is served: ``empty_answers`` (a 202 without a contact id),
-    ``oversize`` (reject or truncate a payload over 50 KB), ``issuer.seconds`` (the life of the next
-    tokens).
+    ``oversize`` (reject or truncate a payload over 50 KB), and ``issuer.seconds`` (the lifetime of
+    the next tokens).
     """
 
     def __init__(
