@@ -145,6 +145,14 @@ def redis_client(lab: Lab) -> Iterator[redis.Redis]:
         yield client
 
 
+@pytest.fixture(scope="module")
+def prompt_disk(redis_client: redis.Redis) -> Iterator[None]:
+    """Let Redis fsync before each reply: who waits for the disk waits no second for it."""
+    redis_client.config_set("appendfsync", "always")
+    yield
+    redis_client.config_set("appendfsync", "everysec")
+
+
 @pytest.fixture(scope="session")
 def mongo(lab: Lab) -> Database[dict[str, Any]]:
     """The lab's MongoDB database."""

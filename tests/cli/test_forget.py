@@ -12,6 +12,8 @@ from eventlab.cli.forget import text_of
 from eventlab.privacy.person_keys import Erased
 from tests.support import command
 
+pytestmark = pytest.mark.usefixtures("prompt_disk")
+
 
 def test_forget_destroys_the_key_and_may_be_repeated(
     redis_client: redis.Redis, category: str

@@ -24,6 +24,8 @@ from tests.support.mailroom import ITEMS, mail
 from tests.support.servers import line_of
 from tests.support.waiting import wait_until
 
+pytestmark = pytest.mark.usefixtures("prompt_disk")
+
 INBOX = [sample.gmail_id for sample in samples() if "INBOX" in sample.label_ids]
 LEFT = "held for review in total (eventlab route --held)\n"
 

@@ -22,6 +22,8 @@ from tests.cli.routes import run
 from tests.support.crash_servers import RedisServer
 from tests.support.mailroom import ITEMS, mail
 
+pytestmark = pytest.mark.usefixtures("prompt_disk")
+
 # ---------------------------------------------------------------------------------------- settings
 
 NEEDED = ("GMAIL_TOKEN", "GMAIL_CLIENT", "CXONE_CLIENT", "CXONE_KEY")

@@ -30,6 +30,9 @@ print(PersonKeys(redis, sys.argv[2]).key_for_writing("c1").hex())
 """
 
 
+pytestmark = pytest.mark.usefixtures("prompt_disk")
+
+
 @pytest.fixture
 def name(category: str) -> str:
     """The name of this test's keys."""

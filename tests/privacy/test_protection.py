@@ -34,9 +34,12 @@ from eventlab import (
     Repository,
     Subscription,
 )
+from eventlab.privacy import person_keys
 from tests.support.private_redis import private_redis
 from tests.support.store import contents
 from tests.support.waiting import wait_until
+
+pytestmark = pytest.mark.usefixtures("prompt_disk")
 
 NAME = "Rosamund Quill"
 FIELDS = {"registered": ["name", "email"], "moved": ["address"]}
@@ -74,6 +77,12 @@ class Customers:
                 changes[event.id].set("plan", event.data["plan"])
             case "ordered":
                 changes[event.id].inc("orders", 1)
+
+
+@pytest.fixture(autouse=True)
+def no_wait_for_other_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let ``forget`` wait less for the memory of other processes: there are none."""
+    monkeypatch.setattr(person_keys, "CACHE_SECONDS", 0.01)
 
 
 @pytest.fixture
