@@ -23,7 +23,7 @@ from eventlab.servers import directories, lock
 FOLDER: Final = "notebooks"
 #: What the copy received: the digest of each file. It moves with the copy.
 NOTE: Final = ".eventlab-copy.json"
-#: A file is written here first, so that a crash leaves no half of it.
+#: A file is written here first, so that a crash leaves no partial file.
 UNFINISHED: Final = ".eventlab-unfinished"
 LOCK: Final = "notebooks.lock"
 LOCK_SECONDS: Final = 60.0

@@ -132,6 +132,6 @@ def _is_stub(answer: Any) -> bool:
 
 
 def _steps(function: types.FunctionType) -> list[object]:
-    """Return what each instruction of a function works on, without those of every function."""
+    """Return the operand of each instruction, except those that every function has."""
     nothing = ("RESUME", "NOP", "RETURN_VALUE")
     return [step.argval for step in dis.get_instructions(function) if step.opname not in nothing]

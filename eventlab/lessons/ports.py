@@ -15,7 +15,7 @@ from typing import Final
 
 CLUSTER_BUS_OFFSET: Final = 10_000  # a node of a Redis Cluster also listens this far above its port
 MAX_PORT: Final = 65_535
-#: Elsewhere, two sockets cannot be bound to one port, even if neither listens.
+#: Other systems do not bind two sockets to one port, even if neither of them listens.
 KEEPS_PORTS: Final = sys.platform == "linux"
 
 

@@ -19,7 +19,7 @@ from eventlab.servers.binaries import find_redis
 
 SLOTS = 16384
 NODE_TIMEOUT_MS = 2000
-#: A node that is asked directly is asked once, and not for long: it may be dead or stopped.
+#: A request to a node itself is not repeated, and times out soon: the node may be dead or stopped.
 IMPATIENT: dict[str, Any] = {"socket_timeout": 1, "socket_connect_timeout": 1, "retry": None}
 ASKED_IN_VAIN = (redis.RedisError, OSError)
 

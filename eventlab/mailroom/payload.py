@@ -19,11 +19,11 @@ MAX_PAYLOAD_BYTES: Final = 48 * 1024
 MAX_LISTED_ATTACHMENTS: Final = 20
 MAX_LISTED_PEOPLE: Final = 10
 MAX_LINE: Final = 1000
-#: Of a longer text, only the middle is cut out: finding its quotes would take too long.
+#: In a longer text, only the middle is cut out: finding its quotes would take too long.
 MAX_SEARCHED: Final = 1024 * 1024
 #: Where a text is cut, a part of a line is left out too if it is no longer than this.
 MAX_PART_OF_A_LINE: Final = 200
-#: Characters that only pretend another order of the text, as in "gpj.exe".
+#: Characters that only make a text appear in a different order, as in "gpj.exe".
 OVERRIDES: Final = re.compile("[\u202d\u202e]")
 #: What an agent should know about each kind of automatic mail.
 KINDS: Final[Mapping[Kind, str]] = {

@@ -9,7 +9,7 @@ from typing import Final
 
 from eventlab.events import Recorded
 
-#: A sender's hour is forgotten when nothing was recorded of it for a day of the stream's time.
+#: A sender's hour is forgotten when the stream has had none of its emails for a day.
 KEPT: Final = timedelta(days=1)
 
 

@@ -85,7 +85,7 @@ class Metrics:
 
 
 class _Sources:
-    """All sources as one collector, with the servers that did not answer."""
+    """All sources as one collector, with the servers that did not respond."""
 
     def __init__(self, sources: Iterable[Families]) -> None:
         self._sources = sources

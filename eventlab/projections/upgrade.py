@@ -76,7 +76,7 @@ class Upgrade(Rebuild):
         return self._is_active() and all(head <= order(str(p.position)) for p, head in pairs)
 
     def _require_older(self) -> None:
-        """Raise RebuildOvertaken if the live documents are not of an older version any more."""
+        """Raise RebuildOvertaken if the live documents are no longer of an older version."""
         stored = self._live.read().version
         if stored is not None and stored >= self._own.version:
             raise RebuildOvertaken(self._live.name)

@@ -24,7 +24,7 @@ from eventlab.servers.replica_set import Client
 REDIS_URL = settings.REDIS_URL
 MONGODB_URL = settings.MONGODB_URL
 SELECTION_TIMEOUT_MS = 5000
-#: Of redis-py 8; older ones wait without a limit. The URL may say otherwise.
+#: The default of redis-py 8; older versions wait without a limit. The URL may set another.
 SOCKET_TIMEOUT_SECONDS: Final = 5.0
 CLIENT_OPTIONS: Final[dict[str, Any]] = {
     "decode_responses": True,

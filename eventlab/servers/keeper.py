@@ -13,9 +13,9 @@ from eventlab.servers.errors import ServersError
 from eventlab.servers.plan import Plan
 from eventlab.servers.process import Process, stop_all
 
-#: The pauses before the next attempts; a full disk, once it is freed, must not wait for long.
+#: The pauses before the next attempts: short, so that a server starts soon after a disk is freed.
 PAUSES_SECONDS: Final = (0.0, 1.0, 2.0, 4.0)
-STABLE_SECONDS: Final = 10.0  # a server that has run for so long has started well
+STABLE_SECONDS: Final = 10.0  # a server that has run for this long has started successfully
 
 
 class Keeper:

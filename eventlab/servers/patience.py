@@ -8,7 +8,7 @@ import redis
 from redis.backoff import ExponentialBackoff
 from redis.retry import Retry
 
-#: Redis is asked again after a lost connection, which one that has just restarted explains.
+#: A call is repeated after a lost connection, because Redis may just have restarted.
 REDIS_RETRIES: Final = 2
 FIRST_PAUSE_SECONDS: Final = 0.05
 

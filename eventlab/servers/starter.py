@@ -119,7 +119,7 @@ def _running_or_started(data: Path, wanted: Collection[str]) -> Running:
 
 
 def _refuse_hopeless(running: Running, data: Path) -> None:
-    """Raise if the servers do not answer here and waiting would not change it."""
+    """Raise if the servers do not respond here and waiting would not help."""
     if running.trouble:
         raise ServersFailed(
             f"{running.trouble}, but each restart fails: fix the problem in its log\n"

@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from eventlab.accounts.http.responses import error
 
 HOST: Final = re.compile(r"(\[[0-9a-f:.]+\]|[^:\[\]]+?)\.?(?::[0-9]*)?")
-#: Of two values, a proxy may check the first and the service use the second.
+#: If there are two values, a proxy may check the first one and the service use the second.
 ONCE: Final = (b"content-type", b"host", b"idempotency-key", b"x-correlation-id")
 ENCODED_SLASH: Final = b"%2f"
 

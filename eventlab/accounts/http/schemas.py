@@ -16,7 +16,7 @@ from eventlab.events import Data, Recorded
 B = TypeVar("B", bound=msgspec.Struct)
 
 WHOLE: Final = re.compile(rb"[1-9][0-9]{0,15}")
-#: Of a body that is not used, so that its client gets to read the response.
+#: The maximum of an unused body that is read, so that its client can read the response.
 MAX_DISCARDED_BYTES: Final = 16 * 1024 * 1024
 BODY_SECONDS: Final = 30.0
 CLOSE: Final = {"Connection": "close"}

@@ -141,7 +141,7 @@ def app(hosts: Collection[str] | None = None, max_lag: MaxLag | None = None) -> 
 
 
 def _connect() -> Lab:
-    """Connect as soon as Redis answers: it may be down when a worker starts."""
+    """Connect as soon as Redis responds: it may be down when a worker starts."""
     while True:
         try:
             return connect(timeout=SERVER_SECONDS)

@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 MAX_ATTEMPTS: Final = 4
 MAX_WAIT_SECONDS: Final = 30.0  # whatever a Retry-After asks for
 MAX_BODY_BYTES: Final = 64 * 1024
-#: Without it CXone answers "No known way to render data".
+#: Without it, CXone responds with "No known way to render data".
 ACCEPT_JSON: Final = {"Accept": "application/json"}
 
 

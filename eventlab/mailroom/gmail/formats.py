@@ -20,7 +20,7 @@ def _part_fields(depth: int) -> str:
 
 #: An email's headers, its texts, and the names, types and sizes of its other parts.
 TEXT_FIELDS: Final = f"{COMMON_FIELDS},payload({_part_fields(6)})"
-#: Gmail gives a long text, like an attachment, only by an id. How many, and how long, are fetched.
+#: Gmail gives only the id of a long text, as of an attachment. The limits for fetching such texts:
 MAX_LONG_TEXTS: Final = 4
 MAX_LONG_TEXT_BYTES: Final = 4 * 1024 * 1024
 

@@ -20,7 +20,7 @@ MAX_RESPONSE_BYTES: Final = 16 * 1024 * 1024
 #: A large email may take longer to arrive than one wait of ``timeout``.
 MAX_RESPONSE_TIMEOUTS: Final = 10
 CHUNK_BYTES: Final = 64 * 1024
-#: They describe the body on its way and not the one that is returned.
+#: They describe the body as it was sent, not the one that is returned.
 HEADERS_ON_THE_WAY: Final = frozenset({"content-encoding", "content-length", "transfer-encoding"})
 
 

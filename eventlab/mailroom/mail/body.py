@@ -44,7 +44,7 @@ META: Final = re.compile(rb"<meta[^<>]{0,200}?charset\s*=\s*[\"']?([\w-]{1,60})"
 INLINE_PGP: Final = "-----BEGIN PGP MESSAGE-----"
 WORD: Final = re.compile(r"\w+")
 LINK: Final = re.compile(r"\w+://\S*")
-#: A plain text of so many words that are not those of the HTML only says that there is HTML.
+#: A plain text of at most so many words, most of them not in the HTML, only points to the HTML.
 MAX_STUB_WORDS: Final = 60
 
 

@@ -18,9 +18,9 @@ from eventlab.mailroom.mail.japanese import (
     has_escapes,
 )
 
-#: The encodings of the WHATWG that Python decodes too narrowly, or only with a mark of the order.
+#: The encodings of the WHATWG that Python decodes too narrowly, or only with a byte order mark.
 PYTHON_NAMES: Final = {"gbk": "gb18030", "utf-16le": "utf_16", "x-user-defined": "cp1252"}
-#: Names that emails use and the WHATWG does not list, without what is neither letter nor digit.
+#: Names that emails use and the WHATWG does not list, reduced to their letters and digits.
 MORE_NAMES: Final = {
     "iso88598e": "iso8859_8",
     "iso88596i": "iso8859_6",
@@ -44,7 +44,7 @@ SINGLE_BYTE: Final = frozenset(
     | {"koi8_r", "koi8_u", "koi8_t", "kz1048"}
     | {"mac_cyrillic", "mac_greek", "mac_latin2", "mac_roman", "mac_turkish"}
 )
-#: Charsets of seven bits, and what an email is that declares one and has bytes of eight.
+#: Seven-bit charsets, and the likely charsets of an email that declares one but has 8-bit bytes.
 SEVEN_BITS: Final = {
     "iso2022_jp": ("utf_8_sig", "euc_jp", "cp932"),
     "iso2022_kr": ("utf_8_sig", "cp949"),

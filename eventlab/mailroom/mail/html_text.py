@@ -13,13 +13,13 @@ from eventlab.mailroom.mail.charset import DIRECTION_MARKS, clean
 from eventlab.mailroom.mail.html_lines import lines_of
 from eventlab.mailroom.mail.html_style import meaning_of
 
-#: Characters of HTML that are read, and of what is left once its styles are removed.
+#: The maximum characters of HTML that are read, and that are left once its styles are removed.
 MAX_HTML: Final = 1024 * 1024
 MAX_SLIM_HTML: Final = 512 * 1024
 #: HTML with more tags than this is only stripped of them, which is always fast.
 MAX_TAGS: Final = 40_000
 MAX_INDENT: Final = 24
-#: The characters at the end of a cut mail that are shown too: an answer may be below its quote.
+#: The characters at the end of a cut email that are shown too: a reply may be below its quote.
 MAX_END: Final = 64 * 1024
 LEFT_OUT: Final = "[The rest of this email's HTML was left out: open it in Gmail.]"
 LEFT_OUT_HERE: Final = "[Some of this email's HTML was left out here: open it in Gmail.]"

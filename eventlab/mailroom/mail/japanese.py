@@ -13,7 +13,7 @@ from typing import Final
 ESCAPE: Final = re.compile(rb"\x1b(\([ABHIJ]|\$[@B]|\$\([@BD])")
 TWO_BYTES: Final = (b"$@", b"$B", b"$(@", b"$(B")
 ROMAN: Final = str.maketrans("\\~", "¥‾")
-#: What Python makes of four single bytes that are no characters.
+#: What Python returns for four single bytes that are not characters.
 NOT_JIS: Final = dict.fromkeys(range(0xF8F0, 0xF8F4), "\ufffd")
 LINE_END: Final = re.compile(rb"[\r\n]")
 PAIR: Final = re.compile(rb"[\x21-\x7e]{1,2}")
@@ -21,7 +21,7 @@ HIGH: Final = bytes(byte | 0x80 for byte in range(256))
 EUC_RUN: Final = re.compile(
     rb"(?:[\xa1-\xfe]{2})+|(?:\x8e[\xa1-\xdf])+|(?:\x8f[\xa1-\xfe]{2})+|[\x00-\x7f]+|.", re.DOTALL
 )
-#: The first byte of cp932 for the first of JIS.
+#: The first byte in cp932 for each first byte in JIS.
 LEAD: Final = bytes(
     ((jis - 0x21 & 0xFF) >> 1) + (0x81 if jis < 0x5F else 0xC1) & 0xFF for jis in range(256)
 )

@@ -8,10 +8,10 @@ from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 from eventlab.mailroom.mail.charset import clean, one_line
 
-#: A longer URL is one of a tracker or has a token: its end tells an agent nothing.
+#: A longer URL belongs to a tracker or contains a token: its end tells an agent nothing.
 MAX_URL: Final = 200
 MAX_READ: Final = 4000
-#: Only these are shown: never ``javascript:``, ``data:``, ``file:``, nor what is relative.
+#: Only these are shown: never ``javascript:``, ``data:``, ``file:``, or a relative URL.
 SCHEME: Final = re.compile(r"(https?|mailto|tel):(?=[^\s])", re.IGNORECASE)
 UNSAFE: Final = re.compile(r"[\s<>\"\x00-\x20\u200b-\u200f\u202a-\u202e\u2060-\u206f\xad\ufeff]")
 #: Parameters that only say which mail and which reader a click came from.
@@ -20,7 +20,7 @@ TRACKING: Final = re.compile(
     r"|trk\w*|ck_subscriber_id|_kx|elqtrack\w*)=[^&]*+",
     re.IGNORECASE,
 )
-#: Programs that replace each link by one to themselves, and the parameter with the real target.
+#: Programs that replace each link with one to themselves, and the parameter with the real target.
 WRAPPERS: Final = (
     (re.compile(r"(?:[\w-]+\.)?safelinks\.protection\.outlook\.com"), "url"),
     (re.compile(r"www\.google\.com"), "q"),

@@ -184,7 +184,7 @@ def _from_headers(mail: MailPart, text: str = "") -> dict[str, Any]:
 
 
 def _charset(mail: MailPart) -> str:
-    """Return the charset of the first text, for the headers in bytes of which nothing is said."""
+    """Return the charset of the first text, for header bytes that declare none."""
     while mail.parts:
         mail = mail.parts[0]
     return mail.parameter("charset")

@@ -29,17 +29,17 @@ MAX_PARAMETERS: Final = 40
 MAX_NAME: Final = 200
 #: How many bytes are searched for boundaries: each level of nesting is searched again.
 MAX_SEARCHED: Final = 500 * 1024 * 1024
-#: Of a text, in bytes. The middle of a longer one is left out.
+#: The maximum bytes of a text. The middle of a longer one is left out.
 MAX_TEXT: Final = 1024 * 1024
-#: Of HTML, in bytes: a page may have photos in it.
+#: The maximum bytes of HTML: a page may have photos in it.
 MAX_PAGE: Final = 16 * 1024 * 1024
-#: A picture in the address of a picture.
+#: A picture that is embedded in its own URL.
 PICTURE: Final = re.compile(rb"data:[\w/+.-]{1,60};base64,[A-Za-z0-9+/=%\s]+")
-#: Of a multipart or an email that is encoded, which neither should be: its texts come first.
+#: The maximum bytes of a multipart or an email that is encoded (neither should be), texts first.
 MAX_ENCODED: Final = 8 * 1024 * 1024
 LINE: Final = re.compile(rb"([^\r\n]*)(?:\r{0,2}\n|\r|\Z)")
 FIELD: Final = re.compile(rb"([^\s:]+)[ \t]*:[ \t]*")
-#: A line that is surely a header, even after one that is none.
+#: A line that is surely a header, even after a line that is not one.
 KNOWN_FIELD: Final = re.compile(
     rb"(?:from|to|cc|bcc|subject|date|sender|received|references|precedence|organization"
     rb"|(?:x|content|message|mime|reply|return|in-reply|list|dkim|arc|authentication|resent"
@@ -48,7 +48,7 @@ KNOWN_FIELD: Final = re.compile(
 )
 BLANK_LINES: Final = re.compile(rb"(?:[ \t]{0,80}\r{0,2}\n){1,100}")
 END_OF_BOUNDARY: Final = re.compile(rb"(--)?[ \t]*(?:\r{0,2}\n|\r|\Z)")
-#: What looks like the boundary of a multipart whose header names another, or none.
+#: What looks like the boundary of a multipart whose header names a different one, or none.
 LIKELY_BOUNDARY: Final = re.compile(
     rb"(?<=[\r\n])--(\S{1,70})[ \t]{0,9}\r{0,2}\n(?=content-[\w-]{1,30}:)", re.IGNORECASE
 )

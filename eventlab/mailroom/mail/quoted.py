@@ -9,7 +9,7 @@ from typing import Final
 
 #: How many lines of each quote are tried, longest first. Zero is only for lines marked with ">".
 KEPT_LINES: Final = (1000, 300, 100, 30, 10, 4, 0)
-#: What follows a header that a mail program wrote may be an answer below it: some always stays.
+#: The text below a header that a mail program wrote may be a reply: some of it always stays.
 MIN_UNMARKED: Final = 10
 MAX_HEADER_LINES: Final = 7
 MAX_LINE: Final = 300
