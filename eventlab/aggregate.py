@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import abc
 import copy
+import zlib
 from collections.abc import Iterable
 from typing import Any, Final, Self
 
 import msgspec
 
-from eventlab.errors import InvalidName
-from eventlab.events import Data, Event, Recorded
+from eventlab.errors import InvalidEvent, InvalidName
+from eventlab.events import Data, Event, Recorded, encode_json, plain_json
 from eventlab.store.appends import Write
 
 _PLAIN = (str, int, float, bool, type(None))
 #: The token of the newest stored event, by which its log is recognized; None if it is not known.
 NEWEST_TOKEN: Final = "_newest_token"
+# The state at a version, and the position and token of the event by which its log is recognized.
+Snapshot = tuple[int, int, str, dict[str, Any], str]  # schema, version, position, state, token
+_decode_snapshot = msgspec.json.Decoder(Snapshot).decode
 _OURS = frozenset({"id", "version", "position", "changes", NEWEST_TOKEN})
 
 
@@ -112,17 +116,35 @@ class Aggregate(abc.ABC):
         vars(self).update(state)
 
 
-class Snapshot(msgspec.Struct, array_like=True, frozen=True):
-    """The state of an aggregate at a version, and the event by which its log is recognized.
+def snapshot_of(aggregate: Aggregate, schema: int) -> bytes:
+    """Return the snapshot of an aggregate, after a checksum; raises InvalidEvent."""
+    state = aggregate.state()
+    what = f"the state of {aggregate.id!r}, for its snapshot,"
+    # Equal is not enough: a Counter would come back as a dict that cannot count, an IntEnum as
+    # an int.
+    if repr(plain_json(state, what)[1]) != repr(state):
+        raise InvalidEvent(f"{what} contains a type that JSON cannot represent")
+    token = vars(aggregate)[NEWEST_TOKEN]
+    text = encode_json([schema, aggregate.version, aggregate.position, state, token])
+    return zlib.crc32(text).to_bytes(4) + text
 
-    ``token`` and ``position`` are those of that event.
+
+def restored(aggregate: Aggregate, text: bytes, schema: int) -> bool:
+    """Restore a new aggregate from its snapshot; False if the snapshot is damaged or older.
+
+    One of an earlier release has no token, and is not decoded.
     """
-
-    schema: int
-    version: int
-    position: str
-    state: dict[str, Any]
-    token: str
+    if zlib.crc32(text[4:]) != int.from_bytes(text[:4]):
+        return False
+    try:
+        written, version, position, state, token = _decode_snapshot(text[4:])
+    except msgspec.MsgspecError:
+        return False
+    if written != schema or state.keys() != aggregate.state().keys():
+        return False
+    aggregate.restore(state)
+    mark_stored(aggregate, version, position, token)
+    return True
 
 
 def mark_stored(aggregate: Aggregate, version: int, position: str, token: str | None) -> None:
@@ -137,6 +159,10 @@ def write_of(aggregate: Aggregate, meta: Data | None) -> Write:
     """Return the changes of an aggregate, with this meta, for a commit."""
     changes = aggregate.changes
     events = [msgspec.structs.replace(event, meta=meta) for event in changes] if meta else changes
+    return Write(aggregate.id, events, aggregate.version - len(changes), newest_of(aggregate))
+
+
+def newest_of(aggregate: Aggregate) -> tuple[str, str] | None:
+    """Return position and token of the newest stored event; None if the token is not known."""
     token = vars(aggregate).get(NEWEST_TOKEN)
-    newest = None if token is None else (aggregate.position, token)
-    return Write(aggregate.id, events, aggregate.version - len(changes), newest)
+    return None if token is None else (aggregate.position, token)

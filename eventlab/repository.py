@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import threading
-import zlib
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from datetime import datetime
 from functools import partial
 from itertools import chain, takewhile
 from typing import Generic, NamedTuple, TypeVar
 
-import msgspec
-
-from eventlab.aggregate import NEWEST_TOKEN, Aggregate, Snapshot, mark_stored, write_of
-from eventlab.errors import CommandRejected, InvalidArgument, InvalidEvent, VersionConflict
-from eventlab.events import Data, Recorded, encode_json, plain_json
+from eventlab.aggregate import Aggregate, mark_stored, newest_of, restored, snapshot_of, write_of
+from eventlab.errors import CommandRejected, InvalidArgument, VersionConflict
+from eventlab.events import Data, Recorded
 from eventlab.store.answers import SERVER_ERRORS, is_outage
 from eventlab.store.appends import Write
 from eventlab.store.keys import checked_counts
@@ -29,10 +27,14 @@ A = TypeVar("A", bound=Aggregate)
 
 
 class Known(NamedTuple, Generic[A]):
-    """A state from the cache or a snapshot; ``kept`` is the version of its snapshot."""
+    """A state from the cache or a snapshot; ``kept`` is the version of its snapshot.
+
+    It is ``quiet`` if the last load found no events of others.
+    """
 
     aggregate: A
     kept: int
+    quiet: bool = False
 
 
 class Repository(Generic[A]):
@@ -72,7 +74,7 @@ class Repository(Generic[A]):
         self._new = new
         # A cached state would remember a person who was forgotten.
         self._size = 0 if store.protection is not None else cache
-        self._every = snapshot_every
+        self._every = snapshot_every or None
         self._schema = schema
         self._cache: OrderedDict[str, Known[A]] = OrderedDict()
         self._lock = threading.Lock()
@@ -146,8 +148,12 @@ class Repository(Generic[A]):
             return  # the earlier result of a repeat, and not this aggregate's outcome
         mark_stored(aggregate, aggregate.version, recorded[-1].position, token)
         vars(aggregate)["changes"] = []
-        if token is not None:
-            self._update(aggregate)
+        if token is None:
+            return
+        # No snapshot here: if that failed, the caller would take a stored event for a failed one.
+        with self._lock:
+            if known := self._cache.get(aggregate.id):
+                self._cache[aggregate.id] = known._replace(aggregate=aggregate.copy())
 
     def retry(
         self,
@@ -161,18 +167,22 @@ class Repository(Generic[A]):
     ) -> list[Recorded]:
         """Load, decide and save; after a conflict, do so again with the fresh state.
 
-        Returns the recorded events. There is a short pause before each new try. With
+        Returns the recorded events. If the last load found no events of others, ``decide`` first
+        gets the cached state, and nothing is read; if others have written since, nothing is saved,
+        and the first try begins. There is a short pause before each new try. With
         ``idempotency_key``, the outcome is stored for a day, even if ``decide`` records nothing or
         raises CommandRejected. A repeat does not decide again: it returns the first outcome, or
         raises it if it was a rejection. ``fingerprint`` identifies the request (default: all
         requests with this key are treated as the same request). There is no ``token``, because a
         token is for one append, and a retry may need several.
 
-        Raises the last VersionConflict after ``tries`` tries. An error that ``decide`` raises is
-        never retried.
+        Raises the last VersionConflict after ``tries`` tries, and every error that ``decide``
+        raises for the state that was read. ``decide`` may be called more than once, so it must do
+        nothing but decide.
         """
         request = fingerprint or ""  # not a hash of the events: a retry may decide otherwise
         key = idempotency_key
+        save = partial(self.save, meta=meta, idempotency_key=key, fingerprint=request)
 
         def decided() -> Callable[[], list[Recorded]]:
             aggregate = self.load(id)
@@ -183,11 +193,31 @@ class Repository(Generic[A]):
                     raise
                 # If a duplicate was stored in the meantime, its events are the outcome.
                 return partial(self.store.reject, id, key, rejection, fingerprint=request)
-            save = partial(self.save, aggregate, meta=meta)
-            return partial(save, idempotency_key=key, fingerprint=request)
+            return partial(save, aggregate)
 
         seen = partial(self.store.seen, id, fingerprint=request)
-        return retried(tries, key, seen, decided, self.on_conflict)
+        unread = partial(self._save_unread, id, decide, save)
+        return retried(tries, key, seen, decided, self.on_conflict, unread)
+
+    def _save_unread(
+        self, id: str, decide: Callable[[A], object], save: Callable[[A], list[Recorded]]
+    ) -> list[Recorded] | None:
+        """Decide on the cached state, without reading; return None unless this appends events.
+
+        Only an append shows that nobody else has written: an error of ``decide`` may be due to an
+        old state.
+        """
+        known = self._from_cache(id)
+        # If a snapshot is due, the aggregate is loaded, because only a load stores one.
+        if known is None or not known.quiet or self._is_due(known):
+            return None
+        try:
+            decide(known.aggregate)
+        except Exception:  # noqa: BLE001 - whatever it is, the newest state decides
+            return None
+        with suppress(VersionConflict):
+            return save(known.aggregate) if known.aggregate.changes else None
+        return None
 
     def transact(
         self,
@@ -279,36 +309,30 @@ class Repository(Generic[A]):
             # A position alone cannot show that: a log that was written again may have the same.
             pages = self.store.pages(id, after=version - 1)
             first = next(pages, None)
-            if first and (first.events[0].position, first.tokens[0]) == (
-                aggregate.position,
-                vars(aggregate)[NEWEST_TOKEN],
-            ):
+            if first and (first.events[0].position, first.tokens[0]) == newest_of(aggregate):
                 _fold(aggregate, chain([Tail(first.events[1:], first.tokens)], pages))
-                if self._every or aggregate.version > version:
-                    return self._remember(known)
-                return aggregate
+                quiet = aggregate.version == version
+                if quiet and known.quiet and not self._is_due(known):
+                    return aggregate  # nothing to remember
+                return self._remember(known._replace(quiet=quiet))
         aggregate = self._new(id)
         _fold(aggregate, self.store.pages(id))
         return self._remember(Known(aggregate, 0)) if aggregate.version else aggregate
 
     def _remember(self, known: Known[A]) -> A:
         aggregate = known.aggregate
-        kept = known.kept
-        if self._every and aggregate.version - kept >= self._every:
+        if self._is_due(known):
             self._keep(aggregate)
-            kept = aggregate.version
+            known = known._replace(kept=aggregate.version)
         with self._lock:
             # A copy, so that no failed decision reaches the cache.
-            self._cache[aggregate.id] = Known(aggregate.copy(), kept)
+            self._cache[aggregate.id] = known._replace(aggregate=aggregate.copy())
             while len(self._cache) > self._size:
                 self._cache.popitem(last=False)
         return aggregate
 
-    def _update(self, aggregate: A) -> None:
-        # No snapshot here: if that failed, the caller would take a stored event for a failed one.
-        with self._lock:
-            if known := self._cache.get(aggregate.id):
-                self._cache[aggregate.id] = Known(aggregate.copy(), known.kept)
+    def _is_due(self, known: Known[A]) -> bool:
+        return self._every is not None and known.aggregate.version - known.kept >= self._every
 
     def _from_cache(self, id: str) -> Known[A] | None:
         with self._lock:
@@ -317,39 +341,20 @@ class Repository(Generic[A]):
         return None if known is None else known._replace(aggregate=known.aggregate.copy())
 
     def _from_snapshot(self, id: str) -> Known[A] | None:
-        # A snapshot only saves time: if anything is odd about it, the log is read instead. One of
-        # an earlier release has no token, and is not decoded.
-        if not self._every:
+        # A snapshot only saves time: if anything is odd about it, the log is read instead.
+        if self._every is None:
             return None
         name = self.store.slice_of(id).keys.snapshot(id)
         found = self.store.redis.execute_command("GET", name, **RAW)
-        if not found or zlib.crc32(found[4:]) != int.from_bytes(found[:4]):
-            return None
-        try:
-            snapshot = msgspec.json.decode(found[4:], type=Snapshot)
-        except msgspec.MsgspecError:
-            return None
         aggregate = self._new(id)
-        if snapshot.schema != self._schema or snapshot.state.keys() != aggregate.state().keys():
-            return None
-        aggregate.restore(snapshot.state)
-        mark_stored(aggregate, snapshot.version, snapshot.position, snapshot.token)
-        return Known(aggregate, snapshot.version)
+        is_restored = bool(found) and restored(aggregate, found, self._schema)
+        return Known(aggregate, aggregate.version) if is_restored else None
 
     def _keep(self, aggregate: A) -> None:
-        state = aggregate.state()
-        what = f"the state of {aggregate.id!r}, for its snapshot,"
-        # Equal is not enough: a Counter would come back as a dict that cannot count, an IntEnum as
-        # an int.
-        if repr(plain_json(state, what)[1]) != repr(state):
-            raise InvalidEvent(f"{what} contains a type that JSON cannot represent")
-        token = vars(aggregate)[NEWEST_TOKEN]
-        text = encode_json(
-            Snapshot(self._schema, aggregate.version, aggregate.position, state, token)
-        )
+        text = snapshot_of(aggregate, self._schema)
         name = self.store.slice_of(aggregate.id).keys.snapshot(aggregate.id)
         try:
-            self.store.redis.set(name, zlib.crc32(text).to_bytes(4) + text)
+            self.store.redis.set(name, text)
         except SERVER_ERRORS as error:
             # A full or read-only Redis can still be read, and a snapshot only saves time.
             if not is_outage(error):

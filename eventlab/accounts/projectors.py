@@ -13,8 +13,8 @@ from eventlab.errors import EventLabError, InvalidName
 from eventlab.projections.projector import Projector
 from eventlab.projections.view import View
 from eventlab.servers import Lab
+from eventlab.slices.store import open_store
 from eventlab.store.answers import SERVER_ERRORS, reason, server
-from eventlab.store.slices import open_store
 
 VIEWS: Final[Mapping[str, Callable[[str], View]]] = {
     "accounts": AccountView,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from eventlab.archive.backup import backup
 from eventlab.cli import arguments as options
 from eventlab.servers import connect
-from eventlab.store.slices import open_store
+from eventlab.slices.store import open_store
 
 if TYPE_CHECKING:
     from eventlab.cli.arguments import Commands

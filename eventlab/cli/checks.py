@@ -21,8 +21,8 @@ from eventlab.errors import EventLabError, Misconfigured
 from eventlab.events import Event
 from eventlab.servers import Lab, ServerUnreachable, connect
 from eventlab.servers.binaries import numbers
+from eventlab.slices.store import open_store
 from eventlab.store.answers import SERVER_ERRORS, is_outage, server
-from eventlab.store.slices import open_store
 from eventlab.store.store import NEW, EventStore
 
 TRIAL: Final = "doctor"

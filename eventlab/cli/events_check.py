@@ -19,7 +19,7 @@ from eventlab.mailroom.names import REAL_NAMES, SANDBOX_NAMES
 from eventlab.mailroom.work_item import WorkItem
 from eventlab.observe.shapes import Reader, StoredShape, stored_shapes
 from eventlab.servers import connect
-from eventlab.store.slices import open_store
+from eventlab.slices.store import open_store
 from eventlab.store.store import Upcaster
 
 REMEDY = "make the code read this shape, or add an upcaster that converts it to the newest shape"

@@ -15,7 +15,7 @@ from eventlab.cli import arguments as options
 from eventlab.cli.process import CommandFailed, UsageError
 from eventlab.observe.printing import data_text, event_row, event_text, time_text
 from eventlab.servers import connect
-from eventlab.store.slices import open_store
+from eventlab.slices.store import open_store
 
 if TYPE_CHECKING:
     from eventlab.cli.arguments import Commands

@@ -12,7 +12,7 @@ from eventlab.cli.process import CommandFailed
 from eventlab.observe.printing import data_text, event_row, printable, time_text
 from eventlab.observe.trace import trace
 from eventlab.servers import connect
-from eventlab.store.slices import open_store
+from eventlab.slices.store import open_store
 
 if TYPE_CHECKING:
     from eventlab.cli.arguments import Commands

@@ -18,9 +18,9 @@ from eventlab.errors import CorruptEvent, InvalidArgument
 from eventlab.events import Recorded
 from eventlab.observe.printing import event_row, event_text, printable, time_text
 from eventlab.servers import connect
+from eventlab.slices.store import open_store
 from eventlab.store.answers import is_outage
 from eventlab.store.keys import checked_position, order
-from eventlab.store.slices import open_store
 from eventlab.store.store import EventStore
 
 if TYPE_CHECKING:

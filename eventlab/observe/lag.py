@@ -17,10 +17,10 @@ from eventlab.projections.joined import JoinedProjector
 from eventlab.projections.lag import ViewLag
 from eventlab.projections.projector import Projector
 from eventlab.projections.view import CHECKPOINTS, FIRST_VERSION, REBUILD_NAME, Changes
+from eventlab.slices.store import open_store
 from eventlab.slices.subscription import sum_of
 from eventlab.store.keys import VIEW_GROUP, order
 from eventlab.store.scripts import RAW
-from eventlab.store.slices import open_store
 from eventlab.store.store import EventStore
 from eventlab.subscriptions.group import ConsumerGroup
 from eventlab.subscriptions.records import Lag, Parked

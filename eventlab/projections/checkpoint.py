@@ -216,11 +216,8 @@ class Checkpoint:
         except ResponseError as error:
             if "NOGROUP" not in str(error):
                 if self._is_shown:
-                    log.warning(
-                        "view %s: cannot publish its position to Redis: %s",
-                        self.name,
-                        reason(error),
-                    )
+                    why = reason(error)
+                    log.warning("view %s: cannot publish its position to Redis: %s", self.name, why)
                 self._is_shown = False
                 return
             # Another projector may create it first; the next batch then shows the right position.
@@ -291,9 +288,8 @@ class Checkpoint:
                     raise RebuildOvertaken(self.name)
                 del swap["_id"]
                 swap.pop(SHARED, None)
-                decided = self._documents.update_one(
-                    fenced, {"$set": {"swap": swap}}, session=session
-                )
+                update = {"$set": {"swap": swap}}
+                decided = self._documents.update_one(fenced, update, session=session)
                 if not decided.matched_count:
                     session.abort_transaction()
                     return None

@@ -18,15 +18,29 @@ from redis.cluster import RedisCluster
 from eventlab.errors import CommandRejected, InvalidArgument
 from eventlab.events import Event, Recorded
 from eventlab.store.appends import Write
-from eventlab.store.keys import SLICES, START, checked_counts, order
+from eventlab.store.keys import SLICES, START, Keys, checked_counts, order
 from eventlab.store.logs import Tail
 from eventlab.store.paging import KEYS_PAGE
 from eventlab.store.sealing import Protects
 from eventlab.store.settling import settle
-from eventlab.store.slices import check_together, register, slice_number
+from eventlab.store.slices import ONE, check_together, register, slice_number
 from eventlab.store.store import EventStore, Expected, Upcaster
 from eventlab.store.stream import as_bytes
 from eventlab.store.waiting import wait_for_any
+
+
+def stored_slices(redis: Redis | RedisCluster, category: str) -> int:
+    """Return the number of slices that a category has; 1 if it has no events yet.
+
+    >>> stored_slices(lab.redis, "accountStream")
+    1
+    """
+    return SLICES if redis.exists(Keys(category).slices) else ONE
+
+
+def open_store(redis: Redis | RedisCluster, category: str) -> EventStore:
+    """Return the store of a category, with the number of slices that the category has."""
+    return EventStore(redis, category, slices=stored_slices(redis, category))
 
 
 class Slice(EventStore):

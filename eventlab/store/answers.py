@@ -7,7 +7,6 @@ is neither an outage nor a misconfiguration is a bug, or an event that MongoDB c
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Final
 
 import pymongo.errors
@@ -144,7 +143,12 @@ def mongodb_codes(error: pymongo.errors.PyMongoError) -> set[int]:
     >>> mongodb_codes(pymongo.errors.OperationFailure("disk full", 14031))
     {14031}
     """
-    return set(_mongodb_codes(error))
+    if not isinstance(error, pymongo.errors.OperationFailure):
+        return set()
+    details = error.details or {}
+    failed = [*details.get("writeErrors", []), *details.get("writeConcernErrors", [])]
+    codes = (error.code, *(one.get("code") for one in failed))
+    return {code for code in codes if isinstance(code, int)}
 
 
 def reason(error: BaseException) -> str:
@@ -175,15 +179,3 @@ def server(error: BaseException) -> str:
     'Redis'
     """
     return "MongoDB" if isinstance(error, pymongo.errors.PyMongoError) else "Redis"
-
-
-def _mongodb_codes(error: pymongo.errors.PyMongoError) -> Iterator[int]:
-    if not isinstance(error, pymongo.errors.OperationFailure):
-        return
-    if error.code is not None:
-        yield error.code
-    details = error.details or {}
-    concerns = details.get("writeConcernErrors", [])
-    for failed in [*details.get("writeErrors", []), *concerns]:
-        if isinstance(code := failed.get("code"), int):
-            yield code

@@ -23,17 +23,21 @@ def retried(
     seen: Callable[[str], T | None],
     decided: Callable[[], Callable[[], T]],
     on_conflict: OnConflict | None = None,
+    unread: Callable[[], T | None] = lambda: None,
 ) -> T:
     """Return the first outcome under a key, or decide and save; repeat after each conflict.
 
     ``seen`` finds that outcome; ``decided`` makes a decision and returns a function that saves it.
     A conflict of the save is retried, after a short pause; what ``decided`` raises is not.
-    ``on_conflict`` is called with each conflict and the number of tries that are left.
+    ``on_conflict`` is called with each conflict and the number of tries that are left. Before the
+    first try, ``unread`` may decide and save without reading; it returns None if it has not saved.
     """
     if tries < 1:
         raise InvalidArgument(f"tries={tries!r} must be 1 or more")
     if key is not None and (first := seen(key)) is not None:
         return first
+    if (saved := unread()) is not None:
+        return saved
     longest = FIRST_PAUSE
     while True:
         save = decided()

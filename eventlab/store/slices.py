@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
-from importlib import import_module
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final
 
 from eventlab.errors import InvalidArgument, SlicesMismatch
 from eventlab.store.keys import SLICES, Keys, checked_name
@@ -67,21 +66,6 @@ def one_stream(store: EventStore) -> None:
             f"{store.category!r} has {store.slices} slices, each with its own stream: "
             "pass the stores of store.all_slices(), one at a time"
         )
-
-
-def stored_slices(redis: Any, category: str) -> int:
-    """Return the number of slices that a category has; 1 if it has no events yet.
-
-    >>> stored_slices(lab.redis, "accountStream")
-    1
-    """
-    return SLICES if redis.exists(Keys(category).slices) else ONE
-
-
-def open_store(redis: Any, category: str) -> EventStore:
-    """Return the store of a category, with the number of slices that the category has."""
-    store = import_module("eventlab.store.store").EventStore
-    return cast("EventStore", store(redis, category, slices=stored_slices(redis, category)))
 
 
 def check_together(category: str, ids: Sequence[str]) -> int:

@@ -25,7 +25,8 @@ from eventlab.archive.errors import BackupMismatch
 from eventlab.archive.restore import restore
 from eventlab.cli.main import main
 from eventlab.servers import Lab
-from eventlab.store.slices import slice_number, stored_slices
+from eventlab.slices.store import stored_slices
+from eventlab.store.slices import slice_number
 from tests.support.accounts_api import in_a_thread
 from tests.support.store import fill
 

@@ -26,8 +26,9 @@ from eventlab import (
     Write,
 )
 from eventlab.accounts import Account, AccountService
+from eventlab.slices.store import stored_slices
 from eventlab.store.keys import order
-from eventlab.store.slices import slice_number, stored_slices
+from eventlab.store.slices import slice_number
 from tests.support.store import deposits, fill
 
 IDS = [f"account{number}" for number in range(200)]

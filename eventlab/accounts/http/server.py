@@ -33,7 +33,7 @@ from eventlab.observe.lag import MaxLag, ViewState, view_states, views_of
 from eventlab.observe.metrics import SHARED_COUNTERS, Metrics, category_metrics, view_metrics
 from eventlab.servers import Lab, connect
 from eventlab.servers.errors import ServersError
-from eventlab.store.slices import open_store
+from eventlab.slices.store import open_store
 from eventlab.store.store import EventStore
 
 IDLE_SECONDS: Final = 60

@@ -19,9 +19,9 @@ from eventlab.observe.lag import (
     appended,
     subscriptions_of,
 )
+from eventlab.slices.store import stored_slices
 from eventlab.store.keys import START, order
 from eventlab.store.scripts import RAW
-from eventlab.store.slices import stored_slices
 from eventlab.store.store import EventStore
 
 PAGE: Final = 50  # events of a page, whatever they weigh
