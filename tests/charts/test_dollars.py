@@ -17,7 +17,7 @@ from matplotlib.text import Text
 from eventlab import Recorded, charts
 
 #: As mathematics, the first is a ValueError when it is drawn and the second a RecursionError.
-NAMES = (r"$\nonsense$", f"${'{' * 3000}{'}' * 3000}$")
+NAMES = (r"$\nonsense$", f"${'{' * 500}{'}' * 500}$")
 
 
 def events(name: str) -> list[Recorded]:
