@@ -11,7 +11,7 @@ SPHINX := $(VENV)/.installed-docs
 ARGS ?=
 # Two at a time, each with servers of its own: most tests wait.
 WORKERS ?= 2
-PYTEST := $(BIN)/pytest --nbval -n $(WORKERS) --dist loadfile
+PYTEST := $(BIN)/pytest --nbval -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 LOCK_OPTIONS := --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make lock"
 

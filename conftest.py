@@ -32,6 +32,27 @@ APART = {
     "pages": "minutes of running the notebooks again",
     "long": "many seconds of a core",
 }
+#: What takes longest, the longest first: at the end, no worker waits for another's long file.
+LONGEST_FIRST = (
+    "tests/crash/",
+    "tests/notebooks/test_own_servers.py",
+    "tests/cli/test_main.py",
+    "tests/mailroom/test_router.py",
+    "tests/cli/test_route.py",
+    "tests/notebooks/test_exercises.py",
+    "tests/servers/test_external.py",
+    "tests/servers/test_supervisor.py",
+    "tests/slices/test_upgrade.py",
+    "tests/servers/test_healing.py",
+    "tests/accounts/http/test_outages.py",
+    "tests/cli/test_project.py",
+    "tests/mailroom/gmail/",
+    "tests/mailroom/cxone/",
+    "tests/privacy/",
+    "tests/projections/test_outages.py",
+    "tests/mailroom/test_outages.py",
+    "notebooks/",
+)
 #: What a user may have set for other programs, and what would change a test or a notebook.
 FOREIGN_VARIABLES = re.compile(
     r"(http|https|all|no|ftp)_proxy|EVENTLAB_\w+|MPL\w+|IPYTHON\w*|JUPYTER\w*|PYDEVD\w+"
@@ -82,6 +103,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: _place(item.nodeid))
     left_out = []
     for item in items:
         needs = [name for name in APART if item.get_closest_marker(name)]
@@ -92,6 +114,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in left_out]
+
+
+def _place(nodeid: str) -> int:
+    for place, beginning in enumerate(LONGEST_FIRST):
+        if nodeid.startswith(beginning):
+            return place
+    return len(LONGEST_FIRST)
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
