@@ -286,8 +286,8 @@ class Repository(Generic[A]):
         return done
 
     def _check_versions(self, writes: list[Write]) -> None:
-        # They were read one after the other. If one has moved since, they may never have been in
-        # these states at the same time, and a rejection would be of a state that never was.
+        # They were read one after the other. If one has changed since, these states may never have
+        # existed at the same time, so a rejection would be based on a state that never existed.
         for write in writes:
             if (actual := self.store.version(write.id)) != write.expected:
                 raise VersionConflict(write.id, write.expected, actual)

@@ -130,7 +130,7 @@ def _check(name: str, remedy: str, examine: Callable[[Lab], str], lab: Lab) -> C
     except (EventLabError, *SERVER_ERRORS, OSError) as error:
         if _is_info_refused(error):
             return Check(name, True, "unknown: this user is not allowed to run INFO")
-        if is_outage(error):  # no right is missing
+        if is_outage(error):  # no permission is missing
             remedy = (
                 f"check that {server(error)} is running, is the primary, and has free memory and "
                 "disk space"
@@ -200,7 +200,7 @@ def _missing_rights(one: EventStore) -> set[str]:
         for command in RIGHTS[name]
     ]
     redis: Any = one.redis
-    # The rights of a user are those of each node: ask the one that has this slice.
+    # Each node has its own permissions for a user: ask the node that has this slice.
     where = {"target_nodes": _node_of(one)} if _is_cluster(redis) else {}
     return {
         str(found) for found in redis.execute_command("EVAL", ASK_RIGHTS, 0, *commands, **where)
@@ -218,7 +218,7 @@ def _append(lab: Lab) -> str:
         try:
             _trial_append(lab, shard)
         except (NoPermissionError, Misconfigured):
-            # A user that is limited to its own categories may not use the one of the trial.
+            # A user that is limited to its own categories may not use the trial's category.
             _rights(lab)
             return "not tried: this user may use only its own categories"
         except (EventLabError, *SERVER_ERRORS) as error:
@@ -254,7 +254,7 @@ def _configured(lab: Lab) -> EventStore:
     category = os.environ.get(settings.CATEGORY) or CATEGORY
     try:
         return open_store(lab.redis, category)
-    except NoPermissionError:  # the check of the rights names what is missing
+    except NoPermissionError:  # the check of the permissions names what is missing
         return EventStore(lab.redis, category)
 
 

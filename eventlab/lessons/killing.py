@@ -124,7 +124,7 @@ def consume(
     """Run a consumer group, a process for each consumer, until no event is left.
 
     Each receives up to 100 events, calls ``write(documents, event)`` for each of them, and then
-    acknowledges them all. It is killed after the write and before the acknowledgement, once it has
+    acknowledges them all. It is killed after the write and before the acknowledgment, once it has
     written ``dies_after`` events (0: never). Several consumers begin at the same moment.
     """
     source = textwrap.dedent(inspect.getsource(write)).replace(f"def {write.__name__}", "def write")

@@ -72,7 +72,7 @@ class Keeper:
         if self._failures <= len(PAUSES_SECONDS):  # or a broken server would fill the log
             print(message, file=sys.stderr, flush=True)
         before = self.trouble
-        # The first time it only has to start; the second time it is of no use to wait for it.
+        # After one failure, the server may just need to start; after two, waiting does not help.
         self.trouble = message if self._failures > 1 else ""
         return self.trouble != before
 

@@ -64,7 +64,7 @@ def heal(data: Path, sockets: Mapping[str, str]) -> bool:
     if not _was_killed(data, sockets):
         return False
     starting = lock.attempt(data / START_LOCK)
-    if starting is None:  # another process is at it
+    if starting is None:  # another process is starting them
         return False
     try:
         if not _was_killed(data, sockets):

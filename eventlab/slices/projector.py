@@ -34,7 +34,7 @@ from eventlab.store.keys import START, checked_position, view_group
 from eventlab.store.slices import check_slices, slice_number
 from eventlab.store.store import EventStore
 
-IDLE_SECONDS: Final = 5.0  # after which a slice without events looks at its checkpoint
+IDLE_SECONDS: Final = 5.0  # after which a slice without events reads its checkpoint
 BEAT_SECONDS: Final = 0.5  # between the signs of life of a projector that runs
 
 log = logging.getLogger(__name__)
@@ -72,9 +72,8 @@ class SliceProjector(Projector):
                     self._turn.release()
 
     def _fold(self, events: list[Recorded]) -> tuple[Changes, int, Exception | None]:
-        # One slice at a time: what the slices share, the documents of some views and this
-        # process, is not fought over. The events are read before, so no turn waits for a Redis
-        # that is down.
+        # One slice at a time, because the slices share this process, and in some views the
+        # documents. The events are read before, so no turn waits for a Redis that is down.
         if events and not self._has_turn:
             began = time.monotonic()
             self._turn.acquire()
@@ -288,7 +287,7 @@ class SlicedProjector(Projector):
         checked_position(position)
         for part in self._parts:
             if part.next_position() == position:
-                # Two slices may have this position: it is the one that stops.
+                # Two slices may have this position: skip the one that stops the view.
                 try:
                     part.run_once()
                 except ViewStopped:
@@ -302,7 +301,7 @@ class SlicedProjector(Projector):
     # ---------------------------------------------------------------- rebuild
 
     def _begin_upgrade(self) -> None:
-        with contextlib.suppress(RebuildOvertaken):  # look again
+        with contextlib.suppress(RebuildOvertaken):  # the next call tries again
             self._upgrade = SlicedUpgrade.of(self, batch_size=self.batch_size)
 
     def rebuild(self, *, progress: bool = True) -> int:

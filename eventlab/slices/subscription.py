@@ -21,7 +21,7 @@ from eventlab.subscriptions.subscription import Subscription
 REST_SECONDS: Final = 0.1  # where no shard answers, or in a pause
 PAUSE_SECONDS: Final = 1.0  # of one wait for new events; and before a shard that is down is tried
 
-LATER: Final = object()  # what an acknowledgement returns that was not sent
+LATER: Final = object()  # what an acknowledgment returns if it was not sent
 
 Result = TypeVar("Result")
 Other = TypeVar("Other")

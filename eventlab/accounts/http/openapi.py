@@ -105,7 +105,7 @@ def _completed(document: dict[str, Any]) -> dict[str, Any]:
         for operation in operations.values():
             described = operation["responses"]
             if "HTTPValidationError" in str(described.get("422")):
-                del described["422"]  # FastAPI's own; this service answers 400
+                del described["422"]  # FastAPI's own; this service responds with 400
             described.setdefault("400", _error(400))
             operation.setdefault("parameters", []).append(parameter)
             for response in described.values():

@@ -118,7 +118,7 @@ class GmailClient:
             batch = batches.popleft()
             got, rejected = self._fetch(batch, oversized)
             if any(error.too_large for error in rejected.values()):
-                # Gmail's search does not know the newest emails yet, so their sizes are a surprise.
+                # Gmail's search does not know the newest emails yet, so their sizes are unknown.
                 if len(batch) > 1:
                     batches.extendleft((id,) for id in reversed(batch))
                     continue

@@ -158,7 +158,7 @@ def _exchange(flow: Any, address: str) -> Consent:
     session.max_redirects = 0  # another server must not get the code
     for scheme in ("http://", "https://"):
         session.mount(scheme, LimitedAdapter(max_seconds=EXCHANGE_TIMEOUT_SECONDS))
-    # oauthlib insists on https in this address, although no request goes there any more
+    # oauthlib insists on https in this address, although no request goes there anymore
     as_https = address.replace("http:", "https:", 1)
     try:
         with session:

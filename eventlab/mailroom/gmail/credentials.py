@@ -132,7 +132,7 @@ class StoredCredentials(Credentials):
         try:
             Credentials.refresh(self, google_auth_httplib2.Request(connection))
         except UNREADABLE as error:
-            # from None: the cause may quote the response of a server that answered for Google
+            # from None: the cause may quote the response of a server that posed as Google
             raise refresh_failed(error) from None
         finally:
             connection.close()

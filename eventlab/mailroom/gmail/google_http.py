@@ -63,7 +63,7 @@ class GoogleHttp:
                 }
                 found["status"] = str(response.status_code)
                 return httplib2.Response(found), _body(response)
-        except Urllib3Error as error:  # some are not wrapped by requests, and no OSError
+        except Urllib3Error as error:  # requests does not wrap some, and they are not OSErrors
             raise requests.ConnectionError(type(error).__name__) from None
 
     def close(self) -> None:

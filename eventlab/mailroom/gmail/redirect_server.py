@@ -14,7 +14,7 @@ from eventlab.mailroom.errors import GmailFailed
 from eventlab.mailroom.http_session import LimitedReader
 
 SILENT_CONNECTION_SECONDS: Final = 2.0
-VISIT_SECONDS: Final = 10.0  # for a whole request, however slowly it drips
+VISIT_SECONDS: Final = 10.0  # for a whole request, however slowly it arrives
 POLL_SECONDS: Final = 0.05
 GIVEN_TEXT: Final = "Consent was given. You may close this window."
 DENIED_TEXT: Final = "Consent was denied. You may close this window."
@@ -70,7 +70,7 @@ class _RedirectHandler(BaseHTTPRequestHandler):
         self.rfile = io.BufferedReader(LimitedReader(self.connection, raw, VISIT_SECONDS))
 
     def handle_one_request(self) -> None:
-        with contextlib.suppress(OSError):  # a visitor that hangs up, or drips
+        with contextlib.suppress(OSError):  # a visitor that hangs up, or is too slow
             super().handle_one_request()
             return
         self.close_connection = True

@@ -153,7 +153,7 @@ def _likely(data: bytes, codec: str | None) -> str | None:
     if codec in WIDE:
         if b"\x00" not in data and (len(data) % 2 or _strictly(data, "utf_8") is not None):
             return None
-        # Without a mark of the order, zeros come first where the first byte is the high one.
+        # Without a byte order mark, zeros come first where the first byte is the high one.
         more_first = data[::2].count(0) > data[1::2].count(0)
         marked = data[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
         return "utf_16_be" if codec == "utf_16" and more_first and not marked else codec

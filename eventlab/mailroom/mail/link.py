@@ -38,7 +38,7 @@ def target_of(href: str) -> str:
     >>> target_of("javascript:alert(1)"), target_of("mailto:ann@example.com?subject=Hi")
     ('', 'ann@example.com')
     """
-    # As browsers do: tabs and line ends within a URL are nothing.
+    # As browsers do: tabs and line ends within a URL are ignored.
     url = re.sub(r"^[\x00-\x20]+|[\t\r\n]", "", href[:MAX_READ])
     found = SCHEME.match(url)
     if not found:

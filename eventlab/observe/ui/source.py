@@ -24,7 +24,7 @@ from eventlab.store.keys import START, order
 from eventlab.store.scripts import RAW
 from eventlab.store.store import EventStore
 
-PAGE: Final = 50  # events of a page, whatever they weigh
+PAGE: Final = 50  # events of a page, whatever their size
 SLICE_PAGE: Final = 5  # of each slice
 IDS_PAGE: Final = 100
 MAX_REPLAYED: Final = 20_000  # events for the state at a version: about 0.1 s
