@@ -34,9 +34,9 @@ Fetched = Message | GmailFailed | None
 class InboxRules:
     """Which emails are received: ``Router`` explains the fields.
 
-    ``own`` are our folded addresses, besides the mailbox's; ``secret`` is the key of the hashes of
-    senders; ``since`` is in seconds since 1970; ``max_old`` is how many old emails a first round
-    may begin with, None for any number.
+    ``own`` are our folded addresses, besides the mailbox's. ``secret`` is the key of the hashes of
+    senders. ``since`` is in seconds since 1970. ``max_old`` is the maximum number of old emails
+    that a first round may begin with (None: any number).
     """
 
     selection: Selection = field(default_factory=Selection)

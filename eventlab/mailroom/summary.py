@@ -9,11 +9,12 @@ from dataclasses import dataclass
 class Summary:
     """What one round did, in numbers of emails.
 
-    Gmail ``listed`` this many, and ``new`` of them were not known before. CXone accepted
-    ``submitted`` and ``refused`` others in this round; ``held`` are in doubt or failed too often
-    and need an operator; ``skipped`` are not for an agent. ``duplicates`` are emails of which CXone
-    is known to have two work items. ``waiting`` are still to be sent, ``open`` are all that need
-    an operator, from earlier rounds too. ``problem`` says why the round ended early.
+    Gmail ``listed`` this many, and ``new`` of them were not known before. In this round, CXone
+    accepted ``submitted`` emails and rejected ``refused`` emails. ``held`` emails are in doubt or
+    failed too often, and need an operator. ``skipped`` emails are not for an agent. ``duplicates``
+    are emails of which CXone is known to have two work items. ``waiting`` emails are still to be
+    sent. ``open`` emails are all that need an operator, including those of earlier rounds.
+    ``problem`` says why the round ended early.
 
     >>> print(Summary(listed=3, new=3, submitted=2, held=1, open=1))
     listed 3, new 3: submitted 2, held 1, refused 0, skipped 0; 1 held for review in total ...

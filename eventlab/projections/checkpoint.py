@@ -86,9 +86,9 @@ class Checkpoint:
     """The bookkeeping of a view: the position that its documents include, and who may move it.
 
     ``version`` is that of the view's code. ``joined`` are the stores of a view of several
-    categories, in the order of their names: the position is that in ``store``, one of them or of
-    their slices, and the other ones are in the same document. The session's database reads from the
-    primary, with read concern majority.
+    categories, in the order of their names. ``store`` is then one of them, or one of their slices:
+    this object has the position in it, and the same document has the other positions. The session's
+    database reads from the primary, with read concern majority.
     """
 
     def __init__(

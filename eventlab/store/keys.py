@@ -87,8 +87,8 @@ class Keys:
     def subscription(self, name: str) -> list[bytes]:
         """Return the keys that a subscription has in addition to its group.
 
-        They hold when events are due again, the events that failed, the parked ones, the aggregates
-        that have an unfinished event, and the state of the subscription.
+        They hold the times when events are due again, the failed events, the parked events, the
+        aggregates that have an unfinished event, and the state of the subscription.
         """
         return [
             b"%b/%b:%b" % (self._tag, what, checked_name(name, "name"))

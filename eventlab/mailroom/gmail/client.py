@@ -42,7 +42,7 @@ class Page:
 class GmailClient:
     """A client of one Gmail mailbox, for one thread at a time.
 
-    ``timeout`` is in seconds, per request; ``page_size`` is 500 at most; ``sleep`` is called with
+    ``timeout`` is in seconds, per request. ``page_size`` is 500 at most. ``sleep`` is called with
     the seconds to wait between attempts. Use it in a ``with`` block, which closes the connection.
 
     Every method raises ``ConsentRequired`` when only a new consent helps, and ``GmailFailed`` when

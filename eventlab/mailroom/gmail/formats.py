@@ -26,7 +26,7 @@ MAX_LONG_TEXT_BYTES: Final = 4 * 1024 * 1024
 
 
 def add_long_texts(transport: GmailTransport, response: dict[str, Any]) -> None:
-    """Add the texts that a response names only by an id; the email says so if one is missing.
+    """Fetch the texts of which a response has only an id; a text that fails stays missing.
 
     Raises ConsentRequired.
     """
