@@ -12,7 +12,7 @@ from bson.errors import BSONError
 
 from eventlab.events import Event, Recorded
 from eventlab.projections.joined import JoinedView
-from eventlab.projections.view import Changes, View
+from eventlab.projections.view import Changes, View, checked_view_name
 from eventlab.testing.documents import UpdateRefused, updated
 from eventlab.testing.history import EXAMPLE, extended
 from eventlab.testing.report import difference, document_lines, event_line, paragraph, same
@@ -26,13 +26,16 @@ AnyView = View | JoinedView
 def view(view: AnyView | Callable[[], AnyView]) -> ViewScenario:
     """Return a test scenario for a view; a view class is instantiated first.
 
-    For a view of several categories, ``given`` takes the category of its events.
+    For a view of several categories, ``given`` takes the category of its events. Raises InvalidName
+    if no collection can have the name of the view.
 
     >>> from eventlab.accounts.views import EventsByType
     >>> events = [Event("create"), Event("deposit", {"amount": 100})]
     >>> _ = view(EventsByType).given(*events).shows("deposit", {"events": 1, "last": "2-0"})
     """
-    return ViewScenario(view() if callable(view) else view, [])
+    tested = view() if callable(view) else view
+    checked_view_name(tested, database="")  # as a projector does
+    return ViewScenario(tested, [])
 
 
 class Placed(NamedTuple):
@@ -62,10 +65,17 @@ class ViewScenario:
         at: datetime | None = None,
         category: str = "",
     ) -> ViewScenario:
-        """Return the scenario with further events of the aggregate ``id``.
+        """Return a new scenario with further events of the aggregate ``id``.
 
-        They are stored at positions 1-0, 2-0 and so on, or at the time ``at``. Call it again for
-        the events of another aggregate, or of another ``category`` of a joined view.
+        The scenario itself does not change, so keep what is returned. The events are stored at
+        positions 1-0, 2-0 and so on, or at the time ``at``. Call it again for the events of another
+        aggregate, or of another ``category`` of a joined view.
+
+        >>> from eventlab.accounts.views import EventsByType
+        >>> events = view(EventsByType).given(Event("create"))
+        >>> events = events.given(Event("deposit", {"amount": 100}))
+        >>> sorted(events.documents())
+        ['create', 'deposit']
         """
         before = [each.event for each in self._placed if each.category == category]
         after = extended(before, events, id, at)[len(before) :]

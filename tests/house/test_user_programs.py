@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -88,13 +89,17 @@ def test_readme_example_ends_with_the_document_that_it_shows(tmp_path: Path) -> 
     assert done.stdout.startswith("{'_id': 'JohnDoe', 'funds': 100, ")
 
 
-@pytest.mark.usefixtures("lab")
-def test_starter_passes_its_own_tests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_starter_passes_its_own_tests_and_leaves_nothing(
+    lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")  # a reader has no plugins either
     write_starter(tmp_path)
     done = python(tmp_path, "-m", "pytest", "-q")
     assert done.returncode == 0, done.stdout
     assert done.stdout.splitlines()[-1].startswith("4 passed in ")
+    names = {each["_id"] for each in lab.mongo["projections"].find({}, {"_id": 1})}
+    names.update(lab.mongo.list_collection_names())
+    assert not [name for name in names if re.fullmatch(r"test_[0-9a-f]{32}", name)]
 
 
 def test_starter_prints_what_its_page_shows(lab: Lab, tmp_path: Path) -> None:

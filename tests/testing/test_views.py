@@ -12,7 +12,17 @@ from hypothesis import HealthCheck, given, settings
 from pymongo.database import Database
 from pymongo.errors import WriteError
 
-from eventlab import NEW, Changes, Event, EventStore, InvalidArgument, Projector, Recorded
+from eventlab import (
+    NEW,
+    Changes,
+    Event,
+    EventStore,
+    InvalidArgument,
+    InvalidName,
+    JoinedProjector,
+    Projector,
+    Recorded,
+)
 from eventlab.accounts.views import AccountView, EventsByType, MoneyPerDay
 from eventlab.testing import view
 from eventlab.testing.documents import UpdateRefused, updated
@@ -80,6 +90,41 @@ def test_shows_rejects_another_document_and_shows_the_difference() -> None:
 def test_shows_rejects_a_document_in_part(wrong: dict[str, object] | None) -> None:
     assert "is not as expected" in failure(view(EventsByType).given(CREATE).shows, "create", wrong)
     assert "is not as expected" in failure(view(EventsByType).shows, "create", {"events": 1})
+
+
+class Nameless:
+    """A broken view: it names no collection."""
+
+    def apply(self, event: Recorded, changes: Changes, category: str = "") -> None:
+        changes[event.id].inc("events", 1)
+
+
+def test_view_without_a_name_is_rejected_like_a_projector_does(
+    store: EventStore, mongo: Any
+) -> None:
+    nameless: Any = Nameless
+    other = EventStore(store.redis, f"{store.category}Other")
+    for make in (
+        lambda: view(nameless),
+        lambda: view(nameless()),
+        lambda: Projector(store, mongo, nameless()),
+        lambda: JoinedProjector([store, other], mongo, nameless()),
+    ):
+        with pytest.raises(InvalidName, match="view name None must be a non-empty string"):
+            make()
+
+
+@pytest.mark.parametrize("name", ["projections", "", "a$b", ".a", None, 7])
+def test_view_with_a_name_that_no_collection_can_have_is_rejected(name: Any) -> None:
+    with pytest.raises(InvalidName):
+        view(EventsByType(name))
+
+
+def test_given_returns_a_new_scenario_and_changes_nothing() -> None:
+    before = view(AccountView).given(CREATE, id="JohnDoe")
+    before.given(DEPOSIT, id="JohnDoe").given(CREATE, id="JaneDoe")
+    assert before.documents().keys() == {"JohnDoe"}
+    before.shows("JohnDoe", {"funds": 0, "timestamps": ["1-0"], "version": 1})
 
 
 def test_given_numbers_several_aggregates_and_takes_times() -> None:
