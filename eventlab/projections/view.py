@@ -122,7 +122,7 @@ class Named(Protocol):
 
 def checked_view_name(view: Named, database: str) -> str:
     """Return the name of a view; raises InvalidName if its collection cannot have it."""
-    name: str = getattr(view, "name", None)  # a view without type annotations may have none
+    name: str = getattr(view, "name", "")  # a view without type annotations may have none
     size = len(checked_name(name, "view name"))
     most = MAX_NAMESPACE_BYTES - len(f"{database}..rebuild-01234567".encode())
     if size > most or NO_VIEW_NAME.match(name):

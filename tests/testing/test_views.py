@@ -110,7 +110,7 @@ def test_view_without_a_name_is_rejected_like_a_projector_does(
         lambda: Projector(store, mongo, nameless()),
         lambda: JoinedProjector([store, other], mongo, nameless()),
     ):
-        with pytest.raises(InvalidName, match="view name None must be a non-empty string"):
+        with pytest.raises(InvalidName, match="view name '' must be a non-empty string"):
             make()
 
 
