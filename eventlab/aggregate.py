@@ -163,6 +163,6 @@ def write_of(aggregate: Aggregate, meta: Data | None) -> Write:
 
 
 def newest_of(aggregate: Aggregate) -> tuple[str, str] | None:
-    """Return position and token of the newest stored event; None if the token is not known."""
+    """Return the position and token of the newest stored event; None if the token is not known."""
     token = vars(aggregate).get(NEWEST_TOKEN)
     return None if token is None else (aggregate.position, token)

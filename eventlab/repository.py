@@ -29,7 +29,7 @@ A = TypeVar("A", bound=Aggregate)
 class Known(NamedTuple, Generic[A]):
     """A state from the cache or a snapshot; ``kept`` is the version of its snapshot.
 
-    It is ``quiet`` if the last load found no events of others.
+    ``quiet`` is True if the last load found no events of other writers.
     """
 
     aggregate: A
@@ -167,9 +167,9 @@ class Repository(Generic[A]):
     ) -> list[Recorded]:
         """Load, decide and save; after a conflict, do so again with the fresh state.
 
-        Returns the recorded events. If the last load found no events of others, ``decide`` first
-        gets the cached state, and nothing is read; if others have written since, nothing is saved,
-        and the first try begins. There is a short pause before each new try. With
+        Returns the recorded events. If the last load found no events of other writers, ``decide``
+        first gets the cached state, and nothing is read. If others have written since, nothing is
+        saved, and the first try begins. There is a short pause before each new try. With
         ``idempotency_key``, the outcome is stored for a day, even if ``decide`` records nothing or
         raises CommandRejected. A repeat does not decide again: it returns the first outcome, or
         raises it if it was a rejection. ``fingerprint`` identifies the request (default: all

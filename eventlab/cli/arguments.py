@@ -79,7 +79,7 @@ def add_metrics(parser: argparse.ArgumentParser, health: str) -> None:
 
 
 def add_max_lag(parser: argparse.ArgumentParser, route: str) -> None:
-    """Add the options that say which lag of a view is a failure of a health route."""
+    """Add the options that say which lag of a view makes a health route fail."""
     parser.add_argument(
         "--max-lag",
         type=whole,

@@ -55,7 +55,7 @@ class Exercise:
     wrong answers, as code: the tests run each through the same judge, and each must get its own
     feedback.
 
-    ``seconds`` is how long the answer may take: an endless loop is stopped and named.
+    ``seconds`` is how long the answer may take: an endless loop is stopped and reported.
 
     >>> exercise.check(...)
     Not attempted: replace the dots with your code and run the cell again.

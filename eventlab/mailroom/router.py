@@ -157,7 +157,7 @@ class Router:
             stop.wait(poll_interval)
 
     def resend(self, id: str) -> Summary:
-        """Send an email again that is held, in doubt or refused, because an operator decided so.
+        """Resend an email that is held, in doubt or refused, because an operator decided so.
 
         No rule of the selection and no label of Gmail stops it: only an email that was deleted is
         skipped.

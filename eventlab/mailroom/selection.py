@@ -34,9 +34,10 @@ BLOCKED: Final = "its sender is on the blocklist"
 class Selection:
     """Which emails become work items: the rules besides Gmail's labels.
 
-    Email of ``skipped_kinds`` and from a sender on the ``blocklist`` (folded addresses and
-    ``@domain``, which includes its subdomains) is skipped. ``sender_cap`` is how many emails of one
-    sender become work items in one clock hour; the others are held for review. 0 means no limit.
+    Emails of ``skipped_kinds``, and those from a sender on the ``blocklist`` (folded addresses and
+    ``@domain``, which includes its subdomains), are skipped. ``sender_cap`` is how many emails of
+    one sender become work items in one clock hour; the others are held for review. 0 means no
+    limit.
     """
 
     skipped_kinds: frozenset[str] = frozenset({"reaction", LOOP})

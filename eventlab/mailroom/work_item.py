@@ -84,7 +84,7 @@ class WorkItem(Aggregate):
     def submit(self, *, router: str, now: int, deadline: int) -> int:
         """Record that a router is about to send the email; return the number of the attempt.
 
-        Nothing of the attempt can arrive at CXone after ``deadline``.
+        No request of the attempt can arrive at CXone after ``deadline``.
         """
         if self.status != "received":
             raise self._rejected(f"it is {self.status} and must not be sent")

@@ -82,7 +82,7 @@ def problems_of(states: Iterable[ViewState], max_lag: MaxLag | None) -> list[str
 
 
 class StreamGlance(Subscription):
-    """A subscription in one stream, only to read its state: it creates and receives nothing."""
+    """A read-only subscription in one stream: it creates and receives nothing."""
 
     def __new__(cls, *_: object) -> Self:
         """Return an object of this kind."""
@@ -117,7 +117,7 @@ class SubscriptionState:
 
 
 class Glance:
-    """A subscription, only to read its state, in all slices of a category that have its group."""
+    """A read-only subscription, in all slices of a category that have its group."""
 
     def __init__(self, store: EventStore, name: str, numbers: Sequence[int] = (0,)) -> None:
         self.store = store

@@ -179,7 +179,7 @@ def checked_position(position: str) -> str:
 
 
 def order(position: str) -> tuple[int, int]:
-    """Return milliseconds and sequence of a position, by which positions are compared.
+    """Return the milliseconds and sequence of a position, by which positions are compared.
 
     >>> order("1551312621884-0")
     (1551312621884, 0)

@@ -200,7 +200,7 @@ def replayed(new: Callable[[str], A], id: str, history: Sequence[Recorded]) -> A
 
 
 def check_state(aggregate: Aggregate, expected: dict[str, Any], context: str) -> None:
-    """Raise AssertionError if an attribute has another value than the expected one."""
+    """Raise AssertionError if an attribute does not have the expected value."""
     __tracebackhide__ = True
     missing = object()
     found = {name: getattr(aggregate, name, missing) for name in expected}

@@ -26,9 +26,9 @@ State = Any  # h11 does not export the type of its states
 class Connection(H11Protocol):
     """A connection that ends when a client sends a request too slowly, or without end.
 
-    A header has ``HEADER_SECONDS``, however many bytes arrive in the meantime. A body has
-    ``BODY_SECONDS``, which the route that reads it enforces; this class enforces it for a body that
-    no route reads.
+    A header must be complete after ``HEADER_SECONDS``, however many bytes arrive in the meantime. A
+    body must be complete after ``BODY_SECONDS``, which the route that reads it enforces; this class
+    enforces it for a body that no route reads.
     """
 
     _awaited: State = None
