@@ -9,8 +9,8 @@ INSTALLED := $(VENV)/.installed
 BROWSER := $(VENV)/.installed-browser
 SPHINX := $(VENV)/.installed-docs
 ARGS ?=
-# Two at a time, each with servers of its own: most tests wait.
-WORKERS ?= 2
+# Three at a time even on two cores, each with servers of its own: most tests wait.
+WORKERS ?= 3
 PYTEST := $(BIN)/pytest --nbval -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 LOCK_OPTIONS := --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make lock"
