@@ -11,7 +11,8 @@ from typing import Annotated, Final
 from urllib.parse import quote
 
 import pymongo.errors
-from fastapi import Depends, FastAPI, Header, HTTPException, Path, Query, Request, Response
+from fastapi import FastAPI, Header, HTTPException, Path, Query, Request, Response
+from fastapi.concurrency import run_in_threadpool
 
 from eventlab.accounts.account import UnknownAccount
 from eventlab.accounts.http import listing
@@ -64,7 +65,6 @@ TRACEPARENT: Final = re.compile(
 )
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
-Body = Annotated[bytes, Depends(received)]
 AccountId = Annotated[str, Path(description="The account's id", json_schema_extra=ID_SCHEMA)]
 Key = Annotated[
     str | None,
@@ -138,28 +138,41 @@ def create_app(
 
 
 class Commands:
-    """The routes that change an account."""
+    """The routes that change an account.
+
+    Each reads its body, and then works in a thread. The body is not a dependency, because FastAPI
+    would take longer to resolve it than the service to read it.
+    """
 
     def __init__(self, service: AccountService) -> None:
         self._service = service
         self._idempotency = service.accounts.store.idempotency
 
-    def create(self, request: Request, body: Body, key: Key = None) -> Response:
+    async def create(self, request: Request, key: Key = None) -> Response:
         """Open an account"""
+        return await run_in_threadpool(self._create, request, await received(request), key)
+
+    async def deposit(self, request: Request, id: AccountId, key: Key = None) -> Response:
+        """Deposit money"""
+        body = await received(request)
+        return await run_in_threadpool(self._move, self._service.deposit, request, id, body, key)
+
+    async def withdraw(self, request: Request, id: AccountId, key: Key = None) -> Response:
+        """Withdraw money"""
+        body = await received(request)
+        return await run_in_threadpool(self._move, self._service.withdraw, request, id, body, key)
+
+    async def transfer(self, request: Request, key: Key = None) -> Response:
+        """Move money from one account to another: both events are stored, or neither"""
+        return await run_in_threadpool(self._transfer, request, await received(request), key)
+
+    def _create(self, request: Request, body: bytes, key: str | None) -> Response:
         id = printable(usable(parsed(body, NewAccount).id))
         self._claim(key, id, "create")
         event = self._service.create(id, idempotency_key=key, meta=_meta(request))
         root = request.scope.get("root_path", "")
         place = {"Location": f"{root}/accounts/{quote(id, safe='')}"}
         return answer(201, Opened(id), version=event.version, headers=place)
-
-    def deposit(self, request: Request, id: AccountId, body: Body, key: Key = None) -> Response:
-        """Deposit money"""
-        return self._move(self._service.deposit, request, id, body, key)
-
-    def withdraw(self, request: Request, id: AccountId, body: Body, key: Key = None) -> Response:
-        """Withdraw money"""
-        return self._move(self._service.withdraw, request, id, body, key)
 
     def _move(
         self,
@@ -175,8 +188,7 @@ class Commands:
         event = command(id, amount, versions=versions, idempotency_key=key, meta=_meta(request))
         return answer(200, Moved(id, event.data["amount"]), version=event.version)
 
-    def transfer(self, request: Request, body: Body, key: Key = None) -> Response:
-        """Move money from one account to another: both events are stored, or neither"""
+    def _transfer(self, request: Request, body: bytes, key: str | None) -> Response:
         asked = parsed(body, NewTransfer)
         amount = whole(asked.amount)
         self._claim(key, asked.from_, f"transfer {amount} to {asked.to}")
