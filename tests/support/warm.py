@@ -22,6 +22,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn
 
+from pymongo.synchronous.monitor import _shutdown_resources
+
 from eventlab.cli import main as command_line
 
 TIMEOUT_SECONDS = 100
@@ -75,6 +77,8 @@ def main() -> None:
         package = importlib.import_module(f"eventlab.{room}")
         for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
             importlib.import_module(module.name)
+    # At the end it would wait for PyMongo's threads, which look up every half second only.
+    atexit.unregister(_shutdown_resources)
     gc.freeze()
     for line in sys.stdin:
         child = os.fork()
