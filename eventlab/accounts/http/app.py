@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import re
 from collections.abc import Callable, Collection
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
@@ -17,7 +16,7 @@ from fastapi.concurrency import run_in_threadpool
 from eventlab.accounts.account import UnknownAccount
 from eventlab.accounts.http import listing
 from eventlab.accounts.http.admission import Admission
-from eventlab.accounts.http.correlation import Correlation
+from eventlab.accounts.http.correlation import Correlation, meta_of
 from eventlab.accounts.http.docs import documented_app
 from eventlab.accounts.http.etag import is_known, wanted
 from eventlab.accounts.http.monitoring import Monitoring
@@ -50,7 +49,7 @@ from eventlab.accounts.http.schemas import (
 )
 from eventlab.accounts.http.threads import ServerThreads
 from eventlab.accounts.service import AccountService, Balance
-from eventlab.events import Data, Recorded
+from eventlab.events import Recorded
 
 MAX_BODY_BYTES: Final = 65_536
 MAX_PAGE: Final = 1000
@@ -58,11 +57,6 @@ LISTING_THREADS: Final = 8
 
 #: A comma outside of a quoted string separates two values: a proxy has joined two headers.
 KEY_PATTERN: Final = r'^([!-+\--~]+|"([!#-\[\]-~]|\\["\\])+")$'
-
-#: W3C Trace Context: a header of another form is to be ignored.
-TRACEPARENT: Final = re.compile(
-    "(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}"
-)
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 AccountId = Annotated[str, Path(description="The account's id", json_schema_extra=ID_SCHEMA)]
@@ -169,7 +163,7 @@ class Commands:
     def _create(self, request: Request, body: bytes, key: str | None) -> Response:
         id = printable(usable(parsed(body, NewAccount).id))
         self._claim(key, id, "create")
-        event = self._service.create(id, idempotency_key=key, meta=_meta(request))
+        event = self._service.create(id, idempotency_key=key, meta=meta_of(request))
         root = request.scope.get("root_path", "")
         place = {"Location": f"{root}/accounts/{quote(id, safe='')}"}
         return answer(201, Opened(id), version=event.version, headers=place)
@@ -185,7 +179,7 @@ class Commands:
         amount = whole(parsed(body, Money).amount)
         versions = wanted(request.headers.getlist("If-Match"))
         self._claim(key, usable(id), f"{command.__name__} {amount}")
-        event = command(id, amount, versions=versions, idempotency_key=key, meta=_meta(request))
+        event = command(id, amount, versions=versions, idempotency_key=key, meta=meta_of(request))
         return answer(200, Moved(id, event.data["amount"]), version=event.version)
 
     def _transfer(self, request: Request, body: bytes, key: str | None) -> Response:
@@ -193,7 +187,7 @@ class Commands:
         amount = whole(asked.amount)
         self._claim(key, asked.from_, f"transfer {amount} to {asked.to}")
         done = self._service.transfer(
-            asked.from_, asked.to, amount, idempotency_key=key, meta=_meta(request)
+            asked.from_, asked.to, amount, idempotency_key=key, meta=meta_of(request)
         )
         moved = done.deposit.data["amount"]
         return answer(200, Transferred(asked.from_, asked.to, moved, done.id))
@@ -256,14 +250,6 @@ class Listing:
         """List all accounts, sorted, from the view"""
         page = functools.partial(listing.page, self._view, sort=sort, after=after, limit=limit)
         return answer(200, await self._threads.run(page))
-
-
-def _meta(request: Request) -> Data:
-    meta = {"correlation_id": request.state.correlation_id}
-    given = request.headers.getlist("traceparent")
-    if len(given) == 1 and TRACEPARENT.fullmatch(given[0]):
-        meta["traceparent"] = given[0]
-    return meta
 
 
 def _moment(text: str) -> datetime:

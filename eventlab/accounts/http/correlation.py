@@ -1,4 +1,4 @@
-"""The correlation id: it links a request with its response and with the events it caused."""
+"""What links a request with its response and its events: the correlation id, and a trace."""
 
 from __future__ import annotations
 
@@ -7,12 +7,19 @@ import secrets
 from collections.abc import Iterable
 from typing import Final
 
+from fastapi import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from eventlab.accounts.http.responses import error
+from eventlab.events import Data
 
 HEADER: Final = "X-Correlation-Id"
 PATTERN: Final = r"^[!-~]{1,128}$"
+
+#: W3C Trace Context: a header of another form is to be ignored.
+TRACEPARENT: Final = re.compile(
+    "(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}"
+)
 
 
 class Correlation:
@@ -49,3 +56,12 @@ class Correlation:
 def _given(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
     wanted = HEADER.lower().encode()
     return next((value.decode("latin-1") for name, value in headers if name == wanted), None)
+
+
+def meta_of(request: Request) -> Data:
+    """Return the meta of the events of a request: its correlation id, and its trace if valid."""
+    meta = {"correlation_id": request.state.correlation_id}
+    given = request.headers.getlist("traceparent")
+    if len(given) == 1 and TRACEPARENT.fullmatch(given[0]):
+        meta["traceparent"] = given[0]
+    return meta
