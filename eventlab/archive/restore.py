@@ -48,7 +48,9 @@ def restore(store: EventStore, folder: Path) -> int:
     if store.slices > 1:
         folders = [folder / str(number) for number in range(store.slices)]
         if not all(each.is_dir() for each in folders):
-            raise BackupMismatch(store.category, f"{folder} contains no backup of its slices")
+            raise BackupMismatch(
+                store.category, f"{folder} is not a backup of a category with {store.slices} slices"
+            )
         register(store.redis, store.all_slices()[0].keys)
         pairs = zip(store.all_slices(), folders, strict=True)
         return sum(restore(part, each) for part, each in pairs if any(each.iterdir()))

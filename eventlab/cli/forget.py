@@ -70,7 +70,7 @@ def text_of(erased: Erased) -> str:
     else:
         lines = [
             f"{erased.person}: the key is destroyed",
-            "Rebuild each view that shows this person, because its documents were written earlier.",
+            "Rebuild each view that shows this person: its documents still contain the fields.",
             "Delete the backups that contain the key; you can keep the backups of the events.",
         ]
     if not erased.rewritten:

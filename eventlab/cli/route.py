@@ -62,7 +62,8 @@ def add_to(commands: Commands) -> None:
         "--label",
         type=options.label,
         metavar="NAME",
-        help="Gmail label for routed emails, and for the email of --confirm (default: none)",
+        help="Gmail label to add to each routed email, and to the email that --confirm names "
+        "(default: none)",
     )
     parser.add_argument(
         "--since",

@@ -56,15 +56,18 @@ def sentence_of(error: Exception) -> str:
     if isinstance(error, EventLabError):
         return TOPOLOGY.sub("", str(error))
     if isinstance(error, RedisConnectionError | RedisTimeoutError):
-        return f"Redis does not respond ({cause}): check that it is running, and {REDIS_URL} if set"
+        return (
+            f"Redis does not respond ({cause}): check that it is running and, if you set "
+            f"{REDIS_URL}, that the URL is correct"
+        )
     if isinstance(error, RedisError | RedisClusterException) and is_outage(error):
         return f"Redis is unavailable ({cause}): try again when it accepts requests"
     if isinstance(error, RedisError):
         return f"Redis reported an error ({cause}): run eventlab doctor"
     if isinstance(error, ConnectionFailure):
         return (
-            f"MongoDB does not respond ({cause}): check that it is running, "
-            f"and {MONGODB_URL} if set"
+            f"MongoDB does not respond ({cause}): check that it is running and, if you set "
+            f"{MONGODB_URL}, that the URL is correct"
         )
     if isinstance(error, PyMongoError) and is_outage(error):
         return f"MongoDB is unavailable ({cause}): try again when it accepts requests"

@@ -14,7 +14,8 @@ CELL = "padding:0.2em 0.8em;text-align:left;vertical-align:top"
 class Interactive(abc.ABC):
     """The base of the widgets. Its text is what a test compares; its table is what GitHub shows.
 
-    Each has methods that do what its buttons do, so that a page, too, can press them.
+    Each widget has a method for each of its buttons, so that code in a notebook can do what a click
+    does.
     """
 
     @abc.abstractmethod

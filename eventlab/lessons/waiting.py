@@ -23,6 +23,8 @@ def wait_until(condition: Callable[[], T], seconds: float = PATIENCE_SECONDS) ->
     end = time.monotonic() + seconds
     while not (found := condition()):
         if time.monotonic() > end:
-            raise TimeoutError(f"still {found!r} after {seconds:g} s: run `eventlab doctor`")
+            raise TimeoutError(
+                f"the condition was still {found!r} after {seconds:g} s: run `eventlab doctor`"
+            )
         time.sleep(POLL_SECONDS)
     return found

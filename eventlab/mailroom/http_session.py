@@ -23,7 +23,10 @@ USER_AGENT: Final = "eventlab"
 
 
 class NoAuth(AuthBase):
-    """No Authorization header; given explicitly, so that requests finds none in ``~/.netrc``."""
+    """Sends no Authorization header.
+
+    Pass it explicitly: otherwise, the ``requests`` library uses credentials from ``~/.netrc``.
+    """
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         """Leave the request as it is."""
@@ -140,7 +143,7 @@ class HttpSession:
 
     @contextmanager
     def send(self, request: requests.Request) -> Iterator[requests.Response]:
-        """Send a request; its body is read, in pieces, while the block runs."""
+        """Send a request and yield the response, whose body is read in pieces in the block."""
         session = self._local if is_loopback(request.url) else self._remote
         prepared = session.prepare_request(request)
         options: Any = session.merge_environment_settings(request.url, {}, True, None, None)

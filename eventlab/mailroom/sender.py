@@ -115,8 +115,8 @@ class Sender:
     ) -> Prepared:
         """Return what to do with an email; the email itself is not needed in memory anymore.
 
-        ``earlier`` are emails of its conversation: the payload names the first that CXone has. A
-        ``released`` email is sent because an operator decided so.
+        ``earlier`` are emails of its conversation: the payload names the first that CXone has.
+        ``released`` means that an operator decided to send the email.
         """
         if isinstance(message, GmailFailed):
             reason = str(message)

@@ -66,12 +66,16 @@ class MaxLag:
     def exceeded(self, states: Iterable[ViewState]) -> list[str]:
         """Return a message for each view that is over the limit."""
         return [
-            f"view {state.view} lags by {state.events:,} events; "
+            f"view {state.view} lags by {state.events:,} events{_shares(state)}; "
             f"the oldest has waited for {state.seconds:.0f} s"
-            + "".join(f", {lag.events:,} of {category}" for category, lag in state.categories)
             for state in states
             if state.events > self.events and state.seconds > self.seconds
         ]
+
+
+def _shares(state: ViewState) -> str:
+    shares = ", ".join(f"{lag.events:,} of {category}" for category, lag in state.categories)
+    return f" ({shares})" if shares else ""
 
 
 def problems_of(states: Iterable[ViewState], max_lag: MaxLag | None) -> list[str]:

@@ -124,7 +124,7 @@ class PersonKeys:
         """Destroy the key of a person, so that nobody can read the protected fields again.
 
         When it returns, no process uses the key anymore. Then rebuild the views that show the
-        person, because their documents were written earlier. With ``rewrite``, Redis rewrites its
+        person: their documents still contain the fields. With ``rewrite``, Redis rewrites its
         append-only file, so that the key is not on its disk either. Delete copies and backups of
         that file yourself. A repeat has no further effect.
         """

@@ -243,8 +243,9 @@ class Checkpoint:
     def read_unfenced(self) -> CheckpointState | None:
         """Return the checkpoint, or None after a short pause while a rebuild has fenced it.
 
-        If the rebuild has decided its swap, this finishes it. If the fence has been there for
-        FENCE_SECONDS without a decision, this breaks it. Raises CategoryMismatch.
+        If the swap is already certain, this method finishes it. If the fence has been there for
+        FENCE_SECONDS and the swap is not certain, this method removes the fence. Raises
+        CategoryMismatch.
         """
         state = self.read()
         if state.fence is None:

@@ -85,7 +85,8 @@ class Rebuild(Several[Building]):
     def remove_abandoned(self, keep: Collection[str] = ()) -> None:
         """Remove the rebuilds that were killed.
 
-        A rebuild that is still running raises RebuildOvertaken."""
+        If one of them is in fact still running, it then fails with RebuildOvertaken.
+        """
         pattern = {"$regex": f"^{re.escape(self._live.name)}{REBUILD_NAME}"}
         names = set(self.mongo[CHECKPOINTS].distinct("_id", {"_id": pattern}))
         names.update(self.mongo.list_collection_names(filter={"name": pattern}))

@@ -141,8 +141,8 @@ class ProjectorSession:
             if error.code not in NO_KILL:
                 raise
             self._may_end_others = False
-            waits = "a dead projector may block it for transactionLifetimeLimitSeconds (60 s)"
-            log.warning("view %s: killSessions failed (%s): %s", self.view, reason(error), waits)
+            text = "view %s: killSessions failed (%s), so a dead projector may block it for 60 s"
+            log.warning(text, self.view, reason(error))
 
     def close(self) -> None:
         """End the session and remove it from the register."""

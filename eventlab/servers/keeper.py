@@ -44,7 +44,10 @@ class Keeper:
         return self._failed(reason, now)
 
     def note_socket(self) -> bool:
-        """Note whether the server has its socket: a new server has none yet, and can lose it."""
+        """Note whether the server's socket exists, and return it.
+
+        A new server does not have its socket yet, and a running server can lose it.
+        """
         exists = Path(self.server.socket).exists()
         self._had_socket = self._had_socket or exists
         return exists

@@ -63,7 +63,7 @@ class Process:
 
 
 def stop_all(processes: list[Process]) -> None:
-    """Stop servers together: by repeated SIGTERM, finally by SIGKILL."""
+    """Stop several servers at once: send SIGTERM repeatedly, and SIGKILL as a last resort."""
     end = time.monotonic() + STOP_TIMEOUT_SECONDS
     while living := [process for process in processes if process.status() is None]:
         for process in living:

@@ -72,7 +72,7 @@ class SliceCheckpoint(Checkpoint):
     def move(
         self, session: ClientSession, old: str, new: str, event: Identity | None = None
     ) -> bool:
-        """Move the position; the first move of a slice claims all slices for its version.
+        """Move the position; the first move in a slice records the view's version for all slices.
 
         Raises ViewVersionMismatch if the documents of another slice are of another version.
         """
@@ -107,7 +107,10 @@ class SlicedCheckpoint(Checkpoint):
         ]
 
     def read(self) -> CheckpointState:
-        """Return the checkpoint of slice 0, which has the fence of all; raises CategoryMismatch."""
+        """Return the checkpoint of slice 0, which holds the fence for all slices.
+
+        Raises CategoryMismatch.
+        """
         return self.parts[0].read()
 
     def delete(self) -> None:

@@ -220,10 +220,10 @@ class SlicedStore(EventStore):
         return self.slice_of(id).pages(id, after=after, limit=limit)
 
     def read_all(self, *, after: str = START, limit: int | None = None) -> Iterator[Recorded]:
-        """Yield every event of the category after a position, by the time of the append.
+        """Yield every event of the category after a position, ordered by the time of the append.
 
-        Two slices may have the same position, and the clocks of two shards differ. To resume where
-        you were, read each of ``all_slices()`` after its own position.
+        Events in two slices may have the same position, and the clocks of two shards differ. To
+        resume where you were, read each of ``all_slices()`` after its own position.
         """
         checked_counts(limit=limit)
         found = [part.read_all(after=after, limit=limit) for part in self._all]

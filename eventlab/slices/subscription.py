@@ -161,7 +161,7 @@ class SlicedSubscription(Subscription):
         return self._of_shard(number, lambda: part.fail(event, error, outage=outage), False)
 
     def hand_back(self, events: Iterable[Recorded]) -> None:
-        """Return events that were not worked on: any consumer may receive them immediately."""
+        """Give back events that were not worked on; any consumer can receive them immediately."""
         for event in events:
             number = slice_number(event.id)
             self._of_shard(number, partial(self._parts[number].hand_back, [event]), None)

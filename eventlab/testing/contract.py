@@ -188,7 +188,7 @@ class TokenContract:
 
 
 class ReadContract:
-    """What reading promises."""
+    """What a store promises about reads."""
 
     def test_positions_only_grow(self, store: Store) -> None:
         """Each event has a higher position than all before it, whatever its aggregate."""

@@ -92,7 +92,7 @@ class FullStoreContract(StoreContract):
         expect(store.version("a"), 3, "the version after an append")
 
     def test_pages_are_what_is_read(self, store: EventStore) -> None:
-        """pages yields the events of read, each with the token of its append."""
+        """``pages`` yields the same events as ``read``, each with the token of its append."""
         events = store.append("a", deposits(1, 2), expected=NEW, token="t1")
         events += store.append("a", deposits(3), expected=2, token="t2")
         for after in range(4):

@@ -113,7 +113,9 @@ class Decided(Generic[A]):
             expected = encode_batch(list(events)).events if events else []
             recorded = encode_batch(self.events).events if self.events else []
         except InvalidEvent as error:
-            self._fail(f"no store accepts an event of {self._decision}: {error}", cause=error)
+            self._fail(
+                f"{self._decision} recorded an event that no store accepts: {error}", cause=error
+            )
         if not all_same(expected, recorded):
             lines = difference([*map(event_line, expected)], [*map(event_line, recorded)])
             self._fail(

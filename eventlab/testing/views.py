@@ -96,8 +96,9 @@ class ViewScenario:
         self._compare(
             at_once,
             self._placed,
-            "how the events are batched: apply remembers something, or it unsets the last field of "
-            "an object, which then stays empty (- all events in one batch, + one event at a time)",
+            "how the events are batched: either apply keeps state between calls, or it unsets the "
+            "last field of an object and leaves an empty object "
+            "(- all events in one batch, + one event at a time)",
         )
         categories = dict.fromkeys(each.category for each in self._placed)
         for first in categories if len(categories) > 1 else ():

@@ -51,8 +51,8 @@ def test_size_uses_decimal_units(count: int, text: str) -> None:
         (EventLabError("read it again"), "read it again"),
         (
             redis.ConnectionError("Error 111\nmore"),
-            "Redis does not respond (Error 111): check that it is running,"
-            " and EVENTLAB_REDIS_URL if set",
+            "Redis does not respond (Error 111): check that it is running and, if you set"
+            " EVENTLAB_REDIS_URL, that the URL is correct",
         ),
         (
             redis.ResponseError("NOPERM no permission"),
@@ -97,7 +97,7 @@ def test_sentence_of_a_lost_mongodb_has_no_topology() -> None:
     sentence = sentence_of(caught.value)
     assert sentence.startswith("MongoDB does not respond (127.0.0.1:9: ")
     assert "Topology" not in sentence
-    assert sentence.endswith("): check that it is running, and EVENTLAB_MONGODB_URL if set")
+    assert sentence.endswith("if you set EVENTLAB_MONGODB_URL, that the URL is correct")
     wrapped = sentence_of(EventLabError(f"cannot be used: {caught.value}"))
     assert wrapped.startswith("cannot be used: 127.0.0.1:9: ")
     assert "Topology" not in wrapped

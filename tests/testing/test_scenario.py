@@ -135,7 +135,7 @@ def test_then_notices_state_that_a_replay_does_not_make() -> None:
 
 def test_then_names_an_event_that_no_store_accepts() -> None:
     outcome = given(Draft).when(Draft.record_a_set)
-    assert "no store accepts an event of record_a_set()" in failure(outcome.then)
+    assert "record_a_set() recorded an event that no store accepts" in failure(outcome.then)
 
 
 def test_apply_may_keep_and_change_what_an_event_holds() -> None:

@@ -24,11 +24,11 @@ State = Any  # h11 does not export the type of its states
 
 
 class Connection(H11Protocol):
-    """A connection that ends when a client sends a request too slowly, or without end.
+    """A connection that is closed when a request arrives too slowly or never ends.
 
-    A header must be complete after ``HEADER_SECONDS``, however many bytes arrive in the meantime. A
-    body must be complete after ``BODY_SECONDS``, which the route that reads it enforces; this class
-    enforces it for a body that no route reads.
+    The header must be complete within ``HEADER_SECONDS``, however many bytes arrive in the
+    meantime. The body must be complete within ``BODY_SECONDS``. The route that reads the body
+    enforces this limit; if no route reads it, this class does.
     """
 
     _awaited: State = None
@@ -59,7 +59,7 @@ class Connection(H11Protocol):
         self._wait_for(None if state is h11.IDLE else state)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Stop waiting."""
+        """Cancel the time limit of what was expected next."""
         self._wait_for(None)
         super().connection_lost(exc)
 

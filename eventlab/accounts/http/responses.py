@@ -61,15 +61,15 @@ def error(code: int, message: str, headers: Mapping[str, str] | None = None) -> 
 
 
 def unchanged(version: int) -> Response:
-    """Return the response to a client that has this version already."""
+    """Return the 304 response for a client that already has this version."""
     return Response(status_code=304, headers={"ETag": etag(version)})
 
 
 def answer_errors(app: FastAPI, redis: Any) -> None:
     """Respond to every error that a request can raise with ``{"errorMessage": …}``.
 
-    After an error of a Redis that has become a replica, the client opens new connections: the host
-    name may point at the new master by now.
+    After an error from a Redis server that has become a replica, the client opens new connections,
+    because the host name may point at the new master by now.
     """
     handlers: dict[type[Exception], Handler] = {
         UnknownAccount: _as_status(404),

@@ -163,7 +163,7 @@ async def _read(request: Request, limit: int) -> bytes:
 
 
 def parsed(body: bytes, type: type[B]) -> B:
-    """Return a body as its struct; raises HTTPException 400.
+    """Decode a body into a struct of the given type; raises HTTPException 400.
 
     >>> parsed(b'{"id":"JohnDoe"}', NewAccount)
     NewAccount(id='JohnDoe')

@@ -77,7 +77,7 @@ class CXoneClient:
 
     @property
     def max_call_seconds(self) -> float:
-        """The seconds after which a call of ``post_work_item`` can no longer reach CXone.
+        """The seconds after which a call to ``post_work_item`` can no longer reach CXone.
 
         No attempt starts after ``total_timeout``. An attempt takes at most its two timeouts, or
         twice that for a host with two addresses.

@@ -17,7 +17,7 @@ ANY: Final = "*"
 
 @dataclass(frozen=True)
 class PointsOfContact:
-    """The point of contact of each address (or ``@domain``) of ours, and the one of all others.
+    """The point of contact for each of our addresses or domains, and the one for all others.
 
     >>> points = PointsOfContact.parse("returns@shop.example=Returns, *=Support")
     >>> points.by_address, points.default

@@ -55,9 +55,10 @@ class CXoneRequest:
 
 @dataclass(frozen=True)
 class CXoneResponse:
-    """A response: its status, its headers (whose names ignore case) and at most 64 KB of its body.
+    """A response: its status, its headers, and at most 64 KB of its body.
 
-    ``complete`` is False if the body was longer, or broke off.
+    The names of headers are case-insensitive. ``complete`` is False if the body was longer, or
+    broke off.
     """
 
     status: int

@@ -240,8 +240,9 @@ def authorize(
     final address the operator pastes. ``port`` is the loopback port that the browser returns to (0:
     any free port). An expired token is renewed.
 
-    Raises ``BadSetting`` for the files, ``ConsentRequired`` if the stored token cannot be renewed,
-    and ``GmailFailed`` if consent is denied, late or too narrow, or Google cannot be reached.
+    Raises ``BadSetting`` if one of the two files cannot be used, ``ConsentRequired`` if the stored
+    token cannot be renewed, and ``GmailFailed`` if consent is denied, late or too narrow, or Google
+    cannot be reached.
     """
     scope = MODIFY if modify else READONLY
     if Path(token_file).exists():

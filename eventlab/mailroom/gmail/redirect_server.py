@@ -24,7 +24,8 @@ UNEXPECTED_TEXT: Final = "This is not the expected request."
 class RedirectServer(socketserver.ThreadingTCPServer):
     """Waits for the one request that brings the code; favicons and port scans get a 404.
 
-    Each visitor has a thread, so that none of them delays another one or the end of the wait.
+    Each connection has its own thread, so a slow one delays neither the others nor the program that
+    waits for the code.
     """
 
     daemon_threads = True
