@@ -117,7 +117,7 @@ class Aggregate(abc.ABC):
 
 
 def snapshot_of(aggregate: Aggregate, schema: int) -> bytes:
-    """Return the snapshot of an aggregate, after a checksum; raises InvalidEvent."""
+    """Return the snapshot of an aggregate, preceded by a checksum; raises InvalidEvent."""
     state = aggregate.state()
     what = f"the state of {aggregate.id!r}, for its snapshot,"
     # Equal is not enough: a Counter would come back as a dict that cannot count, an IntEnum as
@@ -130,9 +130,10 @@ def snapshot_of(aggregate: Aggregate, schema: int) -> bytes:
 
 
 def restored(aggregate: Aggregate, text: bytes, schema: int) -> bool:
-    """Restore a new aggregate from its snapshot; False if the snapshot is damaged or older.
+    """Restore a new aggregate from its snapshot; return False if the snapshot cannot be used.
 
-    One of an earlier release has no token, and is not decoded.
+    It cannot be used if it is damaged, has another schema, or is of an earlier release, which
+    stored no token.
     """
     if zlib.crc32(text[4:]) != int.from_bytes(text[:4]):
         return False

@@ -16,7 +16,7 @@ from eventlab.store.store import EventStore
 
 @dataclass(frozen=True)
 class Saved:
-    """What a backup contains: ``new`` events of this run, ``events`` in total, up to a position."""
+    """What a backup contains, up to a position: ``events`` in total, ``new`` from this run."""
 
     new: int
     events: int

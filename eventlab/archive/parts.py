@@ -47,7 +47,7 @@ class Footer(msgspec.Struct, frozen=True):
 
 
 class Line(msgspec.Struct, array_like=True, frozen=True):
-    """An event of a backup; ``row`` is as it is stored."""
+    """An event of a backup; ``row`` is the stored element of the aggregate log."""
 
     id: str
     version: int

@@ -12,7 +12,7 @@ def choices(
 ) -> Callable[[object], None]:
     """Return a judge of a dict that has one of the options for each letter.
 
-    ``facts`` has the right option for each letter, and what to think about if it is not chosen.
+    ``facts`` has the right option for each letter, and a hint for a reader who chose another one.
     """
 
     def judge(answer: object) -> None:

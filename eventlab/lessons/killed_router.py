@@ -56,7 +56,7 @@ def route_until_killed(category: str, settings: Mapping[str, str], *, name: str 
 
 
 def main() -> None:
-    """Route the inbox of the environment into a category, both named by the arguments."""
+    """Run a router that is killed; the arguments are its category and its name."""
     category, name = sys.argv[1:]
     settings = Settings.from_environment(os.environ)
     gmail = GmailClient(load(settings.gmail_token), endpoint=settings.gmail_endpoint)

@@ -164,8 +164,8 @@ def handle(
 ) -> bool:
     """Run ``handler(event, folder, subscription, crash)`` for each event, in a process of its own.
 
-    The subscription has the handler's name. ``crash()`` kills the process, if it ``crashes``.
-    Returns whether it was killed.
+    The subscription has the handler's name. If ``crashes`` is true, ``crash()`` kills the process;
+    otherwise, it does nothing. Returns whether it was killed.
     """
     source = textwrap.dedent(inspect.getsource(handler))
     source = source.replace(f"def {handler.__name__}", "def handle")

@@ -18,7 +18,7 @@ from eventlab.errors import InvalidArgument
 
 
 class LossyProxy:
-    """A unix socket in front of a server; ``upstream`` is the server's socket, or connects to it.
+    """A unix socket in front of a server; ``upstream`` is its socket, or connects to it.
 
     After ``lose(n, b"XADD")`` it cuts the connection for the next ``n`` requests that contain
     ``XADD`` instead of forwarding the reply.

@@ -10,7 +10,7 @@ from statistics import median
 def rates(
     ways: Mapping[str, Callable[[], object]], *, rounds: int = 10, calls: int = 150
 ) -> dict[str, float]:
-    """Return the calls per second of each way, the median of some rounds.
+    """Return the calls per second of each way, the median of several rounds.
 
     The ways take turns, so that a slow moment of the machine affects all of them.
     """

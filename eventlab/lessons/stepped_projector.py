@@ -58,10 +58,7 @@ def _store(documents: Documents, applied: int, session: ClientSession | None = N
 
 
 def main() -> None:
-    """Print the id of the session; then, for each line of input, send the command printed before.
-
-    Each command is printed before it waits for its line.
-    """
+    """Print the session's id, then each command, and send it when a line of input arrives."""
     way, category = sys.argv[1:]
     with connect() as lab, lab.mongo.client.start_session() as session:
         print(session.session_id["id"].as_uuid(), flush=True)

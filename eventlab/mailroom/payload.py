@@ -58,7 +58,7 @@ def payload_of(
     r"""Return an email as UTF-8 text of at most ``max_bytes``: facts, an empty line, and its text.
 
     Each fact is one line. If the text is too long, quoted emails are shortened first, because the
-    newest words must stay. If that is not enough, its middle is cut out, between two characters. A
+    newest words must stay. If that is not enough, its middle is cut out; no character is split. A
     line says what is missing and where to read it. ``in_reply_to`` names the work item of an
     earlier email in the conversation. The only control character is ``\n``.
 

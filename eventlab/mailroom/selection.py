@@ -99,7 +99,7 @@ def reason_to_skip(label_ids: Collection[str]) -> str | None:
 
 
 def facts_of(message: Message, *, own: Collection[str] = (), secret: str = "") -> Data:
-    """Return what is recorded of an email: no address, no subject, no text.
+    """Return what is recorded about an email: no address, no subject, no text.
 
     Times are in milliseconds since 1970, sizes in bytes. With a ``secret`` that is not in the
     store, ``sender_hour`` tells how many emails one sender sent in an hour, but not who it was.

@@ -142,7 +142,10 @@ class Checkpoint:
         return self._placed(state)
 
     def create_missing(self, keys: Sequence[str]) -> None:
-        """Create the missing checkpoints; it is unknown which events existing documents include."""
+        """Create the missing checkpoints.
+
+        Nobody knows which events existing documents include, so their position is UNKNOWN.
+        """
         is_empty = self.session.mongo[self.name].find_one({}, {"_id": 1}) is None
         first = {"$setOnInsert": self._first(START if is_empty else UNKNOWN)}
         # If another projector was faster, its checkpoint counts, and the documents are its work.

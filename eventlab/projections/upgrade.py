@@ -63,7 +63,7 @@ class Upgrade(Rebuild):
         return self._counted - before
 
     def remove(self) -> None:
-        """Remove what is left of it; a swap that is decided is finished."""
+        """Remove what is left of the upgrade; a swap that is already certain is finished."""
         self._live.remove_rebuild(self.name)
 
     def _begin(self) -> None:

@@ -31,7 +31,7 @@ _held: dict[Key, tuple[Holding, int]] = {}  # and how many Labs share it
 
 
 def take(data: Path) -> None:
-    """Hold the lease for this process until a ``give_back`` for each ``take``."""
+    """Hold the lease for this process until ``give_back`` was called once for each ``take``."""
     key = (os.getpid(), data)
     with _mutex:
         held = _held.get(key)

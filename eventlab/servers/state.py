@@ -48,7 +48,7 @@ def write(data: Path, running: Running) -> None:
 
 
 def clear(data: Path) -> None:
-    """Record that nothing runs, or is about to stop."""
+    """Record that nothing runs, or that everything is about to stop."""
     (data / STATE).unlink(missing_ok=True)
 
 

@@ -279,7 +279,7 @@ class SlicedProjector(Projector):
         return self._whole.older_version()
 
     def wait_until(self, id: str, version: int, *, seconds: float = 10.0) -> None:
-        """Wait until the view holds a version of an aggregate; only its slice is checked."""
+        """Wait until the view has applied a version of an aggregate; only its slice is checked."""
         self._parts[slice_number(id)].wait_until(id, version, seconds=seconds)
 
     def skip(self, position: str) -> None:
@@ -305,7 +305,7 @@ class SlicedProjector(Projector):
             self._upgrade = SlicedUpgrade.of(self, batch_size=self.batch_size)
 
     def rebuild(self, *, progress: bool = True) -> int:
-        """Rebuild all slices of the view next to the live one, and swap them at once."""
+        """Rebuild all slices of the view alongside the live documents, and swap them at once."""
         try:
             with SlicedRebuild(self, batch_size=self.batch_size) as rebuild:
                 return rebuild.build(progress=progress)

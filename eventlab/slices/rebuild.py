@@ -108,7 +108,7 @@ class SlicedUpgrade(SlicedRebuild, Upgrade):
 
 
 class UntilBuilt(threading.Event):
-    """It is set when ``stop`` is, or when nothing is left to build."""
+    """An event that is set when ``stop`` is set, or when nothing is left to build."""
 
     def __init__(self, stop: threading.Event, builds: Callable[[], bool]) -> None:
         super().__init__()

@@ -247,7 +247,7 @@ class SlicedStore(EventStore):
         return max((part.head() for part in self._all), key=order)
 
     def lacks(self, position: str) -> bool:
-        """Return True if every slice lacks the event at a position: ask its slice instead."""
+        """Return True if every slice lacks the event; if you know its slice, ask that instead."""
         return all(part.lacks(position) for part in self._all)
 
     # --------------------------------------------------------------- maintain

@@ -57,7 +57,7 @@ class Write(msgspec.Struct, frozen=True):
 
 
 class EncodedWrite(msgspec.Struct, frozen=True):
-    """What an append does to one aggregate, checked and encoded; nothing if it is a guard."""
+    """What an append writes to one aggregate, checked and encoded; a guard writes nothing."""
 
     id: str
     batch: Batch

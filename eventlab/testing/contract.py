@@ -62,7 +62,7 @@ class AppendContract:
         expect(contents(store), before, "the store after conflicts")
 
     def test_append_expects_exists_or_anything(self, store: Store) -> None:
-        """EXISTS needs an aggregate, and ANY needs nothing."""
+        """EXISTS requires that the aggregate exists, and ANY requires nothing."""
         with expect_error(
             VersionConflict, "an append with EXISTS to a missing aggregate"
         ) as caught:

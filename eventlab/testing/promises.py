@@ -30,7 +30,7 @@ class Promise:
 
 
 class Promises(list[Promise]):
-    """The promises of a contract, in order; it prints one line for each, and more if it is broken.
+    """The promises of a contract, in order; in its text, a broken one has more than one line.
 
     >>> print(Promises([Promise("test_read", "Events are read oldest first.", None)]))
     kept    Events are read oldest first.
@@ -80,7 +80,7 @@ def promise_names(contract: type) -> list[str]:
 
 
 def expect(actual: object, expected: object, what: str) -> None:
-    """Raise AssertionError if two values differ; ``what`` names them in its sentence."""
+    """Raise AssertionError if two values differ; ``what`` names them in the message."""
     __tracebackhide__ = True
     if not same(expected, actual):
         lines = difference(document_lines(expected), document_lines(actual))

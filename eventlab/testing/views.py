@@ -216,7 +216,7 @@ class ViewScenario:
 
 
 def stored(document: dict[str, Any]) -> dict[str, Any]:
-    """Return a document as MongoDB gives it back; raises an error of bson if it cannot hold it.
+    """Return a document as MongoDB returns it; raises bson's error if BSON cannot represent it.
 
     >>> stored({"seen": (1, 2)})
     {'seen': [1, 2]}

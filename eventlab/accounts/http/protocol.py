@@ -36,7 +36,7 @@ class Connection(H11Protocol):
     _discarded = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Begin to wait for a header; reject the connection if there are too many."""
+        """Begin to wait for a header; close the connection if the process has too many."""
         super().connection_made(transport)
         if len(self.connections) > max_connections():
             transport.abort()

@@ -38,7 +38,7 @@ class RedirectServer(socketserver.ThreadingTCPServer):
         self._arrived = threading.Event()
 
     def handle_error(self, *_visitor: Any) -> None:
-        """Print nothing about a visitor that hangs up."""
+        """Print nothing about a connection that is closed too early."""
 
     def arrive(self, address: str) -> None:
         """Keep the address that the browser returned to; only the first one counts."""
@@ -46,7 +46,7 @@ class RedirectServer(socketserver.ThreadingTCPServer):
         self._arrived.set()
 
     def wait(self, seconds: float) -> str:
-        """Return the address that the browser returned to; raise GmailFailed if it is late."""
+        """Return the address that the browser returned to; raise GmailFailed if it is too late."""
         serving = threading.Thread(target=self.serve_forever, args=(POLL_SECONDS,), daemon=True)
         serving.start()
         try:

@@ -73,10 +73,10 @@ def automatic(
 ) -> Automatic | None:
     """Return the kind of an automatic mail, or None if a person may have written it.
 
-    The names of ``headers`` are in lower case; ``sender`` is the address of who wrote it. Some
-    signs are not enough alone. X-Auto-Response-Suppress and Feedback-ID are also on emails that
-    people send through Exchange or Amazon. The list headers of a Google Group are also on emails
-    that people send to a team. A web form sends as no-reply, but replies go to a person.
+    The names of ``headers`` are in lower case; ``sender`` is the author's address. Some signs are
+    not enough alone. X-Auto-Response-Suppress and Feedback-ID are also on emails that people send
+    through Exchange or Amazon. The list headers of a Google Group are also on emails that people
+    send to a team. A web form sends as no-reply, but replies go to a person.
 
     >>> headers = {"auto-submitted": ["auto-replied"]}
     >>> automatic(headers, shape=Shape(), sender="")

@@ -21,7 +21,7 @@ class Box:
     gap: bool = False
 
     def end_line(self, *, always: bool = False) -> None:
-        """End the line if it has words; ``always`` for a break, which can make an empty line."""
+        """End the line if it has words, or ``always``: a break can also make an empty line."""
         if not self.line and not always:
             return
         if self.gap and self.lines:

@@ -41,7 +41,7 @@ class FakeCXoneCredentials:
 
 
 class TokenIssuer:
-    """The issued tokens and when each expires; ``seconds`` is the life of the next ones.
+    """The issued tokens and when each expires; ``seconds`` is the lifetime of the next ones.
 
     >>> issuer = TokenIssuer(seconds=3600)
     >>> issuer.scopes(issuer.issue(AGENT))

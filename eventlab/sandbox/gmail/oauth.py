@@ -57,7 +57,7 @@ class Access:
 class FakeGmailTokens:
     """All issued codes and tokens. Each contains ``word``, so that a test can search logs for it.
 
-    ``seconds`` is the life of an access token.
+    ``seconds`` is the lifetime of an access token.
     """
 
     def __init__(self, client_id: str, client_secret: str, *, seconds: float, word: str) -> None:
