@@ -244,7 +244,7 @@ def test_restore_refuses_a_category_with_other_events(store: EventStore, folder:
     with pytest.raises(BackupMismatch, match="has events that are not in the backup"):
         restore(store, folder)
     assert contents(store) == before
-    with pytest.raises(BackupMismatch, match="is not a backup"):
+    with pytest.raises(BackupMismatch, match="contains no backup"):
         restore(store, folder / "empty")
 
 
