@@ -19,6 +19,15 @@ PRINTS = {
     "web.py": ['{"count":1}', '{"count":2}'],
     "readme.py": [],
     "asyncio_page.py": ["100"],
+    "from_tables.py": [
+        "2 1",
+        "[]",
+        "['b1']",
+        "[]",
+        "{'_id': 'a1', 'balance': 70, 'owner': 'Ann'}",
+        "account 'a1' has only 50",
+        "[]",
+    ],
 }
 #: A program in several files: each block of the page begins with a comment that names its file.
 STARTER = README.parent / "docs" / "use-the-library.md"
@@ -29,6 +38,7 @@ TYPED = README.parent / "notebooks" / "04_design_events.ipynb"
 PAGES = {
     "readme.py": README,
     "asyncio_page.py": README.parent / "docs" / "asyncio.md",
+    "from_tables.py": README.parent / "docs" / "from-tables.md",
 }
 
 
