@@ -19,6 +19,7 @@ PRINTS = {
     "web.py": ['{"count":1}', '{"count":2}'],
     "readme.py": [],
     "asyncio_page.py": ["100"],
+    "functional_style.py": ["[Event(type='withdrawn', data={'amount': 30})]"],
     "from_tables.py": [
         "2 1",
         "[]",
@@ -38,6 +39,7 @@ TYPED = README.parent / "notebooks" / "04_design_events.ipynb"
 PAGES = {
     "readme.py": README,
     "asyncio_page.py": README.parent / "docs" / "asyncio.md",
+    "functional_style.py": README.parent / "docs" / "functional-style.md",
     "from_tables.py": README.parent / "docs" / "from-tables.md",
 }
 
