@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from eventlab.archive.restore import PAGE_EVENTS, restore
 from tests.store.test_rights import without
 from tests.support.examples import examples
 from tests.support.store import contents, deposits, fill, write_original
+from tests.support.waiting import wait_until
 
 BACK_UP = """
 import sys
@@ -107,6 +109,10 @@ def test_backup_includes_what_was_trimmed_and_what_was_adopted(
     assert [event.data for event in again(store, folder)] == [{}, {"amount": 5}, {"amount": 7}]
 
 
+def _has_moved(store: EventStore, before: str) -> bool:
+    return store.head() != before
+
+
 def test_backup_while_others_write_is_the_category_at_one_position(
     store: EventStore, folder: Path
 ) -> None:
@@ -121,6 +127,8 @@ def test_backup_while_others_write_is_the_category_at_one_position(
         writer.start()
     try:
         for _ in range(5):
+            before = store.head()
+            wait_until(partial(_has_moved, store, before))  # a busy machine may start them late
             saved = backup(store, folder)
     finally:
         stop.set()
