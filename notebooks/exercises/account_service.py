@@ -466,7 +466,8 @@ the_interest = Exercise(
     right="no response: the same request. Changed: a new look, a new decision, a new key.",
     hints=[
         "two loops: the outer one looks and makes a key; the inner one sends.",
-        "the inner loop ends unless it was 409 or 503; the outer one ends unless it was 412.",
+        "the inner loop ends unless the status was 409 or 503; the outer one ends unless it was "
+        "412.",
     ],
     answer="""
         import uuid

@@ -480,7 +480,7 @@ what_do_you_do = Exercise(
     right="ask what is wrong: the code, the stored documents, or the event?",
     hints=[
         "which events must be applied again: none, one, or all?",
-        "each action is right once.",
+        "each action is the answer to exactly one situation.",
     ],
     answer="""
         actions = {

@@ -108,7 +108,8 @@ the_largest_deposit = Exercise(
     judge=_judge_largest,
     right="a maximum needs no guard: the order does not matter, and neither does a repeat.",
     hints=[
-        "like `plus`, but with another operator than $inc. MongoDB has one for the larger value.",
+        "like `plus`, but with a different operator than $inc. MongoDB has one for the larger "
+        "value.",
         '{"$max": {"largest": amount}}, with upsert=True.',
     ],
     answer="""

@@ -146,7 +146,7 @@ where_it_goes = Exercise(
     "as often as you like.",
     hints=[
         "for each, ask: what happens when the event is replayed a year later?",
-        "three belong in the command, one in apply, and one waits for page 05.",
+        "three belong in the command, one in apply, and one in neither: see page 05.",
     ],
     answer="""
         places = {"a": "command", "b": "apply", "c": "neither", "d": "command", "e": "command"}
