@@ -132,7 +132,7 @@ def snapshot_of(aggregate: Aggregate, schema: int) -> bytes:
 def restored(aggregate: Aggregate, text: bytes, schema: int) -> bool:
     """Restore a new aggregate from its snapshot; return False if the snapshot cannot be used.
 
-    It cannot be used if it is damaged, has another schema, or is of an earlier release, which
+    It cannot be used if it is damaged, has another schema, or is from an earlier release, which
     stored no token.
     """
     if zlib.crc32(text[4:]) != int.from_bytes(text[:4]):

@@ -60,7 +60,7 @@ class Recorded(msgspec.Struct, frozen=True, repr_omit_defaults=True, gc=False):
 
     @property
     def time(self) -> datetime:
-        """The time at which it was stored, in UTC, to the millisecond (taken from the position)."""
+        """When the event was stored, in UTC, to the millisecond (taken from the position)."""
         return datetime.fromtimestamp(int(self.position.partition("-")[0]) / 1000, UTC)
 
 

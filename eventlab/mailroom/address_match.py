@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator
 
 
 def folded(address: str) -> str:
-    """Return an address as it is compared: in lower case, with its domain in ASCII.
+    """Return an address in the form that is compared: in lower case, with its domain in ASCII.
 
     >>> folded("Joe+Tag@BÜCHER.example")
     'joe+tag@xn--bcher-kva.example'

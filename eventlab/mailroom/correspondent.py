@@ -12,17 +12,17 @@ NOBODY = Address("", "")
 
 
 def correspondent(message: Message, own: Collection[str] = ()) -> Address:
-    """Return who wrote an email: the ``from`` of its work item; with an empty address if unknown.
+    """Return who wrote an email, for the ``from`` of its work item; an empty address if unknown.
 
-    It is the first of these that is a valid address and not one of ours:
+    The result is the first of these that is a valid address and not one of ours:
 
     1. the original sender, if a Google Group or another list sent the email on in its own name;
     2. Reply-To, as in a web form's mail: if it is one address, differs from From, and is not the
        address of a list that the email was sent to;
     3. the sender.
 
-    Our addresses are ``own`` (folded) and those that the email was delivered to. If no other one
-    is left, the sender is taken, even if it is ours.
+    Our addresses are ``own`` (folded) and those that the email was delivered to. If every valid
+    address is ours, the result is the sender's, if it is valid.
     """
     delivered = [folded(one.address) for one in message.delivered_to]
     ours = {*own, *delivered}

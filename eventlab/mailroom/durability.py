@@ -1,4 +1,4 @@
-"""Durability: an intent counts once it would survive a crash of Redis."""
+"""Durability: an email is sent only when its intent would survive a crash of Redis."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class DurableLog:
         return int(seconds) * 1000 + int(microseconds) // 1000
 
     def wait_until_fsynced(self, events: Sequence[Recorded] = ()) -> None:
-        """Return when everything that was appended before this call is on disk.
+        """Wait until everything that was appended before this call is on disk.
 
         If Redis has replicas, one of them has it too: it may be the next master. ``events``, as
         Redis acknowledged them, must still be there.

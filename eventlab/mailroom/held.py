@@ -1,4 +1,4 @@
-"""What an operator may have to decide: emails held, in doubt, refused or being sent."""
+"""The emails that an operator may have to decide about, such as those held or in doubt."""
 
 from __future__ import annotations
 

@@ -73,8 +73,8 @@ class Inbox:
     def receive(self) -> None:
         """Record new emails.
 
-        Raises ``ConsentRequired``, ``GmailFailed`` if Gmail is down, and ``SinceRequired`` if
-        there are too many old emails to begin with.
+        Raises ``ConsentRequired``, ``GmailFailed`` if Gmail is down, and ``SinceRequired`` if a
+        first round finds too many old emails.
         """
         cursor = self._cursors.load(CURSOR_ID)
         since = cursor.since if self._rules.since is None else self._rules.since

@@ -14,7 +14,7 @@ class InboxCursor(Aggregate):
     """The position in Gmail's history of the mailbox; ``None`` before the first full list.
 
     ``since`` is the time, in seconds since 1970, before which emails are not listed; None if all
-    are.
+    emails are listed.
 
     >>> cursor = InboxCursor(CURSOR_ID)
     >>> cursor.advance("1001", found=3)
@@ -37,7 +37,7 @@ class InboxCursor(Aggregate):
             self.record("listed", {"history_id": history_id, "found": found, **more})
 
     def apply(self, event: Event | Recorded) -> None:
-        """Evolve the cursor."""
+        """Apply one event to the cursor."""
         if event.type == "listed":
             self.history_id = event.data["history_id"]
             self.since = event.data.get("since")

@@ -48,7 +48,7 @@ class RoundCounter:
             log.log(level, "email %s: %s: %s", item.id, item.status, item.reason)
 
     def add_outcome(self, item: WorkItem, event: Recorded) -> None:
-        """Count and log the outcome of an attempt, given its event and the email after it."""
+        """Count and log the outcome of an attempt, given its event and the changed email."""
         accepted = "submitted" in (event.type, event.data.get("outcome"))
         self._counts["submitted"] += accepted
         self._counts["duplicates"] += accepted and item.accepted_count > 1

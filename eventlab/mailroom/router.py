@@ -283,9 +283,9 @@ class Router:
 
 
 def _batches(items: Sequence[WorkItem], size: int) -> Iterator[list[str]]:
-    """Yield ids in order; emails of one thread are in batches of their own.
+    """Yield ids in order; no batch has two emails of the same thread.
 
-    A reply names the contact id of the first email, which must have been sent by then.
+    A reply names the contact id of the first email of its thread, so that email is sent earlier.
     """
     batch: list[str] = []
     threads: set[str] = set()

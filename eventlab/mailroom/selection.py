@@ -141,7 +141,7 @@ def _sender_hour(message: Message, own: Collection[str], secret: str) -> str:
 
 
 def _is_own(message: Message, own: Collection[str]) -> bool:
-    """Return whether it is from us and replies go to us, not to a user of our web form."""
+    """Return whether an email is from us, and replies go to us, not to a user of our web form."""
     return is_in(message.sender.address, own) and is_in(
         correspondent(message, own).address or message.sender.address, own
     )

@@ -48,7 +48,7 @@ class WorkItemRequest:
 
 @dataclass(frozen=True)
 class NotNow:
-    """An email that is not sent now, and how that is recorded, given its work item and the time."""
+    """An email that is not sent now; ``record`` records this, given the work item and the time."""
 
     record: Callable[[WorkItem, int], None]
 
@@ -113,9 +113,9 @@ class Sender:
     def prepare(
         self, message: Fetched, *, earlier: Sequence[str] = (), released: bool = False
     ) -> Prepared:
-        """Return what to do with an email; the email itself is not needed in memory anymore.
+        """Return what to do with an email; the email itself is not needed in memory afterwards.
 
-        ``earlier`` are emails of its conversation: the payload names the first that CXone has.
+        ``earlier`` are emails of its conversation: the payload names the first one that CXone has.
         ``released`` means that an operator decided to send the email.
         """
         if isinstance(message, GmailFailed):
@@ -160,7 +160,7 @@ class Sender:
         return intent
 
     def wait_until_fsynced(self, intents: list[Intent]) -> None:
-        """Return when the intents are on disk, and no failover of Redis has lost one.
+        """Wait until the intents are on disk, and check that no failover of Redis has lost one.
 
         Otherwise records that nothing was sent and raises ``NotOnDisk``.
         """

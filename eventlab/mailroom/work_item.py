@@ -105,8 +105,8 @@ class WorkItem(Aggregate):
     def unsent(self, attempt: int, reason: str, *, retry_at: int, max_attempts: int | None) -> None:
         """Record an attempt that certainly did not arrive.
 
-        The email is due again at ``retry_at``, or held after ``max_attempts``. With None, the
-        attempt does not count, because the router itself prevented it.
+        The email is due again at ``retry_at``, or held after ``max_attempts``. Without
+        ``max_attempts``, the attempt does not count: the router itself prevented it.
         """
         self._close(attempt, *self._failed(reason, retry_at, max_attempts))
 
@@ -135,7 +135,7 @@ class WorkItem(Aggregate):
     # --------------------------------------------------------------------------------- the operator
 
     def resend(self, now: int) -> None:
-        """Send the email again, even if CXone may have it. Rejected before the deadline."""
+        """Send the email again, even if CXone may have it; rejected before the deadline."""
         if self.status == "submitting":
             self.expire(now)
         if self.status not in ("in_doubt", "held", "refused"):
@@ -143,7 +143,7 @@ class WorkItem(Aggregate):
         self.record("resent")
 
     def confirm(self, now: int, contact_id: str | None = None) -> None:
-        """Record that an operator has seen the email in CXone. Rejected before the deadline."""
+        """Record that an operator has seen the email in CXone; rejected before the deadline."""
         if self.status == "submitting":
             self.expire(now)
         if self.status == "refused":
@@ -155,7 +155,7 @@ class WorkItem(Aggregate):
     # ------------------------------------------------------------------------------------ the state
 
     def apply(self, event: Event | Recorded) -> None:
-        """Evolve the state."""
+        """Apply one event to the state."""
         data = event.data
         if isinstance(event, Recorded) and event.type != "late":
             self.changed_at = event.position

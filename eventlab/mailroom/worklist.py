@@ -58,7 +58,7 @@ class Worklist:
         return self._ranks.get(id, 0)
 
     def _read_logs(self) -> str:
-        """Read everything from the aggregate logs; return the position up to which that is."""
+        """Read everything from the aggregate logs; return the position up to which it was read."""
         head = self._store.head()
         received = list[Recorded]()
         for id in self._store.ids():

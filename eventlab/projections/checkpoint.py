@@ -68,9 +68,10 @@ class CheckpointState(msgspec.Struct, frozen=True):
     ``event`` is the event at the position, None if it is not known. ``category`` and ``version``
     (of the view's code) are None in a checkpoint of an earlier release. ``fence`` is the name of
     the rebuild that stops the projectors. Once its documents are certain to replace the live ones,
-    ``swap`` holds their checkpoint fields. ``parts`` are the places in the ``categories`` of a
-    joined view, in the order of their names, and in their slices; ``position`` then keeps its first
-    value. Earlier releases did not record the ``categories``, which are used only for a comparison.
+    ``swap`` holds their checkpoint fields. A joined view has ``parts``: the place in each of its
+    ``categories``, in the order of their names, or in each of their slices. Its ``position`` keeps
+    the first value. Earlier releases did not record the ``categories``, which are used only for a
+    comparison.
     """
 
     position: str
@@ -87,8 +88,8 @@ class Checkpoint:
 
     ``version`` is that of the view's code. ``joined`` are the stores of a view of several
     categories, in the order of their names. ``store`` is then one of them, or one of their slices:
-    this object has the position in it, and the same document has the other positions. The session's
-    database reads from the primary, with read concern majority.
+    this object moves the position in that store; the same document has the other positions too. The
+    session's database reads from the primary, with read concern majority.
     """
 
     def __init__(
@@ -122,8 +123,8 @@ class Checkpoint:
     def read(self) -> CheckpointState:
         """Return the checkpoint; a view that has none gets one.
 
-        A new one is before the first event, or at an UNKNOWN position if the view has documents.
-        Raises CategoryMismatch if they are of another category.
+        A new checkpoint is before the first event, or at an UNKNOWN position if the view has
+        documents. Raises CategoryMismatch if the documents are of another category.
         """
         found = self._documents.find_one({"_id": self.key})
         if found is None:
@@ -205,9 +206,9 @@ class Checkpoint:
             store.forget_group(view_group(name))
 
     def show(self, position: str) -> None:
-        """Show the position in Redis, as a consumer group: a trim waits for it.
+        """Show the position in Redis, as a consumer group, so that no trim passes it.
 
-        It is a copy that the next batch renews, so an error is logged and stops nothing.
+        This is a copy that the next batch renews, so an error is only logged.
         """
         self._show(self.store, position)
 
@@ -262,9 +263,9 @@ class Checkpoint:
         return None
 
     def lift(self, rebuild: str, session: ClientSession | None = None) -> bool:
-        """Remove the fence of a rebuild that has not decided its swap; return whether it was there.
+        """Remove the fence of a rebuild, unless its swap is certain; return whether it was removed.
 
-        A swap that was decided in the meantime must be finished.
+        If it was not, the swap may have become certain in the meantime, and must be finished.
         """
         fenced = {"_id": self.key, "fence": rebuild, "swap": None}
         lifted = self._documents.update_one(fenced, {"$unset": {"fence": 1}}, session=session)
@@ -322,7 +323,7 @@ class Checkpoint:
     def remove_rebuild(self, rebuild: str) -> None:
         """Remove a rebuild: its checkpoint, fence, group and documents.
 
-        A swap that is decided is finished first.
+        If its swap is already certain, the swap is finished first.
         """
         self._documents.delete_one({"_id": rebuild})  # first: see decide_swap
         state = self.read()
@@ -362,7 +363,7 @@ class RebuildCheckpoint(Checkpoint):
             raise RebuildOvertaken(self.session.view)
 
     def hold_trims(self) -> None:
-        """Create the group that shows the position in Redis, at the start: no trim passes it."""
+        """Create the group that shows the position in Redis, so that no trim drops an event."""
         super().show(START)
 
     def show(self, position: str) -> None:

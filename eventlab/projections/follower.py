@@ -104,7 +104,7 @@ class Follower(Following):
         return good
 
     def has_read_all(self) -> bool:
-        """Return whether it is active and the stream has no event after its position."""
+        """Return whether this follower is active and its stream has no event after its position."""
         return self.position is not None and not self._read(self.position)
 
     def skip(self, position: str) -> None:
@@ -228,7 +228,7 @@ class Follower(Following):
         return state.position
 
     def _identify(self, position: str, event: Recorded | None) -> Identity | None:
-        """Return the identity of an event that is about to count.
+        """Return the identity of the event that the position is about to move to.
 
         Raises ViewAhead if the log no longer holds the event at ``position``; sets the position to
         None if another projector has continued on documents of another log.

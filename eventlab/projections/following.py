@@ -1,4 +1,4 @@
-"""What follows streams: it runs until it is stopped, waits through outages, and logs its state."""
+"""The loop of a follower: it runs until it is stopped, waits during outages, and logs its state."""
 
 from __future__ import annotations
 
@@ -87,15 +87,15 @@ class Following:
         raise NotImplementedError
 
     def _current(self) -> Following:
-        """Return what ``run`` advances: this one, or what it builds first."""
+        """Return what ``run`` advances: this object, or the upgrade that must be built first."""
         return self
 
     def _active_state(self) -> str:
-        """Return what the log says while it applies events."""
+        """Return what the log says while this object applies events."""
         return "active"
 
     def _is_active(self) -> bool:
-        """Return whether it knows its position, because no other projector has moved it."""
+        """Return whether every position is known, because no other projector has moved one."""
         return all(each.position is not None for each in self._followers())
 
     def _forget_position(self) -> None:
@@ -113,7 +113,7 @@ class Following:
                 return
 
     def _stand_by(self, stop: threading.Event, poll_interval: float) -> None:
-        """Return when no projector moves the position although there are new events."""
+        """Wait until there are new events, but no other projector moves the position."""
         seen = None
         while not stop.wait(poll_interval):
             positions = self._stored_positions()

@@ -96,7 +96,7 @@ class Rebuild(Several[Building]):
             self._live.remove_rebuild(name)
 
     def _create(self) -> None:
-        """Create the checkpoint, and the collection as the live one is, with its indexes."""
+        """Create the checkpoint, and a collection with the options and indexes of the live one."""
         # The checkpoint comes first: a rebuild that is removed while it creates the rest must not
         # continue without it. It is also removed first: if a removal is killed, the next one finds
         # the rest by the name of the collection.

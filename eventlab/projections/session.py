@@ -72,7 +72,7 @@ class ProjectorSession:
         return self._obstacle is not None
 
     def unblock(self) -> None:
-        """Forget what has blocked it."""
+        """Forget what has blocked the session."""
         self._obstacle = None
 
     def get(self) -> ClientSession:
@@ -90,8 +90,8 @@ class ProjectorSession:
     def transact(self, work: Callable[[ClientSession], bool], *, obstacle: object) -> bool | None:
         """Run ``work`` in one transaction and return its result, or None if it was blocked.
 
-        A conflict with another transaction blocks it: it pauses, then returns. When the same
-        ``obstacle`` has blocked it for too long, it ends the sessions of the other projectors.
+        After a conflict with another transaction, this method pauses, then returns None. When the
+        same ``obstacle`` has blocked it for too long, it ends the sessions of the other projectors.
         Raises NoReplicaSet, and pymongo's errors when MongoDB is down.
         """
         session = self.get()

@@ -80,7 +80,7 @@ class SingleRebuild:
             raise misconfiguration(error) or self._stopped(self._last, error) from error
 
     def _fold(self, position: str) -> None:
-        """Fold the events of the aggregate up to a position; those before were folded already."""
+        """Fold the events of the aggregate up to a position, except those already folded."""
         if self._last is not None and order(self._last.position) > order(position):
             self._begin()  # a rebuild has replaced all documents with those of an earlier position
         for page in self._checkpoint.store.pages(self._id, after=self._counted):

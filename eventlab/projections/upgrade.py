@@ -82,7 +82,7 @@ class Upgrade(Rebuild):
             raise RebuildOvertaken(self._live.name)
 
     def _newer(self) -> list[str]:
-        """Return this one, and the rebuilds of an even newer version, which do not disturb it."""
+        """Return the names of this rebuild and of those of even newer versions, which are kept."""
         found = self.mongo[CHECKPOINTS].find(_rebuilds(self._live.name), {"version": 1})
         newer = [state["_id"] for state in found if state["version"] > self._own.version]
         return [self.name, *newer]

@@ -1,4 +1,4 @@
-"""Sample emails, written for this project: one for each difficulty of reading mail."""
+"""Sample emails, written for this project: one for each difficulty in reading email."""
 
 from __future__ import annotations
 
@@ -155,7 +155,7 @@ def _many_lines() -> bytes:
 
 
 def _long_thread() -> bytes:
-    """Return an answer below more quoted text than a work item can hold."""
+    """Return a reply below more quoted text than a work item can hold."""
     quoted = "".join(
         f"> {n:04} what we have written to each other about lamp 7\n" for n in range(1500)
     )

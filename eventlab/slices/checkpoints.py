@@ -1,6 +1,6 @@
 """The checkpoints of a view over slices: one per slice, fenced together and swapped at once.
 
-The checkpoint of slice 0 has the name of the view. It also holds the decision of a swap, for all
+The checkpoint of slice 0 has the name of the view. It also holds the decision to swap, for all
 slices. Whatever changes the fence or the swap changes all slices in one transaction.
 """
 
@@ -174,12 +174,12 @@ class SlicedCheckpoint(Checkpoint):
                 pass
 
     def read_unfenced(self) -> CheckpointState | None:
-        """Return the checkpoint of slice 0, or None after a short pause while one is fenced."""
+        """Return the checkpoint of slice 0, or None after a short pause while a slice is fenced."""
         states = (part.read_unfenced() for part in self.parts)
         return self.read() if all(states) else None
 
     def release(self, fence: str, session: ProjectorSession) -> None:
-        """Finish the decided swap of a fence, or break the fence if its rebuild seems dead."""
+        """Finish the swap of a fence if it is certain, or remove the fence of a dead rebuild."""
         lead = self._documents.find_one({"_id": self.key, "fence": fence})
         if lead is None:
             return  # it is gone by now
@@ -190,7 +190,7 @@ class SlicedCheckpoint(Checkpoint):
             self._lift(fence, session)
 
     def _lift(self, fence: str, session: ProjectorSession) -> bool | None:
-        """Remove a fence from all slices, unless its swap is decided; None if that was blocked."""
+        """Remove a fence from all slices, unless its swap is certain; return None if blocked."""
 
         def lift(of: ClientSession) -> bool:
             undecided = {"_id": self.key, "fence": fence, "swap": None}

@@ -28,7 +28,7 @@ _lock = threading.Lock()
 
 
 def limit_of(redis: Any) -> ConnectionLimit:
-    """Return the limit that all views of a client share; none in a cluster."""
+    """Return the limit that all views of a client share; a cluster's client has no limit."""
     pool = getattr(redis, "connection_pool", None)
     if pool is None:
         # Each node has a pool of its own, and slices that wait for a node that is down must not

@@ -84,7 +84,7 @@ class SlicedUpgrade(SlicedRebuild, Upgrade):
         return counted
 
     def _seconds_behind(self) -> float:
-        """Return by how much the newest event of a slice is later than its position, at most."""
+        """Return the largest lag of a slice, in seconds: from its position to its newest event."""
         positions = self._whole.positions_of(self.name)
         most = 0.0
         for store, position in zip(self._whole.store.all_slices(), positions, strict=True):

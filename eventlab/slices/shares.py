@@ -85,7 +85,7 @@ class Shares:
 
 @contextlib.contextmanager
 def outages_ignored() -> Iterator[None]:
-    """Ignore that a server is down: the threads of the slices wait for it, and log it."""
+    """Ignore that a server is down: the threads of the slices wait for it and log the outage."""
     try:
         yield
     except SERVER_ERRORS as error:

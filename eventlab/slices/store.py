@@ -230,7 +230,7 @@ class SlicedStore(EventStore):
         return islice(heapq.merge(*found, key=lambda event: order(event.position)), limit)
 
     def wait(self, *, after: str, seconds: float) -> bool:
-        """Wait until a slice has an event after a position; False if none has in ``seconds``."""
+        """Wait until a slice has an event after a position; False after ``seconds`` without one."""
         streams = {part.keys.stream: after for part in self._all}
         return wait_for_any(self.redis, streams, seconds)
 

@@ -242,7 +242,7 @@ class Appends:
         raise VersionConflict(id, expected, version, conflicts)
 
     def repeated(self, append: Append, part: EncodedWrite) -> list[Recorded]:
-        """Return the events of a repeated append; raises TokenReused if it had other events."""
+        """Return the events of a repeated append; raises TokenReused if the first had others."""
         after = part.expected
         count = len(part.batch.events)
         before = min(after, 1)

@@ -84,7 +84,7 @@ class Idempotency:
         return self.outcome(id, key, first or mine, fingerprint)
 
     def outcome(self, id: str | None, key: str, record: bytes, fingerprint: str | None) -> Outcome:
-        """Decode a record; raises as ``lookup`` does."""
+        """Decode a record; raises the same errors as ``lookup``."""
         first = msgspec.json.decode(record, type=Outcome)
         if fingerprint is not None and first.fingerprint != fingerprint:
             raise IdempotencyKeyReused(self._keys.category if id is None else id, key)
@@ -172,7 +172,7 @@ def _name_of(kind: type[CommandRejected]) -> str:
 
 
 def _class_named(name: str) -> type[CommandRejected]:
-    """Find a class of rejections; one that this process does not have is a CommandRejected."""
+    """Return a class of rejections by name; CommandRejected if this process does not have it."""
     found = CommandRejected
     for kind in _subclasses(CommandRejected):
         if _qualified(kind) == name:

@@ -104,7 +104,7 @@ class Keys:
         return _literal(self._tag) + b"[:/]*"
 
     def all_slices(self) -> bytes:
-        """Return a SCAN pattern for the keys of all slices, and perhaps of other categories."""
+        """Return a SCAN pattern for the keys of all slices; it may match other categories too."""
         return _literal(self._tag[:-1]) + b"#*}*"
 
     def owns(self, key: bytes) -> bool:

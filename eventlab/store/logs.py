@@ -41,7 +41,7 @@ class AggregateLogs:
         return list(chain.from_iterable(self.pages(id, after, limit)))
 
     def pages(self, id: str, after: int, limit: int | None) -> Iterator[list[Row]]:
-        """Yield these rows in pages, each limited in rows and in bytes."""
+        """Yield the same rows as ``rows``, in pages that are limited in rows and in bytes."""
         log = self._keys.log(id)
         begin = after
         count = FIRST_PAGE

@@ -38,7 +38,7 @@ class Script:
         self._text, self._sha = _load(*names)
 
     def __call__(self, redis: Any, keys: list[bytes], args: list[Any]) -> Any:
-        """Run it in one round trip; strings in the reply are bytes."""
+        """Run the script in one round trip; strings in the reply are bytes."""
         try:
             return redis.execute_command("EVALSHA", self._sha, len(keys), *keys, *args, **RAW)
         except NoScriptError:

@@ -121,7 +121,7 @@ class CategoryStream:
         return self._mark(self._info())[0]
 
     def accept_deletions(self) -> None:
-        """No longer count the entries that others have deleted so far as missing."""
+        """Stop reporting as missing the entries that other programs have deleted so far."""
         self._redis.hset(self._keys.trimmed, "dropped", _dropped(self._info()))
 
     def _largest_page(self) -> int:

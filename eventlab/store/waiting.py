@@ -16,7 +16,7 @@ POLL_SECONDS: Final = 0.05  # between polls of streams in several slots of a clu
 
 
 def wait_for_any(redis: Any, after: Mapping[bytes, str], seconds: float) -> bool:
-    """Wait until a stream has an entry after its position; False if none has in ``seconds``."""
+    """Wait until a stream has an entry after its position; False after ``seconds`` without one."""
     positions = [checked_position(position) for position in after.values()]
     end = time.monotonic() + seconds
     if len(after) > 1 and hasattr(redis, "get_node_from_key"):

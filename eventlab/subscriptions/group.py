@@ -69,9 +69,10 @@ class ConsumerGroup:
             raise SubscriptionLost(self.name) from error
 
     def run_in_pages(self, name: str, positions: list[str], *args: Any) -> int:
-        """Run a script until it has handled all positions; return the sum of its first replies.
+        """Run a script until it has handled all positions; return the sum of its counts.
 
-        Its second reply is how many positions it has handled: a page of them, or fewer large ones.
+        Each reply has a count and the number of positions that were handled: a page, or fewer if
+        the events are large.
         """
         total: int = 0
         while True:  # even without positions, to raise SubscriptionLost

@@ -132,7 +132,7 @@ class _Loop:
         return handled
 
     def patiently(self, call: Callable[[], Result]) -> Result | None:
-        """Return what a call to Redis returns, as soon as it answers; None if ``stop`` is set."""
+        """Call Redis until it responds, and return the result; None if ``stop`` is set."""
         while True:
             try:
                 result = call()
@@ -165,7 +165,7 @@ class _Loop:
         return None
 
     def _still_ours(self, events: list[Recorded]) -> list[Recorded]:
-        """Return the events that no other consumer has received, because we were slow."""
+        """Return the events that are still ours: another consumer may have received some by now."""
         touch = self._subscription.touch
         found = self.patiently(lambda: [event for event in events if touch([event])])
         return found or []

@@ -50,8 +50,8 @@ class Subscription(Runnable):
     at the same time. A new subscription begins at the first event, or after ``start``, which is a
     position, or ``$`` for events from now on. Use each object in one thread only.
 
-    An event that is neither acknowledged nor failed for ``claim_after`` seconds counts as
-    abandoned, and any consumer may receive it. Choose a time that is longer than the work on all
+    An event that is neither acknowledged nor reported as failed for ``claim_after`` seconds counts
+    as abandoned, and any consumer may receive it. Choose a time that is longer than the work on all
     events of one ``receive``. A failed event is delivered again after ``backoff`` seconds; this
     time doubles with each failure. It is parked after ``max_failures`` failures, or after
     ``max_deliveries`` deliveries (3 or more) that got no response from the consumer. If the clock
@@ -297,7 +297,7 @@ class Subscription(Runnable):
         return rows
 
     def _find_abandoned(self, now: float, claim_after_ms: int) -> list[str]:
-        """Return what another consumer has left unfinished, of a page of the pending events."""
+        """Return the abandoned events among one page of the pending events."""
         if now < self._scan_at:
             return []
         args = claim_after_ms, self._scan_from, SCANNED_EVENTS
@@ -311,7 +311,7 @@ class Subscription(Runnable):
         return abandoned
 
     def _wait(self, seconds: float) -> None:
-        """Return when there is a new event, or at the latest when it is worth asking again."""
+        """Wait for a new event, or until a retry or an abandoned event may be due."""
         *_, after, _, due_ms, _, pause_ms = self._group.run("lag")
         if pause_ms:
             time.sleep(min(seconds, pause_ms / 1000, MAX_PAUSE_SECONDS))

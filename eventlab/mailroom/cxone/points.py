@@ -63,7 +63,7 @@ class PointsOfContact:
         return frozenset(key for key in self.by_address if not key.startswith("@"))
 
     def of(self, message: Message, own: Collection[str] = ()) -> str:
-        """Return the point of contact of an email: of the first of its addresses that has one.
+        """Return the point of contact for an email: that of its first address that has one.
 
         The addresses are those of Delivered-To, To and Cc, in this order. A Delivered-To that is in
         ``own``, the addresses of the mailbox itself, comes last: every email of the mailbox has it.

@@ -83,7 +83,7 @@ class CXoneSettings:
 
     @cached_property
     def points(self) -> PointsOfContact:
-        """The point of contact of each address."""
+        """The point of contact for each address."""
         return PointsOfContact.parse(self.point_of_contact)
 
     @classmethod

@@ -44,7 +44,7 @@ class TokenGrant(msgspec.Struct):
 
 
 class DiscoveryDocument(msgspec.Struct):
-    """The fields of a discovery document that are used here, of OpenID's or CXone's own."""
+    """The fields that are used here from a discovery document, OpenID's or CXone's own."""
 
     token_endpoint: str = ""
     api_endpoint: str = ""

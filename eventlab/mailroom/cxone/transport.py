@@ -76,13 +76,13 @@ class CXoneResponse:
 
 
 class CXoneTransport:
-    """HTTP with known outcomes: when a request is retried, and what is known when it fails.
+    """Sends requests to CXone, and reports after a failure whether they may have arrived.
 
-    A request is retried if it was turned away (429, 503 with Retry-After) or could not connect, at
-    most three times, and not after ``deadline``, a time of ``time.monotonic()``. A request that is
-    ``safe`` is retried after any failure. ``timeout`` is the seconds to connect, and to read the
-    whole response; ``sleep`` is called with the seconds to wait. urllib3's own Retry is not used:
-    it also repeats a 413, and it has no overall time limit.
+    A request is retried if the server turned it away (429, 503 with Retry-After) or there was no
+    connection, at most three times, and not after ``deadline``, a time of ``time.monotonic()``. A
+    request that is ``safe`` is retried after any failure. ``timeout`` is the seconds to connect,
+    and to read the whole response; ``sleep`` is called with the seconds to wait. urllib3's own
+    Retry is not used: it also repeats a 413, and it has no overall time limit.
     """
 
     def __init__(

@@ -69,7 +69,7 @@ class GmailClient:
         self._messages = self._transport.users.messages()
 
     def pages(self, since: str | None, *, not_before: int | None = None) -> Iterator[Page]:
-        """Yield the emails that came into the inbox after a cursor, or all if it cannot be used.
+        """Yield the emails that came into the inbox after a cursor; without a usable one, all.
 
         Gmail forgets old cursors; then the whole inbox is listed again, except for emails that
         Gmail received before ``not_before``, in seconds since 1970. Only the last page has a
@@ -200,7 +200,7 @@ class GmailClient:
                 return
 
     def _new_since(self, since: str) -> Generator[Page, None, bool]:
-        """Yield the pages of the history; return whether Gmail still had the history since then."""
+        """Yield the pages of the history since a cursor; return whether Gmail still had it all."""
         page_token: str | None = None
         while True:
             request = self._transport.users.history().list(
@@ -230,7 +230,7 @@ class GmailClient:
         return large, self._over(MAX_DOWNLOAD_BYTES) if large else set()
 
     def _over(self, size: int) -> set[str]:
-        """Return the ids of the inbox's emails that have more bytes than this."""
+        """Return the ids of the inbox's emails that are larger than ``size`` bytes."""
         return self._found(f"larger:{size}")
 
     def _found(self, query: str) -> set[str]:
@@ -239,7 +239,7 @@ class GmailClient:
     def _fetch(
         self, ids: tuple[str, ...], oversized: set[str]
     ) -> tuple[dict[str, Message | None], dict[str, GmailApiError]]:
-        """Fetch emails as one batch, retry those that failed; return what came and what did not."""
+        """Fetch emails as one batch, and retry those that fail; return the emails and errors."""
         got: dict[str, Message | None] = {}
         rejected: dict[str, GmailApiError] = {}
         pending = ids

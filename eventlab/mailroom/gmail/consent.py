@@ -151,7 +151,7 @@ def _begin(client: OAuthClient, scope: str, redirect_uri: str) -> tuple[Any, str
 
 
 def _exchange(flow: Any, address: str) -> Consent:
-    """Exchange the code in the address that the browser returned to for tokens."""
+    """Exchange a code for tokens; the address that the browser returned to contains the code."""
     session = flow.oauth2session
     if is_loopback(flow.client_config["token_uri"]):
         session.trust_env = False

@@ -43,7 +43,7 @@ def add_long_texts(transport: GmailTransport, response: dict[str, Any]) -> None:
 
 
 def _long_texts(part: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yield the body of each text without a name that is not in the response."""
+    """Yield the body of each unnamed text whose data is not in the response."""
     body = part.get("body", {})
     is_text = part.get("mimeType") in ("text/plain", "text/html") and not part.get("filename")
     wanted = is_text and "attachmentId" in body and "data" not in body

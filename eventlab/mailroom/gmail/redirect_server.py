@@ -102,5 +102,5 @@ def query_of(address: str) -> dict[str, list[str]]:
 
 
 def is_reply(query: dict[str, list[str]]) -> bool:
-    """Return whether a query is Google's reply to a request for consent."""
+    """Return whether a query is Google's response to a request for consent."""
     return "state" in query and ("code" in query or "error" in query)

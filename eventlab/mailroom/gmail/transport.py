@@ -91,7 +91,7 @@ class GmailTransport:
             self.wait(attempts, response.retry_after)
 
     def batch(self, requests: Mapping[str, Any]) -> dict[str, GmailResponse]:
-        """Send requests as one batch, without retries, and return each response by its name.
+        """Send requests as one batch, without retries, and return the responses by name.
 
         When Gmail rejects the batch as a whole, every request has that error. Raises
         ``ConsentRequired`` or ``GmailFailed`` if the token cannot be renewed.
@@ -136,9 +136,9 @@ class GmailTransport:
         return self._guarded(send)
 
     def _guarded(self, send: Callable[[], GmailResponse]) -> GmailResponse:
-        """Send, and return the response or what its absence means.
+        """Send, and return the response, or an error that says why there is none.
 
-        Causes hold addresses, so they are never chained.
+        The causes of an error may contain addresses, so they are never chained.
         """
         try:
             return send()

@@ -87,7 +87,7 @@ def body_of(mail: MailPart) -> Body:
 
 @dataclass
 class _Budget:
-    """What an email and all emails within it may cost."""
+    """Counts the work on an email and all emails within it, because that work is limited."""
 
     seen: int = 0
     tags: int = 0
@@ -206,7 +206,7 @@ class _Reader:
             self.reports.append(text)
 
     def spare_text(self) -> list[str]:
-        """Return a text that a mail program would not show at first, because there is no other."""
+        """Return a text that a mail program would not show at first, for an email with no other."""
         for spare in self.spares[:MAX_SPARES]:
             if text := _Leaf(spare, self.budget).text:
                 return [text]
@@ -239,9 +239,10 @@ class _Reader:
         return []
 
     def _is_shown(self, part: MailPart, name: str) -> bool:
-        """Return whether a part is text to show: by RFC 2183, an inline one is, with a name too.
+        """Return whether a text is shown with the email, and not only listed as an attachment.
 
-        So is the first text of an email that has a name and no disposition.
+        A text with a name is shown if it is not too long and is either inline (RFC 2183) or the
+        first plain text of the email, without a disposition.
         """
         if part.disposition == "attachment":
             return False

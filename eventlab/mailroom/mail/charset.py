@@ -100,7 +100,7 @@ def _family(codec: str) -> str:
 
 @functools.cache  # not at import: it loads every codec
 def _names() -> dict[str, str]:
-    """Return the codec of each name, squeezed: the WHATWG's meaning before Python's."""
+    """Return the codec of each squeezed name; the WHATWG's meaning takes precedence."""
     web = {
         _squeezed(label): PYTHON_NAMES.get(name) or lookup(label).codec_info.name.replace("-", "_")
         for label, name in LABELS.items()
@@ -147,7 +147,7 @@ def _line(line: bytes) -> str:
 
 
 def _likely(data: bytes, codec: str | None) -> str | None:
-    """Return another codec where the bytes show that they are not in the declared one."""
+    """Return another codec if the bytes show that they are not in the declared one."""
     if data[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) and b"\x00" in data:
         return "utf_32" if codec == "utf_32" else "utf_16"
     if codec in WIDE:

@@ -36,7 +36,7 @@ def number_of(value: object) -> int:
 
 
 def data_of(text: object) -> bytearray:
-    """Decode base64url, which Gmail sends without padding; 50 MB are never in memory twice.
+    """Decode base64url, which Gmail sends without padding; large data is never in memory twice.
 
     >>> bytes(data_of("aGk"))
     b'hi'

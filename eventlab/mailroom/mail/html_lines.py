@@ -47,7 +47,7 @@ class _Look:
 
 
 class _Page:
-    """Walks through a tree once, without recursion, so that no depth is too deep."""
+    """Walks through a tree once, without recursion, so that no tree is too deep."""
 
     def __init__(self, *, show_hidden: bool) -> None:
         self.show_hidden = show_hidden
@@ -258,7 +258,7 @@ def _is_nested(element: Element) -> bool:
 
 
 def _is_quote(element: Element) -> bool:
-    """Return whether it quotes: mail programs also use blockquote for an indent, without a line."""
+    """Return whether an element is a quote; a blockquote without a line may be only an indent."""
     if element.tag != "blockquote":
         return False
     return bool(element.get("type")) or html_style.NO_BORDER not in element.get("style", "")

@@ -117,7 +117,7 @@ class MailPart:
 
     @property
     def name(self) -> str:
-        """The name of its file, or ""."""
+        """The file name of the part, or ""."""
         name = self.parameter("filename", "content-disposition") or self.parameter("name")
         return (name or one_line(self.filename))[:MAX_NAME]
 
@@ -215,7 +215,7 @@ def mail_in(part: MailPart) -> MailPart:
 
 @dataclass
 class _Parser:
-    """Parses one email, and counts what bounds its work."""
+    """Parses one email, and counts the work so far, because the work is limited."""
 
     parts: int = 0
     searched: int = 0
@@ -263,9 +263,10 @@ class _Parser:
 
 
 def _boundary_lines(part: MailPart, boundary: bytes) -> list[tuple[int, int, bool]]:
-    """Return the lines with the boundary, as many as parts are read.
+    """Return the lines with the boundary, at most one more than there may be parts.
 
-    Of each line: its start, without the line end before it; its end; whether it is the last.
+    For each line: where it starts, counting the line end before it as part of it; where it ends;
+    and whether it is the last boundary.
     """
     return list(itertools.islice(_marks(part, boundary), MAX_PARTS + 1))
 
@@ -315,7 +316,7 @@ def _header_block(data: Buffer, start: int, end: int) -> tuple[Headers, int]:
 
 
 def _lines(data: Buffer, start: int, end: int) -> tuple[list[tuple[int, bytes]], int]:
-    """Return the lines before the first empty one with their places, and where the next begins."""
+    """Return the lines before the first empty line with their places, and where the rest begins."""
     lines: list[tuple[int, bytes]] = []
     at = start
     while at < end and at - start < MAX_HEADERS_BYTES:

@@ -96,7 +96,7 @@ def _without(lines: Sequence[str], cuts: Iterable[Cut]) -> list[str]:
 
 
 def _runs(lines: Sequence[str], *, forwarded: bool) -> list[Run]:
-    """Return where quotes start and end: marked ones, and the one that ends with the text."""
+    """Return where quotes start and end: marked ones, and an unmarked one that ends the text."""
     history = len(lines) if forwarded else _history(lines)
     runs: list[Run] = []
     inside = False
@@ -113,7 +113,7 @@ def _runs(lines: Sequence[str], *, forwarded: bool) -> list[Run]:
 
 
 def _history(lines: Sequence[str]) -> int:
-    """Return the line after the first header of a quoted mail that marks no lines, or the end."""
+    """Return where an unmarked quoted email begins, after its first header line, or the end."""
     has_words = False
     for number, line in enumerate(lines):
         if MARKED.match(line) or not line.strip():

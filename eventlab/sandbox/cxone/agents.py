@@ -31,7 +31,7 @@ def error_response(status: int, description: str) -> Response:
 class AgentSessions:
     """The agent sessions by their ids.
 
-    An id is valid for one response of get-next-event, which brings the next id. ``check`` returns
+    An id is valid for one call of get-next-event; the response has the next id. ``check`` returns
     an error response for a request whose token lacks a scope, or None.
     """
 
