@@ -75,7 +75,7 @@ class Row(msgspec.Struct, array_like=True, frozen=True, gc=False):
 
 
 class Batch(msgspec.Struct, frozen=True):
-    """Copies of the given events, and ``width`` JSON texts for each, as the script takes them."""
+    """Copies of the given events, and ``width`` JSON strings for each, for the script."""
 
     events: list[Event]
     texts: list[bytes]

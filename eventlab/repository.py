@@ -169,12 +169,13 @@ class Repository(Generic[A]):
 
         Returns the recorded events. If the last load found no events of other writers, ``decide``
         first gets the cached state, and nothing is read. If others have written since, nothing is
-        saved, and the first try begins. There is a short pause before each new try. With
-        ``idempotency_key``, the outcome is stored for a day, even if ``decide`` records nothing or
-        raises CommandRejected. A repeat does not decide again: it returns the first outcome, or
-        raises it if it was a rejection. ``fingerprint`` identifies the request (default: all
-        requests with this key are treated as the same request). There is no ``token``, because a
-        token is for one append, and a retry may need several.
+        saved, and the aggregate is loaded; this attempt does not count as one of the ``tries``.
+        There is a short pause before each new try. With ``idempotency_key``, the outcome is stored
+        for a day, even if ``decide`` records nothing or raises CommandRejected. A repeat does not
+        decide again: it returns the first outcome, or raises it if it was a rejection.
+        ``fingerprint`` identifies the request (default: all requests with this key are treated as
+        the same request). There is no ``token``, because a token is for one append, and a retry may
+        need several.
 
         Raises the last VersionConflict after ``tries`` tries, and every error that ``decide``
         raises for the state that was read. ``decide`` may be called more than once, so it must do

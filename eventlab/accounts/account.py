@@ -14,7 +14,7 @@ LARGEST: Final = 2**53
 
 
 def shown(amount: object) -> str:
-    """Return an amount as a short text, whatever its type or size.
+    """Return an amount as a short string, whatever its type or size.
 
     >>> shown(100)
     '100'

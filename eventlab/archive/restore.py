@@ -38,7 +38,8 @@ def restore(store: EventStore, folder: Path) -> int:
     writers first: an event that is not in the backup ends the restore with BackupMismatch.
 
     Afterwards a view whose checkpoint is later than the backup raises ViewAhead: rebuild it. A
-    subscription starts again at the first event, or at the position that you pass as ``start``.
+    subscription starts again at the first event, or at the ``start`` that you pass to
+    ``Subscription``.
 
     Raises BackupDamaged, BackupMismatch.
 

@@ -51,7 +51,7 @@ def add_category(parser: argparse.ArgumentParser) -> None:
 
 
 def add_category_and_collection(parser: argparse.ArgumentParser) -> None:
-    """Add the options that name the events of the accounts and their view."""
+    """Add ``--category`` and ``--collection``: where the events and the view of accounts are."""
     add_category(parser)
     parser.add_argument(
         "--collection",
@@ -115,12 +115,12 @@ def workers(text: str) -> int:
 
 
 def count(text: str) -> int:
-    """Return a number of things, at least 1."""
+    """Parse a count: an integer, 1 or more."""
     return _whole(text, 1, MAX_COUNT)
 
 
 def whole(text: str) -> int:
-    """Return a number of things, which may be 0."""
+    """Parse a count: an integer, 0 or more."""
     return _whole(text, 0, MAX_COUNT)
 
 

@@ -53,7 +53,7 @@ def check_events(
 
 
 def reader_named(name: str) -> Reader:
-    """Return the aggregate class or the view that is named MODULE:NAME; raises UsageError."""
+    """Import the aggregate class or the view that MODULE:NAME refers to; raises UsageError."""
     found = _imported(name, "--reader")
     if isinstance(found, type) and not issubclass(found, Aggregate) and hasattr(found, "apply"):
         try:

@@ -37,7 +37,7 @@ def handle() -> None:
 
 
 def handle_no_more() -> None:
-    """From now on, end immediately: while Python shuts down, an error would print a traceback."""
+    """From now on, a signal ends the process immediately, without a traceback at shutdown."""
     for number in SIGNALS:
         signal.signal(number, leave_at_once)
 

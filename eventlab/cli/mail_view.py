@@ -30,7 +30,7 @@ def mail_metrics_of(lab: Lab, store: EventStore, collection: str) -> Metrics:
 def update_view(lab: Lab, store: EventStore, collection: str) -> None:
     """Bring the view up to date.
 
-    It is derived from the events, so a failure is reported and does no harm.
+    A failure is only reported, because the view can be built from the events at any time.
     """
     from eventlab.mailroom.mail_view import MailView, index_states
 

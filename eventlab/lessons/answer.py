@@ -50,7 +50,7 @@ def time_limit(seconds: float, files: frozenset[str]) -> Iterator[None]:
     """Raise TookTooLong in an answer that is still running after this many seconds.
 
     It is raised only while a line of the answer is running, so the judge can always clean up.
-    Outside the main thread, and where the system has no such timer, there is no limit.
+    Outside the main thread, and where the system has no interval timer, there is no limit.
     """
     if not hasattr(signal, "setitimer") or (
         threading.current_thread() is not threading.main_thread()

@@ -27,7 +27,7 @@ class CrashStepper(Interactive):
 
     ``way`` is ``"checkpoint first"``, ``"document first"`` or ``"one transaction"``. ``step`` lets
     it send one command, and ``kill`` kills its process with SIGKILL; the next step starts another
-    one. The store and the collection are emptied at the start: they belong to the page.
+    one. The store and the collection are emptied at the start, so use ones that nothing else uses.
     """
 
     def __init__(

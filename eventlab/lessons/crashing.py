@@ -46,7 +46,7 @@ def run_and_crash(
 
     The ``crash_at``-th call of ``crash()`` kills the process with SIGKILL (0: no call does). The
     function may use the public names of ``eventlab`` and ``eventlab.accounts``, and the functions
-    that it ``uses``. If the function raises an error, RuntimeError is raised with its text.
+    in ``uses``. If the function raises an error, RuntimeError is raised with its text.
     """
     sources = [textwrap.dedent(inspect.getsource(each)) for each in (*uses, function)]
     code = PROGRAM.replace("{functions}", "\n".join(sources)).replace("{name}", function.__name__)

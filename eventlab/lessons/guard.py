@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 
 
 class GuardedProcess(subprocess.Popen[bytes]):
-    """A process that the guard kills if nobody waited for it."""
+    """A process that the guard kills when the kernel ends, unless ``wait`` has returned."""
 
     def wait(self, timeout: float | None = None) -> int:
         """Wait until the process has ended; the guard then forgets it."""

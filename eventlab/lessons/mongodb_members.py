@@ -23,7 +23,7 @@ ELECTION_TIMEOUT_MS = 3000  # MongoDB's default is 10 s
 
 
 class Member:
-    """A mongod that can be killed, stopped and started again on its port and its data."""
+    """A mongod that can be killed, stopped, and restarted on the same port with the same data."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True)

@@ -25,7 +25,7 @@ ASKED_IN_VAIN = (redis.RedisError, OSError)
 
 
 class Node:
-    """A Redis server that can be killed, stopped and started again on its port and its data."""
+    """A Redis server that can be killed, stopped, and restarted on the same port and data."""
 
     def __init__(self, folder: Path, port: int, *options: str, sentinel: bool = False) -> None:
         folder.mkdir(parents=True)

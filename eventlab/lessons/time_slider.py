@@ -40,11 +40,11 @@ class TimeSlider(Interactive):
 
     @property
     def past(self) -> list[Recorded]:
-        """The events that had happened by then."""
+        """The events up to the slider's version."""
         return self.events[: self.version]
 
     def state(self) -> dict[str, Any]:
-        """Return the state of the aggregate at that version: a replay of the past."""
+        """Return the state of the aggregate at the slider's version: a replay of the past."""
         id = self.events[0].id if self.events else ""
         replayed = self._aggregate(id).replay(self.past)
         return {
@@ -54,7 +54,7 @@ class TimeSlider(Interactive):
         }
 
     def documents(self) -> list[dict[str, Any]]:
-        """Return the documents that the view had at that version."""
+        """Return the documents that the view had at the slider's version."""
         if self._view is None:
             return []
         return list(scenario(self._view).given(*self.past).documents().values())

@@ -97,4 +97,4 @@ class NotOnDisk(MailroomError):
 
 
 class IntentLost(NotOnDisk):
-    """A failover of Redis lost an intent, so nothing was sent: the next round sends the emails."""
+    """A Redis failover lost an intent, so nothing was sent; the next round sends the emails."""

@@ -126,9 +126,9 @@ class LimitedAdapter(HTTPAdapter):
 class HttpSession:
     """Sends requests and returns responses, whatever their status; no redirect is followed.
 
-    Uses the environment's proxy (``HTTPS_PROXY``, ``NO_PROXY``), but none for this machine.
-    ``timeout`` is the seconds to connect and to read; a whole response must end within
-    ``max_seconds``.
+    Uses the environment's proxy (``HTTPS_PROXY``, ``NO_PROXY``), but connects directly to
+    localhost. ``timeout`` is in seconds, for each connect and read; a whole response must end
+    within ``max_seconds``.
     """
 
     def __init__(self, *, timeout: tuple[float, float], max_seconds: float) -> None:

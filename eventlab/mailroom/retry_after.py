@@ -16,7 +16,8 @@ def retry_after_seconds(
     """Return the seconds that a Retry-After header asks for: from 0 to ``longest``.
 
     The header contains whole seconds or an HTTP date; a date in the past means 0. ``now`` is the
-    current time in seconds since 1970. Returns None without a header, and for one that is neither.
+    current time in seconds since 1970. Returns None if there is no header, or if it is neither a
+    number nor a date.
 
     >>> retry_after_seconds("7", longest=30)
     7.0

@@ -17,7 +17,7 @@ COUNTED_AS: Final = {"skipped": "skipped", "held": "held", "in_doubt": "held"}
 
 
 class RoundCounter:
-    """The numbers of one round at a time, shared by the router, its inbox and its sender.
+    """Counts the emails of the current round, for the router, its inbox and its sender.
 
     >>> counter = RoundCounter()
     >>> counter.add_listed(3)

@@ -45,16 +45,16 @@ class Router:
     """Sends each email of a Gmail inbox to CXone, once.
 
     Several routers may run on one store: each email is handled by one of them. ``name`` tells
-    routers apart (default: host and process id). ``batch_size`` is how many intents share one
-    fsync, which takes up to a second: a router that is killed leaves at most this many emails in
-    doubt. The deadline of an attempt is ``deadline_margin`` seconds after the last moment at which
-    CXone's client may still be working on it. An email that cannot be sent is retried after
-    ``backoff`` seconds, then after twice as long, and is held after ``max_attempts``. ``label`` is
-    put on routed emails (Gmail's consent must cover it). ``automatic_type`` is the work item type
-    of automatic mail. ``selection`` says which emails become work items. Emails that Gmail received
-    before ``since`` do not, unless they are moved to the inbox later; the date is stored in the
-    events. A first round without it stops at more than ``max_old`` emails older than a day (None:
-    never).
+    routers apart (default: host and process id). Up to ``batch_size`` emails share one fsync, which
+    takes up to a second. A router that is killed leaves at most this many emails in doubt. The
+    deadline of an attempt is ``deadline_margin`` seconds after the last moment at which CXone's
+    client may still be working on it. An email that cannot be sent is retried after ``backoff``
+    seconds, then after twice as long, and is held after ``max_attempts``. ``label`` is put on
+    routed emails (Gmail's consent must cover it). ``automatic_type`` is the work item type of
+    automatic mail. ``selection`` says which emails become work items. Emails that Gmail received
+    before ``since`` do not become work items, unless they are moved to the inbox later; the date is
+    stored in the events. Without ``since``, the first round stops if the inbox has more than
+    ``max_old`` emails older than a day (None: no limit).
 
     >>> with GmailClient(load("token.json")) as gmail, CXoneClient(settings) as cxone:
     ...     print(Router(EventStore(lab.redis, "mailStream"), gmail, cxone).run_once())

@@ -124,7 +124,7 @@ def facts_of(message: Message, *, own: Collection[str] = (), secret: str = "") -
 
 
 def hash_of(message_id: str) -> str:
-    """Return the hash that is recorded instead of a Message-ID, which is practically random.
+    """Return the hash that is recorded instead of a Message-ID; nobody can guess one from it.
 
     >>> hash_of("<1@example.com>")
     '72107cb5a7083976'

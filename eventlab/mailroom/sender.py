@@ -87,8 +87,8 @@ class Sender:
     """Sends emails to CXone: ``prepare``, ``intend``, ``wait_until_fsynced``, ``send``.
 
     It records the outcome of each attempt. An outcome that Redis cannot store is kept in memory,
-    until ``record_owed`` records it. ``accepted`` are the ids of emails that CXone has accepted,
-    for labels.
+    until ``record_owed`` records it. ``accepted`` holds the ids of accepted emails, which the
+    router then labels.
     """
 
     def __init__(

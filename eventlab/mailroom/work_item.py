@@ -28,13 +28,13 @@ class WorkItemCommandRejected(CommandRejected):
 class WorkItem(Aggregate):
     """One email of the inbox, under its Gmail id. Its events contain no address, subject or text.
 
-    An email is ``received``. A router records that it is ``submitting`` the email, and until when
-    its attempt may arrive. Then the email is ``submitted``, ``refused``, ``unsent`` (certainly not
-    created: it is retried, and ``held`` after too many attempts) or ``in_doubt``. An operator
-    resends it (``resent``) or confirms it (``confirmed``). An email that is not for an agent is
-    ``skipped``. A late response to an attempt may still resolve a doubt; if a newer attempt has
-    begun by then, it is recorded as ``late``. Times are in milliseconds since 1970, by Redis's
-    clock.
+    An email is ``received``. A router records that it is ``submitting`` the email, and the time
+    until which its request may still reach CXone. Then the email is ``submitted``, ``refused``,
+    ``unsent`` (certainly not created: it is retried, and ``held`` after too many attempts) or
+    ``in_doubt``. An operator resends it (``resent``) or confirms it (``confirmed``). An email that
+    is not for an agent is ``skipped``. A late response to an attempt may still resolve a doubt; if
+    a newer attempt has begun by then, the response is recorded as ``late``. Times are in
+    milliseconds since 1970, by Redis's clock.
 
     >>> item = WorkItem("18c2a0b1c2d3e4f5")
     >>> item.receive({"domain": "example.com", "date": 1767225600000})
@@ -67,7 +67,7 @@ class WorkItem(Aggregate):
     def receive(self, facts: Data) -> None:
         """Receive an email of the inbox. ``facts`` has at least its ``date``.
 
-        A skipped email may return to the inbox.
+        Call it again for a skipped email that returns to the inbox.
         """
         if self.status not in ("new", "skipped"):
             raise self._rejected("it has already been received")

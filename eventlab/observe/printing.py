@@ -20,7 +20,7 @@ def printable(text: str) -> str:
 
 
 def data_text(data: Any) -> str:
-    """Return data as JSON on one line, which prints as text.
+    """Return data as one line of JSON that is safe to print.
 
     >>> data_text({"name": "J\u00fcrgen"})
     '{"name": "J\u00fcrgen"}'

@@ -115,7 +115,7 @@ class Protection:
         return msgspec.structs.replace(event, data=data)
 
     def reveal(self, event: Recorded) -> Recorded:
-        """Return an event with its protected fields decrypted, or FORGOTTEN."""
+        """Return an event with its fields decrypted, or FORGOTTEN in place of each field."""
         sealed = [name for name, value in event.data.items() if _is_sealed(value)]
         if not sealed:
             return event

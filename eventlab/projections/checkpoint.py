@@ -305,7 +305,7 @@ class Checkpoint:
         return swap
 
     def finish_swap(self, rebuild: str, swap: Fields) -> None:
-        """Replace the live documents with the rebuilt ones; every step may run twice, and late."""
+        """Replace the live documents with the rebuilt ones; each step may run twice, or late."""
         self.forget_groups(rebuild)
         try:
             self.session.mongo[rebuild].rename(self.name, dropTarget=True)
@@ -363,7 +363,7 @@ class RebuildCheckpoint(Checkpoint):
             raise RebuildOvertaken(self.session.view)
 
     def hold_trims(self) -> None:
-        """Create the group that shows the position in Redis, so that no trim drops an event."""
+        """Create the group that shows the position in Redis, so that no trim passes it."""
         super().show(START)
 
     def show(self, position: str) -> None:

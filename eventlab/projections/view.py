@@ -21,7 +21,7 @@ NO_VIEW_NAME: Final = re.compile(
 
 
 class Change:
-    """The change of one document by a batch of events, folded into one MongoDB update."""
+    """The change that a batch of events makes to one document, folded into one MongoDB update."""
 
     __slots__ = ("_inc", "_push", "_set", "_unset", "_ways", "deletes")
 

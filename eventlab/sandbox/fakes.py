@@ -68,7 +68,7 @@ class Fakes:
         )
 
     def environment(self) -> dict[str, str]:
-        """Return the same settings as environment variables, for another process."""
+        """Return the settings in the form of environment variables, for another process."""
         cxone_settings = self.cxone.settings(self.cxone_url)
         return {
             GMAIL_ENDPOINT: self.gmail_url,

@@ -154,7 +154,7 @@ class MailSystems:
         self.fakes.cxone.faults.clear()
 
     def accepted(self) -> Counter[str]:
-        """Return how many times CXone has accepted each work item id, according to CXone.
+        """Return how many times the fake CXone has accepted each work item id, by its own records.
 
         The router's ids begin with ``gmail:``; this prefix is left out.
         """

@@ -235,7 +235,7 @@ class SlicedCheckpoint(Checkpoint):
         return swap
 
     def finish_swap(self, rebuild: str, swap: Fields, by: ProjectorSession | None = None) -> None:
-        """Replace the live documents with the rebuilt ones; every step may run twice, and late."""
+        """Replace the live documents with the rebuilt ones; each step may run twice, or late."""
         self.forget_groups(rebuild)
         try:
             self.session.mongo[rebuild].rename(self.name, dropTarget=True)

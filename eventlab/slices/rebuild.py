@@ -26,7 +26,7 @@ NEAR_ROUNDS: Final = 5
 
 
 class SlicedRebuild(Rebuild):
-    """Builds the documents of all slices alongside the live ones, and swaps them at once."""
+    """Builds the documents of all slices alongside the live ones, and swaps all together."""
 
     def __init__(self, live: Projector, *, batch_size: int, name: str = "") -> None:
         session = ProjectorSession(live.mongo, live.name)

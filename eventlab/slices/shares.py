@@ -59,7 +59,7 @@ class Shares:
         self._step = 1
 
     def has(self, number: int) -> bool:
-        """Return whether a slice is to be followed here."""
+        """Return whether this projector should follow the slice."""
         return number % self._step == self._first
 
     def beat(self) -> None:

@@ -168,7 +168,7 @@ class Appends:
         return self._not_written(append, [part], reply)[id]
 
     def commit(self, commit: Append, parts: Sequence[EncodedWrite]) -> Written:
-        """Append the parts, all or none; return the events of each aggregate that has some."""
+        """Append the parts, all or none; return the new events of each aggregate that gets some."""
         keys = [self._keys.stream, self._keys.ids, self._keys.slices]
         time = b"" if self._clock is None else checked_time(self._clock())
         args: list[Any] = [encode_json(commit.token), time, len(parts), b"", KEY_SECONDS]

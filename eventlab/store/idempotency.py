@@ -125,12 +125,12 @@ def checked_fingerprint(fingerprint: str) -> str:
 
 
 def commit_record(fingerprint: str, places: Sequence[tuple[str, int, int]]) -> bytes:
-    """Return the record of a commit whose events are at these places: id, version, count."""
+    """Return the record of a commit; ``places`` has id, version and event count per aggregate."""
     return encode_json([fingerprint, 0, 0, "", "", {}, places])
 
 
 def fingerprint_of(events: Sequence[Event], ids: Sequence[str] = ()) -> str:
-    """Return the fingerprint of a request that is known by its events only.
+    """Return the fingerprint of a request that only its events identify.
 
     For a commit, ``ids`` has the aggregate of each event.
     """

@@ -138,7 +138,7 @@ def checked_subscription(name: str) -> str:
 
 
 def checked_name(name: str, what: str) -> bytes:
-    """Return a name as UTF-8; raises InvalidName if it is not a string, is empty or too long."""
+    """Return a name as UTF-8; raises InvalidName unless it is a string of a valid length."""
     if not isinstance(name, str) or not name:
         raise InvalidName(f"{what} {name!r} must be a non-empty string")
     try:

@@ -53,7 +53,7 @@ class Connection(H11Protocol):
         self._wait_for(self.conn.their_state)
 
     def on_response_complete(self) -> None:
-        """Begin to wait for the rest of a body, if there is one; uvicorn waits for a request."""
+        """Begin to wait for the rest of a body; uvicorn limits the wait for the next request."""
         super().on_response_complete()
         state = self.conn.their_state
         self._wait_for(None if state is h11.IDLE else state)

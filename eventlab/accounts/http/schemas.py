@@ -210,7 +210,7 @@ def usable(id: str) -> str:
 
 
 def printable(id: str) -> str:
-    """Return the id of a new account, which people will read; raises HTTPException 400.
+    """Return the id of a new account if people can read it; raises HTTPException 400 if not.
 
     >>> printable("John Doe")
     'John Doe'

@@ -112,8 +112,8 @@ def serve(
 def app(hosts: Collection[str] | None = None, max_lag: MaxLag | None = None) -> FastAPI:
     """Return the app of one worker, with its own connections; uvicorn calls it.
 
-    ``hosts`` are the names in ``Host`` that it serves; None means any. ``max_lag`` is the limit of
-    ``GET /healthz/views``.
+    The app serves only requests whose ``Host`` is in ``hosts`` (None: any). ``max_lag`` is the
+    limit of ``GET /healthz/views``.
     """
     if (parent := multiprocessing.parent_process()) is not None:
         threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()

@@ -29,10 +29,10 @@ class ResponseTooLarge(OSError):
 
 
 class GoogleHttp:
-    """httplib2's ``Http``, as far as Google's libraries use it.
+    """The part of ``httplib2.Http`` that Google's libraries use.
 
-    ``timeout`` is the number of seconds for one wait; a whole response must end within ten times
-    that.
+    ``timeout`` is the number of seconds for each connect or read; a whole response must end within
+    ten times that.
     """
 
     def __init__(self, *, timeout: float) -> None:

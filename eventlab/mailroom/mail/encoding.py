@@ -73,7 +73,7 @@ def decoded(data: bytes, encoding: str) -> bytes:
 
 
 def decoded_text(data: bytes, encoding: str, *, wide: bool = False) -> bytes:
-    """Return the content of a text; only the blocks that can be base64 are decoded as base64.
+    """Decode a text part; of declared base64, blocks that cannot be base64 are kept unchanged.
 
     A ``wide`` charset has two or four bytes for each character.
 
@@ -86,7 +86,7 @@ def decoded_text(data: bytes, encoding: str, *, wide: bool = False) -> bytes:
 
 
 def is_utf_8(content: bytes) -> bool:
-    """Return whether bytes are valid UTF-8, which is never a coincidence in a text.
+    """Return whether bytes are valid UTF-8, which text in another charset almost never is.
 
     >>> is_utf_8("café".encode()), is_utf_8(b"caf\\xe9")
     (True, False)

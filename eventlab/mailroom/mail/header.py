@@ -34,7 +34,7 @@ def as_bytes(value: object, *, max_length: int | None = MAX_HEADER) -> bytes:
 def words(value: bytes, hint: str | None = None) -> str:
     """Return a header's value as one line of text.
 
-    ``hint`` is the charset of bytes that declare none.
+    ``hint`` is the charset to assume for bytes without a declared one.
 
     >>> words(b"=?utf-8?q?caf=C3=A9?= =?utf-8?b?IQ==?= today")
     'café! today'

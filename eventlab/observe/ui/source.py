@@ -116,7 +116,7 @@ class Source:
         return self.stores.get(category)
 
     def categories(self) -> list[CategorySummary]:
-        """Return each category with its numbers."""
+        """Return a summary of each category, such as its number of aggregates."""
         found = list[CategorySummary]()
         for name, store in self.stores.items():
             count = sum(
