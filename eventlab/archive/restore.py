@@ -21,7 +21,7 @@ PAGE_BYTES: Final = 1_000_000
 
 
 class _Row(msgspec.Struct, array_like=True, frozen=True):
-    """A row whose parts stay the text they are: no number changes."""
+    """A row whose parts stay undecoded JSON, so that no number changes."""
 
     position: str
     type: msgspec.Raw

@@ -75,7 +75,7 @@ def failure(name: str, error: Exception, remedy: str) -> Check:
 
 
 class _Failed(Exception):
-    """A check found something wrong; ``remedy`` is there if it is not that of the check."""
+    """A check found something wrong; ``remedy``, if given, replaces that of the check."""
 
     def __init__(self, found: str, remedy: str = "") -> None:
         super().__init__(found)

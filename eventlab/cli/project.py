@@ -180,9 +180,9 @@ def status(projectors: Iterable[tuple[str, AnyProjector]]) -> list[dict[str, Any
     """Return the checkpoint and the lag of each view, as ``--status --json`` prints them.
 
     A joined view has a row for each ``category``. ``events_behind`` is an upper bound where
-    ``exact`` is false. While newer documents are built alongside the live ones, the numbers are
-    theirs, and ``replaces`` is the version that is read until then. A view that cannot follow its
-    category has an ``error`` instead.
+    ``exact`` is false. While newer documents are built alongside the live ones, the numbers
+    describe the newer ones, and ``replaces`` is the version that readers see until the swap. A view
+    that cannot follow its category has an ``error`` instead.
     """
     rows = list[dict[str, Any]]()
     for name, projector in projectors:

@@ -45,8 +45,8 @@ class DoomedClient(CXoneClient):
 def route_until_killed(category: str, settings: Mapping[str, str], *, name: str = "doomed") -> bool:
     """Run a router that is killed by its first work item; return whether it was.
 
-    ``settings`` are the mailroom's environment variables. Its deadline is 13 seconds after its
-    intent, so that a lesson does not have to wait for minutes.
+    ``settings`` are the mailroom's environment variables. The deadline of a work item is 13 seconds
+    after its intent, so that a lesson does not have to wait for minutes.
     """
     command = [sys.executable, "-m", "eventlab.lessons.killed_router", category, name]
     done = subprocess.run(

@@ -89,7 +89,7 @@ class StreamGlance(Subscription):
     """A read-only subscription in one stream: it creates and receives nothing."""
 
     def __new__(cls, *_: object) -> Self:
-        """Return an object of this kind."""
+        """Return a new object of this class."""
         return object.__new__(cls)
 
     def __init__(self, store: EventStore, name: str) -> None:

@@ -21,7 +21,7 @@ Key = tuple[int, Path]
 
 @dataclass(frozen=True, eq=False)
 class Holding:
-    """The lease that this process holds: the open file."""
+    """The lease that this process holds, as an open file."""
 
     fd: int
 

@@ -25,7 +25,7 @@ def socket_url(socket: str) -> str:
 
 
 def initiate(client: Client, socket: str) -> None:
-    """Make the mongod a replica set of one; if it is one already, update its address.
+    """Make the mongod a replica set of one; if it already is one, update its address.
 
     Raises OperationFailure when mongod rejects the configuration.
     """

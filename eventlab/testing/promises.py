@@ -30,7 +30,7 @@ class Promise:
 
 
 class Promises(list[Promise]):
-    """The promises of a contract, in order; in its text, a broken one has more than one line.
+    """The promises of a contract, in order; when printed, a broken one is followed by its error.
 
     >>> print(Promises([Promise("test_read", "Events are read oldest first.", None)]))
     kept    Events are read oldest first.

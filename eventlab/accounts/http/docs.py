@@ -48,6 +48,6 @@ def documented_app(
 
 
 def link(request: Request) -> HTMLResponse:
-    """Return a page that leads to the OpenAPI document."""
+    """Return a page that links to the OpenAPI document."""
     root = request.scope.get("root_path", "")
     return HTMLResponse(PAGE.format(title=request.app.title, root=root))

@@ -80,7 +80,7 @@ class Moment:
 
 @dataclass(frozen=True)
 class Pending:
-    """An event that a consumer has received, and neither acknowledged nor failed."""
+    """An event that a consumer has received, but has not acknowledged or reported as failed."""
 
     position: str
     consumer: str
