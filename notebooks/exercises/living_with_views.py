@@ -46,7 +46,7 @@ def _documents(apply: Apply, *loans: Loan) -> Documents:
         if "depends on how the events are batched" in text:
             raise Wrong(
                 "your view remembers something in the process, and another process does not know "
-                "it. Keep what must be remembered in the documents: use `changes` only."
+                "it. Keep everything that must be remembered in the documents: use only `changes`."
             ) from error
         raise Wrong(f"{text}.") from error.__cause__
     return {id: document for id, document in found.items() if len(document) > 1}
@@ -66,13 +66,13 @@ def _judge_last(last_readers: Apply) -> None:
     found = _documents(last_readers, ("emma", events[:2]), ("dune", [*events, _lent("Ann")]))
     readers = {id: document.get("readers") for id, document in found.items()}
     if any(isinstance(each, str) for each in readers.values()):
-        raise Wrong("`set` keeps one reader, the last. For a list, use push.")
+        raise Wrong("`set` keeps only the last reader. For a list, use push.")
     if set(readers) != {"emma", "dune"}:
-        raise Wrong(f"a document for each book: changes[event.id]. Yours: {list(found)}.")
+        raise Wrong(f"make a document for each book: changes[event.id]. Yours: {list(found)}.")
     if readers["dune"] == ["Eve", "Eve", "Ann"]:
         raise Wrong("a return is not a loan: look at event.type first.")
     if readers["dune"] and len(readers["dune"]) > 3:
-        raise Wrong("only the last three: push(field, value, keep=3).")
+        raise Wrong("keep only the last three: push(field, value, keep=3).")
     if readers["dune"] == ["Eve", "Ann"]:
         raise Wrong("keep three readers, even if one of them had the book before.")
     if readers != {"emma": ["Ann"], "dune": ["Dan", "Eve", "Ann"]}:
@@ -84,7 +84,7 @@ def _judge_last(last_readers: Apply) -> None:
 
 the_last_readers = Exercise(
     judge=_judge_last,
-    right="a list that keeps its newest three. It cannot grow, however often a book is lent.",
+    right="the list keeps its newest three. It stays short, however often a book is lent.",
     hints=[
         "only for the type 'lent': changes[event.id], and its method push.",
         'push("readers", event.data["reader"], keep=3)',
@@ -94,7 +94,7 @@ the_last_readers = Exercise(
             if event.type == "lent":
                 changes[event.id].push("readers", event.data["reader"], keep=3)
     """,
-    explanation="push has no default for keep: a list without a limit is a document without one.",
+    explanation="push requires keep, because a list without a limit would grow forever.",
     mistakes=[
         """
         def last_readers(event, changes):
@@ -130,7 +130,7 @@ the_last_readers = Exercise(
 
 
 class Shelf:
-    """Which books there are, and who has them: the view from the page."""
+    """Which books the library has, and who has them: the view from the page."""
 
     name = "shelf"
 
@@ -181,7 +181,7 @@ class _OneForAll(Shelf):
 
 
 SURVIVORS = {
-    _KnowsNoReader: "stores no reader: does your test have a book that is lent at the end",
+    _KnowsNoReader: "stores no reader: does your test have a book that is on loan at the end",
     _ForgetsTheTitle: "leaves every title empty: which title do you expect",
     _KeepsTheReader: "keeps the reader when a book comes back: does your test have a book that "
     "was returned",
@@ -201,7 +201,7 @@ def _judge_test(test: Callable[[type[Shelf]], object]) -> None:
     except AssertionError as error:
         what, _, _ = str(error).partition("\n\n")
         text = " ".join(what.split()) or "an assertion without a text"
-        raise Wrong(f"your test fails for the right view: {text}") from error
+        raise Wrong(f"your test fails for the correct view: {text}") from error
     for broken, what in SURVIVORS.items():
         try:
             test(broken)
@@ -214,9 +214,8 @@ a_test_that_catches = Exercise(
     judge=_judge_test,
     right="six broken views, and your test catches each of them, without a server.",
     hints=[
-        "use three books: one that is lent at the end, one that was returned, and one that was "
-        "sold.",
-        "view(shelf).given(bought, lent).shows(...), then the same with `returned`, with `sold`.",
+        "use three books: one that is on loan, one that was returned, and one that was sold.",
+        "view(shelf).given(bought, lent).shows(...), then again with `returned` and with `sold`.",
         'for two books: view(shelf).given(bought, id="dune").given(bought, id="emma").',
     ],
     answer="""
@@ -323,7 +322,7 @@ def _judge_books(books_of: Apply) -> None:
     ulysses = [_lent(ann, title="Ulysses")]
     found = _documents(books_of, ("dune", dune[:1]), ("emma", emma))
     if set(found) & {"dune", "emma"}:
-        raise Wrong("a document for each *reader*: changes[event.data['reader']].")
+        raise Wrong("make a document for each *reader*: changes[event.data['reader']].")
     books = {id: document.get("books") for id, document in found.items()}
     if isinstance(books.get(ann), list):
         raise Wrong(
@@ -342,10 +341,10 @@ def _judge_books(books_of: Apply) -> None:
     found = _documents(books_of, ("emma", emma), ("dune", dune), ("ulysses", ulysses))
     books = {id: document.get("books") for id, document in found.items()}
     if "dune" in (books.get(ann) or {}):
-        raise Wrong("Ann Lee has returned 'dune', and still has it: `returned` must unset it.")
+        raise Wrong("Ann Lee has returned 'dune', but still has it: `returned` must unset it.")
     if books.get(ann) == {"ulysses": "Ulysses"}:
         raise Wrong(
-            "one book was returned, and all were removed: unset only the field of this one."
+            "one book was returned, but all were removed: unset only the field of that book."
         )
     if books != {ann: {"emma": "Emma", "ulysses": "Ulysses"}, bob: {"dune": "Dune"}}:
         raise Wrong(
@@ -419,8 +418,8 @@ ACTIONS = ("restart", "rebuild", "rebuild one", "skip", "new view", "wait")
 CONSEQUENCES: dict[str, dict[str, str]] = {
     "a": {
         "rebuild": (
-            "it would be right, and read a million events again. The view resumes at the event at "
-            "which it stopped, and all before it were right."
+            "it would work, but it reads a million events again. The view resumes at the event at "
+            "which it stopped, and it applied all earlier events correctly."
         ),
         "rebuild one": "no document is wrong: nothing after that event was applied.",
         "skip": "the code was wrong, not the event. If you skip it, it is never applied.",
@@ -428,37 +427,37 @@ CONSEQUENCES: dict[str, dict[str, str]] = {
         "wait": "without the fix, the projector stops at the same event each time.",
     },
     "b": {
-        "restart": "from now on, documents get the field, but those of the old events never do.",
+        "restart": "only new events set the field: the dates of earlier loans stay missing.",
         "rebuild one": "which document? Every old one lacks the field.",
         "skip": "no event is wrong here.",
-        "new view": "two views of one question: which of them will your readers use?",
-        "wait": "the old events are applied already. They are not applied again by themselves.",
+        "new view": "two views for one question: which of them will your users read?",
+        "wait": "the old events have been applied. Nothing applies them again on its own.",
     },
     "c": {
-        "restart": "the same event, the same code: it stops at the same place.",
+        "restart": "with the same event and the same code, it stops at the same place.",
         "rebuild": "a rebuild starts at the beginning, and stops at the same event.",
-        "rebuild one": "the log of this book has the same event.",
+        "rebuild one": "the log of this book contains the same event.",
         "new view": "a new view reads the same event.",
         "wait": "the event stays as it is, forever.",
     },
     "d": {
-        "restart": "the projector has applied all events: it does not look at a document again.",
-        "rebuild": "it would be right, and read a million events for the sake of one document.",
+        "restart": "the projector has applied all events. It does not check old documents.",
+        "rebuild": "it would work, but it reads a million events for the sake of one document.",
         "skip": "no event is wrong here. The document is.",
         "new view": "the view is right. Its document is not.",
         "wait": "no later event will repair it.",
     },
     "e": {
         "restart": "there is no code yet that answers the question.",
-        "rebuild": "the old question is still asked. Where would its answer be?",
+        "rebuild": "people still ask the old question. Where would they find its answer?",
         "rebuild one": "no document has this answer: they are about books, not about readers.",
         "skip": "no event is wrong here.",
         "wait": "there is no code yet that answers the question.",
     },
     "f": {
         "restart": "it is running. A restart only delays it.",
-        "rebuild": "a rebuild reads a million events, and only a thousand are missing.",
-        "rebuild one": "none is wrong, and all will be up to date soon.",
+        "rebuild": "a rebuild reads a million events, but only a thousand are missing.",
+        "rebuild one": "no document is wrong, and all of them will be up to date soon.",
         "skip": "then a thousand events would never be counted.",
         "new view": "it would start a million events behind.",
     },
@@ -469,7 +468,7 @@ def _judge_actions(answer: dict[str, str]) -> None:
     if not isinstance(answer, dict) or set(answer) != set(CONSEQUENCES):
         raise Wrong('give a dict with the six letters: {"a": ..., "b": ..., "c": ..., ...}.')
     if unknown := [each for each in answer.values() if each not in ACTIONS]:
-        raise Wrong(f"{unknown[0]!r} is none of the actions: {', '.join(ACTIONS)}.")
+        raise Wrong(f"{unknown[0]!r} is not one of the actions: {', '.join(ACTIONS)}.")
     for letter, wrong in CONSEQUENCES.items():
         if answer[letter] in wrong:
             raise Wrong(f"{letter}: {wrong[answer[letter]]}")
@@ -479,8 +478,8 @@ what_do_you_do = Exercise(
     judge=_judge_actions,
     right="ask what is wrong: the code, the stored documents, or the event?",
     hints=[
-        "which events must be applied again: none, one, or all?",
-        "each action is the answer to exactly one situation.",
+        "which events must be applied again: none, those of one book, or all?",
+        "each action is the answer in exactly one situation.",
     ],
     answer="""
         actions = {
@@ -521,7 +520,7 @@ def _judge_waiting(waiting_list: Apply) -> None:
     def waiting(*more: Event) -> Any:
         found = _documents(waiting_list, ("dune", [*queue, *more]), ("emma", [_reserved(cid)]))
         if not set(found) <= {"dune", "emma"}:
-            raise Wrong(f"a document for each book: changes[event.id]. Yours: {list(found)}.")
+            raise Wrong(f"make a document for each book: changes[event.id]. Yours: {list(found)}.")
         return found.get("dune", {}).get("waiting")
 
     found = waiting()
@@ -531,7 +530,7 @@ def _judge_waiting(waiting_list: Apply) -> None:
             "of its own."
         )
     if found in ({ann: 3, bob: 2}, {ann: 1, bob: 2}, {ann: ann, bob: bob}):
-        raise Wrong("Ann Lee waits twice: each *reservation* needs a field, not each reader.")
+        raise Wrong("Ann Lee reserved twice: each *reservation* needs a field, not each reader.")
     if found != {"1": ann, "2": bob, "3": ann}:
         raise Wrong(
             f"versions 1, 2 and 3 are reservations, so `waiting` should be {{'1': {ann!r}, "
@@ -547,20 +546,20 @@ def _judge_waiting(waiting_list: Apply) -> None:
         )
     found = waiting(_lent(ann, reservation=1))
     if found == {"1": ann, "2": bob, "3": ann}:
-        raise Wrong("Ann Lee has received the book that she waited for, and is still on the list.")
+        raise Wrong("Ann Lee has received the book that she waited for, but is still on the list.")
     if found != {"2": bob, "3": ann}:
         raise Wrong(f"reservation 1 was fulfilled, so 2 and 3 are left; you have {found}.")
     found = waiting(_lent(cid), _returned(cid), _lent(bob, reservation=2))
     if found != {"1": ann, "3": ann}:
         raise Wrong(
-            "Cid Fox got the book without a reservation, and Bob Ray by number 2, so 1 and 3 are "
-            f"left; you have {found}."
+            "Cid Fox got the book without a reservation, and Bob Ray with reservation 2, so 1 and "
+            f"3 are left; you have {found}."
         )
 
 
 a_waiting_list = Exercise(
     judge=_judge_waiting,
-    right="the version identifies an event: later events can say which one they mean.",
+    right="the version identifies an event, so later events can say which one they mean.",
     hints=[
         "a field for each reservation: f'waiting.{event.version}'.",
         "`canceled` and `lent` end the reservation that they name. A loan may name none.",
@@ -574,7 +573,7 @@ a_waiting_list = Exercise(
                 book.unset(f"waiting.{event.data['reservation']}")
     """,
     explanation=(
-        "Instead of a list that shrinks, the view has fields that come and go. Readers sort them "
+        "Instead of a list that shrinks, the view has fields that come and go. A query sorts them "
         "by number."
     ),
     mistakes=[
@@ -696,7 +695,7 @@ def _judge_reader(pay_and_look: Callable[..., int]) -> None:
                 follower.reset()
                 store.drop()
     if stored != [{"amount": 20}]:
-        raise Wrong(f"the log must have one deposit of the amount; it has {stored}.")
+        raise Wrong(f"the log must contain one deposit of this amount; it contains {stored}.")
     if found == 120:
         raise Wrong(
             "that is the sum of the log (the view adds a gift of 5). The question is what the "

@@ -127,7 +127,7 @@ def _transferred(
 def _judge_transfer(transfer: Callable[..., object]) -> None:
     funds, stopped = _transferred(transfer, "Ann", "Bob", 40)
     if stopped:
-        raise Wrong("Ann has 100, and a transfer of 40 to Bob, who has 50, was rejected.")
+        raise Wrong("Ann has 100, but a transfer of 40 to Bob, who has 50, was rejected.")
     if funds != {"Ann": 60, "Bob": 90, "Cid": 7}:
         raise Wrong(f"Ann (100) gives Bob (50) 40; afterwards they have {funds}.")
     funds, stopped = _transferred(transfer, "Bob", "Cid", 3)
@@ -137,28 +137,28 @@ def _judge_transfer(transfer: Callable[..., object]) -> None:
     funds, stopped = _transferred(transfer, "Ann", "Bob", 40, lives=1)
     if sum(funds.values()) != 157:
         raise Wrong(
-            f"your process was killed after its first append, and now they have {funds}. Both "
-            "accounts must be written by one commit."
+            f"your process was killed after its first append, and now they have {funds}. One "
+            "commit must write both accounts."
         )
     funds, stopped = _transferred(transfer, "Ann", "Bob", 101)
     if funds != {"Ann": 100, "Bob": 50, "Cid": 7}:
         raise Wrong(f"Ann has 100 and gives 101; afterwards they have {funds}.")
     if stopped != "rejected":
         raise Wrong(
-            "Ann has 100 and gives 101: nothing is stored, but the caller does not know. Let "
-            "CommandRejected through."
+            "Ann has 100 and gives 101: nothing is stored, but the caller does not know. Do not "
+            "catch CommandRejected."
         )
     funds, stopped = _transferred(transfer, "Ann", "Bob", 40, rivals=[("Bob", deposit(5))])
     if funds != {"Ann": 60, "Bob": 95, "Cid": 7}:
         raise Wrong(
-            f"Bob got 5 from somebody else meanwhile, and afterwards they have {funds}: load and "
+            f"meanwhile, Bob got 5 from somebody else. Afterwards they have {funds}: load and "
             "decide again."
         )
     funds, stopped = _transferred(transfer, "Ann", "Bob", 40, rivals=[("Ann", withdrawal(70))])
     if funds != {"Ann": 30, "Bob": 50, "Cid": 7}:
         raise Wrong(
-            f"Ann spent 70 meanwhile, so she cannot give 40. Afterwards they have {funds}: decide "
-            "on the accounts as they are when you write."
+            f"meanwhile, Ann spent 70, so she cannot give 40. Afterwards they have {funds}: your "
+            "decision must be based on the accounts as they are when you write."
         )
 
 
@@ -178,8 +178,8 @@ a_transfer = Exercise(
             accounts.transact([giver, taker], decide)
     """,
     explanation=(
-        "transact loads both, decides, and commits both. withdraw enforces the rule; the commit "
-        "makes sure that nothing gets in between."
+        "transact loads both accounts, calls your function, and commits both. withdraw enforces "
+        "the rule, and the commit makes sure that no other writer gets in between."
     ),
     mistakes=[
         """
@@ -284,7 +284,7 @@ def _went_home(
                 "another doctor was faster, and you stopped: after a conflict, decide again."
             ) from conflict
         except InvalidArgument as error:
-            raise Wrong(f"{error}: {name!r} is in the team, too.") from error
+            raise Wrong(f"{error}: {name!r} is on the team, too.") from error
         store.rivals = []
         if given != team:
             raise Wrong(
@@ -304,8 +304,8 @@ def _judge_go_home(go_home: Callable[..., object]) -> None:
     on_call, rejected = _went_home(go_home, "Ann", ["Cid", "Ann"])
     if on_call != ["Ann", "Bob"]:
         raise Wrong(
-            "of the team of Cid and Ann, only Ann is on call, and she could go home. The *others* "
-            "count."
+            "of the team of Cid and Ann, only Ann is on call, and she could go home. Only the "
+            "*others* count."
         )
     if not rejected:
         raise Wrong(
@@ -322,8 +322,8 @@ def _judge_go_home(go_home: Callable[..., object]) -> None:
     if not on_call:
         raise Wrong(
             "Bob left between your read and your write, and now nobody is on call: write "
-            "skew. A doctor that your decision has only read must be checked, too: name it in "
-            "transact, not only load it."
+            "skew. A doctor that your decision has only read must be checked, too. Loading it is "
+            "not enough: name it in transact."
         )
     if not rejected:
         raise Wrong("Bob left meanwhile, so Ann stays. Tell her: raise CommandRejected.")
@@ -335,12 +335,12 @@ def _judge_go_home(go_home: Callable[..., object]) -> None:
         )
     on_call, rejected = _went_home(go_home, "Ann", ["Ann", "Bob", "Cid"], rivals=[("Dee", CAME)])
     if on_call != ["Bob", "Dee"] or rejected:
-        raise Wrong("Dee, who is not in the team, came meanwhile: that is no reason to stay.")
+        raise Wrong("Dee, who is not on the team, came meanwhile: that is no reason to stay.")
 
 
 somebody_stays = Exercise(
     judge=_judge_go_home,
-    right="those that you name and do not change are guards. Nobody can leave unnoticed.",
+    right="the doctors that you name but do not change are guards. Nobody can leave unnoticed.",
     hints=[
         "transact takes any number of ids. Your function gets that many doctors, in the same "
         "order.",
@@ -361,7 +361,7 @@ somebody_stays = Exercise(
     """,
     explanation=(
         "Only one doctor is written, and the whole team is checked. With retry, the others would "
-        "have been read and not checked."
+        "have been read, but not checked."
     ),
     mistakes=[
         """
@@ -483,7 +483,7 @@ def _renamed(
         except Killed:
             if lives == ENOUGH:
                 raise Wrong(
-                    "you write again and again: after a conflict, read the name again."
+                    "you write again and again: after a conflict, read the new name again."
                 ) from None
         except VersionConflict as conflict:
             raise Wrong(
@@ -521,13 +521,13 @@ def _judge_rename(rename: Callable[..., object]) -> None:
     if added not in ({}, _wanted("joe")):
         raise Wrong(
             f"your process was killed after its first write, and left {added}: write all three "
-            "by one commit."
+            "in one commit."
         )
     result, added = _renamed(rename, "free")
     if result is not True or added != _wanted("free"):
         raise Wrong(
-            "'free' was reserved once, and released. It has two events, so it is not NEW, but it "
-            f"is free. You returned {result!r}. What does its last event say?"
+            "'free' was reserved once, and then released. It has two events, so it is not NEW, but "
+            f"it is free. You returned {result!r}. What does its last event say?"
         )
     result, added = _renamed(rename, "again")
     if result is not False or added:
@@ -550,7 +550,7 @@ def _judge_races(rename: Callable[..., object]) -> None:
     if len(added["nickname/free"]) > 1:
         raise Wrong(
             "customer-3 reserved 'free' after you had read its events and before you asked for its "
-            "version, and now two have it. The version is the number of the events that you read."
+            "version, and now two have it. The version is the number of events that you read."
         )
     moved = Event("moved", {"to": "Rome"})
     result, added = _renamed(rename, "joe", rivals=[("customer-1", moved)])
@@ -559,7 +559,7 @@ def _judge_races(rename: Callable[..., object]) -> None:
         ("renamed", {"nickname": "joe"}),
     ]:
         raise Wrong(
-            "the customer moved meanwhile. That is a conflict, but 'joe' is still free: read "
+            "meanwhile, the customer moved. That is a conflict, but 'joe' is still free: read "
             f"again, and write again. You returned {result!r}."
         )
 
@@ -597,8 +597,8 @@ a_new_nickname = Exercise(
                 return True
     """,
     explanation=(
-        "The version of the new name is that of the events on which you decided. The other two "
-        "need no check of their own: their newest version will do."
+        "For the new name, you expect the version that you decided on. The other two need no "
+        "check of their own: their newest version will do."
     ),
     mistakes=[
         """
@@ -812,17 +812,17 @@ def _following(
     except CommandRejected as error:
         raise Wrong(
             f"a bank rejected a command ({error}), and your manager stopped at {event.type!r}: "
-            f"it would be delivered again, and stop again, forever. A rejection has a next "
-            f"event, too."
+            f"the event would be delivered again, and stop it again, forever. A rejection needs a "
+            f"next event, too."
         ) from error
     except IdempotencyKeyReused as error:
         raise Wrong(
-            f"{error}. The withdrawal and the refund are two requests at one account: the key "
+            f"{error}. The withdrawal and the refund are two requests to one account: the key "
             "must say which step it is for."
         ) from error
     if following is not None and following not in FOLLOWING:
         raise Wrong(
-            f"after {event.type!r} you return {following!r}; expected one of "
+            f"after {event.type!r}, you return {following!r}; expected one of "
             f"{', '.join(map(repr, FOLLOWING))}, or None after the last event."
         )
     return following
@@ -894,29 +894,29 @@ def _judge_manager(next_step: Callable[..., object]) -> None:
             logs, found, was_killed = _paid(next_step, *requests, kill_at=kill_at)
             if found != funds:
                 raise Wrong(
-                    f"{what}. Killed at place {kill_at} and started again, it left John "
-                    f"{found[0]} and Jane {found[1]}; expected {funds[0]} and {funds[1]}. Which "
-                    "command has no key, or a new one each time?"
+                    f"{what}. Killed at point {kill_at} and restarted, your manager left John with "
+                    f"{found[0]} and Jane with {found[1]}; expected {funds[0]} and {funds[1]}. "
+                    "Which command has no key, or a new one each time?"
                 )
             kill_at += 1
     logs, found, _ = _paid(next_step, ("Jane", 40), loses=True)
     if found != (60, 90):
         raise Wrong(
-            "the other bank made the deposit, and its response was lost (a ConnectionError). Your "
+            "the other bank made the deposit, but its response was lost (a ConnectionError). Your "
             f"manager took that for a rejection: {logs[0]}, and John has {found[0]}, Jane "
-            f"{found[1]}. Only CommandRejected is a rejection. Let every other error through: the "
-            "step is repeated."
+            f"{found[1]}. Only CommandRejected is a rejection. Do not catch any other error: the "
+            "step is then repeated."
         )
 
 
 a_process_manager = Exercise(
     judge=_judge_manager,
-    right="killed at every place, and not a cent is lost or created.",
+    right="your manager was killed at every point, but not a cent was lost or created.",
     hints=[
         "begin with the two steps from the page. Wrap each command in try / except "
         "CommandRejected.",
         "the refund is home.deposit(payment['from'], ...), with a key, like every command.",
-        'the key from the page, f"{event.id} {event.type}", is right for all three commands.',
+        'the key from the page, f"{event.id} {event.type}", works for all three commands.',
     ],
     answer="""
         from eventlab import CommandRejected
@@ -1123,20 +1123,20 @@ TOOLS = ("one", "commit", "process", "view")
 BOUNDARIES = {"a": "one", "b": "commit", "c": "process", "d": "view", "e": "one", "f": "commit"}
 CONSEQUENCES = {
     ("a", "commit"): (
-        "each line as an aggregate of its own? Then each new line needs all the others as "
-        "guards, and a line has no meaning without its order."
+        "do you want each line to be an aggregate of its own? Then each new line needs all the "
+        "others as guards, and a line has no meaning without its order."
     ),
     ("a", "process"): "for a while, the order would be over the limit.",
-    ("a", "view"): "a view is a little behind: two lines that are added at once would both fit.",
+    ("a", "view"): "a view is a little behind: two lines added at the same time would both pass.",
     ("b", "one"): (
         "both players in one aggregate, because they may swap some day? Then every player must be "
-        "in it, and all of them wait for each other."
+        "in it, and all of them would wait for each other."
     ),
     ("b", "process"): (
         "it would work, but for a moment one player has both things. They are in one store, so "
         "one commit can do both."
     ),
-    ("b", "view"): "a view shows who has what. It cannot change it.",
+    ("b", "view"): "a view shows who has what. It cannot change that.",
     ("c", "one"): "the hotel and the airline do not write into your aggregates.",
     ("c", "commit"): "a commit reaches one category of one store, not the airline's system.",
     ("c", "view"): "somebody must cancel the hotel if the airline rejects the booking. A view "
@@ -1145,11 +1145,11 @@ CONSEQUENCES = {
     ("d", "commit"): "with the number in each commit, every order waits for every other one.",
     ("d", "process"): "there is no rule to keep and nothing to send. Just count.",
     ("e", "commit"): (
-        "the seat alone knows whether it is sold: its own version is enough. More aggregates, "
-        "more conflicts."
+        "the seat alone knows whether it is sold: its own version is enough. More aggregates "
+        "would mean more conflicts."
     ),
-    ("e", "process"): "two people would have the same seat until one sale is compensated.",
-    ("e", "view"): "a view is a little behind: the seat would be sold twice in between.",
+    ("e", "process"): "two people would have the same seat until one sale is undone.",
+    ("e", "view"): "a view is a little behind: the seat could be sold twice in the meantime.",
     ("f", "one"): "a user knows only their own name. Which aggregate knows that it is unique?",
     ("f", "process"): "two users would have the name until one of them loses it again.",
     ("f", "view"): "a view is a little behind: two users would find the same name free.",
@@ -1171,7 +1171,7 @@ where_the_boundary_is = Exercise(
     judge=_judge_boundaries,
     right="choose the smallest tool that sees everything the rule needs.",
     hints=[
-        "for each, ask: who must see what, at the moment of the decision? Is it in one store?",
+        "for each, ask: what must the decision see? Is all of it in one store?",
         "two are 'one' and two are 'commit'; the other two tools are used once each.",
     ],
     answer="""
@@ -1185,7 +1185,7 @@ where_the_boundary_is = Exercise(
         }
     """,
     explanation=(
-        "An order and a seat decide alone. A swap and a name need two aggregates of one store. "
+        "An order and a seat decide alone. A swap and a name need two aggregates in one store. "
         "Another system needs a process manager, and a question needs a view."
     ),
     mistakes=[

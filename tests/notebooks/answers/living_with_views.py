@@ -83,7 +83,7 @@ WRONG = {
             def test_shelf(shelf):
                 raise AssertionError
             """,
-            "your test fails for the right view: an assertion without a text",
+            "your test fails for the correct view: an assertion without a text",
         ),
         # looks at the name of the class
         (
@@ -112,7 +112,7 @@ WRONG = {
             """
             actions = dict.fromkeys("abcdef", "rebuild")
             """,
-            "a: it would be right",
+            "a: it would work",
         ),
     ],
     "a_waiting_list": [

@@ -393,7 +393,7 @@ WRONG = {
                     home.deposit(payment["from"], payment["amount"], idempotency_key=key)
                     return "refunded"
             """,
-            "Killed at place 1 and started again, it left John 20 and Jane 90",
+            "Killed at point 1 and restarted, your manager left John with 20 and Jane with 90",
         ),
         (
             """
@@ -425,7 +425,7 @@ WRONG = {
             def next_step(event, home, abroad):
                 return "requested"
             """,
-            "after 'requested' you return 'requested'",
+            "after 'requested', you return 'requested'",
         ),
         (
             """
