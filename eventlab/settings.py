@@ -94,7 +94,7 @@ MAILROOM: Final[dict[str, Variable]] = {
     CXONE_AUTH: Variable("how to sign in: oidc, accesskey or legacy", "oidc"),
     CXONE_URL: Variable(
         "URL of the authorization server; required for accesskey "
-        "(https://AREA.nice-incontact.com); otherwise, the default is NICE's own"
+        "(https://AREA.nice-incontact.com); for oidc and legacy, NICE's server is the default"
     ),
     CXONE_KEY: Variable("id of the access key; for legacy: application@vendor"),
     CXONE_SECRET: Variable("secret of the access key; for legacy: the application's key"),

@@ -140,7 +140,7 @@ def seconds(text: str) -> float:
 def label(text: str) -> str:
     """Return the name of a Gmail label, which must not be empty."""
     if not text.strip():
-        raise argparse.ArgumentTypeError("the name of a label is empty")
+        raise argparse.ArgumentTypeError("the label name is empty")
     return text.strip()
 
 

@@ -284,7 +284,7 @@ def _transaction(lab: Lab) -> str:
     with lab.mongo.client.start_session() as session, session.start_transaction():
         lab.mongo.get_collection(TRIAL).insert_one({}, session=session)
         session.abort_transaction()  # nothing of it remains
-    return "begun, written, aborted"
+    return "started, written, aborted"
 
 
 def _infos(lab: Lab, section: str) -> Infos:

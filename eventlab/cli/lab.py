@@ -53,7 +53,7 @@ def add_to(commands: Commands) -> None:
     which.add_argument(
         "--fresh",
         action="store_true",
-        help="move the copy aside, under today's date, and open a new one (default: keep what you"
+        help="add today's date to the name of the copy, and open a new one (default: keep what you"
         " have changed, and refresh the rest)",
     )
     parser.add_argument(

@@ -66,7 +66,7 @@ def find_mongod(data: Path) -> Binary:
         return Binary(path, _version_in(output))
     if code == -signal.SIGILL:
         raise BinaryUnusable(
-            "mongod", "this processor lacks AVX", "set EVENTLAB_MONGODB_URL to a MongoDB elsewhere"
+            "mongod", "this processor lacks AVX", "set EVENTLAB_MONGODB_URL to a remote MongoDB"
         )
     if not any(name.split(".")[0] in output for name in LIBRARIES):
         raise BinaryUnusable(

@@ -122,7 +122,7 @@ def _refuse_hopeless(running: Running, data: Path) -> None:
     """Raise if the servers do not respond here and waiting would not help."""
     if running.trouble:
         raise ServersFailed(
-            f"{running.trouble}, but each restart fails: fix the problem in its log\n"
+            f"{running.trouble}, but each restart fails: find the cause in its log\n"
             f"{_last_words(data)}"
         )
     runtime = Path(next(iter(running.sockets.values()))).parent

@@ -51,7 +51,7 @@ def check_golden(
         samples = golden_events(path)
     elif missing:
         raise AssertionError(
-            f"{path} has no sample of {', '.join(missing)}: check that a new shape is intended, "
+            f"{path} has no sample of {', '.join(missing)}: check that each new shape is intended, "
             f"then run this test once with update=True, and commit the file"
         )
     for number, sample in enumerate(samples, 1):

@@ -124,8 +124,8 @@ def test_nothing_that_route_starts_inherits_a_secret(
 @pytest.mark.parametrize(
     ("words", "problem"),
     [
-        (("--label", ""), "argument --label: the name of a label is empty"),
-        (("--label", "  "), "argument --label: the name of a label is empty"),
+        (("--label", ""), "argument --label: the label name is empty"),
+        (("--label", "  "), "argument --label: the label name is empty"),
         (
             ("--since", "yesterday"),
             "argument --since: 'yesterday' is not a date such as 2026-01-31",

@@ -80,7 +80,7 @@ def ui(store: EventStore, mongo: Any) -> Iterator[Served]:
 
 
 def test_categories_show_their_numbers(ui: Served) -> None:
-    assert "no event yet" in ui.text("/")
+    assert "no events yet" in ui.text("/")
     fill(ui.store, 3)
     fill(ui.store, 1, id="b")
     assert re.search(rf"{ui.store.category} 2 6 \d{{4}}-", ui.text("/"))
@@ -211,7 +211,7 @@ def test_views_show_their_lag_through_time(ui: Served, mongo: Any) -> None:
     with Projector(ui.store, mongo, AccountView(ui.store.category)) as projector:
         projector.catch_up()
         ui.history.sample()
-        assert "Has every event" in ui.text("/views")
+        assert "Has applied every event" in ui.text("/views")
         append_deposits(ui.store, "a", 4)
         ui.history.sample()
         text = ui.text("/views")

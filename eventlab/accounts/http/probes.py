@@ -42,7 +42,7 @@ class Probes:
         return answer(200, Health())
 
     async def ready(self, exclude: Exclude = None) -> Response:
-        """Check that a request would work: Redis accepts writes, and MongoDB can be read"""
+        """Check that a request would succeed: Redis accepts writes, and MongoDB can be read"""
         await self._redis.run(self._service.check)
         if exclude is None and self._view is not None:
             await self._mongodb.run(self._view.find_one)

@@ -96,7 +96,7 @@ class StoredEvent(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Events(msgspec.Struct, frozen=True):
-    """A page of events; `next` is `after` for the next page, or null on the last page."""
+    """A page of events; `next` is the `after` of the next page, or null on the last page."""
 
     id: str
     events: list[StoredEvent]
@@ -104,7 +104,7 @@ class Events(msgspec.Struct, frozen=True):
 
 
 class Accounts(msgspec.Struct, frozen=True):
-    """A page of accounts; `next` is `after` for the next page, or null on the last page."""
+    """A page of accounts; `next` is the `after` of the next page, or null on the last page."""
 
     accounts: list[Balance]
     next: str | None
@@ -205,7 +205,7 @@ def usable(id: str) -> str:
             400, "id: must not be '.' or '..', which most clients resolve to other paths"
         )
     if "\ufffd" in id:
-        raise HTTPException(400, "id: is not valid UTF-8")
+        raise HTTPException(400, "id: must be valid UTF-8")
     return id
 
 

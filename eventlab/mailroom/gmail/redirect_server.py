@@ -56,7 +56,7 @@ class RedirectServer(socketserver.ThreadingTCPServer):
         if not arrived:
             raise GmailFailed(
                 f"Consent was not given within {seconds:g} seconds: ask for consent again, and "
-                "respond in the browser"
+                "give it in the browser"
             )
         return self._address
 

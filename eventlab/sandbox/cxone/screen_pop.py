@@ -94,7 +94,7 @@ def _frame(markup: str | None) -> str:
         return ""
     return (
         "<h2>HTML, without images or links</h2>"
-        '<iframe sandbox referrerpolicy="no-referrer" title="The mail" '
+        '<iframe sandbox referrerpolicy="no-referrer" title="The email" '
         f'srcdoc="{html.escape(harmless(markup))}"></iframe>'
     )
 

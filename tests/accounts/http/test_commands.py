@@ -96,7 +96,7 @@ def test_new_account_cannot_have_an_unprintable_id(api: Served, id: str) -> None
 
 @pytest.mark.parametrize("path", ["/accounts/%FF", "/accounts/%C3", "/accounts/%ED%A0%80"])
 def test_path_that_is_not_utf_8_is_rejected(api: Served, path: str) -> None:
-    assert api.raw("GET", path) == (400, {"errorMessage": "id: is not valid UTF-8"})
+    assert api.raw("GET", path) == (400, {"errorMessage": "id: must be valid UTF-8"})
 
 
 INVALID_AMOUNTS = [
