@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator
 
 
 def folded(address: str) -> str:
-    """Return an address in the form that is compared: in lower case, with its domain in ASCII.
+    """Return an address in the form used for comparison: lowercase, with the domain in ASCII.
 
     >>> folded("Joe+Tag@BÜCHER.example")
     'joe+tag@xn--bcher-kva.example'
@@ -20,9 +20,9 @@ def folded(address: str) -> str:
 
 
 def forms(address: str) -> Iterator[str]:
-    """Yield the list entries that match an address, the most exact first.
+    """Yield the list entries that match an address, most specific first.
 
-    These are the address, the address without its plus tag, its domain and the domains above.
+    They are the address, the address without its plus tag, its domain, and each parent domain.
 
     >>> list(forms("joe+tag@mail.example.com"))[1:]
     ['joe@mail.example.com', '@mail.example.com', '@example.com', '@com']

@@ -1,4 +1,4 @@
-"""Conversations: the earlier email that an email belongs to, found from the events."""
+"""Finds the earlier emails in an email's conversation, from the recorded events."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from eventlab.events import Recorded
 from eventlab.mailroom.mail.message import Message
 from eventlab.mailroom.selection import hash_of
 
-MAX_MAILS: Final = 100_000  # that are remembered: about 45 MB
+MAX_MAILS: Final = 100_000  # kept in memory: about 45 MB
 MAX_CANDIDATES: Final = 10
 
 
 class Conversations:
-    """Which emails belong together, by Gmail's threads and by the hashes of their Message-IDs.
+    """Groups emails into conversations, by Gmail thread and by the hashes of their Message-IDs.
 
-    Gmail names a thread after its first email, so the first email is found, however old it is. The
-    others are found among the newest ``max_mails``.
+    The id of a Gmail thread is the id of its first email, so that email is always found, however
+    old it is. Other emails are found only if they are among the newest ``max_mails``.
 
     >>> conversations = Conversations()
     >>> data = {"date": 5, "thread_id": "18c0", "message_hash": "7a"}
@@ -44,17 +44,17 @@ class Conversations:
                     known.popitem(last=False)
 
     def earlier(self, message: Message) -> list[str]:
-        """Return the ids of at most 10 earlier emails of the conversation, the likeliest first.
+        """Return the ids of up to 10 earlier emails in the conversation, likeliest first.
 
-        Whether they were routed is not known here. A sender may refer to any email whose Message-ID
-        they know.
+        The caller must check whether they were routed. A sender can refer to any email whose
+        Message-ID they know.
         """
         found = dict.fromkeys(id for id in self._candidates(message) if id != message.gmail_id)
         return list(islice(found, MAX_CANDIDATES))
 
     def _candidates(self, message: Message) -> Iterator[str]:
         yield message.thread_id
-        for reference in (*message.references, *message.in_reply_to):  # the oldest first
+        for reference in (*message.references, *message.in_reply_to):  # oldest first
             if known := self._by_hash.get(hash_of(reference)):
                 yield known
         if first := self._first_of_thread.get(message.thread_id):

@@ -1,4 +1,4 @@
-"""The correspondent of an email: the address for CXone, so that a reply reaches its author."""
+"""The correspondent of an email: the address that an agent's reply in CXone should go to."""
 
 from __future__ import annotations
 
@@ -12,17 +12,18 @@ NOBODY = Address("", "")
 
 
 def correspondent(message: Message, own: Collection[str] = ()) -> Address:
-    """Return who wrote an email, for the ``from`` of its work item; an empty address if unknown.
+    """Return the address of an email's author, or an empty address if it is unknown.
 
-    The result is the first of these that is a valid address and not one of ours:
+    The address becomes the ``from`` of the work item. It is the first of these that is valid and
+    not one of our own:
 
     1. the original sender, if a Google Group or another list sent the email on in its own name;
     2. Reply-To, as in a web form's mail: if it is one address, differs from From, and is not the
        address of a list that the email was sent to;
     3. the sender.
 
-    Our addresses are ``own`` (folded) and those that the email was delivered to. If every valid
-    address is ours, the result is the sender's, if it is valid.
+    Our own addresses are ``own`` (folded) and those that the email was delivered to. If every valid
+    address is our own, the result is the sender's address, provided that it is valid.
     """
     delivered = [folded(one.address) for one in message.delivered_to]
     ours = {*own, *delivered}

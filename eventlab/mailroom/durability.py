@@ -1,4 +1,4 @@
-"""Durability: an email is sent only when its intent would survive a crash of Redis."""
+"""Durability: an email is sent only once its intent would survive a Redis crash."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from eventlab.store.store import EventStore
 
 
 class DurableLog:
-    """The append-only file of the Redis that stores a category, and the clock of that Redis.
+    """The append-only file and the clock of the Redis server that stores a category.
 
-    All routers share this clock. ``timeout`` is how many seconds an fsync may take.
+    All routers share this clock. ``timeout`` is the longest that an fsync may take, in seconds.
 
     >>> log = DurableLog(store)
     >>> log.wait_until_fsynced()
@@ -29,18 +29,18 @@ class DurableLog:
         self._timeout = timeout
 
     def now(self) -> int:
-        """Return Redis's time in milliseconds since 1970."""
+        """Return the time of the Redis server, in milliseconds since 1970."""
         seconds, microseconds = node_of(self._store.redis, self._store.keys.stream).time()
         return int(seconds) * 1000 + int(microseconds) // 1000
 
     def wait_until_fsynced(self, events: Sequence[Recorded] = ()) -> None:
         """Wait until everything that was appended before this call is on disk.
 
-        If Redis has replicas, one of them has it too: it may be the next master. ``events``, as
-        Redis acknowledged them, must still be there.
+        If Redis has replicas, also wait until one of them has it, because that replica may become
+        the master. Then check that ``events``, which Redis acknowledged earlier, are still stored.
 
-        Raises ``NotOnDisk``, which says what to configure, if Redis cannot promise that or takes
-        too long, and ``IntentLost`` if a failover has lost one of the events.
+        Raises ``NotOnDisk`` if Redis cannot guarantee this or takes too long; the error says what
+        to configure. Raises ``IntentLost`` if a failover has lost one of the events.
         """
         replicas = min(1, self._replicas())
         try:
@@ -57,4 +57,4 @@ class DurableLog:
         try:
             return int(node.info("replication")["connected_slaves"])
         except (ResponseError, KeyError):
-            return 0  # this user may not ask, or this service does not say
+            return 0  # the user lacks the permission, or the service does not report it

@@ -1,4 +1,4 @@
-"""Every error of the mailroom, with its data and a message that says what to do."""
+"""All errors of the mailroom, each with its data and a message that says what to do."""
 
 from __future__ import annotations
 
@@ -60,11 +60,11 @@ class GmailFailed(MailroomError):
 
 
 class ConsentRequired(GmailFailed):
-    """The Gmail token has expired or was revoked, and only new consent helps."""
+    """The Gmail token has expired or was revoked, so the user must give consent again."""
 
 
 class WorkItemRefused(MailroomError):
-    """CXone rejected the work item permanently: none was created. Data: ``status``, ``reason``."""
+    """CXone permanently rejected the work item; none exists. Data: ``status``, ``reason``."""
 
     def __init__(self, status: int, reason: str) -> None:
         self.status = status
@@ -73,7 +73,7 @@ class WorkItemRefused(MailroomError):
 
 
 class WorkItemUnsent(MailroomError):
-    """CXone has certainly not created the work item: try again later. Data: ``reason``."""
+    """CXone definitely did not create the work item: try again later. Data: ``reason``."""
 
     def __init__(self, reason: str) -> None:
         self.reason = reason
@@ -89,7 +89,7 @@ class WorkItemInDoubt(MailroomError):
 
 
 class NotOnDisk(MailroomError):
-    """Redis does not confirm that an intent is on disk, so nothing was sent. Data: ``reason``."""
+    """Redis did not confirm that an intent is on disk, so nothing was sent. Data: ``reason``."""
 
     def __init__(self, reason: str) -> None:
         self.reason = reason
@@ -97,4 +97,4 @@ class NotOnDisk(MailroomError):
 
 
 class IntentLost(NotOnDisk):
-    """A Redis failover lost an intent, so nothing was sent; the next round sends the emails."""
+    """A Redis failover lost an intent, so nothing was sent. The next round sends the emails."""

@@ -1,4 +1,4 @@
-"""The emails that an operator may have to decide about, such as those held or in doubt."""
+"""The emails that may need an operator's decision, such as those held or in doubt."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from eventlab.store.store import EventStore
 
 @dataclass(frozen=True, kw_only=True)
 class HeldMail:
-    """One email that an operator may have to decide about.
+    """One email that may need an operator's decision.
 
-    ``deadline_seconds`` is the time left until the deadline of an email that is being sent; it is
-    negative afterwards, and None for every other status.
+    ``deadline_seconds`` is the time left until the deadline of an email that is being sent. It is
+    negative once the deadline has passed, and None for every other status.
     """
 
     id: str
@@ -25,13 +25,13 @@ class HeldMail:
     deadline_seconds: int | None = None
 
     def __str__(self) -> str:
-        """Return one line of a table."""
+        """Return the email as one line of a table."""
         status = self.status.replace("_", " ")
         return f"{self.id:<18} {status:<10} {self.domain or '-':<24} {self.reason}"
 
 
 def held_mails(store: EventStore) -> list[HeldMail]:
-    """Return the emails that an operator may have to decide about, oldest first.
+    """Return the emails that may need an operator's decision, oldest first.
 
     >>> [(mail.id, mail.status) for mail in held_mails(EventStore(lab.redis, "mailStream"))]
     [('18c2a0b1c2d3e4f5', 'in_doubt')]

@@ -1,4 +1,4 @@
-"""HTTP for every client of the mailroom: with time limits and proxies, but without redirects."""
+"""The HTTP session of the mailroom's clients: it limits time, uses proxies, and never redirects."""
 
 from __future__ import annotations
 
@@ -29,14 +29,15 @@ class NoAuth(AuthBase):
     """
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        """Leave the request as it is."""
+        """Return the request unchanged."""
         return request
 
 
 class LimitedReader(io.RawIOBase):
-    """The bytes that arrive at a socket within ``seconds``, however slowly they arrive.
+    """Reads from a socket for at most ``seconds`` in total, however slowly the bytes arrive.
 
-    A socket's own timeout is for each wait: a peer that sends one byte per wait never exceeds it.
+    A socket's own timeout applies to each wait, so a peer that sends one byte per wait never
+    exceeds it.
     """
 
     def __init__(self, connection: socket.socket, raw: io.RawIOBase, seconds: float) -> None:
@@ -50,7 +51,7 @@ class LimitedReader(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int | None:
-        """Read what has arrived; raise TimeoutError once the time is used up."""
+        """Read bytes into ``buffer``, or raise TimeoutError once the time is up."""
         left = self._end - time.monotonic()
         if left <= 0:
             raise TimeoutError("the response took too long")
@@ -58,16 +59,16 @@ class LimitedReader(io.RawIOBase):
         return self._raw.readinto(buffer)
 
     def close(self) -> None:
-        """Close the file; the connection stays open for its owner."""
+        """Close the reader; its owner closes the connection."""
         if not self.closed:
             self._raw.close()
         super().close()
 
 
 def _pool_classes(max_seconds: float) -> dict[str, Any]:
-    """Return urllib3's pools, whose responses must end within ``max_seconds``.
+    """Return urllib3 pool classes whose responses must end within ``max_seconds``.
 
-    The time covers the status line, all headers, any number of "100 Continue", and the body.
+    The limit covers the status line, all headers, any "100 Continue" responses, and the body.
     """
 
     class LimitedResponse(http.client.HTTPResponse):
@@ -98,7 +99,7 @@ def _pool_classes(max_seconds: float) -> dict[str, Any]:
 
 
 class LimitedAdapter(HTTPAdapter):
-    """A transport of requests, whose responses must end within ``max_seconds``.
+    """A ``requests`` transport adapter whose responses must end within ``max_seconds``.
 
     >>> session = requests.Session()
     >>> session.mount("https://", LimitedAdapter(max_seconds=30))
@@ -111,31 +112,31 @@ class LimitedAdapter(HTTPAdapter):
     def init_poolmanager(
         self, connections: int, maxsize: int, block: bool = False, **options: object
     ) -> None:
-        """Create the pools of direct connections."""
+        """Create the pools for direct connections."""
         super().init_poolmanager(connections, maxsize, block, **options)
         self.poolmanager.pool_classes_by_scheme = self._pool_classes
 
     def proxy_manager_for(self, proxy: str, **options: object) -> Any:
-        """Return the pools of connections through a proxy."""
+        """Return the pools for connections through a proxy."""
         manager = super().proxy_manager_for(proxy, **options)
-        if not proxy.lower().startswith("socks"):  # which has connections of its own
+        if not proxy.lower().startswith("socks"):  # SOCKS has its own connections
             manager.pool_classes_by_scheme = self._pool_classes
         return manager
 
 
 class HttpSession:
-    """Sends requests and returns responses, whatever their status; no redirect is followed.
+    """Sends requests and returns every response, whatever its status; redirects are not followed.
 
-    Uses the environment's proxy (``HTTPS_PROXY``, ``NO_PROXY``), but connects directly to
-    localhost. ``timeout`` is in seconds, for each connect and read; a whole response must end
-    within ``max_seconds``.
+    The session uses the environment's proxy (``HTTPS_PROXY``, ``NO_PROXY``), but connects directly
+    to localhost. ``timeout`` is a pair of limits, in seconds: for each connect and for each read. A
+    whole response must end within ``max_seconds``.
     """
 
     def __init__(self, *, timeout: tuple[float, float], max_seconds: float) -> None:
         self._timeout = timeout
         self._remote = requests.Session()
         self._local = requests.Session()
-        self._local.trust_env = False  # no proxy between us and this machine
+        self._local.trust_env = False  # no proxy for this machine
         for session in (self._remote, self._local):
             session.headers["User-Agent"] = USER_AGENT
             for scheme in ("http://", "https://"):
@@ -143,18 +144,18 @@ class HttpSession:
 
     @contextmanager
     def send(self, request: requests.Request) -> Iterator[requests.Response]:
-        """Send a request and yield the response, whose body is read in pieces in the block."""
+        """Send a request and yield the response; read its body in pieces inside the block."""
         session = self._local if is_loopback(request.url) else self._remote
         prepared = session.prepare_request(request)
         options: Any = session.merge_environment_settings(request.url, {}, True, None, None)
-        # Not session.send: a redirect is neither followed nor prepared, so the token goes only
-        # where it was sent.
+        # Not session.send, which would prepare the request of a redirect even if it is not
+        # followed. This way, the token goes only to the host that it is meant for.
         adapter = session.get_adapter(request.url)
         with adapter.send(prepared, timeout=self._timeout, **options) as response:
             yield response
 
     def close(self) -> None:
-        """Close the connections. The session can be used again."""
+        """Close the connections; the session can be used again afterwards."""
         self._remote.close()
         self._local.close()
 

@@ -1,4 +1,4 @@
-"""The inbox: the emails in Gmail, recorded as received before anything is done with them."""
+"""The inbox: emails in Gmail are recorded as received before anything else happens to them."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ Fetched = Message | GmailFailed | None
 
 @dataclass(frozen=True, kw_only=True)
 class InboxRules:
-    """Which emails are received: ``Router`` explains the fields.
+    """The rules that decide which emails are received; ``Router`` explains most of the fields.
 
-    ``own`` are our folded addresses, besides the mailbox's. ``secret`` is the key of the hashes of
-    senders. ``since`` is in seconds since 1970. ``max_old`` is the maximum number of old emails
-    that a first round may begin with (None: any number).
+    ``own`` holds our folded addresses, except the mailbox's address. ``secret`` is the key with
+    which senders are hashed. ``since`` is in seconds since 1970. ``max_old`` is the maximum number
+    of old emails that the inbox may contain in the first round (None: any number).
     """
 
     selection: Selection = field(default_factory=Selection)
@@ -47,7 +47,7 @@ class InboxRules:
 
 
 class Inbox:
-    """A Gmail inbox, and the work items that its emails are recorded as."""
+    """A Gmail inbox whose emails are recorded as work items."""
 
     def __init__(
         self,
@@ -91,8 +91,8 @@ class Inbox:
             for id, message in self.fetch(id for id in page.ids if self._is_new(id)):
                 self._receive(id, message)
             if page.cursor is not None:
-                # Only now: after a crash before this line, the next round gets the same emails
-                # again.
+                # Save the cursor only now: if the router crashes before this line, the next round
+                # gets the same emails again.
                 cursor.advance(page.cursor, found=found, since=since)
                 try:
                     self._cursors.save(cursor)
@@ -101,7 +101,7 @@ class Inbox:
         self._log_relisted(relisted)
 
     def fetch(self, ids: Iterable[str]) -> Iterator[tuple[str, Fetched]]:
-        """Yield each email, None if it is gone, or the error if Gmail does not return it.
+        """Yield each id with its email, None if it is gone, or the error if it cannot be fetched.
 
         Raises ``GmailFailed`` if Gmail is down.
         """
@@ -120,9 +120,9 @@ class Inbox:
             yield from ((id, error) for id in left)
 
     def label(self, ids: Iterable[str], name: str) -> None:
-        """Put a label on emails; a failure is only logged.
+        """Label emails in Gmail, and only log a failure.
 
-        The label is only for display. The events are the source of truth.
+        The label is just for display; the events are the source of truth.
         """
         ids = tuple(ids)
         try:
@@ -135,7 +135,7 @@ class Inbox:
     def reason_to_skip(self, message: Message | None, *, released: bool = False) -> str | None:
         """Return why an email is not for an agent, or None if it is.
 
-        An operator has decided that a ``released`` email is for an agent: it only has to exist.
+        If an operator has ``released`` the email, it is skipped only if it no longer exists.
         """
         if message is None:
             return GONE
@@ -174,7 +174,7 @@ class Inbox:
         if item.status not in ("new", "skipped"):
             return  # another router was faster
         if isinstance(message, GmailFailed):
-            # It is still in the inbox, so it is kept even if it cannot be read now.
+            # The email is still in the inbox, so record it even though it cannot be read now.
             item.receive({"date": self._durable_log.now()})
         else:
             reason = self.reason_to_skip(message)

@@ -1,4 +1,4 @@
-"""The inbox cursor: how far the emails of the inbox have been recorded as received."""
+"""The inbox cursor: the point up to which the inbox's emails have been recorded as received."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ CURSOR_ID: Final = "mailbox"  # Gmail's ids are hexadecimal, so no email has thi
 
 
 class InboxCursor(Aggregate):
-    """The position in Gmail's history of the mailbox; ``None`` before the first full list.
+    """The mailbox's position in Gmail's history: ``history_id``, or None before the first listing.
 
-    ``since`` is the time, in seconds since 1970, before which emails are not listed; None if all
-    emails are listed.
+    Emails that are older than ``since``, in seconds since 1970, are not listed. If ``since`` is
+    None, all emails are listed.
 
     >>> cursor = InboxCursor(CURSOR_ID)
     >>> cursor.advance("1001", found=3)
@@ -28,9 +28,9 @@ class InboxCursor(Aggregate):
         self.since: int | None = None
 
     def advance(self, history_id: str, *, found: int, since: int | None = None) -> None:
-        """Move the cursor, once all ``found`` emails before it are recorded as received.
+        """Advance the cursor after all ``found`` emails before it have been recorded as received.
 
-        Records nothing if the cursor is already there.
+        Nothing is recorded if the cursor is already there.
         """
         if (history_id, since) != (self.history_id, self.since):
             more = {} if since is None else {"since": since}

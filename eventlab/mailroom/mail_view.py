@@ -1,4 +1,4 @@
-"""The view of the mailroom: one document per email, with its state but without its content."""
+"""The mailroom's view: one document per email, with its state but without its content."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ STATES: Final = {
     "skipped": "skipped",
 }
 MAX_CONTACT_IDS: Final = 10
-MAX_COUNTED: Final = 100_000  # emails of a state
+MAX_COUNTED: Final = 100_000  # emails per state
 BY_STATE: Final = (("state", 1), ("since", 1))
 
 
 def index_states(mails: Collection[dict[str, Any]]) -> None:
-    """Create the index of the view by state; if it is there, nothing happens."""
+    """Create the view's index by state, if it does not exist yet."""
     mails.create_index(BY_STATE)
 
 
 def counts_by_state(mails: Collection[dict[str, Any]]) -> dict[str, int]:
-    """Return how many emails are in each state, 100,000 at most.
+    """Return how many emails are in each state, counting up to 100,000 per state.
 
     >>> counts_by_state(lab.mongo.mailCollection)["held"]
     1
@@ -46,8 +46,8 @@ def counts_by_state(mails: Collection[dict[str, Any]]) -> dict[str, int]:
 class MailView:
     """One document per email: ``{_id, state, since, domain, received, attempts, contact_id, ...}``.
 
-    ``since`` is when the state last changed, ``received`` when Gmail received the email. If there
-    are several ``contact_ids``, CXone has several work items for the same email.
+    ``since`` is when the state last changed, and ``received`` is when Gmail received the email. If
+    there are several ``contact_ids``, CXone has several work items for the same email.
 
     >>> lab.mongo.mailCollection.find_one({"_id": "18c2a0b1c2d3e4f5"}, {"state": 1, "domain": 1})
     {'_id': '18c2a0b1c2d3e4f5', 'state': 'submitted', 'domain': 'example.com'}
@@ -59,7 +59,7 @@ class MailView:
         self.name = name
 
     def apply(self, event: Recorded, changes: Changes) -> None:
-        """Fold one event; raise ValueError for a type that no work item has."""
+        """Fold one event into its document; raise ValueError if its type is unknown."""
         if event.type == "listed":
             return
         if event.type not in STATES and event.type != "late":

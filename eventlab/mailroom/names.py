@@ -1,4 +1,4 @@
-"""The names of the mailroom's category and collection: the sandbox's emails are kept apart."""
+"""The names of the mailroom's category and collection; the sandbox has its own."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Final
 from eventlab.mailroom.urls import is_loopback
 from eventlab.mailroom.variables import CXONE_URL, GMAIL_ENDPOINT
 
-#: The category and the collection for real mail, and those of the sandbox.
+#: The category and the collection for real mail, and those for the sandbox.
 REAL_NAMES: Final = ("mailStream", "mailCollection")
 SANDBOX_NAMES: Final = ("sandboxMailStream", "sandboxMailCollection")
 
 
 def default_names(env: Mapping[str, str], *, sandbox: bool = False) -> tuple[str, str]:
-    """Return the default category and collection for these environment variables.
+    """Return the names of the default category and collection, given the environment variables.
 
     >>> default_names({"EVENTLAB_GMAIL_ENDPOINT": "http://127.0.0.1:8025"})
     ('sandboxMailStream', 'sandboxMailCollection')

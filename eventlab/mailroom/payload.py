@@ -1,4 +1,4 @@
-"""The payload of a work item: an email as plain text, cut to what CXone accepts."""
+"""The payload of a work item: an email as plain text, cut to the size that CXone accepts."""
 
 from __future__ import annotations
 
@@ -14,16 +14,17 @@ from eventlab.mailroom.mail.html_text import without_filler
 from eventlab.mailroom.mail.message import Attachment, Message
 from eventlab.mailroom.mail.quoted import shorten_quotes
 
-#: CXone accepts 50 KB; the difference is room for what it may add.
+#: CXone accepts 50 KB; the rest is room for anything that it adds.
 MAX_PAYLOAD_BYTES: Final = 48 * 1024
 MAX_LISTED_ATTACHMENTS: Final = 20
 MAX_LISTED_PEOPLE: Final = 10
 MAX_LINE: Final = 1000
-#: In a longer text, only the middle is cut out: finding its quotes would take too long.
+#: In a longer text, quotes are not shortened, because finding them would take too long. Only the
+#: middle is cut out.
 MAX_SEARCHED: Final = 1024 * 1024
-#: Where a text is cut, a part of a line is left out too if it is no longer than this.
+#: Where a text is cut, the remaining part of a line is left out too if it is at most this long.
 MAX_PART_OF_A_LINE: Final = 200
-#: Characters that only make a text appear in a different order, as in "gpj.exe".
+#: Characters that only change the order in which a text is displayed, as in "gpj.exe".
 OVERRIDES: Final = re.compile("[\u202d\u202e]")
 #: What an agent should know about each kind of automatic mail.
 KINDS: Final[Mapping[Kind, str]] = {
@@ -37,7 +38,7 @@ KINDS: Final[Mapping[Kind, str]] = {
     "list": "it was sent to a mailing list",
     "bulk": "a newsletter or an advertisement",
 }
-#: An attachment without a name, by its type or by what is before the slash.
+#: The name to show for an unnamed attachment, by its type or by the part before the slash.
 UNNAMED: Final = {
     "message/delivery-status": "the mail server's report",
     "message/disposition-notification": "the receipt",
@@ -57,10 +58,10 @@ def payload_of(
 ) -> str:
     r"""Return an email as UTF-8 text of at most ``max_bytes``: facts, an empty line, and its text.
 
-    Each fact is one line. If the text is too long, quoted emails are shortened first, because the
-    newest words must stay. If that is not enough, its middle is cut out; no character is split. A
-    line says what is missing and where to read it. ``in_reply_to`` names the work item of an
-    earlier email in the conversation. The only control character is ``\n``.
+    Each fact is one line. If the text is too long, quoted emails are shortened first, to keep the
+    newest text. If that is not enough, the middle of the text is cut out, and a line says how much
+    is missing and where to read it. No character is split. ``in_reply_to`` names the work item of
+    an earlier email in the conversation. The only control character in the result is ``\n``.
 
     >>> print(payload_of(Message.from_gmail({"id": "18c2", "snippet": "Hello"})).splitlines()[0])
     From: (unknown)
@@ -152,14 +153,14 @@ def _size(text: str) -> int:
 
 
 def _cut(text: str, size: int) -> str:
-    """Return the start of a text: whole lines if the last one is short."""
+    """Return the start of a text, without the cut line at its end if that is short."""
     kept = text.encode()[: max(size, 0)].decode("utf-8", "ignore")
     end = kept.rfind("\n", max(len(kept) - MAX_PART_OF_A_LINE, 1))
     return kept if end < 0 else kept[:end].rstrip("\n")
 
 
 def _cut_start(text: str, size: int) -> str:
-    """Return the end of a text: whole lines if the first one is short."""
+    """Return the end of a text, without the cut line at its start if that is short."""
     data = text.encode()
     kept = data[len(data) - max(size, 0) :].decode("utf-8", "ignore")
     start = kept.find("\n", 0, MAX_PART_OF_A_LINE)

@@ -1,4 +1,4 @@
-"""Retry-After: how long a server asks a client to wait, in either form of RFC 9110."""
+"""Reads Retry-After: how long a server asks a client to wait, in either form of RFC 9110."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ LONGEST_VALUE = 64  # characters; a date has 29, and no wait needs more digits
 def retry_after_seconds(
     value: str | None, *, longest: float, now: float | None = None
 ) -> float | None:
-    """Return the seconds that a Retry-After header asks for: from 0 to ``longest``.
+    """Return how many seconds a Retry-After header asks the client to wait, from 0 to ``longest``.
 
     The header contains whole seconds or an HTTP date; a date in the past means 0. ``now`` is the
-    current time in seconds since 1970. Returns None if there is no header, or if it is neither a
-    number nor a date.
+    current time in seconds since 1970. Returns None if there is no header, or if it contains
+    neither a number nor a date.
 
     >>> retry_after_seconds("7", longest=30)
     7.0
@@ -34,11 +34,11 @@ def retry_after_seconds(
 
 
 def _seconds_until(date: str, now: float) -> float | None:
-    if not re.match(r"[A-Za-z]{3}", date):  # the parser also reads a date from bare numbers
+    if not re.match(r"[A-Za-z]{3}", date):  # the parser would accept bare numbers as a date
         return None
     try:
         moment = parsedate_to_datetime(date)
-        if moment.tzinfo is None:  # one of the old forms names no zone: HTTP dates are always GMT
+        if moment.tzinfo is None:  # an old form has no time zone: HTTP dates are always GMT
             moment = moment.replace(tzinfo=UTC)
         return moment.timestamp() - now
     except (ValueError, OverflowError, IndexError, TypeError):

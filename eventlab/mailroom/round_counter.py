@@ -1,4 +1,4 @@
-"""The round counter: what a router's round has done so far, logged and counted for each email."""
+"""The round counter: logs and counts what a router's round has done so far with each email."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from eventlab.mailroom.work_item import WorkItem
 
 log = logging.getLogger(__name__)
 
-#: What a decision is counted as, by the status that it leads to. Other statuses are not counted.
+#: How a decision is counted, by the resulting status. Other statuses are not counted.
 COUNTED_AS: Final = {"skipped": "skipped", "held": "held", "in_doubt": "held"}
 
 
 class RoundCounter:
-    """Counts the emails of the current round, for the router, its inbox and its sender.
+    """Counts the emails of the current round for the router, its inbox and its sender.
 
     >>> counter = RoundCounter()
     >>> counter.add_listed(3)
@@ -29,11 +29,11 @@ class RoundCounter:
         self._counts = Counter[str]()
 
     def start(self) -> None:
-        """Start a round: set all numbers to zero."""
+        """Start a round: reset all counts to zero."""
         self._counts.clear()
 
     def add_listed(self, count: int) -> None:
-        """Count emails that Gmail listed."""
+        """Count the emails that Gmail listed."""
         self._counts["listed"] += count
 
     def add_new(self) -> None:
@@ -59,5 +59,5 @@ class RoundCounter:
         log.log(level, "email %s: %s%s", item.id, item.status, reason)
 
     def summary(self, *, waiting: int, open: int, problem: str = "") -> Summary:
-        """Return the summary of the round; the arguments are those of ``Summary``."""
+        """Return the summary of the round; ``Summary`` explains the arguments."""
         return Summary(**self._counts, waiting=waiting, open=open, problem=problem)

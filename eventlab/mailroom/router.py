@@ -1,4 +1,4 @@
-"""The router: each email of the inbox becomes one work item or is held for review."""
+"""The router: each email in the inbox becomes one work item or is held for review."""
 
 from __future__ import annotations
 
@@ -36,25 +36,26 @@ from eventlab.store.store import EventStore
 
 log = logging.getLogger(__name__)
 
-MAX_ATTEMPTS: Final = 12  # with their backoff, more than four hours
-#: After this many unsent emails in a row, CXone will not accept the next one either.
+MAX_ATTEMPTS: Final = 12  # about five hours, including the backoff
+#: A round ends after this many unsent emails in a row, because CXone would not accept the next one.
 MAX_UNSENT_IN_A_ROW: Final = 3
 
 
 class Router:
-    """Sends each email of a Gmail inbox to CXone, once.
+    """Sends each email in a Gmail inbox to CXone once.
 
-    Several routers may run on one store: each email is handled by one of them. ``name`` tells
-    routers apart (default: host and process id). Up to ``batch_size`` emails share one fsync, which
-    takes up to a second. A router that is killed leaves at most this many emails in doubt. The
-    deadline of an attempt is ``deadline_margin`` seconds after the last moment at which CXone's
-    client may still be working on it. An email that cannot be sent is retried after ``backoff``
-    seconds, then after twice as long, and is held after ``max_attempts``. ``label`` is put on
-    routed emails (Gmail's consent must cover it). ``automatic_type`` is the work item type of
-    automatic mail. ``selection`` says which emails become work items. Emails that Gmail received
-    before ``since`` do not become work items, unless they are moved to the inbox later; the date is
-    stored in the events. Without ``since``, the first round stops if the inbox has more than
-    ``max_old`` emails older than a day (None: no limit).
+    Several routers may run on one store: each email is handled by one of them. ``name`` identifies
+    the router (default: host and process id). Up to ``batch_size`` emails share one fsync, which
+    takes up to a second. If a router is killed, at most this many emails are left in doubt. An
+    attempt must start within ``deadline_margin`` seconds after it is recorded; its deadline adds
+    the longest time that a call to CXone can take. An email that cannot be sent is retried after
+    ``backoff`` seconds, then after twice as long, and so on, and is held after ``max_attempts``.
+    ``label`` is the Gmail label for routed emails (the Gmail consent must include labeling).
+    ``automatic_type`` is the work item type of automatic mail. ``selection`` decides which emails
+    become work items. Emails that Gmail received before ``since`` do not become work items unless
+    they are moved to the inbox later; the date is stored in the events. Without ``since``, the
+    first round stops if the inbox contains more than ``max_old`` emails that are older than a day
+    (None: no limit).
 
     >>> with GmailClient(load("token.json")) as gmail, CXoneClient(settings) as cxone:
     ...     print(Router(EventStore(lab.redis, "mailStream"), gmail, cxone).run_once())
@@ -111,9 +112,9 @@ class Router:
         """Record new emails, send those that are due, oldest first, and return a summary.
 
         ``stop`` ends the round early, between two emails. Raises ``ConsentRequired``,
-        ``GmailFailed`` if Gmail is down, ``SinceRequired`` before the first round on an old inbox,
-        and ``NotOnDisk`` if Redis cannot promise durability.
-        What was done until then is recorded.
+        ``GmailFailed`` if Gmail is down, ``SinceRequired`` if the first round finds too many old
+        emails, and ``NotOnDisk`` if Redis cannot guarantee durability. Everything that was done
+        before the error is recorded.
 
         >>> router.run_once().submitted
         3
@@ -132,10 +133,11 @@ class Router:
         poll_interval: float = 30.0,
         report: Callable[[Summary], object] = log.info,
     ) -> None:
-        """Run a round every ``poll_interval`` seconds until ``stop``; ``report`` each summary.
+        """Run a round every ``poll_interval`` seconds until ``stop`` is set.
 
-        Waits while Gmail or Redis is down, and logs each outage once. Raises ``ConsentRequired``,
-        ``SinceRequired`` and ``NotOnDisk``, which need an operator.
+        ``report`` is called with the summary of each round. If Gmail or Redis is down, the router
+        logs the outage once and keeps retrying. Raises ``ConsentRequired``, ``SinceRequired`` and
+        ``NotOnDisk``, which need an operator.
         """
         failed = ""  # what failed in the last round: an outage is logged once
         while not stop.is_set():
@@ -157,12 +159,11 @@ class Router:
             stop.wait(poll_interval)
 
     def resend(self, id: str) -> Summary:
-        """Resend an email that is held, in doubt or refused, because an operator decided so.
+        """Resend an email that is held, in doubt or refused, at an operator's request.
 
-        No rule of the selection and no label of Gmail stops it: only an email that was deleted is
-        skipped.
-        Raises ``CommandRejected`` if the email has another status or its deadline has not passed,
-        and ``WorkItemUnsent`` if CXone issues no token; then nothing has changed.
+        The selection rules and Gmail's labels do not apply: the email is skipped only if it was
+        deleted. Raises ``CommandRejected`` if the email has another status or its deadline has not
+        passed, and ``WorkItemUnsent`` if CXone issues no token. In both cases, nothing has changed.
         """
         self._counter.start()
         # Checked before signing in, so that a rejected decision fetches no token.
@@ -174,17 +175,17 @@ class Router:
         return self._summary()
 
     def confirm(self, id: str, contact_id: str | None = None) -> None:
-        """Record an operator's statement that CXone has an email that is held or in doubt.
+        """Record that, according to an operator, CXone has an email that is held or in doubt.
 
-        Sends nothing, and labels the email. Raises ``CommandRejected`` if the email has another
-        status or its deadline has not passed.
+        Nothing is sent, and the email is labeled. Raises ``CommandRejected`` if the email has
+        another status or its deadline has not passed.
         """
         confirm(self._store, id, contact_id)
         if self._label is not None:
             self._inbox.label([id], self._label)
 
     def _hold_over_cap(self) -> None:
-        """Hold what one sender sent beyond the cap; an operator may decide to send it."""
+        """Hold any emails above a sender's cap; an operator can still decide to send them."""
         cap = self._selection.sender_cap
         held = False
         for item in list(self._worklist.with_status("received")) if cap else ():
@@ -212,14 +213,14 @@ class Router:
                     self._counter.add_decision(fresh)
 
     def _send_due(self, stop: threading.Event) -> str:
-        """Send what is due; return the reason for ending early, or ''."""
+        """Send the emails that are due; return the reason for ending early, or ''."""
         now = self._durable_log.now()
         due = [item for item in self._worklist.with_status("received") if item.due <= now]
         if not due:
             return ""
         self._sender.unsent_in_a_row = 0
         try:
-            self._cxone.sign_in()  # otherwise each email would wait for a token that never comes
+            self._cxone.sign_in()  # otherwise, each email would wait in vain for a token
             for batch in _batches(due, self._batch_size):
                 if stop.is_set():
                     break
@@ -234,12 +235,12 @@ class Router:
         return STOPPED if stop.is_set() else ""
 
     def _send(self, ids: Sequence[str], stop: threading.Event) -> None:
-        # Fetched here and not earlier: no body is stored, and few are in memory at a time.
+        # Fetch the emails only now: no body is stored, and only a few are in memory at a time.
         prepared = {id: self._prepare(mail) for id, mail in self._inbox.fetch(ids)}
         try:
             self._send_prepared({id: prepared[id] for id in ids}, stop)
         except (NotOnDisk, *SERVER_ERRORS):
-            with suppress(*SERVER_ERRORS):  # otherwise the next round records them
+            with suppress(*SERVER_ERRORS):  # if this fails, the next round records them
                 self._sender.record_owed()
             raise
         finally:
@@ -283,9 +284,9 @@ class Router:
 
 
 def _batches(items: Sequence[WorkItem], size: int) -> Iterator[list[str]]:
-    """Yield ids in order; no batch has two emails of the same thread.
+    """Yield batches of ids in order; no batch contains two emails from the same thread.
 
-    A reply names the contact id of the first email of its thread, so that email is sent earlier.
+    A reply names the contact id of an earlier email in its thread, so that email is sent first.
     """
     batch: list[str] = []
     threads: set[str] = set()
@@ -307,7 +308,7 @@ def _log_failure(what: str, why: str, failed_before: str) -> str:
 
 
 def confirm(store: EventStore, id: str, contact_id: str | None = None) -> None:
-    """Confirm an email as ``Router.confirm`` does, without clients of Gmail and CXone."""
+    """Confirm an email like ``Router.confirm``, but without a Gmail or CXone client."""
     durable_log = DurableLog(store)
 
     def decide(item: WorkItem) -> None:

@@ -1,4 +1,4 @@
-"""Selection: which emails are for an agent, and what is recorded of them."""
+"""Selects the emails that are for an agent, and the facts that are recorded about them."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from eventlab.mailroom.mail.automatic import Kind
 from eventlab.mailroom.mail.message import Message
 from eventlab.mailroom.variables import BLOCKLIST, SENDER_CAP, SKIPPED_KINDS, VARIABLES
 
-#: Gmail lists emails with these labels in the inbox, although nobody received them there.
+#: Gmail also lists emails with these labels in the inbox, although they were not received there.
 NOT_FOR_AGENTS: Final = ("DRAFT", "SENT", "SPAM", "TRASH", "CHAT")
 INBOX: Final = "INBOX"
-DOMAIN: Final = re.compile(r"[\w.-]{1,253}")  # anything else is another part of an odd address
-#: An automatic mail from one of our own addresses, such as our answer to an answering machine.
+DOMAIN: Final = re.compile(r"[\w.-]{1,253}")  # anything else is not a domain
+#: An automatic email from one of our own addresses, such as our own automatic reply.
 LOOP: Final = "loop"
 KINDS: Final = (*get_args(Kind), LOOP)
 NONE: Final = "none"
@@ -32,12 +32,12 @@ BLOCKED: Final = "its sender is on the blocklist"
 
 @dataclass(frozen=True, kw_only=True)
 class Selection:
-    """Which emails become work items: the rules besides Gmail's labels.
+    """The rules, besides Gmail's labels, that decide which emails become work items.
 
-    Emails of ``skipped_kinds``, and those from a sender on the ``blocklist`` (folded addresses and
-    ``@domain``, which includes its subdomains), are skipped. ``sender_cap`` is how many emails of
-    one sender become work items in one clock hour; the others are held for review. 0 means no
-    limit.
+    Emails of ``skipped_kinds`` are skipped, and so are those from a sender on the ``blocklist``. It
+    contains folded addresses and entries such as ``@domain``, which include all subdomains.
+    ``sender_cap`` is how many emails from one sender may become work items in one clock hour; the
+    others are held for review. 0 means no limit.
     """
 
     skipped_kinds: frozenset[str] = frozenset({"reaction", LOOP})
@@ -46,9 +46,9 @@ class Selection:
 
     @classmethod
     def parse(cls, values: Mapping[str, str]) -> Self:
-        """Read the values of the environment variables.
+        """Parse the values of the environment variables.
 
-        Raises ``BadSetting``, which names every entry that is wrong.
+        Raises ``BadSetting``, which names every invalid entry.
 
         >>> Selection.parse({"EVENTLAB_SKIPPED_KINDS": "list, bulk"}).sender_cap
         100
@@ -69,7 +69,7 @@ class Selection:
         )
 
     def reason_to_skip(self, message: Message, own: Collection[str] = ()) -> str | None:
-        """Return why an email is not for an agent, or None if it is; ``own`` are our addresses.
+        """Return why an email is not for an agent, or None if it is; ``own`` holds our addresses.
 
         >>> Selection().reason_to_skip(message)
         'its kind is reaction'
@@ -99,10 +99,11 @@ def reason_to_skip(label_ids: Collection[str]) -> str | None:
 
 
 def facts_of(message: Message, *, own: Collection[str] = (), secret: str = "") -> Data:
-    """Return what is recorded about an email: no address, no subject, no text.
+    """Return the facts to record about an email, without any address, subject or text.
 
-    Times are in milliseconds since 1970, sizes in bytes. With a ``secret`` that is not in the
-    store, ``sender_hour`` tells how many emails one sender sent in an hour, but not who it was.
+    Times are in milliseconds since 1970, and sizes are in bytes. ``sender_hour`` is a hash of the
+    sender and the hour: it lets you count one sender's emails, but does not reveal the sender. It
+    needs a ``secret``, which is not in the store.
 
     >>> facts_of(message)["domain"]
     'example.com'
@@ -124,7 +125,7 @@ def facts_of(message: Message, *, own: Collection[str] = (), secret: str = "") -
 
 
 def hash_of(message_id: str) -> str:
-    """Return the hash that is recorded instead of a Message-ID; nobody can guess one from it.
+    """Return the hash that is recorded instead of a Message-ID, which cannot be derived from it.
 
     >>> hash_of("<1@example.com>")
     '72107cb5a7083976'
@@ -133,15 +134,15 @@ def hash_of(message_id: str) -> str:
 
 
 def _sender_hour(message: Message, own: Collection[str], secret: str) -> str:
-    # A plain hash of an address would not hide it: a list of addresses would reveal it. This one
-    # needs the secret, and the next hour's is another.
+    # A plain hash would not hide an address, because anyone could hash a list of addresses and
+    # compare. This hash needs the secret, and it changes every hour.
     hour = int(message.date.timestamp()) // HOUR_SECONDS
     sender = f"{hour} {folded(correspondent(message, own).address)}"
     return hmac.new(secret.encode(), sender.encode("utf-8", "replace"), "sha256").hexdigest()[:16]
 
 
 def _is_own(message: Message, own: Collection[str]) -> bool:
-    """Return whether an email is from us, and replies go to us, not to a user of our web form."""
+    """Return whether an email is from us and replies go to us, not to a user of our web form."""
     return is_in(message.sender.address, own) and is_in(
         correspondent(message, own).address or message.sender.address, own
     )

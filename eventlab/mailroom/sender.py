@@ -1,4 +1,4 @@
-"""The sender: it sends each email when its intent is on disk, and then records the outcome."""
+"""The sender: sends each email once its intent is on disk, and then records the outcome."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ NO_PAYLOAD: Final = "it could not be converted into a work item: see the error i
 
 @dataclass(frozen=True)
 class WorkItemRequest:
-    """What CXone is asked to create for an email."""
+    """The work item that CXone is asked to create for an email."""
 
     work_item_id: str
     payload: str = field(repr=False)
@@ -48,18 +48,21 @@ class WorkItemRequest:
 
 @dataclass(frozen=True)
 class NotNow:
-    """An email that is not sent now; ``record`` records this, given the work item and the time."""
+    """An email that is not sent now; ``record(item, now)`` records the reason."""
 
     record: Callable[[WorkItem, int], None]
 
 
-#: What is left of an email once it has been read: at most 48 KB, of up to 5 MB.
+#: The part of an email that is kept in memory to send it: at most 48 KB of up to 5 MB.
 Prepared = WorkItemRequest | NotNow
 
 
 @dataclass(frozen=True)
 class Intent:
-    """A recorded attempt, what it will send, and until when (in milliseconds) it may begin."""
+    """A recorded attempt and the request that it will send; times are in milliseconds since 1970.
+
+    The request must not be sent after ``latest_start``.
+    """
 
     id: str
     attempt: int
@@ -74,7 +77,7 @@ Outcome = Callable[[WorkItem], None]
 
 @dataclass(frozen=True, kw_only=True)
 class SendingOptions:
-    """The options of a sender, which are those of ``Router``; times are in seconds."""
+    """The options of a sender, as explained in ``Router``; times are in seconds."""
 
     router_name: str
     deadline_margin: float
@@ -84,11 +87,11 @@ class SendingOptions:
 
 
 class Sender:
-    """Sends emails to CXone: ``prepare``, ``intend``, ``wait_until_fsynced``, ``send``.
+    """Sends emails to CXone: ``prepare``, ``intend``, ``wait_until_fsynced``, then ``send``.
 
-    It records the outcome of each attempt. An outcome that Redis cannot store is kept in memory,
-    until ``record_owed`` records it. ``accepted`` holds the ids of accepted emails, which the
-    router then labels.
+    The sender records the outcome of each attempt. An outcome that Redis cannot store is kept in
+    memory until ``record_owed`` records it. ``accepted`` holds the ids of the emails that CXone
+    accepted and that the router has not labeled yet.
     """
 
     def __init__(
@@ -113,10 +116,11 @@ class Sender:
     def prepare(
         self, message: Fetched, *, earlier: Sequence[str] = (), released: bool = False
     ) -> Prepared:
-        """Return what to do with an email; the email itself is not needed in memory afterwards.
+        """Return the request to send for an email, or ``NotNow`` if it is not sent now.
 
-        ``earlier`` are emails of its conversation: the payload names the first one that CXone has.
-        ``released`` means that an operator decided to send the email.
+        ``earlier`` holds the ids of earlier emails in the conversation; the payload names the first
+        one that CXone has. ``released`` means that an operator decided to send the email. The
+        message is not needed afterwards.
         """
         if isinstance(message, GmailFailed):
             reason = str(message)
@@ -129,9 +133,9 @@ class Sender:
         )
 
     def intend(self, id: str, prepared: Prepared) -> Intent | None:
-        """Record that an email is about to be sent.
+        """Record that an email is about to be sent, and return the intent.
 
-        Returns None if it must not be sent now, or if another router is handling it.
+        Returns None if the email must not be sent now or if another router is handling it.
         """
         item = self._work_items.load(id)
         now = self._durable_log.now()
@@ -148,8 +152,8 @@ class Sender:
             log.debug("%s", error)
             return None
         intent = Intent(id, attempt, latest_start, deadline, prepared)
-        # If Redis fails now, the intent may be recorded or not. If it is, it must not look as if
-        # it may have been sent.
+        # If Redis fails here, the intent may or may not have been recorded. If it was, record
+        # later that it was not sent, so that the email is not put in doubt.
         self._owe(intent, self._unsent(intent, NOT_SENT, counts=False, if_recorded=True))
         recorded = self._work_items.save(item)
         if recorded is None:
@@ -160,9 +164,9 @@ class Sender:
         return intent
 
     def wait_until_fsynced(self, intents: list[Intent]) -> None:
-        """Wait until the intents are on disk, and check that no failover of Redis has lost one.
+        """Wait until the intents are on disk, and check that no Redis failover has lost any.
 
-        Otherwise records that nothing was sent and raises ``NotOnDisk``.
+        If either fails, records that nothing was sent, and raises ``NotOnDisk``.
         """
         try:
             self._durable_log.wait_until_fsynced(
@@ -174,12 +178,12 @@ class Sender:
             raise
 
     def record_owed(self) -> None:
-        """Record what Redis could not store before: outcomes, and intents that were not sent."""
+        """Record the outcomes that Redis could not store earlier."""
         for intent, outcome in list(self._owed.values()):
             self._record(intent, outcome)
 
     def withdraw(self, intent: Intent) -> None:
-        """Record that an intent is not sent now, because the router is stopping."""
+        """Record that an intent was not sent because the router is stopping."""
         self._record_unsent(intent, STOPPED, counts=False)
 
     def send(self, intent: Intent) -> bool:
@@ -190,7 +194,7 @@ class Sender:
         if self._durable_log.now() > intent.latest_start:
             self._record_unsent(intent, TOO_LATE, counts=False)
             return False
-        self._paid(intent)  # from here on it may arrive
+        self._paid(intent)  # from here on, the email may reach CXone
         try:
             contact_id = self._post(intent.request)
         except WorkItemUnsent as error:
@@ -212,7 +216,7 @@ class Sender:
         return False
 
     def retry_delay(self, item: WorkItem) -> int:
-        """Return how many milliseconds an email waits for its next attempt.
+        """Return how many milliseconds an email must wait before its next attempt.
 
         The delay doubles with each failed attempt, up to an hour.
         """
@@ -243,7 +247,7 @@ class Sender:
             point = self._cxone.settings.points.of(message, own)
         except EventLabError:
             raise
-        except Exception as error:  # noqa: BLE001 - one email must not harm the others
+        except Exception as error:  # noqa: BLE001 - one email must not stop the others
             log.error(  # noqa: TRY400 - the traceback may quote the email
                 "email %s: %s in %s", message.gmail_id, type(error).__name__, _place_of(error)
             )
@@ -275,7 +279,7 @@ class Sender:
                 intent.attempt,
                 intent.deadline,
             ):
-                return  # the attempt of this number is another router's
+                return  # this attempt belongs to another router
             delay = self.retry_delay(item) if counts else 0
             item.unsent(
                 intent.attempt,
@@ -318,7 +322,7 @@ def _milliseconds(seconds: float) -> int:
 
 
 def _place_of(error: Exception) -> str:
-    """Return where an error was raised. Its text is not used, because it may quote the email."""
+    """Return where an error was raised, without its text, which may quote the email."""
     step = error.__traceback__
     while step is not None and step.tb_next is not None:
         step = step.tb_next

@@ -1,4 +1,4 @@
-"""Sender counts: how many emails each sender sent within an hour, counted from the events."""
+"""Counts from the events how many emails each sender sent within an hour."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Final
 
 from eventlab.events import Recorded
 
-#: A sender's hour is forgotten when the stream has had none of its emails for a day.
+#: A sender's hour is dropped when the stream has had none of its emails for a day.
 KEPT: Final = timedelta(days=1)
 
 
@@ -20,10 +20,9 @@ class _Hour:
 
 
 class SenderCounts:
-    """The rank of each email among those of its sender and hour, in commit order.
+    """Ranks each email among those of the same sender and hour, in commit order.
 
-    It depends on the events and on nothing else. So all routers get the same counts, even after a
-    restart.
+    A rank depends only on the events, so all routers get the same ranks, even after a restart.
 
     >>> counts = SenderCounts()
     >>> counts.add(Recorded("18c2", 1, "received", {"date": 5, "sender_hour": "7a"}, "1-0"))
@@ -34,7 +33,7 @@ class SenderCounts:
         self._hours: OrderedDict[str, _Hour] = OrderedDict()
 
     def add(self, event: Recorded) -> int:
-        """Count the email of a ``received`` event; return its rank, or 0 if it has no sender."""
+        """Count the email of a ``received`` event and return its rank, or 0 if it has no sender."""
         name = event.data.get("sender_hour")
         if not name:
             return 0
@@ -42,7 +41,7 @@ class SenderCounts:
             self._hours.popitem(last=False)
         hour = self._hours.setdefault(name, _Hour(event.time))
         hour.last = event.time
-        # An email that returned to the inbox is received again, and keeps its rank.
+        # An email that returns to the inbox is received again and keeps its rank.
         rank = hour.ranks.setdefault(event.id, len(hour.ranks) + 1)
         self._hours.move_to_end(name)
         return rank

@@ -1,4 +1,4 @@
-"""The mailroom's settings: where mail comes from, where it goes, and the files with credentials."""
+"""The mailroom's settings: where mail comes from, where it goes, and which credentials to use."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from eventlab.mailroom.variables import (
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """All settings of ``eventlab route``; ``repr`` shows no secret.
+    """All settings of ``eventlab route``; ``repr`` shows no secrets.
 
     Raises ``BadSetting``, which names the environment variable.
     """
@@ -47,10 +47,10 @@ class Settings:
 
     @property
     def names(self) -> tuple[str, str]:
-        """The category and the collection: the sandbox's own as soon as either server is a fake.
+        """The category and the collection: the sandbox's own if either server is a fake.
 
-        Otherwise a trial with a fake CXone would record real emails as submitted; no later round
-        would send them.
+        Otherwise, a trial with a fake CXone would record real emails as submitted, and no later
+        round would send them.
 
         >>> settings.names
         ('mailStream', 'mailCollection')
@@ -64,10 +64,10 @@ class Settings:
 
     @classmethod
     def from_environment(cls, env: Mapping[str, str]) -> Settings:
-        """Read the settings from environment variables, which ``VARIABLES`` lists.
+        """Read the settings from the environment variables that ``VARIABLES`` lists.
 
-        Raises ``BadSetting``, which names the variable, and ``SettingsMissing`` with the names of
-        all that are missing.
+        Raises ``BadSetting``, which names the variable, or ``SettingsMissing``, which names all
+        variables that are missing.
         """
         values = given(env)
         token = Path(values[GMAIL_TOKEN]).expanduser()

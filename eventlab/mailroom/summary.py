@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class Summary:
-    """What one round did, in numbers of emails.
+    """Counts the emails that one round handled.
 
-    Gmail ``listed`` this many, and ``new`` of them were not known before. In this round, CXone
-    accepted ``submitted`` emails and rejected ``refused`` emails. ``held`` emails are in doubt or
-    failed too often, and need an operator. ``skipped`` emails are not for an agent. ``duplicates``
-    are emails of which CXone is known to have two work items. ``waiting`` emails are still to be
-    sent. ``open`` emails are all that need an operator, including those of earlier rounds.
-    ``problem`` says why the round ended early.
+    ``listed`` is the number of emails that Gmail listed; ``new`` of them were not known before. In
+    this round, CXone accepted ``submitted`` emails and rejected ``refused`` emails. ``held`` emails
+    are in doubt or held for review, and need an operator. ``skipped`` emails are not for an agent.
+    ``duplicates`` counts emails for which CXone is known to have several work items. ``waiting``
+    emails are still to be sent. ``open`` counts all emails that are in doubt or held for review,
+    including those from earlier rounds. ``problem`` says why the round ended early.
 
     >>> print(Summary(listed=3, new=3, submitted=2, held=1, open=1))
     listed 3, new 3: submitted 2, held 1, refused 0, skipped 0; 1 held for review in total ...
@@ -33,13 +33,13 @@ class Summary:
 
     @property
     def quiet(self) -> bool:
-        """True if nothing was new and nothing was done."""
+        """True if the round found nothing new and did nothing."""
         return not (
             self.new or self.submitted or self.held or self.refused or self.skipped or self.problem
         )
 
     def __str__(self) -> str:
-        """Return the summary in one line."""
+        """Return the summary as one line."""
         new = f"new {self.new}" if self.new else "nothing new"
         line = (
             f"listed {self.listed}, {new}: submitted {self.submitted}, held {self.held}, "

@@ -1,4 +1,4 @@
-"""URLs that secrets may be sent to: https anywhere, http only on this machine."""
+"""Checks URLs that secrets are sent to: https to any host, but http only to this machine."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from eventlab.mailroom.errors import BadSetting
 
 
 def is_loopback(url: str) -> bool:
-    """Return whether the host of a URL is this machine, by name or by address.
+    """Return whether the host of a URL is ``localhost`` or a loopback address.
 
     >>> is_loopback("http://127.0.0.1:8025/token"), is_loopback("http://localhost.example.com/")
     (True, False)
@@ -22,9 +22,10 @@ def is_loopback(url: str) -> bool:
 
 
 def checked_url(url: str, *, setting: str) -> str:
-    """Return a URL that secrets may be sent to, without trailing slashes.
+    """Check that secrets may be sent to a URL, and return it without trailing slashes.
 
-    Raises ``BadSetting``, which names the setting, for anything except https, or http on loopback.
+    The URL must use https, or http if the host is this machine. Raises ``BadSetting``, which names
+    the setting.
 
     >>> checked_url("https://gmail.googleapis.com/", setting="EVENTLAB_GMAIL_ENDPOINT")
     'https://gmail.googleapis.com'
@@ -32,7 +33,7 @@ def checked_url(url: str, *, setting: str) -> str:
     try:
         parts = urlsplit(url)
         host = parts.hostname
-        _port = parts.port  # raises for a port that is not a number
+        _port = parts.port  # raises ValueError if the port is not a number
     except ValueError:
         raise BadSetting(setting, "it is not a URL") from None
     if not host or parts.scheme not in ("https", "http"):

@@ -1,4 +1,4 @@
-"""The environment variables of the mailroom, from ``eventlab.settings``, and their values."""
+"""The mailroom's environment variables, taken from ``eventlab.settings``, and their values."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ VARIABLES: Final = MAILROOM
 
 
 def given(env: Mapping[str, str]) -> dict[str, str]:
-    """Return each variable's value in ``env``, stripped, or its default if it is empty.
+    """Return the value of each variable in ``env``, stripped, or its default if it is empty.
 
     >>> given({"EVENTLAB_CXONE_WHERE": " query "})["EVENTLAB_CXONE_WHERE"]
     'query'

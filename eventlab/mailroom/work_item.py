@@ -1,4 +1,4 @@
-"""A work item: one email on its way from Gmail to CXone, and what may be done with it."""
+"""A work item: one email on its way from Gmail to CXone, and the rules for handling it."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ Status = Literal[
     "new", "received", "submitting", "submitted", "refused", "in_doubt", "held", "skipped"
 ]
 
-#: Nothing more happens to these automatically, and no operator is needed.
+#: An email with one of these statuses needs no further action by a router or an operator.
 DONE: Final = frozenset({"submitted", "skipped"})
 
 
 class WorkItemCommandRejected(CommandRejected):
-    """A work item's rules reject a command. Data: ``id``, ``status``."""
+    """A work item's rules rejected a command. Data: ``id``, ``status``."""
 
     def __init__(self, id: str, status: Status, reason: str) -> None:
         self.id = id
@@ -26,15 +26,16 @@ class WorkItemCommandRejected(CommandRejected):
 
 
 class WorkItem(Aggregate):
-    """One email of the inbox, under its Gmail id. Its events contain no address, subject or text.
+    """One email in the inbox, identified by its Gmail id.
 
-    An email is ``received``. A router records that it is ``submitting`` the email, and the time
-    until which its request may still reach CXone. Then the email is ``submitted``, ``refused``,
-    ``unsent`` (certainly not created: it is retried, and ``held`` after too many attempts) or
-    ``in_doubt``. An operator resends it (``resent``) or confirms it (``confirmed``). An email that
-    is not for an agent is ``skipped``. A late response to an attempt may still resolve a doubt; if
-    a newer attempt has begun by then, the response is recorded as ``late``. Times are in
-    milliseconds since 1970, by Redis's clock.
+    Its events contain no address, subject or text. An email is first ``received``. A router then
+    records that it is ``submitting`` the email, with the deadline until which its request may reach
+    CXone. The outcome is ``submitted``, ``refused``, ``unsent`` or ``in_doubt``. After ``unsent``,
+    CXone definitely has no work item: the email is retried, and is ``held`` after too many
+    attempts. An operator can resend an email (``resent``) or confirm that CXone has it
+    (``confirmed``). An email that is not for an agent is ``skipped``. A late response to an attempt
+    can still resolve a doubt; if a newer attempt has begun by then, the response is recorded as
+    ``late``. Times are in milliseconds since 1970, according to Redis's clock.
 
     >>> item = WorkItem("18c2a0b1c2d3e4f5")
     >>> item.receive({"domain": "example.com", "date": 1767225600000})
@@ -52,12 +53,12 @@ class WorkItem(Aggregate):
         self.thread_id = ""
         self.attempt = 0  # the number of the newest attempt
         self.open_attempts: list[int] = []  # those whose outcome is unknown
-        self.failed_attempts = 0  # since the last decision of an operator
-        self.released = False  # an operator has decided that it is sent
-        self.due = 0  # must not be sent before this time
+        self.failed_attempts = 0  # since an operator's last decision
+        self.released = False  # an operator decided to send it
+        self.due = 0  # it must not be sent before this time
         self.router = ""
         self.deadline = 0
-        self.accepted_count = 0  # how many work items CXone is known to have of this email
+        self.accepted_count = 0  # how many work items CXone is known to have for it
         self.contact_id: str | None = None
         self.reason = ""
         self.changed_at = "0-0"
@@ -65,16 +66,16 @@ class WorkItem(Aggregate):
     # ------------------------------------------------------------------------------------ the inbox
 
     def receive(self, facts: Data) -> None:
-        """Receive an email of the inbox. ``facts`` has at least its ``date``.
+        """Record that the email was received. ``facts`` must contain at least its ``date``.
 
-        Call it again for a skipped email that returns to the inbox.
+        Call this again for a skipped email that returns to the inbox.
         """
         if self.status not in ("new", "skipped"):
             raise self._rejected("it has already been received")
         self.record("received", facts)
 
     def skip(self, reason: str) -> None:
-        """Skip an email that is not for an agent, or that is gone."""
+        """Skip an email that is not for an agent or no longer exists."""
         if self.status not in ("new", "received"):
             raise self._rejected(f"it is {self.status} and can no longer be skipped")
         self.record("skipped", {"reason": reason})
@@ -95,7 +96,7 @@ class WorkItem(Aggregate):
         return attempt
 
     def accepted(self, attempt: int, contact_id: str | None) -> None:
-        """Record that CXone accepted the email, with a contact id or without one."""
+        """Record that CXone accepted the email, with or without a contact id."""
         self._close(attempt, "submitted", {"contact_id": contact_id})
 
     def refused(self, attempt: int, status: int, reason: str) -> None:
@@ -103,16 +104,17 @@ class WorkItem(Aggregate):
         self._close(attempt, "refused", {"status": status, "reason": reason})
 
     def unsent(self, attempt: int, reason: str, *, retry_at: int, max_attempts: int | None) -> None:
-        """Record an attempt that certainly did not arrive.
+        """Record that an attempt definitely did not reach CXone.
 
-        The email is due again at ``retry_at``, or held after ``max_attempts``. Without
-        ``max_attempts``, the attempt does not count: the router itself prevented it.
+        The email is due again at ``retry_at``, or is held after ``max_attempts``. If
+        ``max_attempts`` is None, the attempt does not count, because CXone did not cause the
+        failure.
         """
         self._close(attempt, *self._failed(reason, retry_at, max_attempts))
 
     def doubted(self, attempt: int, reason: str) -> None:
-        """Record that it is unknown whether an attempt arrived."""
-        # Otherwise its outcome is known by now, or the doubt is recorded already.
+        """Record that it is unknown whether an attempt reached CXone."""
+        # Otherwise, the outcome is known by now, or the doubt is already recorded.
         if self.status == "submitting" and attempt == self.attempt:
             self.record("in_doubt", {"attempt": attempt, "reason": reason})
 
@@ -123,19 +125,22 @@ class WorkItem(Aggregate):
         self.record("in_doubt", {"attempt": self.attempt, "reason": reason})
 
     def postpone(self, reason: str, *, retry_at: int, max_attempts: int) -> None:
-        """Postpone an email if no attempt could be made, or hold it after ``max_attempts``."""
+        """Postpone an email that could not be attempted, or hold it after ``max_attempts``."""
         self._must_be_received("postponed")
         self.record(*self._failed(reason, retry_at, max_attempts))
 
     def hold(self, reason: str) -> None:
-        """Hold an email for review, because something unforeseen happened."""
+        """Hold an email for review, for the given reason."""
         self._must_be_received("held")
         self.record("held", {"reason": reason})
 
     # --------------------------------------------------------------------------------- the operator
 
     def resend(self, now: int) -> None:
-        """Send the email again, even if CXone may have it; rejected before the deadline."""
+        """Record that the email must be sent again, even if CXone may already have it.
+
+        The command is rejected if a router is sending the email and its deadline has not passed.
+        """
         if self.status == "submitting":
             self.expire(now)
         if self.status not in ("in_doubt", "held", "refused"):
@@ -143,7 +148,10 @@ class WorkItem(Aggregate):
         self.record("resent")
 
     def confirm(self, now: int, contact_id: str | None = None) -> None:
-        """Record that an operator has seen the email in CXone; rejected before the deadline."""
+        """Record that an operator has seen the email in CXone.
+
+        The command is rejected if a router is sending the email and its deadline has not passed.
+        """
         if self.status == "submitting":
             self.expire(now)
         if self.status == "refused":
@@ -206,7 +214,7 @@ class WorkItem(Aggregate):
         data = {"attempt": attempt, **data}
         if attempt != self.attempt:
             self.record("late", {"outcome": type, **data})
-        elif self.accepted_count and type != "submitted":  # an older attempt arrived in between
+        elif self.accepted_count and type != "submitted":  # an older attempt arrived meanwhile
             self.record("confirmed", {"attempt": attempt, "contact_id": self.contact_id})
         else:
             self.record(type, data)

@@ -1,4 +1,4 @@
-"""The work items of a category: loaded and saved, for several routers at once."""
+"""Loads and saves the work items of a category, even if several routers run at once."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from eventlab.store.store import EventStore
 
 log = logging.getLogger(__name__)
 
-MAX_OUTAGE_SECONDS: Final = 30.0  # that an outcome is kept in memory while Redis is down
+MAX_OUTAGE_SECONDS: Final = 30.0  # how long to wait for Redis to store an outcome
 RETRY_SECONDS: Final = 0.1
 
 
 class WorkItems:
-    """The repository of the work items of one store.
+    """The repository of one store's work items.
 
     >>> work_items = WorkItems(store)
     >>> work_items.load("18c2a0b1c2d3e4f5").status
@@ -32,7 +32,7 @@ class WorkItems:
         self._repository = Repository(store, WorkItem)
 
     def load(self, id: str) -> WorkItem:
-        """Return the work item of an email as it is now."""
+        """Return the current work item of an email."""
         return self._repository.load(id)
 
     def save(self, item: WorkItem) -> list[Recorded] | None:
@@ -44,7 +44,10 @@ class WorkItems:
             return None
 
     def decide(self, id: str, decision: Callable[[WorkItem], None]) -> list[Recorded]:
-        """Record a decision, on fresh state after a conflict; raise what ``decision`` raises."""
+        """Record a decision, and retry it on the new state after a conflict.
+
+        Raises any error that ``decision`` raises.
+        """
         return self._repository.retry(id, decision)
 
     def record_outcome(
@@ -52,8 +55,8 @@ class WorkItems:
     ) -> tuple[WorkItem, Recorded] | None:
         """Record the outcome of an attempt, waiting up to 30 s while Redis is down.
 
-        The outcome is known nowhere else. Returns the email and the event of the outcome, or None
-        if there was nothing new to record.
+        It waits because only this process knows the outcome. Returns the work item and the event of
+        the outcome, or None if there was nothing new to record.
         """
         decided = list[WorkItem]()
 
@@ -70,7 +73,7 @@ class WorkItems:
                 if not is_outage(error) or time.monotonic() > end:
                     raise
                 time.sleep(RETRY_SECONDS)
-            except CommandRejected as error:  # an earlier try recorded it, but its reply was lost
+            except CommandRejected as error:  # it was recorded before, but the reply was lost
                 log.debug("%s", error)
                 return None
         return (decided[0], recorded[-1]) if recorded else None

@@ -1,4 +1,4 @@
-"""The worklist: the emails that are not done, as far as this process has read the stream."""
+"""The worklist: the emails that are not done yet, according to the events read so far."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from eventlab.store.store import EventStore
 
 
 class Worklist:
-    """Every email that waits, is being sent or is held for review.
+    """All emails that are waiting, being sent, or may need an operator.
 
-    It can be behind: load an email before you act on it.
+    The worklist can lag behind the stream, so load an email before you act on it.
 
     >>> worklist = Worklist(store)
     >>> worklist.refresh()
@@ -34,14 +34,14 @@ class Worklist:
         self.conversations = Conversations()
 
     def refresh(self) -> None:
-        """Read the new events; after a trim, read the aggregate logs."""
+        """Read the new events, or all aggregate logs if the stream was trimmed."""
         try:
             for event in self._store.read_all(after=self._position):
                 if event.id != CURSOR_ID:
                     known = self._items.get(event.id) or WorkItem(event.id)
                     if event.version == known.version + 1:
                         self._keep(known.replay([event]))
-                    elif event.version > known.version:  # it was done and no longer is
+                    elif event.version > known.version:  # it was done, but no longer is
                         self._keep(WorkItem(event.id).replay(self._store.read(event.id)))
                     self._note(event)
                 self._position = event.position
@@ -54,11 +54,11 @@ class Worklist:
         return iter(sorted(found, key=lambda item: (item.date, item.id)))
 
     def rank(self, id: str) -> int:
-        """Return the rank of an email among those of its sender in its hour; 0 if it is unknown."""
+        """Return an email's rank among its sender's emails in that hour, or 0 if it is unknown."""
         return self._ranks.get(id, 0)
 
     def _read_logs(self) -> str:
-        """Read everything from the aggregate logs; return the position up to which it was read."""
+        """Read all aggregate logs, and return the position up to which they were read."""
         head = self._store.head()
         received = list[Recorded]()
         for id in self._store.ids():

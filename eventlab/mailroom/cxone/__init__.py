@@ -1,1 +1,1 @@
-"""NICE CXone: its API client, the tokens for it, and its errors."""
+"""The client for NICE CXone's API, with its settings and its tokens."""

@@ -1,4 +1,4 @@
-"""The CXone client: create work items, and report honestly when the outcome is unknown."""
+"""The CXone client: creates work items, and reports if the outcome is unknown."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from eventlab.mailroom.errors import MailroomError, WorkItemInDoubt, WorkItemRef
 from eventlab.mailroom.variables import CXONE_URL
 
 ACCEPTED_STATUSES: Final = (200, 201, 202)
-#: The request was not processed. (A 302 or 303 may come after the request was processed.)
+#: These mean that the request was not processed. (A 302 or 303 may follow a processed request.)
 REDIRECT_STATUSES: Final = (301, 307, 308)
-#: The server did not wait for the end of the request; what it did with the beginning is unknown.
+#: The server stopped waiting for the rest of the request, so the outcome is unknown.
 REQUEST_TIMEOUT_STATUS: Final = 408
 
 
@@ -35,11 +35,12 @@ class WorkItemResponse(msgspec.Struct):
 
 
 class CXoneClient:
-    """A client that creates CXone's work items and fetches its own tokens.
+    """A client that creates work items in CXone and fetches its own tokens.
 
-    It retries only what CXone has certainly not accepted. ``timeout`` is the number of seconds to
-    connect and to read, for each attempt. No attempt starts after ``total_timeout`` seconds.
-    ``sleep`` is called with the number of seconds to wait between attempts.
+    A request is retried only if CXone definitely did not accept it. ``timeout`` is a pair of
+    limits for each attempt, in seconds: to connect and to read. No attempt starts after
+    ``total_timeout`` seconds. ``sleep`` is called with the number of seconds to wait between
+    attempts.
 
     >>> with CXoneClient(settings) as cxone:
     ...     cxone.post_work_item(work_item_id="gmail:1", payload="Hi", sender="joe@example.com")
@@ -77,10 +78,10 @@ class CXoneClient:
 
     @property
     def max_call_seconds(self) -> float:
-        """The seconds after which a call to ``post_work_item`` can no longer reach CXone.
+        """The number of seconds after which ``post_work_item`` can no longer reach CXone.
 
-        No attempt starts after ``total_timeout``. An attempt takes at most its two timeouts, or
-        twice that for a host with two addresses.
+        No attempt starts after ``total_timeout``. An attempt takes at most the sum of its two
+        timeouts, or twice that if the host has two addresses.
 
         >>> CXoneClient(settings, timeout=(1, 5), total_timeout=10).max_call_seconds
         22
@@ -88,7 +89,7 @@ class CXoneClient:
         return self._total_timeout + 2 * sum(self._timeout)
 
     def sign_in(self) -> str:
-        """Get a token now, before the first email, and return the URL of the services it is for.
+        """Get a token before the first email is sent, and return the URL that accepts the token.
 
         Raises ``WorkItemUnsent`` with the reason if CXone issues no token.
 
@@ -108,11 +109,12 @@ class CXoneClient:
     ) -> str | None:
         """Create a work item and return its contact id, or None if CXone accepted it without one.
 
-        Without a ``point_of_contact``, it goes to the one that the settings name for all other
-        mail. CXone does not check whether it already has this ``work_item_id``: only agents see it.
+        Without a ``point_of_contact``, the default one from the settings is used. CXone does not
+        reject a duplicate ``work_item_id``; it only shows the id to agents.
 
-        Raises ``WorkItemRefused`` if CXone rejected it, ``WorkItemUnsent`` if it was certainly not
-        accepted (try again later), and ``WorkItemInDoubt`` if the outcome is unknown.
+        Raises ``WorkItemRefused`` if CXone rejected the work item, ``WorkItemUnsent`` if CXone
+        definitely did not accept it (try again later), and ``WorkItemInDoubt`` if the outcome is
+        unknown.
         """
         deadline = time.monotonic() + self._total_timeout
         fields = {
@@ -130,7 +132,7 @@ class CXoneClient:
     def _send(self, fields: dict[str, str], deadline: float) -> tuple[CXoneResponse, str]:
         token = self._tokens.get(deadline=deadline)
         response = self._transport.send(self._request(token, fields), deadline=deadline)
-        if response.status == 401:  # rejected unread: a token may expire early or be revoked
+        if response.status == 401:  # not processed: a token may expire early or be revoked
             self._tokens.drop(token)
             token = self._tokens.get(deadline=deadline)
             response = self._transport.send(self._request(token, fields), deadline=deadline)
@@ -149,8 +151,8 @@ class CXoneClient:
             auth=token.auth,
             headers=JSON_BODY,
             params={} if in_body else point,
-            # Not escaped: Japanese would be twice as long. A lone surrogate, which is not a
-            # character, becomes "?".
+            # Text is not escaped, because escaping makes Japanese twice as long. A lone surrogate,
+            # which is not a character, becomes "?".
             data=json.dumps(body, ensure_ascii=False).encode("utf-8", "replace"),
         )
 
@@ -176,6 +178,6 @@ class CXoneClient:
 def _contact_id(body: bytes) -> str | None:
     try:
         found = msgspec.json.decode(body, type=WorkItemResponse).contact_id
-    except (msgspec.DecodeError, UnicodeError, RecursionError):  # it is accepted anyway
+    except (msgspec.DecodeError, UnicodeError, RecursionError):  # it was accepted anyway
         return None
     return str(found) if found else None

@@ -1,4 +1,4 @@
-"""The points of contact: which one an email goes to, by the address that it was sent to."""
+"""Chooses the point of contact for an email by the address that the email was sent to."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ class PointsOfContact:
 
     @classmethod
     def parse(cls, value: str) -> Self:
-        """Read the setting: a name, or ``address=name, @domain=name, *=name``.
+        """Parse the setting: a name, or ``address=name, @domain=name, *=name``.
 
-        Raises ``BadSetting``, which names every entry that is wrong.
+        Raises ``BadSetting``, which names every invalid entry.
 
         >>> PointsOfContact.parse("Support").default
         'Support'
         """
         entries = [entry.partition("=") for entry in value.split(",")]
         if not any(equals and _is_key(key.strip()) for key, equals, _name in entries):
-            return cls(value.strip())  # a name, which may hold a comma or an equals sign
+            return cls(value.strip())  # a name may contain a comma or an equals sign
         found: dict[str, str] = {}
         problems = []
         for entry in entries:
@@ -59,14 +59,15 @@ class PointsOfContact:
 
     @property
     def addresses(self) -> frozenset[str]:
-        """The addresses that have a point of contact; whole domains are not among them."""
+        """The addresses that have their own point of contact, not including whole domains."""
         return frozenset(key for key in self.by_address if not key.startswith("@"))
 
     def of(self, message: Message, own: Collection[str] = ()) -> str:
-        """Return the point of contact for an email: that of its first address that has one.
+        """Return the point of contact for an email's first address that has one, or the default.
 
-        The addresses are those of Delivered-To, To and Cc, in this order. A Delivered-To that is in
-        ``own``, the addresses of the mailbox itself, comes last: every email of the mailbox has it.
+        The addresses in Delivered-To, To and Cc are tried, in this order. A Delivered-To address in
+        ``own``, the addresses of the mailbox itself, is tried last, because every email in the
+        mailbox has it.
         """
         for one in _recipients(message, own):
             for form in forms(one.address):

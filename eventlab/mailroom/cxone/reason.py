@@ -1,4 +1,4 @@
-"""The reason in an error response, made safe to log: short, one line, without what was sent."""
+"""Makes the reason in an error response safe to log: one short line that hides what was sent."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ HEADER: Final = "icStatusDescription"
 ERROR_FIELDS: Final = ("error_description", "errorDescription", "error", "message")
 MAX_REASON_CHARS: Final = 200
 MAX_SCANNED_CHARS: Final = 2000
-#: This many characters in a row that were also sent are not a coincidence.
+#: If this many consecutive characters were also sent, the server echoed them: hide them.
 MIN_ECHO_CHARS: Final = 10
-_JWT = re.compile(r"eyJ[\w-]+(?:\.[\w-]*)*")  # any token, also one of another client
-#: Keeps the length of the text, unlike str.lower.
+_JWT = re.compile(r"eyJ[\w-]+(?:\.[\w-]*)*")  # any token, even another client's
+#: Unlike str.lower, this keeps the length of the text.
 _LOWER = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcdefghijklmnopqrstuvwxyz")
 
 
 def reason_in(headers: Mapping[str, str], body: bytes, *, sent: Iterable[str] = ()) -> str:
-    """Return the reason in a response: from CXone's own header, or else from the JSON error.
+    """Return the reason in a response, from CXone's own header or else from the JSON error.
 
     The result has at most 200 characters and no control characters. Every piece of ``sent``
     (tokens, secrets, the payload, an address) that the server echoed is replaced by ``…``.
@@ -37,7 +37,7 @@ def reason_in(headers: Mapping[str, str], body: bytes, *, sent: Iterable[str] = 
 
 
 def printable_line(text: str) -> str:
-    """Return a text on one line: each run of spaces and unprintable characters is one space.
+    """Return a text on one line: each run of spaces and unprintable characters becomes one space.
 
     >>> printable_line("no" + chr(13) + chr(10) + "way" + chr(27) + "[31m")
     'no way [31m'
@@ -46,7 +46,7 @@ def printable_line(text: str) -> str:
 
 
 def _utf8(header: str) -> str:
-    # http.client reads headers as latin-1, whatever encoding was meant.
+    # http.client decodes headers as Latin-1, whatever their actual encoding is.
     try:
         return header.encode("latin-1").decode("utf-8")
     except UnicodeError:

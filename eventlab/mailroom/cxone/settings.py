@@ -36,13 +36,13 @@ AUTHORITIES: Final[Mapping[str, str]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class CXoneSettings:
-    """How to reach CXone; ``repr`` shows neither keys nor secrets.
+    """The settings that are needed to reach CXone; ``repr`` shows neither keys nor secrets.
 
-    ``auth`` is the way to sign in: ``oidc`` (current: an access key and a client), ``accesskey``,
-    or ``legacy`` (used by the original). ``url`` is the authority that issues tokens; http is
-    accepted on this machine only. ``point_of_contact`` is a name, or one name for each address,
-    which ``points`` parses. ``where`` puts the point of contact into the ``body`` or the
-    ``query``. The email itself is always in the body: URLs end up in logs.
+    ``auth`` is the sign-in method: ``oidc`` (current: an access key and a client), ``accesskey``,
+    or ``legacy`` (used by the original). ``url`` is the server that issues tokens; http is accepted
+    only for this machine. ``point_of_contact`` is one name, or a name for each address; ``points``
+    parses it. ``where`` says whether the point of contact is sent in the ``body`` or in the
+    ``query``. The email itself is always sent in the body, because URLs end up in logs.
 
     Raises ``BadSetting``, which names the environment variable.
     """
@@ -75,7 +75,7 @@ class CXoneSettings:
                 raise BadSetting(name, f"it is missing ({VARIABLES[name].meaning})")
             if not value.isprintable():
                 raise BadSetting(name, "it contains a character that cannot be sent")
-        _ = self.points  # raises for an entry that is wrong
+        _ = self.points  # raises BadSetting for an invalid entry
         if self.auth == "legacy" and ":" in self.key:
             raise BadSetting(CXONE_KEY, "it must be application@vendor, without a colon")
         if not re.fullmatch(r"v\d{1,3}\.\d{1,3}", self.version):
@@ -88,7 +88,7 @@ class CXoneSettings:
 
     @classmethod
     def from_environment(cls, env: Mapping[str, str]) -> CXoneSettings:
-        """Read the settings from environment variables, which ``VARIABLES`` lists.
+        """Read the settings from the environment variables that ``VARIABLES`` lists.
 
         Raises ``BadSetting``, which names the variable.
         """
@@ -112,7 +112,7 @@ class CXoneSettings:
 
 
 def needed_by(auth: str) -> tuple[str, ...]:
-    """Return the names of the variables that are needed to sign in.
+    """Return the names of the variables that a sign-in method requires.
 
     >>> needed_by("legacy")
     ('EVENTLAB_CXONE_KEY', 'EVENTLAB_CXONE_SECRET', 'EVENTLAB_CXONE_POC')

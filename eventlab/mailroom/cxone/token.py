@@ -27,9 +27,9 @@ from eventlab.mailroom.urls import checked_url, is_loopback
 
 log = logging.getLogger(__name__)
 
-#: The life of a token if the response does not state it.
+#: The lifetime of a token if the response does not state one.
 DEFAULT_LIFE_SECONDS: Final = 3600.0
-#: A token is replaced this long before it expires, or a tenth of its life if that is longer.
+#: A token is replaced this long before it expires, or a tenth of its lifetime if that is longer.
 EXPIRY_MARGIN_SECONDS: Final = 60.0
 JSON_BODY: Final = {"Content-Type": "application/json; charset=utf-8"}
 
@@ -44,7 +44,7 @@ class TokenGrant(msgspec.Struct):
 
 
 class DiscoveryDocument(msgspec.Struct):
-    """The fields that are used here from a discovery document, OpenID's or CXone's own."""
+    """The fields of a discovery document, either OpenID's or CXone's, that are used here."""
 
     token_endpoint: str = ""
     api_endpoint: str = ""
@@ -55,9 +55,9 @@ Document = TypeVar("Document", TokenGrant, DiscoveryDocument)
 
 @dataclass(frozen=True)
 class CXoneToken:
-    """A bearer token and the URL of the services it is for.
+    """A bearer token and the URL of the services that accept it.
 
-    ``expires_at``, a time of ``time.monotonic()``, is shortly before the token expires.
+    ``expires_at`` is a ``time.monotonic()`` value shortly before the token really expires.
     """
 
     value: str = field(repr=False)
@@ -66,7 +66,7 @@ class CXoneToken:
 
     @property
     def auth(self) -> AuthorizationHeader:
-        """The Authorization header with the token."""
+        """The Authorization header that contains the token."""
         return AuthorizationHeader(f"Bearer {self.value}")
 
 
@@ -82,8 +82,8 @@ class CXoneTokens:
     def get(self, *, deadline: float) -> CXoneToken:
         """Return the current token, or fetch a new one if it has expired.
 
-        Raises ``WorkItemUnsent`` if CXone issues none before ``deadline``, a time of
-        ``time.monotonic()``.
+        Raises ``WorkItemUnsent`` if CXone issues none before ``deadline``, a ``time.monotonic()``
+        value.
         """
         if not self._lock.acquire(timeout=max(0.0, deadline - time.monotonic())):
             raise WorkItemUnsent("another thread is still waiting for a token")
@@ -96,20 +96,20 @@ class CXoneTokens:
             self._lock.release()
 
     def drop(self, token: CXoneToken) -> None:
-        """Stop using a token; a newer one that another thread has fetched is kept."""
+        """Stop using a token, but keep a newer token that another thread has fetched."""
         with self._lock:
             if self._token is token:
                 self._token = None
 
     def secrets(self) -> tuple[str, ...]:
-        """Return everything that no log may show: keys, secrets and the current token."""
+        """Return everything that must not be logged: keys, secrets and the current token."""
         known = self._settings
         token = self._token
         secrets = (known.key, known.secret, known.client, known.client_secret)
         return (*secrets, token.value) if token else secrets
 
     def _fetch(self, deadline: float) -> CXoneToken:
-        # Counted from before the request, so that no token is used after it has expired.
+        # The lifetime starts before the request, so no token is used after it has expired.
         requested_at = time.monotonic()
         granted = self._fetch_json(self._token_request(deadline), TokenGrant, deadline)
         if not re.fullmatch(r"[\x21-\x7e]+", granted.access_token):
@@ -165,7 +165,7 @@ class CXoneTokens:
         return CXoneRequest(method="GET", url=url, params={"tenantId": tenant} if tenant else {})
 
     def _address(self, url: str) -> str:
-        """Check a URL that CXone has named, before the token or the secret is sent there."""
+        """Check and return a URL from CXone before the token or the secret is sent there."""
         try:
             address = checked_url(url, setting="CXone")
         except BadSetting:
@@ -180,7 +180,7 @@ class CXoneTokens:
 
     def _fetch_json(self, request: CXoneRequest, kind: type[Document], deadline: float) -> Document:
         try:
-            # safe: a second token does no harm
+            # Safe to retry: a second token does no harm.
             response = self._transport.send(request, deadline=deadline, safe=True)
         except (WorkItemUnsent, WorkItemInDoubt) as error:
             raise WorkItemUnsent(f"no token: {error.reason}") from None
@@ -188,7 +188,7 @@ class CXoneTokens:
             try:
                 return msgspec.json.decode(response.body, type=kind, strict=False)
             except (msgspec.DecodeError, UnicodeError, RecursionError):
-                # from None: the context holds the response
+                # "from None", because the context contains the response
                 raise WorkItemUnsent("no token: CXone's response cannot be read") from None
         raise WorkItemUnsent(self._rejected_message(response))
 
@@ -218,7 +218,7 @@ def _basic(scheme: str, user: str, password: str) -> AuthorizationHeader:
 
 
 def _claim(jwt: str | None, name: str) -> str:
-    """Return a claim of a token, unverified: it is only used to look up an address."""
+    """Return a claim of a token without verifying it: it is only used to look up an address."""
     try:
         part = (jwt or "").split(".")[1]
         claims: Any = json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))

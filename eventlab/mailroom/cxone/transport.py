@@ -1,4 +1,4 @@
-"""The transport to CXone: a request is retried only if it was certainly not accepted."""
+"""The transport to CXone: retries a request only if it was definitely not accepted."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ from eventlab.mailroom.retry_after import retry_after_seconds
 log = logging.getLogger(__name__)
 
 MAX_ATTEMPTS: Final = 4
-MAX_WAIT_SECONDS: Final = 30.0  # whatever a Retry-After asks for
+MAX_WAIT_SECONDS: Final = 30.0  # even if Retry-After asks for more
 MAX_BODY_BYTES: Final = 64 * 1024
-#: Without it, CXone responds with "No known way to render data".
+#: Without this header, CXone responds with "No known way to render data".
 ACCEPT_JSON: Final = {"Accept": "application/json"}
 
 
 @dataclass(frozen=True)
 class AuthorizationHeader(AuthBase):
-    """An Authorization header, set last: otherwise ``~/.netrc`` would replace it."""
+    """An Authorization header that is set last, so that ``~/.netrc`` cannot replace it."""
 
     value: str = field(repr=False)
 
@@ -57,8 +57,7 @@ class CXoneRequest:
 class CXoneResponse:
     """A response: its status, its headers, and at most 64 KB of its body.
 
-    The names of headers are case-insensitive. ``complete`` is False if the body was longer, or
-    broke off.
+    Header names are case-insensitive. ``complete`` is False if the body was longer or was cut off.
     """
 
     status: int
@@ -68,21 +67,22 @@ class CXoneResponse:
 
     @property
     def is_busy(self) -> bool:
-        """True if the server turned the request away unread: 429, or 503 with a Retry-After.
+        """True if the server did not process the request: 429, or 503 with Retry-After.
 
-        A bare 503 may come from any server in between, and says nothing about the request.
+        A 503 without Retry-After may come from a proxy, after the request has reached CXone.
         """
         return self.status == 429 or (self.status == 503 and "Retry-After" in self.headers)
 
 
 class CXoneTransport:
-    """Sends requests to CXone, and reports after a failure whether they may have arrived.
+    """Sends requests to CXone and, after a failure, reports whether they may have arrived.
 
-    A request is retried if the server turned it away (429, 503 with Retry-After) or there was no
-    connection, at most three times, and not after ``deadline``, a time of ``time.monotonic()``. A
-    request that is ``safe`` is retried after any failure. ``timeout`` is the seconds to connect,
-    and to read the whole response; ``sleep`` is called with the seconds to wait. urllib3's own
-    Retry is not used: it also repeats a 413, and it has no overall time limit.
+    A request is retried if the server was busy (429, or 503 with Retry-After) or could not be
+    reached, at most three times, and not after ``deadline``, a ``time.monotonic()`` value. A
+    request that is ``safe`` is retried after any failure. ``timeout`` is a pair of limits, in
+    seconds: to connect, and to read the whole response. ``sleep`` is called with the number of
+    seconds to wait. urllib3's own ``Retry`` is not used, because it also repeats a request after a
+    413 and has no overall time limit.
     """
 
     def __init__(
@@ -109,7 +109,7 @@ class CXoneTransport:
     def send(self, request: CXoneRequest, *, deadline: float, safe: bool = False) -> CXoneResponse:
         """Send a request and return the response, whatever its status.
 
-        Raises ``WorkItemUnsent`` if the request certainly did not arrive, and ``WorkItemInDoubt``
+        Raises ``WorkItemUnsent`` if the request definitely did not arrive, and ``WorkItemInDoubt``
         if it may have arrived.
         """
         problem: WorkItemUnsent | WorkItemInDoubt = WorkItemUnsent("no time was left to send it")
@@ -154,7 +154,7 @@ class CXoneTransport:
                 body, complete = _read_body(response)
                 return CXoneResponse(response.status_code, response.headers, body, complete)
         except (requests.RequestException, Urllib3Error) as error:
-            raise _outcome(error) from None  # its text holds the URL and the host
+            raise _outcome(error) from None  # its text contains the URL and the host
 
 
 def _failed(response: CXoneResponse) -> bool:
@@ -162,7 +162,7 @@ def _failed(response: CXoneResponse) -> bool:
 
 
 def _read_body(response: requests.Response) -> tuple[bytes, bool]:
-    # The status is the outcome; a body that breaks off does not undo it.
+    # The status decides the outcome, even if the body is cut off.
     body = bytearray()
     try:
         for chunk in response.iter_content(8192):
@@ -183,9 +183,9 @@ def _wait_seconds(response: CXoneResponse | None, attempt: int) -> float:
 
 
 def _outcome(error: Exception) -> WorkItemUnsent | WorkItemInDoubt:
-    """Return what is known about a request that got no response."""
+    """Return an error that says whether a request without a response may have arrived."""
     causes = [type(cause) for cause in _causes(error)]
-    # raised only until the proxy has let the connection through
+    # raised only before the proxy has opened the connection
     if isinstance(error, requests.exceptions.ProxyError):
         return WorkItemUnsent("the proxy rejected the connection")
     # also raised for a connection that is refused, and for an unknown or unreachable host
