@@ -39,7 +39,7 @@ def _judge_steps(steps: dict[str, str]) -> None:
             "b: the same request with the same stale version gets the same response, forever."
         )
     if steps["b"] != "look":
-        raise Wrong("b: the request may still make sense with the current state.")
+        raise Wrong("b: the deposit may still make sense in the current state.")
     if steps["c"] != "stop":
         raise Wrong("c: the request itself is wrong, and repeating it does not help.")
     if steps["d"] != "again":
@@ -50,7 +50,7 @@ def _judge_steps(steps: dict[str, str]) -> None:
 
 what_to_do_next = Exercise(
     judge=_judge_steps,
-    right="unknown or unavailable: again, with the key. Changed: look. Wrong: stop.",
+    right="you know when to repeat a request, when to look again, and when to stop.",
     hints=[
         "for each, ask: is the outcome known? Could the same request ever succeed?",
         "two of the four are sent again, with the same key.",
@@ -125,7 +125,7 @@ def _judge_client(deposit: Callable[[Callable[[int, str], int], int], int]) -> N
         funds = sum(bank.keys.values())
         if funds > 5:
             raise Wrong(
-                f"{funds} instead of 5: each attempt had a new key, so each was a new deposit."
+                f"the balance is {funds}, not 5: each attempt had a new key, so each was a deposit."
             )
         if (code, funds) != (200, 5):
             raise Wrong(
@@ -139,12 +139,12 @@ def _judge_client(deposit: Callable[[Callable[[int, str], int], int], int]) -> N
         raise Wrong(
             "two deposits of 5 are two requests. With the same key for both, the second is lost."
         )
-    for code, meaning in ((400, "the request is wrong"), (422, "the key was used differently")):
+    for code, meaning in ((400, "the request is wrong"), (422, "another request had this key")):
         bank = _Bank([code] * (TRIES + 1))
         if deposit(bank.send, 5) != code or bank.tries > 1:
             raise Wrong(
                 f"the response was {code}: {meaning}. The same request gets the same response "
-                "forever: return the code at once."
+                "forever: return the code immediately."
             )
     bank = _Bank([503, 503])
     if (code := deposit(bank.send, 5)) != 200:
@@ -155,12 +155,12 @@ def _judge_client(deposit: Callable[[Callable[[int, str], int], int], int]) -> N
     amounts = _Bank([])
     deposit(amounts.send, 7)
     if list(amounts.keys.values()) != [7]:
-        raise Wrong("a deposit of 7 was sent as another amount: use the argument.")
+        raise Wrong("a deposit of 7 was sent with another amount: use the argument.")
 
 
 a_client_that_does_not_give_up = Exercise(
     judge=_judge_client,
-    right="one key per request, however many attempts. A client needs no other rule.",
+    right="you used one key per request, however many attempts it took.",
     hints=[
         "create the key before the loop, not in it: uuid.uuid4().hex, for example.",
         "on a ConnectionError, a 409 or a 503, send it again; return every other code.",
@@ -181,7 +181,7 @@ a_client_that_does_not_give_up = Exercise(
     """,
     explanation=(
         "The key identifies the request, however often it is sent. (A real client waits between "
-        "its attempts, longer each time, and stops within the day that a key lives.)"
+        "its attempts, longer each time, and gives up before the key expires.)"
     ),
     mistakes=[
         """
@@ -271,7 +271,7 @@ a_client_that_does_not_give_up = Exercise(
 KEYS = {"a": "random", "b": "business", "c": "none", "d": "business", "e": "look"}
 KEY_CONSEQUENCES = {
     ("a", "business"): (
-        "what would you derive it from? From the customer and the amount, it would stop the "
+        "what would you derive it from? A key made from the customer and the amount would stop the "
         "customer from depositing 50 twice in one day."
     ),
     ("a", "none"): "the app sends it again after a lost response, and the customer pays twice.",
@@ -287,14 +287,14 @@ KEY_CONSEQUENCES = {
     (
         "b",
         "look",
-    ): "that works, but it costs a request per invoice. The invoice number is a key already.",
+    ): "that works, but it costs a request per invoice. The invoice number is already a key.",
     ("c", "random"): "reading changes nothing, so it can be repeated without a key.",
     ("c", "business"): "reading changes nothing, so it can be repeated without a key.",
     ("c", "look"): "this request *is* the check.",
     ("d", "random"): "two runs of the job make two keys, and pay the interest twice.",
     ("d", "none"): "the job runs twice, and pays the interest twice.",
     ("d", "look"): "two runs at the same time both look first, find nothing, and both pay.",
-    ("e", "random"): "a new key says that this is a new payment. Some of them were made last week.",
+    ("e", "random"): "a new key means a new payment, but some of these were made last week.",
     ("e", "business"): (
         "the invoice number is a good key, but the service has forgotten it: a key lives "
         "for one day. Last week's payments would be made again."
@@ -318,16 +318,16 @@ def _judge_keys(keys: dict[str, str]) -> None:
 
 which_key = Exercise(
     judge=_judge_keys,
-    right="a client that repeats a request must have the same key again, and within one day.",
+    right="a client that repeats a request must send the same key again, within one day.",
     hints=[
-        "for each, ask: who sends it again? Does it still know the key then?",
-        "two have a business id already; one comes too late for any key.",
+        "for each, ask: which program repeats the request? Does it still know the key then?",
+        "two already have a business id; one comes too late for any key.",
     ],
     answer="""
         keys = {"a": "random", "b": "business", "c": "none", "d": "business", "e": "look"}
     """,
     explanation=(
-        "A random key is right where the same program sends it again. If another run may send it, "
+        "A random key works if the same process repeats the request. If another run may repeat it, "
         "derive the key from what is paid. After a day, only the events show what was paid."
     ),
     mistakes=[
@@ -383,8 +383,8 @@ class _Wire:
         self.posts += 1
         if self.posts > TRIES:
             raise Wrong(
-                "you send it again and again. After a 412 it is a new decision: look again, and "
-                "make a new key. (The old key remembers its rejection.)"
+                "you send it again and again. After a 412, you need a new decision: look again, "
+                "and make a new key. (The old key remembers its rejection.)"
             )
         trouble = self.troubles.pop(0) if self.troubles else ""
         if isinstance(trouble, int):
@@ -418,7 +418,7 @@ INTEREST: list[tuple[list[str | int], list[int], str]] = [
     (
         ["after", "other"],
         [100],
-        "the connection broke after it, and then another client deposited 1000",
+        "the connection broke after the deposit, and then another client deposited 1000",
     ),
 ]
 
@@ -463,7 +463,7 @@ def _why_interest(paid: list[int], expected: list[int]) -> str:
 
 the_interest = Exercise(
     judge=_judge_interest,
-    right="no response: the same request. Changed: a new look, a new decision, a new key.",
+    right="you repeated the request after no response, and decided again after a change.",
     hints=[
         "two loops: the outer one looks and makes a key; the inner one sends.",
         "the inner loop ends unless the status was 409 or 503; the outer one ends unless it was "
@@ -609,7 +609,7 @@ REQUESTS: list[tuple[tuple[Any, ...], int, str]] = [
     (("a", 10, 3, None), 200, "the account is at version 3, and If-Match says 3"),
     (("a", 10, 3, None), 412, "the account is at version 4, and If-Match says 3"),
     (("a", 500, None, None), 400, "60 in the account, 500 is withdrawn"),
-    (("a", "10", None, None), 400, 'the amount is the text "10"'),
+    (("a", "10", None, None), 400, 'the amount is the string "10"'),
     (("b", 10, None, None), 404, "there is no account b"),
     (("a", 10, None, "k"), 200, "a request with the key k"),
     (("a", 10, None, "k"), 200, "the same request again"),
@@ -663,7 +663,7 @@ def _judge_handler(handler: Callable[..., Any]) -> None:
 
 a_handler = Exercise(
     judge=_judge_handler,
-    right="each error of the service has its status, and an unknown one is not the client's fault.",
+    right="each error has its own status, and an unexpected error is not the client's fault.",
     hints=[
         "pass versions={if_match}, or None if there is no if_match.",
         "UnknownAccount and VersionChanged are kinds of CommandRejected: catch them before it.",
@@ -691,8 +691,8 @@ a_handler = Exercise(
             return 200, {"version": event.version}
     """,
     explanation=(
-        "The handler translates, and decides nothing. Its only trap is the order: the special "
-        "rejections come before the general one."
+        "The handler translates, and decides nothing. The only pitfall is the order: catch the "
+        "specific rejections before the general one."
     ),
     mistakes=[
         """

@@ -28,11 +28,11 @@ would_you = Exercise(
             "c": (
                 "no",
                 "a counter of page views needs no version, no rule and no history of each click: "
-                "a metric does it.",
+                "a metric is enough.",
             ),
             "d": (
                 "yes",
-                "several parties change the same thing, by rules, and argue about it later.",
+                "several parties change the same thing, under rules, and argue about it later.",
             ),
             "e": (
                 "no",
@@ -43,7 +43,7 @@ would_you = Exercise(
     ),
     right="it pays off where decisions, their order and their reasons matter, and nowhere else.",
     hints=[
-        "in which of these does somebody ask 'how did this come about?'",
+        "in which of these does somebody ask, 'How did this come about?'",
         "three of the five have no rules to keep and no history that anybody reads.",
     ],
     answer="""
@@ -69,7 +69,7 @@ what_is_lost = Exercise(
             "a": ("nothing", "the file is written before the reply; only the process is gone."),
             "b": (
                 "the last second",
-                "the file was written, but not yet fsynced: it was in the memory of the machine.",
+                "the file was written, but not fsynced: it was still in the machine's memory.",
             ),
             "c": ("nothing", "it was on the disk before the reply."),
             "d": (
@@ -186,7 +186,7 @@ def _judge_append(append: Callable[..., object]) -> None:
         pass
     else:
         raise Wrong(
-            f"a permission was missing, and you called {store.calls} times: this does not go away. "
+            f"a permission was missing, and you called {store.calls} times: that will not change. "
             "Repeat after the three errors of an outage, and let other errors pass."
         )
     store = _Outage()
@@ -196,7 +196,7 @@ def _judge_append(append: Callable[..., object]) -> None:
     except VersionConflict:
         pass
     else:
-        raise Wrong("another writer was faster, and you did not raise VersionConflict.")
+        raise Wrong("another writer was faster, but you did not raise VersionConflict.")
     store = _Outage()
     append(store, "A", events, 1, 4)
     append(store, "A", events, 2, 4)
@@ -214,11 +214,11 @@ def _judge_kinds(append: Callable[..., object], events: list[Event]) -> None:
             append(store, "A", events, 1, 4)
         except _OUTAGES[failure][0] as error:
             raise Wrong(
-                f"{what}, which is {type(error).__name__}, and you did not repeat the call. An "
+                f"{what}, which is {type(error).__name__}, but you did not repeat the call. An "
                 "outage has several errors: a tuple after `except` catches all of them."
             ) from error
         if store.deposits() != 1:
-            raise Wrong(f"{what}, twice, and the log has {store.deposits()} deposits, not one.")
+            raise Wrong(f"{what}, twice, and now the log has {store.deposits()} deposits, not one.")
 
 
 def _judge_tries(append: Callable[..., object], events: list[Event]) -> None:
@@ -239,8 +239,8 @@ def _judge_tries(append: Callable[..., object], events: list[Event]) -> None:
 
 append_through_an_outage = Exercise(
     judge=_judge_append,
-    right="a token makes it the same append, however many times it is sent; the last error is "
-    "raised.",
+    right="with one token, it is the same append, however many times you send it. The last error "
+    "is raised.",
     hints=[
         "page 02: a lost reply is not a conflict. What tells the store that it is a repeat?",
         "make a token once, with uuid.uuid4().hex, before the loop; catch the three errors of an "
@@ -387,7 +387,7 @@ _MINUTES: list[tuple[list[dict[str, Any]], set[str], str]] = [
     (
         [{"lag_seconds": 90}, {"lag_seconds": 2}, {"lag_seconds": 90}, {"lag_seconds": 90}],
         set(),
-        "it caught up in between: the three minutes must follow each other.",
+        "it caught up in between: the three minutes must be consecutive.",
     ),
     (
         [{}, {"lag_seconds": 70}, {"lag_seconds": 130}, {"lag_seconds": 190}],
@@ -438,7 +438,7 @@ def _judge_alarms(alarms: Callable[[list[dict[str, Any]]], object]) -> None:
         if not isinstance(found, set | list | tuple) or set(found) != expected:
             shown = ", ".join(str(change or "quiet") for change in changes)
             raise Wrong(
-                f"minute by minute: {shown}. You return {found!r}, expected "
+                f"minute by minute: {shown}. You return {found!r} instead of "
                 f"{sorted(expected)}: {why}"
             )
 
@@ -459,8 +459,8 @@ who_is_woken = Exercise(
                 found.add("lag")
             return found
     """,
-    explanation="`eventlab serve` and `eventlab project` export these numbers for Prometheus. Its "
-    "rules can wait, too: `for: 3m`.",
+    explanation="`eventlab serve` and `eventlab project` export these numbers for Prometheus. "
+    "Alert rules there can wait, too: `for: 3m`.",
     mistakes=[
         """
         def alarms(history):
@@ -509,7 +509,7 @@ who_is_woken = Exercise(
 
 def _judge_store(store: Callable[[], Any]) -> None:
     if not isinstance(store, type) or not issubclass(store, UnfinishedStore):
-        raise Wrong("give the class itself; it inherits from UnfinishedStore.")
+        raise Wrong("give the class itself. It must inherit from UnfinishedStore.")
     promises = check(StoreContract, store=store)
     if promises.broken:
         first = promises.broken[0]
@@ -522,9 +522,9 @@ def _judge_store(store: Callable[[], Any]) -> None:
 
 a_store_of_your_own = Exercise(
     judge=_judge_store,
-    right="your store keeps every promise of the contract. You know what an event store is.",
+    right="your store keeps every promise of the contract. Now you know what an event store is.",
     hints=[
-        "two questions, in this order: is it a repeat? Is the version the expected one? Then add.",
+        "ask two questions, in this order: is it a repeat? Is the version as expected? Then add.",
         "self.written_with(id, token) returns the events of an earlier call with this token; "
         "repeated(earlier, events) returns them, or raises TokenReused if your events are "
         "different.",

@@ -21,13 +21,13 @@ def _judge_fates(fates: dict[str, str]) -> None:
     if fates["a"] != "done":
         raise Wrong("a: 202 means accepted. A missing id does not change that.")
     if fates["b"] == "doubt":
-        raise Wrong("b: without a connection not one byte was sent. Nothing is in doubt.")
+        raise Wrong("b: without a connection, not one byte was sent. Nothing is in doubt.")
     if fates["b"] != "again":
         raise Wrong("b: nothing was sent, and nothing was rejected: the next attempt may connect.")
     if fates["c"] == "again":
         raise Wrong(
-            "c: a server may also fail after it accepted the request. Send again, and two agents "
-            "may get it."
+            "c: a server may also fail after it has accepted the request. If you send it again, "
+            "two agents may get it."
         )
     if fates["c"] != "doubt":
         raise Wrong(
@@ -60,8 +60,8 @@ what_is_known = Exercise(
         "between needs an operator."
     ),
     hints=[
-        "for each, ask: can a work item exist? Must one exist?",
-        "if one can exist but need not, the outcome is in doubt.",
+        "for each, ask: is it possible that CXone has the work item? Is it certain?",
+        "if it is possible but not certain, the outcome is in doubt.",
     ],
     answer="""
         fates = {
@@ -141,7 +141,7 @@ def _judge_bridge(
     quiet, log = _World(0, after=False), list[object]()
     held = bridge(ids, log, quiet.post)
     if quiet.taken != ids:
-        raise Wrong(f"without failures, CXone has {quiet.taken}, expected {ids}.")
+        raise Wrong(f"without failures, CXone has {quiet.taken}; expected {ids}.")
     if list(held or ()) != []:
         raise Wrong(f"nothing failed, but you report {held} for review: return an empty list.")
     bridge(ids, log, quiet.post)
@@ -205,7 +205,7 @@ def _judge_other_ids(
     if given != ids:
         raise Wrong("you changed the list of ids that you were given.")
     if world.taken != ids:
-        raise Wrong(f"right for a, b and c. For {ids}, CXone has {world.taken}.")
+        raise Wrong(f"your bridge works for a, b and c. But for {ids}, CXone has {world.taken}.")
 
 
 a_bridge_with_a_memory = Exercise(
@@ -229,8 +229,8 @@ a_bridge_with_a_memory = Exercise(
             return [id for id in ids if ("sent", id) not in log]
     """,
     explanation=(
-        "The entry before the post makes it at most once; the one after it separates done from in "
-        "doubt. (The router's intent also has a deadline, so that two routers can run.)"
+        "Because of the entry before the post, nothing is sent twice; the one after it tells done "
+        "from in doubt. (The router's intent also has a deadline, so that two routers can run.)"
     ),
     mistakes=[
         """
@@ -290,7 +290,7 @@ _STEPS: dict[str, tuple[list[tuple[str, dict[str, int]]], str, str]] = {
     "an intent whose deadline is now": (
         [("received", {}), ("submitting", {"deadline": 100})],
         "hold",
-        "at its deadline an attempt is over, and its outcome is unknown: only an operator may "
+        "an attempt is over at its deadline, and its outcome is unknown: only an operator may "
         "decide.",
     ),
     "an intent whose deadline has passed": (
@@ -339,15 +339,15 @@ def _judge_step(next_step: Callable[[list[tuple[str, dict[str, int]]], int], str
             kept = [(type, dict(data)) for type, data in given]
             found = next_step(given, 100 + shift)
             if given != kept:
-                raise Wrong("you changed the list of events. What happened does not change.")
+                raise Wrong("you changed the list of events. Events never change.")
             if found != expected:
-                raise Wrong(f"{name}: you return {found!r}, expected {expected!r}: {why}")
+                raise Wrong(f"{name}: you return {found!r} instead of {expected!r}: {why}")
 
 
 the_next_step = Exercise(
     judge=_judge_step,
-    right="all that a router must know is in the events: it can die at any moment, and another "
-    "one continues.",
+    right="everything that a router must know is in the events. It can die at any moment, and "
+    "another one continues.",
     hints=[
         "look at the last event first. Only `unsent` needs the ones before it.",
         "`submitting` is the only event that has a deadline: before it, wait; from then on, hold.",
@@ -430,10 +430,10 @@ def _judge_claim(claim: Callable[[LittleStore, str, int, str], bool]) -> None:
         store = _Busy()
         store.append(id, [Event("received")], expected=0)
         if claim(store, id, 1, name) is not True:
-            raise Wrong("no other router is there, and you do not return True.")
+            raise Wrong("there is no other router, but you do not return True.")
         if _routers(store, id) != [name]:
             raise Wrong(
-                f"after a claim by {name!r} the intents are of {_routers(store, id)}: append "
+                f"after a claim by {name!r}, the intents are from {_routers(store, id)}: append "
                 "one `submitting` with the router's name."
             )
         if claim(store, id, 1, "late") is not False:
@@ -448,8 +448,8 @@ def _judge_claim(claim: Callable[[LittleStore, str, int, str], bool]) -> None:
         store.other = True
         if claim(store, id, 1, name) is not False or _routers(store, id) != ["other"]:
             raise Wrong(
-                "another router came between your look and your append. Do not look: let the "
-                "append check the version."
+                "another router appended between your check and your append. Do not check first: "
+                "let append check the version."
             )
 
     class Broken(LittleStore):
@@ -460,12 +460,12 @@ def _judge_claim(claim: Callable[[LittleStore, str, int, str], bool]) -> None:
         claim(Broken(), "m1", 0, "A")
     except ConnectionError:
         return
-    raise Wrong("Redis was down, and you took that for a conflict. Catch VersionConflict only.")
+    raise Wrong("Redis was down, but you took that for a conflict. Catch VersionConflict only.")
 
 
 one_router_only = Exercise(
     judge=_judge_claim,
-    right="the expected version makes the intent a claim: of all routers, one wins.",
+    right="the expected version makes the intent a claim, and only one router can win.",
     hints=[
         "page 02: which argument of append makes the second of two writers fail?",
         'try store.append(id, [Event("submitting", {"router": router})], expected=version); '
@@ -532,7 +532,7 @@ the_operators_choice = Exercise(
         {
             "a": (
                 "confirm",
-                "the customer's work item is there. If you send it again, it is there twice.",
+                "the customer's work item is there. If you send it again, there are two.",
             ),
             "b": ("resend", "nobody has it. If you confirm it, it never reaches an agent."),
             "c": (

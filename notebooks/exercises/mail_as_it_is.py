@@ -14,7 +14,7 @@ where_the_words_are = Exercise(
             "a": ("1", "an email with one part has its words at the root."),
             "b": (
                 "1.1",
-                "both parts say the same. The plain one is for programs that do not show HTML, "
+                "both parts say the same thing. The plain one is for programs without HTML, "
                 "such as ours.",
             ),
             "c": ("1.1.1", "the root and its first child only hold other parts. Go down."),
@@ -67,7 +67,7 @@ _TEXTS: dict[str, tuple[bytes, str, str]] = {
             base64.b64encode("Grüße".encode()),
         ),
         "Grüße",
-        "the header Content-Transfer-Encoding says how the bytes were packed.",
+        "the header Content-Transfer-Encoding says how the bytes were encoded.",
     ),
     "quoted-printable": (
         _mail(
@@ -75,7 +75,7 @@ _TEXTS: dict[str, tuple[bytes, str, str]] = {
             b"Gr=FC=DFe",
         ),
         "Grüße",
-        "unpack the bytes first; then the charset says which letters they are.",
+        "decode the bytes first; then the charset says which letters they are.",
     ),
     "windows-1252": (
         _mail(_PLAIN + "windows-1252\r\nContent-Transfer-Encoding: 8bit", b"100 \x80"),
@@ -85,7 +85,7 @@ _TEXTS: dict[str, tuple[bytes, str, str]] = {
     "plain and HTML": (
         _parts((_PLAIN + "utf-8", b"It is blue."), ("Content-Type: text/html", b"<b>It</b>")),
         "It is blue.",
-        "both parts say the same; take the plain one.",
+        "both parts say the same thing; take the plain one.",
     ),
     "a file before the text": (
         _parts(
@@ -102,7 +102,7 @@ _TEXTS: dict[str, tuple[bytes, str, str]] = {
     "an unknown charset": (
         _mail(_PLAIN + "klingon", b"Hello"),
         "Hello",
-        "nobody knows this charset. One such email must not stop the others: use UTF-8, and "
+        "no program knows this charset. One such email must not stop the others: use UTF-8, and "
         "replace what does not fit.",
     ),
     "no text at all": (
@@ -120,12 +120,12 @@ def _judge_text(text_of: Callable[[bytes], str]) -> None:
         except Exception as error:
             raise Wrong(f"{name}: it raised {type(error).__name__}: {why}") from error
         if not isinstance(found, str) or found.strip() != expected:
-            raise Wrong(f"{name}: you return {found!r}, expected {expected!r}: {why}")
+            raise Wrong(f"{name}: you return {found!r} instead of {expected!r}: {why}")
 
 
 the_text_of_a_mail = Exercise(
     judge=_judge_text,
-    right="structure, packing, charset: three layers, in this order.",
+    right="you handled three layers, in this order: structure, encoding, charset.",
     hints=[
         "email.message_from_bytes(raw, policy=email.policy.default) gives a message with more "
         "methods: see get_body and get_content.",
@@ -191,11 +191,11 @@ _SENDERS = {
     "Joe Doe <joe@example.com>": ("joe@example.com", "the address is between the angle brackets."),
     '"Doe, Joe" <joe+tag@example.com>': (
         "joe+tag@example.com",
-        "a plus is an ordinary character: without the part before it, it is another mailbox.",
+        "a plus is an ordinary character: the part after it alone is another mailbox.",
     ),
     '"joe@example.com via Shop" <shop@example.org>': (
         "shop@example.org",
-        "quoted text is a name, whatever it looks like; trust it, and you reply to a stranger.",
+        "quoted text is a name, whatever it looks like. If you trust it, you reply to a stranger.",
     ),
     '"Doe, Joe" <joe@example.com>, Ann <ann@example.org>': (
         "joe@example.com",
@@ -222,7 +222,7 @@ def _judge_sender(sender: Callable[[str], str]) -> None:
                 f"{header!r} raised {type(error).__name__}: one email must not stop the others."
             ) from error
         if found != expected:
-            raise Wrong(f"{header!r} returns {found!r}, expected {expected!r}: {why}")
+            raise Wrong(f"for {header!r}, you return {found!r} instead of {expected!r}: {why}")
 
 
 the_senders_address = Exercise(
@@ -284,7 +284,7 @@ person_or_machine = Exercise(
             ),
             "c": (
                 "person",
-                "Exchange adds this header to emails that people write. Alone, it proves "
+                "Exchange adds this header to emails that people write. On its own, it proves "
                 "nothing, and a customer would wait for a reply that never comes.",
             ),
             "d": (
@@ -294,7 +294,7 @@ person_or_machine = Exercise(
             ),
             "e": (
                 "machine",
-                "a report that an email of ours did not arrive: nobody is asking anything.",
+                "it reports that an email of ours did not arrive: nobody is asking anything.",
             ),
             "f": (
                 "machine",
@@ -303,7 +303,7 @@ person_or_machine = Exercise(
         },
         ("person", "machine"),
     ),
-    right="a sign that can mislead needs a second one. If in doubt, assume a person who is "
+    right="a sign that can mislead needs a second sign. If in doubt, assume that a person is "
     "waiting.",
     hints=[
         "for each, imagine the mistake: an agent reads a machine's email, or a customer is "
@@ -350,7 +350,7 @@ _HOSTILE: dict[str, tuple[str, tuple[str, ...], str]] = {
     "<script>steal()</script>Hi": (
         "a script",
         ("Hi",),
-        "what is inside a script is not for reading.",
+        "the code inside a script is not meant to be read.",
     ),
     "<SCRIPT\n>steal()</SCRIPT >Hi": (
         "a script in capitals",
@@ -381,7 +381,7 @@ def _judge_words(only_words: Callable[[str], str]) -> None:
     for html, (name, words, why) in _HOSTILE.items():
         shown = only_words(html)
         if not isinstance(shown, str):
-            raise Wrong(f"{name}: you return {shown!r}, expected text.")
+            raise Wrong(f"{name}: you return {shown!r}; expected text.")
         if "<" in shown or ">" in shown:
             raise Wrong(f"{name}: {shown!r} still has a tag in it: {why}")
         missing = [word for word in words if word not in shown]
