@@ -283,7 +283,7 @@ def test_restore_refuses_a_category_with_an_older_event_of_another_aggregate(
 
 
 @pytest.mark.parametrize("command", ["rpush", "sadd"])
-def test_restore_without_a_right_writes_nothing(
+def test_restore_without_a_permission_writes_nothing(
     store: EventStore, folder: Path, command: str
 ) -> None:
     fill(store, 3)

@@ -10,7 +10,7 @@ from tests.support import command
 from tests.support.store import fill
 
 
-def test_backup_and_restore_bring_a_category_back(store: EventStore, tmp_path: Path) -> None:
+def test_backup_and_restore_recover_a_category(store: EventStore, tmp_path: Path) -> None:
     fill(store, 2)
     events = list(store.read_all())
     folder = str(tmp_path / "backup")

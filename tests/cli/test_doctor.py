@@ -266,7 +266,7 @@ def test_report_shows_a_failure_with_its_remedy() -> None:
         ("~other* +@all", {"Redis permissions", "Redis append"}),
     ],
 )
-def test_doctor_reports_missing_rights(
+def test_doctor_reports_missing_permissions(
     lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rights: str, failed: set[str]
 ) -> None:
     with redis_process(tmp_path, "--appendonly", "yes") as port:
@@ -279,7 +279,7 @@ def test_doctor_reports_missing_rights(
             assert "rpush {accountStream}" in found["Redis permissions"].detail
 
 
-def test_doctor_names_the_first_slice_without_a_right(
+def test_doctor_names_the_first_slice_without_a_permission(
     lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     allowed = " ".join(

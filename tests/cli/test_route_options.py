@@ -148,7 +148,7 @@ def test_since_is_a_day_in_utc(both: Fakes, route: Any) -> None:
     assert route("--since", "2026-01-31")[1].startswith("listed 1, new 1: submitted 1")
 
 
-def test_first_round_with_real_servers_asks_from_when(
+def test_first_round_with_real_servers_asks_for_a_first_day(
     monkeypatch: pytest.MonkeyPatch, both: Fakes
 ) -> None:
     """A fake server is on this machine, so nothing here can be a real one: ask what is passed."""

@@ -142,7 +142,7 @@ class Load:
         return all(found.get(id, 0) >= version for id, version in versions.items())
 
 
-def test_slices_of_other_masters_go_on_while_one_is_down(
+def test_slices_of_other_masters_continue_while_one_is_down(
     masters: list[Node], mongod: MongoServer
 ) -> None:
     load = Load(masters, mongod)

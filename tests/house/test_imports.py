@@ -130,7 +130,7 @@ def test_imports_point_one_way(path: Path) -> None:
     assert faults_of(name_of(path), source, is_package=path.name == "__init__.py") == []
 
 
-def test_levels_name_every_room_and_no_other() -> None:
+def test_levels_name_every_subpackage_and_no_other() -> None:
     rooms = {room_of(name_of(path)) for path in SOURCES}
     assert rooms == LEVELS.keys()
 
@@ -139,7 +139,7 @@ def test_no_two_modules_import_each_other() -> None:
     assert cycles_of(graph_of_modules()) == {}
 
 
-def test_no_two_rooms_import_each_other() -> None:
+def test_no_two_subpackages_import_each_other() -> None:
     rooms: dict[str, set[str]] = {}
     for module, targets in graph_of_modules().items():
         rooms.setdefault(room_of(module), set()).update(map(room_of, targets))

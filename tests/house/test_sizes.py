@@ -83,7 +83,7 @@ def test_file_is_short(path: Path) -> None:
     assert lines_of_code(path.read_text("utf-8")) <= MAX_FILE_LINES
 
 
-def test_package_has_few_rooms() -> None:
+def test_package_has_few_subpackages() -> None:
     # Two doors are no rooms: `__init__` offers the public names, `__main__` calls `cli`.
     rooms = {room_of(name_of(path)) for path in SOURCES} - {"", "__main__"}
     assert len(rooms) <= MAX_ROOMS, sorted(rooms)

@@ -19,5 +19,5 @@ def test_examples_are_all_tried_in_test_all(
     assert (examples.examples(300), examples.examples(25)) == (60, 10)
 
 
-def test_files_that_begin_first_are_there() -> None:
+def test_files_that_run_first_exist() -> None:
     assert [place for place in LONGEST_FIRST if not (ROOT / place).exists()] == []

@@ -174,7 +174,7 @@ def test_check_shows_the_source_of_the_line_when_it_is_known(tmp_path: Any) -> N
     assert note.text.endswith("ZeroDivisionError: division by zero, in line 2: return 1 / 0")
 
 
-def test_hint_takes_a_number_and_goes_on_from_there() -> None:
+def test_hint_takes_a_number_and_continues_from_there() -> None:
     one = limited(lambda answer: None)
     assert one.hint(2).text == "2 of 3: two"
     assert one.hint().text == "3 of 3: three"

@@ -105,7 +105,7 @@ def test_step_race_says_what_each_writer_knows(store: EventStore) -> None:
     assert "rejected the withdrawal: 20 is less than 80. Done" in repr(race)
 
 
-def test_step_race_goes_on_by_its_buttons(store: EventStore) -> None:
+def test_step_race_advances_with_its_buttons(store: EventStore) -> None:
     race = StepRace(store)
     pressed = buttons(race)
     for _ in range(5):
@@ -161,7 +161,7 @@ def test_crash_stepper_shows_what_is_stored_between_two_commands(stepper: CrashS
     assert (stepper.checkpoint, stepper.total) == (0, 0), "not committed, so not to be seen"
 
 
-def test_crash_stepper_goes_on_by_its_buttons(stepper: CrashStepper) -> None:
+def test_crash_stepper_advances_with_its_buttons(stepper: CrashStepper) -> None:
     pressed = {c.description: c for c in stepper.controls(lambda: None)[1:]}
     for name in ("Next command", "Kill it here", "Kill it here", "Run to the end"):
         pressed[name].click()

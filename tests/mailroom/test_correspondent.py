@@ -74,7 +74,7 @@ CASES = {
 
 
 @pytest.mark.parametrize(("head", "address"), [case for cases in CASES.values() for case in cases])
-def test_correspondent_is_who_wrote(head: str, address: str) -> None:
+def test_correspondent_is_the_writer(head: str, address: str) -> None:
     found = correspondent(read(head), OWN)
     assert found.address == address
     assert found.valid or not address

@@ -90,7 +90,7 @@ def sign_in(url: str) -> None:
 
 @pytest.mark.parametrize("dripping", drips())
 @pytest.mark.parametrize("call", [get, list_inbox, sign_in])
-def test_response_that_drips_is_given_up(call: Callable[[str], None], dripping: str) -> None:
+def test_response_that_trickles_in_times_out(call: Callable[[str], None], dripping: str) -> None:
     drip = drips()[dripping]
     with (
         ScriptedServer(drip) as server,

@@ -186,7 +186,7 @@ def old_and_new(here: Room) -> tuple[list[str], list[str]]:
 SINCE = datetime.fromtimestamp((START + DAY_MS) / 1000, UTC)
 
 
-def test_first_round_on_an_old_inbox_stops_and_asks_from_when(here: Room) -> None:
+def test_first_round_on_an_old_inbox_stops_and_asks_for_a_first_day(here: Room) -> None:
     ids = deliver(here, 3)
     with pytest.raises(SinceRequired, match="more than 2 emails that are older than a day"):
         here.router(max_old=2).run_once()
@@ -227,7 +227,7 @@ def test_new_mail_that_a_search_does_not_find_yet_is_listed(
     assert here.accepted() == {new: 1}
 
 
-def test_history_that_gmail_rejects_for_ever_lists_again_says_so_and_sends_nothing_twice(
+def test_history_that_gmail_always_rejects_is_logged_and_nothing_is_sent_twice(
     here: Room, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG, "eventlab")

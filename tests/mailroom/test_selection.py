@@ -113,7 +113,7 @@ def sender_hour(message: Message, secret: str = "secret") -> str:
     return str(facts_of(message, own=OWN, secret=secret)["sender_hour"])
 
 
-def test_sender_hour_tells_senders_and_hours_apart_and_names_nobody() -> None:
+def test_sender_hour_distinguishes_senders_and_hours_and_names_nobody() -> None:
     first = mail()
     assert sender_hour(first) == sender_hour(mail(sender="JOE@example.com", at=10_799_999))
     others = [

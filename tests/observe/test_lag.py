@@ -209,7 +209,7 @@ def test_key_that_is_no_stream_is_not_taken_for_an_empty_category(store: EventSt
             ask(store)
 
 
-def test_looking_changes_neither_redis_nor_mongodb(store: EventStore, mongo: Any) -> None:
+def test_reading_the_lag_changes_neither_redis_nor_mongodb(store: EventStore, mongo: Any) -> None:
     fill(store, 3)
     with Projector(store, mongo, AccountView(store.category)) as projector:
         projector.catch_up()

@@ -59,7 +59,7 @@ def test_trace_begins_at_an_event_without_a_correlation(
     assert shown([store, letters], first) == [(0, first), (1, second)]
 
 
-def test_trace_shows_every_event_once_also_in_a_circle(store: EventStore) -> None:
+def test_trace_shows_every_event_once_even_in_a_cycle(store: EventStore) -> None:
     name = f"{store.category}/a"
     for cause in ("2", "1", "3"):
         add(store, "a", correlation_id="r", causation_id=f"{name}/{cause}")

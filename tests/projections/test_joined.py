@@ -321,7 +321,7 @@ def test_view_that_two_kinds_of_projectors_have_read_belongs_to_the_first_that_c
         assert shown(documents) == before
 
 
-def test_categories_whose_names_contain_a_plus_sign_are_told_apart(
+def test_categories_whose_names_contain_a_plus_sign_are_distinguished(
     redis_client: redis.Redis, category: str, mongo: Any, documents: Any
 ) -> None:
     a, b, c = (f"{category}-{letter}" for letter in "abc")

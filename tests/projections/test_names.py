@@ -49,7 +49,7 @@ def test_longest_name_of_a_view_can_be_rebuilt(store: EventStore, mongo: Any) ->
         Projector(store, mongo, EventsByType(name + "x"))
 
 
-def test_view_and_subscription_of_one_name_do_not_meet(
+def test_view_and_subscription_of_the_same_name_do_not_collide(
     store: EventStore, mongo: Any, documents: Any
 ) -> None:
     letters = Subscription(store, store.category, consumer="c")

@@ -67,7 +67,7 @@ def blocked(client: redis.Redis) -> bool:
     return bool(client.info("clients")["blocked_clients"])
 
 
-def test_projector_resumes_after_a_failover_that_throws_out_its_blocked_read(
+def test_projector_resumes_after_a_failover_that_aborts_its_blocked_read(
     away: tuple[redis.Redis, EventStore, Projector], documents: Any, states: Any
 ) -> None:
     client, store, projector = away
@@ -286,7 +286,7 @@ def test_kill_of_sessions_that_an_outage_prevents_is_tried_again(
         assert kills() == before + 1
 
 
-def test_user_without_rights_is_told_in_one_sentence(
+def test_user_without_permissions_gets_a_one_sentence_error(
     failing: FailingMongo,
     view_there: tuple[Projector, Database[dict[str, Any]]],
     store: EventStore,

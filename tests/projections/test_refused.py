@@ -97,7 +97,7 @@ def test_event_that_cannot_be_stored_is_named_and_all_before_it_are_applied(
         assert documents.find_one("all")["events"] == BEFORE + AFTER
 
 
-def test_refused_write_is_told_by_its_own_message(
+def test_refused_write_is_reported_with_its_own_message(
     store: EventStore, mongo: Any, documents: Any
 ) -> None:
     mongo.create_collection(documents.name, validator={"forbidden": {"$exists": False}})

@@ -198,7 +198,7 @@ class Letters:
             letter.inc("times", 1)
 
 
-def test_every_document_of_an_aggregate_is_replaced_also_a_deleted_one(
+def test_every_document_of_an_aggregate_is_replaced_even_a_deleted_one(
     store: EventStore, mongo: Any, documents: Any
 ) -> None:
     events = [("sent", "a"), ("sent", "b"), ("burned", "a"), ("sent", "c"), ("burned", "c")]

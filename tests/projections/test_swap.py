@@ -152,7 +152,7 @@ def test_view_is_whole_when_a_rebuild_is_killed_between_any_two_steps(
 
 
 @pytest.mark.parametrize("whose", ["its own", "a dead one's"])
-def test_fence_in_the_way_does_not_stop_a_rebuild_forever(
+def test_existing_fence_does_not_block_a_rebuild_forever(
     store: EventStore, projector: Projector, mongo: Any, monkeypatch: pytest.MonkeyPatch, whose: str
 ) -> None:
     monkeypatch.setattr(checkpoint, "FENCE_SECONDS", 0.2)
@@ -174,7 +174,7 @@ def test_fence_in_the_way_does_not_stop_a_rebuild_forever(
     assert projector.catch_up() == 0
 
 
-def test_dead_fence_does_not_stop_a_skip_forever(
+def test_abandoned_fence_does_not_block_a_skip_forever(
     store: EventStore, projector: Projector, mongo: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(checkpoint, "FENCE_SECONDS", 0.2)

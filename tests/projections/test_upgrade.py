@@ -225,7 +225,7 @@ def test_two_projectors_build_the_same_documents(
     assert left_over(mongo, store) == []
 
 
-def test_two_that_begin_at_once_agree_on_one(
+def test_two_upgrades_that_begin_at_once_build_one_collection(
     store: EventStore,
     projector: Projector,
     newer: Projector,
@@ -348,7 +348,7 @@ def test_swap_that_is_finished_twice_does_not_move_the_position_back(
     assert_exact(store, documents, 2)
 
 
-def test_upgrade_that_a_rebuild_removes_begins_again_if_it_must(
+def test_upgrade_that_a_rebuild_removes_restarts_if_needed(
     store: EventStore, projector: Projector, newer: Projector, mongo: Any, documents: Any
 ) -> None:
     fill(store, 12)
@@ -478,7 +478,7 @@ def test_upgrade_after_a_trim_is_continued_by_another_projector(
     assert left_over(mongo, store) == []
 
 
-def test_event_at_its_position_may_go_from_the_stream_if_its_log_has_it(
+def test_event_at_its_position_may_be_deleted_from_the_stream_if_its_log_has_it(
     store: EventStore, projector: Projector, newer: Projector, documents: Any
 ) -> None:
     fill(store, 12)

@@ -64,7 +64,7 @@ def test_mail_systems_say_that_an_email_is_gone(systems: MailSystems) -> None:
         (hangs_up("after"), WorkItemInDoubt, 1),
     ],
 )
-def test_cxone_fails_as_it_is_told(
+def test_cxone_fails_as_configured(
     systems: MailSystems, fault: Fault, error: type[Exception], accepted: int
 ) -> None:
     systems.cxone_fails(fault)

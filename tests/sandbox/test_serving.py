@@ -59,7 +59,7 @@ def test_close_gives_up_on_a_request_that_does_not_end(monkeypatch: pytest.Monke
             assert response.result().status_code == 500
 
 
-def test_close_is_noticed_between_two_looks_at_the_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_close_is_noticed_between_two_updates_of_the_date(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(serving, "DATE_SECONDS", 600)
     closing = threading.Thread(target=Serving(Waiting().app).close, daemon=True)
     closing.start()

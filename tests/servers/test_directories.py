@@ -192,7 +192,7 @@ def test_directory_that_cannot_be_created_is_named_with_its_variable(
             connect()
 
 
-def test_user_without_a_home_is_told_which_variable_to_set(
+def test_missing_home_directory_names_the_variable_to_set(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv(DATA_VARIABLE, "~nobody-of-this-name/data")

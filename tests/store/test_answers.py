@@ -66,7 +66,7 @@ def test_redis_that_cannot_be_reached_is_an_outage(error: Exception) -> None:
 
 
 @pytest.mark.parametrize("answer", REDIS_MISCONFIGURED, ids=lambda answer: answer[:30])
-def test_redis_that_rejects_our_rights_is_a_misconfiguration(answer: str) -> None:
+def test_redis_that_denies_a_permission_is_a_misconfiguration(answer: str) -> None:
     error = redis_error(answer)
     assert not is_outage(error)
     named = misconfiguration(error)
@@ -104,7 +104,7 @@ def test_mongodb_that_cannot_be_reached_is_an_outage(
 
 
 @pytest.mark.parametrize("code", [13, 18, 8000])
-def test_mongodb_that_rejects_our_rights_is_a_misconfiguration(code: int) -> None:
+def test_mongodb_that_denies_a_permission_is_a_misconfiguration(code: int) -> None:
     error = pymongo.errors.OperationFailure("not authorized", code)
     assert not is_outage(error)
     named = misconfiguration(error)

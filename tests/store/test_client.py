@@ -61,9 +61,7 @@ def test_wait_blocks_for_less_than_the_socket_timeout(
         EventStore(client, category).wait(after="0-0", seconds=0.7)  # does not time out
 
 
-def test_wait_goes_on_when_redis_sends_its_blocked_readers_away(
-    lab: Lab, store: EventStore
-) -> None:
+def test_wait_continues_when_redis_unblocks_its_readers(lab: Lab, store: EventStore) -> None:
     name = f"waiting-{store.category}"
     with redis.Redis(unix_socket_path=path_of(store.redis), client_name=name) as client:
         errors: list[BaseException] = []

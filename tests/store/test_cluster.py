@@ -156,7 +156,7 @@ def test_settle_asks_each_master_of_a_category_in_slices(three_masters: RedisClu
     assert asked == [1, 1, 1]  # the write that WAIT waits for
 
 
-def test_doctor_asks_and_tries_the_master_of_each_slice(
+def test_doctor_checks_the_master_of_each_slice(
     three_masters: RedisCluster, lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = EventStore(three_masters, "slicedStream", slices=64)

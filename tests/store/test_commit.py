@@ -233,7 +233,7 @@ def test_commit_rejects_a_guard_that_is_not_a_version(accounts: EventStore) -> N
 
 
 @pytest.mark.parametrize("command", ["xadd", "rpush", "sadd", "set"])
-def test_commit_without_a_right_writes_nothing(accounts: EventStore, command: str) -> None:
+def test_commit_without_a_permission_writes_nothing(accounts: EventStore, command: str) -> None:
     before = contents(accounts)
     writes = [Write("a", deposits(1), 3), Write("new", deposits(1), NEW)]
     with (
@@ -245,7 +245,7 @@ def test_commit_without_a_right_writes_nothing(accounts: EventStore, command: st
     assert len(accounts.commit(writes, guards={"c": 1}, idempotency_key="k")) == 2
 
 
-def test_commit_needs_only_the_rights_that_it_uses(accounts: EventStore) -> None:
+def test_commit_needs_only_the_permissions_that_it_uses(accounts: EventStore) -> None:
     with without(accounts, "sadd", "set") as weak:
         assert len(weak.commit(transfer(5, a=3, b=2), guards={"unknown": 0})) == 2
 

@@ -177,17 +177,19 @@ ROLES: dict[str, tuple[Callable[[EventStore, Mongo, EventStore], None], tuple[st
 }
 
 
-def test_page_gives_the_rights_of_each_role() -> None:
+def test_page_lists_the_permissions_of_each_role() -> None:
     assert RIGHTS.keys() == ROLES.keys()
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_role_works_with_exactly_its_rights(store: EventStore, mongo: Mongo, role: str) -> None:
+def test_role_works_with_exactly_its_permissions(
+    store: EventStore, mongo: Mongo, role: str
+) -> None:
     assert_works(role, store, mongo, [store.category, f"{{{store.category}}}*"])
 
 
 @pytest.mark.parametrize("role", [role for role in ROLES if role != "adopt"])
-def test_role_works_in_slices_with_exactly_its_rights(
+def test_role_works_in_slices_with_exactly_its_permissions(
     redis_client: redis.Redis, category: str, mongo: Mongo, role: str
 ) -> None:
     store = EventStore(redis_client, category, slices=64)

@@ -30,7 +30,7 @@ def without(store: EventStore, *commands: str) -> Iterator[EventStore]:
 
 
 @pytest.mark.parametrize("command", ["xadd", "rpush", "sadd", "set"])
-def test_append_without_a_right_writes_nothing(store: EventStore, command: str) -> None:
+def test_append_without_a_permission_writes_nothing(store: EventStore, command: str) -> None:
     append_deposits(store, "b", 1)
     before = contents(store)
     with without(store, command) as weak:
@@ -41,14 +41,14 @@ def test_append_without_a_right_writes_nothing(store: EventStore, command: str) 
     assert store.append("a", deposits(1), expected=NEW, idempotency_key="k")[0].version == 1
 
 
-def test_append_needs_only_the_rights_that_it_uses(store: EventStore) -> None:
+def test_append_needs_only_the_permissions_that_it_uses(store: EventStore) -> None:
     append_deposits(store, "a", 1)
     with without(store, "sadd", "set") as weak:
         assert weak.append("a", deposits(1), expected=1)[0].version == 2
 
 
 @pytest.mark.parametrize("command", ["xtrim", "hset", "hincrby"])
-def test_trim_without_a_right_drops_nothing(store: EventStore, command: str) -> None:
+def test_trim_without_a_permission_drops_nothing(store: EventStore, command: str) -> None:
     positions = append_deposits(store, "a", 3)
     before = contents(store)
     with without(store, command) as weak, pytest.raises(redis.exceptions.ResponseError):
@@ -58,7 +58,7 @@ def test_trim_without_a_right_drops_nothing(store: EventStore, command: str) -> 
 
 
 @pytest.mark.parametrize("command", ["rpush", "sadd", "rename", "hset"])
-def test_adopt_without_a_right_publishes_nothing_and_can_be_repeated(
+def test_adopt_without_a_permission_publishes_nothing_and_can_be_repeated(
     store: EventStore, command: str
 ) -> None:
     append_deposits(store, "a", 3)

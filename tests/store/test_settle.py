@@ -45,7 +45,7 @@ def test_settle_waits_for_disk_and_replica(tmp_path: Path) -> None:
             store.settle(disk=3, timeout=0.1)
 
 
-def test_disk_of_a_replica_does_not_stand_for_that_of_the_master(tmp_path: Path) -> None:
+def test_disk_of_a_replica_does_not_count_as_that_of_the_master(tmp_path: Path) -> None:
     port = free_port()
     replica_of = ("--replicaof", f"127.0.0.1 {port}")
     never = ("--appendonly", "yes", "--appendfsync", "no")

@@ -153,7 +153,7 @@ def killed_by(
 
 
 @pytest.mark.parametrize("deliveries", [3, 7, 20])
-def test_deadly_event_is_parked_and_its_neighbors_are_not(
+def test_event_that_kills_its_consumer_is_parked_and_the_others_are_not(
     store: EventStore, deliveries: int
 ) -> None:
     before, killer, *rest = fill(store, 25)
@@ -177,7 +177,7 @@ def test_outage_parks_nothing(store: EventStore) -> None:
     assert letters.parked() == []
 
 
-def test_failed_deliveries_do_not_count_as_deadly(store: EventStore) -> None:
+def test_failed_deliveries_do_not_count_as_crashes(store: EventStore) -> None:
     fill(store, 1)
     letters = subscribe(store, max_failures=10, max_deliveries=3, backoff=0.0001)
     fail_until_parked(letters)

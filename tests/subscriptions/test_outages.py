@@ -29,7 +29,7 @@ def server_store(redis_server: RedisServer) -> Iterator[EventStore]:
         yield EventStore(client, "s")
 
 
-def test_receive_waits_on_after_redis_unblocks_its_readers(server_store: EventStore) -> None:
+def test_receive_keeps_waiting_after_redis_unblocks_its_readers(server_store: EventStore) -> None:
     letters = subscribe(server_store)
     client = server_store.redis
     with ThreadPoolExecutor() as pool:
@@ -164,7 +164,7 @@ def limited(lab: Lab, store: EventStore) -> Iterator[Callable[[str], EventStore]
         for command in needed[call]
     ],
 )
-def test_script_that_lacks_a_right_writes_nothing(
+def test_script_that_lacks_a_permission_writes_nothing(
     store: EventStore,
     limited: Callable[[str], EventStore],
     call: str,

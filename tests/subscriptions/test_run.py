@@ -276,7 +276,7 @@ def test_run_ends_with_an_error_when_its_group_is_lost(store: EventStore) -> Non
         letters.run(lambda event: store.forget_group("letters"), threading.Event())
 
 
-def test_run_ends_when_redis_denies_a_right(
+def test_run_ends_when_redis_denies_a_permission(
     store: EventStore, limited: Callable[[str], EventStore]
 ) -> None:
     fill(store, 2)

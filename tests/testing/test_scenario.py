@@ -127,7 +127,7 @@ def test_rejected_fails_for_events_recorded_before_the_rejection() -> None:
     assert "check everything first" in failure(outcome.rejected, CommandRejected)
 
 
-def test_then_notices_state_that_a_replay_does_not_make() -> None:
+def test_then_notices_state_that_a_replay_does_not_produce() -> None:
     outcome = given(Draft).when(Draft.write_outside_apply)
     text = failure(outcome.then, Event("written"))
     assert text.startswith("words is 1 after write_outside_apply(), but 0 after a replay")

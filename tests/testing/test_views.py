@@ -154,7 +154,7 @@ def test_stops_returns_the_error_of_the_last_event() -> None:
     assert "stopped at 2-0" in failure(scenario.given(DEPOSIT).stops, ValueError)
 
 
-def test_shows_notices_a_view_that_remembers() -> None:
+def test_shows_notices_a_view_that_keeps_state() -> None:
     text = failure(view(Forgetful).given(CREATE, CREATE).shows, "example", {"events": 2})
     assert "depends on how the events are batched" in text
 
@@ -263,7 +263,7 @@ UPDATES = st.one_of(
 @given(
     updates=st.lists(UPDATES | st.builds(operator.or_, UPDATES, UPDATES), min_size=1, max_size=6)
 )
-def test_update_is_what_mongodb_makes_of_it(
+def test_update_has_the_same_result_as_in_mongodb(
     updates: list[dict[str, Any]], mongo: Database[dict[str, Any]], category: str
 ) -> None:
     collection = mongo[category]

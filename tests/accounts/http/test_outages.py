@@ -190,7 +190,7 @@ def test_redis_that_rejects_writes_is_503_and_not_ready(node: Node, condition: s
 
 
 @pytest.mark.parametrize("command", ["xadd", "rpush", "sadd"])
-def test_missing_right_is_503_and_not_ready(node: Node, command: str) -> None:
+def test_missing_permission_is_503_and_not_ready(node: Node, command: str) -> None:
     service = AccountService(EventStore(node.client, "accounts"))
     service.create("a")
     with in_a_thread(create_app(service)) as url:

@@ -147,7 +147,7 @@ class SlowVisitor:
         return self.sent < self.BYTES
 
 
-def test_visitor_that_drips_delays_neither_the_code_nor_the_end(google: Served) -> None:
+def test_slow_visitor_delays_neither_the_code_nor_the_end(google: Served) -> None:
     operator = Operator()
     slow = SlowVisitor()
     assert authorize(

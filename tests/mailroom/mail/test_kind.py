@@ -164,7 +164,7 @@ def test_kind_of_a_mail_is_recognized(text: str, expected: str | None) -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in KINDS if name != "person"])
-def test_each_kind_has_inputs_that_are_and_that_are_not_of_it(name: str) -> None:
+def test_each_kind_has_positive_and_negative_examples(name: str) -> None:
     found = [expected for _text, expected in KINDS[name]]
     assert len(found) >= 3
     assert name in found

@@ -85,7 +85,7 @@ def test_shorten_quotes_leaves_what_is_no_history(text: str, subject: str) -> No
     assert shorten_quotes(text, ROOM, subject=subject) == text
 
 
-def test_shorten_quotes_leaves_only_as_much_out_as_it_must() -> None:
+def test_shorten_quotes_omits_no_more_than_it_must() -> None:
     text = f"{QUOTE}answer"
     most = shorten_quotes(text, len(text) - 1)
     assert 1000 <= most.count("> line") < 2500
