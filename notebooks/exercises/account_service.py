@@ -112,7 +112,7 @@ class _Bank:
 
 def _judge_client(deposit: Callable[[Callable[[int, str], int], int], int]) -> None:
     if deposit(_Bank([]).send, 5) != 200:
-        raise Wrong("without failures the response is 200: return it.")
+        raise Wrong("without failures, the response is 200: return it.")
     for breaks in (["before"], ["after"], ["after", "before", "after"]):
         bank = _Bank(list(breaks))
         try:
@@ -129,7 +129,7 @@ def _judge_client(deposit: Callable[[Callable[[int, str], int], int], int]) -> N
             )
         if (code, funds) != (200, 5):
             raise Wrong(
-                f"after {breaks} the balance is {funds} and you return {code}; expected 5 and 200."
+                f"after {breaks}, the balance is {funds}, and you return {code}; expected 5, 200."
             )
     first, second = _Bank([]), _Bank([])
     second.keys = first.keys
@@ -463,7 +463,7 @@ def _why_interest(paid: list[int], expected: list[int]) -> str:
 
 the_interest = Exercise(
     judge=_judge_interest,
-    right="you repeated the request after no response, and decided again after a change.",
+    right="you repeated the request if no response came, and decided again after a change.",
     hints=[
         "two loops: the outer one looks and makes a key; the inner one sends.",
         "the inner loop ends unless the status was 409 or 503; the outer one ends unless it was "
@@ -637,7 +637,7 @@ def _judge_handler(handler: Callable[..., Any]) -> None:
                 )
         if (found := service.fetch("a")).funds != 45:
             raise Wrong(
-                f"after all requests the account holds {found.funds}; expected 45. Pass the key "
+                f"after all requests, the account holds {found.funds}; expected 45. Pass the key "
                 "and the versions on to the service."
             )
     with opened_service(100, _Busy) as service:
@@ -645,7 +645,7 @@ def _judge_handler(handler: Callable[..., Any]) -> None:
             status, body = _handled(handler, service, "a", 1, None, None)
         except VersionConflict as error:
             raise Wrong(
-                "after too many conflicts the service raises VersionConflict. That is a 409."
+                "after too many conflicts, the service raises VersionConflict. That is a 409."
             ) from error
         if status != 409:
             raise Wrong(f"too many conflicts: you returned {status}; expected 409.")

@@ -41,7 +41,7 @@ would_you = Exercise(
         },
         ("yes", "no"),
     ),
-    right="it pays off where decisions, their order and their reasons matter, and nowhere else.",
+    right="event sourcing pays off only where decisions, their order and their reasons matter.",
     hints=[
         "in which of these does somebody ask, 'How did this come about?'",
         "three of the five have no rules to keep and no history that anybody reads.",
@@ -382,7 +382,7 @@ _MINUTES: list[tuple[list[dict[str, Any]], set[str], str]] = [
     (
         [{"lag_seconds": 300}, {"lag_seconds": 200}, {"lag_seconds": 90}, {"lag_seconds": 2}],
         set(),
-        "the view has caught up: nobody is woken for what is over.",
+        "the view has caught up: nobody is woken for a problem that is over.",
     ),
     (
         [{"lag_seconds": 90}, {"lag_seconds": 2}, {"lag_seconds": 90}, {"lag_seconds": 90}],
@@ -397,7 +397,7 @@ _MINUTES: list[tuple[list[dict[str, Any]], set[str], str]] = [
     (
         [{"lag_seconds": 200}, {"lag_seconds": 150}, {"lag_seconds": 90}],
         {"lag"},
-        "all three are above 60 seconds. It shrinks, but the view is still late.",
+        "all three are above 60 seconds. The lag shrinks, but the view is still late.",
     ),
     ([{"lag_seconds": 60}] * 4, set(), "60 seconds is not more than 60."),
     ([{"lag_seconds": 90}] * 2, set(), "there are only two minutes so far: wait for the third."),

@@ -159,7 +159,7 @@ def _judge_bridge(
             caught = False
         if caught:
             raise Wrong(
-                "you caught the SIGKILL. In production no code can: none of your lines runs after "
+                "you caught the SIGKILL. In production, no code can: none of your lines runs after "
                 "it."
             )
         held = list(bridge(ids, log, world.post) or ())
@@ -281,7 +281,7 @@ a_bridge_with_a_memory = Exercise(
 
 
 _STEPS: dict[str, tuple[list[tuple[str, dict[str, int]]], str, str]] = {
-    "a new email": ([("received", {})], "send", "nothing was sent yet."),
+    "a new email": ([("received", {})], "send", "nothing has been sent yet."),
     "an intent whose deadline has not passed": (
         [("received", {}), ("submitting", {"deadline": 130})],
         "wait",
@@ -349,7 +349,7 @@ the_next_step = Exercise(
     right="everything that a router must know is in the events. It can die at any moment, and "
     "another one continues.",
     hints=[
-        "look at the last event first. Only `unsent` needs the ones before it.",
+        "look at the last event first. You need earlier events only if it is `unsent`.",
         "`submitting` is the only event that has a deadline: before it, wait; from then on, hold.",
     ],
     answer="""

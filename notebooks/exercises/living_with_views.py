@@ -68,7 +68,7 @@ def _judge_last(last_readers: Apply) -> None:
     if any(isinstance(each, str) for each in readers.values()):
         raise Wrong("`set` keeps only the last reader. For a list, use push.")
     if set(readers) != {"emma", "dune"}:
-        raise Wrong(f"make a document for each book: changes[event.id]. Yours: {list(found)}.")
+        raise Wrong(f"use changes[event.id]: a document for each book. You have {list(found)}.")
     if readers["dune"] == ["Eve", "Eve", "Ann"]:
         raise Wrong("a return is not a loan: look at event.type first.")
     if readers["dune"] and len(readers["dune"]) > 3:
@@ -86,7 +86,7 @@ the_last_readers = Exercise(
     judge=_judge_last,
     right="the list keeps its newest three. It stays short, however often a book is lent.",
     hints=[
-        "only for the type 'lent': changes[event.id], and its method push.",
+        "if the type is 'lent', call the method push of changes[event.id].",
         'push("readers", event.data["reader"], keep=3)',
     ],
     answer="""
@@ -322,7 +322,7 @@ def _judge_books(books_of: Apply) -> None:
     ulysses = [_lent(ann, title="Ulysses")]
     found = _documents(books_of, ("dune", dune[:1]), ("emma", emma))
     if set(found) & {"dune", "emma"}:
-        raise Wrong("make a document for each *reader*: changes[event.data['reader']].")
+        raise Wrong("use changes[event.data['reader']]: a document for each *reader*.")
     books = {id: document.get("books") for id, document in found.items()}
     if isinstance(books.get(ann), list):
         raise Wrong(
@@ -455,7 +455,7 @@ CONSEQUENCES: dict[str, dict[str, str]] = {
         "wait": "there is no code yet that answers the question.",
     },
     "f": {
-        "restart": "it is running. A restart only delays it.",
+        "restart": "the projector is running. A restart only delays it.",
         "rebuild": "a rebuild reads a million events, but only a thousand are missing.",
         "rebuild one": "no document is wrong, and all of them will be up to date soon.",
         "skip": "then a thousand events would never be counted.",
@@ -520,7 +520,7 @@ def _judge_waiting(waiting_list: Apply) -> None:
     def waiting(*more: Event) -> Any:
         found = _documents(waiting_list, ("dune", [*queue, *more]), ("emma", [_reserved(cid)]))
         if not set(found) <= {"dune", "emma"}:
-            raise Wrong(f"make a document for each book: changes[event.id]. Yours: {list(found)}.")
+            raise Wrong(f"use changes[event.id]: a document for each book. You have {list(found)}.")
         return found.get("dune", {}).get("waiting")
 
     found = waiting()
@@ -561,7 +561,7 @@ a_waiting_list = Exercise(
     judge=_judge_waiting,
     right="the version identifies an event, so later events can say which one they mean.",
     hints=[
-        "a field for each reservation: f'waiting.{event.version}'.",
+        "use a field for each reservation: f'waiting.{event.version}'.",
         "`canceled` and `lent` end the reservation that they name. A loan may name none.",
     ],
     answer="""

@@ -14,7 +14,7 @@ where_the_words_are = Exercise(
             "a": ("1", "an email with one part has its words at the root."),
             "b": (
                 "1.1",
-                "both parts say the same thing. The plain one is for programs without HTML, "
+                "both parts say the same thing. The plain one is for programs that show no HTML, "
                 "such as ours.",
             ),
             "c": ("1.1.1", "the root and its first child only hold other parts. Go down."),
@@ -191,7 +191,7 @@ _SENDERS = {
     "Joe Doe <joe@example.com>": ("joe@example.com", "the address is between the angle brackets."),
     '"Doe, Joe" <joe+tag@example.com>': (
         "joe+tag@example.com",
-        "a plus is an ordinary character: the part after it alone is another mailbox.",
+        "a plus is an ordinary character: without the part before it, you reply to a stranger.",
     ),
     '"joe@example.com via Shop" <shop@example.org>': (
         "shop@example.org",
@@ -298,7 +298,7 @@ person_or_machine = Exercise(
             ),
             "f": (
                 "machine",
-                "it goes to thousands of people, with a way to unsubscribe. Nobody wrote it to us.",
+                "it goes to thousands of people, who can unsubscribe. Nobody wrote it just to us.",
             ),
         },
         ("person", "machine"),

@@ -164,7 +164,7 @@ def _judge_transfer(transfer: Callable[..., object]) -> None:
 
 a_transfer = Exercise(
     judge=_judge_transfer,
-    right="both accounts change or neither does, whatever others write and whenever it is killed.",
+    right="both accounts change or neither does, whatever others write, even after a kill.",
     hints=[
         "you need transact, with a function of two accounts.",
         "accounts.transact([giver, taker], decide), where decide(a, b) withdraws and deposits.",
@@ -330,7 +330,7 @@ def _judge_go_home(go_home: Callable[..., object]) -> None:
     on_call, rejected = _went_home(go_home, "Ann", ["Ann", "Bob", "Cid"], rivals=[("Cid", CAME)])
     if on_call != ["Bob", "Cid"] or rejected:
         raise Wrong(
-            "Cid went on call meanwhile, and Ann may still go home. On call afterwards: "
+            "Cid went on call meanwhile, but Ann may still go home. On call afterwards: "
             f"{on_call}. After a conflict, decide again."
         )
     on_call, rejected = _went_home(go_home, "Ann", ["Ann", "Bob", "Cid"], rivals=[("Dee", CAME)])
@@ -487,7 +487,7 @@ def _renamed(
                 ) from None
         except VersionConflict as conflict:
             raise Wrong(
-                f"with the new name {new!r} your code raised VersionConflict ({conflict}). Return "
+                f"with the new name {new!r}, your code raised VersionConflict ({conflict}). Return "
                 "False if the name is taken; otherwise read again, and decide again."
             ) from conflict
         added = {}
@@ -511,7 +511,7 @@ def _judge_rename(rename: Callable[..., object]) -> None:
     if added != _wanted("joe"):
         raise Wrong(f"jo becomes joe. You added {added}; expected {_wanted('joe')}.")
     if result is not True:
-        raise Wrong(f"jo has become joe, and you returned {result!r}: return True.")
+        raise Wrong(f"jo has become joe, but you returned {result!r}: return True.")
     result, added = _renamed(rename, "max")
     if added or result is not False:
         raise Wrong(
@@ -1140,7 +1140,7 @@ CONSEQUENCES = {
     ("c", "one"): "the hotel and the airline do not write into your aggregates.",
     ("c", "commit"): "a commit reaches one category of one store, not the airline's system.",
     ("c", "view"): "somebody must cancel the hotel if the airline rejects the booking. A view "
-    "does nothing.",
+    "cannot do that.",
     ("d", "one"): "one aggregate for all orders: every order would conflict with every other one.",
     ("d", "commit"): "with the number in each commit, every order waits for every other one.",
     ("d", "process"): "there is no rule to keep and nothing to send. Just count.",
