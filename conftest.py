@@ -27,10 +27,10 @@ from tests.support import examples
 APART = {
     "root": "root",
     "browser": "a browser",
-    "crash": "minutes of killing processes",
+    "crash": "several minutes to kill processes",
     "fresh": "a package index",
-    "pages": "minutes of running the notebooks again",
-    "long": "many seconds of a core",
+    "pages": "several minutes to run the notebooks again",
+    "long": "a core for many seconds",
 }
 #: What takes longest, the longest first: at the end, no worker waits for another's long file.
 LONGEST_FIRST = (

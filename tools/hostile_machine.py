@@ -84,7 +84,7 @@ def main(arguments: list[str]) -> int:
     """Run the command in the arguments; return its exit status."""
     parser = argparse.ArgumentParser(
         prog="python -m tools.hostile_machine",
-        description="Run a command on a machine with foreign servers, odd settings and no time.",
+        description="Run a command on a machine with foreign servers, odd settings and busy cores.",
     )
     parser.add_argument("--busy", type=int, default=4, help="number of busy loops (default: 4)")
     parser.add_argument("command", nargs=argparse.REMAINDER, help="command to run")

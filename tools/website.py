@@ -122,7 +122,7 @@ def main() -> int:
     if status := build(output):
         return status
     if broken := list(broken_links(output)):
-        print("These links lead nowhere:", *broken, sep="\n  ", file=sys.stderr)
+        print("Broken links:", *broken, sep="\n  ", file=sys.stderr)
         return 1
     print(f"The website is in {output}: open {output / 'index.html'}")
     return 0

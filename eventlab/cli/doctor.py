@@ -85,7 +85,7 @@ def add_to(commands: Commands) -> None:
         commands,
         "doctor",
         _doctor,
-        "check this machine: print each part with its version, OK or FAIL, and how to fix it",
+        "check this machine: print each part with its version, OK or FAIL, and its fix",
     )
     parser.add_argument(
         "--for",

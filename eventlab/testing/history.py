@@ -63,7 +63,7 @@ def _check_order(event: Recorded, version: int, history: Sequence[Recorded]) -> 
     if event.version != version + 1:
         raise InvalidArgument(
             f"version {event.version} of {event.id!r} follows version {version}: "
-            "give the events of an aggregate in order, without a gap"
+            "give the events of an aggregate in order, without gaps"
         )
     if history and order(event.position) <= order(history[-1].position):
         raise InvalidArgument(

@@ -224,7 +224,7 @@ def test_part_that_a_wrong_program_wrote_is_not_restored(
     error: type[Exception],
     words: str,
 ) -> None:
-    """Its checksum is right, and what it says is not."""
+    """Its checksum is right, but its content is wrong."""
     store.append("a", deposits(1, 2), expected=NEW)
     backup(store, folder)
     [part] = files(folder)

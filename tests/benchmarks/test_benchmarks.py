@@ -1,4 +1,4 @@
-"""Run each benchmark in a tiny size; no test depends on a speed."""
+"""Run each benchmark at a tiny size; no test depends on speed."""
 
 from __future__ import annotations
 

@@ -83,14 +83,14 @@ def bait() -> Iterator[ScriptedServer]:
 
 
 def asked_for(bait: ScriptedServer, folder: str) -> set[str]:
-    """Return what a server was asked for in a folder, by the last part of each path."""
+    """Return the last part of each path that a server was asked for in a folder."""
     paths = [request.split(b" ", 2)[1].decode() for request in bait.requests]
     return {path.rpartition("/")[2] for path in paths if path.startswith(f"/{folder}/")}
 
 
 @dataclass
 class Seen:
-    """The requests that a page tried, also those that were blocked, and signs of a script."""
+    """The requests that a page tried, including blocked ones, and signs of a script."""
 
     requests: list[str] = field(default_factory=list)
     signs: list[str] = field(default_factory=list)

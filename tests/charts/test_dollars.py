@@ -1,4 +1,4 @@
-"""Labels are shown as they are: a $ in a name or an event type is no mathematics."""
+"""Labels are shown as they are: a $ in a name or an event type does not start a formula."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_chart_shows_a_dollar_as_a_dollar(chart: str, name: str) -> None:
 
 @pytest.mark.parametrize("chart", DRAWINGS)
 def test_chart_shows_powers_of_ten_as_numbers(chart: str) -> None:
-    """Matplotlib writes them as mathematics, which must not be shown as its source."""
+    """Matplotlib writes them as formulas, whose source must not be shown."""
     figure = DRAWINGS[chart]("a")
     figure.canvas.draw()
     shown = [text for text in figure.findobj(Text) if "$" in text.get_text()]

@@ -18,7 +18,7 @@ from tests.cli.routes import run
 
 @pytest.fixture
 def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A data directory of the test's own; the variable that ``--data`` sets is restored."""
+    """A data directory for this test; the variable that ``--data`` sets is restored."""
     monkeypatch.setenv(DATA_VARIABLE, os.environ[DATA_VARIABLE])
     monkeypatch.setenv(GRACE_VARIABLE, "0.3")
     directory = tmp_path / "data"

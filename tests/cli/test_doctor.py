@@ -161,7 +161,7 @@ def test_doctor_reports_a_directory_that_holds_other_things(
 def test_doctor_prints_one_remedy(
     tmp_path: Path, lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An error of ours ends with what to do; that of the check would say it again."""
+    """Our errors end with what to do; the remedy of the check would repeat it."""
     (tmp_path / "letter.txt").touch()
     [failed] = [check for check in doctor.examine(tmp_path) if not check.ok]
     assert failed.detail.endswith(" has other files in it")

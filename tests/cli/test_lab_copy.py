@@ -1,4 +1,4 @@
-"""``eventlab lab`` opens a copy: the reader's work is kept, the rest of the course is refreshed."""
+"""``eventlab lab`` opens a copy, keeps the reader's work, and refreshes the rest of the course."""
 
 from __future__ import annotations
 

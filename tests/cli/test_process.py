@@ -31,7 +31,7 @@ def test_stop_signals_set_the_event(number: signal.Signals) -> None:
 def test_stop_signal_never_waits_for_the_event_in_its_handler(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """It runs in the main thread, which may hold the lock of the event: it would never end."""
+    """It runs in the main thread, which may hold the lock of the event: a wait would never end."""
     setters: list[int] = []
 
     class Noted(threading.Event):

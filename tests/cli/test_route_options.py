@@ -151,7 +151,7 @@ def test_since_is_a_day_in_utc(both: Fakes, route: Any) -> None:
 def test_first_round_with_real_servers_asks_for_a_first_day(
     monkeypatch: pytest.MonkeyPatch, both: Fakes
 ) -> None:
-    """A fake server is on this machine, so nothing here can be a real one: ask what is passed."""
+    """A server on this machine counts as a fake, so check the argument that is passed."""
     settings = both.settings()
     assert settings.is_trial
     passed: dict[str, Any] = {}

@@ -1,4 +1,4 @@
-"""A failover to a replica that is behind loses events: all that read them name the loss."""
+"""A failover to a replica that lags loses events: all of their readers report the loss."""
 
 from __future__ import annotations
 

@@ -189,7 +189,7 @@ def test_every_view_is_exact_after_kills(
 
 
 class Outside(Projector):
-    """Wrong on purpose: the documents first, then the position; each by itself."""
+    """Wrong on purpose: write the documents first, then the position, in separate commands."""
 
     def _write(self, changes: Changes, old: str, new: str, *_: Any) -> bool:
         steps: list[Callable[[], Any]] = [
@@ -213,7 +213,7 @@ class Outside(Projector):
 
 
 class Before(Outside):
-    """Wrong on purpose: the position first."""
+    """Wrong on purpose: write the position first."""
 
     direction = -1
 

@@ -1,4 +1,4 @@
-"""A Redis under three Sentinels fails over: nothing is lost or doubled, and all of it resumes."""
+"""A Redis under three Sentinels fails over: nothing is lost or stored twice, and all resume."""
 
 from __future__ import annotations
 

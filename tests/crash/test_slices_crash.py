@@ -1,4 +1,4 @@
-"""One of three masters is killed under load: the slices of the other two go on, and all are exact.
+"""One of three masters is killed under load: the slices of the others continue, and all are exact.
 
 Progress is the proof, not time: while the master is down, events of the other slices are appended,
 applied to a view and delivered, again and again.

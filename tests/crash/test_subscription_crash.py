@@ -43,7 +43,7 @@ UNLUCKY = ("7", 5)
 
 
 def die_once(event: Recorded, folder: str) -> None:
-    """Kill this consumer if the event is the unlucky one, unless that has killed one before."""
+    """Kill this consumer at the chosen event, unless the event has killed a consumer before."""
     if (event.id, event.version) == UNLUCKY:
         with contextlib.suppress(FileExistsError):
             Path(folder, "killed").touch(exist_ok=False)

@@ -47,7 +47,7 @@ def progress(folder: Path) -> int:
 
 
 def assert_transfers_are_whole(events: list[Recorded]) -> None:
-    """Assert that each transfer is a withdrawal and a deposit, side by side, and is there once."""
+    """Assert that each transfer is a withdrawal and a deposit, side by side, and is stored once."""
     transfers = list(zip(events[::2], events[1::2], strict=True))
     for withdrawal, deposit in transfers:
         assert (withdrawal.type, deposit.type) == ("withdraw", "deposit")

@@ -1,4 +1,4 @@
-"""What every test of the house needs: the files of the package, and what they are called."""
+"""The files of the package and their names, for all tests in this folder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Imports point one way, from the command line down to the errors, and never in a circle."""
+"""Imports point one way, from the command line down to the errors, without cycles."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The package is small enough to teach from: limits on files, scripts, the core, and rooms."""
+"""The package is small enough to teach from: limits on files, scripts, core and subpackages."""
 
 from __future__ import annotations
 

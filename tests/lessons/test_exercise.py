@@ -12,21 +12,21 @@ from eventlab.lessons.exercise import Exercise, Note, Wrong
 
 
 class Speechless(Exception):
-    """An exception whose text cannot be had."""
+    """An exception whose text cannot be read."""
 
     def __str__(self) -> str:
         raise RuntimeError("no text")
 
 
 class SpeechlessWrong(Wrong):
-    """A judge's verdict whose text cannot be had."""
+    """A judge's verdict whose text cannot be read."""
 
     def __str__(self) -> str:
         raise RuntimeError("no text")
 
 
 class NotText(Exception):
-    """An exception whose text is no text."""
+    """An exception whose text is not a string."""
 
     def __str__(self) -> str:
         return 7  # type: ignore[return-value]

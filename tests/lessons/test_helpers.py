@@ -1,4 +1,4 @@
-"""What the pages use to lose replies, to run programs together, and to measure for a picture."""
+"""The helpers with which pages lose replies, run programs together, and take measurements."""
 
 from __future__ import annotations
 

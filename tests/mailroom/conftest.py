@@ -12,7 +12,7 @@ from tests.support.mailroom import Room, room
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    """A Redis that writes to disk before it responds: a router does not have to wait for it."""
+    """A Redis that writes to disk before it responds, so a router does not have to wait."""
     server = RedisServer(tmp_path_factory.mktemp("redis"))
     yield server
     server.kill()
@@ -20,6 +20,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
 
 @pytest.fixture
 def here(server: RedisServer, category: str) -> Iterator[Room]:
-    """A router, and the fake servers around it, with a category of the test's own."""
+    """A router, and the fake servers around it, with a separate category."""
     with server.client() as client, room(client, category) as made:
         yield made

@@ -1,4 +1,4 @@
-"""Who wrote: the address that CXone gets, so that an answer reaches a person."""
+"""The writer of a mail: the address that CXone gets, so that a reply reaches a person."""
 
 from __future__ import annotations
 

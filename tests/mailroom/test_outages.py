@@ -1,4 +1,4 @@
-"""The router while Redis cannot be written: nothing is doubled, and nothing is in doubt."""
+"""The router while Redis rejects writes: nothing is sent twice, and nothing is in doubt."""
 
 from __future__ import annotations
 
@@ -187,7 +187,7 @@ def test_unsure_intent_never_closes_the_attempt_of_another_router(here: Room) ->
 def test_wait_that_a_failover_unblocks_sends_nothing_and_leaves_no_doubt(
     server: RedisServer, here: Room, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A master that becomes a replica answers UNBLOCKED to whoever waits there."""
+    """A master that becomes a replica sends UNBLOCKED to every waiting client."""
     [id] = here.deliver()
     hub = here.router()
     monkeypatch.setattr(hub._durable_log, "_replicas", lambda: 1)  # there is none: it waits

@@ -595,7 +595,7 @@ def test_intent_that_a_failover_lost_is_not_sent_and_the_next_round_sends_the_ma
     intend = hub._sender.intend
 
     def intend_and_lose(id: str, prepared: Any) -> Any:
-        """Take away what was acknowledged, as a replica that lacks it does when it takes over."""
+        """Delete acknowledged writes, as if a replica without them had taken over."""
         intent = intend(id, prepared)
         if id == lost:
             redis_client.rpop(here.store.keys.log(id))

@@ -1,4 +1,4 @@
-"""The router and the mail as it is: to whom it goes, what is skipped or held, and old inboxes."""
+"""The router and real mail: where it goes, what is skipped or held, and old inboxes."""
 
 from __future__ import annotations
 

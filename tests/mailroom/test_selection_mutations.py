@@ -1,4 +1,4 @@
-"""Whatever a mail holds, the rules of the mailroom decide about it, and record nothing of it."""
+"""Whatever a mail contains, the mailroom's rules decide about it and record none of its content."""
 
 from __future__ import annotations
 

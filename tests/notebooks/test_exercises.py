@@ -57,7 +57,7 @@ CHOICES = {name for name, exercise in ALL.items() if not callable(answer(exercis
 
 
 def endless(*args: Any, **options: Any) -> None:
-    """Loop, as an answer does that waits for what never comes."""
+    """Loop, like an answer that waits for something that never happens."""
     while True:
         pass
 

@@ -1,4 +1,4 @@
-"""Each notebook runs to its end with every exercise failed; in a file of its own, to run beside."""
+"""Each notebook runs to its end with every exercise failed; a separate file runs in parallel."""
 
 from __future__ import annotations
 

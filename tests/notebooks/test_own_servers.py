@@ -1,4 +1,4 @@
-"""Every page runs on servers of the user's own, and harms nothing there."""
+"""Every page runs on the user's own servers, and harms nothing there."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The keys of persons: one each, the same for all processes, gone for all at once."""
+"""The keys of people: one for each, the same in all processes, destroyed for all at once."""
 
 from __future__ import annotations
 

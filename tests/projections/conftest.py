@@ -1,4 +1,4 @@
-"""A view of this test's own, and its projector."""
+"""A separate view for each test, and its projector."""
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ def test_log_that_was_written_again_at_the_same_positions_is_noticed(
 def test_position_given_to_the_event_of_another_aggregate_is_noticed(
     frozen: EventStore, mongo: Any, documents: Any
 ) -> None:
-    """So it is after a failover that lost the latest events, on a replica whose clock is late."""
+    """This happens after a failover that lost the latest events, if the replica's clock is slow."""
     with Projector(frozen, mongo, AccountView(frozen.category)) as projector:
         deposit(frozen, 5)
         projector.catch_up()

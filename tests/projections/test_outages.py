@@ -1,4 +1,4 @@
-"""A projector waits while a server is away, fails over, is full or read-only, and resumes."""
+"""A projector waits while a server is down, fails over, is full or read-only, and resumes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What MongoDB, or its driver, cannot store stops the view at that event, and at no other."""
+"""A change that MongoDB or its driver cannot store stops the view at exactly that event."""
 
 from __future__ import annotations
 
@@ -141,7 +141,7 @@ def test_deposit_that_no_document_can_hold_stops_the_accounts_by_name(
 def test_day_whose_money_passes_8_bytes_stops_by_name(
     store: EventStore, mongo: Any, documents: Any, batch_size: int, bits: int
 ) -> None:
-    """The sum over all accounts passes it long before an account does."""
+    """The sum over all accounts exceeds 8 bytes long before a single account does."""
     fit = 2 ** (63 - bits) - 1
     moves = [Event(kind, {"amount": 2**bits}) for kind in ("deposit", "withdraw")] * (fit + 9)
     recorded = store.append("JohnDoe", [Event("create"), *moves], expected=NEW)
@@ -190,7 +190,7 @@ def test_batch_that_does_not_fit_the_cache_of_mongodb_is_halved(
 def test_batches_grow_slowly_after_one_that_does_not_fit(
     store: EventStore, mongo: Any, documents: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One that is refused costs as much as one that fits."""
+    """A batch that is rejected costs as much as a batch that fits."""
     most = 8  # documents that fit
     refused: list[int] = []
     plain = Follower._write

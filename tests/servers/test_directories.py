@@ -261,7 +261,7 @@ def test_directory_without_file_locks_is_named(
 def test_sockets_that_another_mount_namespace_hides_are_named(
     data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As systemd's PrivateTmp=yes does. The process does not wait, and keeps nobody waiting."""
+    """As systemd's PrivateTmp=yes does. The process neither waits nor blocks others."""
     code = (
         "from eventlab.servers import DirectoryRefused, connect\n"
         "try:\n    connect()\nexcept DirectoryRefused as error:\n    print(error)"

@@ -121,7 +121,7 @@ def test_standalone_mongod_is_rejected(tmp_path: Path, monkeypatch: pytest.Monke
 def test_url_of_cluster_nodes_connects_to_the_cluster(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One that is down does not matter."""
+    """A node that is down does not matter."""
     with cluster(tmp_path) as nodes:
         ports = [node.port for node in nodes.get_primaries()]
         for hosts in (f"127.0.0.1:{ports[1]}", f"127.0.0.1:{free_port()},127.0.0.1:{ports[2]}"):

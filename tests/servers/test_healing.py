@@ -1,4 +1,4 @@
-"""A lab heals: what dies is running again for every process that holds the lease."""
+"""A lab heals: servers that die are restarted for every process that holds the lease."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def test_lab_in_a_new_directory_of_the_same_name_is_left_alone(data: Path) -> No
 def test_server_that_cannot_start_yet_is_started_when_it_can(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As when a full disk is freed. Meanwhile connect() says so at once."""
+    """As when a full disk is freed. Until then, connect() fails immediately and says so."""
     full = tmp_path / "full"
     program = tmp_path / "redis-server"
     program.write_text(FAILS_WHILE_FULL.format(full=full, program=binaries.find_redis().path))

@@ -310,7 +310,7 @@ STEPS = ["fence", "decide_swap", "finish_swap", "remove_rebuild"]
 
 
 class Killed(BaseException):
-    """The end of a process that is killed: nothing of it runs any more."""
+    """The end of a process that is killed: none of its code runs anymore."""
 
 
 @pytest.mark.long

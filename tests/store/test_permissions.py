@@ -1,4 +1,4 @@
-"""Each role of docs/permissions.md works with exactly the rights that the page gives it."""
+"""Each role of docs/permissions.md works with exactly the permissions that the page lists."""
 
 from __future__ import annotations
 

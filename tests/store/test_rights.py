@@ -1,4 +1,4 @@
-"""An append or a trim by a user who lacks a right: refused before anything is written."""
+"""An append or a trim by a user without a permission is rejected before anything is written."""
 
 from __future__ import annotations
 

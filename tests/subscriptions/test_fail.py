@@ -1,4 +1,4 @@
-"""Events that fail or kill their consumer are retried, then parked, and no others with them."""
+"""Events that fail or kill their consumer are retried, then parked; no other events are parked."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A group that is gone, or events that a failover lost: an error says how to begin again."""
+"""A lost group, or events that a failover lost: an error says how to start again."""
 
 from __future__ import annotations
 

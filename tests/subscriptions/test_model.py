@@ -53,7 +53,7 @@ class SubscriptionMachine(RuleBasedStateMachine):
         )
 
     def check_order(self, events: list[Recorded]) -> None:
-        """Each one is the first of its aggregate that is not done: never two of an aggregate."""
+        """Each event is the first unfinished one of its aggregate: never two of an aggregate."""
         unfinished = [event for at, event in self.known.items() if at not in self.done]
         for event in events if self.ordered else []:
             assert event == next(each for each in unfinished if each.id == event.id)

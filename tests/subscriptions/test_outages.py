@@ -1,4 +1,4 @@
-"""Redis fails over, is full, or denies a right: nothing is half done, and a later call works."""
+"""Redis fails over, is full, or denies a command: nothing is half done, and a later call works."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ ORDERED = {
 
 @pytest.fixture
 def limited(lab: Lab, store: EventStore) -> Iterator[Callable[[str], EventStore]]:
-    """Return the store, as a user sees it who lacks the right to run one command."""
+    """Return the store as seen by a user who has no permission to run one command."""
     path = lab.redis.connection_pool.connection_kwargs["path"]
     clients: list[redis.Redis] = []
 

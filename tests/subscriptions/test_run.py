@@ -1,4 +1,4 @@
-"""``run``: the loop that receives, handles and acknowledges, and answers what goes wrong."""
+"""``run``: the loop that receives, handles and acknowledges events, and how it handles failures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the bank's views must hold, computed plainly from the events, and what they hold."""
+"""The documents of the bank's views, as stored and as computed from the events."""
 
 from __future__ import annotations
 

@@ -370,7 +370,7 @@ def assert_each_outage_is_logged_once(lines: list[str]) -> None:
 
 
 def assert_workload_resumes(work: Workload, database: Any) -> None:
-    """Assert that after a failover all of it makes progress, ends well, and is exact."""
+    """Assert that after a failover every program makes progress, exits normally, and is exact."""
     begun = time.monotonic()
     work.wait_for_progress()
     resumed = time.monotonic() - begun

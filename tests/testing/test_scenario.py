@@ -22,7 +22,7 @@ def failure(check: Any, *args: object) -> str:
 
 
 class Draft(Aggregate):
-    """A broken aggregate: each method makes another mistake."""
+    """A broken aggregate: each method makes a different mistake."""
 
     def __init__(self, id: str) -> None:
         super().__init__(id)

@@ -1,4 +1,4 @@
-"""given/shows of a view: as MongoDB would have it, without MongoDB."""
+"""given/shows of a view: the same documents as in MongoDB, without MongoDB."""
 
 from __future__ import annotations
 
@@ -169,7 +169,7 @@ class Customers:
 
 
 class Latest(Customers):
-    """A broken view: which category comes last is not known."""
+    """A broken view: it depends on which category comes last."""
 
     def apply(self, event: Recorded, changes: Changes, category: str) -> None:
         changes[event.id].set("latest", category)

@@ -1,4 +1,4 @@
-"""What monitoring asks the service for: metrics, and whether the views keep up."""
+"""The routes for monitoring: metrics, and whether the views keep up."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ def test_original_s_walkthrough_works(api: Served) -> None:
 
 
 class OriginalProjector:
-    """What the original's projector does: an upsert per event, unless it knows the timestamp."""
+    """The original's projector: an upsert per event, unless it has seen the timestamp."""
 
     def __init__(self, client: redis.Redis, stream: str, documents: Any) -> None:
         self._client, self._stream, self._documents = client, stream, documents

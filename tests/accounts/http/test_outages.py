@@ -1,4 +1,4 @@
-"""Redis or MongoDB is away, hangs, is full, or is a replica: 503, and nothing else stops."""
+"""Redis or MongoDB is down, hangs, is full, or is a replica: 503, and nothing else stops."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def node(tmp_path: Path) -> Iterator[Node]:
 
 @pytest.fixture
 def own(node: Node, tmp_path: Path) -> Iterator[tuple[Served, Node, MongoServer]]:
-    """Run the service on a Redis and a MongoDB of the test's own."""
+    """Run the service on a separate Redis and MongoDB."""
     (tmp_path / "mongo").mkdir()
     mongo = MongoServer(tmp_path / "mongo")
     urls = {
@@ -113,7 +113,7 @@ def test_hung_mongodb_never_stops_a_deposit(own: tuple[Served, Node, MongoServer
 def test_listings_that_hang_take_no_thread_of_the_other_routes(
     service: AccountService, mongo: Any, category: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """They hang in the service, because MongoDB would let go of them after two seconds."""
+    """They hang in the service, because MongoDB would end them after two seconds."""
     hangs = threading.Event()
     plain = listing.page
 

@@ -25,7 +25,7 @@ CHUNK = b"10000\r\n" + b" " * 0x10000 + b"\r\n"
 
 
 class SocketApp:
-    """An ASGI app that serves nothing; its connections are what is tested."""
+    """An ASGI app that serves nothing; the tests examine its connections."""
 
     async def __call__(self, scope: object, receive: object, send: object) -> None:
         raise NotImplementedError
@@ -71,7 +71,7 @@ def test_listen_names_an_address_that_cannot_be_used() -> None:
 
 @pytest.fixture
 def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Shorten the limits on time."""
+    """Shorten the time limits."""
     monkeypatch.setattr(protocol, "HEADER_SECONDS", 0.5)
     monkeypatch.setattr(protocol, "GRACE_SECONDS", 0.5)
     for module in (protocol, schemas):
@@ -139,7 +139,7 @@ def test_endless_body_is_cut(service: AccountService, head: bytes) -> None:
 
 
 def bytes_taken(client: socket.socket, limit: int) -> int | None:
-    """Send chunks; return how many bytes the server has taken, or None if it closes before."""
+    """Send chunks; return how many bytes the server accepts, or None if it closes early."""
     sent = 0
     while sent < limit:
         try:

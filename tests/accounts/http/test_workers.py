@@ -1,4 +1,4 @@
-"""The processes of ``eventlab serve``: what ends them, and which code they run."""
+"""The processes of ``eventlab serve``: when they exit, and which code they run."""
 
 from __future__ import annotations
 

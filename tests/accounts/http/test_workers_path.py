@@ -12,7 +12,7 @@ from eventlab.accounts.http import server
 
 
 class RecordsPath:
-    """Workers that only look at what their processes would inherit."""
+    """Workers that only record what their processes would inherit."""
 
     found: str | None = None
 

@@ -1,4 +1,4 @@
-"""The addresses of a mail: who wrote, who wants the answer, to whom; each is valid or not."""
+"""The addresses of a mail: writer, reply address and recipients; each is valid or not."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The text that an agent reads: which form, in which order, and what says that there is none."""
+"""The text that an agent reads: its form, its order, and the note if there is none."""
 
 from __future__ import annotations
 

@@ -394,7 +394,7 @@ def test_text_of_marks_html_that_it_cuts_and_keeps_its_end() -> None:
     ],
 )
 def test_text_of_hostile_html_is_bounded(piece: str) -> None:
-    """It must return at all: what grows with the square takes hours for five megabytes."""
+    """It must finish: an algorithm with quadratic time takes hours for five megabytes."""
     text = text_of((piece * (MEGABYTES // len(piece) + 1))[:MEGABYTES] + "<p>the end")
     assert len(text) <= 20 * MAX_SLIM_HTML
     assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e]", text)

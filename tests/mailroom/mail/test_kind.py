@@ -1,4 +1,4 @@
-"""What kind of mail it is: for each kind the plain case, a neighbor, and one that misleads."""
+"""The kind of a mail: for each kind a plain case, a similar one, and a misleading one."""
 
 from __future__ import annotations
 
