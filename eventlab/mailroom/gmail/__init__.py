@@ -1,1 +1,1 @@
-"""Gmail: its API client, the credentials for it, and its errors."""
+"""The client for Gmail's API, with its credentials and its errors."""

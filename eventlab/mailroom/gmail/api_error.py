@@ -24,12 +24,12 @@ MAX_RETRY_AFTER_SECONDS: Final = 120.0
 
 @dataclass(frozen=True)
 class GmailApiError:
-    """An error response from Gmail, for one message or for a whole request. A value, never raised.
+    """An error from Gmail, for one message or for a whole request. It is returned, never raised.
 
-    ``status`` is 0 without a response. ``transient``: the same request may succeed later, after
-    ``retry_after`` seconds if Gmail named them. ``gone``: the resource does not exist.
-    ``too_large``: the response was not read to its end. ``needs_consent``: only a new consent
-    helps. ``message`` never quotes Gmail's own message, which
+    ``status`` is 0 if there was no response. ``transient`` means that the same request may succeed
+    later, after ``retry_after`` seconds if Gmail specified them. ``gone`` means that the resource
+    does not exist. ``too_large`` means that the response was too large to read. ``needs_consent``
+    means that the user must give consent again. ``message`` never quotes Gmail's own message, which
     may contain an address.
     """
 
@@ -52,9 +52,9 @@ class GmailApiError:
 
 
 def classify_error(status: int, body: bytes, retry_after: str | None = None) -> GmailApiError:
-    """Return what an error response means. The body is Google's JSON, or a proxy's own text.
+    """Classify an error response, whose body is Google's JSON or the text of a proxy.
 
-    ``retry_after`` is the header of that name.
+    ``retry_after`` is the value of the Retry-After header.
 
     >>> classify_error(404, b"").gone, classify_error(503, b"<html>", "7").retry_after
     (True, 7.0)
@@ -100,7 +100,7 @@ def _final_message(status: int, reasons: set[str]) -> str:
 
 
 def _reasons(body: bytes) -> set[str]:
-    """Return the words that tell Google's errors apart. They are in up to four places."""
+    """Return the words that identify a Google error; they are in the status and in two lists."""
     try:
         response: Any = json.loads(body)
     except ValueError:

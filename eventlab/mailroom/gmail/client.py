@@ -1,4 +1,4 @@
-"""The Gmail client: list the inbox, fetch emails, and label the ones that are done."""
+"""The Gmail client: lists the inbox, fetches emails, and labels those that were routed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from eventlab.mailroom.variables import GMAIL_ENDPOINT, VARIABLES
 INBOX: Final = "INBOX"
 MAX_PAGE_SIZE: Final = 500
 BATCH_SIZE: Final = 20
-#: A batch of emails up to this size is below 5 MB, as much as the largest email that is downloaded.
+#: A batch of emails up to this size is at most 5 MB, like the largest email that is downloaded.
 MAX_SMALL_BYTES: Final = 256 * 1024
 MAX_MODIFIED_IDS: Final = 1000
 MAX_DOWNLOAD_BYTES: Final = 5 * 1024 * 1024
@@ -29,25 +29,26 @@ MAX_DOWNLOAD_BYTES: Final = 5 * 1024 * 1024
 
 @dataclass(frozen=True)
 class Page:
-    """The ids of some emails of the inbox.
+    """One page of email ids from the inbox.
 
-    ``cursor`` is None except on the last page. Store it once the emails of all pages are stored.
+    ``cursor`` is None except on the last page. Store it only after the emails of all pages.
     """
 
     ids: tuple[str, ...]
     cursor: str | None
-    relisted: bool = False  # the cursor was too old, so the whole inbox is listed
+    relisted: bool = False  # the cursor was too old, so this lists the whole inbox
 
 
 class GmailClient:
     """A client of one Gmail mailbox, for one thread at a time.
 
-    ``timeout`` is in seconds, per request. ``page_size`` is 500 at most. ``sleep`` is called with
-    the seconds to wait between attempts. Use it in a ``with`` block, which closes the connection.
+    ``timeout`` is in seconds, per request. ``page_size`` is at most 500. ``sleep`` is called with
+    the seconds to wait between attempts. Use the client in a ``with`` block, which closes its
+    connection.
 
-    Every method raises ``ConsentRequired`` when only a new consent helps, and ``GmailFailed`` when
-    Gmail rejects a request or still fails after about a minute of attempts. The constructor raises
-    ``BadSetting`` for an endpoint that is neither https nor this machine.
+    Every method raises ``ConsentRequired`` if the user must give consent again, and ``GmailFailed``
+    if Gmail rejects a request or still fails after about a minute of attempts. The constructor
+    raises ``BadSetting`` if the endpoint neither uses https nor is on this machine.
 
     >>> with GmailClient(load("token.json")) as gmail:
     ...     next(gmail.pages(since=None)).ids
@@ -69,12 +70,12 @@ class GmailClient:
         self._messages = self._transport.users.messages()
 
     def pages(self, since: str | None, *, not_before: int | None = None) -> Iterator[Page]:
-        """Yield the emails that came into the inbox after a cursor; without a usable one, all.
+        """Yield pages with the emails that entered the inbox after ``since``, a page's cursor.
 
-        Gmail forgets old cursors; then the whole inbox is listed again, except for emails that
-        Gmail received before ``not_before``, in seconds since 1970. Only the last page has a
-        cursor. An id may be returned more than once, in one run or in the next, but no id is left
-        out.
+        If ``since`` is None, or is so old that Gmail no longer accepts it, the whole inbox is
+        listed, except for emails that Gmail received before ``not_before``, in seconds since 1970.
+        Only the last page has a cursor. An id may be returned more than once, in one run or in the
+        next, but no id is left out.
         """
         if since is not None and (yield from self._new_since(since)):
             return
@@ -92,7 +93,10 @@ class GmailClient:
         return self._address
 
     def has_more_before(self, seconds: int, count: int) -> bool:
-        """Return whether the inbox has more than ``count`` emails that are older than a time."""
+        """Return whether the inbox has more than ``count`` emails from before a time.
+
+        ``seconds`` is the time in seconds since 1970.
+        """
         found = 0
         for body in self._list(f"before:{seconds}"):
             found += len(body.get("messages", ()))
@@ -101,13 +105,13 @@ class GmailClient:
         return False
 
     def get(self, ids: Iterable[str]) -> Iterator[tuple[str, Message | None]]:
-        """Fetch emails and yield each with its id, in the order of ``ids``; None if it is gone.
+        """Yield each id, in the order of ``ids``, with its email, or None if the email is gone.
 
         An email that cannot be fetched does not stop the others: ``GmailFailed`` is raised at the
-        end, or immediately if a whole batch of several, or two batches in a row, failed. At most 20
-        emails are in memory at a time, and an email over 256 KB is fetched alone. For an email over
-        5 MB, only its texts, as Gmail decodes them, and the names of its attachments are
-        downloaded.
+        end. It is raised immediately if a whole batch of several emails failed, or two batches in a
+        row. At most 20 emails are in memory at a time, and an email over 256 KB is fetched alone.
+        For an email over 5 MB, only its headers, its texts as decoded by Gmail, and the names of
+        its attachments are downloaded.
         """
         ids = tuple(dict.fromkeys(ids))
         large, oversized = self._sizes(ids)
@@ -118,7 +122,7 @@ class GmailClient:
             batch = batches.popleft()
             got, rejected = self._fetch(batch, oversized)
             if any(error.too_large for error in rejected.values()):
-                # Gmail's search does not know the newest emails yet, so their sizes are unknown.
+                # Gmail's search does not find the newest emails yet, so their sizes are unknown.
                 if len(batch) > 1:
                     batches.extendleft((id,) for id in reversed(batch))
                     continue
@@ -139,7 +143,7 @@ class GmailClient:
             )
 
     def label(self, ids: Iterable[str], name: str) -> None:
-        """Put a label on emails, and create it if necessary; needs consent with ``modify=True``."""
+        """Label emails, creating the label if necessary; requires consent with ``modify=True``."""
         ids = tuple(dict.fromkeys(ids))
         if not ids:
             return
@@ -171,11 +175,11 @@ class GmailClient:
         return profile
 
     def _inbox(self, not_before: int | None) -> Iterator[Page]:
-        # Read before the list: an email that arrives while the list is read comes after this point,
-        # and so belongs to the next run.
+        # Read before the list: an email that arrives while the list is being read comes after this
+        # point, so the next run finds it.
         baseline = str(self._profile()["historyId"])
-        # A list of what came after a time would be a search, and searches do not know the newest
-        # emails yet. Old emails are known, so they are left out of the list of all.
+        # Listing the emails after a time would be a search, and searches do not find the newest
+        # emails yet. They do find old emails, which are left out of the full list here.
         old = set[str]() if not_before is None else self._found(f"before:{not_before}")
         for body in self._list():
             ids = (message["id"] for message in body.get("messages", ()))
@@ -200,7 +204,7 @@ class GmailClient:
                 return
 
     def _new_since(self, since: str) -> Generator[Page, None, bool]:
-        """Yield the pages of the history since a cursor; return whether Gmail still had it all."""
+        """Yield the pages of the history since a cursor; return False if the cursor is too old."""
         page_token: str | None = None
         while True:
             request = self._transport.users.history().list(
@@ -223,9 +227,9 @@ class GmailClient:
     # ----------------------------------------------------------------------------------------- get
 
     def _sizes(self, ids: tuple[str, ...]) -> tuple[set[str], set[str]]:
-        """Return which emails are fetched alone, and which of these are not downloaded whole."""
-        # One search costs 5 units of quota for all emails; asking each one for its size would cost
-        # 20 per mail, as much as fetching it.
+        """Return which emails are fetched alone, and which emails are not downloaded completely."""
+        # One search for all emails costs 5 quota units. Asking for the size of each email would
+        # cost 20 units per email, as much as fetching it.
         large = self._over(MAX_SMALL_BYTES) & set(ids) if ids else set()
         return large, self._over(MAX_DOWNLOAD_BYTES) if large else set()
 
@@ -259,7 +263,7 @@ class GmailClient:
                     raise response.to_exception()
                 else:
                     (retry if response.transient else rejected)[id] = response
-            # An email that came through shows that waiting helps: the count starts again.
+            # If any email was fetched, waiting helps, so the count starts again.
             attempts = attempts + 1 if len(retry) == len(pending) else 1
             pending = tuple(retry)
             if attempts == MAX_ATTEMPTS:
@@ -293,7 +297,7 @@ class GmailClient:
         return found
 
     def _label_ids(self) -> dict[str, str]:
-        """Return the labels' ids by their names, casefolded: Gmail ignores the case of a name."""
+        """Return label ids by casefolded name, because Gmail ignores the case of label names."""
         request = self._transport.users.labels().list(userId="me")
         labels = _body(self._transport.send(request)).get("labels", ())
         return {label["name"].casefold(): label["id"] for label in labels}
@@ -306,7 +310,7 @@ def _body(response: GmailResponse) -> dict[str, Any]:
 
 
 def _about(id: str, response: GmailResponse | None) -> GmailResponse:
-    """Return the response if it is about this email; otherwise an error, to be retried."""
+    """Return the response if it is about this email; otherwise, return a transient error."""
     if isinstance(response, GmailApiError):
         return response
     if response is None or response.get("id") != id:
@@ -319,7 +323,7 @@ def _about(id: str, response: GmailResponse | None) -> GmailResponse:
 
 
 def _arrived(history: dict[str, Any]) -> tuple[str, ...]:
-    """Return the emails that a page of the history brought into the inbox, new or moved."""
+    """Return the ids of the emails that entered the inbox in a page of the history."""
     ids: dict[str, None] = {}
     for record in history.get("history", ()):
         for added in record.get("messagesAdded", ()):
@@ -335,7 +339,7 @@ def _chunks(ids: tuple[str, ...], size: int) -> Iterator[tuple[str, ...]]:
 
 
 def _batches(ids: tuple[str, ...], *, alone: set[str]) -> Iterator[tuple[str, ...]]:
-    """Return the ids in order, in batches of up to 20 small emails or of one large email."""
+    """Yield the ids in order, in batches of up to 20 small emails or one large email."""
     batch: list[str] = []
     for id in ids:
         if batch and (id in alone or batch[-1] in alone or len(batch) == BATCH_SIZE):

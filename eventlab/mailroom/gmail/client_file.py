@@ -1,4 +1,7 @@
-"""The client file: Google's JSON that identifies this application in a request for consent."""
+"""The client file: the JSON from Google that identifies this application when it asks for consent.
+
+It is downloaded from the Google Cloud console.
+"""
 
 from __future__ import annotations
 
@@ -27,10 +30,10 @@ class OAuthClient:
 
     @classmethod
     def load(cls, path: str | Path) -> OAuthClient:
-        """Read a client file as downloaded from Google's console.
+        """Read a client file that was downloaded from Google's console.
 
         Raises ``BadSetting`` if the file is missing, is not JSON, belongs to another type of
-        client, lacks a field, or names a URL that is not https.
+        client, lacks a field, or contains a URL that is not https.
         """
         types = read_json(path, setting=GMAIL_CLIENT, remedy=REMEDY)
         if "installed" not in types:
@@ -58,10 +61,10 @@ class OAuthClient:
 
 
 def read_json(path: str | Path, *, setting: str, remedy: str) -> dict[str, Any]:
-    """Return the JSON object in a file; ``remedy`` is what the error tells the operator to do.
+    """Return the JSON object in a file; in an error, ``remedy`` tells the operator what to do.
 
-    Raises ``BadSetting``, naming the setting that holds the path, if the file cannot be read or
-    holds no JSON object.
+    Raises ``BadSetting``, which names the setting that contains the path, if the file cannot be
+    read or does not contain a JSON object.
     """
     try:
         value = json.loads(Path(path).read_bytes())
@@ -69,7 +72,7 @@ def read_json(path: str | Path, *, setting: str, remedy: str) -> dict[str, Any]:
         raise BadSetting(setting, f"there is no file {path}: {remedy}") from None
     except OSError as error:
         raise BadSetting(setting, f"{path} cannot be read ({error.strerror}): {remedy}") from None
-    except ValueError:  # from None: the parser's error quotes the file, which holds secrets
+    except ValueError:  # from None: the parser's error quotes the file, which has secrets
         raise BadSetting(setting, f"{path} is not JSON: {remedy}") from None
     if not isinstance(value, dict):
         raise BadSetting(setting, f"{path} is JSON, but not an object: {remedy}")

@@ -1,4 +1,4 @@
-"""Consent: an operator allows access in a browser; the code returns over loopback or by hand."""
+"""Consent: an operator allows access in a browser, which returns a code to this program."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ Show = Callable[[str], object]
 Say = Callable[[str], object]
 Ask = Callable[[str], str]
 
-#: Nothing listens there, on any machine: the browser stops, and its address bar holds the code.
+#: Nothing listens here on any machine, so the browser stops with the code in its address bar.
 NOWHERE: Final = "http://localhost:1/"
 EXCHANGE_TIMEOUT_SECONDS: Final = 30.0
-#: These loggers write the code, the client's secret and the token at DEBUG.
+#: These loggers write the code, the client's secret and the token at the DEBUG level.
 LEAKING_LOGGERS: Final = ("requests_oauthlib.oauth2_session", "google_auth_oauthlib.flow")
 
 show: Show = webbrowser.open
@@ -65,9 +65,10 @@ def ask_for_consent(
     say: Say = print,
     ask: Ask = input,
 ) -> Consent:
-    """Ask an operator for consent and return the tokens; the options are those of ``authorize``.
+    """Ask an operator for consent and return the tokens; ``authorize`` explains the options.
 
-    Raises ``GmailFailed`` if consent is denied, is not given in time, or cannot be exchanged.
+    Raises ``GmailFailed`` if consent is denied, is not given in time, or cannot be exchanged for
+    tokens.
     """
     with _oauthlib_environment(client), _leaking_loggers_off():
         if browser == "paste-back":
@@ -151,14 +152,14 @@ def _begin(client: OAuthClient, scope: str, redirect_uri: str) -> tuple[Any, str
 
 
 def _exchange(flow: Any, address: str) -> Consent:
-    """Exchange a code for tokens; the address that the browser returned to contains the code."""
+    """Exchange the code in the address that the browser returned to for tokens."""
     session = flow.oauth2session
     if is_loopback(flow.client_config["token_uri"]):
         session.trust_env = False
     session.max_redirects = 0  # another server must not get the code
     for scheme in ("http://", "https://"):
         session.mount(scheme, LimitedAdapter(max_seconds=EXCHANGE_TIMEOUT_SECONDS))
-    # oauthlib insists on https in this address, although no request goes there anymore
+    # oauthlib requires https in this address, although no further request goes to it.
     as_https = address.replace("http:", "https:", 1)
     try:
         with session:
@@ -216,7 +217,7 @@ def _exchange_message(error: Exception) -> str:
             f"The token request to Google failed ({type(error).__name__}): "
             "ask for consent again later"
         )
-    # Anybody may have sent the browser here: the code is shown only if it has OAuth's form.
+    # Anyone may have sent the browser here, so the code is shown only if it is in OAuth's form.
     code = str(getattr(error, "error", None) or "")
     if not re.fullmatch(r"[A-Za-z_]{1,60}", code):
         code = type(error).__name__
@@ -225,8 +226,8 @@ def _exchange_message(error: Exception) -> str:
 
 @contextlib.contextmanager
 def _oauthlib_environment(client: OAuthClient) -> Iterator[None]:
-    """Set the environment variables for two of oauthlib's checks while the block runs."""
-    # A narrower consent would raise a bare Warning; our caller checks the scopes instead.
+    """Relax two of oauthlib's checks, with environment variables, while the block runs."""
+    # If less consent is given, oauthlib would raise a bare Warning; our caller checks the scopes.
     variables = {"OAUTHLIB_RELAX_TOKEN_SCOPE": "1"}
     if is_loopback(client.auth_uri) and is_loopback(client.token_uri):
         variables["OAUTHLIB_INSECURE_TRANSPORT"] = "1"

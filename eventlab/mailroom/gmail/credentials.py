@@ -1,4 +1,4 @@
-"""The token file: it holds what consent returned, and each renewed token replaces the last."""
+"""The token file: stores the token that consent returned, and replaces it when it is renewed."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ SUFFICIENT_SCOPES: Final = {
 REFRESH_TIMEOUT_SECONDS: Final = 30.0
 CONSENT_AGAIN: Final = "remove the token file and give consent again"
 
-#: The error codes of Google's token endpoint that end a token's life, and what each means. Google
-#: uses ``invalid_grant`` for several causes and never says which one it was.
+#: The error codes of Google's token endpoint that require new consent, with their meanings. Google
+#: uses ``invalid_grant`` for several causes and never says which of them applies.
 FINAL_REFRESH_ERRORS: Final = {
     "invalid_grant": (
         "Gmail's token has expired or been revoked (consent was withdrawn, the password was "
@@ -81,7 +81,7 @@ NO_REFRESH_TOKEN: Final = (
     f"{CONSENT_AGAIN}"
 )
 
-#: No response, or one that google-auth fails on: it assumes a JSON object with all its fields.
+#: Raised if there is no response, or if google-auth fails on one without all expected fields.
 UNREADABLE: Final = (
     *(GoogleAuthError, OSError, http.client.HTTPException),
     *(AttributeError, KeyError, TypeError, ValueError),
@@ -91,9 +91,9 @@ log = logging.getLogger(__name__)
 
 
 class StoredCredentials(Credentials):
-    """Google's credentials, kept in a file: a renewed token is saved there before it is used.
+    """Google's credentials, stored in a file: a renewed token is saved there before it is used.
 
-    ``path`` is the token file; without it nothing is saved.
+    ``path`` is the token file. If it is None, nothing is saved.
     """
 
     def __init__(
@@ -123,16 +123,16 @@ class StoredCredentials(Credentials):
     def refresh(self, _request: object) -> None:
         """Get a new access token and save it.
 
-        The argument is ignored, because the batch client passes one without a timeout; a connection
-        with a timeout is used instead. Raises ``ConsentRequired``, or ``GmailFailed`` if Google
-        cannot be reached.
+        The argument is ignored, because the batch client passes a request without a timeout; a
+        connection with a timeout is used instead. Raises ``ConsentRequired`` if the user must give
+        consent again, and ``GmailFailed`` if Google cannot be reached.
         """
         before = self.token, self.refresh_token
         connection = GoogleHttp(timeout=REFRESH_TIMEOUT_SECONDS)
         try:
             Credentials.refresh(self, google_auth_httplib2.Request(connection))
         except UNREADABLE as error:
-            # from None: the cause may quote the response of a server that posed as Google
+            # "from None", because the cause may quote the response of a server that posed as Google
             raise refresh_failed(error) from None
         finally:
             connection.close()
@@ -147,7 +147,7 @@ class StoredCredentials(Credentials):
 
 
 def refresh_failed(error: Exception) -> GmailFailed:
-    """Return the exception for a failed renewal: ``ConsentRequired`` or ``GmailFailed``.
+    """Return the exception for a failed token renewal: ``ConsentRequired`` or ``GmailFailed``.
 
     >>> refresh_failed(RefreshError("invalid_grant: Bad Request", {"error": "invalid_grant"}))
     ConsentRequired("Gmail's token has expired or been revoked: ...")
@@ -172,13 +172,13 @@ def refresh_failed(error: Exception) -> GmailFailed:
 
 
 def load(path: str | Path) -> StoredCredentials:
-    """Read a token file. The credentials renew the token in the file when it expires.
+    """Read a token file and return credentials that renew the token in the file when it expires.
 
     Raises ``BadSetting`` if the file is missing, is not a token file, can be read by other users,
-    or names a ``token_uri`` that is not https.
+    or contains a ``token_uri`` that is not https.
     """
     info = read_json(path, setting=GMAIL_TOKEN, remedy="call authorize() to give consent first")
-    path = Path(path).resolve()  # a link stays a link when the file behind it is replaced
+    path = Path(path).resolve()  # replace the file behind a link, not the link itself
     mode = stat.S_IMODE(path.stat().st_mode)
     if mode & 0o077:
         raise BadSetting(
@@ -186,10 +186,10 @@ def load(path: str | Path) -> StoredCredentials:
         )
     try:
         read = Credentials.from_authorized_user_info(info)
-    except (ValueError, TypeError, AttributeError):  # from None: it holds secrets
+    except (ValueError, TypeError, AttributeError):  # from None: it contains secrets
         raise BadSetting(GMAIL_TOKEN, f"{path} is not a token file: {CONSENT_AGAIN}") from None
-    # from_authorized_user_info replaces the file's token_uri with Google's: a fake server's token
-    # would go to Google
+    # from_authorized_user_info replaces the file's token_uri with Google's, so a fake server's
+    # token would go to Google.
     token_uri = info.get("token_uri", read.token_uri)
     return StoredCredentials(
         read.token,
@@ -233,16 +233,16 @@ def authorize(
     say: Say = print,
     ask: Ask = input,
 ) -> StoredCredentials:
-    """Return credentials for a mailbox: from the token file, or by asking an operator for consent.
+    """Return credentials for a mailbox from the token file, or by asking an operator for consent.
 
-    ``modify`` also requests permission to set labels. ``browser``: True opens one; False prints the
-    link for a browser on this machine; ``"paste-back"`` is for a browser on another machine, whose
-    final address the operator pastes. ``port`` is the loopback port that the browser returns to (0:
-    any free port). An expired token is renewed.
+    ``modify`` also requests permission to set labels. If ``browser`` is True, a browser opens; if
+    it is False, the link for a browser on this machine is printed. With ``"paste-back"``, the
+    operator uses a browser on another machine and pastes its final address here. ``port`` is the
+    loopback port that the browser returns to (0: any free port). An expired token is renewed.
 
-    Raises ``BadSetting`` if one of the two files cannot be used, ``ConsentRequired`` if the stored
-    token cannot be renewed, and ``GmailFailed`` if consent is denied, late or too narrow, or Google
-    cannot be reached.
+    Raises ``BadSetting`` if one of the two files cannot be used, and ``ConsentRequired`` if the
+    stored token cannot be renewed. Raises ``GmailFailed`` if consent is denied, is not given in
+    time or covers too little, or if Google cannot be reached.
     """
     scope = MODIFY if modify else READONLY
     if Path(token_file).exists():

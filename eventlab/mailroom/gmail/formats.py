@@ -1,4 +1,4 @@
-"""What Gmail is asked to send: all bytes of an email, or only its texts if it is large."""
+"""The formats to request from Gmail: all bytes of an email, or only the texts of a large one."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ def _part_fields(depth: int) -> str:
     return f"partId,mimeType,filename,headers,body(attachmentId,data,size){inner}"
 
 
-#: An email's headers, its texts, and the names, types and sizes of its other parts.
+#: The headers and texts of an email, and the names, types and sizes of its other parts.
 TEXT_FIELDS: Final = f"{COMMON_FIELDS},payload({_part_fields(6)})"
-#: Gmail gives only the id of a long text, as of an attachment. The limits for fetching such texts:
+#: For a long text, as for an attachment, Gmail returns only an id. These limit what is fetched:
 MAX_LONG_TEXTS: Final = 4
 MAX_LONG_TEXT_BYTES: Final = 4 * 1024 * 1024
 
 
 def add_long_texts(transport: GmailTransport, response: dict[str, Any]) -> None:
-    """Fetch the texts of which a response has only an id; a text that fails stays missing.
+    """Fetch the texts for which a response contains only an id, and add them to the response.
 
-    Raises ConsentRequired.
+    A text that cannot be fetched stays missing. Raises ``ConsentRequired``.
     """
     messages = transport.users.messages()
     for body in itertools.islice(_long_texts(response.get("payload", {})), MAX_LONG_TEXTS):

@@ -1,7 +1,7 @@
-"""The HTTP object that Google's libraries call: httplib2's interface over ``HttpSession``.
+"""The HTTP object that Google's libraries call: httplib2's interface on top of ``HttpSession``.
 
-httplib2 itself ignores ``HTTPS_PROXY`` where PySocks is not installed, and waits without limit for
-a response that arrives byte by byte.
+httplib2 itself ignores ``HTTPS_PROXY`` if PySocks is not installed, and waits indefinitely for a
+response that arrives byte by byte.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ from eventlab.mailroom.http_session import HttpSession, NoAuth
 
 #: A batch of small emails, or one large email, is below 8 MB.
 MAX_RESPONSE_BYTES: Final = 16 * 1024 * 1024
-#: A large email may take longer to arrive than one wait of ``timeout``.
+#: A large email may take longer than ``timeout`` to arrive.
 MAX_RESPONSE_TIMEOUTS: Final = 10
 CHUNK_BYTES: Final = 64 * 1024
-#: They describe the body as it was sent, not the one that is returned.
+#: These headers describe the body as it was sent, not as it is returned.
 HEADERS_ON_THE_WAY: Final = frozenset({"content-encoding", "content-length", "transfer-encoding"})
 
 
 class ResponseTooLarge(OSError):
-    """A response is over the limit of 16 MB; the rest of it is not read."""
+    """A response exceeds the limit of 16 MB, so the rest of it is not read."""
 
 
 class GoogleHttp:
     """The part of ``httplib2.Http`` that Google's libraries use.
 
-    ``timeout`` is the number of seconds for each connect or read; a whole response must end within
-    ten times that.
+    ``timeout`` is the number of seconds allowed for each connect and each read. A whole response
+    must end within ten times as many seconds.
     """
 
     def __init__(self, *, timeout: float) -> None:
@@ -51,7 +51,7 @@ class GoogleHttp:
     ) -> tuple[httplib2.Response, bytes]:
         """Send a request and return its response and body, whatever the status.
 
-        Raises OSError if there is no response: requests' errors, or ``ResponseTooLarge``.
+        Raises an OSError if there is no response: one of requests' errors or ``ResponseTooLarge``.
         """
         request = requests.Request(method, uri, headers=headers, data=body, auth=NoAuth())
         try:
@@ -63,11 +63,11 @@ class GoogleHttp:
                 }
                 found["status"] = str(response.status_code)
                 return httplib2.Response(found), _body(response)
-        except Urllib3Error as error:  # requests does not wrap some, and they are not OSErrors
+        except Urllib3Error as error:  # not all are wrapped by requests, or are OSErrors
             raise requests.ConnectionError(type(error).__name__) from None
 
     def close(self) -> None:
-        """Close the connections. The object can be used again."""
+        """Close the connections; the object can be used again afterwards."""
         self._session.close()
 
 

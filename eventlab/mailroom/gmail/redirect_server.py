@@ -1,4 +1,4 @@
-"""The loopback server that a browser returns to after consent, with the code in the address."""
+"""The loopback server that receives the code when the browser returns to it after consent."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ UNEXPECTED_TEXT: Final = "This is not the expected request."
 
 
 class RedirectServer(socketserver.ThreadingTCPServer):
-    """Waits for the one request that brings the code; favicons and port scans get a 404.
+    """Waits for the request that contains the code, and responds to any other with a 404.
 
-    Each connection has its own thread, so a slow one delays neither the others nor the program that
-    waits for the code.
+    Each connection has its own thread, so a slow connection delays neither the others nor the
+    program that waits for the code.
     """
 
     daemon_threads = True
@@ -38,15 +38,15 @@ class RedirectServer(socketserver.ThreadingTCPServer):
         self._arrived = threading.Event()
 
     def handle_error(self, *_visitor: Any) -> None:
-        """Print nothing about a connection that is closed too early."""
+        """Ignore a connection that is closed too early."""
 
     def arrive(self, address: str) -> None:
-        """Keep the address that the browser returned to; only the first one counts."""
+        """Store the address that the browser returned to; only the first address counts."""
         self._address = self._address or address
         self._arrived.set()
 
     def wait(self, seconds: float) -> str:
-        """Return the address that the browser returned to; raise GmailFailed if it is too late."""
+        """Return the address that the browser returned to; raise GmailFailed after ``seconds``."""
         serving = threading.Thread(target=self.serve_forever, args=(POLL_SECONDS,), daemon=True)
         serving.start()
         try:
@@ -71,7 +71,7 @@ class _RedirectHandler(BaseHTTPRequestHandler):
         self.rfile = io.BufferedReader(LimitedReader(self.connection, raw, VISIT_SECONDS))
 
     def handle_one_request(self) -> None:
-        with contextlib.suppress(OSError):  # a visitor that hangs up, or is too slow
+        with contextlib.suppress(OSError):  # a client that disconnects or is too slow
             super().handle_one_request()
             return
         self.close_connection = True
@@ -90,11 +90,11 @@ class _RedirectHandler(BaseHTTPRequestHandler):
             self.server.arrive(f"http://127.0.0.1{self.path}")
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Log nothing: the line holds the code."""
+        """Log nothing, because the request line contains the code."""
 
 
 def query_of(address: str) -> dict[str, list[str]]:
-    """Return the query of an address, or nothing if it is not an address."""
+    """Return the query of an address, or an empty dict if it is not a valid address."""
     try:
         return parse_qs(urlsplit(address).query)
     except ValueError:

@@ -1,4 +1,4 @@
-"""The transport to Gmail: one connection, one retry loop for calls, and errors as values."""
+"""The transport to Gmail: sends requests, retries them, and returns errors as values."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from eventlab.mailroom.gmail.google_http import GoogleHttp, ResponseTooLarge
 from eventlab.mailroom.urls import checked_url
 from eventlab.mailroom.variables import GMAIL_ENDPOINT
 
-#: About a minute in total, waits included: Gmail counts its quota per minute.
+#: About a minute in total, including waits, because Gmail's quota is per minute.
 MAX_ATTEMPTS: Final = 7
 MAX_BACKOFF_SECONDS: Final = 32.0
-#: No response, or one that the batch client fails on: it assumes that every part is well-formed.
+#: Raised if there is no response, or if the batch client fails on a malformed part of one.
 UNREADABLE: Final = (
     *(OSError, http.client.HTTPException, TransportError),
     *(AttributeError, KeyError, TypeError, ValueError),
@@ -39,8 +39,9 @@ GmailResponse = dict[str, Any] | GmailApiError
 class GmailTransport:
     """Gmail's API at an endpoint, for one thread at a time.
 
-    ``timeout`` is in seconds, for each wait; ``sleep`` is called with the seconds to wait between
-    attempts. Raises ``BadSetting`` for an endpoint that is neither https nor this machine.
+    ``timeout`` is in seconds, for each connect and each read; ``sleep`` is called with the seconds
+    to wait between attempts. Raises ``BadSetting`` if the endpoint neither uses https nor is on
+    this machine.
     """
 
     def __init__(
@@ -55,8 +56,8 @@ class GmailTransport:
         self._sleep = sleep
         self._bare = GoogleHttp(timeout=timeout)
         self._authorized = google_auth_httplib2.AuthorizedHttp(credentials, http=self._bare)
-        # Built on the bare connection, requests carry no token into the parts of a batch. The batch
-        # carries it for all of them, also when the token is renewed halfway.
+        # Requests are built on the bare connection, so the parts of a batch contain no token. The
+        # batch itself carries the token for all parts, even if it is renewed halfway.
         self._api = build(
             "gmail",
             "v1",
@@ -67,7 +68,7 @@ class GmailTransport:
 
     @property
     def users(self) -> Any:
-        """The API's ``users`` resource. Its methods build requests and send nothing."""
+        """The API's ``users`` resource, whose methods build requests but do not send them."""
         return self._api.users()
 
     def close(self) -> None:
@@ -77,8 +78,8 @@ class GmailTransport:
     def send(self, request: Any) -> GmailResponse:
         """Send one request, retry transient errors, and return the response or the final error.
 
-        Raises ``GmailFailed`` when all attempts are used up, and ``ConsentRequired`` when the token
-        cannot be renewed.
+        Raises ``GmailFailed`` if all attempts fail, and ``ConsentRequired`` if the token cannot be
+        renewed.
         """
         attempts = 0
         while True:
@@ -93,7 +94,7 @@ class GmailTransport:
     def batch(self, requests: Mapping[str, Any]) -> dict[str, GmailResponse]:
         """Send requests as one batch, without retries, and return the responses by name.
 
-        When Gmail rejects the batch as a whole, every request has that error. Raises
+        If Gmail rejects the batch as a whole, its error is returned for every request. Raises
         ``ConsentRequired`` or ``GmailFailed`` if the token cannot be renewed.
         """
         responses: dict[str, GmailResponse] = {}
@@ -116,9 +117,10 @@ class GmailTransport:
         return responses
 
     def wait(self, attempts: int, asked_for: float | None = None) -> None:
-        """Wait before the next attempt: longer after each failure, with jitter.
+        """Wait before the next attempt, longer after each failure and with jitter.
 
-        ``attempts`` have failed so far; ``asked_for`` is the minimum that Gmail named, in seconds.
+        ``attempts`` is the number of failures so far. ``asked_for`` is the minimum wait that Gmail
+        specified, in seconds.
         """
         longest = min(2.0 ** (attempts - 1), MAX_BACKOFF_SECONDS)
         self._sleep(max(asked_for or 0.0, longest * random.uniform(0.5, 1.0)))
@@ -136,13 +138,13 @@ class GmailTransport:
         return self._guarded(send)
 
     def _guarded(self, send: Callable[[], GmailResponse]) -> GmailResponse:
-        """Send, and return the response, or an error that says why there is none.
+        """Call ``send`` and return its response, or an error that says why there is none.
 
-        The causes of an error may contain addresses, so they are never chained.
+        Errors are never chained, because their causes may contain addresses.
         """
         try:
             return send()
-        except BatchError:  # an HttpError too, with the status of the response it could not read
+        except BatchError:  # also an HttpError, with the status of a response that is unreadable
             return GmailApiError(0, UNREADABLE_RESPONSE, transient=True)
         except HttpError as error:
             return _classified(error)
@@ -153,7 +155,7 @@ class GmailTransport:
         except ResponseTooLarge:
             return GmailApiError(0, RESPONSE_TOO_LARGE, too_large=True)
         except UNREADABLE as error:
-            self._bare.close()  # after a timeout the connection may still deliver the old response
+            self._bare.close()  # after a timeout, the old response may still arrive
             return GmailApiError(
                 0,
                 f"Gmail could not be reached ({type(error).__name__}): try again later",

@@ -1,1 +1,1 @@
-"""Mail: the bytes of a message, parsed into what the mailroom knows about it."""
+"""Parses the bytes of an email into the facts that the mailroom needs."""

@@ -1,4 +1,4 @@
-"""The addresses of an email's headers, however a program wrote them, and whether they are valid."""
+"""Reads the addresses in an email's headers, even malformed ones, and checks them."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from eventlab.mailroom.mail.header import as_bytes, words
 MAX_ADDRESS: Final = 320
 MAX_LOCAL_BYTES: Final = 64
 MAX_DOMAIN: Final = 255
-#: The tokens of an address list; an unclosed quote or bracket is an ordinary character. Encoded
-#: words are one token, because some programs leave a comma or a colon in them.
+#: The tokens of an address list. An unclosed quote or bracket is an ordinary character. An encoded
+#: word is one token, because some programs leave a comma or a colon in it.
 TOKEN: Final = re.compile(
     r'"(?:[^"\\]|\\.)*"|\\.|\[[^\[\]]*\]'
     r'|=\?[^?\s]{1,60}\?[bBqQ]\?[^?]*\?=|[()<>,;:]|[^"\\()<>,;:\[=]+|.',
@@ -24,12 +24,12 @@ TOKEN: Final = re.compile(
 GAP: Final = re.compile(r"\s*([.@])\s*")
 ROUTE: Final = re.compile(r"^(?:@[^:,@]*,?)+:")
 MAILTO: Final = re.compile(r"^\s*mailto:|(?<=[^\s?])\?(?:subject|body|cc|bcc)=.*", re.IGNORECASE)
-#: Characters that nobody sees, which web pages and chats leave in a copied address. The joiners are
-#: letters of some scripts, except at the ends.
+#: Invisible characters that web pages and chats leave in a copied address. The joiners belong to
+#: the text in some scripts, except at its ends.
 INVISIBLE: Final = re.compile("[\u00ad\u034f\u180e\u200b\u200e\u200f\u2060-\u2064\ufeff]")
 JOINERS: Final = "\u200c\u200d"
 DOMAIN: Final = re.compile(r"[^\s@<>()\[\],;:\\\"]+|\[[\w.:]+\]")
-#: RFC 5322 and, for what is not ASCII, RFC 6532.
+#: RFC 5322 and, for non-ASCII characters, RFC 6532.
 ATOM: Final = r"(?:(?!\s)[a-zA-Z0-9!#$%&'*+/=?^_`{|}~\-\u00a1-\ud7ff\ue000-\U0010ffff])+"
 LOCAL: Final = re.compile(rf"{ATOM}(?:\.{ATOM})*|\"(?:[^\"\\\x00-\x1f\x7f]|\\[\x20-\x7e])+\"")
 HOST: Final = re.compile(r"(?!-)[a-zA-Z0-9-]{1,63}(?<!-)(?:\.(?!-)[a-zA-Z0-9-]{1,63}(?<!-))*\.?")
@@ -37,14 +37,14 @@ HOST: Final = re.compile(r"(?!-)[a-zA-Z0-9-]{1,63}(?<!-)(?:\.(?!-)[a-zA-Z0-9-]{1
 
 @dataclass(frozen=True)
 class Address:
-    """A name and an address. Each may be empty."""
+    """A name and an address, each of which may be empty."""
 
     name: str
     address: str
 
     @property
     def valid(self) -> bool:
-        """Whether an email can be sent to an address of this form.
+        """Whether the form of the address is valid.
 
         >>> Address("", "joe@example.com").valid, Address("", "joe@-.example").valid
         (True, False)
@@ -56,7 +56,7 @@ class Address:
 
 
 def addresses(value: bytes, hint: str | None = None) -> list[Address]:
-    """Return the names and addresses of a header; groups are flattened, and comments become names.
+    """Return the names and addresses in a header; groups are flattened, and comments become names.
 
     >>> addresses(b'"Doe, Joe" <joe+tag@example.com>')
     [Address(name='Doe, Joe', address='joe+tag@example.com')]
@@ -64,8 +64,8 @@ def addresses(value: bytes, hint: str | None = None) -> list[Address]:
     found = _read(value, hint)
     if any(one.address for one in found):
         return found
-    # Some programs encode the whole header, including the address; others open a comment and do
-    # not close it.
+    # Some programs encode the whole header, including the address. Others open a comment without
+    # closing it.
     for other in (words(value, hint).encode(), value.replace(b"(", b" ").replace(b")", b" ")):
         plain = _read(other, hint) if other != value else []
         if any(one.address for one in plain):
@@ -80,7 +80,7 @@ def _read(value: bytes, hint: str | None) -> list[Address]:
 
 @dataclass
 class _Reader:
-    """Reads one header from token to token, and holds what belongs to the current mailbox."""
+    """Reads one header token by token, and collects the tokens of the current mailbox."""
 
     hint: str | None
     name: list[str] = field(default_factory=list)
@@ -99,7 +99,7 @@ class _Reader:
                     self.comment.append(token)
             elif token == "<":
                 if self.closed and any(piece.strip() for piece in self.inside):
-                    yield from self._mailbox(self.name, self.after)  # no comma between two
+                    yield from self._mailbox(self.name, self.after)  # a comma is missing
                 self.bracket = True
                 self.inside = []
             elif token == ">":
@@ -124,7 +124,7 @@ class _Reader:
         return "".join(self.name).strip().lower() == "mailto"
 
     def _mailbox(self, name: list[str], next_name: list[str]) -> Iterator[Address]:
-        """Yield the mailbox that ends here, and begin the next."""
+        """Yield the mailbox that ends here, and begin the next one."""
         inside = "".join(self.inside) if self.bracket or self.closed else None
         note = _unbracketed(self._text(self.comment))
         self.name = next_name
@@ -136,7 +136,8 @@ class _Reader:
         if inside is not None:
             yield Address(self._text(name) or note, _address(ROUTE.sub("", inside)))
             return
-        # No brackets: all of it is the address, or several that no comma separates.
+        # Without brackets, the whole text is one address, or several that are not separated by
+        # commas.
         text = " ".join("".join(name).split())
         pieces = [] if '"' in text else GAP.sub(r"\1", text).split()
         several = [one for one in map(_address, pieces) if one]
@@ -155,18 +156,18 @@ def _unbracketed(note: str) -> str:
 
 
 def _plain(token: str) -> str:
-    """Remove quotes and the backslashes in them."""
+    """Return a token without its quotes and without the backslashes in them."""
     if len(token) > 1 and token[0] == '"':
         return re.sub(r"\\(.)", r"\1", token[1:-1], flags=re.DOTALL)
     return token[1:] if len(token) == 2 and token[0] == "\\" else token
 
 
 def _address(text: str) -> str:
-    """Return the address without white space, or "" if it is not one."""
+    """Return an address without white space, or "" if the text is not an address."""
     shown = INVISIBLE.sub("", one_line(decode(as_bytes(text))))
     plain = MAILTO.sub("", shown).strip(JOINERS)
     local, _at, domain = plain.rpartition("@")
-    if '"' not in local:  # spaces at dots used to be allowed; before any other space is a name
+    if '"' not in local:  # old rules allow spaces at dots; any other space follows a name
         local = "".join(GAP.sub(r"\1", local).split()[-1:])
     local = local.strip().strip(JOINERS)
     domain = "".join(domain.split()).strip(JOINERS)

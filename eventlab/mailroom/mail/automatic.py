@@ -1,4 +1,4 @@
-"""Automatic mail: which kind it is, and which header shows it. It is classified, never dropped."""
+"""Automatic mail: its kind, and the header that shows it. Emails are classified, never dropped."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Kind = Literal[
     "bounce", "receipt", "complaint", "reaction", "calendar", "reply", "notice", "list", "bulk"
 ]
 
-#: By the report-type of a report, or by the type of one of its parts.
+#: The kind of a report, by its report-type or by the type of one of its parts.
 REPORTS: Final[Mapping[str, Kind]] = {
     "delivery-status": "bounce",
     "global-delivery-status": "bounce",  # RFC 6533
@@ -22,7 +22,7 @@ REPORTS: Final[Mapping[str, Kind]] = {
     "global-disposition-notification": "receipt",
     "feedback-report": "complaint",
 }
-#: Headers whose mere presence is a sign.
+#: Headers whose mere presence shows the kind.
 REPLIES: Final = ("x-autoreply", "x-autorespond", "x-autoresponder", "x-auto-reply-from")
 LISTS: Final = ("list-id", "list-post")
 BULK: Final = ("list-unsubscribe", "x-campaign-id")
@@ -33,10 +33,10 @@ PRECEDENCE: Final[Mapping[str, Kind]] = {
     "bulk": "bulk",
     "junk": "bulk",
 }
-#: Exchange marks its out-of-office replies as "auto-generated", and shows by these that they are
+#: Exchange marks its out-of-office replies as "auto-generated"; these headers show that they are
 #: replies.
 EXCHANGE_REPLIES: Final = ("x-ms-exchange-inbox-rules-loop", "x-ms-exchange-parent-message-id")
-#: How Outlook, in its most used languages, begins the subject of an out-of-office reply.
+#: The start of the subject of an out-of-office reply, in Outlook's most used languages.
 REPLY_SUBJECTS: Final = re.compile(
     r"\s*(?:Automatic reply|Automatische Antwort|Automatisch antwoord|R[eé]ponse automatique"
     r"|Respuesta autom[aá]tica|Resposta autom[aá]tica|Risposta automatica|Autosvar"
@@ -45,7 +45,7 @@ REPLY_SUBJECTS: Final = re.compile(
     r"|Автоматический ответ|自動応答|自动答复|자동 회신|Out of Office)\s*[:：]",
     re.IGNORECASE,
 )
-#: Headers that Outlook and Exchange add to what they send.
+#: Headers that Outlook and Exchange add to the emails that they send.
 MICROSOFT: Final = re.compile(r"x-ms-|x-microsoft-|thread-(?:index|topic)$")
 GOOGLE_GROUPS: Final = "groups.google.com"
 GROUP_HEADERS: Final = ("x-google-group-id", "x-original-from", "x-original-sender")
@@ -58,7 +58,7 @@ Headers = Mapping[str, Sequence[str]]
 
 @dataclass(frozen=True)
 class Automatic:
-    """The kind of an automatic email, and what shows it, without any address or text.
+    """The kind of an automatic email, and the reason for choosing it, without any address or text.
 
     ``kind`` is bounce, receipt, complaint, reaction, calendar (a meeting), reply (out of office),
     notice, list or bulk.
@@ -71,12 +71,12 @@ class Automatic:
 def automatic(
     headers: Headers, *, shape: Shape, sender: str, reply_to: Sequence[Address] = ()
 ) -> Automatic | None:
-    """Return the kind of an automatic mail, or None if a person may have written it.
+    """Return the kind of an automatic email, or None if a person may have written it.
 
     The names of ``headers`` are in lower case; ``sender`` is the author's address. Some signs are
-    not enough alone. X-Auto-Response-Suppress and Feedback-ID are also on emails that people send
-    through Exchange or Amazon. The list headers of a Google Group are also on emails that people
-    send to a team. A web form sends as no-reply, but replies go to a person.
+    not sufficient by themselves. X-Auto-Response-Suppress and Feedback-ID also occur in emails that
+    people send through Exchange or Amazon. A Google Group's list headers also occur in emails that
+    people send to a team. A web form sends from a no-reply address, but replies go to a person.
 
     >>> headers = {"auto-submitted": ["auto-replied"]}
     >>> automatic(headers, shape=Shape(), sender="")
@@ -88,7 +88,7 @@ def automatic(
 def _signs(
     headers: Headers, shape: Shape, sender: str, reply_to: Sequence[Address]
 ) -> Iterator[Automatic]:
-    """Yield what shows that an email is automatic, the most certain sign first."""
+    """Yield the signs that an email is automatic, most certain first."""
     local, _at, domain = sender.rpartition("@")
     in_list = not _is_google_group(headers)
     suppress = _token(headers.get("x-auto-response-suppress", ["none"])[0]) not in ("none", "")
@@ -114,7 +114,7 @@ def _signs(
         yield from _by_name(headers, BULK, "bulk")
     if suppress and "feedback-id" in headers:
         yield Automatic("bulk", "Feedback-Id and X-Auto-Response-Suppress")
-    # It expects no reply: the least certain signs.
+    # These signs only show that no reply is expected, so they are the least certain.
     if any(value.strip() == "<>" for value in headers.get("return-path", ())):
         yield Automatic("notice", "Return-Path: <>")
     if local in NO_REPLY_SENDERS and not _answers_go_elsewhere(domain, reply_to):
@@ -136,7 +136,7 @@ def _report(shape: Shape, local: str, headers: Headers) -> Iterator[Automatic]:
 
 
 def _reaction(shape: Shape, headers: Headers) -> Iterator[Automatic]:
-    # Outlook's reaction has only words, so it needs two more signs.
+    # A reaction from Outlook is only text, so two more signs are required.
     outlook = any(MICROSOFT.match(name) for name in headers) and "in-reply-to" in headers
     if shape.reaction and (shape.reaction != "Outlook" or outlook):
         yield Automatic("reaction", f"reaction, as sent by {shape.reaction}")
@@ -159,7 +159,7 @@ def _by_name(headers: Headers, names: Sequence[str], kind: Kind) -> Iterator[Aut
 
 
 def _answers_go_elsewhere(domain: str, reply_to: Sequence[Address]) -> bool:
-    """Return whether a web form may have sent this: Reply-To is one person at another domain."""
+    """Return whether a web form may be the sender: Reply-To is one person at another domain."""
     if len(reply_to) != 1 or not reply_to[0].valid:
         return False
     local, _at, other = reply_to[0].address.lower().rpartition("@")
@@ -178,6 +178,6 @@ def _is_reply_subject(headers: Headers) -> bool:
 
 
 def _token(value: str) -> str:
-    """Return the first word of a value, or "": the rest may be anything, even an address."""
+    """Return the first word of a value, or ""; the rest may be anything, even an address."""
     found = re.match(r"\s*([a-zA-Z][a-zA-Z_-]{0,30})(?![\w@.+-])", value)
     return found[1].lower() if found else ""

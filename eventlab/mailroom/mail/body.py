@@ -30,10 +30,10 @@ from eventlab.mailroom.mail.report import PGP, heading, note_of, report_text, su
 
 MAX_ATTACHMENTS: Final = 200
 MAX_SPARES: Final = 10
-#: Emails within an email whose text is shown.
+#: The maximum number of emails within an email whose text is shown.
 MAX_MAILS: Final = 20
 MAX_TAGS: Final = 10_000
-#: A longer text with a name is only an attachment, in bytes.
+#: In bytes. A longer text with a name is only listed as an attachment.
 MAX_NAMED_TEXT: Final = 64 * 1024
 NO_NAME: Final = "(no name)"
 LEFT_OUT: Final = "[Some parts of this email were left out: open it in Gmail.]"
@@ -44,13 +44,13 @@ META: Final = re.compile(rb"<meta[^<>]{0,200}?charset\s*=\s*[\"']?([\w-]{1,60})"
 INLINE_PGP: Final = "-----BEGIN PGP MESSAGE-----"
 WORD: Final = re.compile(r"\w+")
 LINK: Final = re.compile(r"\w+://\S*")
-#: A plain text of at most so many words, most of them not in the HTML, only points to the HTML.
+#: A plain text is a stub if it has at most this many words and most of them are not in the HTML.
 MAX_STUB_WORDS: Final = 60
 
 
 @dataclass(frozen=True)
 class Attachment:
-    """An attachment of an email, inline images included. ``size`` is in bytes, decoded."""
+    """An attachment of an email, or an inline image. ``size`` is its decoded size in bytes."""
 
     name: str
     type: str
@@ -59,7 +59,7 @@ class Attachment:
 
 @dataclass(frozen=True)
 class Body:
-    """An email's text, its HTML as received ("" if none), and its attachments."""
+    """An email's text, its HTML as received (or ""), and its attachments."""
 
     text: str
     html: str
@@ -67,12 +67,13 @@ class Body:
 
 
 def body_of(mail: MailPart) -> Body:
-    """Read all parts of an email.
+    """Read all parts of an email and return its text, HTML and attachments.
 
-    If a text has several forms, the plain one is used, unless it is empty or a stub. Several texts
-    are joined. A report begins with what happened to the email. The text of an email within an
-    email comes last, under that email's own From, To, Date and Subject. The lines of a meeting say
-    what it is, when, where and with whom. If only another program can read a text, a note says so.
+    If a text has several forms, the plain form is used, unless it is empty or a stub. Several texts
+    are joined. A report starts with lines that say what happened to the reported email. A meeting
+    becomes lines that say what it is, when, where and with whom. The text of an email within an
+    email comes last, under that email's own From, To, Date and Subject. If only another program can
+    show a text, a note says so.
 
     >>> body_of(parse(b"Subject: hello\r\n\r\nyou")).text
     'you'
@@ -87,7 +88,7 @@ def body_of(mail: MailPart) -> Body:
 
 @dataclass
 class _Budget:
-    """Counts the work on an email and all emails within it, because that work is limited."""
+    """Limits the work on an email, including all emails within it."""
 
     seen: int = 0
     tags: int = 0
@@ -95,7 +96,7 @@ class _Budget:
     left_out: bool = False
 
     def has_time_for(self, markup: str) -> bool:
-        """Return whether one more HTML part may be read. The first one always is."""
+        """Return whether one more HTML part may be read; the first part is always read."""
         first = not self.tags
         self.tags += markup.count("<") + 1
         if first or self.tags <= MAX_TAGS:
@@ -122,7 +123,7 @@ class _Leaf:
         if not declared and self.is_html and (found := META.search(content[:4096])):
             declared = found[1].decode("ascii", "replace")
         self.budget.left_out |= self.part.is_long or self.part.is_absent
-        # Gmail decodes a text, and leaves the name of the charset that it had.
+        # Gmail decodes a text, but keeps the name of its original charset.
         return decode(content, None if self.part.plain and is_utf_8(content) else declared)
 
     @cached_property
@@ -139,7 +140,7 @@ class _Leaf:
 
 @dataclass(frozen=True)
 class _Text:
-    """The text of an email within an email, which is read after all others."""
+    """The text of an email within an email, which is read after all other texts."""
 
     make: Callable[[], str]
     is_html: bool = False
@@ -154,7 +155,7 @@ Shown = _Leaf | _Text
 
 @dataclass
 class _Reader:
-    """Walks through an email once and collects what it finds."""
+    """Walks through an email once and collects its texts and attachments."""
 
     budget: _Budget
     html: str = ""
@@ -167,7 +168,7 @@ class _Reader:
     has_text: bool = False
 
     def text(self, mail: MailPart) -> str:
-        """Return the text of an email: what it reports, what it says, the emails within it."""
+        """Return the text of an email: its reports, its own texts, and the emails within it."""
         leaves = self.read(mail)
         texts = [text for text in (*self.reports, *(leaf.text for leaf in leaves)) if text]
         within = [leaf.text for leaf in self.mails if leaf.text]
@@ -179,7 +180,7 @@ class _Reader:
         return "\n\n".join(text for text in (note, *texts, *within) if text)
 
     def read(self, part: MailPart, depth: int = 0, within: str = "") -> list[Shown]:
-        """Return the leaves to show, with only one form of each text."""
+        """Return the leaves to show, with each text in only one form."""
         self.budget.seen += 1
         self.budget.left_out |= part.cut
         if self.budget.seen > MAX_PARTS or depth > MAX_DEPTH:
@@ -206,7 +207,7 @@ class _Reader:
             self.reports.append(text)
 
     def spare_text(self) -> list[str]:
-        """Return a text that a mail program would not show at first, for an email with no other."""
+        """Return a text that a mail program would not show, for an email without any other text."""
         for spare in self.spares[:MAX_SPARES]:
             if text := _Leaf(spare, self.budget).text:
                 return [text]
@@ -225,7 +226,7 @@ class _Reader:
             self.has_text = True
             return [leaf]
         if part.main_type == "multipart":
-            # Its boundary occurs nowhere, so its parts are one text.
+            # Its boundary was not found, so its content is shown as one text.
             return [_Leaf(part, self.budget)]
         if name or part.content_size:
             self._attach(part)
@@ -239,10 +240,10 @@ class _Reader:
         return []
 
     def _is_shown(self, part: MailPart, name: str) -> bool:
-        """Return whether a text is shown with the email, and not only listed as an attachment.
+        """Return whether a text is shown with the email, not just listed as an attachment.
 
-        A text with a name is shown if it is not too long and is either inline (RFC 2183) or the
-        first plain text of the email, without a disposition.
+        A text with a name is shown if it is not too long and either is inline (RFC 2183) or is the
+        first plain text of the email and has no disposition.
         """
         if part.disposition == "attachment":
             return False
@@ -279,7 +280,10 @@ class _Reader:
 
 
 def _best(forms: Iterable[list[Shown]]) -> list[Shown]:
-    """Choose the plain form if it has text, else the last with text: senders put the best last."""
+    """Return the plain form, or the last form with text if the plain form is empty or a stub.
+
+    Senders put the best form last.
+    """
     with_text = [form for form in forms if any(leaf.text for leaf in form)]
     plain = next((form for form in with_text if not any(leaf.is_html for leaf in form)), None)
     last = with_text[-1] if with_text else []
@@ -287,7 +291,7 @@ def _best(forms: Iterable[list[Shown]]) -> list[Shown]:
 
 
 def _is_stub(plain: list[Shown], rich: list[Shown]) -> bool:
-    """Return whether a plain form has far fewer words than the rich one, or other words."""
+    """Return whether a plain form has far fewer words than the rich form, or different words."""
     if plain is rich or all(leaf.text.startswith(PICTURES_ONLY) for leaf in rich):
         return False
     few = _words(plain)

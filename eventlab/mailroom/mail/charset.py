@@ -1,4 +1,4 @@
-"""Charsets: bytes decoded into text, even if what the email declares is missing or wrong."""
+"""Charsets: decodes bytes into text, even if the declared charset is missing or wrong."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from eventlab.mailroom.mail.japanese import (
     has_escapes,
 )
 
-#: The encodings of the WHATWG that Python decodes too narrowly, or only with a byte order mark.
+#: WHATWG encodings that Python decodes incompletely, or only with a byte order mark.
 PYTHON_NAMES: Final = {"gbk": "gb18030", "utf-16le": "utf_16", "x-user-defined": "cp1252"}
-#: Names that emails use and the WHATWG does not list, reduced to their letters and digits.
+#: Names that occur in emails but not in the WHATWG's list, reduced to letters and digits.
 MORE_NAMES: Final = {
     "iso88598e": "iso8859_8",
     "iso88596i": "iso8859_6",
@@ -44,7 +44,7 @@ SINGLE_BYTE: Final = frozenset(
     | {"koi8_r", "koi8_u", "koi8_t", "kz1048"}
     | {"mac_cyrillic", "mac_greek", "mac_latin2", "mac_roman", "mac_turkish"}
 )
-#: Seven-bit charsets, and the likely charsets of an email that declares one but has 8-bit bytes.
+#: 7-bit charsets, each with the likely charsets of an email that declares it but has 8-bit bytes.
 SEVEN_BITS: Final = {
     "iso2022_jp": ("utf_8_sig", "euc_jp", "cp932"),
     "iso2022_kr": ("utf_8_sig", "cp949"),
@@ -57,7 +57,7 @@ MANY_BYTES: Final = (
     | SEVEN_BITS.keys()
     | {"utf_8", "utf_8_sig", "gb18030", "big5hkscs", "cp932", "cp949", "cp950", "johab", "euc_jp"}
 )
-#: The first of each family of codecs that browsers read alike.
+#: The codec to use for each family of codecs that browsers treat alike, by the family's prefix.
 FAMILIES: Final = {"iso2022_jp_": "iso2022_jp", "euc_jis": "euc_jp", "shift_jis": "cp932"}
 JAPANESE: Final = {
     "iso2022_jp": decode_iso_2022_jp,
@@ -69,11 +69,11 @@ LAST_RESORT: Final = "cp1252"
 MAX_NAME: Final = 60
 REPAIR: Final = "eventlab.mailroom.repair"
 
-#: Line ends of all kinds; control characters; lone surrogates.
+#: Line ends of all kinds, control characters, and lone surrogates.
 LINE_END: Final = re.compile("\r\n|[\r\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
 CONTROL: Final = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x9f\ufeff]")
 LONE_SURROGATE: Final = re.compile("[\ud800-\udfff]")
-#: Marks that change the direction of the text: in a name or a subject they only deceive.
+#: Marks that change the direction of the text. In a name or a subject, they only deceive.
 DIRECTION_MARKS: Final = re.compile("[\u202a-\u202e\u2066-\u2069]")
 
 
@@ -83,8 +83,8 @@ def codec_of(name: str | None) -> str | None:
     >>> codec_of("GB2312"), codec_of("charset=us-ascii"), codec_of("hex")
     ('gb18030', 'cp1252', None)
     """
-    # From tables: codecs.lookup would also find hex, idna, punycode or unicode_escape, which no
-    # mail means.
+    # Names are looked up in tables, because codecs.lookup would also find hex, idna, punycode or
+    # unicode_escape, which are not charsets of an email.
     label = (name or "")[:MAX_NAME].lower().removeprefix("charset=")
     found = _names().get(_squeezed(label))
     return found if found in SINGLE_BYTE or found in MANY_BYTES else None
@@ -98,9 +98,9 @@ def _family(codec: str) -> str:
     return next((FAMILIES[start] for start in FAMILIES if codec.startswith(start)), codec)
 
 
-@functools.cache  # not at import: it loads every codec
+@functools.cache  # not done at import, because it loads every codec
 def _names() -> dict[str, str]:
-    """Return the codec of each squeezed name; the WHATWG's meaning takes precedence."""
+    """Return the codec for each squeezed name; the WHATWG's names take precedence over Python's."""
     web = {
         _squeezed(label): PYTHON_NAMES.get(name) or lookup(label).codec_info.name.replace("-", "_")
         for label, name in LABELS.items()
@@ -116,7 +116,7 @@ def _names() -> dict[str, str]:
 
 
 def decode(data: bytes, declared: str | None = None) -> str:
-    """Decode bytes; what cannot be decoded becomes U+FFFD, and no error is raised.
+    """Decode bytes without raising an error; bytes that cannot be decoded become U+FFFD.
 
     >>> decode(b"caf\\xe9", "iso-8859-1"), decode("café".encode(), "iso-8859-1")
     ('café', 'café')
@@ -129,7 +129,7 @@ def decode(data: bytes, declared: str | None = None) -> str:
     if codec not in SEVEN_BITS and (text := _strictly(data, "utf_8_sig")) is not None:
         return text
     if codec in (None, "utf_8"):
-        # Either most of it is UTF-8 with some bytes lost, or it only looks like UTF-8.
+        # Either most of the text is UTF-8 with some bytes lost, or it only looks like UTF-8.
         text = "".join(_line(line) for line in data.splitlines(keepends=True))
         codec = "utf_8" if len(NOT_ASCII.findall(text)) > text.count("\ufffd") else LAST_RESORT
         if codec == "utf_8":
@@ -138,7 +138,7 @@ def decode(data: bytes, declared: str | None = None) -> str:
 
 
 def _line(line: bytes) -> str:
-    """Decode a line of UTF-8, or one that somebody added in another charset, such as a footer."""
+    """Decode a line of UTF-8, or a line that was added in another charset, such as a footer."""
     text = _strictly(line, "utf_8")
     if text is None:
         text = line.decode("utf-8", "replace")
@@ -153,7 +153,7 @@ def _likely(data: bytes, codec: str | None) -> str | None:
     if codec in WIDE:
         if b"\x00" not in data and (len(data) % 2 or _strictly(data, "utf_8") is not None):
             return None
-        # Without a byte order mark, zeros come first where the first byte is the high one.
+        # Without a byte order mark: in big-endian text, more zeros are at even places.
         more_first = data[::2].count(0) > data[1::2].count(0)
         marked = data[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
         return "utf_16_be" if codec == "utf_16" and more_first and not marked else codec
@@ -166,7 +166,7 @@ def _likely(data: bytes, codec: str | None) -> str | None:
 
 
 def clean(text: str) -> str:
-    r"""Return text without control characters and lone surrogates; all line ends become ``\n``.
+    r"""Return text without control characters; lone surrogates become U+FFFD, line ends ``\n``.
 
     >>> clean("one\r\ntwo\x00\x1b[31m")
     'one\ntwo[31m'
@@ -194,7 +194,7 @@ def _strictly(data: bytes, codec: str) -> str | None:
 
 
 def _repaired(error: UnicodeError) -> tuple[str, int]:
-    """Decode a byte as browsers do where Python has no character for it."""
+    """Decode a byte as browsers do if Python has no character for it."""
     if not isinstance(error, UnicodeDecodeError):
         raise error
     byte = error.object[error.start]

@@ -1,4 +1,4 @@
-"""Who wrote an email, who should get the reply, and to whom it was sent, from its headers."""
+"""Reads from the headers who wrote an email, who should get the reply, and who received it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from eventlab.mailroom.mail.address import Address, addresses
 MAX_SENDER_BYTES: Final = 8 * 1024
 MAX_LISTED: Final = 50
 SENDERS: Final = ("from", "sender", "reply-to", "return-path")
-#: How a Google Group, and most list programs since DMARC, show a sender: 'Ann' via Support.
+#: The way Google Groups, and most list programs since DMARC, show a sender: 'Ann' via Support.
 VIA: Final = re.compile(r"(.*\S)\s+via\s+\S.*", re.IGNORECASE | re.DOTALL)
 
 Headers = Mapping[str, Sequence[bytes]]
@@ -20,7 +20,7 @@ Headers = Mapping[str, Sequence[bytes]]
 
 @dataclass(frozen=True)
 class Correspondents:
-    """The people of an email; the fields are those of ``Message``."""
+    """The senders and recipients of an email; ``Message`` explains the fields."""
 
     sender: Address
     reply_to: tuple[Address, ...]
@@ -31,10 +31,10 @@ class Correspondents:
 
 
 def correspondents(headers: Headers, hint: str | None) -> Correspondents:
-    """Read the people of an email; the names of ``headers`` are in lower case.
+    """Return the senders and recipients of an email; the names of ``headers`` are in lower case.
 
-    The sender is the first one that has an address, beginning with From. If none has one, it is the
-    first name in From.
+    The sender is the first person with an address in From, Sender, Reply-To and Return-Path. If
+    there is no address, the sender is the first name in From.
     """
     found = {name: _listed(headers, name, hint, MAX_SENDER_BYTES) for name in SENDERS}
     with_address = (one for name in SENDERS for one in found[name] if one.address)
@@ -57,11 +57,11 @@ def correspondents(headers: Headers, hint: str | None) -> Correspondents:
 def _original(
     headers: Headers, hint: str | None, sender: Address, reply_to: tuple[Address, ...]
 ) -> Address | None:
-    """Return who wrote an email that a list sent on in its own name, or None.
+    """Return the author of an email that a list forwarded in its own name, or None.
 
-    The first valid address other than the sender's: X-Original-From's, which a Google Group sets
-    when it replaces From; X-Original-Sender's; and where the sender's name ends in "via" and a
-    name, the only address of Reply-To.
+    It is the first valid address that differs from the sender's. X-Original-From is tried first,
+    because a Google Group sets it when it replaces From, and X-Original-Sender is next. If the
+    sender's name is like "Ann via Support", the only address in Reply-To is tried last.
     """
     via = VIA.fullmatch(sender.name)
     name = via[1].strip("'\" ") if via else ""

@@ -1,4 +1,4 @@
-"""Transfer encodings: the content of a part decoded, even if its header is wrong."""
+"""Transfer encodings: decodes the content of a part, even if its header is wrong."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Final
 TOKEN: Final = re.compile(rb'"(?:[^"\\]|\\.)*"|\\.|[()]|[^"\\()]+|.', re.DOTALL)
 NOT_BASE64: Final = re.compile(rb"[^A-Za-z0-9+/=]+")
 NO_DIGITS: Final = bytes(n for n in range(256) if not re.match(rb"[A-Za-z0-9+/]", bytes((n,))))
-#: A line of base64, and one that is base64 except for a few damaged characters.
+#: A line of base64, and a line of base64 with a few damaged characters.
 WHOLE_LINE: Final = re.compile(rb"[A-Za-z0-9+/]+={0,2}[ \t]*")
 DAMAGED_LINE: Final = re.compile(rb".*[A-Za-z0-9+/]{24}")
 TRAILING_BLANKS: Final = re.compile(rb"(?<![ \t])[ \t]+(?=\r?\n|\Z)")
@@ -25,7 +25,7 @@ CHUNK: Final = 1024 * 1024
 
 
 def without_comments(value: bytes) -> bytes:
-    """Return a header's value without its comments; one that is not closed stays.
+    """Return a header's value without its comments; an unclosed comment is kept.
 
     >>> without_comments(b'base64 (a (nested) comment)')
     b'base64 '
@@ -46,7 +46,7 @@ def without_comments(value: bytes) -> bytes:
 
 
 def encoding_of(value: bytes) -> str:
-    """Return base64, quoted-printable, uuencode or "" for the value of a header.
+    """Return the encoding that a header declares: base64, quoted-printable, uuencode or "".
 
     >>> encoding_of(b' "BASE64"; ')
     'base64'
@@ -60,7 +60,7 @@ def encoding_of(value: bytes) -> str:
 
 
 def decoded(data: bytes, encoding: str) -> bytes:
-    """Return the content of a part; truncated base64 is decoded as far as possible.
+    """Return the decoded content of a part; truncated base64 is decoded as far as possible.
 
     >>> decoded(b"caf=C3=A9", "quoted-printable").decode()
     'café'
@@ -73,9 +73,10 @@ def decoded(data: bytes, encoding: str) -> bytes:
 
 
 def decoded_text(data: bytes, encoding: str, *, wide: bool = False) -> bytes:
-    """Decode a text part; of declared base64, blocks that cannot be base64 are kept unchanged.
+    """Decode a text part, even if it contains unencoded text or does not declare its base64.
 
-    A ``wide`` charset has two or four bytes for each character.
+    In declared base64, lines before and after the encoded block are kept unchanged. A ``wide``
+    charset has two or four bytes for each character.
 
     >>> decoded_text(b"aGVsbG8gd29ybGQhIQ==\\n____\\nA list", "base64")
     b'hello world!!\\n____\\nA list'
@@ -99,7 +100,7 @@ def is_utf_8(content: bytes) -> bool:
 
 
 def decoded_size(data: memoryview, encoding: str) -> int:
-    """Return the size of the decoded content; base64 is counted, not decoded."""
+    """Return the size of the decoded content; for base64, count characters without decoding."""
     if encoding == "uuencode":
         return sum(len(piece) for piece in _uudecoded(data))
     if encoding == "quoted-printable":
@@ -120,7 +121,7 @@ def decoded_size(data: memoryview, encoding: str) -> int:
 
 
 def _chunks(data: memoryview) -> Iterator[bytes]:
-    """Yield whole lines, many at a time."""
+    """Yield chunks of whole lines."""
     start = 0
     while start < len(data):
         chunk = bytes(data[start : start + CHUNK])
@@ -130,7 +131,7 @@ def _chunks(data: memoryview) -> Iterator[bytes]:
 
 
 def base64_of(text: bytes) -> bytes:
-    """Decode any base64, even with foreign characters in it, in several pieces, or truncated.
+    """Decode base64, even if it contains other characters, is in several pieces, or is truncated.
 
     >>> base64_of(b"aGVs bG8=d29ybGQ"), base64_of(b"aGVsbG8gd29ybGQhI")
     (b'helloworld', b'hello world!')
@@ -156,13 +157,13 @@ def _base64_text(data: bytes) -> bytes:
         foreign = NOT_BASE64.search(b"".join(data.split())) or b" " in data.strip()
         return content if _is_text(content, strictly=bool(foreign)) else data
     first = solid[0]
-    # The last line of base64 is a short one.
+    # The last line of base64 is short.
     after = itertools.takewhile(WHOLE_LINE.fullmatch, lines[solid[-1] + 1 : solid[-1] + 2])
     last = solid[-1] + len(list(after))
     content = base64_of(b"".join(lines[first : last + 1]))
     if last > solid[-1] and not is_utf_8(content):
         shorter = base64_of(b"".join(lines[first:last]))
-        if is_utf_8(shorter):  # so the short line is the first of a footer
+        if is_utf_8(shorter):  # so the short line belongs to a footer
             content = shorter
             last -= 1
     before = b"\n".join(lines[:first]).strip()
@@ -173,9 +174,9 @@ def _base64_text(data: bytes) -> bytes:
 
 
 def _undeclared(data: bytes) -> bytes:
-    """Decode a text that is one block of base64, although its header does not say so."""
+    """Decode a text that is one block of base64 although its header does not declare it."""
     if NOT_BASE64.search(data[:CHUNK].strip().replace(b"\r", b"").replace(b"\n", b"")):
-        return data  # nearly all texts: no need to split a long one into words
+        return data  # true for nearly all texts: a long text need not be split
     lines = data.split()
     whole = b"".join(lines)
     if len(whole) < MIN_UNDECLARED or len(whole) % 4 or not WHOLE_LINE.fullmatch(whole):
@@ -187,7 +188,7 @@ def _undeclared(data: bytes) -> bytes:
 
 
 def _is_text(content: bytes, *, strictly: bool) -> bool:
-    """Return whether decoded bytes can be a text: random ones have many control characters."""
+    """Return whether decoded bytes can be text; random bytes have many control characters."""
     controls = len(content) - len(content.translate(None, CONTROL))
     return controls * 20 <= len(content) and (not strictly or is_utf_8(content))
 
@@ -201,7 +202,7 @@ def _uudecoded(data: bytes | memoryview) -> Iterator[bytes]:
         elif line == b"end":
             return
         else:
-            length = (((line[0] - 32) & 63) * 4 + 5) // 3  # some programs pad a line too far
+            length = (((line[0] - 32) & 63) * 4 + 5) // 3  # some programs add too much padding
             try:
                 yield binascii.a2b_uu(line[: max(length, 1)])
             except binascii.Error:

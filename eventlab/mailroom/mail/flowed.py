@@ -1,4 +1,4 @@
-"""Text in format=flowed (RFC 3676): lines that a mail program broke are joined again."""
+"""Text in format=flowed (RFC 3676): joins the lines that a mail program broke."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ SIGNATURE: Final = "-- "
 
 
 def unflowed(text: str, *, delete_space: bool = False) -> str:
-    r"""Return text with each paragraph on one line, and its quotes marked with ``>``.
+    r"""Return text with each paragraph on one line, and with quotes marked with ``>``.
 
-    ``delete_space`` is the parameter DelSp: the space that marks a broken line is not part of it.
+    ``delete_space`` is the DelSp parameter: the space that marks a broken line is removed.
 
     >>> unflowed("> one \n> line\nand \nanother")
     '> one line\nand another'

@@ -1,4 +1,4 @@
-"""A large email as Gmail parsed it (format=full): with its texts, and the names of other parts."""
+"""A large email as Gmail parses it (format=full), with its texts and the names of other parts."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CHUNK: Final = 1024 * 1024
 
 
 def part_of(payload: object) -> MailPart:
-    """Return the parts of a response's ``payload``; malformed parts are left out.
+    """Return the ``payload`` of a response as an email part; malformed parts are left out.
 
     >>> part_of({"mimeType": "text/plain", "body": {"data": "aGk"}}).content_start
     b'hi'
@@ -26,7 +26,7 @@ def part_of(payload: object) -> MailPart:
 
 
 def number_of(value: object) -> int:
-    """Return a number that Gmail sends as a number or as text; 0 for anything else.
+    """Return a number that Gmail sends as a number or as text, or 0 for anything else.
 
     >>> number_of("12"), number_of("many")
     (12, 0)
@@ -36,7 +36,7 @@ def number_of(value: object) -> int:
 
 
 def data_of(text: object) -> bytearray:
-    """Decode base64url, which Gmail sends without padding; large data is never in memory twice.
+    """Decode base64url, which Gmail sends without padding, without copying large data.
 
     >>> bytes(data_of("aGk"))
     b'hi'

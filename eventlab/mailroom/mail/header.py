@@ -1,4 +1,4 @@
-"""The headers of an email: any bytes decoded into words."""
+"""Decodes the headers of an email, which may be any bytes, into words."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Final
 from eventlab.mailroom.mail.charset import decode, one_line
 from eventlab.mailroom.mail.encoding import NOT_BASE64, base64_of, is_utf_8
 
-#: In characters. Longer headers are cut before anything else is done with them.
+#: In characters. Longer headers are cut before they are processed.
 MAX_HEADER: Final = 32 * 1024
 #: RFC 2047: charset, B or Q, and the text. White space between two of them is dropped.
 WORD: Final = re.compile(
@@ -19,7 +19,7 @@ WORD: Final = re.compile(
 
 
 def as_bytes(value: object, *, max_length: int | None = MAX_HEADER) -> bytes:
-    r"""Return a header's value as the bytes it was received in, cut to ``max_length`` characters.
+    r"""Return the original bytes of a header's value, cut to ``max_length`` characters.
 
     >>> as_bytes("caf\udce9")
     b'caf\xe9'
@@ -34,7 +34,7 @@ def as_bytes(value: object, *, max_length: int | None = MAX_HEADER) -> bytes:
 def words(value: bytes, hint: str | None = None) -> str:
     """Return a header's value as one line of text.
 
-    ``hint`` is the charset to assume for bytes without a declared one.
+    ``hint`` is the charset to assume for bytes without a declared charset.
 
     >>> words(b"=?utf-8?q?caf=C3=A9?= =?utf-8?b?IQ==?= today")
     'café! today'
@@ -48,13 +48,13 @@ def _pieces(value: bytes, hint: str | None) -> Iterator[str]:
     charset = b""
     for found in WORD.finditer(value):
         between = value[done : found.start()]
-        # A character may be split at the end of a word, so words of one charset are decoded
-        # together.
+        # A character may be split at the end of a word, so consecutive words in one charset are
+        # decoded together.
         if waiting and (between or found[1].lower() != charset):
             yield decode(waiting, charset.decode("ascii", "replace"))
             waiting = b""
         yield decode(between, hint)
-        charset = found[1].partition(b"*")[0].lower()  # RFC 2231 lets a language follow
+        charset = found[1].partition(b"*")[0].lower()  # RFC 2231: a language may follow
         waiting += _unquoted(found[3]) if found[2] in b"qQ" else _of_base64(found[3])
         done = found.end()
     if waiting:
@@ -67,7 +67,7 @@ def _unquoted(text: bytes) -> bytes:
 
 
 def _of_base64(text: bytes) -> bytes:
-    """Decode the text of a B word; some programs write the words themselves there."""
+    """Decode the base64 text of an encoded word; some programs leave it unencoded."""
     if not text.isascii():
         return text
     content = base64_of(text)

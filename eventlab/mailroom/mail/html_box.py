@@ -1,11 +1,11 @@
-"""Boxes of lines that are laid out separately, such as the cells of a table's row."""
+"""Boxes of lines that are laid out separately, such as the cells of a table row."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Final
 
-#: A row with more than this is not data but layout: its cells follow one another.
+#: A row with more than this is layout, not data, so its cells are placed one below the other.
 MAX_CELL_LINES: Final = 4
 MAX_ROW: Final = 400
 BETWEEN_CELLS: Final = "  "
@@ -21,7 +21,7 @@ class Box:
     gap: bool = False
 
     def end_line(self, *, always: bool = False) -> None:
-        """End the line if it has words, or ``always``: a break can also make an empty line."""
+        """End the current line; an empty one is added only if ``always``, as for a line break."""
         if not self.line and not always:
             return
         if self.gap and self.lines:
@@ -31,7 +31,7 @@ class Box:
         self.line = []
 
     def add(self, lines: list[str]) -> None:
-        """Add finished lines, which begin on a new line."""
+        """Add finished lines, starting on a new line."""
         if any(lines):
             self.end_line()
             if self.gap and self.lines:
@@ -40,7 +40,7 @@ class Box:
             self.lines += lines
 
     def ends_with_space(self) -> bool:
-        """Return whether another space would be invisible."""
+        """Return whether another space at the end of the line would be invisible."""
         return not self.line or self.line[-1].endswith(" ")
 
 

@@ -1,4 +1,4 @@
-"""The lines of an HTML tree: paragraphs, rows of tables, lists, quotes, links and pictures."""
+"""Converts an HTML tree into lines: paragraphs, table rows, lists, quotes, links and pictures."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ BLOCKS: Final = SPACED | {
 }
 NOT_SHOWN: Final = frozenset(("head", "object", "iframe", "audio", "video", "datalist"))
 LISTS: Final = frozenset(("ul", "ol", "menu"))
-#: Words that are struck out: a price that is no longer true must not look as if it were.
+#: Words that are struck out are marked, so that an old price does not look like a valid price.
 STRUCK: Final = frozenset(("s", "strike", "del"))
 STRIKE: Final = "~~"
 MAX_QUOTES: Final = 10
@@ -39,7 +39,7 @@ Element = Any
 
 @dataclass(frozen=True)
 class _Look:
-    """What an element inherits."""
+    """The appearance that an element inherits."""
 
     hidden: bool = False
     no_font: bool = False
@@ -47,7 +47,7 @@ class _Look:
 
 
 class _Page:
-    """Walks through a tree once, without recursion, so that no tree is too deep."""
+    """Walks through a tree once, without recursion, so that no tree is too deep for it."""
 
     def __init__(self, *, show_hidden: bool) -> None:
         self.show_hidden = show_hidden
@@ -160,7 +160,7 @@ class _Page:
         if not target or not label or same_target(label, target):
             return
         box = self.boxes[-1]
-        if not box.line and box.lines:  # after the line that a block within the link has ended
+        if not box.line and box.lines:  # a block within the link has ended the line
             box.lines[-1] = f"{box.lines[-1]} ({target})"
         else:
             space = "" if box.ends_with_space() else " "
@@ -168,7 +168,7 @@ class _Page:
 
     def _picture(self, element: Element) -> None:
         if any(element.get(side, "9").strip(" px") in ("0", "1") for side in ("width", "height")):
-            return  # it counts readers
+            return  # it only counts readers
         alt = SPACE.sub(" ", element.get("alt", "")).strip()[:MAX_ALT]
         self.pictures += 1
         if alt and len(alt) <= 8 and not re.search(r"[^\W_]", alt) and not alt.isascii():
@@ -241,7 +241,7 @@ class _Page:
 
 
 def lines_of(root: Element) -> list[str]:
-    """Return the lines that a tree shows; hidden text is used only if there is nothing else."""
+    """Return the lines that a tree shows, including hidden text only if there is nothing else."""
     page = _Page(show_hidden=False)
     lines = page.read(root)
     if page.has_words:
@@ -252,13 +252,13 @@ def lines_of(root: Element) -> list[str]:
 
 
 def _is_nested(element: Element) -> bool:
-    """Return whether a list is directly within a list, as Gmail writes an indented one."""
+    """Return whether a list is directly within a list, as in Gmail's indented lists."""
     parent = element.getparent()
     return parent is not None and parent.tag in LISTS
 
 
 def _is_quote(element: Element) -> bool:
-    """Return whether an element is a quote; a blockquote without a line may be only an indent."""
+    """Return whether an element is a quote; a blockquote without a border may just be indented."""
     if element.tag != "blockquote":
         return False
     return bool(element.get("type")) or html_style.NO_BORDER not in element.get("style", "")

@@ -1,4 +1,4 @@
-"""The lists of an HTML text: their items are numbered as they were sent."""
+"""The lists of an HTML text, with their items numbered as in a browser."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Element = Any
 
 @dataclass
 class NumberedList:
-    """A list that is open: the number of its next item, or None if it has bullets."""
+    """An open list, with the number of its next item, or None if it has bullets."""
 
     next: int | None
     step: int = 1
@@ -27,7 +27,7 @@ class NumberedList:
 
 
 def list_of(element: Element) -> NumberedList:
-    """Return the list that an ``ol``, ``ul`` or ``menu`` begins."""
+    """Return the list that an ``ol``, ``ul`` or ``menu`` element begins."""
     if element.tag != "ol":
         return NumberedList(None)
     backwards = element.get("reversed") is not None
@@ -39,7 +39,7 @@ def list_of(element: Element) -> NumberedList:
 
 
 def bullet_of(element: Element, within: NumberedList) -> str:
-    """Return what an item begins with, such as ``"  3. "``, and count it."""
+    """Return the bullet or number of a list item, such as ``"  3. "``, and count the item."""
     value = _number(element.get("value"))
     if within.next is None:
         return "  * "

@@ -1,4 +1,4 @@
-"""What the style of an HTML element means for its words: hidden, kept as typed, or a block."""
+"""Reads the style of an HTML element: are its words hidden, kept as typed, or a block?"""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ ZERO: Final = re.compile(r"[+-]?0*\.?0+(?:[a-z]{2,4}|%)?")
 MAX_STYLE: Final = 4000
 MAX_DECLARATIONS: Final = 100
 
-#: The one letter that stands for each meaning.
+#: Each meaning is one letter.
 HIDDEN: Final = "h"
 HIDDEN_AT_START: Final = "m"
 NO_FONT: Final = "0"
@@ -21,7 +21,7 @@ NO_BORDER: Final = "i"
 
 
 def meaning_of(style: str) -> str:
-    """Return what a ``style`` means, one letter for each meaning.
+    """Return the meanings of a ``style``, as one letter each.
 
     >>> meaning_of("display: none !important"), meaning_of("white-space:pre-wrap; font-size:12px")
     ('h', '1p')
@@ -37,7 +37,7 @@ def _letters(rules: dict[str, str]) -> list[str]:
     found = []
     clipped = rules.get("overflow", "") in ("hidden", "clip")
     flat = _zero(rules, "height") or _zero(rules, "max-width") or _zero(rules, "width")
-    # A max-height of 0 without overflow lays words over a picture, if it has a position.
+    # With a position, a max-height of 0 without overflow puts words on top of a picture.
     flattened = _zero(rules, "max-height") and (clipped or "position" not in rules)
     if (
         rules.get("display") == "none"
@@ -47,11 +47,11 @@ def _letters(rules: dict[str, str]) -> list[str]:
         or (clipped and flat)
     ):
         found.append(HIDDEN)
-    # Only Outlook obeys mso-hide, and the button generators put it on buttons for all others.
+    # Only Outlook obeys mso-hide, and button generators use it for buttons that others show.
     if rules.get("mso-hide") == "all":
         found.append(HIDDEN_AT_START)
     if size := rules.get("font-size") or re.sub(r"[/\s].*", "", rules.get("font", "")):
-        # A wrapper has size 0 to close the gaps between its columns; they set their own.
+        # A wrapper has size 0 to close the gaps between its columns, which set their own size.
         found.append(NO_FONT if ZERO.fullmatch(size) else FONT if size != "inherit" else "")
     if space := rules.get("white-space"):
         as_typed = space in ("pre", "pre-wrap", "pre-line", "break-spaces")

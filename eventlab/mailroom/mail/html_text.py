@@ -1,4 +1,4 @@
-"""The HTML of an email, converted into readable text."""
+"""Converts the HTML of an email into readable text."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from eventlab.mailroom.mail.charset import DIRECTION_MARKS, clean
 from eventlab.mailroom.mail.html_lines import lines_of
 from eventlab.mailroom.mail.html_style import meaning_of
 
-#: The maximum characters of HTML that are read, and that are left once its styles are removed.
+#: How many characters of HTML are read, and how many of them are kept once styles are removed.
 MAX_HTML: Final = 1024 * 1024
 MAX_SLIM_HTML: Final = 512 * 1024
-#: HTML with more tags than this is only stripped of them, which is always fast.
+#: If there are more tags than this, they are only removed, which is always fast.
 MAX_TAGS: Final = 40_000
 MAX_INDENT: Final = 24
-#: The characters at the end of a cut email that are shown too: a reply may be below its quote.
+#: How many characters at the end of a cut email are shown too, because a reply may be there.
 MAX_END: Final = 64 * 1024
 LEFT_OUT: Final = "[The rest of this email's HTML was left out: open it in Gmail.]"
 LEFT_OUT_HERE: Final = "[Some of this email's HTML was left out here: open it in Gmail.]"
-#: Comments, declarations, invisible elements, tags, and a bracket that begins none of these. One
-#: without an end extends to the end of the text, as in a browser, so each character is read once
-#: and the time is linear in the length.
+#: Comments, declarations, invisible elements, tags, and a bracket that begins none of these. A
+#: token without an end extends to the end of the text, as in a browser. Each character is read
+#: once, so the time is linear in the length.
 TOKEN: Final = re.compile(
     r"<!--(?:-?>|.*?(?:--!?>|\Z))|<[!?][^>]*+(?:>|\Z)"
     r"|<(script|style|template|noscript|svg|math|textarea|title)\b"
@@ -37,8 +37,8 @@ TOKEN: Final = re.compile(
 ATTRIBUTE: Final = re.compile(
     r"([a-z][\w-]{0,30})(?:\s*+=\s*+(\"[^\"]*+|'[^']*+|[^\s\"'>]++))?[^\s]?", re.IGNORECASE
 )
-#: The attributes that say something about the words, for each tag. Of ``style``, only its meaning
-#: is kept: a margin can have a million lines.
+#: For each tag, the attributes that affect its words. A ``style`` is reduced to its meaning: for
+#: example, a margin can have a million lines.
 KEPT: Final = {
     "a": ("href",),
     "area": ("href", "alt"),
@@ -58,8 +58,8 @@ HALF: Final = re.compile(r"(?:<[^<>]{0,9999}|&[#\w]{0,30})\Z")
 BLANK_LINES: Final = re.compile(r"\n(?:[^\S\n]*\n){2,}")
 GAP: Final = re.compile(r"(?<![^\S\n])[^\S\n]+$", re.MULTILINE)
 INDENT: Final = re.compile(rf"^[^\S\n]{{{MAX_INDENT},}}", re.MULTILINE)
-#: Characters that fill the preview of a newsletter and show nothing: three or more in a row, with
-#: spaces between them. One alone belongs to an emoji or to a language.
+#: Invisible characters that fill the preview of a newsletter: three or more in a row, possibly with
+#: spaces between them. A single character belongs to an emoji or to the text of some languages.
 FILLER: Final = re.compile(
     r"[{0}](?:[^\S\n]*+[{0}]){{2,}}+[^\S\n]*+".format(
         "\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u2007\u200b-\u200f\u2060-\u2064\u206a-\u206f"
@@ -69,10 +69,10 @@ FILLER: Final = re.compile(
 
 
 def text_of(markup: str) -> str:
-    r"""Return the words of an HTML text, in the lines and lists that it shows.
+    r"""Return the words of an HTML text, in the lines and lists in which it shows them.
 
-    Links are followed by their targets, quoted lines begin with ``> ``, and each row of a table is
-    one line. Never fails, and takes linear time.
+    Links are followed by their targets, quoted lines begin with ``> ``, and each row of data in a
+    table is one line. The function never fails and takes linear time.
 
     >>> text_of("<p>Hello<br>you</p><script>x()</script><ul><li>one</ul>")
     'Hello\nyou\n\n  * one'
@@ -112,7 +112,7 @@ def _tidy(text: str) -> str:
 
 
 def _slim(token: re.Match[str]) -> str:
-    """Keep a tag's name and the few attributes that say something about its words."""
+    """Return a tag with only its name and the few attributes that affect its words."""
     name = (token[2] or "").lower()
     if "@" in name:  # an address in brackets, which is not meant as HTML
         return html.escape(f"<{token[2]}>")
@@ -139,18 +139,19 @@ def _attributes(name: str, source: str) -> str:
 def _shown(markup: str) -> str:
     if not markup.strip():
         return ""
-    # As bytes in a charset that we name, so that no <meta> element decides. Nothing is fetched.
+    # The parser gets bytes and their charset, so that no <meta> element decides it. Nothing is
+    # fetched.
     parser = HTMLParser(
         encoding="utf-8", remove_comments=True, remove_pis=True, no_network=True, huge_tree=True
     )
     root = etree.fromstring(f"<html><body>{markup}".encode(), parser)
     if any("depth" in error.message for error in parser.error_log):
-        return _bare(markup)  # lxml dropped what is nested deeper
+        return _bare(markup)  # lxml dropped the deeper elements
     return "\n".join(lines_of(root))
 
 
 def _bare(markup: str) -> str:
-    """Remove the tags."""
+    """Return the text without its tags, with a line end for each block."""
     plain = TAG.sub("", CELL.sub(" ", BLOCK.sub("\x00", markup)))
     words = " ".join(html.unescape(plain).split())
     return re.sub(r" ?\x00[ \x00]*", "\n", words)

@@ -1,6 +1,6 @@
-"""ISO-2022-JP, EUC-JP and Shift_JIS as browsers decode them: with all characters that cp932 has.
+"""Decodes ISO-2022-JP, EUC-JP and Shift_JIS as browsers do, with all characters of cp932.
 
-Python's own codecs know neither NEC's and IBM's additions (①, ㈱, Ⅱ) nor half-width kana.
+Python's own codecs lack the additions of NEC and IBM (①, ㈱, Ⅱ) and half-width kana.
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-#: What selects a set of characters: ASCII, JIS-Roman, kana, JIS X 0208, JIS X 0212.
+#: Escape sequences that select a character set: ASCII, JIS-Roman, kana, JIS X 0208, JIS X 0212.
 ESCAPE: Final = re.compile(rb"\x1b(\([ABHIJ]|\$[@B]|\$\([@BD])")
 TWO_BYTES: Final = (b"$@", b"$B", b"$(@", b"$(B")
 ROMAN: Final = str.maketrans("\\~", "¥‾")
-#: What Python returns for four single bytes that are not characters.
+#: The characters that Python returns for four single bytes that are not characters.
 NOT_JIS: Final = dict.fromkeys(range(0xF8F0, 0xF8F4), "\ufffd")
 LINE_END: Final = re.compile(rb"[\r\n]")
 PAIR: Final = re.compile(rb"[\x21-\x7e]{1,2}")
@@ -28,7 +28,7 @@ LEAD: Final = bytes(
 
 
 def has_escapes(data: bytes) -> bool:
-    """Return whether text is ISO-2022-JP, whatever charset it declares.
+    """Return whether bytes look like ISO-2022-JP, whatever charset is declared.
 
     >>> has_escapes("日本".encode("iso2022_jp")), has_escapes(b"$B")
     (True, False)
@@ -37,7 +37,7 @@ def has_escapes(data: bytes) -> bool:
 
 
 def decode_iso_2022_jp(data: bytes) -> str:
-    """Decode ISO-2022-JP; what is not valid becomes U+FFFD.
+    """Decode ISO-2022-JP; invalid bytes become U+FFFD.
 
     >>> decode_iso_2022_jp(b"\\x1b$B-!\\x1b(B 1")
     '① 1'
@@ -49,7 +49,7 @@ def decode_iso_2022_jp(data: bytes) -> str:
 
 
 def decode_euc_jp(data: bytes) -> str:
-    """Decode EUC-JP; what is not valid becomes U+FFFD.
+    """Decode EUC-JP; invalid bytes become U+FFFD.
 
     >>> decode_euc_jp(b"\\xad\\xa1\\x8e\\xb1")
     '①ｱ'
@@ -58,7 +58,7 @@ def decode_euc_jp(data: bytes) -> str:
 
 
 def decode_shift_jis(data: bytes) -> str:
-    """Decode Shift_JIS; what is not valid becomes U+FFFD.
+    """Decode Shift_JIS; invalid bytes become U+FFFD.
 
     >>> decode_shift_jis(b"\\x87\\x40\\xb1")
     '①ｱ'
@@ -68,7 +68,7 @@ def decode_shift_jis(data: bytes) -> str:
 
 def _decoded(charset: bytes, data: bytes) -> str:
     if charset in (b"(B", b"(H"):
-        return decode_shift_jis(data)  # half-width kana may be there in eight bits
+        return decode_shift_jis(data)  # it may contain half-width kana in eight bits
     if charset == b"(J":
         return decode_shift_jis(data).translate(ROMAN)
     end = LINE_END.search(data)  # some programs do not return to ASCII before the line ends
@@ -76,7 +76,7 @@ def _decoded(charset: bytes, data: bytes) -> str:
     rest = decode_shift_jis(data[end.start() :]) if end else ""
     if charset == b"(I":
         return decode_shift_jis(bytes(byte | 0x80 if byte > 0x20 else byte for byte in here)) + rest
-    # The same characters in EUC-JP have the high bit, and those of JIS X 0212 a byte before them.
+    # In EUC-JP, the same characters have the high bit set, and JIS X 0212 adds a byte before them.
     mark = b"" if charset in TWO_BYTES else b"\x8f"
     return decode_euc_jp(PAIR.sub(lambda pair: mark + pair[0].translate(HIGH), here)) + rest
 
@@ -98,7 +98,7 @@ def _of_pairs(jis: bytes) -> str:
     shifted[1::2] = bytes(map(_trail, jis[::2], jis[1::2]))
     try:
         return shifted.decode("cp932")
-    except UnicodeDecodeError:  # each pair alone: a bad one must not change what follows
+    except UnicodeDecodeError:  # decode each pair alone, so that a bad pair changes no other
         return "".join(
             bytes(shifted[at : at + 2]).decode("cp932", "ignore") or "\ufffd"
             for at in range(0, len(shifted), 2)

@@ -1,4 +1,4 @@
-"""The target of a link as an agent reads it: harmless, and as short as possible."""
+"""Makes the target of a link harmless and short, for an agent to read."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 from eventlab.mailroom.mail.charset import clean, one_line
 
-#: A longer URL belongs to a tracker or contains a token: its end tells an agent nothing.
+#: A longer URL is for tracking or contains a token, so its end is useless to an agent.
 MAX_URL: Final = 200
 MAX_READ: Final = 4000
 #: Only these are shown: never ``javascript:``, ``data:``, ``file:``, or a relative URL.
 SCHEME: Final = re.compile(r"(https?|mailto|tel):(?=[^\s])", re.IGNORECASE)
 UNSAFE: Final = re.compile(r"[\s<>\"\x00-\x20\u200b-\u200f\u202a-\u202e\u2060-\u206f\xad\ufeff]")
-#: Parameters that only say which mail and which reader a click came from.
+#: Parameters that only identify the email and the reader that a click came from.
 TRACKING: Final = re.compile(
     r"(?:utm_\w+|mc_[ce]id|_hs(?:enc|mi)|mkt_tok|[a-z]{1,4}clid|msclkid|vero_id|oly_\w+_id"
     r"|trk\w*|ck_subscriber_id|_kx|elqtrack\w*)=[^&]*+",
     re.IGNORECASE,
 )
-#: Programs that replace each link with one to themselves, and the parameter with the real target.
+#: Services that replace each link with a link to themselves, and the parameter with its target.
 WRAPPERS: Final = (
     (re.compile(r"(?:[\w-]+\.)?safelinks\.protection\.outlook\.com"), "url"),
     (re.compile(r"www\.google\.com"), "q"),
@@ -28,17 +28,17 @@ WRAPPERS: Final = (
 
 
 def target_of(href: str) -> str:
-    """Return the target of a link for an agent, or "" if it leads nowhere or is not harmless.
+    """Return the target of a link for an agent, or "" if it has no target that is safe to show.
 
-    Tracking parameters are left out: the link works without them. The end of a long URL becomes
-    "… (cut)".
+    Tracking parameters are left out, because the link works without them. The end of a long URL is
+    replaced by "… (cut)".
 
     >>> target_of("https://shop.example.com/order/7?utm_source=mail&utm_medium=x&id=7")
     'https://shop.example.com/order/7?id=7'
     >>> target_of("javascript:alert(1)"), target_of("mailto:ann@example.com?subject=Hi")
     ('', 'ann@example.com')
     """
-    # As browsers do: tabs and line ends within a URL are ignored.
+    # Like a browser, ignore tabs and line ends within a URL.
     url = re.sub(r"^[\x00-\x20]+|[\t\r\n]", "", href[:MAX_READ])
     found = SCHEME.match(url)
     if not found:
@@ -50,7 +50,7 @@ def target_of(href: str) -> str:
     try:
         parts = urlsplit(safe)
         wrapped = _unwrapped(parts.hostname or "", parts.path, parts.query)
-    except ValueError:  # such as a "[" that begins no IPv6 address
+    except ValueError:  # such as a "[" that does not begin an IPv6 address
         return _short(safe)
     if wrapped:
         return f"{wrapped}, through {parts.hostname}"
@@ -58,7 +58,7 @@ def target_of(href: str) -> str:
 
 
 def same_target(label: str, target: str) -> bool:
-    """Return whether a link's words are its target, apart from what browsers leave out.
+    """Return whether the words of a link are its target, ignoring parts such as ``https://www.``.
 
     >>> same_target("example.com", "https://www.example.com/"), same_target("here", "https://a.b")
     (True, False)

@@ -1,4 +1,4 @@
-"""A calendar part in plain lines: what, when, where and who."""
+"""Describes a calendar part in plain lines: what, when, where and who."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ MAX_VALUE: Final = 500
 MAX_GUESTS: Final = 10
 FOLD: Final = re.compile(r"\n[ \t]")
 EVENT: Final = re.compile(r"^BEGIN:VEVENT$(.*?)(?:^BEGIN:|^END:VEVENT$|\Z)", re.M | re.S | re.I)
-#: A line: its name, its parameters, and its value. A colon in quotes ends no parameter.
+#: A line: its name, its parameters, and its value. A colon in quotes does not end a parameter.
 LINE: Final = re.compile(r"^([\w-]++)((?:\"[^\"\n]*+\"|[^\":\n])*+):(.*)$", re.MULTILINE)
 PARAMETER: Final = re.compile(r";([\w-]+)=(?:\"([^\"]*)\"|([^;\"]*))")
 TIME: Final = re.compile(r"(\d{4})(\d\d)(\d\d)(?:T(\d\d)(\d\d)\d*(Z?))?")
 METHOD: Final = re.compile(r"^METHOD:(\w+)", re.MULTILINE | re.IGNORECASE)
-#: By iTIP's method (RFC 5546).
+#: The title for each iTIP method (RFC 5546).
 TITLES: Final = {
     "request": "Invitation",
     "reply": "Response to an invitation",
@@ -34,7 +34,7 @@ Lines = dict[str, list[tuple[dict[str, str], str]]]
 
 
 def meeting_text(part: MailPart) -> str:
-    """Return the first event of a calendar in four lines at most, or "" if it has none.
+    """Return the first event of a calendar in up to four lines, or "" if there is no event.
 
     >>> print(meeting_text(part))
     Invitation: Lamp demo
@@ -80,7 +80,7 @@ def _when(lines: Lines) -> str:
     end = TIME.match(_value(lines, "dtend"))
     day, time = _moment(start)
     last_day, last_time = _moment(end) if end else (day, "")
-    if end and not last_time:  # of whole days, the end is the day after the last
+    if end and not last_time:  # for whole days, the end is the day after the last day
         last_day = max(day, _day_before(last_day))
     last = f"{last_day if last_day != day else ''} {last_time}".strip()
     zone = "UTC" if start[6] else one_line(lines["dtstart"][0][0].get("tzid", ""))
@@ -90,7 +90,7 @@ def _when(lines: Lines) -> str:
 
 
 def _moment(found: re.Match[str]) -> tuple[str, str]:
-    """Return a day and a time; the time is "" for a whole day."""
+    """Return a day and a time, which is "" for a whole day."""
     return "-".join(found.group(1, 2, 3)), f"{found[4]}:{found[5]}" if found[4] else ""
 
 

@@ -1,4 +1,4 @@
-"""An email from Gmail as the mailroom knows it: sender, date, subject and text."""
+"""An email from Gmail, parsed into its sender, date, subject, text and other facts."""
 
 from __future__ import annotations
 
@@ -26,10 +26,9 @@ EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 MAX_REFERENCES: Final = 100
 MAX_SUBJECT: Final = 2000
 REFERENCE: Final = re.compile(r"<[^<>]{1,998}>")
-#: What parsers of emails, headers, dates, charsets and HTML raise on odd emails: unknown charsets
-#: (LookupError), bad bytes and dates (ValueError, OverflowError), bugs of the library on odd
-#: structures (AttributeError, TypeError, AssertionError), endless nesting (RecursionError). One
-#: bad mail must not stop the others.
+#: The errors that parsers raise for odd emails: unknown charsets (LookupError), bad bytes and dates
+#: (ValueError, OverflowError), bugs in libraries on odd structures (AttributeError, TypeError,
+#: AssertionError), endless nesting (RecursionError). One bad email must not stop the others.
 PARSER_ERRORS: Final = (
     LookupError,
     ValueError,
@@ -44,14 +43,15 @@ PARSER_ERRORS: Final = (
 
 @dataclass(frozen=True)
 class Message:
-    """An email. ``text`` is readable, ``html`` as received: sanitize it before you display it.
+    """An email from Gmail, parsed.
 
-    ``date`` is when Gmail received it, in UTC; ``size`` is in bytes. ``automatic`` says why it
-    looks automatic. ``problem`` says why it could not be read; then ``text`` is Gmail's snippet.
-    ``original_sender`` is who wrote an email that a list sent on in its own name: X-Original-From's
-    or X-Original-Sender's address, or Reply-To's where the sender is "Ann via Support".
-    ``references`` includes ``in_reply_to``. An address may be invalid: check its ``valid``.
-    ``repr`` shows no name, address or text, so logs show none either.
+    ``text`` is readable text. ``html`` is as it was received: sanitize it before you display it.
+    ``date`` is when Gmail received the email, in UTC; ``size`` is in bytes. ``automatic`` says why
+    the email looks automatic. ``problem`` says why it could not be read; ``text`` is then Gmail's
+    snippet. ``original_sender`` is the author of an email that a list forwarded in its own name:
+    the address in X-Original-From or X-Original-Sender, or the one in Reply-To if the sender is
+    like "Ann via Support". ``references`` includes ``in_reply_to``. An address may be invalid, so
+    check its ``valid`` property. ``repr`` shows no name, address or text, to keep them out of logs.
 
     >>> Message.from_gmail({"id": "18c2", "snippet": "Hello"})
     Message(gmail_id='18c2', thread_id='18c2', size=0)
@@ -82,9 +82,9 @@ class Message:
 
     @classmethod
     def from_gmail(cls, resource: Mapping[str, Any]) -> Self:
-        """Read a response of users.messages.get: format raw or, for a huge mail, full or metadata.
+        """Read a response of users.messages.get in the format raw, full or metadata.
 
-        Never raises: what is wrong with the email is in its ``problem``.
+        No error is raised: the ``problem`` of the email says what is wrong with it.
 
         >>> Message.from_gmail({"id": "18c2", "snippet": "Hello"}).text
         'Hello'
@@ -130,7 +130,7 @@ def _reason(error: Exception) -> str:
 
 
 def _headers_of(raw: Buffer) -> dict[str, Any]:
-    """Read only the headers of an email that could not be parsed."""
+    """Return what only the headers say about an email whose parts could not be parsed."""
     try:
         return _from_headers(parse_headers(raw))
     except PARSER_ERRORS:
@@ -138,7 +138,7 @@ def _headers_of(raw: Buffer) -> dict[str, Any]:
 
 
 def _known(resource: Mapping[str, Any], size: int) -> dict[str, Any]:
-    """Return what Gmail reports about an email besides its bytes."""
+    """Return the facts that Gmail reports about an email in addition to its bytes."""
     id = one_line(str(resource.get("id") or ""))
     labels = resource.get("labelIds")
     return {
@@ -153,7 +153,7 @@ def _known(resource: Mapping[str, Any], size: int) -> dict[str, Any]:
 
 
 def _from_headers(mail: MailPart, text: str = "") -> dict[str, Any]:
-    """Return what the headers of an email say about it."""
+    """Return the facts from the headers of an email."""
     hint = _charset(mail)
     headers = mail.headers
     people = correspondents(headers, hint)
@@ -184,19 +184,19 @@ def _from_headers(mail: MailPart, text: str = "") -> dict[str, Any]:
 
 
 def _charset(mail: MailPart) -> str:
-    """Return the charset of the first text, for header bytes that declare none."""
+    """Return the charset of an email's first text, to use for headers that declare none."""
     while mail.parts:
         mail = mail.parts[0]
     return mail.parameter("charset")
 
 
 def _ids(value: bytes) -> list[str]:
-    """Return the message ids of a header, without the white space that RFC 822 allowed in them."""
+    """Return the message ids in a header, without the white space that RFC 822 allowed in them."""
     return ["".join(one.split()) for one in REFERENCE.findall(words(without_comments(value)))]
 
 
 def _moment(value: object) -> datetime:
-    """Read milliseconds since 1970; the epoch if Gmail reports no date."""
+    """Convert milliseconds since 1970 to a datetime, or return the epoch if there is no date."""
     try:
         return EPOCH + timedelta(milliseconds=number_of(value))
     except OverflowError:

@@ -1,4 +1,4 @@
-"""The bytes of an email, parsed into parts in linear time, even if lines are malformed."""
+"""Parses the bytes of an email into parts in linear time, even if lines are malformed."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ MAX_HEADERS_OF_A_NAME: Final = 5
 MAX_CONTENT_HEADER: Final = 2 * 1024
 MAX_PARAMETERS: Final = 40
 MAX_NAME: Final = 200
-#: How many bytes are searched for boundaries: each level of nesting is searched again.
+#: The maximum number of bytes to search for boundaries; each level of nesting is searched again.
 MAX_SEARCHED: Final = 500 * 1024 * 1024
-#: The maximum bytes of a text. The middle of a longer one is left out.
+#: The maximum size of a text, in bytes. The middle of a longer text is left out.
 MAX_TEXT: Final = 1024 * 1024
-#: The maximum bytes of HTML: a page may have photos in it.
+#: The maximum size of an HTML text, in bytes; it may contain photos.
 MAX_PAGE: Final = 16 * 1024 * 1024
 #: A picture that is embedded in its own URL.
 PICTURE: Final = re.compile(rb"data:[\w/+.-]{1,60};base64,[A-Za-z0-9+/=%\s]+")
-#: The maximum bytes of a multipart or an email that is encoded (neither should be), texts first.
+#: The maximum size, in bytes, of an encoded multipart or email (neither should be encoded).
 MAX_ENCODED: Final = 8 * 1024 * 1024
 LINE: Final = re.compile(rb"([^\r\n]*)(?:\r{0,2}\n|\r|\Z)")
 FIELD: Final = re.compile(rb"([^\s:]+)[ \t]*:[ \t]*")
-#: A line that is surely a header, even after a line that is not one.
+#: A line that is certainly a header, even after a line that is not a header.
 KNOWN_FIELD: Final = re.compile(
     rb"(?:from|to|cc|bcc|subject|date|sender|received|references|precedence|organization"
     rb"|(?:x|content|message|mime|reply|return|in-reply|list|dkim|arc|authentication|resent"
@@ -48,7 +48,7 @@ KNOWN_FIELD: Final = re.compile(
 )
 BLANK_LINES: Final = re.compile(rb"(?:[ \t]{0,80}\r{0,2}\n){1,100}")
 END_OF_BOUNDARY: Final = re.compile(rb"(--)?[ \t]*(?:\r{0,2}\n|\r|\Z)")
-#: What looks like the boundary of a multipart whose header names a different one, or none.
+#: A likely boundary of a multipart whose header names a different boundary, or none.
 LIKELY_BOUNDARY: Final = re.compile(
     rb"(?<=[\r\n])--(\S{1,70})[ \t]{0,9}\r{0,2}\n(?=content-[\w-]{1,30}:)", re.IGNORECASE
 )
@@ -61,10 +61,10 @@ Headers = Mapping[str, list[bytes]]
 
 @dataclass(eq=False)
 class MailPart:
-    """An email or a part of one: its headers by their names in lower case, and its parts.
+    """An email or one of its parts, with headers by lowercase name, and with its own parts.
 
-    ``default_type`` is the type of a part that names none. ``size`` and ``filename`` are known even
-    if the content of a part was not fetched. ``cut`` is True if parts were left out.
+    ``default_type`` is the type of a part that declares none. ``size`` and ``filename`` are known
+    even if the content of a part was not fetched. ``cut`` is True if parts were left out.
     """
 
     headers: Headers
@@ -100,7 +100,7 @@ class MailPart:
             return one_line(decode(data, charset))
         if isinstance(found, str):
             return words(found.encode("latin-1"))
-        # Without a semicolon before it, or with a comma.
+        # The parameter may follow a comma, or no separator at all.
         loose = re.search(rb"[\s,;]%s\s*=\s*(?:\"([^\"]*)\"|([^\s,;\"]+))" % name.encode(), value)
         return words(loose[1] or loose[2] or b"") if loose else ""
 
@@ -128,18 +128,18 @@ class MailPart:
 
     @property
     def disposition(self) -> str:
-        """The disposition in lower case: inline, attachment, another, or ""."""
+        """The disposition in lower case, such as inline or attachment, or ""."""
         value = without_comments(self.value("content-disposition"))
         return value.partition(b";")[0].strip().decode("ascii", "replace").lower()
 
     @property
     def encoding(self) -> str:
-        """How the content is encoded: base64, quoted-printable, uuencode or ""."""
+        """The encoding of the content: base64, quoted-printable, uuencode or ""."""
         return "" if self.plain else encoding_of(self.value("content-transfer-encoding"))
 
     @property
     def content_start(self) -> bytes:
-        """The decoded beginning of the content, of 8 MB at most."""
+        """The decoded beginning of the content, from at most 8 MB of encoded data."""
         return decoded(self._bytes(self.start, self.start + MAX_ENCODED), self.encoding)
 
     @property
@@ -151,7 +151,7 @@ class MailPart:
 
     @property
     def text_content(self) -> bytes:
-        """The decoded content of a text, or the beginning and end of a long one.
+        """The decoded content of a text, or the beginning and the end of a long text.
 
         Embedded pictures are removed from a long HTML page.
         """
@@ -164,7 +164,7 @@ class MailPart:
             data = decoded_text(data, self.encoding, wide=wide)
         if len(data) <= MAX_TEXT:
             return data
-        return PICTURE.sub(b"data:,", data)[: 4 * MAX_TEXT]  # up to four bytes a character
+        return PICTURE.sub(b"data:,", data)[: 4 * MAX_TEXT]  # up to four bytes per character
 
     @property
     def is_absent(self) -> bool:
@@ -173,7 +173,7 @@ class MailPart:
 
     @property
     def is_long(self) -> bool:
-        """Whether ``text_content`` is not the whole text."""
+        """Whether ``text_content`` contains only part of the text."""
         return self.end - self.start > self._max_text
 
     @property
@@ -185,7 +185,7 @@ class MailPart:
 
 
 def parse(raw: Buffer) -> MailPart:
-    """Parse an email. Never fails: what is not a header is text.
+    """Parse an email without ever failing; lines that are not headers are text.
 
     >>> parse(b"Subject: hello\\r\\n\\r\\nyou").content_start
     b'you'
@@ -205,7 +205,7 @@ def parse_headers(raw: Buffer) -> MailPart:
 
 
 def mail_in(part: MailPart) -> MailPart:
-    """Parse the email that a part of type message/rfc822 contains, encoded or not."""
+    """Parse the email in a part of type message/rfc822, even if the part is encoded."""
     if part.parts:
         return part.parts[0]
     if part.encoding:
@@ -215,7 +215,7 @@ def mail_in(part: MailPart) -> MailPart:
 
 @dataclass
 class _Parser:
-    """Parses one email, and counts the work so far, because the work is limited."""
+    """Parses one email, and counts the work done so far in order to limit it."""
 
     parts: int = 0
     searched: int = 0
@@ -233,7 +233,7 @@ class _Parser:
             part.cut = True
             return
         ranges = list(self._ranges(part))
-        if not ranges and part.encoding:  # which a multipart must not be
+        if not ranges and part.encoding:  # a multipart must not be encoded
             part.cut = part.end - part.start > MAX_ENCODED
             part.data = part.content_start
             part.start = 0
@@ -248,7 +248,7 @@ class _Parser:
             part.parts.append(self.part(part.data, start, end, inner, depth + 1))
 
     def _ranges(self, part: MailPart) -> Iterator[tuple[int, int]]:
-        """Yield where each part begins and ends."""
+        """Yield the start and the end of each part."""
         self.searched += part.end - part.start
         boundary = as_bytes(part.parameter("boundary"))
         lines = _boundary_lines(part, boundary) if boundary else []
@@ -263,10 +263,10 @@ class _Parser:
 
 
 def _boundary_lines(part: MailPart, boundary: bytes) -> list[tuple[int, int, bool]]:
-    """Return the lines with the boundary, at most one more than there may be parts.
+    """Return the lines that contain the boundary, at most one more than the number of allowed parts.
 
-    For each line: where it starts, counting the line end before it as part of it; where it ends;
-    and whether it is the last boundary.
+    Each line is its start, its end, and whether it is the closing boundary. The start includes the
+    line end before the line.
     """
     return list(itertools.islice(_marks(part, boundary), MAX_PARTS + 1))
 
@@ -286,9 +286,10 @@ def _marks(part: MailPart, boundary: bytes) -> Iterator[tuple[int, int, bool]]:
 
 
 def _header_block(data: Buffer, start: int, end: int) -> tuple[Headers, int]:
-    """Read headers up to the first empty line; return them, and where the content begins.
+    """Return the headers up to the first empty line, and the place where the content begins.
 
-    A line that is no header is skipped if a header follows it, else the content begins there.
+    A line that is not a header is skipped if a known header follows. Otherwise, the content begins
+    there.
     """
     lines, body = _lines(data, start, end)
     last = max((at for at, (_, line) in enumerate(lines) if KNOWN_FIELD.match(line)), default=-1)
@@ -316,14 +317,14 @@ def _header_block(data: Buffer, start: int, end: int) -> tuple[Headers, int]:
 
 
 def _lines(data: Buffer, start: int, end: int) -> tuple[list[tuple[int, bytes]], int]:
-    """Return the lines before the first empty line with their places, and where the rest begins."""
+    """Return the lines before the first empty line, with their places, and the end of the block."""
     lines: list[tuple[int, bytes]] = []
     at = start
     while at < end and at - start < MAX_HEADERS_BYTES:
         found = LINE.match(data, at, end)
         if found is None or not found[1]:
             return lines, found.end() if found else at
-        if not found[1].strip():  # a fold of nothing but blanks, or meant as an empty line
+        if not found[1].strip():  # a blank continuation line, or meant as an empty line
             following = LINE.match(data, found.end(), end)
             text = following[1] if following else b""
             if text[:1] not in (b" ", b"\t") and not KNOWN_FIELD.match(text):

@@ -1,4 +1,4 @@
-"""The quoted history of an email: found, and shortened so that the newest words stay."""
+"""Finds and shortens the quoted history of an email, so that the newest words are kept."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from collections.abc import Iterable, Sequence
 from itertools import accumulate
 from typing import Final
 
-#: How many lines of each quote are tried, longest first. Zero is only for lines marked with ">".
+#: How many lines of each quote to keep, tried in this order. Only lines marked with ">" get zero.
 KEPT_LINES: Final = (1000, 300, 100, 30, 10, 4, 0)
-#: The text below a header that a mail program wrote may be a reply: some of it always stays.
+#: The text below a header that a mail program wrote may be a reply, so some of it is always kept.
 MIN_UNMARKED: Final = 10
 MAX_HEADER_LINES: Final = 7
 MAX_LINE: Final = 300
 
 MARKED: Final = re.compile(r" {0,3}>")
-#: The line above a quoted mail, with a date or an address, as programs of many languages write it.
+#: The line above a quoted email, with a date or an address, in many languages.
 WROTE: Final = re.compile(
     r"(?=.*[\d@]).{4,}\b(?:wrote|writes|schrieb|a écrit|escribió|escreveu|ha scritto|schreef|skrev"
     r"|kirjoitti|napisał\(?a?\)?|написала?|írta|yazdı|写道|のメール)(?:\s[^:\uff1a]{0,150})?\s?[:\uff1a]\s*$",
     re.IGNORECASE,
 )
-#: The header that Outlook copies above a quoted mail: From, and a Subject soon after it.
+#: The header that Outlook copies above a quoted email: From, and a Subject soon after it.
 FROM: Final = re.compile(
     r"[*\s]{0,3}(?:From|Von|De|Da|Van|Från|Fra|Lähettäjä|Od|От|Feladó|Kimden"
     r"|发件人|寄件者|差出人|보낸 사람)\s?\*?[:\uff1a]",
@@ -41,17 +41,18 @@ FORWARDED_SUBJECT: Final = re.compile(
     r"\s*(?:fwd?|wg|tr|rv|enc|i|vs|vb|doorst|转发|轉寄)\s?[:\uff1a]", re.IGNORECASE
 )
 
-#: The first line, the line after the last, and whether they are marked with ">".
+#: The first line, the line after the last line, and whether the lines are marked with ">".
 Run = tuple[int, int, bool]
-#: The first line left out, the line after the last, and the bytes that this saves.
+#: The first line left out, the line after the last such line, and the bytes that this saves.
 Cut = tuple[int, int, int]
 
 
 def shorten_quotes(text: str, room: int, *, subject: str = "") -> str:
-    """Return a text with its quoted lines shortened until it has ``room`` bytes, if possible.
+    """Return a text with its quotes shortened until it fits in ``room`` bytes, if possible.
 
-    Each quote keeps its first and last lines, and a line says how many are missing. A forwarded
-    email is not history: only its lines that are marked with ">" count as quotes.
+    A shortened quote keeps its first and last lines if there is room for them, and a line says how
+    many lines are missing. A forwarded email is not history: only its lines that are marked with
+    ">" count as quotes.
 
     >>> print(shorten_quotes("> old words\\n" * 9 + "No!", 8))
     [… 9 lines of quoted text left out: open it in Gmail]
@@ -96,7 +97,7 @@ def _without(lines: Sequence[str], cuts: Iterable[Cut]) -> list[str]:
 
 
 def _runs(lines: Sequence[str], *, forwarded: bool) -> list[Run]:
-    """Return where quotes start and end: marked ones, and an unmarked one that ends the text."""
+    """Return the runs of marked quotes, and the unmarked quote at the end of the text."""
     history = len(lines) if forwarded else _history(lines)
     runs: list[Run] = []
     inside = False
@@ -113,7 +114,7 @@ def _runs(lines: Sequence[str], *, forwarded: bool) -> list[Run]:
 
 
 def _history(lines: Sequence[str]) -> int:
-    """Return where an unmarked quoted email begins, after its first header line, or the end."""
+    """Return the line after the first header line of an unmarked quoted email, or the end."""
     has_words = False
     for number, line in enumerate(lines):
         if MARKED.match(line) or not line.strip():

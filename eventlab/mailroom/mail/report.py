@@ -1,4 +1,4 @@
-"""What an email reports or contains, in lines for an agent: delivery reports, nested emails."""
+"""Describes reports and nested emails in lines that an agent can read."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ MAX_FIELD: Final = 500
 MAX_REPORT: Final = 256 * 1024
 BETWEEN_BLOCKS: Final = re.compile(rb"\r{0,2}\n(?:[ \t]{0,80}\r{0,2}\n)+")
 IMAGE: Final = "image/"
-#: Emails whose text no program but the sender's kind can show, by a part's type.
+#: The types of parts whose text can be shown only by a program like the sender's.
 TNEF: Final = ("application/ms-tnef", "application/vnd.ms-tnef")
 SMIME: Final = ("application/pkcs7-mime", "application/x-pkcs7-mime")
 PGP: Final = "application/pgp-encrypted"
 
 
 def report_text(part: MailPart) -> str:
-    """Return a report in one line for each recipient, or "" if it reports nothing.
+    """Return a report as text, with one line for each recipient, or "" if it reports nothing.
 
     >>> report_text(part)
     'Delivery failed: joe@example.com (status 5.1.1; smtp; 550 no such mailbox)'
@@ -44,7 +44,7 @@ def subtype_of(part: MailPart) -> str:
 
 
 def heading(mail: MailPart, title: str) -> str:
-    """Return the heading lines for an email within an email, or "" if it has no such headers.
+    """Return the heading for an email within an email, or "" if it has none of these headers.
 
     >>> heading(mail, "Forwarded message")
     '---------- Forwarded message ----------\\nFrom: Ann <ann@example.org>\\nSubject: hello'
@@ -58,9 +58,9 @@ def heading(mail: MailPart, title: str) -> str:
 
 
 def note_of(types: list[str], smime: str, *, has_text: bool) -> str:
-    """Return a note about the text that only another program can show, or "".
+    """Return a note if only another program can show the email, or if it has no text; else "".
 
-    ``types`` are those of all parts; ``smime`` is the parameter smime-type.
+    ``types`` holds the types of all parts; ``smime`` is the value of the smime-type parameter.
     """
     if any(type in SMIME for type in types):
         how = "signed" if "signed" in smime or "certs" in smime else "encrypted"
@@ -110,7 +110,7 @@ def _complaint(block: MailPart) -> str:
 
 
 def _address(block: MailPart, name: str) -> str:
-    """Return an address without its type, such as rfc822."""
+    """Return an address without its type, such as ``rfc822``."""
     return _value(block, name).rpartition(";")[2].strip()
 
 

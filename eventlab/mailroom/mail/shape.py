@@ -1,4 +1,4 @@
-"""The shape of an email: what its structure says about its kind, whatever its headers claim."""
+"""The shape of an email: the parts of its structure that show what kind of email it is."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from eventlab.mailroom.mail.mime import MailPart
 
 MAX_DEPTH: Final = 4
 MAX_PARTS: Final = 20  # of a multipart
-#: Gmail's format, https://developers.google.com/workspace/gmail/reactions/format; RFC 9078 marks a
-#: reaction by its disposition instead.
+#: Gmail's format, https://developers.google.com/workspace/gmail/reactions/format. In RFC 9078, the
+#: disposition marks a reaction instead.
 GMAIL_REACTION: Final = "text/vnd.google.email-reaction+json"
-#: iTIP's methods (RFC 5546) that ask or answer; PUBLISH only informs.
+#: The iTIP methods (RFC 5546) that ask for or give a response; PUBLISH only informs.
 METHODS: Final = frozenset(
     {"request", "reply", "cancel", "add", "refresh", "counter", "declinecounter"}
 )
-#: Outlook sends a reaction to other systems as this line above the quoted mail, perhaps below the
-#: picture of it, with nothing that a program could recognize better.
+#: To other systems, Outlook sends a reaction as this line above the quoted email, sometimes below a
+#: picture. There is no better sign for a program to recognize it.
 OUTLOOK_REACTION: Final = re.compile(
     r"\s*(?:[^\n]{1,80}\n\s*)?[^\n]{1,200} reacted to your message:?[ \t]*"  # below a picture
     r"(?:$|\n\s*(?:$|_{8}|-{8}|>|\*?(?:From|Von|De|Da|Van|Fra|Från)\s?:))"
@@ -28,11 +28,11 @@ OUTLOOK_REACTION: Final = re.compile(
 
 @dataclass(frozen=True)
 class Shape:
-    """The structure of an email, as far as it shows the email's kind.
+    """The structure of an email, as far as it shows the kind of the email.
 
-    ``content_type`` and ``report_type`` are the email's own, ``reported`` are the types of a
-    report's parts, ``reaction`` is "Gmail", "RFC 9078", "Outlook" or "", and ``method`` is what a
-    meeting email asks for or reports, such as "request".
+    ``content_type`` and ``report_type`` describe the email itself. ``reported`` lists the types of
+    the parts of a report. ``reaction`` is "Gmail", "RFC 9078", "Outlook" or "". ``method`` is the
+    iTIP method of a meeting email, such as "request", or "".
     """
 
     content_type: str = "text/plain"
@@ -43,7 +43,7 @@ class Shape:
 
 
 def shape_of(mail: MailPart, text: str = "") -> Shape:
-    """Return the shape of a parsed mail with this ``text``. Emails inside it do not count.
+    """Return the shape of a parsed email with this ``text``, ignoring emails inside it.
 
     >>> shape_of(parse(b"Content-Type: text/calendar; method=REQUEST\\n\\n")).method
     'request'
@@ -63,7 +63,7 @@ def shape_of(mail: MailPart, text: str = "") -> Shape:
 
 
 def _parts(mail: MailPart) -> Iterator[tuple[MailPart | None, MailPart]]:
-    """Yield the parts that are not in an email inside this one, each with the part around it."""
+    """Yield each part with the part that contains it, ignoring emails inside the email."""
     level: list[tuple[MailPart | None, MailPart]] = [(None, mail)]
     for _ in range(MAX_DEPTH):
         yield from level
@@ -82,7 +82,7 @@ def _reaction(part: MailPart) -> str:
 
 
 def _method(part: MailPart, within: MailPart | None) -> str:
-    """Return the method of a meeting; a calendar file that is only attached is not one."""
+    """Return the method of a meeting part, or ""; an attached calendar file does not count."""
     if part.type != "text/calendar" or part.disposition == "attachment":
         return ""
     own = within is None or within.type == "multipart/alternative"
