@@ -1,1 +1,1 @@
-"""The mail bridge: each email in a Gmail inbox becomes one CXone work item or is held."""
+"""The mail bridge: each email in a Gmail inbox becomes a CXone work item or is held for review."""

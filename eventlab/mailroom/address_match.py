@@ -22,7 +22,8 @@ def folded(address: str) -> str:
 def forms(address: str) -> Iterator[str]:
     """Yield the list entries that match an address, most specific first.
 
-    They are the address, the address without its plus tag, its domain, and each parent domain.
+    The entries are the address, the address without its plus tag, its domain, and each parent
+    domain.
 
     >>> list(forms("joe+tag@mail.example.com"))[1:]
     ['joe@mail.example.com', '@mail.example.com', '@example.com', '@com']

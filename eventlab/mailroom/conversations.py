@@ -46,8 +46,8 @@ class Conversations:
     def earlier(self, message: Message) -> list[str]:
         """Return the ids of up to 10 earlier emails in the conversation, likeliest first.
 
-        The caller must check whether they were routed. A sender can refer to any email whose
-        Message-ID they know.
+        The caller must check whether they were routed. Note that a sender can refer to any email
+        whose Message-ID they know.
         """
         found = dict.fromkeys(id for id in self._candidates(message) if id != message.gmail_id)
         return list(islice(found, MAX_CANDIDATES))

@@ -14,16 +14,16 @@ NOBODY = Address("", "")
 def correspondent(message: Message, own: Collection[str] = ()) -> Address:
     """Return the address of an email's author, or an empty address if it is unknown.
 
-    The address becomes the ``from`` of the work item. It is the first of these that is valid and
-    not one of our own:
+    The address becomes the ``from`` of the work item. It is the first valid address among the
+    following that is not our own:
 
-    1. the original sender, if a Google Group or another list sent the email on in its own name;
-    2. Reply-To, as in a web form's mail: if it is one address, differs from From, and is not the
+    1. the original sender, if a Google Group or another list forwarded the email in its own name;
+    2. Reply-To, which a web form sets, if it is a single address, differs from From, and is not the
        address of a list that the email was sent to;
     3. the sender.
 
     Our own addresses are ``own`` (folded) and those that the email was delivered to. If every valid
-    address is our own, the result is the sender's address, provided that it is valid.
+    address is our own, the result is the sender's address, if that is valid.
     """
     delivered = [folded(one.address) for one in message.delivered_to]
     ours = {*own, *delivered}

@@ -16,7 +16,7 @@ from eventlab.store.store import EventStore
 class DurableLog:
     """The append-only file and the clock of the Redis server that stores a category.
 
-    All routers share this clock. ``timeout`` is the longest that an fsync may take, in seconds.
+    All routers share this clock. ``timeout`` is the maximum time for an fsync, in seconds.
 
     >>> log = DurableLog(store)
     >>> log.wait_until_fsynced()

@@ -64,7 +64,10 @@ class ConsentRequired(GmailFailed):
 
 
 class WorkItemRefused(MailroomError):
-    """CXone permanently rejected the work item; none exists. Data: ``status``, ``reason``."""
+    """CXone permanently rejected the work item, so it was not created.
+
+    Data: ``status``, ``reason``.
+    """
 
     def __init__(self, status: int, reason: str) -> None:
         self.status = status

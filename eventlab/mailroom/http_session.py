@@ -1,4 +1,4 @@
-"""The HTTP session of the mailroom's clients: it limits time, uses proxies, and never redirects."""
+"""The HTTP session of the mailroom's clients: it has time limits and follows no redirects."""
 
 from __future__ import annotations
 

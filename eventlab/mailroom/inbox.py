@@ -120,7 +120,7 @@ class Inbox:
             yield from ((id, error) for id in left)
 
     def label(self, ids: Iterable[str], name: str) -> None:
-        """Label emails in Gmail, and only log a failure.
+        """Label emails in Gmail; failures are only logged.
 
         The label is just for display; the events are the source of truth.
         """
@@ -135,7 +135,7 @@ class Inbox:
     def reason_to_skip(self, message: Message | None, *, released: bool = False) -> str | None:
         """Return why an email is not for an agent, or None if it is.
 
-        If an operator has ``released`` the email, it is skipped only if it no longer exists.
+        An email that was ``released`` by an operator is skipped only if it no longer exists.
         """
         if message is None:
             return GONE

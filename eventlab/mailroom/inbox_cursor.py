@@ -11,10 +11,10 @@ CURSOR_ID: Final = "mailbox"  # Gmail's ids are hexadecimal, so no email has thi
 
 
 class InboxCursor(Aggregate):
-    """The mailbox's position in Gmail's history: ``history_id``, or None before the first listing.
+    """The position in a mailbox's Gmail history up to which emails have been recorded.
 
-    Emails that are older than ``since``, in seconds since 1970, are not listed. If ``since`` is
-    None, all emails are listed.
+    ``history_id`` is None before the first full listing. Emails that are older than ``since``, in
+    seconds since 1970, are not listed. If ``since`` is None, all emails are listed.
 
     >>> cursor = InboxCursor(CURSOR_ID)
     >>> cursor.advance("1001", found=3)

@@ -29,7 +29,7 @@ BY_STATE: Final = (("state", 1), ("since", 1))
 
 
 def index_states(mails: Collection[dict[str, Any]]) -> None:
-    """Create the view's index by state, if it does not exist yet."""
+    """Create the view's index on the state, if it does not exist yet."""
     mails.create_index(BY_STATE)
 
 

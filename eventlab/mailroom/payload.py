@@ -153,14 +153,14 @@ def _size(text: str) -> int:
 
 
 def _cut(text: str, size: int) -> str:
-    """Return the start of a text, without the cut line at its end if that is short."""
+    """Return the start of a text; a short partial line at its end is dropped."""
     kept = text.encode()[: max(size, 0)].decode("utf-8", "ignore")
     end = kept.rfind("\n", max(len(kept) - MAX_PART_OF_A_LINE, 1))
     return kept if end < 0 else kept[:end].rstrip("\n")
 
 
 def _cut_start(text: str, size: int) -> str:
-    """Return the end of a text, without the cut line at its start if that is short."""
+    """Return the end of a text; a short partial line at its start is dropped."""
     data = text.encode()
     kept = data[len(data) - max(size, 0) :].decode("utf-8", "ignore")
     start = kept.find("\n", 0, MAX_PART_OF_A_LINE)

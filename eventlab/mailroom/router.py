@@ -47,9 +47,10 @@ class Router:
     Several routers may run on one store: each email is handled by one of them. ``name`` identifies
     the router (default: host and process id). Up to ``batch_size`` emails share one fsync, which
     takes up to a second. If a router is killed, at most this many emails are left in doubt. An
-    attempt must start within ``deadline_margin`` seconds after it is recorded; its deadline adds
-    the longest time that a call to CXone can take. An email that cannot be sent is retried after
-    ``backoff`` seconds, then after twice as long, and so on, and is held after ``max_attempts``.
+    attempt must start within ``deadline_margin`` seconds after it is recorded; its deadline also
+    includes the longest time that a call to CXone can take. An email that cannot be sent is retried
+    after ``backoff`` seconds, then after twice as long, and so on; it is held after
+    ``max_attempts``.
     ``label`` is the Gmail label for routed emails (the Gmail consent must include labeling).
     ``automatic_type`` is the work item type of automatic mail. ``selection`` decides which emails
     become work items. Emails that Gmail received before ``since`` do not become work items unless

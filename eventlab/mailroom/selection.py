@@ -34,8 +34,8 @@ BLOCKED: Final = "its sender is on the blocklist"
 class Selection:
     """The rules, besides Gmail's labels, that decide which emails become work items.
 
-    Emails of ``skipped_kinds`` are skipped, and so are those from a sender on the ``blocklist``. It
-    contains folded addresses and entries such as ``@domain``, which include all subdomains.
+    Emails of ``skipped_kinds`` are skipped, and so are emails from a sender on the ``blocklist``,
+    which contains folded addresses and entries such as ``@domain`` (including its subdomains).
     ``sender_cap`` is how many emails from one sender may become work items in one clock hour; the
     others are held for review. 0 means no limit.
     """
@@ -125,7 +125,7 @@ def facts_of(message: Message, *, own: Collection[str] = (), secret: str = "") -
 
 
 def hash_of(message_id: str) -> str:
-    """Return the hash that is recorded instead of a Message-ID, which cannot be derived from it.
+    """Return the hash that is recorded instead of a Message-ID, which it does not reveal.
 
     >>> hash_of("<1@example.com>")
     '72107cb5a7083976'

@@ -47,7 +47,7 @@ class Settings:
 
     @property
     def names(self) -> tuple[str, str]:
-        """The category and the collection: the sandbox's own if either server is a fake.
+        """The category and the collection, or the sandbox's own if either server is a fake.
 
         Otherwise, a trial with a fake CXone would record real emails as submitted, and no later
         round would send them.

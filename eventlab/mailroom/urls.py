@@ -1,4 +1,4 @@
-"""Checks URLs that secrets are sent to: https to any host, but http only to this machine."""
+"""Checks URLs that secrets are sent to: https for any host, but http only for this machine."""
 
 from __future__ import annotations
 

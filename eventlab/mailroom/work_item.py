@@ -29,10 +29,10 @@ class WorkItem(Aggregate):
     """One email in the inbox, identified by its Gmail id.
 
     Its events contain no address, subject or text. An email is first ``received``. A router then
-    records that it is ``submitting`` the email, with the deadline until which its request may reach
-    CXone. The outcome is ``submitted``, ``refused``, ``unsent`` or ``in_doubt``. After ``unsent``,
-    CXone definitely has no work item: the email is retried, and is ``held`` after too many
-    attempts. An operator can resend an email (``resent``) or confirm that CXone has it
+    records that it is ``submitting`` the email, and the deadline after which its request can no
+    longer reach CXone. The outcome is ``submitted``, ``refused``, ``unsent`` or ``in_doubt``. After
+    ``unsent``, CXone definitely has no work item: the email is retried, and is ``held`` after too
+    many attempts. An operator can resend an email (``resent``) or confirm that CXone has it
     (``confirmed``). An email that is not for an agent is ``skipped``. A late response to an attempt
     can still resolve a doubt; if a newer attempt has begun by then, the response is recorded as
     ``late``. Times are in milliseconds since 1970, according to Redis's clock.
@@ -85,7 +85,7 @@ class WorkItem(Aggregate):
     def submit(self, *, router: str, now: int, deadline: int) -> int:
         """Record that a router is about to send the email; return the number of the attempt.
 
-        No request of the attempt can arrive at CXone after ``deadline``.
+        No request of the attempt can reach CXone after ``deadline``.
         """
         if self.status != "received":
             raise self._rejected(f"it is {self.status} and must not be sent")

@@ -15,7 +15,7 @@ from eventlab.store.store import EventStore
 
 
 class Worklist:
-    """All emails that are waiting, being sent, or may need an operator.
+    """All emails that are waiting to be sent, are being sent, or may need an operator.
 
     The worklist can lag behind the stream, so load an email before you act on it.
 

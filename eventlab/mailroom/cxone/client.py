@@ -89,7 +89,7 @@ class CXoneClient:
         return self._total_timeout + 2 * sum(self._timeout)
 
     def sign_in(self) -> str:
-        """Get a token before the first email is sent, and return the URL that accepts the token.
+        """Get a token before the first email is sent, and return the URL of CXone's services.
 
         Raises ``WorkItemUnsent`` with the reason if CXone issues no token.
 

@@ -1,4 +1,4 @@
-"""CXone's settings: its address, our credentials, and the point of contact for mail."""
+"""CXone's settings: its URL, our credentials, and the points of contact for mail."""
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ Document = TypeVar("Document", TokenGrant, DiscoveryDocument)
 class CXoneToken:
     """A bearer token and the URL of the services that accept it.
 
-    ``expires_at`` is a ``time.monotonic()`` value shortly before the token really expires.
+    ``expires_at`` is a ``time.monotonic()`` value shortly before the token actually expires.
     """
 
     value: str = field(repr=False)

@@ -1,4 +1,4 @@
-"""Gmail's errors: classified by status and reason as transient, gone or final."""
+"""Classifies Gmail's errors by status and reason: transient, gone or final."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def _final_message(status: int, reasons: set[str]) -> str:
 
 
 def _reasons(body: bytes) -> set[str]:
-    """Return the words that identify a Google error; they are in the status and in two lists."""
+    """Return the words that identify a Google error, from its status and from two lists."""
     try:
         response: Any = json.loads(body)
     except ValueError:

@@ -31,7 +31,8 @@ MAX_DOWNLOAD_BYTES: Final = 5 * 1024 * 1024
 class Page:
     """One page of email ids from the inbox.
 
-    ``cursor`` is None except on the last page. Store it only after the emails of all pages.
+    ``cursor`` is None except on the last page. Store it only after you have stored the emails of
+    all pages.
     """
 
     ids: tuple[str, ...]
@@ -40,7 +41,7 @@ class Page:
 
 
 class GmailClient:
-    """A client of one Gmail mailbox, for one thread at a time.
+    """A client for one Gmail mailbox, to be used by one thread at a time.
 
     ``timeout`` is in seconds, per request. ``page_size`` is at most 500. ``sleep`` is called with
     the seconds to wait between attempts. Use the client in a ``with`` block, which closes its
@@ -70,7 +71,7 @@ class GmailClient:
         self._messages = self._transport.users.messages()
 
     def pages(self, since: str | None, *, not_before: int | None = None) -> Iterator[Page]:
-        """Yield pages with the emails that entered the inbox after ``since``, a page's cursor.
+        """Yield pages of the emails that entered the inbox after ``since``, an earlier cursor.
 
         If ``since`` is None, or is so old that Gmail no longer accepts it, the whole inbox is
         listed, except for emails that Gmail received before ``not_before``, in seconds since 1970.
@@ -234,7 +235,7 @@ class GmailClient:
         return large, self._over(MAX_DOWNLOAD_BYTES) if large else set()
 
     def _over(self, size: int) -> set[str]:
-        """Return the ids of the inbox's emails that are larger than ``size`` bytes."""
+        """Return the ids of the emails in the inbox that are larger than ``size`` bytes."""
         return self._found(f"larger:{size}")
 
     def _found(self, query: str) -> set[str]:

@@ -1,4 +1,4 @@
-"""Consent: an operator allows access in a browser, which returns a code to this program."""
+"""Consent: an operator allows access in a browser, and this program receives a code."""
 
 from __future__ import annotations
 
@@ -152,7 +152,7 @@ def _begin(client: OAuthClient, scope: str, redirect_uri: str) -> tuple[Any, str
 
 
 def _exchange(flow: Any, address: str) -> Consent:
-    """Exchange the code in the address that the browser returned to for tokens."""
+    """Exchange the code for tokens; ``address``, which the browser returned to, contains it."""
     session = flow.oauth2session
     if is_loopback(flow.client_config["token_uri"]):
         session.trust_env = False

@@ -32,7 +32,7 @@ class GoogleHttp:
     """The part of ``httplib2.Http`` that Google's libraries use.
 
     ``timeout`` is the number of seconds allowed for each connect and each read. A whole response
-    must end within ten times as many seconds.
+    must arrive within ten times that time.
     """
 
     def __init__(self, *, timeout: float) -> None:

@@ -22,7 +22,7 @@ UNEXPECTED_TEXT: Final = "This is not the expected request."
 
 
 class RedirectServer(socketserver.ThreadingTCPServer):
-    """Waits for the request that contains the code, and responds to any other with a 404.
+    """Waits for the request that contains the code, and responds with a 404 to any other request.
 
     Each connection has its own thread, so a slow connection delays neither the others nor the
     program that waits for the code.

@@ -37,7 +37,7 @@ GmailResponse = dict[str, Any] | GmailApiError
 
 
 class GmailTransport:
-    """Gmail's API at an endpoint, for one thread at a time.
+    """Gmail's API at an endpoint, to be used by one thread at a time.
 
     ``timeout`` is in seconds, for each connect and each read; ``sleep`` is called with the seconds
     to wait between attempts. Raises ``BadSetting`` if the endpoint neither uses https nor is on
@@ -117,7 +117,7 @@ class GmailTransport:
         return responses
 
     def wait(self, attempts: int, asked_for: float | None = None) -> None:
-        """Wait before the next attempt, longer after each failure and with jitter.
+        """Wait before the next attempt: longer after each failure, and with jitter.
 
         ``attempts`` is the number of failures so far. ``asked_for`` is the minimum wait that Gmail
         specified, in seconds.

@@ -1,4 +1,4 @@
-"""Reads the addresses in an email's headers, even malformed ones, and checks them."""
+"""Reads the addresses in an email's headers, even malformed ones, and checks if they are valid."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Address:
 
     @property
     def valid(self) -> bool:
-        """Whether the form of the address is valid.
+        """Whether the address is well-formed.
 
         >>> Address("", "joe@example.com").valid, Address("", "joe@-.example").valid
         (True, False)

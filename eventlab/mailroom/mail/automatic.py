@@ -1,4 +1,4 @@
-"""Automatic mail: its kind, and the header that shows it. Emails are classified, never dropped."""
+"""Classifies automatic mail by its headers and its structure. It never drops an email."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ Headers = Mapping[str, Sequence[str]]
 
 @dataclass(frozen=True)
 class Automatic:
-    """The kind of an automatic email, and the reason for choosing it, without any address or text.
+    """The kind of an automatic email, and the reason, which contains no address or text.
 
     ``kind`` is bounce, receipt, complaint, reaction, calendar (a meeting), reply (out of office),
     notice, list or bulk.

@@ -100,7 +100,7 @@ def _family(codec: str) -> str:
 
 @functools.cache  # not done at import, because it loads every codec
 def _names() -> dict[str, str]:
-    """Return the codec for each squeezed name; the WHATWG's names take precedence over Python's."""
+    """Return the codec for each name, without punctuation; the WHATWG's names take precedence."""
     web = {
         _squeezed(label): PYTHON_NAMES.get(name) or lookup(label).codec_info.name.replace("-", "_")
         for label, name in LABELS.items()
@@ -166,7 +166,7 @@ def _likely(data: bytes, codec: str | None) -> str | None:
 
 
 def clean(text: str) -> str:
-    r"""Return text without control characters; lone surrogates become U+FFFD, line ends ``\n``.
+    r"""Return text with ``\n`` line ends, without control characters or lone surrogates.
 
     >>> clean("one\r\ntwo\x00\x1b[31m")
     'one\ntwo[31m'

@@ -36,7 +36,7 @@ def number_of(value: object) -> int:
 
 
 def data_of(text: object) -> bytearray:
-    """Decode base64url, which Gmail sends without padding, without copying large data.
+    """Decode base64url, which Gmail does not pad; data is decoded in chunks to save memory.
 
     >>> bytes(data_of("aGk"))
     b'hi'

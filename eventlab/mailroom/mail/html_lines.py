@@ -47,7 +47,7 @@ class _Look:
 
 
 class _Page:
-    """Walks through a tree once, without recursion, so that no tree is too deep for it."""
+    """Walks through a tree once, without recursion, so the tree can have any depth."""
 
     def __init__(self, *, show_hidden: bool) -> None:
         self.show_hidden = show_hidden
@@ -172,7 +172,7 @@ class _Page:
         alt = SPACE.sub(" ", element.get("alt", "")).strip()[:MAX_ALT]
         self.pictures += 1
         if alt and len(alt) <= 8 and not re.search(r"[^\W_]", alt) and not alt.isascii():
-            self.has_words = True  # an emoji that a mail program has drawn
+            self.has_words = True  # an emoji that is sent as a picture
             self._inline(alt)
         elif alt:
             self._inline(f" [image: {alt}] ")

@@ -1,4 +1,4 @@
-"""Reads the style of an HTML element: are its words hidden, kept as typed, or a block?"""
+"""Reads from the style of an HTML element whether its words are hidden, preformatted or a block."""
 
 from __future__ import annotations
 

@@ -69,7 +69,7 @@ FILLER: Final = re.compile(
 
 
 def text_of(markup: str) -> str:
-    r"""Return the words of an HTML text, in the lines and lists in which it shows them.
+    r"""Return the text of HTML, with the lines and lists that a browser would show.
 
     Links are followed by their targets, quoted lines begin with ``> ``, and each row of data in a
     table is one line. The function never fails and takes linear time.
@@ -79,7 +79,7 @@ def text_of(markup: str) -> str:
     """
     slim = TOKEN.sub(_slim, clean(markup[:MAX_HTML]))
     short = slim[:MAX_SLIM_HTML]
-    if len(slim) > MAX_SLIM_HTML:  # not within a tag or an entity
+    if len(slim) > MAX_SLIM_HTML:  # do not cut within a tag or an entity
         short = HALF.sub("", short)
     try:
         text = _shown(short) if short.count("<") <= MAX_TAGS else _bare(short)

@@ -58,7 +58,7 @@ def target_of(href: str) -> str:
 
 
 def same_target(label: str, target: str) -> bool:
-    """Return whether the words of a link are its target, ignoring parts such as ``https://www.``.
+    """Return whether a link's label is its target, ignoring parts such as ``https://www.``.
 
     >>> same_target("example.com", "https://www.example.com/"), same_target("here", "https://a.b")
     (True, False)

@@ -49,9 +49,10 @@ class Message:
     ``date`` is when Gmail received the email, in UTC; ``size`` is in bytes. ``automatic`` says why
     the email looks automatic. ``problem`` says why it could not be read; ``text`` is then Gmail's
     snippet. ``original_sender`` is the author of an email that a list forwarded in its own name:
-    the address in X-Original-From or X-Original-Sender, or the one in Reply-To if the sender is
-    like "Ann via Support". ``references`` includes ``in_reply_to``. An address may be invalid, so
-    check its ``valid`` property. ``repr`` shows no name, address or text, to keep them out of logs.
+    the address in X-Original-From or X-Original-Sender, or the address in Reply-To if the sender's
+    name is like "Ann via Support". ``references`` includes ``in_reply_to``. An address may be
+    invalid, so check its ``valid`` property. ``repr`` shows no name, address or text, which keeps
+    them out of logs.
 
     >>> Message.from_gmail({"id": "18c2", "snippet": "Hello"})
     Message(gmail_id='18c2', thread_id='18c2', size=0)
@@ -130,7 +131,7 @@ def _reason(error: Exception) -> str:
 
 
 def _headers_of(raw: Buffer) -> dict[str, Any]:
-    """Return what only the headers say about an email whose parts could not be parsed."""
+    """Return the facts from the headers of an email whose parts could not be parsed."""
     try:
         return _from_headers(parse_headers(raw))
     except PARSER_ERRORS:

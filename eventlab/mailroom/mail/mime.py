@@ -61,7 +61,7 @@ Headers = Mapping[str, list[bytes]]
 
 @dataclass(eq=False)
 class MailPart:
-    """An email or one of its parts, with headers by lowercase name, and with its own parts.
+    """An email or one of its parts, with its own headers (by lowercase name) and its own parts.
 
     ``default_type`` is the type of a part that declares none. ``size`` and ``filename`` are known
     even if the content of a part was not fetched. ``cut`` is True if parts were left out.
@@ -185,7 +185,7 @@ class MailPart:
 
 
 def parse(raw: Buffer) -> MailPart:
-    """Parse an email without ever failing; lines that are not headers are text.
+    """Parse an email. Parsing never fails, because lines that are not headers are read as text.
 
     >>> parse(b"Subject: hello\\r\\n\\r\\nyou").content_start
     b'you'
@@ -263,7 +263,7 @@ class _Parser:
 
 
 def _boundary_lines(part: MailPart, boundary: bytes) -> list[tuple[int, int, bool]]:
-    """Return the lines that contain the boundary, at most one more than the number of allowed parts.
+    """Return the lines that contain the boundary, up to one more than the maximum number of parts.
 
     Each line is its start, its end, and whether it is the closing boundary. The start includes the
     line end before the line.
