@@ -1,4 +1,4 @@
-"""Projections: events applied to the documents of a view in MongoDB, each event exactly once."""
+"""Projections apply events to the documents of a view in MongoDB, each event exactly once."""
 
 from eventlab.projections.joined import JoinedProjector, JoinedView
 from eventlab.projections.lag import ViewLag

@@ -1,4 +1,4 @@
-"""The follower of a rebuild: it reads the aggregate logs where the stream was trimmed."""
+"""The follower that a rebuild uses. It reads trimmed events from the aggregate logs."""
 
 from __future__ import annotations
 
@@ -16,27 +16,30 @@ Sized = tuple[Recorded, int]
 
 
 class Building(Follower):
-    """A follower that builds documents that nobody reads yet."""
+    """A follower that builds documents that are not yet visible to readers."""
 
     def __init__(self, own: RebuildCheckpoint, view: View, batch_size: int) -> None:
         super().__init__(own, view, batch_size)
         self.own = own
-        self._logs: Iterator[Sized] | None = None  # None when they are not in use
-        self._taken: list[Sized] = []  # the last batch that was taken from them
+        self._logs: Iterator[Sized] | None = None  # None while the logs are not in use
+        self._taken: list[Sized] = []  # the last batch taken from the logs
         self._taken_after = ""  # the position before that batch
-        self._resumes = True  # at the start, or where another projector continued
+        self._resumes = True  # at the start, and after another projector has continued
 
     def run_once(self) -> int:
-        """Apply the next batch, and drop it from memory, as there may be 64 such followers."""
+        """Apply the next batch and return how many of its events were applied.
+
+        The batch is then dropped from memory, because there may be 64 such followers.
+        """
         counted = super().run_once()
         if self._taken and self._taken[-1][0].position == self.position:
             self._taken = self._taken[-1:]
         return counted
 
     def _read(self, position: str) -> list[Recorded]:
-        """Return the next batch, from the aggregate logs where the stream was trimmed."""
+        """Return the next batch, from the aggregate logs if the stream was trimmed."""
         if self._logs is not None and position == self._taken_after:
-            # The batch failed: its events are needed again.
+            # The batch failed, so its events are needed again.
             self._logs = chain(self._taken, self._logs)
             self._taken = []
         elif self._logs is not None and position != self._taken[-1][0].position:
@@ -53,7 +56,7 @@ class Building(Follower):
             events = super()._read(position)
             if events or self._logs is None:
                 return events
-            # Once started, the logs are read to their end: the stream may have gaps after its
+            # Once in use, the logs are read to the end, because the stream may have gaps after its
             # first entry.
             self._logs = None
             return super()._read(position)
@@ -76,5 +79,5 @@ class Building(Follower):
             yield each
 
     def _lacks(self, position: str) -> bool:
-        # An event may be gone from the stream although the aggregate log still has it.
+        # An event may be missing from the stream although the aggregate log still has it.
         return self._event is None and self._logs is None and super()._lacks(position)

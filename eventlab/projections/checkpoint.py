@@ -1,13 +1,14 @@
 """The checkpoint of a view: its position, and a rebuild's fence and swap, in one MongoDB document.
 
-A rebuild replaces a view's documents in two steps, so that a crash anywhere leaves one whole view:
+A rebuild replaces a view's documents in two steps, so that a crash at any point leaves a complete
+view:
 
-1. `fence` stops the live projectors: they cannot move the position, and wait. A projector that has
-   waited for FENCE_SECONDS assumes that the rebuild is dead and breaks the fence; a rebuild that
-   still runs then fences again.
+1. `fence` stops the live projectors, which wait because they cannot move the position. A projector
+   that has waited for FENCE_SECONDS assumes that the rebuild is dead and breaks the fence. If the
+   rebuild is still running, it fences again.
 2. `decide_swap` commits the decision in one transaction, which requires the fence to be intact.
-   From then on the swap is certain, and anyone can finish it: the rebuild, a projector that finds
-   it, or the next rebuild.
+   From then on, the swap is certain, and any process can finish it: the rebuild, a projector that
+   finds the decision, or the next rebuild.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ from eventlab.store.store import EventStore
 FENCE_SECONDS: Final = 5.0  # an older fence belongs to a dead rebuild
 NO_COLLECTION: Final = 26  # MongoDB's error code
 SHARED: Final = "shared"  # marks the checkpoint of a rebuild that several projectors build
-#: The position of documents that were there before the checkpoint: it is unknown which events they
+#: The position of documents that are older than their checkpoint. It is unknown which events they
 #: include.
 UNKNOWN: Final = ""
 
@@ -56,22 +57,24 @@ log = logging.getLogger(__name__)
 
 
 class Place(msgspec.Struct, frozen=True):
-    """The position in one of several categories, and the event there, None if it is not known."""
+    """The position in one of several categories, and the event at that position (None: unknown)."""
 
     position: str
     event: Identity | None = None
 
 
 class CheckpointState(msgspec.Struct, frozen=True):
-    """A checkpoint as it is stored.
+    """A checkpoint as it is stored in MongoDB.
 
-    ``event`` is the event at the position, None if it is not known. ``category`` and ``version``
-    (of the view's code) are None in a checkpoint of an earlier release. ``fence`` is the name of
-    the rebuild that stops the projectors. Once its documents are certain to replace the live ones,
-    ``swap`` holds their checkpoint fields. A joined view has ``parts``: the place in each of its
-    ``categories``, in the order of their names, or in each of their slices. Its ``position`` keeps
-    the first value. Earlier releases did not record the ``categories``, which are used only for a
-    comparison.
+    ``event`` is the event at the position, or None if it is unknown. ``category`` and ``version``
+    (the version of the view's code) are None in a checkpoint from an earlier release. ``fence`` is
+    the name of the rebuild that has stopped the projectors. Once the rebuilt documents are certain
+    to replace the live ones, ``swap`` holds their checkpoint fields.
+
+    A joined view has ``parts``: the position in each of its categories, in the order of their
+    names, or in each slice of these categories. Its ``position`` keeps the initial value. The
+    stored document also lists the ``categories``, which are only compared with those of the view.
+    Earlier releases did not record them.
     """
 
     position: str
@@ -84,12 +87,12 @@ class CheckpointState(msgspec.Struct, frozen=True):
 
 
 class Checkpoint:
-    """The bookkeeping of a view: the position that its documents include, and who may move it.
+    """The checkpoint of a view, which stores its position and controls which process may move it.
 
-    ``version`` is that of the view's code. ``joined`` are the stores of a view of several
-    categories, in the order of their names. ``store`` is then one of them, or one of their slices:
-    this object moves the position in that store; the same document has the other positions too. The
-    session's database reads from the primary, with read concern majority.
+    ``version`` is the version of the view's code. For a view of several categories, ``joined`` has
+    their stores, in the order of the category names, and ``store`` is one of these stores or one of
+    their slices. This object moves only the position in ``store``, although the document holds all
+    the positions. The session's database reads from the primary, with read concern majority.
     """
 
     def __init__(
@@ -101,14 +104,14 @@ class Checkpoint:
         joined: Sequence[EventStore] = (),
     ) -> None:
         self.name = name
-        self.key = name  # of the document; that of a slice has its number as well
+        self.key = name  # of the document; the key of a slice also has its number
         self.store = store
         self.session = session
         self.version = version
-        self.swaps_only: Fields = {}  # further conditions of a swap
+        self.swaps_only: Fields = {}  # additional conditions for a swap
         self.joined = joined
         self.stores = [part for each in joined for part in each.all_slices()] or [store]
-        self.categories = [each.category for each in joined] or None  # a name may have a plus sign
+        self.categories = [each.category for each in joined] or None  # a name may contain " + "
         self.category = " + ".join(self.categories or [store.category])
         self._part = self.stores.index(store)
         self._at = f"parts.{self._part}." if joined else ""  # the prefix of its fields
@@ -116,15 +119,15 @@ class Checkpoint:
         self._of_code |= {"categories": self.categories} if joined else {}
         self._documents = session.mongo[CHECKPOINTS]
         self._group = view_group(name)
-        self._is_shown = True  # so that an error is logged once
+        self._is_shown = True  # so that repeated errors are logged only once
 
     # ---------------------------------------------------------------- position
 
     def read(self) -> CheckpointState:
-        """Return the checkpoint; a view that has none gets one.
+        """Return the checkpoint, and create it if it does not exist.
 
-        A new checkpoint is before the first event, or at an UNKNOWN position if the view has
-        documents. Raises CategoryMismatch if the documents are of another category.
+        A new checkpoint has a position before the first event, or the position UNKNOWN if the view
+        already has documents. Raises CategoryMismatch if the documents belong to another category.
         """
         found = self._documents.find_one({"_id": self.key})
         if found is None:
@@ -136,20 +139,21 @@ class Checkpoint:
             raise CategoryMismatch(self.name, state.category, self.category)
         counts = state.category is not None or state.position != START
         if self.joined and not counts and len(state.parts or ()) != len(self.stores):
-            # A projector of other categories created it first, and has applied nothing.
+            # A projector of other categories created the checkpoint, but has applied no event.
             unused = {"_id": self.key, "category": None, "position": START}
             self._documents.update_one(unused, {"$set": self._first(START)})
             return self.read()
         return self._placed(state)
 
     def create_missing(self, keys: Sequence[str]) -> None:
-        """Create the missing checkpoints.
+        """Create the checkpoints that do not exist yet.
 
-        Nobody knows which events existing documents include, so their position is UNKNOWN.
+        If the view already has documents, their position is UNKNOWN, because no checkpoint recorded
+        which events they include.
         """
         is_empty = self.session.mongo[self.name].find_one({}, {"_id": 1}) is None
         first = {"$setOnInsert": self._first(START if is_empty else UNKNOWN)}
-        # If another projector was faster, its checkpoint counts, and the documents are its work.
+        # If another projector was faster, it also wrote the documents, so its checkpoint is kept.
         self._documents.bulk_write([UpdateOne({"_id": key}, first, upsert=True) for key in keys])
 
     def _first(self, position: str) -> Fields:
@@ -157,7 +161,7 @@ class Checkpoint:
         return {"position": position} | parts
 
     def _placed(self, state: CheckpointState) -> CheckpointState:
-        """Return the state with the position in the category of this checkpoint."""
+        """Return the state with the position in the category or slice of this checkpoint."""
         if not self.joined or state.position == UNKNOWN:
             return state
         places = state.parts or []
@@ -168,15 +172,15 @@ class Checkpoint:
         return msgspec.structs.replace(state, position=place.position, event=place.event)
 
     def checked(self, state: CheckpointState | None = None) -> CheckpointState:
-        """Return the checkpoint, or the given state of it, if this view may continue from there.
+        """Return the checkpoint, or the given state of it, if the view can resume from there.
 
-        Raises CategoryMismatch, CheckpointMissing, ViewVersionMismatch.
+        Otherwise, raises CategoryMismatch, CheckpointMissing or ViewVersionMismatch.
         """
         state = state or self.read()
         if state.position == UNKNOWN:
             raise CheckpointMissing(self.name)
         stored = state.version
-        if stored is None:  # from an earlier release, or nothing was applied yet
+        if stored is None:  # from an earlier release, or no event was applied yet
             stored = self.version if state.position == START else FIRST_VERSION
         if stored != self.version:
             raise ViewVersionMismatch(self.name, stored, self.version)
@@ -187,8 +191,8 @@ class Checkpoint:
     ) -> bool:
         """Move the position from ``old`` to ``new`` in the caller's transaction.
 
-        Returns False, and changes nothing, if the position is not ``old``, a rebuild has fenced it,
-        or the documents now belong to another version or category.
+        Returns False and changes nothing if the position is not ``old``, if a rebuild has fenced
+        it, or if the documents now belong to another version or category.
         """
         guard = {"_id": self.key, f"{self._at}position": old, "fence": None}
         mine = {name: {"$in": [None, value]} for name, value in self._of_code.items()}
@@ -197,18 +201,18 @@ class Checkpoint:
         return bool(self._documents.update_one(guard | mine, update, session=session).matched_count)
 
     def delete(self) -> None:
-        """Forget the position."""
+        """Delete the checkpoint."""
         self._documents.delete_one({"_id": self.key})
 
     def forget_groups(self, name: str) -> None:
-        """Remove the groups that show the positions of a view, or of a rebuild of it."""
+        """Remove the consumer groups that show the positions of a view or of its rebuild."""
         for store in self.stores:
             store.forget_group(view_group(name))
 
     def show(self, position: str) -> None:
-        """Show the position in Redis, as a consumer group, so that no trim passes it.
+        """Publish the position to Redis as a consumer group, so that no trim goes past it.
 
-        This is a copy that the next batch renews, so an error is only logged.
+        An error is only logged, because the next batch publishes its position again.
         """
         self._show(self.store, position)
 
@@ -224,7 +228,7 @@ class Checkpoint:
                     log.warning("view %s: cannot publish its position to Redis: %s", self.name, why)
                 self._is_shown = False
                 return
-            # Another projector may create it first; the next batch then shows the right position.
+            # Another projector may create the group first; the next batch corrects its position.
             with contextlib.suppress(ResponseError):
                 redis.xgroup_create(stream, self._group, position)
         self._is_shown = True
@@ -232,7 +236,7 @@ class Checkpoint:
     # ------------------------------------------------------------------- fence
 
     def fence(self, rebuild: str) -> None:
-        """Stop the live projectors for a rebuild, as soon as no other rebuild has fenced them."""
+        """Stop the live projectors for a rebuild, once no other rebuild is fencing them."""
         guard = {"_id": self.key, "fence": {"$in": [None, rebuild]}}
 
         def put_up(session: ClientSession) -> bool:
@@ -241,15 +245,14 @@ class Checkpoint:
 
         while not self.session.transact(put_up, obstacle=("fence", rebuild)):
             while self.read_unfenced() is None:
-                # Do nothing else here: another obstacle would restart the waiting time.
+                # Do nothing else here, because another obstacle would restart the wait.
                 pass
 
     def read_unfenced(self) -> CheckpointState | None:
-        """Return the checkpoint, or None after a short pause while a rebuild has fenced it.
+        """Return the checkpoint; if a rebuild has fenced it, pause briefly and return None.
 
-        If the swap is already certain, this method finishes it. If the fence has been there for
-        FENCE_SECONDS and the swap is not certain, this method removes the fence. Raises
-        CategoryMismatch.
+        If the swap is already certain, this method finishes it. Otherwise, if this session has seen
+        the same fence for FENCE_SECONDS, this method breaks the fence. Raises CategoryMismatch.
         """
         state = self.read()
         if state.fence is None:
@@ -263,9 +266,10 @@ class Checkpoint:
         return None
 
     def lift(self, rebuild: str, session: ClientSession | None = None) -> bool:
-        """Remove the fence of a rebuild, unless its swap is certain; return whether it was removed.
+        """Remove a rebuild's fence unless its swap is certain; return whether it was removed.
 
-        If it was not, the swap may have become certain in the meantime, and must be finished.
+        If the fence was not removed, the swap may have become certain in the meantime. It must then
+        be finished.
         """
         fenced = {"_id": self.key, "fence": rebuild, "swap": None}
         lifted = self._documents.update_one(fenced, {"$unset": {"fence": 1}}, session=session)
@@ -276,16 +280,16 @@ class Checkpoint:
     def decide_swap(self, rebuild: str) -> Fields | None:
         """Decide that the documents and checkpoint of a rebuild will replace the live ones.
 
-        Returns the fields for ``finish_swap``, or None if the fence was broken, or another
-        transaction blocked it: fence again, and catch up. Raises RebuildOvertaken if another
-        rebuild has removed this one.
+        Returns the fields for ``finish_swap``, or None if the fence was broken or another
+        transaction blocked this one. In that case, fence and catch up again. Raises
+        RebuildOvertaken if another rebuild has removed this one.
         """
         fenced = {"_id": self.name, "fence": rebuild} | self.swaps_only
         session = self.session.get()
         try:
             with session.start_transaction(write_concern=MAJORITY):
-                # A process that removes a rebuild deletes its checkpoint first. So either it is
-                # removed, or the swap is decided.
+                # A process that removes a rebuild deletes its checkpoint first. So either the
+                # rebuild is removed, or its swap is decided.
                 swap: Fields | None = self._documents.find_one_and_delete(
                     {"_id": rebuild}, session=session
                 )
@@ -305,7 +309,10 @@ class Checkpoint:
         return swap
 
     def finish_swap(self, rebuild: str, swap: Fields) -> None:
-        """Replace the live documents with the rebuilt ones; each step may run twice, or late."""
+        """Replace the live documents with the rebuilt ones.
+
+        It does no harm if a step runs twice or late.
+        """
         self.forget_groups(rebuild)
         try:
             self.session.mongo[rebuild].rename(self.name, dropTarget=True)
@@ -313,7 +320,7 @@ class Checkpoint:
             if error.code != NO_COLLECTION:  # another process has renamed it
                 raise
         done = {"$set": swap, "$unset": {"fence": 1, "swap": 1}}
-        # Only a decided swap is finished: another process of this rebuild may have fenced again.
+        # Finish only a decided swap: another process of this rebuild may have fenced again.
         decided = {"_id": self.name, "fence": rebuild, "swap": {"$ne": None}}
         self._documents.update_one(decided, done)
         for store, place in zip(self.stores, swap.get("parts", [swap]), strict=True):
@@ -337,39 +344,39 @@ class Checkpoint:
 class RebuildCheckpoint(Checkpoint):
     """The checkpoint of a rebuild.
 
-    It is created once: when another rebuild has removed it, it stays removed.
+    It is created only once. If another rebuild removes it, it is not created again.
     """
 
     def create(self) -> None:
-        """Create the checkpoint, with a position before the first event."""
+        """Create the checkpoint with a position before the first event."""
         fields = self._first(START) | self._of_code
         self._documents.insert_one({"_id": self.key} | fields)
 
     def read(self) -> CheckpointState:
-        """Return the checkpoint; raises RebuildOvertaken if another rebuild has removed it."""
+        """Return the checkpoint. Raises RebuildOvertaken if another rebuild has removed it."""
         found = self._documents.find_one({"_id": self.key})
         if found is None:
             raise RebuildOvertaken(self.session.view)
         return self._placed(msgspec.convert(found, CheckpointState))
 
     def share(self) -> None:
-        """Let other projectors find the rebuild, which is complete except for its documents.
+        """Let other projectors find the rebuild, which must be complete except for its documents.
 
         Raises RebuildOvertaken if another rebuild has removed it.
         """
-        # The time is that of MongoDB's clock, because the earliest rebuild counts.
+        # MongoDB's clock gives the time, so that all projectors agree on the earliest rebuild.
         now = {"$currentDate": {SHARED: {"$type": "timestamp"}}}
         if not self._documents.update_one({"_id": self.key}, now).matched_count:
             raise RebuildOvertaken(self.session.view)
 
     def hold_trims(self) -> None:
-        """Create the group that shows the position in Redis, so that no trim passes it."""
+        """Create the consumer group that shows the position, so that no trim goes past it."""
         super().show(START)
 
     def show(self, position: str) -> None:
-        """Show the position in Redis, unless the group was removed.
+        """Publish the position to Redis, unless its consumer group was removed.
 
-        If it were created again here, nobody would remove it.
+        If this method created the group again, nothing would ever remove it.
         """
         with contextlib.suppress(ResponseError):
             self.store.redis.xgroup_setid(self.store.keys.stream, self._group, position)

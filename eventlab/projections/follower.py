@@ -1,4 +1,4 @@
-"""A catch-up follower: it applies the events of a category to the documents of a view in MongoDB.
+"""A follower applies the events of a category to the documents of a view in MongoDB.
 
 It writes the documents and their position in one transaction, guarded by the old position. So each
 event is applied exactly once, even if a batch is interrupted or repeated.
@@ -31,14 +31,14 @@ log = logging.getLogger(__name__)
 
 
 class Refused(Exception):
-    """MongoDB, or its driver, cannot store the changes of a batch."""
+    """MongoDB or its driver cannot store the changes of a batch."""
 
     def __init__(self, error: Exception) -> None:
         self.error = error
 
 
 def writes_of(changes: Changes) -> Iterator[UpdateOne | DeleteOne]:
-    """Yield what MongoDB must do to the documents, in order."""
+    """Yield the MongoDB writes that make the changes, in order."""
     for id, change in changes.items():
         if change.deletes:
             yield DeleteOne({"_id": id})
@@ -47,9 +47,9 @@ def writes_of(changes: Changes) -> Iterator[UpdateOne | DeleteOne]:
 
 
 class Follower(Following):
-    """Applies the events of one stream: reads by position, folds, commits.
+    """Reads the events of one stream by position, folds them into documents, and commits these.
 
-    ``checkpoint`` holds the position, and names the collection that gets the documents.
+    ``checkpoint`` holds the position and names the collection for the documents.
     """
 
     def __init__(self, checkpoint: Checkpoint, view: View, batch_size: int) -> None:
@@ -66,12 +66,12 @@ class Follower(Following):
         self._batch_size = batch_size  # of the next batch
 
     def run_once(self) -> int:
-        """Apply the next batch; return how many of its events were applied, 0 if nothing is new.
+        """Apply the next batch and return how many events were applied (0 if none are new).
 
-        Raises ViewStopped at an event that the view cannot apply or MongoDB cannot store, after it
-        has applied all events before it. Raises ViewAhead, CategoryMismatch, ViewVersionMismatch or
-        CheckpointMissing if the documents belong to another log, category or version, or if it is
-        unknown which events they include.
+        Raises ViewStopped at an event that the view cannot apply or MongoDB cannot store; all
+        events before it are applied first. Raises ViewAhead, CategoryMismatch, ViewVersionMismatch
+        or CheckpointMissing if the documents belong to another log, category or version, or if it
+        is unknown which events they include.
         """
         self.position = position = self.position or self._read_position()
         if position is None:
@@ -81,17 +81,17 @@ class Follower(Following):
         changes, good, error = self._fold(events)
         event = self._identify(position, events[good - 1] if good else None)
         if self.position != position:
-            return 0  # another projector has moved on
+            return 0  # another projector has moved the position
         try:
             if good and not self._write(changes, position, events[good - 1].position, event):
-                # Another projector was faster, or a transaction blocks this one. The next call
-                # reads the position again.
+                # Another projector was faster, or another transaction blocked this one. The next
+                # call reads the position again.
                 return 0
         except Refused as refused:
             if good == 1:
                 raise self._stopped(events[0], refused.error) from refused.error
-            # The batch contains an event that cannot be stored, or too many events: halve it until
-            # it fits, or until it contains only that event.
+            # The batch contains too many events, or one that cannot be stored. Halve it until it
+            # fits, or until it contains only that event.
             self._batch_limit = self._batch_size = good // 2
             return 0
         if error is not None:
@@ -108,7 +108,7 @@ class Follower(Following):
         return self.position is not None and not self._read(self.position)
 
     def skip(self, position: str) -> None:
-        """Skip the event at which the view has stopped; it is never applied.
+        """Skip the event at which the view has stopped, so that it is never applied.
 
         Raises InvalidArgument if the next event is not the one at ``position``; the error names the
         next event.
@@ -147,11 +147,11 @@ class Follower(Following):
             self.position = self._read_position()
             if self.position == position:
                 raise
-            # Another projector has moved on, and a trim dropped events that it had applied.
+            # Another projector has moved the position, and a trim dropped events before it.
             return []
         except Exception as error:
-            # Apply what could be read before the event that cannot be decoded; the next batch
-            # raises.
+            # Apply the events before the one that cannot be decoded; the next batch raises the
+            # error.
             if not events or isinstance(error, SERVER_ERRORS):
                 raise
         return events
@@ -162,19 +162,19 @@ class Follower(Following):
             yield self.store.upcast(decode_entry(at, fields)), len(fields[b"event"])
 
     def _fold(self, events: list[Recorded]) -> tuple[Changes, int, Exception | None]:
-        """Return the changes, how many events they hold, and the error at the next event."""
+        """Return the changes, how many events made them, and the error at the next event."""
         changes = Changes()
         for number, event in enumerate(events):
             try:
                 self.view.apply(event, changes)
             except Exception as error:  # noqa: BLE001 - a view is user code: whatever it raises stops it here
-                # Fold again, without what the failed event left behind.
+                # Fold again, without the changes that the failed event left behind.
                 changes, good, _ = self._fold(events[:number])
                 return changes, good, error
         return changes, len(events), None
 
     def _write(self, changes: Changes, old: str, new: str, event: Identity | None = None) -> bool:
-        """Commit documents and position in one transaction; False if the position did not move.
+        """Commit a batch in one transaction, and return whether the position has moved.
 
         Raises Refused if the changes cannot be stored.
         """
@@ -187,7 +187,7 @@ class Follower(Following):
 
         self.position = None  # only MongoDB knows whether this commit moves it
         writes = list(writes_of(changes))
-        # Ordered only if it matters: unordered writes are grouped by their kind, and so are faster.
+        # Unordered writes are faster, because MongoDB groups them, but deletions need the order.
         ordered = any(change.deletes for change in changes.values())
         try:
             moved = self._session.transact(move_and_update, obstacle=("position", old))
@@ -208,7 +208,7 @@ class Follower(Following):
         return ViewStopped(self._session.view, event, error, cause)
 
     def _adapt_batch_size(self, counted: int, seconds: float) -> None:
-        if counted:  # slowly, because a rejected batch costs as much as a stored one
+        if counted:  # grow slowly: a rejected batch costs as much as a stored one
             more = self._batch_limit + max(1, self._batch_limit // 8)
             self._batch_limit = min(self.max_batch_size, more)
         if seconds <= SLOW_SECONDS:
@@ -219,7 +219,7 @@ class Follower(Following):
     # ---------------------------------------------------------------- position
 
     def _read_position(self) -> str | None:
-        """Return the stored position; None while a rebuild has fenced it."""
+        """Return the stored position, or None while a rebuild has fenced it."""
         state = self._checkpoint.read_unfenced()
         if state is None:
             return None
@@ -230,8 +230,8 @@ class Follower(Following):
     def _identify(self, position: str, event: Recorded | None) -> Identity | None:
         """Return the identity of the event that the position is about to move to.
 
-        Raises ViewAhead if the log no longer holds the event at ``position``; sets the position to
-        None if another projector has continued on documents of another log.
+        Raises ViewAhead if the log no longer holds the event at ``position``. Sets the position to
+        None if another projector has continued with the documents of another log.
         """
         there, held, identity = identify(self.store, position, self._event, event)
         if held and (there or not self._lacks(position)):

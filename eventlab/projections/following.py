@@ -1,4 +1,4 @@
-"""The loop of a follower: it runs until it is stopped, waits during outages, and logs its state."""
+"""The loop that runs a follower until it is stopped, waits during outages, and logs its state."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 
 class Following:
-    """What a follower of one stream and the followers of several have in common."""
+    """The base class of a follower of one stream and of the followers of several streams."""
 
     def __init__(self, name: str, session: ProjectorSession) -> None:
         self.name = name
@@ -35,11 +35,11 @@ class Following:
         self.close()
 
     def run_once(self) -> int:
-        """Apply the next batch; return how many of its events were applied, 0 if nothing is new."""
+        """Apply the next batch and return how many events were applied (0 if none are new)."""
         raise NotImplementedError
 
     def catch_up(self) -> int:
-        """Apply all events that exist when it is called, and return how many were applied."""
+        """Apply all events that exist at the time of the call; return how many were applied."""
         heads = [(each, order(each.store.head())) for each in self._followers()]
         counted = 0
         if any(each.position is not None and head < order(each.position) for each, head in heads):
@@ -47,17 +47,17 @@ class Following:
         while any(each.position is None or order(each.position) < head for each, head in heads):
             more = self.run_once()
             if not more and all(each.has_read_all() for each, _ in heads):
-                break  # somebody deleted the newest event
+                break  # the newest event was deleted
             counted += more
         return counted
 
     def run(self, stop: threading.Event, *, poll_interval: float = 0.5) -> None:
-        """Follow the category until ``stop`` is set; a batch that has begun is finished.
+        """Follow the category until ``stop`` is set, then finish the current batch.
 
-        New events are applied immediately; ``stop`` is checked every ``poll_interval`` seconds. Of
-        several projectors one is active, and the others check every ``poll_interval`` seconds that
-        it still is. While a server is down, fails over or is full, it waits. Changes of state are
-        logged. Raises the errors of ``run_once``, and Misconfigured.
+        New events are applied immediately, and ``stop`` is checked every ``poll_interval`` seconds.
+        If several projectors run, only one is active, and the others check every ``poll_interval``
+        seconds whether it still is. While a server is down, failing over or full, the projector
+        waits. Changes of state are logged. Raises the errors of ``run_once`` and Misconfigured.
         """
         while not stop.is_set():
             try:
@@ -79,7 +79,7 @@ class Following:
                 stop.wait(poll_interval)
 
     def close(self) -> None:
-        """End the MongoDB session. The follower can be used again; it then starts a new one."""
+        """End the MongoDB session. If the follower is used again, it starts a new session."""
         self._session.close()
 
     def _followers(self) -> Sequence[Follower]:
@@ -87,25 +87,25 @@ class Following:
         raise NotImplementedError
 
     def _current(self) -> Following:
-        """Return what ``run`` advances: this object, or the upgrade that must be built first."""
+        """Return what ``run`` advances: this object, or an upgrade that must be built first."""
         return self
 
     def _active_state(self) -> str:
-        """Return what the log says while this object applies events."""
+        """Return the state to log while this object applies events."""
         return "active"
 
     def _is_active(self) -> bool:
-        """Return whether every position is known, because no other projector has moved one."""
+        """Return whether this object is active: no other projector has moved a position."""
         return all(each.position is not None for each in self._followers())
 
     def _forget_position(self) -> None:
-        """Read the position again before the next batch."""
+        """Forget the position, so that it is read again before the next batch."""
         for each in self._followers():
             each.position = None
 
     def _wait(self, seconds: float) -> None:
-        """Wait for new events."""
-        streams = defaultdict[Any, dict[bytes, str]](dict)  # by client; usually there is one
+        """Wait for new events for up to ``seconds``."""
+        streams = defaultdict[Any, dict[bytes, str]](dict)  # by client; there is usually one
         for each in self._followers():
             streams[each.store.redis][each.store.keys.stream] = each.position or START
         for client, positions in streams.items():
@@ -113,7 +113,7 @@ class Following:
                 return
 
     def _stand_by(self, stop: threading.Event, poll_interval: float) -> None:
-        """Wait until there are new events, but no other projector moves the position."""
+        """Wait until there are new events and no other projector moves the position."""
         seen = None
         while not stop.wait(poll_interval):
             positions = self._stored_positions()
@@ -122,11 +122,11 @@ class Following:
             seen = positions
 
     def _stored_positions(self) -> list[str]:
-        """Return the position in each stream, as the checkpoint has it."""
+        """Return the stored position in each stream."""
         return [each._checkpoint.read().position for each in self._followers()]
 
     def _lags(self, positions: list[str]) -> bool:
-        """Return whether there are events after these positions."""
+        """Return whether any stream has events after these positions."""
         pairs = zip(self._followers(), positions, strict=True)
         return any(order(at or START) < order(each.store.head()) for each, at in pairs)
 

@@ -1,8 +1,8 @@
-"""Which event is at a checkpoint: a position alone does not show which log it belongs to.
+"""The identity of the event at a checkpoint, because a position alone does not identify a log.
 
-A log that is dropped and written again within one millisecond has the same positions, and after a
+A log that is dropped and written again within one millisecond has the same positions. After a
 failover that lost the latest events, the new master may use a position again. The token in the
-aggregate log, which is random for each append, tells the two apart.
+aggregate log, which is random for each append, distinguishes the two events.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from eventlab.store.store import EventStore
 
 
 class Identity(msgspec.Struct, frozen=True):
-    """The event at a position. The token is ``""`` for an event of the original."""
+    """The event at a position. An event that the original wrote has the token ``""``."""
 
     position: str
     id: str
@@ -26,7 +26,7 @@ class Identity(msgspec.Struct, frozen=True):
 def identify(
     store: EventStore, position: str, known: Identity | None, event: Recorded | None
 ) -> tuple[bool, bool, Identity | None]:
-    """Look up two events in one round trip: the one ``known`` at ``position``, and another one.
+    """Look up two events in one round trip: the one known at ``position``, and ``event``.
 
     Returns whether the stream has an entry at ``position``, whether the aggregate log still holds
     the known event, and the identity of ``event`` (None if there is no event, or no aggregate log).
@@ -51,5 +51,5 @@ def _holds(elements: list[bytes], known: Identity) -> bool:
     if not elements:
         return False
     [row] = decode_rows(elements, f"{known.id!r} version {known.version}")
-    # Adoption builds the logs again from the stream, which has no tokens.
+    # Adoption rebuilds the logs from the stream, which has no tokens.
     return row.position == known.position and row.token in ("", known.token)

@@ -1,4 +1,4 @@
-"""A joined view: one collection that is fed from several categories."""
+"""Joined views: each is one collection, built from the events of several categories."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ from eventlab.store.store import EventStore
 
 
 class JoinedView(Protocol):
-    """A view of several categories; otherwise like ``View``.
+    """A view of several categories, which is otherwise like ``View``.
 
-    Events of different categories have no defined order: a rebuild may apply them in a different
-    order than before. So the documents must not depend on this order. Use separate fields for the
+    Events of different categories have no defined order, so a rebuild may apply them in a different
+    order than before. The documents must not depend on this order: use separate fields for the
     events of each category, or only add numbers.
     """
 
     name: str
 
     def apply(self, event: Recorded, changes: Changes, category: str) -> None:
-        """Record in ``changes`` what one event of a category changes."""
+        """Add the changes that one event of a category makes to ``changes``."""
         ...
 
 
 class OfCategory:
-    """A joined view as the view of one of its categories."""
+    """An adapter that presents a joined view as a view of one of its categories."""
 
     def __init__(self, view: JoinedView, category: str) -> None:
         self.name = view.name
@@ -45,20 +45,20 @@ class OfCategory:
         self._category = category
 
     def apply(self, event: Recorded, changes: Changes) -> None:
-        """Record in ``changes`` what one event changes."""
+        """Add the changes that one event makes to ``changes``."""
         self._view.apply(event, changes, self._category)
 
 
 class JoinedProjector(Live, Several[Follower]):
     """Applies the events of several categories to one view, each exactly once.
 
-    It is like a Projector, but has a position for each category, or for each slice of one. All
+    It works like a Projector, but has a position for each category, or for each slice. All
     positions are in one checkpoint, which is committed with the documents, so only one projector at
     a time is active for all categories. Its methods raise CategoryMismatch if the documents belong
     to other categories.
 
-    Raises InvalidArgument unless there are two or more stores, of different categories. Raises
-    InvalidName if no collection can have the name of the view.
+    Raises InvalidArgument unless there are at least two stores, each of a different category.
+    Raises InvalidName if no collection can have the name of the view.
 
     >>> projector = JoinedProjector([accounts, mails], lab.mongo, Customers())
     >>> projector.catch_up()
@@ -105,19 +105,19 @@ class JoinedProjector(Live, Several[Follower]):
         return {category: sum_of_lags([*islice(lags, len(of))]) for category, of in parts}
 
     def wait_until(self, category: str, id: str, version: int, *, seconds: float = 10.0) -> None:
-        """Wait until the view has applied a version of an aggregate of a category.
+        """Wait until the view has applied a version of an aggregate in a category.
 
         Raises VersionConflict if the aggregate has no such version, ViewLate after ``seconds``, and
-        InvalidArgument for another category.
+        InvalidArgument for a category that the view does not follow.
         """
         parts = self._parts_of(category)
         self._wait_until(parts[slice_number(id) % len(parts)], id, version, seconds)
 
     def skip(self, category: str, position: str) -> None:
-        """Skip the event of a category at which the view has stopped; it is never applied.
+        """Skip the event in a category at which the view has stopped, so that it is never applied.
 
-        Raises InvalidArgument for another category, or if its next event is not the one at
-        ``position``; the error names the next event.
+        Raises InvalidArgument for a category that the view does not follow, or if the next event is
+        not the one at ``position``; the error then names the next event.
         """
         parts = self._parts_of(category)
         for part in parts if len(parts) > 1 else []:

@@ -1,4 +1,4 @@
-"""The lag of a view: which events it has not applied, and for how long."""
+"""The lag of a view: how many events it has not applied, and how old the oldest is."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from eventlab.store.keys import order
 from eventlab.store.scripts import RAW
 from eventlab.store.store import EventStore
 
-MAX_COUNTED_EVENTS: Final = 10_000  # a longer lag is an estimate
-MAX_COUNTED_BYTES: Final = 50_000_000  # a larger lag is an estimate, too
-COUNTED_AT_ONCE: Final = 100  # events in one reply, so that Redis serves others in between
+MAX_COUNTED_EVENTS: Final = 10_000  # beyond this number, the lag is an estimate
+MAX_COUNTED_BYTES: Final = 50_000_000  # beyond this size, too
+COUNTED_AT_ONCE: Final = 100  # events per reply, so that Redis can serve other clients in between
 
 
 @dataclass(frozen=True)
 class ViewLag:
-    """The lag of a view: how many events it has not applied, and the oldest one's age in seconds.
+    """The lag of a view: how many events it has not applied, and the age of the oldest in seconds.
 
     The number is exact up to 10,000 events or 50 MB. Beyond that, ``exact`` is False and ``events``
     is an upper bound. While a projector builds the documents of a newer version of the view, this
@@ -32,7 +32,7 @@ class ViewLag:
 
 
 def lag_of(store: EventStore, position: str, replaces: int | None = None) -> ViewLag:
-    """Return how far documents at a position are behind the category."""
+    """Return the lag of a view that is at a position of the category."""
     redis = store.redis
     stream = store.keys.stream
     oldest = last = position
@@ -55,9 +55,9 @@ def lag_of(store: EventStore, position: str, replaces: int | None = None) -> Vie
 
 
 def sum_of_lags(lags: Sequence[ViewLag]) -> ViewLag:
-    """Return the lag in all slices of a category: the sum of events, the maximum of seconds.
+    """Return the lag in all slices of a category: the total of events, the maximum of seconds.
 
-    The position is the earliest one of a slice that lacks events, or else the latest.
+    The position is the earliest position of the slices that lag, or the latest if none does.
     """
     behind = [lag.position for lag in lags if lag.events]
     position = min(behind, key=order) if behind else max((x.position for x in lags), key=order)

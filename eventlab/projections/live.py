@@ -1,4 +1,4 @@
-"""What keeps the live documents of a view up to date, upgrades, rebuilds and resets them."""
+"""The base class of projectors, which update, upgrade, rebuild and reset a view's documents."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from eventlab.store.keys import order
 
 
 class Live(Following):
-    """A projector of one category, or of several."""
+    """The base class of a projector of one category and of a projector of several."""
 
-    _upgrade: Upgrade | None = None  # while it builds the documents of a newer version
+    _upgrade: Upgrade | None = None  # while this builds the documents of a newer version
 
     def run_once(self) -> int:
-        """Apply the next batch; return how many of its events were applied, 0 if nothing is new.
+        """Apply the next batch and return how many events were applied (0 if none are new).
 
-        If the documents were built by a lower version of the view, it applies the batch to new
-        documents alongside them. When the new documents have caught up, they replace the old ones.
+        If a lower version of the view built the documents, the batch is applied to new documents
+        alongside them. When the new documents have caught up, they replace the old ones.
 
-        Raises ViewStopped at an event that the view cannot apply or MongoDB cannot store, after it
-        has applied all events before it. Raises ViewAhead, CategoryMismatch, ViewVersionMismatch or
-        CheckpointMissing if the documents belong to another log, to another category or to a higher
-        version, or if it is unknown which events they include.
+        Raises ViewStopped at an event that the view cannot apply or MongoDB cannot store; all
+        events before it are applied first. Raises ViewAhead, CategoryMismatch, ViewVersionMismatch
+        or CheckpointMissing if the documents belong to another log, to another category or to a
+        higher version, or if it is unknown which events they include.
         """
         while True:
             try:
@@ -44,14 +44,14 @@ class Live(Following):
                 self._begin_upgrade()
 
     def rebuild(self, *, progress: bool = True) -> int:
-        """Rebuild the view alongside the live one and swap; return how many events were applied.
+        """Rebuild the view alongside the live one, swap, and return how many events were applied.
 
         Readers always see either the old documents or the new ones. A cursor that is open during
-        the swap ends with pymongo's OperationFailure: open it again. A change stream on the view
-        ends with an ``invalidate`` event: open a new one. Projectors may run at the same time, and
-        they continue afterwards. The indexes and options of the collection are kept. The rebuild is
-        complete even after a trim, because it reads the aggregate logs. With ``progress``, it shows
-        a progress bar.
+        the swap fails with pymongo's OperationFailure, so open it again. A change stream on the
+        view ends with an ``invalidate`` event, so open a new one. Projectors may run at the same
+        time, and they continue afterwards. The indexes and options of the collection are kept. The
+        rebuild is complete even after a trim, because it reads the aggregate logs. If ``progress``
+        is True, a progress bar is shown.
 
         Raises ViewStopped at an event that cannot be applied; the live view is then unchanged.
         Raises RebuildOvertaken if another rebuild started later, CategoryMismatch if the documents
@@ -71,7 +71,7 @@ class Live(Following):
 
         No projector of this view may run at the same time.
         """
-        # A dead projector's transaction would lock the checkpoint for a minute.
+        # Otherwise, a dead projector's transaction could lock the checkpoint for a minute.
         self._session.end_others()
         with Rebuild(self, batch_size=self._largest_batch()) as rebuild:
             rebuild.remove_abandoned()
@@ -82,14 +82,14 @@ class Live(Following):
         self._forget_position()
 
     def close(self) -> None:
-        """End the MongoDB session; if the projector is used again, it starts a new one."""
+        """End the MongoDB session. If the projector is used again, it starts a new session."""
         if self._upgrade is not None:
             self._upgrade.close()
             self._upgrade = None
         super().close()
 
     def _lag(self) -> list[ViewLag]:
-        """Return the lag in each category."""
+        """Return the lag in each stream."""
         followers = self._followers()
         older = self._older_version()
         positions = self._stored_positions()
@@ -115,7 +115,7 @@ class Live(Following):
             pause = min(2 * pause, RETRY_SECONDS)
 
     def _older_version(self) -> int | None:
-        """Return the version of the documents if it is lower than that of the view."""
+        """Return the version of the documents if it is lower than the view's, else None."""
         try:
             self._followers()[0]._checkpoint.checked()
         except ViewVersionMismatch as error:

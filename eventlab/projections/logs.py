@@ -1,7 +1,7 @@
 """The aggregate logs of a category, merged into commit order, in bounded memory.
 
-Only the next position of each log is kept. In each round, the logs whose turn is next are read
-from there, and the rows that turn out to be too early are read again later.
+Only the next position of each log is kept in memory. Each round reads the logs whose positions come
+first. Rows that it reads too early are read again later.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from eventlab.store.keys import order
 from eventlab.store.scripts import RAW
 from eventlab.store.store import EventStore
 
-MAX_LOGS: Final = 200  # that are read in one round trip
-MAX_ROWS: Final = 1_000  # of one log, in one round trip
-MAX_REPLY_BYTES: Final = 1_000_000  # of one round trip, if the rows are as large as those before
-FIRST_ROW_BYTES: Final = 10_000  # the guess for the first reply
+MAX_LOGS: Final = 200  # read in one round trip
+MAX_ROWS: Final = 1_000  # of one log in one round trip
+MAX_REPLY_BYTES: Final = 1_000_000  # of one round trip, if rows are as large as the previous ones
+FIRST_ROW_BYTES: Final = 10_000  # an assumption for the first reply
 
 Place = tuple[int, int, int]  # milliseconds and sequence of a position, and the index of a log
 LAST: Final[Place] = (2**64, 0, 0)
 
 
 def events_of_logs(store: EventStore, *, after: str) -> Iterator[tuple[Recorded, int]]:
-    """Yield the events after a position from all aggregate logs, in commit order, with their size.
+    """Yield each event after a position from all aggregate logs, in commit order, with its size.
 
-    It ends at the event that is the newest when it is called.
+    The last one is the event that was newest when the iteration began.
     """
     for id, version, row in rows_of_logs(store, after=after):
         [read] = decode_rows([row], f"{id!r} version {version}")
@@ -38,7 +38,7 @@ def events_of_logs(store: EventStore, *, after: str) -> Iterator[tuple[Recorded,
 
 
 def rows_of_logs(store: EventStore, *, after: str) -> Iterator[tuple[str, int, bytes]]:
-    """Yield the id, the version and the stored row of each of these events, in commit order."""
+    """Yield the id, version and stored row of each event after a position, in commit order."""
     # The head is read first, because only some of the events appended later would be found.
     head = order(store.head())
     for id, version, row in _merged(store, store.ids()):
@@ -50,14 +50,14 @@ def rows_of_logs(store: EventStore, *, after: str) -> Iterator[tuple[str, int, b
 
 
 def position_of(row: bytes) -> str:
-    """Return the position of a row, which begins with it."""
+    """Return the position at the beginning of a row."""
     return row[2 : row.index(b'"', 2)].decode()
 
 
 def _merged(store: EventStore, ids: list[str]) -> Iterator[tuple[str, int, bytes]]:
     """Yield the rows of the logs in commit order, each with its id and version."""
     versions = array("Q", bytes(8 * len(ids)))  # of the last row that was yielded, for each log
-    # A heap of the next row of each log. A row that is not read yet comes before all others.
+    # A heap of the next row of each log. A row that has not been read comes before all others.
     heads: list[Place] = [(0, 0, log) for log in range(len(ids))]
     row_bytes = FIRST_ROW_BYTES
     while heads:
@@ -65,8 +65,8 @@ def _merged(store: EventStore, ids: list[str]) -> Iterator[tuple[str, int, bytes
         read: dict[int, list[bytes]] = {
             heapq.heappop(heads)[-1]: [] for _ in range(min(most, len(heads)))
         }
-        # Rows before `bound`, the next row of all other logs, can be yielded in order. One more row
-        # of each log is read, because the position of its next row goes into the heap.
+        # Rows before `bound`, the earliest next row of the other logs, can be yielded in order. One
+        # more row of each log is read, because the position of its next row goes into the heap.
         bound = heads[0] if heads else LAST
         unread = list(read)
         count = 2

@@ -1,4 +1,4 @@
-"""The Projector: it keeps a view in MongoDB up to date."""
+"""The Projector, which keeps a view in MongoDB up to date."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from eventlab.store.store import EventStore
 class Projector(Live, Follower):
     """Applies the events of one category to one view, each exactly once.
 
-    Several projectors of a view may run, in threads, in processes or on several machines. One of
-    them is active, and the others take over when it ends. Run all of them as the same MongoDB user:
-    only then can they end the transaction of a dead projector, which otherwise blocks the view for
-    up to a minute.
+    Several projectors of a view may run at once, in threads, in processes or on several machines.
+    One of them is active; when it ends, another takes over. Run all of them as the same MongoDB
+    user. Only then can they end the transaction of a dead projector, which would otherwise block
+    the view for up to a minute.
 
-    ``batch_size`` is the maximum number of events in one transaction; after a batch that takes too
-    long, or that is too large for MongoDB, the batches become smaller.
+    ``batch_size`` is the maximum number of events in one transaction. After a batch that takes too
+    long or is too large for MongoDB, the batches become smaller.
 
     Raises InvalidName if no collection can have the name of the view.
 
@@ -44,10 +44,10 @@ class Projector(Live, Follower):
         *,
         batch_size: int = 5000,
     ) -> Self:
-        """Return a projector of the kind that the store needs."""
+        """Create a projector of the class that the store needs."""
         del mongo, view, batch_size  # __init__ uses them
         if cls is Projector and store.slices > 1:
-            # Imported by its name, and only now, because that module imports this one.
+            # Imported by name, and only here, because that module imports this one.
             kind = import_module("eventlab.slices.projector").SlicedProjector
             return cast(Self, super().__new__(kind))
         return super().__new__(cls)
@@ -80,9 +80,10 @@ class Projector(Live, Follower):
         return lag
 
     def wait_until(self, id: str, version: int, *, seconds: float = 10.0) -> None:
-        """Wait until the view has applied a version of an aggregate, to read your own writes.
+        """Wait until the view has applied a version of an aggregate.
 
-        Raises VersionConflict if the aggregate has no such version, and ViewLate after ``seconds``.
+        Call this method to read your own writes. Raises VersionConflict if the aggregate has no
+        such version, and ViewLate after ``seconds``.
         """
         self._wait_until(self, id, version, seconds)
 
@@ -90,12 +91,12 @@ class Projector(Live, Follower):
         """Rebuild the documents of one aggregate from its log; return how many events were applied.
 
         It replaces the documents that the events of the aggregate change. Projectors may run at the
-        same time: they wait while the documents are replaced, and each event is applied exactly
+        same time. They wait while the documents are replaced, and each event is applied exactly
         once.
 
         Raises NotPerAggregate for a view without ``per_aggregate = True``, ViewStopped at an event
-        that cannot be applied, and the errors of ``lag``. After an error, the documents are as they
-        were.
+        that cannot be applied, and the errors of ``lag``. After an error, the documents are
+        unchanged.
 
         >>> projector.rebuild_one("JohnDoe")
         3

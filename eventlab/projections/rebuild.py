@@ -1,7 +1,7 @@
-"""A rebuild: it builds new documents alongside the live ones, then replaces the live ones.
+"""A rebuild builds new documents alongside the live ones, then replaces the live ones.
 
-It is complete even after a trim: what the category stream no longer holds is read from the
-aggregate logs. The checkpoint does the swap (checkpoint.py).
+It is complete even after a trim, because it reads trimmed events from the aggregate logs. The
+checkpoint performs the swap (see checkpoint.py).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from eventlab.store.keys import START
 
 
 class Rebuild(Several[Building]):
-    """The followers that build new documents of a view, and the swap."""
+    """The followers that build the new documents of a view, then swap them in."""
 
     def __init__(self, live: Following, *, batch_size: int, name: str = "") -> None:
         followers = live._followers()
@@ -41,7 +41,7 @@ class Rebuild(Several[Building]):
 
     def build(self, *, progress: bool) -> int:
         """Build the documents, swap them in, and return how many events were applied."""
-        from tqdm.auto import tqdm  # it checks at import whether it runs in a notebook
+        from tqdm.auto import tqdm  # its import checks whether this is a notebook
 
         self._live.read()  # raises CategoryMismatch
         self.remove_abandoned()
@@ -54,13 +54,13 @@ class Rebuild(Several[Building]):
             ) as self._bar:
                 self.catch_up()
                 while not self._swap():
-                    pass  # it took too long, and the live projectors continued
+                    pass  # the fence was broken, and the live projectors continued
         finally:
             self._live.remove_rebuild(self.name)
         return self._counted
 
     def run_once(self) -> int:
-        """Apply the next batch, and move the progress bar."""
+        """Apply the next batch, move the progress bar, and return how many events were applied."""
         more = super().run_once()
         self._counted += more
         if self._bar is not None:
@@ -73,7 +73,7 @@ class Rebuild(Several[Building]):
                 part.own.hold_trims()
 
     def _swap(self) -> bool:
-        """Stop the live projectors, catch up, and swap; False if the fence was broken too early."""
+        """Stop the live projectors, catch up and swap; return False if the swap was not decided."""
         self._live.fence(self.name)
         self.catch_up()
         swap = self._live.decide_swap(self.name)
@@ -91,15 +91,15 @@ class Rebuild(Several[Building]):
         names = set(self.mongo[CHECKPOINTS].distinct("_id", {"_id": pattern}))
         names.update(self.mongo.list_collection_names(filter={"name": pattern}))
         for name in names.difference(keep):
-            # A dead rebuild's transaction would lock its checkpoint for a minute.
+            # Otherwise, a dead rebuild's transaction could lock its checkpoint for a minute.
             self._session.end_others()
             self._live.remove_rebuild(name)
 
     def _create(self) -> None:
         """Create the checkpoint, and a collection with the options and indexes of the live one."""
-        # The checkpoint comes first: a rebuild that is removed while it creates the rest must not
-        # continue without it. It is also removed first: if a removal is killed, the next one finds
-        # the rest by the name of the collection.
+        # The checkpoint is created first, because a rebuild that is removed while it creates the
+        # rest must not continue. The checkpoint is also removed first. If a removal is killed, the
+        # next one finds the rest by the name of the collection.
         self._own.create()
         live = self.mongo[self._live.name]
         kept = live.options()

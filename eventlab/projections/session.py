@@ -1,9 +1,9 @@
-"""The MongoDB session of a projector: its transactions, and what to do when they are blocked.
+"""The MongoDB session of a projector, which runs its transactions and frees blocked ones.
 
-A projector that is killed inside a transaction leaves it open on the server for up to a minute, and
-blocks all others. So every session is registered by its ID, and a projector that is blocked for too
-long ends the sessions of the others. The register is not part of the checkpoint, which a dead
-transaction locks.
+A projector that is killed inside a transaction leaves it open on the server for up to a minute,
+which blocks all other projectors. So every session is registered by its ID, and a projector that is
+blocked for too long ends the sessions of the others. The register is not part of the checkpoint,
+because a dead transaction locks the checkpoint.
 """
 
 from __future__ import annotations
@@ -30,23 +30,23 @@ from eventlab.store.answers import reason
 MAJORITY: Final = WriteConcern("majority")
 STUCK_SECONDS: Final = 0.6  # a transaction that conflicts for this long is blocked by a dead one
 RETRY_SECONDS: Final = 0.05  # the longest pause before a retry
-CLOSE_SECONDS: Final = 5.0  # the longest wait for MongoDB at the end
+CLOSE_SECONDS: Final = 5.0  # the longest wait for MongoDB in `close`
 
 # MongoDB's error codes and labels
 NO_TRANSACTIONS: Final = 20
 INTERRUPTED: Final = 11601
 TRANSIENT: Final = "TransientTransactionError"
 UNKNOWN_COMMIT: Final = "UnknownTransactionCommitResult"
-#: killSessions is not allowed (13), not known (59, 115), or not offered (8000, Atlas).
+#: killSessions is not allowed (13), unknown (59, 115), or not supported (8000, Atlas).
 NO_KILL: Final = frozenset({13, 59, 115, 8000})
 
 log = logging.getLogger(__name__)
 
 
 def bookkeeping(mongo: Database[dict[str, Any]]) -> Database[dict[str, Any]]:
-    """Return the database as a projector uses it, whatever the URL prefers.
+    """Return the database with the options that a projector needs, whatever the URL says.
 
-    A secondary that is behind would return old positions.
+    Without them, a secondary that lags could return an old position.
     """
     return mongo.with_options(
         read_preference=ReadPreference.PRIMARY,
@@ -56,7 +56,7 @@ def bookkeeping(mongo: Database[dict[str, Any]]) -> Database[dict[str, Any]]:
 
 
 class ProjectorSession:
-    """One session for all transactions of a projector of ``view``; it starts at the first use."""
+    """The session for all transactions of a projector of ``view``; it starts at its first use."""
 
     def __init__(self, mongo: Database[dict[str, Any]], view: str) -> None:
         self.mongo = mongo
@@ -72,13 +72,14 @@ class ProjectorSession:
         return self._obstacle is not None
 
     def unblock(self) -> None:
-        """Forget what has blocked the session."""
+        """Forget the obstacle that has blocked the session."""
         self._obstacle = None
 
     def get(self) -> ClientSession:
-        """Return the session, and start it at the first call.
+        """Return the session, which starts at the first call.
 
-        It stays registered until ``close``: nobody can tell a dead projector from one that waits.
+        It stays registered until ``close``, because other projectors cannot tell whether this one
+        is dead or waiting.
         """
         if self._session is None:
             session = self.mongo.client.start_session()
@@ -90,9 +91,9 @@ class ProjectorSession:
     def transact(self, work: Callable[[ClientSession], bool], *, obstacle: object) -> bool | None:
         """Run ``work`` in one transaction and return its result, or None if it was blocked.
 
-        After a conflict with another transaction, this method pauses, then returns None. When the
+        After a conflict with another transaction, this method pauses, then returns None. If the
         same ``obstacle`` has blocked it for too long, it ends the sessions of the other projectors.
-        Raises NoReplicaSet, and pymongo's errors when MongoDB is down.
+        Raises NoReplicaSet, and pymongo's errors if MongoDB is down.
         """
         session = self.get()
         try:
@@ -107,7 +108,7 @@ class ProjectorSession:
             )
             if isinstance(error, ConnectionFailure) or not retryable:
                 raise
-            # The time is random: otherwise, two slow projectors would end each other's sessions.
+            # The time is random; otherwise, two slow projectors would end each other's sessions.
             if self.is_stuck(obstacle, STUCK_SECONDS * random.uniform(1, 3)):
                 self.end_others()
             time.sleep(random.uniform(0, RETRY_SECONDS))
@@ -126,9 +127,10 @@ class ProjectorSession:
         return False
 
     def end_others(self) -> None:
-        """End the sessions of all other projectors of the view, with their open transactions.
+        """End the sessions of all other projectors of the view, and so their open transactions.
 
-        MongoDB ends only those of the same MongoDB user. A rejection is logged once.
+        MongoDB ends only the sessions of the same MongoDB user. If it rejects the command, this is
+        logged once.
         """
         others = self._projectors.find({"view": self.view, "_id": {"$ne": self._id()}})
         ids = [{"id": other["_id"]} for other in others]
@@ -147,7 +149,7 @@ class ProjectorSession:
     def close(self) -> None:
         """End the session and remove it from the register."""
         if self._session is not None:
-            # If MongoDB is down, the entry stays, which does no harm.
+            # If MongoDB is down, the entry remains, which is harmless.
             with contextlib.suppress(PyMongoError), pymongo.timeout(CLOSE_SECONDS):
                 self._projectors.delete_one({"_id": self._id()})
             self._session.end_session()

@@ -1,7 +1,7 @@
-"""Projectors of several streams that feed one view: each follows one stream, in turn.
+"""Followers of several streams that feed one view and apply their batches in turn.
 
-Their positions are in one checkpoint document, so that one projector at a time is active, and a
-rebuild stops and replaces all of them at once.
+The positions of a joined view are in one checkpoint document. So only one projector is active at a
+time, and a rebuild stops and replaces all followers at once.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ F = TypeVar("F", bound=Follower)
 
 
 class Several(Following, Generic[F]):
-    """One or more followers that share a session and a checkpoint document."""
+    """One or more followers, each of one stream, that share a session."""
 
     def __init__(self, parts: Sequence[F]) -> None:
         super().__init__(parts[0].name, parts[0]._session)

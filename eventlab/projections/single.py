@@ -1,9 +1,9 @@
-"""The documents of one aggregate, rebuilt from its log while projectors run.
+"""A rebuild of the documents of one aggregate from its log, while projectors run.
 
-It reads the log up to the position of the view, fences the projectors, reads the rest up to where
-they have stopped, and replaces the documents in one transaction, which requires the fence to be
-intact. So each event is applied once: the rebuild applies those up to the position, and a projector
-applies those after it.
+It reads the log up to the position of the view, fences the projectors, and reads on to the position
+where they stopped. Then it replaces the documents in one transaction, which requires the fence to
+be intact. So each event is applied once: the rebuild applies the events up to that position, and a
+projector applies the later ones.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class SingleRebuild:
     def _begin(self) -> None:
         self._counted = 0
         self._last: Recorded | None = None
-        self._ids: dict[Any, None] = {}  # of the documents, in the order of their first change
+        self._ids: dict[Any, None] = {}  # of the documents, in order of their first change
         self._writes: list[DeleteOne | UpdateOne] = []
 
     def build(self) -> int:
@@ -65,7 +65,7 @@ class SingleRebuild:
         writes = [*(DeleteOne({"_id": each}) for each in self._ids), *self._writes]
 
         def lift_and_write(session: ClientSession) -> bool:
-            # While the fence is there, the position does not move.
+            # While the fence is in place, the position does not move.
             lifted = self._checkpoint.lift(self._fence, session)
             if lifted and writes:
                 documents.bulk_write(writes, session=session)

@@ -1,8 +1,8 @@
-"""An upgrade: the documents of a newer version of a view's code, built alongside the live ones.
+"""An upgrade builds the documents of a newer version of a view alongside the live ones.
 
-It is a rebuild that all projectors of the newer version share: one of them is active, and when it
-is killed another one continues where it was. Everything they need to know is in the checkpoint of
-the rebuild, which is marked as shared once its collection and indexes are there.
+It is a rebuild that all projectors of the newer version share. One of them is active; if it is
+killed, another one resumes from the same position. Everything that they need to know is in the
+checkpoint of the rebuild, which is marked as shared once the collection and its indexes exist.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Upgrade(Rebuild):
 
     @classmethod
     def of(cls, live: Following, *, batch_size: int) -> Self:
-        """Return the upgrade that other projectors have begun, or begin one."""
+        """Return the upgrade that other projectors have begun, or a new one."""
         checkpoint = live._followers()[0]._checkpoint
         name, _ = shared_rebuild(checkpoint)
         if not name:
@@ -42,14 +42,14 @@ class Upgrade(Rebuild):
         return cls(live, batch_size=batch_size, name=name)
 
     def advance(self) -> int:
-        """Apply the next batch, and swap after the last; return how many events were applied.
+        """Apply the next batch, swap after the last one, and return how many events were applied.
 
-        The last batch is one that reaches the event that was newest when it began. The few newer
-        ones are applied during the swap, while the older projectors wait. So the swap happens even
-        if events never stop arriving.
+        The last batch is the one that reaches the event that was newest when the batch began. The
+        few newer events are applied during the swap, while the older projectors wait. So the swap
+        happens even if new events never stop arriving.
 
-        Raises RebuildOvertaken when there is nothing left to build: this one or another projector
-        has swapped, or another rebuild has removed this one.
+        Raises RebuildOvertaken if there is nothing left to build, because this or another projector
+        has already swapped, or because another rebuild has removed this one.
         """
         if self._swapped:
             raise RebuildOvertaken(self._live.name)
@@ -63,7 +63,7 @@ class Upgrade(Rebuild):
         return self._counted - before
 
     def remove(self) -> None:
-        """Remove what is left of the upgrade; a swap that is already certain is finished."""
+        """Remove the upgrade. If its swap is already certain, the swap is finished first."""
         self._live.remove_rebuild(self.name)
 
     def _begin(self) -> None:
@@ -82,7 +82,7 @@ class Upgrade(Rebuild):
             raise RebuildOvertaken(self._live.name)
 
     def _newer(self) -> list[str]:
-        """Return the names of this rebuild and of those of even newer versions, which are kept."""
+        """Return the names of the rebuilds to keep: this one, and those of newer versions."""
         found = self.mongo[CHECKPOINTS].find(_rebuilds(self._live.name), {"version": 1})
         newer = [state["_id"] for state in found if state["version"] > self._own.version]
         return [self.name, *newer]
@@ -91,17 +91,17 @@ class Upgrade(Rebuild):
         with contextlib.suppress(RebuildOvertaken):
             super()._stand_by(stop, poll_interval)
 
-    def _lags(self, positions: list[str]) -> bool:  # noqa: ARG002 - even at the end, it must still swap
+    def _lags(self, positions: list[str]) -> bool:  # noqa: ARG002 - a caught-up upgrade must still swap
         return True
 
 
 def shared_rebuild(checkpoint: Checkpoint) -> tuple[str, list[str]]:
     """Return the name and positions of the rebuild that the projectors of this version share.
 
-    If there is none, the name is empty.
+    If there is no such rebuild, the name is empty.
     """
     shared = {SHARED: {"$exists": True}, "version": checkpoint.version}
-    # If two projectors have begun one at the same time, all of them continue the earlier one.
+    # If two projectors began a rebuild at the same time, all projectors continue the earlier one.
     found = checkpoint.session.mongo[CHECKPOINTS].find_one(
         _rebuilds(checkpoint.name) | shared, sort=[(SHARED, 1)]
     )

@@ -34,7 +34,7 @@ class Change:
         self.deletes = False  # whether the stored document is deleted first
 
     def inc(self, field: str, by: int) -> None:
-        """Add to a number that starts at 0."""
+        """Add ``by`` to a number, which is 0 at first."""
         if self._ways.setdefault(field, "inc") != "inc":
             raise _two_ways(field)
         self._inc[field] = self._inc.get(field, 0) + by
@@ -47,27 +47,27 @@ class Change:
         self._set[field] = value
 
     def unset(self, field: str) -> None:
-        """Remove a field, if the document has it; an object that becomes empty stays."""
+        """Remove a field if the document has it. An object that becomes empty is kept."""
         if self._ways.setdefault(field, "set") != "set":
             raise _two_ways(field)
         self._set.pop(field, None)
         self._unset[field] = ""
 
     def push(self, field: str, value: Any, *, keep: int) -> None:
-        """Append to a list, and keep only its newest ``keep`` values."""
+        """Append a value to a list, and keep only its newest ``keep`` values."""
         if self._ways.setdefault(field, "push") != "push":
             raise _two_ways(field)
         values, _ = self._push.setdefault(field, ([], keep))
         values.append(value)
 
     def delete(self) -> None:
-        """Delete the document, if there is one; later changes create a new one."""
+        """Delete the document if it exists. Later changes create a new one."""
         for changes in (self._inc, self._set, self._push, self._unset, self._ways):
             changes.clear()
         self.deletes = True
 
     def update(self) -> dict[str, Any]:
-        """Return the change as a MongoDB update, which comes after the deletion, if any."""
+        """Return the change as a MongoDB update, to be made after the deletion, if any."""
         pushes = {
             field: {"$each": values[-keep:], "$slice": -keep}
             for field, (values, keep) in self._push.items()
@@ -84,18 +84,18 @@ def _two_ways(field: str) -> ValueError:
 
 
 class Changes(defaultdict[Any, Change]):
-    """The changes of a batch: a Change for each document, by its ``_id``."""
+    """The changes that a batch makes: a Change for each document, by its ``_id``."""
 
     def __init__(self) -> None:
         super().__init__(Change)
 
 
 class View(Protocol):
-    """How events change the documents of one MongoDB collection, as a pure function of the events.
+    """A view defines how events change the documents of one MongoDB collection.
 
-    ``name`` is the name of the collection. ``apply`` makes every change through ``changes`` and has
-    no other effect, so a test needs no server. If it cannot apply an event, it raises an error; the
-    view then stops at that event and stores none of its changes.
+    ``name`` is the name of the collection. ``apply`` depends only on the events, makes every change
+    through ``changes``, and has no other effect, so a test needs no server. If it cannot apply an
+    event, it raises an error; the view then stops at that event and stores none of its changes.
 
     A view may have a ``version``, an integer (default: 1). Increase it when the shape of the
     documents changes. A projector that finds documents of a lower version builds new documents
@@ -110,19 +110,19 @@ class View(Protocol):
     name: str
 
     def apply(self, event: Recorded, changes: Changes) -> None:
-        """Record in ``changes`` what one event changes."""
+        """Add the changes that one event makes to ``changes``."""
         ...
 
 
 class Named(Protocol):
-    """Anything that has the name of a collection: a view of one category, or of several."""
+    """A view of one category or of several; its name is that of its collection."""
 
     name: str
 
 
 def checked_view_name(view: Named, database: str) -> str:
-    """Return the name of a view; raises InvalidName if its collection cannot have it."""
-    name: str = getattr(view, "name", "")  # a view without type annotations may have none
+    """Return the name of a view. Raises InvalidName if no collection can have this name."""
+    name: str = getattr(view, "name", "")  # a view without type annotations may lack a name
     size = len(checked_name(name, "view name"))
     most = MAX_NAMESPACE_BYTES - len(f"{database}..rebuild-01234567".encode())
     if size > most or NO_VIEW_NAME.match(name):
@@ -135,7 +135,7 @@ def checked_view_name(view: Named, database: str) -> str:
 
 
 def version_of(view: Named) -> int:
-    """Return the version of a view's code; raises InvalidArgument if it is not an integer."""
+    """Return the version of a view's code. Raises InvalidArgument if it is not an integer."""
     version = getattr(view, "version", FIRST_VERSION)
     if type(version) is not int:
         raise InvalidArgument(f"version {version!r} of view {view.name!r} must be an integer")
