@@ -1,7 +1,7 @@
 #!lua
--- Check, without a write, that Redis would run a script that writes to this category.
--- A script that does not declare `no-writes` is rejected where a write would be: on a replica, above
--- maxmemory, with too few replicas, after an error of the disk.
+-- Check, without writing, that Redis would run a script that writes to this category.
+-- Redis rejects a script that does not declare `no-writes` whenever it would reject a write: on a
+-- replica, above maxmemory, with too few replicas, or after a disk error.
 -- KEYS: 1 category stream, 2 an aggregate log, 3 ids
 -- Replies with the command that the user may not run, or with an empty string.
 local needed = {

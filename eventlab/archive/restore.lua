@@ -1,6 +1,6 @@
--- Restore some events of a backup, all or none, after those that are there.
+-- Restore some events of a backup, all or none, after the events that already exist.
 -- KEYS: 1 category stream, 2 ids, then the aggregate log of each id of this page
--- ARGV: 1 position that the stream must end with, 2 how many entries it must have;
+-- ARGV: 1 position at which the stream must end, 2 how many entries it must have;
 --       then for each event: index of its log among KEYS, id, version, position,
 --       text for the stream, meta or '', element of the aggregate log
 -- Replies with 'OK', or with {'other', position, entries} or {'version', id, version}.

@@ -1,4 +1,4 @@
-"""Subscriptions: work outside the database, delivered at least once through a consumer group."""
+"""Subscriptions deliver each event at least once, for work outside the database."""
 
 from eventlab.subscriptions.records import Lag, Parked
 from eventlab.subscriptions.subscription import Subscription

@@ -1,8 +1,8 @@
--- Find events that another consumer has left unfinished, page by page, and remove the consumers
+-- Find events that other consumers have abandoned, one page per call, and remove the consumers
 -- that have been silent for a long time and hold no events.
--- ARGV: 4 ms of silence after which an event counts as abandoned, 5 where to begin, 6 how many
---       pending events to check
--- Returns {positions, where to begin the next time ('-' after the last page), the time}.
+-- ARGV: 4 ms of silence after which an event counts as abandoned, 5 where the page begins, 6 how
+--       many pending events to check
+-- Returns {positions, where the next page begins ('-' after the last page), the time}.
 local idle = tonumber(ARGV[4])
 local others = redis.call('XPENDING', stream, group)[1]
 for _, consumer in ipairs(redis.call('XINFO', 'CONSUMERS', stream, group)) do
@@ -14,7 +14,7 @@ for _, consumer in ipairs(redis.call('XINFO', 'CONSUMERS', stream, group)) do
   end
 end
 
--- If Redis' clock went back by an hour, events that failed before would wait an hour longer.
+-- Otherwise, if Redis' clock was set back by an hour, failed events would wait an hour longer.
 local now = now_ms()
 for _, id in ipairs(redis.call('ZRANGE', due, 0, 99, 'REV')) do
   local failed_at = string.match(redis.call('HGET', failed, id) or '', '^%d+ %d+ (%d+)')
@@ -23,7 +23,7 @@ end
 if others == 0 then return {{}, '-', now} end
 
 local found = {}
--- XPENDING … IDLE is not used: if few events are idle, it would scan all of them at once.
+-- XPENDING … IDLE is not used, because it would scan all pending events at once if few are idle.
 local rows = redis.call('XPENDING', stream, group, ARGV[5], '+', ARGV[6])
 for _, row in ipairs(rows) do
   local id, owner, quiet = row[1], row[2], row[3]

@@ -2,7 +2,7 @@
 -- ARGV: 4 the position after which it begins, 5 '1' if it is to be ordered, else '0'
 -- Returns {1 if the group is new, else 0; 0 if it cannot become ordered, else 1}.
 local orders = ARGV[5] == '1'
--- The data of a lost group would block events of the new group, and its due events would be
+-- What remains of a lost group would block events of the new group, and the due events would be
 -- delivered out of order.
 local left = {lanes, state}
 if orders then left = {lanes, state, due, failed} end

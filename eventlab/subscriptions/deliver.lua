@@ -1,4 +1,4 @@
--- How receive.lua delivers an event, with the ARGV of that script.
+-- Functions that deliver an event. receive.lua includes them, so ARGV is that of receive.lua.
 local count, idle, answered = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[7])
 local now, delivered, bytes = now_ms(), {}, 0
 
@@ -16,13 +16,13 @@ local function deliver(id, from_others)
   if not record then record = '0 0 0 ' .. (entry and identify(entry[2]) or unknown) end
   local failures, deliveries, kept = string.match(record, '^(%d+) (%d+) %d+ (.*)$')
   if row then deliveries = row[4] end
-  -- It was delivered in a reply that was lost, after the last one that arrived: not counted twice.
+  -- A delivery in a reply that was lost, after the last one that arrived, is not counted twice.
   local again = row and row[2] == me and now - row[3] > answered
   local unanswered = deliveries - failures - (again and 1 or 0)
   -- An event that may kill its consumer is delivered alone, so that no other delivery is counted.
   local alone, later = unanswered >= 2, unanswered >= 2 and #delivered > 0
   if entry then
-    local since = later and answered - 1 or now  -- before the last reply: not `again` next time
+    local since = later and answered - 1 or now  -- before the last reply, so not `again` next time
     local counted = (again or later) and 'JUSTID' or 'FORCE'  -- JUSTID does not count it
     redis.call('ZREM', due, id)
     redis.call('XCLAIM', stream, group, me, 0, id, 'TIME', since, 'FORCE', counted)

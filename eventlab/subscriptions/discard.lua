@@ -1,8 +1,8 @@
 -- Discard parked events.
 -- ARGV: from 4 on, a page of positions
 -- Returns {how many it has discarded, how many positions it has handled}; another call must handle
--- the others.
-redis.call('XPENDING', stream, group, '-', '+', 1)  -- an error if the group is lost
+-- the rest.
+redis.call('XPENDING', stream, group, '-', '+', 1)  -- fails if the group is lost
 if #ARGV == 3 then return {0, 0} end
 local denial = denied('discard', {{'HDEL', parked, ''}}) or denied('discard', finishing)
 if denial then return denial end

@@ -1,14 +1,14 @@
--- Report that an event failed: it waits for a retry, or is parked.
+-- Report that an event failed. It then waits for a retry, or is parked.
 -- ARGV: 4 position, 5 what happened: failed, parked (park it now), outage, returned (not handled),
---       6 failures at which it is parked, 7 pause in ms after the first failure, 8 the record to
---       keep: JSON of id, version, error
+--       6 the number of failures at which it is parked, 7 the pause in ms after the first failure,
+--       8 the record to keep: JSON of id, version, error
 -- Returns 1 if it is parked, else 0.
 local id, what, pause = ARGV[4], ARGV[5], tonumber(ARGV[7])
 local added = what == 'failed' and 1 or 0
 
 local row = redis.call('XPENDING', stream, group, id, id, 1)[1]
--- Either redis-py repeats a call after a lost reply, and the event waits already, or this consumer
--- was presumed dead, and another one has the event now.
+-- Either redis-py has repeated the call after a lost reply, and the event is already waiting, or
+-- this consumer was presumed dead, and another one now has the event.
 local repeated = row and row[2] ~= me
 if repeated or not (row or redis.call('ZSCORE', due, id)) then
   return redis.call('HEXISTS', parked, id)
@@ -33,7 +33,7 @@ if parks then
     {'HSET', parked, id, record}, {'XACK', stream, group, id}, {'ZREM', due, id},
     {'HDEL', failed, id},
   }
-elseif what == 'outage' and pause_left(now) == 0 then  -- in a pause, it is the same outage
+elseif what == 'outage' and pause_left(now) == 0 then  -- during a pause, it is the same outage
   local pauses_before = tonumber(outages or 0)
   local over = now + math.floor(pause * 2 ^ math.min(pauses_before, 6))
   commands[4] = {'HSET', state, 'outages', pauses_before + 1, 'since', now, 'until', over}

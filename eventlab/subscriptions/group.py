@@ -1,4 +1,4 @@
-"""The consumer group of a subscription, its keys, and the scripts that change them."""
+"""The consumer group of a subscription, with its keys and the scripts that change them."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from eventlab.store.stream import CategoryStream
 
 WAITING: Final = "(waiting)"  # the consumer that holds events until they are due for a retry
 #: The maximum number of events that one script acknowledges, replays or discards. In an ordered
-#: subscription, the script also reads the next event of each aggregate, and ends when it has read
-#: 4 MB: 500 events of 200 kB blocked Redis for 0.2 s.
+#: subscription, the script also reads the next event of each aggregate, and stops after 4 MB,
+#: because 500 events of 200 kB blocked Redis for 0.2 s.
 PAGE: Final = 50
-#: The parts that a script has in addition to shared.lua.
+#: The files that a script includes in addition to shared.lua.
 PARTS: Final = {
     "receive": ("lanes", "deliver"),
     "ack": ("lanes",),
@@ -27,7 +27,7 @@ PARTS: Final = {
 
 
 class ConsumerGroup:
-    """The group of a subscription, seen by one consumer."""
+    """The consumer group of a subscription, as one consumer uses it."""
 
     def __init__(self, store: EventStore, name: str, consumer: str) -> None:
         self.store = store
@@ -36,9 +36,11 @@ class ConsumerGroup:
         self.keys = [store.keys.stream, *store.keys.subscription(name), store.keys.logs]
 
     def create(self, start: str, *, ordered: bool) -> None:
-        """Create the group, unless it exists; raises Trimmed, and InvalidArgument for ``ordered``.
+        """Create the group unless it exists.
 
-        A group is ordered from its creation on, or from a time when it has no unfinished event.
+        Raises Trimmed if events after ``start`` were trimmed. A group becomes ordered when it is
+        created, or later while it has no unfinished or parked events. Otherwise, ``ordered`` raises
+        InvalidArgument.
         """
         after = start if start == "$" else checked_position(start)
         new, as_asked = self.run("create", after, int(ordered))
@@ -51,14 +53,14 @@ class ConsumerGroup:
         if not new or start == "$":
             return
         try:
-            # Checked when the group exists, because from then on no trim passes its position.
+            # Check this once the group exists: from then on, no trim goes past its position.
             list(CategoryStream(self.store.redis, self.store.keys).entries(after=start, limit=1))
         except Trimmed:
             self.store.forget_group(self.name)
             raise
 
     def run(self, name: str, *args: Any) -> Any:
-        """Run a script; raises SubscriptionLost if the group is gone."""
+        """Run a script and return its reply. Raises SubscriptionLost if the group is gone."""
         files = ["shared", *PARTS.get(name, ()), name]
         script = Script(*[f"subscriptions/{file}" for file in files])
         try:
@@ -69,10 +71,10 @@ class ConsumerGroup:
             raise SubscriptionLost(self.name) from error
 
     def run_in_pages(self, name: str, positions: list[str], *args: Any) -> int:
-        """Run a script until it has handled all positions; return the sum of its counts.
+        """Run a script until it has handled all positions, and return the sum of its counts.
 
-        Each reply has a count and the number of positions that were handled: a page, or fewer if
-        the events are large.
+        Each reply has a count and the number of positions that were handled. If the events are
+        large, that is less than a page.
         """
         total: int = 0
         while True:  # even without positions, to raise SubscriptionLost
@@ -94,7 +96,7 @@ class ConsumerGroup:
 
 
 def checked_consumer(name: str) -> str:
-    """Return the name of a consumer; raises InvalidName if it is reserved."""
+    """Return the name of a consumer. Raises InvalidName if it is invalid or reserved."""
     if checked_name(name, "consumer") == WAITING.encode():
         raise InvalidName(
             f"consumer {name!r} is reserved for events that wait for a retry: use another name"

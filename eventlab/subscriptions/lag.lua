@@ -1,6 +1,6 @@
--- Count what a group has not finished, without reading an event.
+-- Count the unfinished events of a group, without reading any event.
 -- Returns {new, or nothing if Redis lost count (an entry was deleted, or the group did not begin at
--- the first event), pending, waiting, parked, the position after which new events come, the
+-- the first event), pending, waiting, parked, the position after which new events begin, the
 -- number of entries, ms until an event is due (at most 1000), blocked, ms until a pause ends}.
 local summary = redis.call('XPENDING', stream, group)
 local pending = summary[1]

@@ -1,14 +1,16 @@
--- The order of the events of an aggregate, for the scripts that keep it. It follows shared.lua.
+-- Functions that keep the events of an aggregate in order. This file is included after shared.lua.
 --
--- In an ordered subscription, an aggregate with an unfinished event has a lane: 'VERSION LAST', the
--- version of that event, and that of the last event read from the stream. The events in between,
--- and LAST, are blocked: acknowledged to Redis, and delivered from the aggregate log in their turn.
+-- In an ordered subscription, an aggregate with an unfinished event has a lane, 'VERSION LAST': the
+-- version of that event, and the version of the last event read from the stream. The events after
+-- VERSION, up to LAST, are blocked. They are already acknowledged to Redis, and each is delivered
+-- from the aggregate log when its turn comes.
 
--- Return the identity of an entry as JSON, its id and its version, if the subscription is ordered
--- and the aggregate log has that version: another program's entries have no lane.
+-- Return the identity of an entry as JSON, its id and its version. Return only `unknown` if the
+-- subscription is not ordered, or if the aggregate log does not have that version: another
+-- program's entries have no lane.
 local function identify(entry)
   if not blocked or entry[1] ~= 'event' then return unknown end  -- without order, it is not needed
-  -- The beginning is enough, unless the id contains a quote, or another program wrote the entry.
+  -- The beginning is enough unless the id contains a quote or another program wrote the entry.
   local id, version = string.match(entry[2], '^{"id":("[^"]*"),"version":(%d+),')
   local short = id and '{"id":' .. id .. ',"version":' .. version .. '}'
   local read, event = pcall(cjson.decode, short or entry[2])
@@ -20,7 +22,8 @@ local function identify(entry)
   return '[' .. cjson.encode(id) .. string.format(',%d,""]', version), id, version
 end
 
--- Lanes are changed in memory, because a script may change one often; write_lanes writes them once.
+-- Lanes are changed in memory, because a script may change a lane often. write_lanes writes each
+-- changed lane once.
 local known, changed, passed, released = {}, {}, {}, {}
 local bytes_read = 0  -- by finish: Redis reads the whole element of a list
 
@@ -51,7 +54,7 @@ local function write_lanes()
   for _, each in ipairs(released) do make_due(each[1], each[2], now_ms()) end
 end
 
--- Give an event its lane, and return true if it may be delivered; otherwise it is blocked.
+-- Put an event into its lane. Return true if it may be delivered; otherwise, it is blocked.
 local function enter(position, id, version)
   local first, last = lane_of(id)
   if first then
@@ -63,7 +66,7 @@ local function enter(position, id, version)
   return true
 end
 
--- An event is finished: the next one of its aggregate is due.
+-- Finish an event, and make the next event of its aggregate due.
 local function finish(id, version)
   if type(id) ~= 'string' then return end
   local first, last = lane_of(id)
@@ -72,7 +75,7 @@ local function finish(id, version)
   local element = version < last and redis.call('LINDEX', logs .. id, version) or ''
   bytes_read = bytes_read + #element
   local position = string.match(element, '^%["(%d+%-%d+)"')
-  if not position then  -- it was the last one; or the log is gone, and the blocked events with it
+  if not position then  -- it was the last one, or the log is gone, and the blocked events with it
     set_lane(id, nil, nil, version - last)
     return
   end
@@ -81,7 +84,7 @@ local function finish(id, version)
   released[#released + 1] = {position, '0 0 0 ' .. identity}
 end
 
--- Finish events in memory until the elements that this reads exceed max_bytes; return how many.
+-- Finish events in memory until the elements that were read exceed max_bytes; return how many.
 -- Each event is an id and a version, or false.
 local function finish_some(events)
   for at, event in ipairs(events) do
@@ -91,7 +94,7 @@ local function finish_some(events)
   return #events
 end
 
--- The commands that finish must have permission to run.
+-- The commands that finishing an event needs, for the check of permissions.
 local finishing = blocked and {
   {'HSET', lanes, '', ''}, {'HDEL', lanes, ''}, {'HSET', state, '', ''}, {'LINDEX', logs, 0},
   {'HSET', failed, '', ''}, {'ZADD', due, 0, ''}, {'XCLAIM', stream, group, waiting, 0, '0-0'},

@@ -1,4 +1,4 @@
-"""What a subscription reports: its parked events, and what it has not finished."""
+"""The records that a subscription returns: its parked events and its lag."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from eventlab.events import Recorded
 
 @dataclass(frozen=True)
 class Parked:
-    """A parked event (a dead letter), with its last error, its counts and when it was parked.
+    """A parked event (dead letter), with its last error, its counts, and the time of parking.
 
     ``event`` is None if it can no longer be read; the error says why.
     """
@@ -26,12 +26,12 @@ class Parked:
 
 
 class Lag(msgspec.Struct, frozen=True, repr_omit_defaults=True):
-    """What a subscription has not finished: events that are new, pending, or waiting for a retry.
+    """The lag of a subscription: how many events are new, pending, or waiting for a retry.
 
     In an ordered subscription, ``blocked`` events wait for an earlier event of their aggregate,
     which may be parked. Parked events are counted separately. If ``exact`` is False, ``new`` is an
-    estimate: Redis has lost count because an entry was deleted, and there are more than 10,000 new
-    events. ``paused`` is True during a pause after an outage.
+    estimate, because Redis has lost count (for example, when an entry was deleted) and there are
+    more than 10,000 new events. ``paused`` is True during a pause after an outage.
     """
 
     new: int

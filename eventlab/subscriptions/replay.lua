@@ -1,9 +1,9 @@
 -- Deliver parked events again, with their counts reset.
 -- ARGV: from 4 on, a page of positions
 -- Returns {how many it has replayed, how many positions it has handled}. It does not replay events
--- that must wait for an earlier one.
+-- that must wait for an earlier event of their aggregate.
 local replayed = 0
-redis.call('XPENDING', stream, group, '-', '+', 1)  -- an error if the group is lost
+redis.call('XPENDING', stream, group, '-', '+', 1)  -- fails if the group is lost
 local denial = denied('replay', {
   {'XCLAIM', stream, group, waiting, 0, '0-0'}, {'HSET', failed, '', ''}, {'ZADD', due, 0, ''},
   {'HDEL', parked, ''},

@@ -1,4 +1,4 @@
-"""The loop of a consumer: receive, handle and acknowledge events, and handle failures."""
+"""The loop of a consumer, which receives, handles and acknowledges events."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Result = TypeVar("Result")
 
 
 class Runnable(ABC):
-    """Anything that delivers events as a subscription does, so that it can run a handler."""
+    """The base class of subscriptions. It runs a handler for the events that they deliver."""
 
     store: EventStore
     name: str
@@ -35,19 +35,19 @@ class Runnable(ABC):
 
     @abstractmethod
     def ack(self, events: Iterable[Recorded]) -> None:
-        """Acknowledge events: the work on them is done."""
+        """Acknowledge events that have been handled."""
 
     @abstractmethod
     def fail(self, event: Recorded, error: Exception | str, *, outage: bool = False) -> bool:
-        """Report that the work on an event failed; return True if the event was parked."""
+        """Report that the work on an event failed, and return True if the event was parked."""
 
     @abstractmethod
     def touch(self, events: Iterable[Recorded]) -> int:
-        """Report that the work on events continues; return how many this consumer still has."""
+        """Report that the work on events continues; return how many this consumer still holds."""
 
     @abstractmethod
     def hand_back(self, events: Iterable[Recorded]) -> None:
-        """Give back events that were not worked on."""
+        """Give back events that were not handled."""
 
     def run(
         self,
@@ -61,15 +61,15 @@ class Runnable(ABC):
         """Call ``handle`` with each event until ``stop`` is set; return how many were handled.
 
         An event is acknowledged when ``handle`` returns. If ``handle`` raises an error, the event
-        fails: it is delivered again after a pause, or parked. If the error is one of
-        ``outage_errors``, or means that Redis or MongoDB is down, the event is not the cause: the
-        subscription is paused for all its consumers, and no event is parked. Name only errors that
-        no single event can cause, such as a refused connection.
+        fails and is delivered again after a pause, or is parked. If the error is one of
+        ``outage_errors``, or means that Redis or MongoDB is down, the event is not the cause. In
+        that case, the subscription is paused for all its consumers, and no event is parked. Name
+        only errors that no single event can cause, such as a refused connection.
 
         Events that ``handle`` appends record which event caused them. If the work on a single event
         takes longer than ``claim_after``, let ``handle`` call ``touch``. When ``stop`` is set, the
-        loop finishes the current event and hands back those after it. It checks ``stop`` every
-        ``poll_interval`` seconds. While Redis is down, it waits. Each outage is logged once.
+        loop finishes the current event and gives back the events after it. It checks ``stop`` every
+        ``poll_interval`` seconds. While Redis is down, the loop waits. Each outage is logged once.
 
         Raises SubscriptionLost, which says how to begin again, and Misconfigured.
 
@@ -100,11 +100,11 @@ class _Loop:
         self._stop = stop
         self._outage_errors = outage_errors
         self._poll_interval = poll_interval
-        self._down = ""  # the server that does not respond: an outage is logged once
+        self._down = ""  # the server that is down, so that each outage is logged once
         self._paused = False
 
     def work_on(self, events: Sequence[Recorded]) -> int:
-        """Handle a batch, one event after the other; return how many were acknowledged."""
+        """Handle the events of a batch one by one; return how many were acknowledged."""
         left = list(events)
         touched = time.monotonic()
         handled = 0
@@ -126,13 +126,13 @@ class _Loop:
                 else:
                     self._fail(event, error)
         finally:
-            # Also after Ctrl-C. Events that Redis cannot take back now count as abandoned later.
+            # This also runs after Ctrl-C. If Redis is down, the events count as abandoned later.
             with contextlib.suppress(*SERVER_ERRORS):
                 self._subscription.hand_back(left)
         return handled
 
     def patiently(self, call: Callable[[], Result]) -> Result | None:
-        """Call Redis until it responds, and return the result; None if ``stop`` is set."""
+        """Repeat a call until Redis responds; return the result, or None if ``stop`` is set."""
         while True:
             try:
                 result = call()
@@ -165,7 +165,7 @@ class _Loop:
         return None
 
     def _still_ours(self, events: list[Recorded]) -> list[Recorded]:
-        """Return the events that are still ours: another consumer may have received some by now."""
+        """Return the events that this consumer still holds; others may have received the rest."""
         touch = self._subscription.touch
         found = self.patiently(lambda: [event for event in events if touch([event])])
         return found or []

@@ -1,12 +1,16 @@
-"""A subscription: work that no transaction can include, such as a call to another system.
+"""Subscriptions, for work that no transaction can include, such as a call to another system.
 
-Each event is delivered until a consumer acknowledges it: at least once, to competing consumers, in
-no order, or in the order of each aggregate. So the work must be idempotent. Unfinished events are
-in the pending entries list of a Redis consumer group. Failed events are there too, under the
-consumer name WAITING, until they are due for a retry. Parked events (dead letters) have left the
-list, and so have blocked ones: those behind an unfinished event of their aggregate.
+Each event is delivered until a consumer acknowledges it. As this can take several deliveries, the
+work must be idempotent. Consumers compete for the events, which they receive in no particular order
+or, from an ordered subscription, in the order of each aggregate.
 
-No script stops Redis for long: each takes a page of events, bounded in number and in bytes.
+Unfinished events are in the pending entries list of a Redis consumer group. Failed events are there
+too, under the consumer name WAITING, until they are due for a retry. Parked events (dead letters)
+are no longer in the list. Nor are blocked events, which wait for an unfinished event of their
+aggregate.
+
+No script stops Redis for long, because each handles a page of events, which is limited in number
+and in bytes.
 """
 
 from __future__ import annotations
@@ -35,39 +39,39 @@ from eventlab.subscriptions.records import Lag, Parked
 from eventlab.subscriptions.running import Runnable
 
 MAX_COUNTED_EVENTS: Final = 10_000  # if Redis lost count, a larger number is an estimate
-MAX_EVENTS: Final = 1_000  # per call; a consumer that holds more does not get its own again
+MAX_EVENTS: Final = 1_000  # per call; a consumer that holds more does not receive its own again
 SCANNED_EVENTS: Final = 1_000  # pending events that one script searches for abandoned ones
 SOURCES: Final = 4  # where receive.lua finds events: own, due, a dead consumer's, new
-MIN_SHARED_COUNT: Final = 8  # from this count on, each source has a share of a batch
+MIN_SHARED_COUNT: Final = 8  # from this count up, each source has a share of a batch
 MAX_PAUSE_SECONDS: Final = 1.0  # of a blocking read, and between searches of all pending events
-MAX_ERROR_CHARACTERS: Final = 2000  # of a failure's text that is stored
+MAX_ERROR_CHARACTERS: Final = 2000  # of an error's text that are stored
 
 
 class Subscription(Runnable):
     """Delivers the events of a category to consumers that do work in other systems.
 
-    ``consumer`` names this consumer: use the same name after a restart, but never for two consumers
+    ``consumer`` names this consumer. Use the same name after a restart, but never for two consumers
     at the same time. A new subscription begins at the first event, or after ``start``, which is a
-    position, or ``$`` for events from now on. Use each object in one thread only.
+    position, or ``$`` for new events only. Use each object in one thread only.
 
     An event that is neither acknowledged nor reported as failed for ``claim_after`` seconds counts
     as abandoned, and any consumer may receive it. Choose a time that is longer than the work on all
-    events of one ``receive``. A failed event is delivered again after ``backoff`` seconds; this
-    time doubles with each failure. It is parked after ``max_failures`` failures, or after
-    ``max_deliveries`` deliveries (3 or more) that got no response from the consumer. If the clock
-    of Redis is set back, a dead consumer's events are reclaimed that much later.
+    events of one ``receive`` call. A failed event is delivered again after ``backoff`` seconds, a
+    time that doubles with each failure. An event is parked after ``max_failures`` failures, or
+    after ``max_deliveries`` deliveries (3 or more) without a response from the consumer. If Redis'
+    clock is set back, it takes that much longer until a dead consumer's events are reclaimed.
 
-    An ``ordered`` subscription delivers an event only when all earlier events of its aggregate are
-    acknowledged or discarded. An event that fails or is parked blocks the later events of its
-    aggregate, but no other events. Blocked events may be trimmed, because they are read from the
-    aggregate log. An ordered subscription stays ordered, however it is opened. An existing
-    subscription can become ordered while it has no unfinished and no parked events.
+    An ``ordered`` subscription delivers an event only after all earlier events of its aggregate
+    have been acknowledged or discarded. An event that fails or is parked blocks the later events of
+    its aggregate, but no other events. Blocked events may be trimmed, because they are read from
+    the aggregate log. An ordered subscription stays ordered, however it is opened. An existing
+    subscription can become ordered only while it has no unfinished or parked events.
 
-    Raises InvalidArgument and InvalidName, and Trimmed if events after ``start`` are gone. Every
-    method raises SubscriptionLost if the consumer group is gone, and an error of redis-py if Redis
-    does not respond or rejects the call. If ``eventlab.store.answers.is_outage`` returns True for
-    this error, Redis is down, failing over, read-only or full: wait, and repeat the call, which is
-    harmless. ``receive`` also raises SubscriptionLost if the newest event that this object has
+    Raises InvalidArgument and InvalidName, and Trimmed if events after ``start`` were trimmed.
+    Every method raises SubscriptionLost if the consumer group is gone, and a redis-py error if
+    Redis does not respond or rejects the call. If ``eventlab.store.answers.is_outage`` returns True
+    for this error, Redis is down, failing over, read-only or full. Wait and repeat the call, which
+    is harmless. ``receive`` also raises SubscriptionLost if the newest event that this object has
     delivered is gone, because Redis has lost events in a failover.
 
     Most programs need only ``run``. With the other methods, you can write this loop yourself:
@@ -95,10 +99,10 @@ class Subscription(Runnable):
         backoff: float = 1.0,
         ordered: bool = False,
     ) -> Self:
-        """Return a subscription of the kind that the store needs."""
+        """Create a subscription of the class that the store needs."""
         del name, consumer, start, claim_after, max_failures, max_deliveries, backoff, ordered
         if cls is Subscription and store.slices > 1:
-            # Imported by its name, and only now, because that module imports this one.
+            # Imported by name, and only here, because that module imports this one.
             kind = import_module("eventlab.slices.subscription").SlicedSubscription
             return cast(Self, super().__new__(kind))
         return super().__new__(cls)
@@ -119,8 +123,8 @@ class Subscription(Runnable):
         for what, seconds in (("claim_after", claim_after), ("backoff", backoff)):
             if seconds <= 0:
                 raise InvalidArgument(f"{what}={seconds!r} must be more than 0 seconds")
-        # An event is delivered twice in a batch, then once alone: with fewer deliveries, an event
-        # that kills its consumer would be parked with its neighbors.
+        # An event is delivered twice in a batch, then alone. With fewer than 3 deliveries, an event
+        # that kills its consumer would be parked together with its neighbors.
         limits = ("max_failures", max_failures, 1), ("max_deliveries", max_deliveries, 3)
         for what, number, least in limits:
             if number < least:
@@ -134,12 +138,12 @@ class Subscription(Runnable):
         self._max_deliveries = max_deliveries
         self._backoff = backoff
         self._first_source = 0
-        self._held: dict[str, float] = {}  # positions delivered to this object, and until when
-        self._answered = 0  # the time of Redis at the last reply to this object, in ms
+        self._held: dict[str, float] = {}  # positions that this object holds, and until when
+        self._answered = 0  # Redis' time at the last reply to this object, in ms
         self._scan_from = b"-"  # the next page of pending events to search for abandoned ones
         self._scan_at = 0.0
-        self._more = False  # the last call read blocked events only, so there may be others
-        # The newest entry that was delivered here: its position, and how its first field begins.
+        self._more = False  # the last call read only blocked events, so there may be others
+        # The newest entry that was delivered here: its position, and the start of its first field.
         self._newest = (START, b"")
         self._stream = CategoryStream(store.redis, store.keys)
         one_stream(store)
@@ -150,12 +154,13 @@ class Subscription(Runnable):
     def receive(self, count: int = 10, *, block: float | None = None) -> list[Recorded]:
         """Return up to ``count`` events to work on: at most 1,000 events and about 4 MB.
 
-        This consumer's unfinished events come first, then retries, a dead consumer's events, and
-        new ones. Each kind leaves a share of ``count`` to the next, so no kind starves another. If
-        there are no events, it waits for up to ``block`` seconds. An event that was delivered twice
-        without a response is then delivered alone: if it kills its consumer, the delivery does not
-        count against any other event. A delivery whose response was lost is not counted again. An
-        event that cannot be read is parked.
+        This consumer's unfinished events come first, then retries, then a dead consumer's events,
+        and then new events. Each kind leaves a share of ``count`` for the next, so no kind starves
+        another. If there are no events, the call waits for up to ``block`` seconds.
+
+        An event that was delivered twice without a response is then delivered alone. If it kills
+        its consumer, that delivery does not count against any other event. A delivery whose reply
+        was lost is not counted again. An event that cannot be read is parked.
 
         >>> [event.type for event in letters.receive(2)]
         ['create', 'deposit']
@@ -177,18 +182,18 @@ class Subscription(Runnable):
                 self._wait(left)
 
     def ack(self, events: Iterable[Recorded]) -> None:
-        """Acknowledge events: the work on them is done. A repeat has no effect."""
+        """Acknowledge events that have been handled. Repeating the call has no effect."""
         done = {event.position: encode_json([event.id, event.version]) for event in events}
         self._group.run_in_pages("ack", [f"{at} {text.decode()}" for at, text in done.items()])
         for position in done:
             self._held.pop(position, None)
 
     def touch(self, events: Iterable[Recorded]) -> int:
-        """Report that the work on events continues: ``claim_after`` starts again for them.
+        """Report that the work on events continues, which restarts ``claim_after`` for them.
 
-        If the work may take longer, call it before that time is over. Returns how many of the
-        events this consumer still has. If there are fewer than you passed, another consumer has
-        received the others.
+        If the work may take longer than ``claim_after``, call this method before that time is over.
+        Returns how many of the events this consumer still holds. If that is fewer than you passed,
+        another consumer has received the others.
 
         >>> letters.touch([event])
         1
@@ -200,15 +205,16 @@ class Subscription(Runnable):
         return self._group.run_in_pages("touch", positions, claim_after_ms)
 
     def fail(self, event: Recorded, error: Exception | str, *, outage: bool = False) -> bool:
-        """Report that the work on an event failed; return True if the event was parked.
+        """Report that the work on an event failed, and return True if the event was parked.
 
-        Otherwise it is delivered again after a pause. An event that another consumer has received
-        or finished in the meantime is left to that consumer.
+        Otherwise, the event is delivered again after a pause. If another consumer has received or
+        finished the event in the meantime, the call has no effect.
 
-        With ``outage``, the event is not the cause: a system that the work needs is down. No event
-        is parked, and the whole subscription is paused for all its consumers. The first pause lasts
-        ``backoff`` seconds; each further pause lasts twice as long, up to 64 times ``backoff``.
-        After a pause, each ``receive`` returns one event, until an event is acknowledged.
+        Use ``outage`` if the event is not the cause because a system that the work needs is down.
+        No event is then parked, and the subscription is paused for all its consumers. The first
+        pause lasts ``backoff`` seconds, and each further one lasts twice as long as the one before,
+        up to 64 times ``backoff``. After a pause, each ``receive`` call returns at most one event
+        until an event is acknowledged.
 
         >>> letters.fail(event, ValueError("no such street"))
         False
@@ -219,7 +225,7 @@ class Subscription(Runnable):
         return self._fail(event.position, event.id, event.version, error, what)
 
     def hand_back(self, events: Iterable[Recorded]) -> None:
-        """Give back events that were not worked on; any consumer can receive them immediately."""
+        """Give back events that were not handled, so that any consumer can receive them at once."""
         for event in events:
             self._fail(event.position, event.id, event.version, "", "returned")
 
@@ -239,12 +245,12 @@ class Subscription(Runnable):
         >>> [(parked.event.id, parked.error) for parked in letters.parked()]
         [('JohnDoe', 'MailError: no such street')]
         """
-        self._group.run("discard")  # nothing: it raises SubscriptionLost
+        self._group.run("discard")  # discards nothing, but may raise SubscriptionLost
         found = [self._parked(*record) for record in self._group.parked().items()]
         return sorted(found, key=lambda parked: order(parked.position))
 
     def replay(self, position: str | None = None) -> int:
-        """Deliver a parked event again, or all of them, with their failures reset; return how many.
+        """Replay a parked event, or all of them, with failures reset; return how many.
 
         >>> letters.replay("1551312847014-0")
         1
@@ -252,7 +258,7 @@ class Subscription(Runnable):
         return self._group.run_in_pages("replay", self._parked_positions(position))
 
     def discard(self, position: str | None = None) -> int:
-        """Discard a parked event, or all of them; return how many. The store keeps the events.
+        """Discard a parked event, or all of them, and return how many. The store keeps the events.
 
         >>> letters.discard("1551312847014-0")
         1
@@ -260,7 +266,7 @@ class Subscription(Runnable):
         return self._group.run_in_pages("discard", self._parked_positions(position))
 
     def lag(self) -> Lag:
-        """Return how many events are unfinished.
+        """Return the number of unfinished events in each state.
 
         >>> letters.lag()
         Lag(new=2, pending=1, waiting=0, parked=1, exact=True)
@@ -278,18 +284,18 @@ class Subscription(Runnable):
         delivered = len(self._held)
         self._held = {position: until for position, until in self._held.items() if until > now}
         abandoned = self._find_abandoned(now, claim_after_ms)[:count]
-        # Nobody has seen the events that were delivered after the last reply; nor those of its
-        # millisecond, unless events that it delivered count as abandoned by now.
+        # This object has not seen events that were delivered after the last reply. Events of the
+        # same millisecond count as unseen too, unless events of that reply are abandoned by now.
         answered = self._answered - (delivered == len(self._held))
         held = list(self._held)[:MAX_EVENTS]
         own = 0 if len(self._held) > MAX_EVENTS else count + len(held)
-        # In a batch that is too small for shares, the sources take turns at being asked first.
+        # In a batch that is too small for shares, the sources take turns being asked first.
         first = self._first_source if count < MIN_SHARED_COUNT else 0
         self._first_source = (self._first_source + 1) % SOURCES
         args = count, claim_after_ms, first, answered, own
         found = len(abandoned), *abandoned, *held
         while (reply := self._group.run("receive", *args, *self._newest, *found)) is None:
-            self._group.run("discard")  # nothing: it raises SubscriptionLost if the group is gone
+            self._group.run("discard")  # discards nothing, but may raise SubscriptionLost
             if self._stream.lacks(*self._newest):
                 raise SubscriptionLost(self.name, self._newest[0])
             self._newest = (START, b"")  # it was trimmed
@@ -297,14 +303,14 @@ class Subscription(Runnable):
         return rows
 
     def _find_abandoned(self, now: float, claim_after_ms: int) -> list[str]:
-        """Return the abandoned events among one page of the pending events."""
+        """Return the abandoned events in one page of the pending events."""
         if now < self._scan_at:
             return []
         args = claim_after_ms, self._scan_from, SCANNED_EVENTS
         found, next_page, redis_time = self._group.run("abandoned", *args)
         self._answered = self._answered or redis_time + 1
         abandoned = [at for position in found if (at := position.decode()) not in self._held]
-        if not abandoned:  # else the next call looks at this page again
+        if not abandoned:  # otherwise, the next call scans this page again
             self._scan_from = next_page
             pause = MAX_PAUSE_SECONDS if next_page == b"-" else MAX_PAUSE_SECONDS / 20
             self._scan_at = now + min(pause, self.claim_after)
@@ -320,7 +326,7 @@ class Subscription(Runnable):
         self.store.wait(after=after.decode(), seconds=pause)
 
     def _count(self, after: bytes) -> Any:
-        """Count the events after a position; None if there are over MAX_COUNTED_EVENTS."""
+        """Count the events after a position; return None if over MAX_COUNTED_EVENTS."""
         counted = 0
         more = True
         while more and counted <= MAX_COUNTED_EVENTS:
@@ -331,7 +337,7 @@ class Subscription(Runnable):
     def _open(
         self, position: bytes, fields: list[bytes], unanswered: int, kept: bytes
     ) -> Recorded | None:
-        """Return an event to deliver; None if it was parked (unreadable, or kills consumers)."""
+        """Return an event, or None if it was parked because it is unreadable or kills consumers."""
         at = position.decode()
         if fields and order(self._newest[0]) < order(at):
             self._newest = at, fields[1][:IDENTIFYING_BYTES]
@@ -354,7 +360,7 @@ class Subscription(Runnable):
         return None
 
     def _stored(self, at: str, fields: Fields, id: str | None, version: int) -> Recorded:
-        """Return an event as it was stored, from its entry, or else from the aggregate log."""
+        """Return an event as it was stored, from its entry or else from the aggregate log."""
         if fields:
             return decode_entry(at.encode(), fields)
         if id is not None:
@@ -370,7 +376,7 @@ class Subscription(Runnable):
         text = f"{type(error).__name__}: {error}" if isinstance(error, Exception) else str(error)
         text = text[:MAX_ERROR_CHARACTERS].encode(errors="replace").decode()
         kept = encode_json([id, version, text])
-        # Events that failed together must not be due together.
+        # Events that failed at the same time must not all be due at the same time.
         backoff_ms = self._backoff * 1000 * random.uniform(0.75, 1.25)
         return bool(self._group.run("fail", at, what, self._max_failures, backoff_ms, kept))
 
@@ -382,7 +388,7 @@ class Subscription(Runnable):
         found = self.store.redis.execute_command("XRANGE", self.store.keys.stream, at, at, **RAW)
         with contextlib.suppress(CorruptEvent):
             event = self._stored(at, found[0][1] if found else {}, id, version)
-            # An event that an upcaster fails on is shown as it was stored.
+            # If an upcaster fails on the event, return the event as it was stored.
             with contextlib.suppress(Exception):
                 event = self.store.upcast(event)
         time = datetime.fromtimestamp(int(ms) / 1000, UTC)
