@@ -26,7 +26,7 @@ def mail_route() -> Drawing:
     d.box(380, 185, 160, 50, "event log\nin Redis", fill="blue", bold=True)
     d.arrow((460, 110), (460, 183), ink="blue")
     d.text(475, 152, "before the post: what it is about to do", ink="soft", size=14)
-    d.text(475, 170, "after the post: what came of it", ink="soft", size=14)
+    d.text(475, 170, "after the post: the outcome", ink="soft", size=14)
     d.text(20, 30, "your program is blue", ink="blue", bold=True)
     d.text(
         605, 30, "if the response is lost, nobody knows", ink="orange", bold=True, anchor="middle"

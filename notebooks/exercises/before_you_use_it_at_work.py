@@ -404,7 +404,7 @@ _MINUTES: list[tuple[list[dict[str, Any]], set[str], str]] = [
     (
         [{}, {}, {"stopped": True}],
         {"stopped"},
-        "a stopped view does not start again by itself: do not wait.",
+        "a stopped view does not start again on its own: do not wait.",
     ),
     (
         [{"lag_seconds": 90, "stopped": True}] * 4,
@@ -445,7 +445,7 @@ def _judge_alarms(alarms: Callable[[list[dict[str, Any]]], object]) -> None:
 
 who_is_woken = Exercise(
     judge=_judge_alarms,
-    right="wake an operator for what does not go away by itself, once for each cause.",
+    right="wake an operator for what does not go away on its own, once for each cause.",
     hints=[
         "history[-1] is the newest status; history[-3:] are the last three, or fewer.",
         "lag: three statuses, each above 60 seconds, and the newest one has not stopped.",

@@ -129,10 +129,10 @@ def _judge_transfer(transfer: Callable[..., object]) -> None:
     if stopped:
         raise Wrong("Ann has 100, but a transfer of 40 to Bob, who has 50, was rejected.")
     if funds != {"Ann": 60, "Bob": 90, "Cid": 7}:
-        raise Wrong(f"Ann (100) gives Bob (50) 40; afterwards they have {funds}.")
+        raise Wrong(f"Ann (100) gives Bob (50) 40; afterward they have {funds}.")
     funds, stopped = _transferred(transfer, "Bob", "Cid", 3)
     if funds != {"Ann": 100, "Bob": 47, "Cid": 10}:
-        raise Wrong(f"Bob (50) gives Cid (7) 3; afterwards they have {funds}. Use the arguments.")
+        raise Wrong(f"Bob (50) gives Cid (7) 3; afterward they have {funds}. Use the arguments.")
     # First the kill, then the overdraft: two appends fail here, whatever their order.
     funds, stopped = _transferred(transfer, "Ann", "Bob", 40, lives=1)
     if sum(funds.values()) != 157:
@@ -142,7 +142,7 @@ def _judge_transfer(transfer: Callable[..., object]) -> None:
         )
     funds, stopped = _transferred(transfer, "Ann", "Bob", 101)
     if funds != {"Ann": 100, "Bob": 50, "Cid": 7}:
-        raise Wrong(f"Ann has 100 and gives 101; afterwards they have {funds}.")
+        raise Wrong(f"Ann has 100 and gives 101; afterward they have {funds}.")
     if stopped != "rejected":
         raise Wrong(
             "Ann has 100 and gives 101: nothing is stored, but the caller does not know. Do not "
@@ -151,13 +151,13 @@ def _judge_transfer(transfer: Callable[..., object]) -> None:
     funds, stopped = _transferred(transfer, "Ann", "Bob", 40, rivals=[("Bob", deposit(5))])
     if funds != {"Ann": 60, "Bob": 95, "Cid": 7}:
         raise Wrong(
-            f"meanwhile, Bob got 5 from somebody else. Afterwards they have {funds}: load and "
+            f"meanwhile, Bob got 5 from somebody else. Afterward they have {funds}: load and "
             "decide again."
         )
     funds, stopped = _transferred(transfer, "Ann", "Bob", 40, rivals=[("Ann", withdrawal(70))])
     if funds != {"Ann": 30, "Bob": 50, "Cid": 7}:
         raise Wrong(
-            f"meanwhile, Ann spent 70, so she cannot give 40. Afterwards they have {funds}: your "
+            f"meanwhile, Ann spent 70, so she cannot give 40. Afterward they have {funds}: your "
             "decision must be based on the accounts as they are when you write."
         )
 
@@ -270,7 +270,7 @@ def _went_home(
     *,
     rivals: Sequence[tuple[str, Event]] = (),
 ) -> tuple[list[str], bool]:
-    """Return which doctors are on call afterwards, and whether the request was rejected."""
+    """Return which doctors are on call afterward, and whether the request was rejected."""
     with contested(STAFF) as store:
         store.rivals = list(rivals)
         given = list(team)
@@ -298,7 +298,7 @@ def _judge_go_home(go_home: Callable[..., object]) -> None:
     on_call, rejected = _went_home(go_home, "Ann", ["Ann", "Bob"])
     if rejected or on_call != ["Bob"]:
         raise Wrong(
-            f"Ann and Bob are on call, and Ann goes home. On call afterwards: {on_call}"
+            f"Ann and Bob are on call, and Ann goes home. On call afterward: {on_call}"
             + (", because you rejected it." if rejected else ".")
         )
     on_call, rejected = _went_home(go_home, "Ann", ["Cid", "Ann"])
@@ -316,7 +316,7 @@ def _judge_go_home(go_home: Callable[..., object]) -> None:
     if on_call != ["Ann"]:
         raise Wrong(
             "of the team of Cid, Dee, Bob and Ann, Bob and Ann are on call, so Bob may go home. "
-            f"On call afterwards: {on_call}. Look at all the others."
+            f"On call afterward: {on_call}. Look at all the others."
         )
     on_call, rejected = _went_home(go_home, "Ann", ["Ann", "Bob"], rivals=[("Bob", LEFT)])
     if not on_call:
@@ -326,16 +326,16 @@ def _judge_go_home(go_home: Callable[..., object]) -> None:
             "not enough: name it in transact."
         )
     if not rejected:
-        raise Wrong("Bob left meanwhile, so Ann stays. Tell her: raise CommandRejected.")
+        raise Wrong("Bob left in the meantime, so Ann stays. Tell her: raise CommandRejected.")
     on_call, rejected = _went_home(go_home, "Ann", ["Ann", "Bob", "Cid"], rivals=[("Cid", CAME)])
     if on_call != ["Bob", "Cid"] or rejected:
         raise Wrong(
-            "Cid went on call meanwhile, but Ann may still go home. On call afterwards: "
+            "Cid went on call in the meantime, but Ann may still go home. On call afterward: "
             f"{on_call}. After a conflict, decide again."
         )
     on_call, rejected = _went_home(go_home, "Ann", ["Ann", "Bob", "Cid"], rivals=[("Dee", CAME)])
     if on_call != ["Bob", "Dee"] or rejected:
-        raise Wrong("Dee, who is not on the team, came meanwhile: that is no reason to stay.")
+        raise Wrong("Dee, who is not on the team, went on call: that is no reason to stay.")
 
 
 somebody_stays = Exercise(

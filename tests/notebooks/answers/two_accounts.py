@@ -147,7 +147,7 @@ WRONG = {
 
                 accounts.transact([giver, taker], decide)
             """,
-            "afterwards they have",
+            "afterward they have",
         ),
         (
             """
@@ -169,7 +169,7 @@ WRONG = {
 
                 accounts.transact([giver, taker], decide)
             """,
-            "afterwards they have",
+            "afterward they have",
         ),
     ],
     "somebody_stays": [
