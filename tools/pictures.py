@@ -232,9 +232,7 @@ def consumer_group() -> Drawing:
 
 def work_item() -> Drawing:
     """The states of a work item, and who moves it from one to the next."""
-    d = Drawing(
-        "The states of a work item: an operator resolves what is in doubt", 1080, 400
-    )
+    d = Drawing("The states of a work item: an operator resolves what is in doubt", 1080, 400)
     d.text(20, 190, "email", bold=True)
     d.arrow((72, 185), (118, 185))
     d.box(120, 165, 120, 40, "received", fill="past", bold=True)

@@ -181,7 +181,7 @@ a_client_that_does_not_give_up = Exercise(
     """,
     explanation=(
         "The key identifies the request, however often it is sent. (A real client waits between "
-        "its attempts, longer each time, and gives up before the key expires.)"
+        "its attempts, longer each time, and stops before the key expires.)"
     ),
     mistakes=[
         """

@@ -166,7 +166,7 @@ def _judge_append(append: Callable[..., object]) -> None:
             append(store, "A", events, 1, 4)
         except redis.ConnectionError as error:
             raise Wrong(
-                f"the server was down {len(failures)} times, you had 4 tries, and you gave up."
+                f"the server was down {len(failures)} times, you had 4 tries, and you stopped."
             ) from error
         except VersionConflict as error:
             raise Wrong(
@@ -186,8 +186,8 @@ def _judge_append(append: Callable[..., object]) -> None:
         pass
     else:
         raise Wrong(
-            f"a permission was missing, and you called {store.calls} times: that will not change. "
-            "Repeat after the three errors of an outage, and let other errors pass."
+            f"a permission was missing, and you called {store.calls} times. That will not change: "
+            "repeat after the three errors of an outage, and let other errors pass."
         )
     store = _Outage()
     store.append("A", [Event("close")], expected=1)
