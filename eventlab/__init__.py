@@ -1,7 +1,7 @@
-"""Event sourcing on a real Redis and a real MongoDB.
+"""Event sourcing with Redis and MongoDB.
 
-The names below are imported when they are first used: ``import eventlab`` costs nothing, and the
-command line handles Ctrl-C before it loads the drivers of Redis and MongoDB.
+Each public name is imported when it is first used. Therefore ``import eventlab`` is fast, and the
+command line can handle Ctrl-C before it loads the Redis and MongoDB drivers.
 """
 
 from importlib import import_module
@@ -210,5 +210,5 @@ def __getattr__(name: str) -> object:
 
 
 def __dir__() -> list[str]:
-    """List the public names, for completion in a notebook."""
+    """Return the names in this module, for tab completion in a notebook."""
     return sorted({*globals(), *__all__})

@@ -1,4 +1,4 @@
-"""``python -m eventlab``: the command line."""
+"""Run the command line with ``python -m eventlab``."""
 
 import sys
 

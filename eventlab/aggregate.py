@@ -1,4 +1,4 @@
-"""An aggregate: it makes decisions, and its state derives from its events."""
+"""The base class of aggregates, which make decisions and derive their state from events."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from eventlab.events import Data, Event, Recorded, encode_json, plain_json
 from eventlab.store.appends import Write
 
 _PLAIN = (str, int, float, bool, type(None))
-#: The token of the newest stored event, by which its log is recognized; None if it is not known.
+#: The attribute with the token of the newest stored event, which identifies the log (or None).
 NEWEST_TOKEN: Final = "_newest_token"
-# The state at a version, and the position and token of the event by which its log is recognized.
+# The state at a version, with the position and token of its newest event, to identify the log.
 Snapshot = tuple[int, int, str, dict[str, Any], str]  # schema, version, position, state, token
 _decode_snapshot = msgspec.json.Decoder(Snapshot).decode
 _OURS = frozenset({"id", "version", "position", "changes", NEWEST_TOKEN})
 
 
 def _ours(name: str) -> Any:
-    # Only the library sets it, in vars(). Otherwise it would overwrite the state of a subclass that
-    # uses the name for something else, without a word.
+    # Only the library sets this attribute, through vars(). If a subclass could assign it, the
+    # library would silently overwrite what the subclass keeps under that name.
     def refuse(aggregate: object, value: object) -> None:  # noqa: ARG001
         raise _taken(type(aggregate), name)
 
@@ -40,8 +40,8 @@ class Aggregate(abc.ABC):
     """The base class of aggregates: methods decide and record; only ``apply`` changes the state.
 
     ``version`` is the number of applied events, ``position`` is the position of the newest stored
-    event, and ``changes`` is the list of events that have been recorded since then and are not
-    stored yet. A replay and a live decision use the same ``apply``.
+    event, and ``changes`` is the list of recorded events that are not stored yet. Replay and live
+    decisions use the same ``apply``.
 
     >>> class Door(Aggregate):
     ...     def __init__(self, id):
@@ -80,8 +80,8 @@ class Aggregate(abc.ABC):
 
     def record(self, type: str, data: Data | None = None) -> None:
         """Record a decision as an event, and apply it."""
-        # Two copies of the data: apply may keep one as state and change it later. It must not
-        # change the caller's either, on which a retry decides again.
+        # Copy the data twice: apply may keep its copy as state and change it later. That must not
+        # change the recorded event, or the caller's data, which a retry uses again.
         event = Event(type, copy.deepcopy(data or {}))
         kept = Event(type, copy.deepcopy(data or {}))
         self.apply(event)
@@ -100,7 +100,7 @@ class Aggregate(abc.ABC):
     def copy(self) -> Self:
         """Return an independent copy; mutable values are deep-copied."""
         other = copy.copy(self)
-        # One memo for all attributes: they may share a value, or hold a method of this aggregate.
+        # Use one memo, because attributes may share a value, or hold a method of this aggregate.
         memo = {id(self): other}
         for name, value in vars(self).items():
             if not isinstance(value, _PLAIN):
@@ -117,11 +117,13 @@ class Aggregate(abc.ABC):
 
 
 def snapshot_of(aggregate: Aggregate, schema: int) -> bytes:
-    """Return the snapshot of an aggregate, preceded by a checksum; raises InvalidEvent."""
+    """Return the snapshot of an aggregate, preceded by a checksum.
+
+    Raises InvalidEvent if JSON cannot represent the state exactly.
+    """
     state = aggregate.state()
     what = f"the state of {aggregate.id!r}, for its snapshot,"
-    # Equal is not enough: a Counter would come back as a dict that cannot count, an IntEnum as
-    # an int.
+    # Equality is not enough: a Counter would come back as a plain dict, and an IntEnum as an int.
     if repr(plain_json(state, what)[1]) != repr(state):
         raise InvalidEvent(f"{what} contains a type that JSON cannot represent")
     token = vars(aggregate)[NEWEST_TOKEN]
@@ -132,8 +134,8 @@ def snapshot_of(aggregate: Aggregate, schema: int) -> bytes:
 def restored(aggregate: Aggregate, text: bytes, schema: int) -> bool:
     """Restore a new aggregate from its snapshot; return False if the snapshot cannot be used.
 
-    It cannot be used if it is damaged, has another schema, or is from an earlier release, which
-    stored no token.
+    A snapshot cannot be used if it is damaged, has a different schema or different attributes, or
+    comes from an earlier release, which stored no token.
     """
     if zlib.crc32(text[4:]) != int.from_bytes(text[:4]):
         return False
@@ -149,7 +151,7 @@ def restored(aggregate: Aggregate, text: bytes, schema: int) -> bool:
 
 
 def mark_stored(aggregate: Aggregate, version: int, position: str, token: str | None) -> None:
-    """Set where an aggregate is in its log: at a version, whose event has a position and a token.
+    """Set an aggregate's version, and the position and token of its newest stored event.
 
     The token is None if it is not known.
     """
@@ -157,13 +159,13 @@ def mark_stored(aggregate: Aggregate, version: int, position: str, token: str | 
 
 
 def write_of(aggregate: Aggregate, meta: Data | None) -> Write:
-    """Return the changes of an aggregate, with this meta, for a commit."""
+    """Return the changes of an aggregate as a Write, with ``meta`` in each event if it is given."""
     changes = aggregate.changes
     events = [msgspec.structs.replace(event, meta=meta) for event in changes] if meta else changes
     return Write(aggregate.id, events, aggregate.version - len(changes), newest_of(aggregate))
 
 
 def newest_of(aggregate: Aggregate) -> tuple[str, str] | None:
-    """Return the position and token of the newest stored event; None if the token is not known."""
+    """Return the position and token of the newest stored event, or None if the token is unknown."""
     token = vars(aggregate).get(NEWEST_TOKEN)
     return None if token is None else (aggregate.position, token)

@@ -9,14 +9,14 @@ if TYPE_CHECKING:
 
     from eventlab.events import Recorded
 
-MAX_SHOWN: Final = 3  # conflicts that an error's message names
+MAX_SHOWN: Final = 3  # the most conflicts that an error message lists
 
 
 class EventLabError(Exception):
-    """The base of every error that eventlab raises on purpose.
+    """The base class of every error that eventlab raises on purpose.
 
-    It survives ``pickle`` and ``copy`` with its data and its message, for example when it is raised
-    in another process.
+    Its data and its message survive ``pickle`` and ``copy``, so an error can be passed from one
+    process to another.
     """
 
     def __reduce__(self) -> tuple[object, ...]:
@@ -34,7 +34,7 @@ def _restored(
 
 
 class Misconfigured(EventLabError):
-    """A server rejects our credentials, or they lack a permission.
+    """A server rejects the credentials, or the credentials lack a permission.
 
     Data: ``server``, ``reason``.
     """
@@ -55,8 +55,8 @@ class CommandRejected(EventLabError):
 class VersionConflict(EventLabError):
     """An aggregate is not at the version that the writer expected; nothing was written.
 
-    Data: ``id``, ``expected`` (a version, or EXISTS), ``actual``; ``conflicts``, which has the
-    expected and the actual version of each aggregate that has changed, by id.
+    Data: ``id``, ``expected`` (a version, or EXISTS), ``actual``, and ``conflicts``, which maps the
+    id of each conflicting aggregate to its expected and actual versions.
     """
 
     def __init__(
@@ -108,7 +108,7 @@ class LogMissing(EventLabError):
 
 
 class NotSettled(EventLabError):
-    """Redis did not confirm that events are on the disks and replicas that ``settle`` waits for.
+    """Redis did not confirm that the events are on the disks and replicas that ``settle`` requires.
 
     Data: ``reason``.
     """
@@ -155,7 +155,7 @@ class TokenReused(EventLabError):
 
 
 class NotAdopted(EventLabError):
-    """The category has events that another program wrote. Data: ``category``."""
+    """The category has events from another program, not yet adopted. Data: ``category``."""
 
     def __init__(self, category: str) -> None:
         self.category = category
@@ -180,7 +180,7 @@ class AdoptionRefused(EventLabError):
 
 
 class CorruptEvent(EventLabError):
-    """An entry of the stream, or an element of an aggregate log, is not an event.
+    """An entry of the stream, or an element of an aggregate log, is not a valid event.
 
     Data: ``where``.
     """
@@ -219,9 +219,9 @@ class TrimRefused(EventLabError):
 
 
 class SubscriptionLost(EventLabError):
-    """The consumer group of a subscription is gone, or Redis has lost events.
+    """The consumer group of a subscription is gone, or an event that it delivered is gone.
 
-    Data: ``name``; ``position`` of the delivered event that is gone, or None if the group is gone.
+    Data: ``name``, and ``position``, which is that of the event, or None if the group is gone.
     """
 
     def __init__(self, name: str, position: str | None = None) -> None:
@@ -241,7 +241,7 @@ class SubscriptionLost(EventLabError):
 
 
 class ViewStopped(EventLabError):
-    """A view cannot apply an event, or MongoDB cannot store its change; it has stopped there.
+    """A view stopped at an event that it cannot apply, or whose changes MongoDB cannot store.
 
     Data: ``view``, ``event``, ``error``.
     """
@@ -286,9 +286,9 @@ class SlicesMismatch(EventLabError):
 
 
 class CategoryMismatch(EventLabError):
-    """A view has applied the events of another category. Data: ``view``, ``category``, ``asked``.
+    """A view already follows another category.
 
-    ``category`` is the one that the view follows.
+    Data: ``view``, ``category`` (the one that the view follows), ``asked`` (the requested one).
     """
 
     def __init__(self, view: str, category: str, asked: str) -> None:
@@ -393,7 +393,7 @@ class PersonForgotten(EventLabError):
 
 
 class PersonKeyMissing(EventLabError):
-    """A person's key was never in this Redis. Data: ``person``, ``keys``."""
+    """This Redis has never had a key for the person. Data: ``person``, ``keys``."""
 
     def __init__(self, person: str, keys: str) -> None:
         self.person = person

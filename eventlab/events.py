@@ -1,7 +1,7 @@
-"""An event: new (Event) and stored (Recorded), and its JSON on the wire.
+"""New events (Event), stored events (Recorded), and their JSON on the wire.
 
-This module does not know Redis. It rejects what a JSON round trip would change, because a
-replay must see what the live code saw.
+This module does not use Redis. It rejects values that a JSON round trip would change, because a
+replay must see the same values as the live code.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ Data = dict[str, Any]
 MAX_EVENT_BYTES = 1_048_576
 MAX_TYPE_BYTES = 256
 MAX_DEPTH = 100  # low enough for a reader whose call stack is already deep
-#: Meta that the events of this thread get: why they are written (store/causes.py).
+#: The meta that describes the cause of the events of this thread (see store/causes.py).
 CAUSE: ContextVar[Data | None] = ContextVar("CAUSE", default=None)
 RESERVED = frozenset({"id", "version", "type"})  # on the wire they share an object with the payload
 
 
 class Event(msgspec.Struct, frozen=True, repr_omit_defaults=True, gc=False):
-    """Something that happened and is not stored yet: a type and its payload.
+    """An event that has happened but is not stored yet: a type and a payload.
 
-    ``data`` contains only what JSON can represent: dict with str keys, list, str, int, float, bool
-    and None. It must not have the keys ``id``, ``version`` or ``type``. ``meta`` contains metadata
-    about the event, such as a ``correlation_id``.
+    ``data`` must contain only values that JSON can represent: dicts with str keys, lists, and str,
+    int, finite float, bool or None values. It must not have the keys ``id``, ``version`` or
+    ``type``. ``meta`` contains metadata about the event, such as a ``correlation_id``.
 
     >>> Event("deposit", {"amount": 100})
     Event(type='deposit', data={'amount': 100})
@@ -45,7 +45,7 @@ class Event(msgspec.Struct, frozen=True, repr_omit_defaults=True, gc=False):
 
 
 class Recorded(msgspec.Struct, frozen=True, repr_omit_defaults=True, gc=False):
-    """A stored event: ``(id, version)`` is its identity, and ``position`` its order and time.
+    """A stored event: ``(id, version)`` identifies it; ``position`` gives its order and time.
 
     >>> Recorded("JohnDoe", 2, "deposit", {"amount": 100}, "1551312827949-0").time.isoformat()
     '2019-02-28T00:13:47.949000+00:00'
@@ -60,12 +60,12 @@ class Recorded(msgspec.Struct, frozen=True, repr_omit_defaults=True, gc=False):
 
     @property
     def time(self) -> datetime:
-        """When the event was stored, in UTC, to the millisecond (taken from the position)."""
+        """The UTC time when the event was stored, to the millisecond, taken from its position."""
         return datetime.fromtimestamp(int(self.position.partition("-")[0]) / 1000, UTC)
 
 
 class Row(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """An element of an aggregate log; its version is its place in the log."""
+    """An element of an aggregate log; its index in the log, counted from 1, is its version."""
 
     position: str
     type: str
@@ -75,7 +75,7 @@ class Row(msgspec.Struct, array_like=True, frozen=True, gc=False):
 
 
 class Batch(msgspec.Struct, frozen=True):
-    """Copies of the given events, and ``width`` JSON strings for each, for the script."""
+    """Copies of the events to append, and ``width`` JSON strings per event for the Lua script."""
 
     events: list[Event]
     texts: list[bytes]
@@ -84,7 +84,7 @@ class Batch(msgspec.Struct, frozen=True):
 
 # gc=False: JSON has no cycles, so the collector need not visit a log of a million events.
 
-#: For values that are known to be plain.
+#: For values that are known to contain only JSON types.
 encode_json: Callable[[object], bytes] = msgspec.json.Encoder().encode
 UNREADABLE = (msgspec.MsgspecError, ValueError, RecursionError)
 _decode = msgspec.json.Decoder().decode
@@ -94,11 +94,12 @@ _decode_rows = msgspec.json.Decoder(list[Row]).decode
 
 
 def encode_batch(events: Sequence[Event], id: str | None = None) -> Batch:
-    """Check and encode every event; raises InvalidEvent, which names the event by its index.
+    """Return the events of a batch, checked and encoded.
 
-    If there are several batches, the error also names the ``id`` of the aggregate.
+    Raises InvalidEvent, which gives the index of the invalid event and, if ``id`` is given, the id
+    of its aggregate.
     """
-    # A list first: checking for a Sequence takes as long as encoding an event.
+    # Check for a list first: checking for a Sequence takes as long as encoding an event.
     if not isinstance(events, list) and (
         isinstance(events, Event) or not isinstance(events, Sequence)
     ):
@@ -164,12 +165,13 @@ def _encode_sized(value: object, what: str) -> tuple[bytes, Any]:
 
 
 def plain_json(value: object, what: str) -> tuple[bytes, Any]:
-    """Return the JSON of a value, and what it reads back as.
+    """Return the JSON of a value, and the value that the JSON decodes to.
 
-    Raises InvalidEvent if the two are not equal; ``what`` names the value in the error.
+    Raises InvalidEvent if the value cannot be encoded, is nested too deeply, or is not equal to the
+    decoded value. ``what`` names the value in the error.
     """
     # Encoders silently change values (NaN to null, a tuple to a list, 1 to "1" as a key); only a
-    # round trip shows it.
+    # round trip reveals these changes.
     try:
         text = encode_json(value)
         back = _decode(text)
@@ -197,9 +199,11 @@ def _depth(value: Any) -> int:
 def as_recorded(
     id: str, events: list[Event], after: int, first: bytes, before: int = 0
 ) -> list[Recorded]:
-    """Return the events of one append as recorded, given the position of the append.
+    """Return the events that an append wrote to one aggregate, as Recorded events.
 
-    ``before`` is how many events of other aggregates the same append wrote before these.
+    ``after`` is the version of the aggregate before the append, and ``first`` is the position of
+    the first event of the append. ``before`` is the number of events that the append wrote to other
+    aggregates before these.
     """
     milliseconds, _, sequence = first.decode().partition("-")
     at = int(sequence) + before - after - 1
@@ -210,7 +214,10 @@ def as_recorded(
 
 
 def decode_rows(elements: Sequence[bytes], where: str) -> list[Row]:
-    """Decode the elements of an aggregate log, all at once; raises CorruptEvent."""
+    """Decode elements of an aggregate log, all at once.
+
+    Raises CorruptEvent if an element is not a row; ``where`` says in the error where it is.
+    """
     try:
         return _decode_rows(b"[" + b",".join(elements) + b"]")
     except UNREADABLE as error:
@@ -218,7 +225,10 @@ def decode_rows(elements: Sequence[bytes], where: str) -> list[Row]:
 
 
 def decode_entry(position: bytes, fields: Mapping[bytes, bytes]) -> Recorded:
-    """Decode an entry of a category stream, ours or the original's; raises CorruptEvent."""
+    """Decode an entry of a category stream that eventlab or the original wrote.
+
+    Raises CorruptEvent if the entry is not an event.
+    """
     at = position.decode()
     try:
         text = fields[b"event"]
@@ -240,8 +250,8 @@ def decode_entry(position: bytes, fields: Mapping[bytes, bytes]) -> Recorded:
 
 
 def _decode_original(text: bytes) -> Data:
-    # JSON.stringify writes half an emoji as an escape that UTF-8 cannot hold. Node.js replaces it,
-    # wherever it writes UTF-8, as we do here.
+    # JSON.stringify writes a lone surrogate (half an emoji) as an escape that UTF-8 cannot encode.
+    # Node.js replaces it wherever it writes UTF-8, and so does this function.
     if b"\\ud" in text.lower():
         whole = json.dumps(json.loads(text), ensure_ascii=False)
         return _decode_data(_HALF_PAIR.sub("\ufffd", whole))

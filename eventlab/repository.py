@@ -1,4 +1,4 @@
-"""A repository: loads aggregates by their id, reading as little as possible, and saves them."""
+"""A repository, which loads aggregates by id, reading as little as possible, and saves them."""
 
 from __future__ import annotations
 
@@ -27,9 +27,10 @@ A = TypeVar("A", bound=Aggregate)
 
 
 class Known(NamedTuple, Generic[A]):
-    """A state from the cache or a snapshot; ``kept`` is the version of its snapshot.
+    """An aggregate from the cache or from a snapshot.
 
-    ``quiet`` is True if the last load found no events of other writers.
+    ``kept`` is the version of its newest known snapshot, or 0. ``quiet`` is True if the last load
+    found no events from other writers.
     """
 
     aggregate: A
@@ -40,15 +41,16 @@ class Known(NamedTuple, Generic[A]):
 class Repository(Generic[A]):
     """Loads and saves the aggregates of one category.
 
-    ``new`` takes an id and returns an aggregate without events; usually it is the class. ``cache``
-    is the number of aggregates that stay in memory. After every ``snapshot_every`` events, a
-    snapshot is stored in Redis (None: never). ``schema`` is stored with each snapshot: increase it
-    when the shape of the aggregate's state changes, and older snapshots are ignored. For a store
-    with ``protection``, nothing is cached, and ``snapshot_every`` raises InvalidArgument. Several
-    threads and processes can use a repository at the same time.
+    ``new`` takes an id and returns an aggregate without events; it is usually the aggregate's
+    class. ``cache`` is the maximum number of aggregates that are kept in memory. A snapshot is
+    stored in Redis after every ``snapshot_every`` events (None: never). ``schema`` is stored with
+    each snapshot. Increase it when the shape of the aggregate's state changes, so that older
+    snapshots are ignored. For a store with ``protection``, nothing is cached, and
+    ``snapshot_every`` raises InvalidArgument. A repository is thread-safe, and several processes
+    can have repositories for the same category.
 
-    To count conflicts, set ``on_conflict`` to a function. It is called with each VersionConflict of
-    a decision and with the number of tries that are left.
+    To count conflicts, set ``on_conflict`` to a function. It is called with each VersionConflict
+    and the number of tries that are left.
 
     >>> accounts = Repository(store, Account)
     >>> accounts.retry("JohnDoe", lambda account: account.deposit(100))
@@ -72,7 +74,7 @@ class Repository(Generic[A]):
             )
         self.store = store
         self._new = new
-        # A cached state would remember a person who was forgotten.
+        # A cached state would still contain the data of a person who was forgotten.
         self._size = 0 if store.protection is not None else cache
         self._every = snapshot_every or None
         self._schema = schema
@@ -97,7 +99,7 @@ class Repository(Generic[A]):
             )
         pages = self.store.pages(id, limit=version)
         events = chain.from_iterable(page.events for page in pages)
-        # Positions only grow, so what follows the first later event is later too.
+        # Positions only increase, so all events after the first later one are later, too.
         return self._new(id).replay(takewhile(lambda e: at is None or e.time <= at, events))
 
     def save(
@@ -111,15 +113,15 @@ class Repository(Generic[A]):
     ) -> list[Recorded]:
         """Append the aggregate's changes, expecting the version at which it was loaded.
 
-        Returns the recorded events. ``meta`` is stored with each event; the other options are those
-        of ``EventStore.append``, whose errors it raises, such as LogReplaced if the log has been
-        replaced since the aggregate was loaded. After an error, the aggregate and the cache are
-        unchanged.
+        Returns the recorded events. ``meta`` is stored with each event, and the other options are
+        those of ``EventStore.append``. Raises the errors of ``append``, such as LogReplaced if the
+        log was replaced after the aggregate was loaded. After an error, the aggregate and the cache
+        are unchanged.
         """
         if not aggregate.changes:
             if idempotency_key is None:
                 return []
-            # "Nothing to do" is an outcome too: a repeat must not find something to do later.
+            # "Nothing to do" is also an outcome: a later repeat must not do something after all.
             return self.store.reject(
                 aggregate.id, idempotency_key, None, fingerprint=fingerprint or ""
             )
@@ -134,8 +136,8 @@ class Repository(Generic[A]):
             fingerprint=fingerprint,
             newest=write.newest,
         )
-        # With a key, another append may have written the same events under a token that is not
-        # known here: the cache keeps its state, and the next load reads these events too.
+        # With a key, a duplicate request may have written the same events with a token that is not
+        # known here. The cache therefore keeps its old state, and the next load reads the events.
         self._mark_saved(aggregate, write, recorded, mine if idempotency_key is None else None)
         return recorded
 
@@ -145,12 +147,12 @@ class Repository(Generic[A]):
         same = [(event.version, event.type, event.data) for event in recorded]
         expected = enumerate(write.events, write.expected + 1)
         if same != [(version, event.type, event.data) for version, event in expected]:
-            return  # the earlier result of a repeat, and not this aggregate's outcome
+            return  # a repeat got the earlier outcome, which does not match this aggregate
         mark_stored(aggregate, aggregate.version, recorded[-1].position, token)
         vars(aggregate)["changes"] = []
         if token is None:
             return
-        # No snapshot here: if that failed, the caller would take a stored event for a failed one.
+        # Store no snapshot here: if that failed, the caller would think that the append failed.
         with self._lock:
             if known := self._cache.get(aggregate.id):
                 self._cache[aggregate.id] = known._replace(aggregate=aggregate.copy())
@@ -165,23 +167,24 @@ class Repository(Generic[A]):
         idempotency_key: str | None = None,
         fingerprint: str | None = None,
     ) -> list[Recorded]:
-        """Load, decide and save; after a conflict, do so again with the fresh state.
+        """Load an aggregate, decide, and save; after a conflict, repeat with the fresh state.
 
-        Returns the recorded events. If the last load found no events of other writers, ``decide``
-        first gets the cached state, and nothing is read. If others have written since, nothing is
-        saved, and the aggregate is loaded; this attempt does not count as one of the ``tries``.
-        There is a short pause before each new try. With ``idempotency_key``, the outcome is stored
-        for a day, even if ``decide`` records nothing or raises CommandRejected. A repeat does not
-        decide again: it returns the first outcome, or raises it if it was a rejection.
-        ``fingerprint`` identifies the request (default: all requests with this key are treated as
-        the same request). There is no ``token``, because a token is for one append, and a retry may
-        need several.
+        Returns the recorded events. If the last load found no events from other writers, ``decide``
+        first runs on the cached state, and nothing is read. If another writer has appended events
+        in the meantime, nothing is saved, and the aggregate is loaded; this attempt does not count
+        as one of the ``tries``. After each conflict, there is a short pause before the next try.
 
-        Raises the last VersionConflict after ``tries`` tries, and every error that ``decide``
-        raises for the state that was read. ``decide`` may be called more than once, so it must do
-        nothing but decide.
+        With ``idempotency_key``, the outcome is stored for a day, even if ``decide`` records
+        nothing or raises CommandRejected. A repeat does not decide again: it returns the first
+        outcome, or raises it if it was a rejection. ``fingerprint`` identifies the request (by
+        default, all requests with this key are treated as the same request). There is no ``token``
+        option, because a token is for one append, and a retry may need several.
+
+        Raises the last VersionConflict after ``tries`` tries, and any error that ``decide`` raises
+        on a state that was just loaded. ``decide`` may run more than once, so it must have no
+        effects outside the aggregate.
         """
-        request = fingerprint or ""  # not a hash of the events: a retry may decide otherwise
+        request = fingerprint or ""  # not a hash of the events, which a retry may change
         key = idempotency_key
         save = partial(self.save, meta=meta, idempotency_key=key, fingerprint=request)
 
@@ -192,7 +195,7 @@ class Repository(Generic[A]):
             except CommandRejected as rejection:
                 if key is None:
                     raise
-                # If a duplicate was stored in the meantime, its events are the outcome.
+                # If a duplicate request was stored in the meantime, its events are the outcome.
                 return partial(self.store.reject, id, key, rejection, fingerprint=request)
             return partial(save, aggregate)
 
@@ -205,8 +208,8 @@ class Repository(Generic[A]):
     ) -> list[Recorded] | None:
         """Decide on the cached state, without reading; return None unless this appends events.
 
-        Only an append shows that nobody else has written: an error of ``decide`` may be due to an
-        old state.
+        Only a successful append proves that the cached state was current. An error from ``decide``
+        may be due to an old state.
         """
         known = self._from_cache(id)
         # If a snapshot is due, the aggregate is loaded, because only a load stores one.
@@ -214,7 +217,7 @@ class Repository(Generic[A]):
             return None
         try:
             decide(known.aggregate)
-        except Exception:  # noqa: BLE001 - whatever it is, the newest state decides
+        except Exception:  # noqa: BLE001 - any error: decide again on the newest state
             return None
         with suppress(VersionConflict):
             return save(known.aggregate) if known.aggregate.changes else None
@@ -235,7 +238,7 @@ class Repository(Generic[A]):
         ``decide`` gets the aggregates in the order of ``ids``. The aggregates that it changes are
         written, and the others are guards. If any of them has a newer version, nothing is written,
         and the decision is made again with the fresh state, as in ``retry``. Returns the recorded
-        events of the aggregates that were written. The options are those of ``retry``; an
+        events by id, for the aggregates that were written. The options are those of ``retry``; an
         idempotency key applies to the whole category.
 
         Raises the errors of ``retry`` and ``EventStore.commit``, and InvalidArgument if an id is
@@ -287,8 +290,8 @@ class Repository(Generic[A]):
         return done
 
     def _check_versions(self, writes: list[Write]) -> None:
-        # They were read one after the other. If one has changed since, these states may never have
-        # existed at the same time, so a rejection would be based on a state that never existed.
+        # The aggregates were read one after another. If one has changed since, these states may
+        # never have existed at the same time, and a rejection must not be based on them.
         for write in writes:
             if (actual := self.store.version(write.id)) != write.expected:
                 raise VersionConflict(write.id, write.expected, actual)
@@ -306,8 +309,8 @@ class Repository(Generic[A]):
         if known is not None:
             aggregate = known.aggregate
             version = aggregate.version
-            # Read the newest known event too: if it is another one, this state is of another log.
-            # A position alone cannot show that: a log that was written again may have the same.
+            # Also read the newest known event: if it is different, this state is from another log.
+            # Its position alone cannot show that, because a rewritten log may have the same one.
             pages = self.store.pages(id, after=version - 1)
             first = next(pages, None)
             if first and (first.events[0].position, first.tokens[0]) == newest_of(aggregate):
@@ -326,7 +329,7 @@ class Repository(Generic[A]):
             self._keep(aggregate)
             known = known._replace(kept=aggregate.version)
         with self._lock:
-            # A copy, so that no failed decision reaches the cache.
+            # Store a copy, so that a failed decision cannot change the cached state.
             self._cache[aggregate.id] = known._replace(aggregate=aggregate.copy())
             while len(self._cache) > self._size:
                 self._cache.popitem(last=False)
@@ -342,7 +345,7 @@ class Repository(Generic[A]):
         return None if known is None else known._replace(aggregate=known.aggregate.copy())
 
     def _from_snapshot(self, id: str) -> Known[A] | None:
-        # A snapshot only saves time: if anything is odd about it, the log is read instead.
+        # A snapshot only saves time: if it cannot be used, the log is read instead.
         if self._every is None:
             return None
         name = self.store.slice_of(id).keys.snapshot(id)
@@ -363,7 +366,7 @@ class Repository(Generic[A]):
 
 
 def _fold(aggregate: Aggregate, pages: Iterable[Tail]) -> None:
-    """Apply the events of a log to an aggregate, page by page: a log may be long."""
+    """Apply the events of a log to an aggregate, page by page, because a log may be long."""
     for page in pages:
         aggregate.replay(page.events)
         mark_stored(aggregate, aggregate.version, aggregate.position, page.tokens[-1])

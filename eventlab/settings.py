@@ -1,7 +1,7 @@
-"""Every environment variable that eventlab reads: its name, its meaning and its default.
+"""Every environment variable that eventlab reads, with its meaning and its default.
 
-This module only names them; the modules that use a variable read it. The table under
-"Configuration" in the README is generated from here (``make settings``).
+This module only describes the variables; the modules that use them read them. The table under
+"Configuration" in the README is generated from this module (``make settings``).
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ SENDER_CAP: Final = "EVENTLAB_SENDER_CAP"
 
 
 class Variable(NamedTuple):
-    """What an environment variable means, and its default ("" if it has none).
+    """The meaning of an environment variable, and its default ("" if it has none).
 
     >>> MAILROOM[CXONE_VERSION].default
     'v30.0'
@@ -84,7 +84,7 @@ SERVICE: Final[dict[str, Variable]] = {
         "accountCollection",
     ),
 }
-#: ``eventlab route --help`` shows them in this order.
+#: ``eventlab route --help`` lists these variables in this order.
 MAILROOM: Final[dict[str, Variable]] = {
     GMAIL_ENDPOINT: Variable("URL of the Gmail API", "https://gmail.googleapis.com"),
     GMAIL_CLIENT: Variable(
@@ -123,7 +123,7 @@ MAILROOM: Final[dict[str, Variable]] = {
         "100",
     ),
 }
-#: All of them, by the part of eventlab that reads them.
+#: All variables, grouped by the part of eventlab that reads them.
 VARIABLES: Final[dict[str, dict[str, Variable]]] = {
     "Servers": SERVERS,
     "Account service": SERVICE,

@@ -1,4 +1,4 @@
-"""The event store: one category of aggregates in Redis."""
+"""The event store, which keeps one category of aggregates in Redis."""
 
 from eventlab.store.store import ANY, EXISTS, NEW, EventStore, Expected, Upcaster
 

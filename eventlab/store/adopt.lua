@@ -1,7 +1,7 @@
--- Put rows into one aggregate log from a version on; existing rows must have the same positions.
+-- Add rows to one aggregate log, starting at a version. Existing rows must have the same positions.
 -- KEYS: 1 aggregate log
--- ARGV: 1 version of the first row, then for each row its position and its element
--- Replies with 0, or the version whose row belongs to another event.
+-- ARGV: 1 version of the first row; then, for each row, its position and its element
+-- Replies with 0, or with the first version whose row is missing or belongs to another event.
 local log, first = KEYS[1], tonumber(ARGV[1])
 
 local length = redis.call('LLEN', log)

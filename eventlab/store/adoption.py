@@ -1,8 +1,8 @@
-"""Adoption: builds the aggregate logs of a category stream that another program wrote.
+"""Adoption, which builds the aggregate logs of a category stream that another program wrote.
 
-First the whole stream is checked, then the logs are written, page by page. The set of ids is
-written last, in one step. Until it exists, the store rejects appends: after a crash, run the
-adoption again.
+First, the whole stream is checked. Then the logs are written, page by page. The set of ids is
+written last, in one step. The store rejects appends until this set exists, so after a crash, run
+the adoption again.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from eventlab.store.paging import KEYS_PAGE, MAX_PAGE
 from eventlab.store.scripts import RAW, Script
 from eventlab.store.stream import CategoryStream, Entry
 
-NO_TOKEN: Final = ""  # for adopted events: nobody can repeat their appends
+NO_TOKEN: Final = ""  # for adopted events, because nobody can repeat their appends
 
 
 def adopt(redis: Any, keys: Keys, *, renumber: bool) -> int:
@@ -44,19 +44,19 @@ def adopt(redis: Any, keys: Keys, *, renumber: bool) -> int:
             _write(redis, write, keys.log(id), events)
     _publish(redis, keys, [id.encode() for id in done])
     if done:
-        # The versions have no gap, so the entries that others deleted were none of these events.
+        # The versions have no gaps, so other programs have deleted none of these events.
         stream.accept_deletions()
     return done.total()
 
 
 def foreign_events(redis: Any, keys: Keys) -> list[Recorded]:
-    """Return the events of the stream that no log has; see EventStore.verify."""
+    """Return the events of the stream that are in no aggregate log; see EventStore.verify."""
     stream = CategoryStream(redis, keys)
     found = []
     for page in _pages(stream.entries(after=stream.trimmed_to(), others=False)):
         pipeline = redis.pipeline(transaction=False)
         for event in page:
-            at = min(event.version, 2**53) - 1  # small enough for an index in Redis
+            at = min(event.version, 2**53) - 1  # Redis rejects a very large index
             pipeline.execute_command("LINDEX", keys.log(event.id), at, **RAW)
         for event, element in zip(page, pipeline.execute(), strict=True):
             if not (element or b"").startswith(b'["%b",' % event.position.encode()):
@@ -98,7 +98,7 @@ def _write(redis: Any, write: Script, log: bytes, events: list[Recorded]) -> Non
     args: list[Any] = [events[0].version]
     for event in events:
         row = Row(event.position, event.type, event.data, NO_TOKEN, event.meta)
-        # meta is there only when the caller gave some
+        # Include meta only if the event has some.
         args += (
             event.position,
             encode_json(row if event.meta else [row.position, row.type, row.data, row.token]),
@@ -136,7 +136,7 @@ def _is_numbered(stream: CategoryStream) -> bool:
 
 
 def _renumber(redis: Any, keys: Keys, stream: CategoryStream) -> None:
-    """Write a copy of the stream, with the same positions and new versions, and swap the two."""
+    """Replace the stream with a copy that has the same positions and new versions."""
     groups = redis.execute_command("XINFO GROUPS", keys.stream, **RAW)
     for group in groups:
         if group["pending"]:
@@ -161,7 +161,10 @@ def _renumber(redis: Any, keys: Keys, stream: CategoryStream) -> None:
 
 
 def _once(done: str, command: Callable[..., object], *args: object, **options: object) -> None:
-    """Run a command; the error ``done`` means that redis-py repeated it after a lost reply."""
+    """Run a command that redis-py may repeat after a lost reply.
+
+    A repeat fails with an error that contains ``done``, which is ignored.
+    """
     try:
         command(*args, **options)
     except ResponseError as error:

@@ -1,8 +1,8 @@
-"""What an error of Redis or MongoDB means: wait and retry, or fix the configuration.
+"""Classifies the errors of Redis and MongoDB as outages, misconfigurations or other errors.
 
-Every part of the library that waits for a server uses this module, so that all of them agree. What
-is neither an outage nor a misconfiguration is a bug, or an event that MongoDB cannot store (see
-``eventlab.projections``).
+Every part of the library that waits for a server uses this module, so that all parts agree. An
+error that is neither an outage nor a misconfiguration is caused by a bug, or by an event that
+MongoDB cannot store (see ``eventlab.projections``).
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ _MONGODB_MISCONFIGURED_CODES: Final = frozenset(
     {
         13,  # Unauthorized
         18,  # AuthenticationFailed
-        8000,  # AtlasError: the plan does not offer it
+        8000,  # AtlasError, such as a command that the plan does not include
     }
 )
 
@@ -98,7 +98,9 @@ MAX_REASON: Final = 300  # characters: some errors quote a whole document
 
 
 def is_outage(error: BaseException) -> bool:
-    """Return whether a server is down, failing over, read-only, full or busy: wait, then retry.
+    """Return whether an error means that a server is down, failing over, read-only, full or busy.
+
+    After such an error, wait and retry.
 
     >>> is_outage(redis.exceptions.ResponseError("UNBLOCKED force unblock from blocking operation"))
     True
@@ -119,7 +121,7 @@ def is_outage(error: BaseException) -> bool:
 
 
 def misconfiguration(error: BaseException) -> Misconfigured | None:
-    """Return what an operator has to change if our credentials are wrong or lack a permission.
+    """Return a Misconfigured error if the credentials, permissions or settings are wrong, or None.
 
     >>> misconfiguration(redis.exceptions.ConnectionError("Connection refused")) is None
     True
@@ -138,7 +140,7 @@ def misconfiguration(error: BaseException) -> Misconfigured | None:
 
 
 def mongodb_codes(error: pymongo.errors.PyMongoError) -> set[int]:
-    """Return MongoDB's error codes: a bulk write has one for each operation that failed.
+    """Return the MongoDB codes of an error; a bulk write has one for each failed operation.
 
     >>> mongodb_codes(pymongo.errors.OperationFailure("disk full", 14031))
     {14031}
@@ -152,7 +154,7 @@ def mongodb_codes(error: pymongo.errors.PyMongoError) -> set[int]:
 
 
 def reason(error: BaseException) -> str:
-    """Return a server's error in one line, without the driver's dump of its state.
+    """Return the message of a server's error in one line, without the driver's diagnostics.
 
     >>> reason(pymongo.errors.OperationFailure("not allowed, full error: {'ok': 0.0}", 13))
     'not allowed'
@@ -168,12 +170,12 @@ def _text(error: BaseException) -> str:
         failed := (error.details or {}).get("writeErrors")
     ):
         return str(failed[0].get("errmsg", ""))
-    # A pipeline puts the command and its arguments in front of the message.
+    # A pipeline inserts the command and its arguments before the message.
     return str(error).rpartition(" of pipeline caused error: ")[2]
 
 
 def server(error: BaseException) -> str:
-    """Return the name of the server that a driver's error comes from.
+    """Return the name of the server whose driver raised an error.
 
     >>> server(redis.exceptions.TimeoutError())
     'Redis'

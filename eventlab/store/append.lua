@@ -1,19 +1,20 @@
--- Append events to one aggregate, all or none.
--- It checks everything, then writes: Lua does not roll back.
+-- Append events to one aggregate, all or nothing.
+-- It checks everything before it writes, because Redis does not roll back a script.
 -- KEYS: 1 category stream, 2 aggregate log, 3 ids, 4 the number of slices,
 --       5 the record of the idempotency key, if any
--- ARGV: 1 expected version, 2 token, as JSON, 3 {"id":…,"version":  4 texts per event: 2 or 3,
---       5 time in ms or '', 6 position of the newest event, or '', 7 its token, as JSON, 8 slices;
---       with an idempotency key 9 its record, 10 its lifetime in seconds;
---       then for each event type, data (and meta, or '') as JSON
+-- ARGV: 1 expected version, 2 token as JSON, 3 the prefix {"id":…,"version":
+--       4 texts per event (2 or 3), 5 time in ms or '', 6 position of the newest event or '',
+--       7 token of the newest event as JSON, 8 number of slices;
+--       with an idempotency key: 9 its record, 10 its lifetime in seconds;
+--       then, for each event: type, data (and meta or '') as JSON
 -- Replies with the first position, or with {'conflict', 1, version, element}, {'repeat', record},
--- {'replaced', 1}, {'missing', 1}, {'foreign', 1} or {'slices', 1}, as commit.lua does for several aggregates.
--- This is a separate script, because the loops of commit.lua would make an append a tenth slower.
+-- {'replaced', 1}, {'missing', 1}, {'foreign', 1} or {'slices', 1}, in the same form as commit.lua.
+-- This is a separate script, because the loops of commit.lua would make an append 10 percent slower.
 local stream, log, ids, slices, record = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local expected, token, prefix, width = tonumber(ARGV[1]), ARGV[2], ARGV[3], tonumber(ARGV[4])
 local name = string.sub(log, string.find(log, '}:', 1, true) + 2)  -- the id, in the key of the log
 
--- The number 1 is not recorded: a store with one slice is checked below, at the first event.
+-- The number 1 is never recorded. A store with one slice is checked below, at the first event.
 if ARGV[8] ~= '1' and redis.call('GET', slices) ~= ARGV[8] then return {'slices', 1} end
 if record then
   local first = redis.call('GET', record)
@@ -58,7 +59,7 @@ if ARGV[5] ~= '' then
     for i = 1, #info, 2 do
       if info[i] == 'last-generated-id' then
         local last = string.match(info[i + 1], '^%d+')
-        -- A clock may stop or go back, but positions must not.
+        -- A clock may stop or run backward, but positions must not.
         if tonumber(last) > tonumber(ms) then ms = last end
       end
     end
@@ -72,7 +73,7 @@ for at = record and 11 or 9, #ARGV, width do
   local type, data, meta = ARGV[at], ARGV[at + 1], ''
   if width == 3 then meta = ARGV[at + 2] end
   version = version + 1
-  -- The payload's fields join the others as text: no JSON is parsed, so no number changes.
+  -- The payload's fields are added as text. No JSON is parsed, so no number changes.
   local event = prefix .. version .. ',"type":' .. type
   if data == '{}' then event = event .. '}' else event = event .. ',' .. string.sub(data, 2) end
   local position
@@ -84,7 +85,7 @@ for at = record and 11 or 9, #ARGV, width do
   end
   if not first then first = position end
   if id == '*' and at + width <= #ARGV then
-    -- An append has one millisecond: the client derives the other positions from the first.
+    -- All events get the same millisecond: the client derives their positions from the first one.
     id = string.match(first, '^%d+') .. '-*'
   end
   local element = '["' .. position .. '",' .. type .. ',' .. data .. ',' .. token .. meta .. ']'

@@ -1,4 +1,4 @@
-"""Appends to one or more aggregates: one script checks all of them, then writes all or nothing."""
+"""Appends to one or more aggregates; a script checks everything, then writes all or nothing."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ Written = dict[str, list[Recorded]]
 
 
 class Write(msgspec.Struct, frozen=True):
-    """Events for one aggregate, in a commit: ``Write("JohnDoe", [Event("create")], NEW)``.
+    """The events of a commit for one aggregate: ``Write("JohnDoe", [Event("create")], NEW)``.
 
     ``expected`` is the version that the writer has seen; ``newest`` is the same as in
     ``EventStore.append``. A Write without events is a guard: only its version is checked.
@@ -57,7 +57,7 @@ class Write(msgspec.Struct, frozen=True):
 
 
 class EncodedWrite(msgspec.Struct, frozen=True):
-    """What an append writes to one aggregate, checked and encoded; a guard writes nothing."""
+    """A Write that has been checked and encoded; a guard has no events."""
 
     id: str
     batch: Batch
@@ -66,7 +66,7 @@ class EncodedWrite(msgspec.Struct, frozen=True):
 
 
 class Append(msgspec.Struct, frozen=True):
-    """A token and an idempotency key: the same for each attempt of one call.
+    """The token and the idempotency key of one call, which each of its attempts uses.
 
     ``home`` is the aggregate that the idempotency key belongs to, or None if it belongs to the
     category.
@@ -81,14 +81,14 @@ class Append(msgspec.Struct, frozen=True):
 def append_of(
     token: str | None, key: str | None, fingerprint: str | None, home: str | None
 ) -> Append:
-    """Check the options of one call; a call without a token gets a new one."""
+    """Return the options of one call, checked; if it has no token, it gets a new one."""
     if token is not None:
         checked_name(token, "token")
     return Append(token or new_token(), key, checked_fingerprint(fingerprint or ""), home)
 
 
 def checked_version(expected: object) -> int:
-    """Return an expected version unchanged; raises InvalidArgument if it is not one."""
+    """Return an expected version unchanged, or raise InvalidArgument if it is not a version."""
     if isinstance(expected, bool) or not isinstance(expected, int) or not 0 <= expected < 2**53:
         raise InvalidArgument(
             f"expected={expected!r} must be a version (0 or more) or NEW; an append to one "
@@ -102,7 +102,7 @@ def checked_parts(
     guards: Mapping[str, int],
     seal: Callable[[str, Sequence[Event]], Sequence[Event]],
 ) -> list[EncodedWrite]:
-    """Check, seal and encode the writes of a commit and its guards; the writes come first."""
+    """Return the writes of a commit, checked, sealed and encoded, followed by its guards."""
     parts = []
     for write in writes:
         id = write.id
@@ -123,7 +123,7 @@ def checked_parts(
 
 
 class Appends:
-    """The appends of one category."""
+    """Appends events to the aggregates of one category."""
 
     def __init__(
         self,
@@ -147,7 +147,7 @@ class Appends:
         self._commit = Script("store/commit")
 
     def append(self, append: Append, part: EncodedWrite) -> list[Recorded]:
-        """Append to one aggregate; return its events."""
+        """Append events to one aggregate, and return them."""
         id = part.id
         batch = part.batch
         keys = [self._keys.stream, self._keys.log(id), self._keys.ids, self._keys.slices]
@@ -168,7 +168,7 @@ class Appends:
         return self._not_written(append, [part], reply)[id]
 
     def commit(self, commit: Append, parts: Sequence[EncodedWrite]) -> Written:
-        """Append the parts, all or none; return the new events of each aggregate that gets some."""
+        """Append the events of all parts, or nothing; return the recorded events by id."""
         keys = [self._keys.stream, self._keys.ids, self._keys.slices]
         time = b"" if self._clock is None else checked_time(self._clock())
         args: list[Any] = [encode_json(commit.token), time, len(parts), b"", KEY_SECONDS]
@@ -235,18 +235,21 @@ class Appends:
             if element and part.batch.events:
                 [row] = decode_rows([element], part.id)
                 if row.token == append.token:
-                    # It was committed before; aggregates that it only checked may have changed.
+                    # It was committed before; its guards may have changed since then.
                     done = [each for each in parts if each.batch.events]
                     return {each.id: self.repeated(append, each) for each in done}
         id, (expected, version) = next(iter(conflicts.items()))
         raise VersionConflict(id, expected, version, conflicts)
 
     def repeated(self, append: Append, part: EncodedWrite) -> list[Recorded]:
-        """Return the events of a repeated append; raises TokenReused if the first had others."""
+        """Return the events of a repeated append.
+
+        Raises TokenReused if the first append with this token had different events.
+        """
         after = part.expected
         count = len(part.batch.events)
         before = min(after, 1)
-        # One more row on either side shows whether this is the whole append, not a part of it.
+        # One more row on either side shows whether this is the whole append or only a part.
         around = self._logs.rows(part.id, after - before, before + count + 1)
         rows = around[before : before + count]
         found = [(row.token, row.type, row.data, row.meta) for row in rows]
@@ -256,7 +259,7 @@ class Appends:
         return self._upcasted(part.id, rows, after)
 
     def find(self, id: str, token: str, *, after: int, limit: int) -> int | None:
-        """Return the version that the append with this token followed, or None if there is none."""
+        """Return the version before the append with this token, or None if it is not found."""
         rows = self._logs.rows(id, after, limit)
         return next((after + n for n, row in enumerate(rows) if row.token == token), None)
 

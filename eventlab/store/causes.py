@@ -1,4 +1,4 @@
-"""Causes: the request and the event that caused an event, stored in its ``meta``."""
+"""Records in the ``meta`` of an event which request and which earlier event caused it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from eventlab.events import CAUSE, Recorded
 
 
 def identity(category: str, event: Recorded) -> str:
-    """Return the name of an event for ``causation_id``: its category, id and version.
+    """Return the ``causation_id`` that identifies an event by its category, id and version.
 
     >>> identity("accountStream", Recorded("JohnDoe", 2, "deposit", {}, "1-0"))
     'accountStream/JohnDoe/2'
@@ -19,11 +19,11 @@ def identity(category: str, event: Recorded) -> str:
 
 @contextlib.contextmanager
 def caused_by(event: Recorded, category: str) -> Iterator[None]:
-    """Record, in the ``meta`` of the events that are appended in this block, what caused them.
+    """Record ``event`` as the cause of the events that are appended in this block, in their meta.
 
-    ``causation_id`` names ``event``. ``correlation_id`` and ``traceparent`` are copied from the
-    meta of ``event``; if it has no ``correlation_id``, its own name is used. Meta that is passed to
-    an append takes precedence. The block affects this thread only.
+    ``causation_id`` identifies ``event``. ``correlation_id`` and ``traceparent`` are copied from
+    the meta of ``event``. If there is no ``correlation_id``, the ``causation_id`` is used for it.
+    An appended event's own meta takes precedence. The block affects only the current thread.
 
     >>> with caused_by(deposit, store.category):
     ...     letters.append("letter-1", [Event("sent")], expected=NEW)[0].meta

@@ -1,19 +1,19 @@
--- Append events to several aggregates, all or none; check the versions of others.
--- It checks everything, then writes: Lua does not roll back.
+-- Append events to several aggregates, all or nothing, and check the versions of others.
+-- It checks everything before it writes, because Redis does not roll back a script.
 -- KEYS: 1 category stream, 2 ids, 3 the number of slices, then the aggregate logs, then the record
 --       of the idempotency key
--- ARGV: 1 token, as JSON, 2 time in ms or '', 3 number of logs, 4 the record of the idempotency key
---       or '', 5 its lifetime in seconds, 6 slices; then for each log 5 values:
---       expected version, number of events (0: it is only checked), texts per event: 2 or 3,
---       {"id":…,"version":  , its newest event as '["position" token-as-JSON', or '';
---       then for each event type, data (and meta, or '') as JSON
--- Replies with the first position, or with {'conflict', then for each log at another version its
--- number, version, element}, {'repeat', record}, {'replaced', number}, {'missing', number},
+-- ARGV: 1 token as JSON, 2 time in ms or '', 3 number of logs, 4 the record of the idempotency key
+--       or '', 5 its lifetime in seconds, 6 number of slices; then, for each log, 5 values:
+--       expected version, number of events (0: it is only checked), texts per event (2 or 3),
+--       the prefix {"id":…,"version":  and its newest event as '["position" token-as-JSON' or '';
+--       then, for each event: type, data (and meta or '') as JSON
+-- Replies with the first position, or with {'conflict', then, for each log at a different version,
+-- its number, version, element}, {'repeat', record}, {'replaced', number}, {'missing', number},
 -- {'foreign', number} or {'slices', number}.
 local stream, ids, slices, token, count = KEYS[1], KEYS[2], KEYS[3], ARGV[1], tonumber(ARGV[3])
 local record, moved, allowed, replaced, complete = KEYS[count + 4], {'conflict'}, true
 
--- The number 1 is not recorded: a store with one slice is checked below, at the first event.
+-- The number 1 is never recorded. A store with one slice is checked below, at the first event.
 if ARGV[6] ~= '1' and redis.call('GET', slices) ~= ARGV[6] then return {'slices', 1} end
 if record then
   local first = redis.call('GET', record)
@@ -64,7 +64,7 @@ if ARGV[2] ~= '' then
   for i = 1, #info, 2 do
     if info[i] == 'last-generated-id' then
       local last = string.match(info[i + 1], '^%d+')
-      -- A clock may stop or go back, but positions must not.
+      -- A clock may stop or run backward, but positions must not.
       if tonumber(last) > tonumber(ms) then ms = last end
     end
   end
@@ -76,14 +76,14 @@ for n = 1, count do
   for version = expected + 1, expected + events do
     local type, data, meta = ARGV[at], ARGV[at + 1], width == '3' and ARGV[at + 2] or ''
     at = at + width
-    -- The payload's fields join the others as text: no JSON is parsed, so no number changes.
+    -- The payload's fields are added as text. No JSON is parsed, so no number changes.
     local event = prefix .. version .. ',"type":' .. type
     event = event .. (data == '{}' and '}' or ',' .. string.sub(data, 2))
     local second = meta == '' and {} or {'meta', meta}
     local position = redis.call('XADD', stream, id, 'event', event, unpack(second))
     if meta ~= '' then meta = ',' .. meta end
     if not first then first = position end
-    -- A commit has one millisecond: the client derives the other positions from the first.
+    -- All events get the same millisecond: the client derives their positions from the first one.
     if id == '*' and at <= #ARGV then id = string.match(first, '^%d+') .. '-*' end
     elements[#elements + 1] =
       '["' .. position .. '",' .. type .. ',' .. data .. ',' .. token .. meta .. ']'

@@ -1,13 +1,13 @@
-"""Idempotency keys: for a day, the first outcome of a request is the outcome of its repeats.
+"""Idempotency keys, with which every repeat of a request gets the first outcome, for a day.
 
-The record under a key is a JSON array: ``[fingerprint, after, count]`` says which request the key
+The record under a key is a JSON array. ``[fingerprint, after, count]`` says which request the key
 belongs to and where its events are. A rejection has three more elements:
 ``[fingerprint, 0, 0, class name, text, data]``. A commit to several aggregates has a seventh
 element, which says where its events are:
 ``[fingerprint, 0, 0, "", "", {}, [[id, after, count], …]]``.
 
-A key belongs to an aggregate. The key of a commit belongs to the whole category, and its ``id`` is
-None.
+A key belongs to one aggregate, given as ``id``. The key of a commit belongs to the whole category,
+and its ``id`` is None.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from eventlab.store.keys import Keys, checked_name
 from eventlab.store.scripts import RAW
 
 KEY_SECONDS: Final = 24 * 60 * 60
-FIRST: Final[dict[str, Any]] = {**RAW, "get": True}  # else redis-py turns the old value into a bool
+FIRST: Final[dict[str, Any]] = {**RAW, "get": True}  # else redis-py returns a bool, not the value
 
 
 class Outcome(msgspec.Struct, array_like=True, frozen=True):
     """The record under an idempotency key: events ``after`` a version, or a rejection.
 
-    The events of a commit are at ``places``: id, version, count.
+    For a commit, ``places`` has the id, the version before, and the count for each aggregate.
     """
 
     fingerprint: str
@@ -46,8 +46,8 @@ class Outcome(msgspec.Struct, array_like=True, frozen=True):
 class Idempotency:
     """The idempotency keys of one category.
 
-    An append writes its own record, in the same script as its events. Everything else about keys
-    is done here.
+    An append writes its own record, in the same script as its events. This class does everything
+    else.
     """
 
     def __init__(self, redis: Any, keys: Keys) -> None:
@@ -55,10 +55,10 @@ class Idempotency:
         self._keys = keys
 
     def lookup(self, id: str | None, key: str, *, fingerprint: str | None) -> Outcome | None:
-        """Return where the events of the first request are, or None for a new key.
+        """Return the outcome of the first request under a key, or None for a new key.
 
         Raises IdempotencyKeyReused if a ``fingerprint`` is given and is not that of the first
-        request, and raises the rejection again if the first request was rejected.
+        request. If the first request was rejected, raises the rejection again.
         """
         record = self._redis.execute_command("GET", self._keys.idempotency(id, key), **RAW)
         return None if record is None else self.outcome(id, key, record, fingerprint)
@@ -66,15 +66,16 @@ class Idempotency:
     def keep(
         self, id: str | None, key: str, fingerprint: str, rejected: CommandRejected | None
     ) -> Outcome:
-        """Keep the outcome of a request that recorded no event; raises a given rejection.
+        """Store the outcome of a request that recorded no events, and raise its rejection, if any.
 
-        Of two duplicates that run at once, one may be rejected and the other stored. The one that
-        takes the key first decides for both, so an earlier outcome is returned, or raised, instead.
+        If two duplicates run at the same time, one may be rejected and the other may append events.
+        The first one to store an outcome decides for both, so an earlier outcome is returned or
+        raised instead.
         """
-        # It is all in one key, so no crash or expiry can separate the request from its rejection.
+        # One key contains it all: no crash or expiry can separate the request from its rejection.
         record: list[Any] = [checked_fingerprint(fingerprint), 0, 0]
         if rejected is not None:
-            # UTF-8 cannot hold half an emoji, which a client may have sent as an escape.
+            # UTF-8 cannot encode a lone surrogate, which a client may have sent as an escape.
             text = str(rejected).encode(errors="backslashreplace").decode()
             record += [_name_of(type(rejected)), text, _plain(vars(rejected))]
         mine = encode_json(record)
@@ -84,7 +85,7 @@ class Idempotency:
         return self.outcome(id, key, first or mine, fingerprint)
 
     def outcome(self, id: str | None, key: str, record: bytes, fingerprint: str | None) -> Outcome:
-        """Decode a record; raises the same errors as ``lookup``."""
+        """Return the outcome that a record contains, or raise an error, as ``lookup`` does."""
         first = msgspec.json.decode(record, type=Outcome)
         if fingerprint is not None and first.fingerprint != fingerprint:
             raise IdempotencyKeyReused(self._keys.category if id is None else id, key)
@@ -95,29 +96,29 @@ class Idempotency:
     def claim(self, key: str, id: str, request: str) -> None:
         """Claim a key for one request in the whole category, whichever aggregate it is about.
 
-        The other records are per aggregate and make a repeat harmless. A claim only detects
-        a key that is used for two aggregates, and raises IdempotencyKeyReused for it.
+        The other records are per aggregate, and make it safe to repeat a request. A claim only
+        detects that a key is used for two requests. Raises IdempotencyKeyReused in this case.
         """
         mine = _hash(f"{request} {id}").encode()
         if self._first(self._keys.claim(key), mine) not in (None, mine):
             raise IdempotencyKeyReused(id, key)
 
     def _first(self, name: bytes, mine: bytes) -> Any:
-        # Writes a record only under a new key; otherwise returns the stored one.
+        # Write the record only if the key is new; otherwise, return the stored record.
         return self._redis.execute_command(
             "SET", name, mine, "NX", "GET", "EX", KEY_SECONDS, **FIRST
         )
 
 
 def place_record(fingerprint: str, after: int, count: int) -> bytes:
-    """Return the record of a request whose ``count`` events follow a version."""
+    """Return the record of a request whose ``count`` events follow the version ``after``."""
     return encode_json([fingerprint, after, count])
 
 
 def checked_fingerprint(fingerprint: str) -> str:
-    """Return a fingerprint unchanged; raises InvalidName if it is not text.
+    """Return a fingerprint unchanged, or raise InvalidName if it is not a valid name.
 
-    An empty one is valid: a Repository uses it for "any request with this key".
+    An empty fingerprint is valid: a Repository uses it for "any request with this key".
     """
     if fingerprint != "":
         checked_name(fingerprint, "fingerprint")
@@ -125,16 +126,19 @@ def checked_fingerprint(fingerprint: str) -> str:
 
 
 def commit_record(fingerprint: str, places: Sequence[tuple[str, int, int]]) -> bytes:
-    """Return the record of a commit; ``places`` has id, version and event count per aggregate."""
+    """Return the record of a commit.
+
+    ``places`` has the id, the version before, and the number of events for each aggregate.
+    """
     return encode_json([fingerprint, 0, 0, "", "", {}, places])
 
 
 def fingerprint_of(events: Sequence[Event], ids: Sequence[str] = ()) -> str:
-    """Return the fingerprint of a request that only its events identify.
+    """Return a fingerprint that identifies a request by its events.
 
-    For a commit, ``ids`` has the aggregate of each event.
+    For a commit, ``ids`` contains the aggregate id of each event.
     """
-    # Without meta: a repeat may have another correlation id.
+    # The meta is not included, because a repeat may have another correlation id.
     known = [(event.type, event.data) for event in events]
     return _hash(json.dumps([*known, ids] if ids else known, sort_keys=True))
 
@@ -144,7 +148,7 @@ def _hash(text: str) -> str:
 
 
 def _plain(values: Mapping[str, object]) -> dict[str, Any]:
-    """Return the values that JSON brings back unchanged; the others are not kept."""
+    """Return the values that survive a JSON round trip unchanged, without the others."""
     kept = {}
     for name, value in values.items():
         try:
@@ -159,7 +163,7 @@ def _plain(values: Mapping[str, object]) -> dict[str, Any]:
 
 def _restored(first: Outcome) -> CommandRejected:
     kind = _class_named(first.rejection)
-    # Only the text and the data are stored, not the arguments: so __init__ cannot be called.
+    # Only the text and the data are stored, not the arguments, so __init__ cannot be called.
     rejection = kind.__new__(kind, first.text)
     vars(rejection).update(first.data)
     return rejection
@@ -172,7 +176,7 @@ def _name_of(kind: type[CommandRejected]) -> str:
 
 
 def _class_named(name: str) -> type[CommandRejected]:
-    """Return a class of rejections by name; CommandRejected if this process does not have it."""
+    """Return the rejection class with a name, or CommandRejected if there is none."""
     found = CommandRejected
     for kind in _subclasses(CommandRejected):
         if _qualified(kind) == name:

@@ -1,4 +1,4 @@
-"""The Redis keys of a category, and the checks of names, counts, positions and times."""
+"""The Redis keys of a category, and checks for names, counts, positions and times."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from typing import Final
 from eventlab.errors import InvalidArgument, InvalidName
 
 START: Final = "0-0"
-SLICES: Final = 64  # of a category that is spread over a cluster
+SLICES: Final = 64  # in a category that is spread over a cluster
 SLICE_NAME: Final = re.compile(r"#\d+$", re.ASCII)
 MAX_NAME_BYTES: Final = 512
-VIEW_GROUP: Final = "view "  # the prefix of the names of the groups of views
+VIEW_GROUP: Final = "view "  # the prefix of the consumer groups of views
 YEAR_10000: Final = 253_402_300_800_000  # in milliseconds since 1970: the end of datetime's range
 
 
 class Keys:
-    """The keys of one category, or of one slice; their hash tag puts all into the stream's slot.
+    """The keys of a category or slice; their hash tag puts them all in the stream's slot.
 
-    ``count`` is the number of slices of the category. ``whole`` are the keys that all slices share.
-    Raises InvalidName for a category that is empty, too long, contains braces, or is named like a
-    slice.
+    ``count`` is the number of slices of the category. ``whole`` contains the keys that all slices
+    share. Raises InvalidName for a category that is empty, is too long, contains braces, or is
+    named like a slice.
 
     >>> Keys("accountStream").log("JohnDoe")
     b'{accountStream}:JohnDoe'
@@ -58,15 +58,15 @@ class Keys:
     def log(self, id: str) -> bytes:
         """Return the key of an aggregate log.
 
-        Only logs have a colon after the tag, so no id can name another key.
+        Only the key of a log has a colon after the hash tag, so it never equals another key.
         """
         return self.logs + checked_name(id, "id")
 
     def idempotency(self, id: str | None, key: str) -> bytes:
         """Return the Redis key of the record of an idempotency key, for an aggregate or a commit.
 
-        It contains the length of the id, so that no two pairs share a key. A commit has no id,
-        and no id is empty.
+        The Redis key contains the length of the id, so that no two pairs of an id and a key share
+        it. For a commit, which has no id, the length is 0.
         """
         name = b"" if id is None else checked_name(id, "id")
         return b"%b/once:%d:%b:%b" % (
@@ -77,7 +77,7 @@ class Keys:
         )
 
     def claim(self, key: str) -> bytes:
-        """Return the key of the claim on an idempotency key, for the whole category."""
+        """Return the Redis key of the claim on an idempotency key, for the whole category."""
         return self._tag + b"/claim:" + checked_name(key, "idempotency key")
 
     def snapshot(self, id: str) -> bytes:
@@ -87,7 +87,7 @@ class Keys:
     def subscription(self, name: str) -> list[bytes]:
         """Return the keys that a subscription has in addition to its group.
 
-        They hold the times when events are due again, the failed events, the parked events, the
+        They hold the times at which events are due again, the failed events, the parked events, the
         aggregates that have an unfinished event, and the state of the subscription.
         """
         return [
@@ -104,11 +104,11 @@ class Keys:
         return _literal(self._tag) + b"[:/]*"
 
     def all_slices(self) -> bytes:
-        """Return a SCAN pattern for the keys of all slices; it may match other categories too."""
+        """Return a SCAN pattern for the keys of all slices; it may also match other categories."""
         return _literal(self._tag[:-1]) + b"#*}*"
 
     def owns(self, key: bytes) -> bool:
-        """Return whether a key is of this category, or of one of its slices."""
+        """Return whether a key belongs to this category or to one of its slices."""
         return re.match(re.escape(self._tag[:-1]) + rb"(#\d+)?\}", key) is not None
 
 
@@ -117,9 +117,9 @@ def _literal(text: bytes) -> bytes:
 
 
 def view_group(name: str) -> str:
-    """Return the consumer group that shows the position of a view.
+    """Return the name of the consumer group that shows the position of a view.
 
-    No subscription can have that name, so a view and a subscription never share a group.
+    No subscription can have this name, so a view and a subscription never share a group.
 
     >>> view_group("letters")
     'view letters'
@@ -128,7 +128,7 @@ def view_group(name: str) -> str:
 
 
 def checked_subscription(name: str) -> str:
-    """Return the name of a subscription; raises InvalidName if it is reserved for views."""
+    """Return a subscription's name unchanged, or raise InvalidName if it is reserved for views."""
     if checked_name(name, "name").startswith(VIEW_GROUP.encode()):
         raise InvalidName(
             f"subscription {name!r} begins with {VIEW_GROUP!r}, which is reserved for views: "
@@ -138,7 +138,10 @@ def checked_subscription(name: str) -> str:
 
 
 def checked_name(name: str, what: str) -> bytes:
-    """Return a name as UTF-8; raises InvalidName unless it is a string of a valid length."""
+    """Return a name encoded in UTF-8.
+
+    Raises InvalidName if it is not a string, is empty or too long, or cannot be encoded.
+    """
     if not isinstance(name, str) or not name:
         raise InvalidName(f"{what} {name!r} must be a non-empty string")
     try:
@@ -153,14 +156,14 @@ def checked_name(name: str, what: str) -> bytes:
 
 
 def checked_counts(**counts: int | None) -> None:
-    """Check for None or an integer of 0 or more; raises InvalidArgument otherwise."""
+    """Raise InvalidArgument unless each count is None or an integer of 0 or more."""
     for what, count in counts.items():
         if count is not None and (type(count) is not int or not 0 <= count < 2**53):
             raise InvalidArgument(f"{what}={count!r} must be an integer of 0 or more")
 
 
 def checked_time(time: int) -> int:
-    """Return a clock's time unchanged; raises InvalidArgument if it is not one."""
+    """Return a clock's time unchanged, or raise InvalidArgument if it is not a valid time."""
     if type(time) is not int or not 0 <= time < YEAR_10000:
         raise InvalidArgument(
             f"the clock returned {time!r}, which is not a whole number of milliseconds since 1970"
@@ -169,7 +172,7 @@ def checked_time(time: int) -> int:
 
 
 def checked_position(position: str) -> str:
-    """Return a position unchanged; raises InvalidArgument if it is not one."""
+    """Return a position unchanged, or raise InvalidArgument if it is not a valid position."""
     number = isinstance(position, str) and re.fullmatch(r"\d{1,20}(-\d{1,20})?", position, re.ASCII)
     if not number or max(order(position)) >= 2**64:
         raise InvalidArgument(
@@ -179,7 +182,7 @@ def checked_position(position: str) -> str:
 
 
 def order(position: str) -> tuple[int, int]:
-    """Return the milliseconds and sequence of a position, by which positions are compared.
+    """Return the milliseconds and the sequence number of a position, to compare positions by.
 
     >>> order("1551312621884-0")
     (1551312621884, 0)

@@ -1,4 +1,4 @@
-"""The aggregate logs: the events of each aggregate, by version."""
+"""The aggregate logs, which contain the events of each aggregate, by version."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from eventlab.store.slices import check_slices
 
 
 class Tail(msgspec.Struct, frozen=True):
-    """Some events of an aggregate, each with the token of the append that wrote it.
+    """Consecutive events of an aggregate, and for each the token of the append that wrote it.
 
     A log that was dropped and written again may have the same positions, but not the same tokens.
-    An adopted event has the token ``""``.
+    The token of an adopted event is ``""``.
     """
 
     events: list[Recorded]
@@ -30,25 +30,25 @@ class Tail(msgspec.Struct, frozen=True):
 
 
 class AggregateLogs:
-    """Redis lists, read by version; a log that Redis has lost is never taken for a new one."""
+    """Reads Redis lists by version, and never mistakes a log that Redis has lost for a new one."""
 
     def __init__(self, redis: Any, keys: Keys) -> None:
         self._redis = redis
         self._keys = keys
 
     def rows(self, id: str, after: int, limit: int | None) -> list[Row]:
-        """Return the rows of one aggregate after a version, at most ``limit``."""
+        """Return the rows of one aggregate after a version, at most ``limit`` of them."""
         return list(chain.from_iterable(self.pages(id, after, limit)))
 
     def pages(self, id: str, after: int, limit: int | None) -> Iterator[list[Row]]:
-        """Yield the same rows as ``rows``, in pages that are limited in rows and in bytes."""
+        """Yield the rows that ``rows`` returns, in pages of limited length and size."""
         log = self._keys.log(id)
         begin = after
         count = FIRST_PAGE
         weight = 0
         while limit is None or begin < after + limit:
             if begin > after:
-                # Measured again for each page, because the log may have grown.
+                # Measure again for each page, because the log may have grown.
                 count = next_page(count, weight, largest_page(self._redis, log))
             want = count if limit is None else min(count, after + limit - begin)
             elements = self._redis.execute_command("LRANGE", log, begin, begin + want - 1, **RAW)
@@ -69,11 +69,11 @@ class AggregateLogs:
         return version
 
     def check_adopted(self) -> None:
-        """Raise NotAdopted if the stream of another program has no aggregate logs yet.
+        """Raise NotAdopted if another program wrote the stream, and it has not been adopted.
 
         Raises SlicesMismatch if the category has another number of slices.
         """
-        # The order matters: an append between the two commands has written the ids as well.
+        # The order matters: an append between the two commands also writes the ids.
         if not self._redis.xlen(self._keys.stream):
             check_slices(self._redis, self._keys)
         elif not self._redis.exists(self._keys.ids):
@@ -82,7 +82,7 @@ class AggregateLogs:
     def _check_exists(self, id: str) -> None:
         self.check_adopted()
         known = self._redis.sismember(self._keys.ids, id.encode())
-        # The order matters: an append between the two commands has written the log as well.
+        # The order matters: an append between the two commands also writes the log.
         if known and not self._redis.exists(self._keys.log(id)):
             raise LogMissing(id)
 

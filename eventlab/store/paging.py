@@ -6,16 +6,16 @@ from typing import Any, Final
 
 from redis.exceptions import ResponseError
 
-FIRST_PAGE: Final = 50  # of any size: Redis returns 50 events of 1 MiB in about 40 ms
-MAX_PAGE: Final = 250  # as fast with events of 200 kB, which may follow small ones
-LIGHT_PAGE: Final = 1000  # for a key of at most LIGHT_BYTES
+FIRST_PAGE: Final = 50  # events of any size: Redis returns 50 events of 1 MiB in about 40 ms
+MAX_PAGE: Final = 250  # events: as fast for events of 200 kB, which may follow small ones
+LIGHT_PAGE: Final = 1000  # events, for a key of at most LIGHT_BYTES
 LIGHT_BYTES: Final = 32 * 1024 * 1024  # Redis sends this much in about 25 ms
 PAGE_BYTES: Final = 4 * 1024 * 1024
-KEYS_PAGE: Final = 500  # keys to delete, ids to add, pending events to acknowledge
+KEYS_PAGE: Final = 500  # keys to delete, ids to add, or pending events to acknowledge
 
 
 def next_page(count: int, weight: int, most: int = MAX_PAGE) -> int:
-    """Return how many events to read next, after a page of ``count`` with ``weight`` bytes.
+    """Return how many events to read next, after ``count`` events of ``weight`` bytes in total.
 
     >>> next_page(50, 50 * 200), next_page(50, 50 * 200_000)
     (250, 20)
@@ -24,7 +24,7 @@ def next_page(count: int, weight: int, most: int = MAX_PAGE) -> int:
 
 
 def largest_page(redis: Any, key: bytes) -> int:
-    """Return the largest number of events in a page of this key, given its current size."""
+    """Return the maximum number of events per page of a key, given its current size."""
     try:
         size = redis.memory_usage(key, samples=0)  # 0: measure all elements
     except ResponseError:  # the command is not permitted or not available

@@ -1,4 +1,4 @@
-"""Retries of a decision: it is made again if an aggregate has changed before it was saved."""
+"""Retries a decision if an aggregate has changed before the decision was saved."""
 
 from __future__ import annotations
 
@@ -25,12 +25,13 @@ def retried(
     on_conflict: OnConflict | None = None,
     unread: Callable[[], T | None] = lambda: None,
 ) -> T:
-    """Return the first outcome under a key, or decide and save; repeat after each conflict.
+    """Return the first outcome under a key, or decide and save, again after each conflict.
 
-    ``seen`` finds that outcome; ``decided`` makes a decision and returns a function that saves it.
-    A conflict of the save is retried, after a short pause; what ``decided`` raises is not.
-    ``on_conflict`` is called with each conflict and the number of tries that are left. Before the
-    first try, ``unread`` may decide and save without reading; it returns None if it has not saved.
+    ``seen`` finds the first outcome. ``decided`` makes a decision and returns a function that saves
+    it. If saving raises VersionConflict, the decision is made again after a short pause; an error
+    from ``decided`` is not retried. ``on_conflict`` is called with each conflict and the number of
+    tries that are left. Before the first try, ``unread`` may decide and save without reading; it
+    returns None if it has saved nothing.
     """
     if tries < 1:
         raise InvalidArgument(f"tries={tries!r} must be 1 or more")

@@ -1,4 +1,4 @@
-"""A Lua script of this package, run by its digest."""
+"""Runs the Lua scripts of this package by their digests."""
 
 from __future__ import annotations
 
@@ -28,10 +28,11 @@ def _load(*names: str) -> tuple[str, str]:
 class Script:
     """A ``.lua`` file of this package; its first lines document KEYS, ARGV and the reply.
 
-    If there are several files, they are joined: the last one is the script, and the others are its
-    parts.
+    If there are several files, they are joined: the last one is the main script, and the files
+    before it are parts that it uses.
 
-    redis-py's own Script costs 8 to 10 % more per call, and asks the server first in a pipeline.
+    redis-py's own Script takes 8 to 10 percent longer per call, and in a pipeline, it first asks
+    the server whether it has the script.
     """
 
     def __init__(self, *names: str) -> None:
@@ -46,7 +47,7 @@ class Script:
 
 
 def checked_client(redis: Any) -> Any:
-    """Return a client unchanged; raises InvalidArgument if no store can use it."""
+    """Return a client unchanged, or raise InvalidArgument if a store cannot use it."""
     call = getattr(redis, "execute_command", None)
     kind = type(redis).__name__
     if call is None or isinstance(redis, Pipeline | ClusterPipeline):

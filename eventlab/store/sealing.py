@@ -1,4 +1,4 @@
-"""What a store asks of a protection, which encrypts personal fields of events."""
+"""The interface between a store and a protection, which encrypts personal fields of events."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from eventlab.events import Event, Recorded
 
 
 class Protects(Protocol):
-    """Encrypts fields of an event before it is stored: an ``eventlab.privacy`` Protection."""
+    """Encrypts fields of an event before it is stored, as ``eventlab.privacy.protection`` does."""
 
     def seal(self, id: str, event: Event) -> Event:
-        """Return the event as it is stored."""
+        """Return an event with its protected fields encrypted, to be stored."""
 
     def reveal(self, event: Recorded) -> Recorded:
-        """Return a stored event as readers see it."""
+        """Return a stored event with its protected fields decrypted, to be read."""

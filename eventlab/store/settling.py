@@ -1,7 +1,7 @@
-"""Settling: wait until events survive the loss of a machine, not only of a process.
+"""Settling, which waits until events can survive the loss of a machine, not only of a process.
 
-Redis responds to an append before its append-only file is on disk (``appendfsync everysec``), and
-before a replica has the events.
+Redis replies to an append before the events are on disk (with ``appendfsync everysec``), and before
+a replica has them.
 """
 
 from __future__ import annotations
@@ -24,7 +24,10 @@ REMEDY: Final = (
 
 
 def settle(redis: Any, keys: Keys, *, disk: int, replicas: int, timeout: float) -> None:
-    """Wait until earlier writes are on that many disks and replicas; raises NotSettled."""
+    """Wait until earlier writes are on ``disk`` disks and on ``replicas`` replicas.
+
+    Raises NotSettled after ``timeout`` seconds, or if Redis cannot confirm that they are.
+    """
     node = node_of(redis, keys.stream)
     end = time.monotonic() + timeout
     while True:
@@ -41,9 +44,9 @@ def settle(redis: Any, keys: Keys, *, disk: int, replicas: int, timeout: float) 
 
 
 def _reached(node: Any, probe: bytes, disk: int, replicas: int, ms: int) -> tuple[int, int]:
-    # WAITAOF and WAIT cover only what their own connection wrote, and the append may have used
-    # another connection of the pool. The file and the stream to a replica are one sequence: a write
-    # here, after the append, arrives only together with the append.
+    # WAITAOF and WAIT cover only the writes of their own connection, and the append may have used
+    # another connection of the pool. The append-only file and the replication stream keep all
+    # writes in order, so if a write from here has arrived, every earlier append has arrived, too.
     pipeline = node.pipeline(transaction=False)
     pipeline.execute_command("SET", probe, 1)
     if disk:
@@ -59,7 +62,7 @@ def _reached(node: Any, probe: bytes, disk: int, replicas: int, ms: int) -> tupl
         if isinstance(reply, Exception):
             raise reply
     local, copied = replies[0] if disk else (0, 0)
-    # Without the disk of the master, none counts: the disk of a replica does not replace it.
+    # Until the master's disk has the write, no disk counts: a replica's does not replace it.
     return (local + copied if local else 0), (replies[-1] if replicas else 0)
 
 
@@ -80,8 +83,8 @@ def _disks_without_waitaof(node: Any, error: ResponseError) -> int:
 
 
 def node_of(redis: Any, key: bytes) -> Any:
-    """Return a client for the Redis that holds a key; in a cluster, for its master."""
+    """Return a client for the Redis server with a key; in a cluster, this is the master."""
     if not hasattr(redis, "get_node_from_key"):
         return redis
-    redis.exists(key)  # after a failover or a move of the slot, this finds the new master
+    redis.exists(key)  # this finds the new master after a failover or after the slot has moved
     return redis.get_redis_connection(redis.get_node_from_key(key))

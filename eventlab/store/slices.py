@@ -1,7 +1,7 @@
-"""The number of slices of a category: fixed by its first event, and checked by every append.
+"""The number of slices of a category, which its first event fixes and every append checks.
 
-For a category with one slice, no number is stored. Otherwise, the number is in a key of the whole
-category, and in each slice that has events, where the script of an append can read it.
+For a category with one slice, no number is stored. Otherwise, the number is stored in a key of the
+whole category, and in a key of each slice with events, where the script of an append can read it.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ ONE: Final = 1
 
 
 def checked_slices(slices: int) -> int:
-    """Return a number of slices unchanged; raises InvalidArgument if no category can have it."""
+    """Return a number of slices unchanged, or raise InvalidArgument if it is not supported."""
     if type(slices) is not int or slices not in (ONE, SLICES):
         raise InvalidArgument(f"slices={slices!r} must be {ONE} or {SLICES}")
     return slices
 
 
 def slice_number(id: str) -> int:
-    """Return the slice of an aggregate; the part of its id before the first ``/`` decides.
+    """Return the number of an aggregate's slice, based on its id before the first ``/``.
 
     >>> slice_number("customer7/account1") == slice_number("customer7/account2")
     True
@@ -37,7 +37,10 @@ def slice_number(id: str) -> int:
 
 
 def register(redis: Any, keys: Keys) -> None:
-    """Record the number of slices, in the category and in this slice; raises SlicesMismatch."""
+    """Record the number of slices of a category, in the category and in this slice.
+
+    Raises SlicesMismatch if the category already has a different number of slices.
+    """
     whole = keys.whole
     found = int(Script("store/slices")(redis, [whole.stream, whole.slices], [keys.count]))
     if found != keys.count:
@@ -47,7 +50,7 @@ def register(redis: Any, keys: Keys) -> None:
 
 
 def check_slices(redis: Any, keys: Keys) -> None:
-    """Raise SlicesMismatch if the category of an empty stream has another number of slices."""
+    """Raise SlicesMismatch if a category whose stream is empty has another number of slices."""
     whole = keys.whole
     if keys is whole and redis.exists(whole.slices):
         raise SlicesMismatch(whole.category, SLICES)
@@ -56,9 +59,10 @@ def check_slices(redis: Any, keys: Keys) -> None:
 
 
 def one_stream(store: EventStore) -> None:
-    """Check that a store, which may be a slice, has all its events in one stream.
+    """Check that all events of a store, which may be the store of a slice, are in one stream.
 
-    Raises InvalidArgument, or SlicesMismatch if the category has another number of slices.
+    Raises InvalidArgument if it has several slices, and SlicesMismatch if its number of slices is
+    not that of the category.
     """
     check_slices(store.redis, store.all_slices()[0].keys)
     if store.slices > 1:
@@ -69,7 +73,10 @@ def one_stream(store: EventStore) -> None:
 
 
 def check_together(category: str, ids: Sequence[str]) -> int:
-    """Return the slice of all these aggregates; raises InvalidArgument if they have several."""
+    """Return the number of the slice that contains all these aggregates.
+
+    Raises InvalidArgument if they are in several slices.
+    """
     first, *others = ids
     number = slice_number(first)
     for id in others:

@@ -1,8 +1,8 @@
-"""An event store on Redis Streams: one category, all its aggregates.
+"""An event store on Redis Streams, for all aggregates of one category.
 
-The category stream has every event in commit order; each aggregate log has the events of one
-aggregate by version. One Lua script writes both, after it has checked everything. Nothing here
-knows what an event means.
+The category stream contains every event, in commit order. Each aggregate log contains the events of
+one aggregate, by version. One Lua script writes both, after it has checked everything. Nothing in
+this module depends on what an event means.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from eventlab.store.stream import CategoryStream, as_text
 
 
 class Expected(enum.Enum):
-    """What an append expects of an aggregate, when it is not an exact version."""
+    """A condition that an append can expect instead of an exact version."""
 
     EXISTS = "EXISTS"
     ANY = "ANY"
@@ -57,14 +57,15 @@ class EventStore:
     """The events of one category, in Redis.
 
     ``redis`` is a ``redis.Redis`` or a ``redis.cluster.RedisCluster``. ``clock`` returns the time
-    in milliseconds since 1970; it replaces the Redis clock in tests and reproducible notebooks, and
+    in milliseconds since 1970. It replaces the Redis clock in tests and reproducible notebooks;
     positions still never decrease. ``upcasters`` are applied, in order, to every event that is
-    read; each takes a Recorded and returns it, or a newer shape of it. ``protection`` encrypts
-    personal fields, so that a person can be forgotten. ``slices=64`` spreads a category over the
-    shards of a cluster (docs/slices.md); the number is fixed by the first append.
+    read; each takes a Recorded and returns it unchanged or in a newer shape. ``protection``
+    encrypts personal fields, so that a person can be forgotten. ``slices=64`` spreads a category
+    over the shards of a cluster (docs/slices.md); the first append fixes the number.
 
-    Raises InvalidName for a category that is empty, is too long or contains braces. Raises
-    InvalidArgument for an asyncio client, a pipeline, or a number of slices other than 1 and 64.
+    Raises InvalidName for a category that is empty, is too long, contains braces, or ends in ``#``
+    and a number. Raises InvalidArgument for an asyncio client, a pipeline, a client that decodes
+    responses with an encoding other than UTF-8, or a number of slices other than 1 and 64.
 
     >>> store = EventStore(lab.redis, "accountStream")
     >>> store.append("JohnDoe", [Event("create")], expected=NEW)
@@ -83,10 +84,10 @@ class EventStore:
         upcasters: Sequence[Upcaster] = (),
         protection: Protects | None = None,
     ) -> Self:
-        """Return a store of the kind that the number of slices needs."""
+        """Return an EventStore, or a SlicedStore for more than one slice."""
         del redis, category, clock, upcasters, protection  # __init__ uses them
         if cls is EventStore and checked_slices(slices) > 1:
-            # Imported by its name, and only now, because that module imports this one.
+            # Import the module by name, and only now, because it imports this one.
             kind = import_module("eventlab.slices.store").SlicedStore
             return cast(Self, super().__new__(kind))
         return super().__new__(cls)
@@ -125,12 +126,12 @@ class EventStore:
 
     # ----------------------------------------------------------------- slices
 
-    def slice_of(self, id: str) -> EventStore:  # noqa: ARG002 - for stores with several
-        """Return the store of the slice that an aggregate is in; with one slice, this store."""
+    def slice_of(self, id: str) -> EventStore:  # noqa: ARG002 - for several slices
+        """Return the store of an aggregate's slice, or this store if there is only one slice."""
         return self
 
     def all_slices(self) -> Sequence[EventStore]:
-        """Return the stores of all slices, each with its own stream; with one slice, this store."""
+        """Return the stores of all slices, or only this store if there is only one slice."""
         return (self,)
 
     # ------------------------------------------------------------------ write
@@ -146,26 +147,27 @@ class EventStore:
         fingerprint: str | None = None,
         newest: tuple[str, str] | None = None,
     ) -> list[Recorded]:
-        """Store the events as the next versions of one aggregate, all or none.
+        """Store the events as the next versions of one aggregate, all or nothing.
 
         Returns the recorded events. ``expected`` is the version that the writer has seen, NEW (the
-        aggregate must not exist yet), EXISTS (it must exist), or ANY.
+        aggregate must not exist yet), EXISTS (it must exist), or ANY (it may or may not exist).
 
-        A ``token`` makes a repeat of this call harmless: the repeat returns what was recorded.
-        Without it, each call has a token of its own, which covers the retries of redis-py. With ANY
-        or EXISTS, the whole aggregate log is searched for a token that you pass.
+        A ``token`` makes it safe to repeat this call: a repeat returns the events that were
+        recorded. Without a token, each call gets its own, which covers the retries of redis-py.
+        With ANY or EXISTS, the whole aggregate log is searched for a token that you pass.
 
-        ``idempotency_key`` is for repeats by your client: for a day, a call with the same key for
+        ``idempotency_key`` is for repeats by your client. For a day, a call with the same key for
         the same aggregate returns the first outcome and writes nothing. If the first outcome was a
         rejection, it is raised again. ``fingerprint`` identifies the request (default: a hash of
         these events).
 
-        ``newest`` is the position and the token of the event at version ``expected``, as ``pages``
-        returned them. If the log has a different event at this version, the log was replaced, and
-        LogReplaced is raised.
+        ``newest`` is the position and the token of the event at version ``expected``, as returned
+        by ``pages``. If the log has a different event at this version, the log was replaced, and
+        ``append`` raises LogReplaced.
 
         Raises VersionConflict, InvalidEvent, InvalidName, InvalidArgument, IdempotencyKeyReused,
-        TokenReused, NotAdopted, LogMissing; each means that nothing was written.
+        TokenReused, NotAdopted, SlicesMismatch or LogMissing. After any of these errors, nothing
+        was written.
 
         >>> store.append("JohnDoe", [Event("deposit", {"amount": 100})], expected=1)
         [Recorded(id='JohnDoe', version=2, type='deposit', data={'amount': 100}, position='…-0')]
@@ -193,8 +195,8 @@ class EventStore:
         newest: tuple[str, str] | None,
         given: bool,
     ) -> list[Recorded]:
-        # This repeats the exact form of append, which recognizes a repeat by its version.
-        # A given token may belong to an earlier call, at any lower version.
+        # Try to append at an exact version until there is no conflict. Such an append recognizes a
+        # repeat at that version only, but a given token may belong to a call at a lower version.
         version = self.version(id)
         searched = 0
         while True:
@@ -220,20 +222,20 @@ class EventStore:
         idempotency_key: str | None = None,
         fingerprint: str | None = None,
     ) -> dict[str, list[Recorded]]:
-        """Append to several aggregates, all or none, in one round trip; return the events by id.
+        """Append to several aggregates, all or nothing, in one round trip.
 
-        Each ``Write`` names the version that the writer has seen. ``guards`` are the versions of
-        aggregates that the decision reads but does not change. If any of these aggregates has a
-        newer version, nothing is written. The events of a commit are consecutive in the category
-        stream, in the order of the writes.
+        Returns the recorded events of each aggregate, by id. Each ``Write`` contains the version
+        that the writer has seen. ``guards`` contains the versions of aggregates that the decision
+        depends on but does not change, by id. If any of these aggregates is at a different version,
+        nothing is written. The events of a commit are consecutive in the category stream, in the
+        order of the writes.
 
-        ``token``, ``idempotency_key`` and ``fingerprint`` are those of ``append``; the key applies
-        to the whole category. An expected version must be exact, because a decision about several
-        aggregates is valid only for the versions that it has seen: you can use NEW, but not ANY or
-        EXISTS.
+        ``token``, ``idempotency_key`` and ``fingerprint`` are those of ``append``, except that the
+        key applies to the whole category. An expected version must be a number or NEW, not ANY or
+        EXISTS, because a decision about several aggregates is valid only for exact versions.
 
-        Raises VersionConflict, whose ``conflicts`` name each aggregate that has changed, and the
-        errors of ``append``; each means that nothing was written.
+        Raises VersionConflict, whose ``conflicts`` contains each aggregate that has changed, and
+        the other errors of ``append``. After any of these errors, nothing was written.
 
         >>> store.commit(
         ...     [
@@ -252,11 +254,11 @@ class EventStore:
         return self._appends.commit(request, parts)
 
     def seen(self, id: str, key: str, *, fingerprint: str | None = None) -> list[Recorded] | None:
-        """Return the events that were appended under an idempotency key, or None if it is new.
+        """Return the events that were appended under an idempotency key, or None for a new key.
 
-        Call it before you decide. Returns an empty list for a request that recorded nothing. Raises
-        IdempotencyKeyReused if a ``fingerprint`` is given and the key was used for another request.
-        If the first outcome was a rejection, raises that CommandRejected again.
+        Call this before you decide. Returns an empty list for a request that recorded nothing.
+        Raises IdempotencyKeyReused if a ``fingerprint`` is given and the key was used for another
+        request. If the first outcome was a rejection, raises that CommandRejected again.
 
         >>> store.seen("JohnDoe", "8e03978e-40d5") is None
         True
@@ -271,9 +273,10 @@ class EventStore:
         fingerprint: str | None = None,
         ids: Sequence[str] = (),  # noqa: ARG002 - for several slices
     ) -> dict[str, list[Recorded]] | None:
-        """Return the events that were committed under an idempotency key, or None, like ``seen``.
+        """Return the events that were committed under an idempotency key, or None for a new key.
 
-        A store with several slices needs the ``ids`` of the commit, to find its slice.
+        Raises the errors of ``seen``. A store with several slices needs the ``ids`` of the commit's
+        aggregates to find their slice.
         """
         outcome = self.idempotency.lookup(None, key, fingerprint=fingerprint)
         return None if outcome is None else self._appends.events_of(outcome, None)
@@ -283,10 +286,9 @@ class EventStore:
     ) -> list[Recorded]:
         """Store a rejection as the outcome of the request with an idempotency key, and raise it.
 
-        If ``rejection`` is None, there was nothing to do for the request, and its outcome is an
-        empty list. If the key already has an outcome, that outcome is used: its events are
-        returned, or its rejection is raised. Raises IdempotencyKeyReused if the ``fingerprint`` is
-        different.
+        If ``rejection`` is None, the request had nothing to do, and its outcome is an empty list.
+        If the key already has an outcome, that outcome is used: its events are returned, or its
+        rejection is raised. Raises IdempotencyKeyReused if the ``fingerprint`` is different.
         """
         outcome = self.idempotency.keep(id, key, fingerprint, rejection)
         return self._appends.events_of(outcome, id)[id]
@@ -297,11 +299,12 @@ class EventStore:
         rejection: CommandRejected | None,
         *,
         fingerprint: str,
-        ids: Sequence[str] = (),  # noqa: ARG002 - for stores with several slices
+        ids: Sequence[str] = (),  # noqa: ARG002 - for several slices
     ) -> dict[str, list[Recorded]]:
-        """Store a rejection as the outcome of a commit, and raise it, like ``reject``.
+        """Store a rejection as the outcome of a commit, and raise it; see ``reject``.
 
-        A store with several slices needs the ``ids`` of the commit, to find its slice.
+        A store with several slices needs the ``ids`` of the commit's aggregates to find their
+        slice.
         """
         outcome = self.idempotency.keep(None, key, fingerprint, rejection)
         return self._appends.events_of(outcome, None)
@@ -314,11 +317,12 @@ class EventStore:
         replicas: int = 0,
         timeout: float = 30.0,
     ) -> None:
-        """Wait until earlier appends are on the given numbers of disks and replicas.
+        """Wait until earlier appends are on ``disk`` disks and on ``replicas`` replicas.
 
         The first disk is the master's, and every other disk is a replica's. It does not matter
-        which thread or connection made the appends. A failover may lose events before a replica has
-        them: pass ``events``, as ``append`` returned them, to check that they are still there.
+        which thread or connection made the appends. A failover may lose events that no replica has
+        yet. To check that your events still exist, pass them as ``events``, as ``append`` returned
+        them.
 
         Raises NotSettled if ``timeout`` seconds pass, if Redis cannot confirm that the events are
         on these disks and replicas, or if an event was lost. In the last case, append the event
@@ -329,8 +333,8 @@ class EventStore:
         checked_counts(disk=disk, replicas=replicas)
         settle(self.redis, self.keys, disk=disk, replicas=replicas, timeout=timeout)
         for id, event in {event.id: event for event in events}.items():
-            # If the newest event of a log is there, so are the earlier ones. It is checked after
-            # the wait: an event that is there now was also there when the wait began.
+            # If an aggregate's newest event exists, so do its earlier ones. Check after the wait,
+            # because an event that exists now also existed when the wait began.
             if self.read(id, after=event.version - 1, limit=1) != [event]:
                 raise NotSettled(f"version {event.version} of {id!r} was lost in a failover")
 
@@ -341,8 +345,9 @@ class EventStore:
     ) -> list[Recorded]:
         """Return the events of one aggregate with versions above ``after``, oldest first.
 
-        With ``reverse``, the newest event comes first. An aggregate that does not exist has no
-        events. Raises InvalidName, InvalidArgument, NotAdopted, CorruptEvent.
+        With ``reverse``, returns the newest events, newest first. Returns an empty list for an
+        aggregate that does not exist. Raises InvalidName, InvalidArgument, NotAdopted,
+        SlicesMismatch, LogMissing or CorruptEvent.
 
         >>> [event.type for event in store.read("JohnDoe", after=1, limit=10)]
         ['deposit', 'withdraw']
@@ -357,7 +362,7 @@ class EventStore:
     def pages(self, id: str, *, after: int = 0, limit: int | None = None) -> Iterator[Tail]:
         """Yield the events that ``read`` returns, with their tokens, in pages of limited size.
 
-        Use it for a long log, or if you cache state and must know whether it came from this log.
+        Use this for a long log, or to find out whether the state in a cache came from this log.
         """
         checked_counts(after=after, limit=limit)
         for rows in self._logs.pages(id, after, limit):
@@ -372,7 +377,7 @@ class EventStore:
         return [self.upcast(event) for event in events] if self._upcasters else events
 
     def upcast(self, event: Recorded) -> Recorded:
-        """Return an event in its newest shape, for readers that bypass the store."""
+        """Return an event in its newest shape, for code that does not read through the store."""
         for upcast in self._upcasters:
             event = upcast(event)
         return event
@@ -381,7 +386,7 @@ class EventStore:
         """Yield every event of the category after a position, in commit order, up to the newest.
 
         Raises Trimmed if events after that position are gone, CorruptEvent for an entry that is not
-        an event, and InvalidArgument.
+        an event, and InvalidArgument for an invalid position or limit.
 
         >>> [(event.id, event.version) for event in store.read_all(limit=2)]
         [('JohnDoe', 1), ('JohnDoe', 2)]
@@ -398,7 +403,7 @@ class EventStore:
         return self._stream.wait(after=after, seconds=seconds)
 
     def version(self, id: str) -> int:
-        """Return the version of an aggregate, the number of its events; 0 if it does not exist."""
+        """Return an aggregate's version (the number of its events), or 0 if it does not exist."""
         return self._logs.version(id)
 
     def ids(self) -> list[str]:
@@ -407,11 +412,11 @@ class EventStore:
         return sorted(set(map(as_text, self.redis.sscan_iter(self.keys.ids, count=KEYS_PAGE))))
 
     def head(self) -> str:
-        """Return the newest position, even if it was trimmed; ``0-0`` if there are no events."""
+        """Return the newest position, even if it was trimmed, or ``0-0`` if there was no event."""
         return self._stream.head()
 
     def lacks(self, position: str) -> bool:
-        """Return True if Redis lost the event at a position in a crash; a trim does not count."""
+        """Return True if Redis has lost the event at a position; a trimmed event is not lost."""
         return self._stream.lacks(position)
 
     # --------------------------------------------------------------- maintain
@@ -419,13 +424,13 @@ class EventStore:
     def trim(self, *, before: str) -> int:
         """Drop the events before a position from the category stream, and return their number.
 
-        The aggregate logs stay complete. Raises TrimRefused, which names the group (of a
-        subscription or a view) that has not finished these events.
+        The aggregate logs stay complete. Raises TrimRefused if a group (of a subscription or a
+        view) has not finished these events; the error names the group.
         """
         return self._stream.trim(before)
 
     def forget_group(self, name: str) -> bool:
-        """Forget a group that is no longer used, and its parked events; ``trim`` then ignores it.
+        """Delete a group that is no longer used, with its parked events, so that it blocks no trim.
 
         Returns False if the group does not exist.
         """
@@ -440,7 +445,7 @@ class EventStore:
         version is an error. With ``renumber``, the events of each aggregate are instead renumbered
         in order, in both the logs and the stream.
 
-        Raises AdoptionRefused, which names the position, and CorruptEvent.
+        Raises AdoptionRefused or CorruptEvent, which give the position of the event.
         """
         return adoption.adopt(self.redis, self.keys, renumber=renumber)
 
@@ -448,8 +453,8 @@ class EventStore:
         """Return the events of the stream that are not in the aggregate logs.
 
         Such events exist if a program that knows only the stream, such as the original, has written
-        since ``adopt``; an append does not check for them. Stop that program, then call ``adopt``
-        again, which says what to repair.
+        to it since ``adopt``. An append does not check for them. Stop that program, then call
+        ``adopt`` again: it adds the events to the logs, or its error says what to repair.
 
         >>> store.verify()
         []

@@ -1,4 +1,4 @@
-"""The category stream: every event of a category, in commit order, as entries."""
+"""The category stream, which contains every event of a category, in commit order."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from eventlab.store.scripts import RAW, Script
 from eventlab.store.slices import check_slices
 from eventlab.store.waiting import wait_for_any
 
-MAX_WEIGHED: Final = 500_000  # entries: Redis needs about a millisecond to add up their sizes
-IDENTIFYING_BYTES: Final = 256  # of an event: id, version, type, and the beginning of its data
+MAX_WEIGHED: Final = 500_000  # entries, whose sizes Redis adds up in about a millisecond
+IDENTIFYING_BYTES: Final = 256  # of an event: id, version, type, and the start of its data
 
 Fields = dict[bytes, bytes]
 Entry = tuple[bytes, Fields]
 
 
 class CategoryStream:
-    """A Redis Stream, read by position; it never silently skips what was trimmed."""
+    """Reads a Redis Stream by position, and never silently skips trimmed entries."""
 
     def __init__(self, redis: Any, keys: Keys) -> None:
         self._redis = redis
@@ -35,9 +35,10 @@ class CategoryStream:
     def entries(
         self, *, after: str = START, limit: int | None = None, others: bool = True
     ) -> Iterator[Entry]:
-        """Yield the entries after a position, oldest first; raises Trimmed if some are gone.
+        """Yield the entries after a position, oldest first.
 
-        Without ``others``, entries that other programs deleted do not count as gone.
+        Raises Trimmed if some of these entries are gone. With ``others=False``, an entry that
+        another program deleted does not count as gone.
         """
         checked_position(after)
         left = limit
@@ -46,13 +47,13 @@ class CategoryStream:
         while left is None or left > 0:
             if page:
                 texts = chain.from_iterable([fields.values() for _, fields in page])
-                # Measured again for each page, because the stream may have grown.
+                # Measure again for each page, because the stream may have grown.
                 count = next_page(len(page), sum(map(len, texts)), self._largest_page())
             want = count if left is None else min(count, left)
             page = self._redis.execute_command(
                 "XRANGE", self._key, f"({after}", "+", "COUNT", want, **RAW
             )
-            # Checked after the read: entries may be trimmed in between, but never come back.
+            # Check after the read, because entries may have been trimmed in the meantime.
             self._check_not_trimmed(after, others)
             yield from page
             if len(page) < want:
@@ -61,18 +62,18 @@ class CategoryStream:
             left = None if left is None else left - want
 
     def wait(self, *, after: str, seconds: float) -> bool:
-        """Wait until there is an entry after a position, for at most ``seconds``; False if not."""
+        """Wait for an entry after a position; return False if none arrives within ``seconds``."""
         return wait_for_any(self._redis, {self._key: after}, seconds)
 
     def head(self) -> str:
-        """Return the highest position of the stream so far; ``0-0`` before the first event."""
+        """Return the highest position of the stream so far, or ``0-0`` before the first event."""
         return str(self._info().get("last-generated-id", START))
 
     def lacks(self, position: str, begins: bytes = b"") -> bool:
         """Return True if the entry at a position is missing although it was not trimmed.
 
-        It is also missing if a different entry is there: one whose first field does not start with
-        ``begins``.
+        The entry is also missing if there is a different entry at its position: one whose first
+        field does not start with ``begins``.
         """
         if position == START:
             return False
@@ -82,18 +83,21 @@ class CategoryStream:
         info = self._info()
         mark, by_others = self._mark(info)
         gone = _dropped(info) and order(position) <= order(_first(info) if by_others else mark)
-        # The exception: the newest entry was deleted, and none was added since.
+        # One exception: the newest entry was deleted, and none has been added since.
         return not gone and position != info.get("last-generated-id")
 
     def trim(self, before: str) -> int:
-        """Drop the entries before a position, unless a group needs one (TrimRefused)."""
+        """Drop the entries before a position, and return their number.
+
+        Raises TrimRefused if a group still needs one of them.
+        """
         milliseconds, sequence = order(checked_position(before))
-        # The position is sent in full: a bare 5000 means 5000-0 to XTRIM, but as the end of a range
+        # Send the position in full: a bare 5000 means 5000-0 to XTRIM, but as the end of a range,
         # it means the last position of that millisecond.
         reply = self._trim(
             self._redis,
             [self._key, self._keys.trimmed],
-            # The token of the call: if it is sent again after a lost reply, it must not report 0.
+            # With a token, a call that is sent again after a lost reply does not report 0.
             [f"{milliseconds}-{sequence}", os.urandom(9).hex()],
         )
         match reply:
@@ -102,9 +106,9 @@ class CategoryStream:
         return int(reply)
 
     def forget_group(self, name: str) -> bool:
-        """Destroy a group; returns False if it does not exist."""
+        """Delete a group; return False if it does not exist."""
         checked_name(name, "group")
-        # Destroying a group with many pending entries blocks Redis, so a page of them at a time.
+        # Deleting a group with many pending entries blocks Redis, so first remove them by pages.
         pending = "XPENDING", self._key, name, "-", "+", KEYS_PAGE
         try:
             while page := self._redis.execute_command(*pending, parse_detail=True, **RAW):
@@ -117,11 +121,11 @@ class CategoryStream:
         return bool(self._redis.execute_command("XGROUP", "DESTROY", self._key, name))
 
     def trimmed_to(self) -> str:
-        """Return the position of the newest entry that ``trim`` dropped, or ``0-0``."""
+        """Return the position of the newest trimmed entry, or ``0-0`` if nothing was trimmed."""
         return self._mark(self._info())[0]
 
     def accept_deletions(self) -> None:
-        """Stop reporting as missing the entries that other programs have deleted so far."""
+        """Accept what other programs have deleted so far: it no longer counts as missing."""
         self._redis.hset(self._keys.trimmed, "dropped", _dropped(self._info()))
 
     def _largest_page(self) -> int:
@@ -146,7 +150,7 @@ class CategoryStream:
 
     def _info(self) -> dict[str, Any]:
         try:
-            # Not "XINFO STREAM": redis-py parses that reply more slowly than Redis sends it.
+            # Not "XINFO STREAM": parsing that reply takes redis-py longer than Redis needs.
             reply = self._redis.execute_command("XINFO", "STREAM", self._key, **RAW)
         except ResponseError as error:
             if "no such key" not in str(error):
@@ -174,5 +178,5 @@ def as_text(value: Any) -> Any:
 
 
 def as_bytes(key: bytes | str) -> bytes:
-    """Return a key as bytes, whatever the client's decode_responses."""
+    """Return a key as bytes, whether or not the client has decoded it."""
     return key if isinstance(key, bytes) else key.encode()

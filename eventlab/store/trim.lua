@@ -1,7 +1,7 @@
--- Drop the events before a position from the category stream, unless a group needs one.
+-- Drop the events before a position from the category stream, unless a group still needs one.
 -- KEYS: 1 category stream, 2 the hash that records what was trimmed
--- ARGV: 1 position, the first to be kept, 2 token of the call
--- Replies with the number dropped, or {'unfinished', group, position}.
+-- ARGV: 1 the first position to keep, 2 token of the call
+-- Replies with the number of dropped events, or with {'unfinished', group, position}.
 local stream, mark, before = KEYS[1], KEYS[2], ARGV[1]
 
 -- If the call is sent again after a lost reply, it gets the same number.

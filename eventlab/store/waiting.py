@@ -1,4 +1,4 @@
-"""Waiting for the next entry of one stream, or of several, such as the slices of a category."""
+"""Waits for the next entry in one stream or several, such as the slices of a category."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ POLL_SECONDS: Final = 0.05  # between polls of streams in several slots of a clu
 
 
 def wait_for_any(redis: Any, after: Mapping[bytes, str], seconds: float) -> bool:
-    """Wait until a stream has an entry after its position; False after ``seconds`` without one."""
+    """Wait for an entry after a stream's position; return False if ``seconds`` pass without one."""
     positions = [checked_position(position) for position in after.values()]
     end = time.monotonic() + seconds
     if len(after) > 1 and hasattr(redis, "get_node_from_key"):
-        # One XREAD cannot read streams of several slots, even if one node has them all.
+        # One XREAD cannot read streams in several slots, even if one node has them all.
         while not (found := _any_has(redis, after)) and (left := end - time.monotonic()) > 0:
             time.sleep(min(POLL_SECONDS, left))
         return found
@@ -32,7 +32,7 @@ def wait_for_any(redis: Any, after: Mapping[bytes, str], seconds: float) -> bool
             if redis.execute_command(*command, **RAW):
                 return True
         except ResponseError as error:
-            # A master that becomes a replica ends blocked reads with an error: read again.
+            # A master that becomes a replica ends blocked reads with this error: read again.
             if not str(error).startswith("UNBLOCKED"):
                 raise
         if time.monotonic() >= end:
@@ -49,7 +49,7 @@ def _any_has(redis: Any, after: Mapping[bytes, str]) -> bool:
 def longest_block(redis: Any) -> float:
     """Return how many seconds a command may block, given the client's ``socket_timeout``.
 
-    If a command blocks for as long as the client waits for the reply, the server looks dead.
+    If a command blocks for as long as the client waits for the reply, the client times out.
     """
     timeout = redis.get_connection_kwargs().get("socket_timeout")
     return (timeout or math.inf) / 2
