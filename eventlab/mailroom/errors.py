@@ -1,4 +1,4 @@
-"""All errors of the mailroom, each with its data and a message that says what to do."""
+"""The mailroom's errors, each with its data and a message that says what to do."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class SettingsMissing(BadSetting):
 
 
 class SinceRequired(MailroomError):
-    """The first round found many old emails, and no ``--since`` says which of them to send.
+    """The first round found too many old emails, and ``--since`` was not given.
 
     Data: ``limit``.
     """
@@ -48,7 +48,7 @@ class SinceRequired(MailroomError):
 
 
 class GmailFailed(MailroomError):
-    """Gmail rejected a request, or did not respond after all retries.
+    """Gmail rejected a request, or did not respond even after retries.
 
     Data: ``status`` (None: no response), ``reason``.
     """

@@ -28,7 +28,7 @@ class InboxCursor(Aggregate):
         self.since: int | None = None
 
     def advance(self, history_id: str, *, found: int, since: int | None = None) -> None:
-        """Advance the cursor after all ``found`` emails before it have been recorded as received.
+        """Advance the cursor, after all ``found`` emails up to ``history_id`` have been recorded.
 
         Nothing is recorded if the cursor is already there.
         """

@@ -26,7 +26,7 @@ MAX_SEARCHED: Final = 1024 * 1024
 MAX_PART_OF_A_LINE: Final = 200
 #: Characters that only change the order in which a text is displayed, as in "gpj.exe".
 OVERRIDES: Final = re.compile("[\u202d\u202e]")
-#: What an agent should know about each kind of automatic mail.
+#: The description of each kind of automatic mail that an agent reads.
 KINDS: Final[Mapping[Kind, str]] = {
     "bounce": "an email could not be delivered, or is delayed",
     "receipt": "a program reports that an email was opened or deleted",

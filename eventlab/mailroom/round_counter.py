@@ -1,4 +1,4 @@
-"""The round counter: logs and counts what a router's round has done so far with each email."""
+"""Counts and logs what a router's round has done so far with each email."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ MAX_UNSENT_IN_A_ROW: Final = 3
 class Router:
     """Sends each email in a Gmail inbox to CXone once.
 
-    Several routers may run on one store: each email is handled by one of them. ``name`` identifies
+    Several routers may share one store: only one of them handles each email. ``name`` identifies
     the router (default: host and process id). Up to ``batch_size`` emails share one fsync, which
     takes up to a second. If a router is killed, at most this many emails are left in doubt. An
     attempt must start within ``deadline_margin`` seconds after it is recorded; its deadline also
@@ -176,7 +176,7 @@ class Router:
         return self._summary()
 
     def confirm(self, id: str, contact_id: str | None = None) -> None:
-        """Record that, according to an operator, CXone has an email that is held or in doubt.
+        """Record an operator's confirmation that CXone has an email that is held or in doubt.
 
         Nothing is sent, and the email is labeled. Raises ``CommandRejected`` if the email has
         another status or its deadline has not passed.

@@ -1,4 +1,4 @@
-"""The sender: sends each email once its intent is on disk, and then records the outcome."""
+"""The sender, which sends each email once its intent is on disk, and then records the outcome."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ class Sender:
 
         ``earlier`` holds the ids of earlier emails in the conversation; the payload names the first
         one that CXone has. ``released`` means that an operator decided to send the email. The
-        message is not needed afterwards.
+        caller can discard the message afterwards.
         """
         if isinstance(message, GmailFailed):
             reason = str(message)

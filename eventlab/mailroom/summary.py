@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class Summary:
-    """The counts of one round of the router.
+    """The counts from one round of the router.
 
     ``listed`` is the number of emails that Gmail listed; ``new`` of them were not known before. In
     this round, CXone accepted ``submitted`` emails and rejected ``refused`` emails. ``held`` emails

@@ -125,12 +125,12 @@ class WorkItem(Aggregate):
         self.record("in_doubt", {"attempt": self.attempt, "reason": reason})
 
     def postpone(self, reason: str, *, retry_at: int, max_attempts: int) -> None:
-        """Postpone an email that could not be attempted, or hold it after ``max_attempts``."""
+        """Postpone an email if no attempt could be made, or hold it after ``max_attempts``."""
         self._must_be_received("postponed")
         self.record(*self._failed(reason, retry_at, max_attempts))
 
     def hold(self, reason: str) -> None:
-        """Hold an email for review, for the given reason."""
+        """Hold an email for review and record the reason."""
         self._must_be_received("held")
         self.record("held", {"reason": reason})
 

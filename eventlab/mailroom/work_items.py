@@ -53,10 +53,10 @@ class WorkItems:
     def record_outcome(
         self, id: str, outcome: Callable[[WorkItem], None]
     ) -> tuple[WorkItem, Recorded] | None:
-        """Record the outcome of an attempt, waiting up to 30 s while Redis is down.
+        """Record the outcome of an attempt, retrying for up to 30 seconds if Redis is down.
 
-        It waits because only this process knows the outcome. Returns the work item and the event of
-        the outcome, or None if there was nothing new to record.
+        Only this process knows the outcome, so it must not be lost. Returns the work item and the
+        event of the outcome, or None if there was nothing new to record.
         """
         decided = list[WorkItem]()
 

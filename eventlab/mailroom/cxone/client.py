@@ -1,4 +1,4 @@
-"""The CXone client: creates work items, and reports if the outcome is unknown."""
+"""The CXone client, which creates work items and reports if an outcome is unknown."""
 
 from __future__ import annotations
 

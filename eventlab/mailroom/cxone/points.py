@@ -63,11 +63,11 @@ class PointsOfContact:
         return frozenset(key for key in self.by_address if not key.startswith("@"))
 
     def of(self, message: Message, own: Collection[str] = ()) -> str:
-        """Return the point of contact for an email's first address that has one, or the default.
+        """Return the point of contact for an email, or the default if no address has its own.
 
-        The addresses in Delivered-To, To and Cc are tried, in this order. A Delivered-To address in
-        ``own``, the addresses of the mailbox itself, is tried last, because every email in the
-        mailbox has it.
+        The addresses in Delivered-To, To and Cc are tried in this order, and the first match is
+        used. A Delivered-To address in ``own``, the mailbox's own addresses, is tried last, because
+        every email in the mailbox has it.
         """
         for one in _recipients(message, own):
             for form in forms(one.address):

@@ -1,4 +1,4 @@
-"""Makes the reason in an error response safe to log: one short line that hides what was sent."""
+"""Extracts the reason from an error response, as one short line that is safe to log."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The transport to CXone: retries a request only if it was definitely not accepted."""
+"""The transport to CXone, which retries a request only if it was definitely not accepted."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class CXoneResponse:
     def is_busy(self) -> bool:
         """True if the server did not process the request: 429, or 503 with Retry-After.
 
-        A 503 without Retry-After may come from a proxy, after the request has reached CXone.
+        A 503 without Retry-After may come from a proxy after the request has reached CXone.
         """
         return self.status == 429 or (self.status == 503 and "Retry-After" in self.headers)
 

@@ -1,4 +1,4 @@
-"""The Gmail client: lists the inbox, fetches emails, and labels those that were routed."""
+"""The Gmail client, which lists the inbox, fetches emails, and labels routed emails."""
 
 from __future__ import annotations
 
@@ -324,7 +324,7 @@ def _about(id: str, response: GmailResponse | None) -> GmailResponse:
 
 
 def _arrived(history: dict[str, Any]) -> tuple[str, ...]:
-    """Return the ids of the emails that entered the inbox in a page of the history."""
+    """Return the ids of the emails that entered the inbox, according to a page of the history."""
     ids: dict[str, None] = {}
     for record in history.get("history", ()):
         for added in record.get("messagesAdded", ()):

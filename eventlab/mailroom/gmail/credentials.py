@@ -1,4 +1,4 @@
-"""The token file: stores the token that consent returned, and replaces it when it is renewed."""
+"""Credentials in a token file: each renewed token replaces the previous token in the file."""
 
 from __future__ import annotations
 

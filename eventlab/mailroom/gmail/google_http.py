@@ -32,7 +32,7 @@ class GoogleHttp:
     """The part of ``httplib2.Http`` that Google's libraries use.
 
     ``timeout`` is the number of seconds allowed for each connect and each read. A whole response
-    must arrive within ten times that time.
+    must arrive within ten times that limit.
     """
 
     def __init__(self, *, timeout: float) -> None:
@@ -51,7 +51,8 @@ class GoogleHttp:
     ) -> tuple[httplib2.Response, bytes]:
         """Send a request and return its response and body, whatever the status.
 
-        Raises an OSError if there is no response: one of requests' errors or ``ResponseTooLarge``.
+        Raises an ``OSError`` if there is no complete response: ``ResponseTooLarge``, or an error of
+        the ``requests`` library.
         """
         request = requests.Request(method, uri, headers=headers, data=body, auth=NoAuth())
         try:
@@ -63,7 +64,7 @@ class GoogleHttp:
                 }
                 found["status"] = str(response.status_code)
                 return httplib2.Response(found), _body(response)
-        except Urllib3Error as error:  # not all are wrapped by requests, or are OSErrors
+        except Urllib3Error as error:  # requests does not wrap all; they are not OSErrors
             raise requests.ConnectionError(type(error).__name__) from None
 
     def close(self) -> None:

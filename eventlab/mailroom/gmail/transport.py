@@ -1,4 +1,4 @@
-"""The transport to Gmail: sends requests, retries them, and returns errors as values."""
+"""The transport to Gmail, which sends requests, retries them, and returns errors as values."""
 
 from __future__ import annotations
 

@@ -159,7 +159,7 @@ def _by_name(headers: Headers, names: Sequence[str], kind: Kind) -> Iterator[Aut
 
 
 def _answers_go_elsewhere(domain: str, reply_to: Sequence[Address]) -> bool:
-    """Return whether a web form may be the sender: Reply-To is one person at another domain."""
+    """Return whether Reply-To is one person at another domain, as in an email from a web form."""
     if len(reply_to) != 1 or not reply_to[0].valid:
         return False
     local, _at, other = reply_to[0].address.lower().rpartition("@")

@@ -203,7 +203,7 @@ class _Reader:
         return []
 
     def _report(self, text: str) -> None:
-        if text not in self.reports:  # an invitation often comes twice
+        if text not in self.reports:  # an invitation often occurs twice
             self.reports.append(text)
 
     def spare_text(self) -> list[str]:

@@ -1,4 +1,4 @@
-"""Charsets: decodes bytes into text, even if the declared charset is missing or wrong."""
+"""Decodes bytes into text, even if the declared charset is missing or wrong."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def _family(codec: str) -> str:
 
 @functools.cache  # not done at import, because it loads every codec
 def _names() -> dict[str, str]:
-    """Return the codec for each name, without punctuation; the WHATWG's names take precedence."""
+    """Map each name, without its punctuation, to a codec; the WHATWG's names take precedence."""
     web = {
         _squeezed(label): PYTHON_NAMES.get(name) or lookup(label).codec_info.name.replace("-", "_")
         for label, name in LABELS.items()
@@ -147,13 +147,13 @@ def _line(line: bytes) -> str:
 
 
 def _likely(data: bytes, codec: str | None) -> str | None:
-    """Return another codec if the bytes show that they are not in the declared one."""
+    """Return the likely codec of some bytes, given the declared codec, or None if it is unknown."""
     if data[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) and b"\x00" in data:
         return "utf_32" if codec == "utf_32" else "utf_16"
     if codec in WIDE:
         if b"\x00" not in data and (len(data) % 2 or _strictly(data, "utf_8") is not None):
             return None
-        # Without a byte order mark: in big-endian text, more zeros are at even places.
+        # Without a byte order mark: in big-endian text, more zeros are at even positions.
         more_first = data[::2].count(0) > data[1::2].count(0)
         marked = data[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
         return "utf_16_be" if codec == "utf_16" and more_first and not marked else codec

@@ -1,4 +1,4 @@
-"""Transfer encodings: decodes the content of a part, even if its header is wrong."""
+"""Decodes the content of a part by its transfer encoding, even if the header is wrong."""
 
 from __future__ import annotations
 

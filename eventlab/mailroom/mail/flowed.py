@@ -1,4 +1,4 @@
-"""Reads text in format=flowed (RFC 3676), joining the lines that a mail program broke."""
+"""Reads text in format=flowed (RFC 3676), and joins the lines that a mail program broke."""
 
 from __future__ import annotations
 

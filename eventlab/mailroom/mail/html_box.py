@@ -45,7 +45,7 @@ class Box:
 
 
 def row_of(cells: list[list[str]]) -> list[str]:
-    """Return a row of data as one line, or the lines of its cells if the row is only layout."""
+    """Return a data row as one line, or the lines of its cells if the row is used for layout."""
     filled = [lines for cell in cells if (lines := [line for line in cell if line.strip()])]
     if len(filled) == 1:
         return next(cell for cell in cells if any(line.strip() for line in cell))

@@ -241,7 +241,7 @@ class _Page:
 
 
 def lines_of(root: Element) -> list[str]:
-    """Return the lines that a tree shows, including hidden text only if there is nothing else."""
+    """Return the visible lines of a tree, or its hidden lines if no words are visible."""
     page = _Page(show_hidden=False)
     lines = page.read(root)
     if page.has_words:

@@ -1,4 +1,4 @@
-"""Reads from the style of an HTML element whether its words are hidden, preformatted or a block."""
+"""Reads the style of an HTML element: whether its text is hidden, preformatted or in a block."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NO_BORDER: Final = "i"
 
 
 def meaning_of(style: str) -> str:
-    """Return the meanings of a ``style``, as one letter each.
+    """Return the meanings of a ``style`` attribute, each as one letter.
 
     >>> meaning_of("display: none !important"), meaning_of("white-space:pre-wrap; font-size:12px")
     ('h', '1p')

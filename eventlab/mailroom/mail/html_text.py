@@ -69,7 +69,7 @@ FILLER: Final = re.compile(
 
 
 def text_of(markup: str) -> str:
-    r"""Return the text of HTML, with the lines and lists that a browser would show.
+    r"""Convert HTML to text, with the lines and lists that a browser would show.
 
     Links are followed by their targets, quoted lines begin with ``> ``, and each row of data in a
     table is one line. The function never fails and takes linear time.

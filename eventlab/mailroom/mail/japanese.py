@@ -92,7 +92,7 @@ def _euc_runs(data: bytes) -> Iterator[str]:
 
 
 def _of_pairs(jis: bytes) -> str:
-    """Decode pairs of JIS X 0208, with the additions of NEC and IBM."""
+    """Decode pairs of bytes in JIS X 0208, including the additions of NEC and IBM."""
     shifted = bytearray(len(jis))
     shifted[::2] = jis[::2].translate(LEAD)
     shifted[1::2] = bytes(map(_trail, jis[::2], jis[1::2]))

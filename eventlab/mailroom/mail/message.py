@@ -43,9 +43,9 @@ PARSER_ERRORS: Final = (
 
 @dataclass(frozen=True)
 class Message:
-    """An email from Gmail, parsed.
+    """A parsed email from Gmail.
 
-    ``text`` is readable text. ``html`` is as it was received: sanitize it before you display it.
+    ``text`` is readable text. ``html`` is the original HTML: sanitize it before you display it.
     ``date`` is when Gmail received the email, in UTC; ``size`` is in bytes. ``automatic`` says why
     the email looks automatic. ``problem`` says why it could not be read; ``text`` is then Gmail's
     snippet. ``original_sender`` is the author of an email that a list forwarded in its own name:

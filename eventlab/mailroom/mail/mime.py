@@ -265,8 +265,8 @@ class _Parser:
 def _boundary_lines(part: MailPart, boundary: bytes) -> list[tuple[int, int, bool]]:
     """Return the lines that contain the boundary, up to one more than the maximum number of parts.
 
-    Each line is its start, its end, and whether it is the closing boundary. The start includes the
-    line end before the line.
+    Each line is given as its start, its end, and whether it is the closing boundary. The start
+    includes the line end before the line.
     """
     return list(itertools.islice(_marks(part, boundary), MAX_PARTS + 1))
 

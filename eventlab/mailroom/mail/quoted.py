@@ -114,7 +114,7 @@ def _runs(lines: Sequence[str], *, forwarded: bool) -> list[Run]:
 
 
 def _history(lines: Sequence[str]) -> int:
-    """Return the line after the first header line of an unmarked quoted email, or the end."""
+    """Return the index after the first header line of an unmarked quoted email, or of the end."""
     has_words = False
     for number, line in enumerate(lines):
         if MARKED.match(line) or not line.strip():

@@ -1,4 +1,4 @@
-"""Describes reports and nested emails in lines that an agent can read."""
+"""Describes reports and nested emails in text that an agent can read."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def subtype_of(part: MailPart) -> str:
 
 
 def heading(mail: MailPart, title: str) -> str:
-    """Return the heading for an email within an email, or "" if it has none of these headers.
+    """Return the heading for an email within an email: its From, To, Date and Subject, or "".
 
     >>> heading(mail, "Forwarded message")
     '---------- Forwarded message ----------\\nFrom: Ann <ann@example.org>\\nSubject: hello'

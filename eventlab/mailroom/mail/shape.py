@@ -1,4 +1,4 @@
-"""The shape of an email: the parts of its structure that show what kind of email it is."""
+"""The shape of an email: features of its structure that show what kind of email it is."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ OUTLOOK_REACTION: Final = re.compile(
 
 @dataclass(frozen=True)
 class Shape:
-    """The structure of an email, as far as it shows the kind of the email.
+    """The features of an email's structure that show what kind of email it is.
 
     ``content_type`` and ``report_type`` describe the email itself. ``reported`` lists the types of
     the parts of a report. ``reaction`` is "Gmail", "RFC 9078", "Outlook" or "". ``method`` is the
