@@ -356,7 +356,7 @@ class RebuildOvertaken(EventLabError):
 
     def __init__(self, view: str) -> None:
         self.view = view
-        super().__init__(f"another rebuild of view {view!r} started later: let that one finish")
+        super().__init__(f"another rebuild of view {view!r} started later: let it finish")
 
 
 class NotPerAggregate(EventLabError):

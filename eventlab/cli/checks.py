@@ -101,14 +101,14 @@ def server_checks(directory: Path, *, durability: bool = False) -> Iterator[Chec
         return
     with lab:
         for name, remedy, examine in (
-            ("Redis answers", "start Redis", _redis_answers),
+            ("Redis connection", "start Redis", _redis_answers),
             *([("Redis durability", "use Redis 7.2 or newer", _durability)] if durability else []),
             ("Redis role", "connect to the primary, not to a replica", _role),
             ("Redis eviction", "run CONFIG SET maxmemory-policy noeviction", _eviction),
             ("Redis append-only file", "run CONFIG SET appendonly yes", _append_only_file),
             ("Redis permissions", "grant this user the missing permissions: ACL SETUSER", _rights),
             ("Redis append", "allow this user to run scripts and to write", _append),
-            ("MongoDB answers", "start MongoDB", _mongodb_answers),
+            ("MongoDB connection", "start MongoDB", _mongodb_answers),
             (
                 "MongoDB transaction",
                 "use a replica set, and a user with the role readWrite",

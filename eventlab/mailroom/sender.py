@@ -327,5 +327,5 @@ def _place_of(error: Exception) -> str:
     while step is not None and step.tb_next is not None:
         step = step.tb_next
     if step is None:
-        return "an unknown place"
+        return "an unknown location"
     return f"{step.tb_frame.f_code.co_qualname}, line {step.tb_lineno}"

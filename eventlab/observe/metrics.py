@@ -191,12 +191,12 @@ def view_metrics(states: Callable[[], Iterable[ViewState]]) -> Families:
         )
         of_category = GaugeMetricFamily(
             "eventlab_view_category_lag_events",
-            "Lag of a joined view behind one of its categories, in events.",
+            "Lag of a joined view in one of its categories, in events.",
             labels=["view", "category"],
         )
         of_category_seconds = GaugeMetricFamily(
             "eventlab_view_category_lag_seconds",
-            "Lag of a joined view behind one of its categories, in seconds.",
+            "Lag of a joined view in one of its categories, in seconds.",
             labels=["view", "category"],
         )
         for state in states():

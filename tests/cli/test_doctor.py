@@ -24,8 +24,8 @@ from tests.support.store import fill
 
 COMMON = {
     "Python", "redis", "hiredis", "pymongo", "msgspec", "data directory", "socket directory",
-    "redis-server", "mongod", "Redis answers", "Redis role", "Redis eviction",
-    "Redis append-only file", "Redis permissions", "Redis append", "MongoDB answers",
+    "redis-server", "mongod", "Redis connection", "Redis role", "Redis eviction",
+    "Redis append-only file", "Redis permissions", "Redis append", "MongoDB connection",
     "MongoDB transaction",
 }  # fmt: skip
 FAILED = Report(
