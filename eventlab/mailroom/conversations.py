@@ -32,7 +32,7 @@ class Conversations:
         self._first_of_thread: OrderedDict[str, str] = OrderedDict()
 
     def add(self, event: Recorded) -> None:
-        """Remember the email of a ``received`` event."""
+        """Add the email of a ``received`` event."""
         for known, name in (
             (self._by_hash, event.data.get("message_hash")),
             (self._first_of_thread, event.data.get("thread_id")),

@@ -18,8 +18,8 @@ def correspondent(message: Message, own: Collection[str] = ()) -> Address:
     following that is not our own:
 
     1. the original sender, if a Google Group or another list forwarded the email in its own name;
-    2. Reply-To, which a web form sets, if it is a single address, differs from From, and is not the
-       address of a list that the email was sent to;
+    2. Reply-To (set by a web form, for example), if it is a single address, differs from From, and
+       is not the address of a list that the email was sent to;
     3. the sender.
 
     Our own addresses are ``own`` (folded) and those that the email was delivered to. If every valid

@@ -1,4 +1,4 @@
-"""The names of the mailroom's category and collection; the sandbox has its own."""
+"""The names of the mailroom's category and collection; the sandbox has its own names."""
 
 from __future__ import annotations
 

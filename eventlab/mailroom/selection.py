@@ -1,4 +1,4 @@
-"""Selects the emails that are for an agent, and the facts that are recorded about them."""
+"""Selects the emails that are for an agent, and the facts to record about each of them."""
 
 from __future__ import annotations
 

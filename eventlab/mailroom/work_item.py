@@ -104,7 +104,7 @@ class WorkItem(Aggregate):
         self._close(attempt, "refused", {"status": status, "reason": reason})
 
     def unsent(self, attempt: int, reason: str, *, retry_at: int, max_attempts: int | None) -> None:
-        """Record that an attempt definitely did not reach CXone.
+        """Record that CXone definitely did not accept an attempt.
 
         The email is due again at ``retry_at``, or is held after ``max_attempts``. If
         ``max_attempts`` is None, the attempt does not count, because CXone did not cause the
@@ -113,7 +113,7 @@ class WorkItem(Aggregate):
         self._close(attempt, *self._failed(reason, retry_at, max_attempts))
 
     def doubted(self, attempt: int, reason: str) -> None:
-        """Record that it is unknown whether an attempt reached CXone."""
+        """Record that the outcome of an attempt is unknown."""
         # Otherwise, the outcome is known by now, or the doubt is already recorded.
         if self.status == "submitting" and attempt == self.attempt:
             self.record("in_doubt", {"attempt": attempt, "reason": reason})

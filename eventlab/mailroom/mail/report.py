@@ -44,7 +44,7 @@ def subtype_of(part: MailPart) -> str:
 
 
 def heading(mail: MailPart, title: str) -> str:
-    """Return the heading for an email within an email: its From, To, Date and Subject, or "".
+    """Return the From, To, Date and Subject of an inner email as a heading, or "" without any.
 
     >>> heading(mail, "Forwarded message")
     '---------- Forwarded message ----------\\nFrom: Ann <ann@example.org>\\nSubject: hello'
