@@ -71,7 +71,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--all",
         action="store_true",
-        help="also run the tests that need root, a browser, or minutes",
+        help="also run the tests that need root, a browser, or several minutes",
     )
     parser.addoption(
         "--own-servers",

@@ -54,7 +54,7 @@ if index=$(python3 -m pip config get global.index-url 2>/dev/null); then
     reach+=("PIP_INDEX_URL=$index")
 fi
 
-echo "As a user without rights: $command"
+echo "As an unprivileged user: $command"
 chroot "$root" /usr/bin/env -i HOME=/home/learner USER=learner LANG=C.UTF-8 PATH=/usr/bin:/bin "${reach[@]}" \
     setpriv --reuid=learner --regid=learner --init-groups /bin/bash -c "
         set -e
