@@ -18,17 +18,17 @@ from eventlab.store.scripts import RAW, checked_client
 from eventlab.store.settling import node_of, settle
 
 NAME: Final = "personKeys"
-KEY_BYTES: Final = 64  # half of it encrypts, the other half makes the nonces
-CACHE_SECONDS: Final = 1.0  # for which a process may use a key without asking again
+KEY_BYTES: Final = 64  # one half encrypts, and the other half derives the nonces
+CACHE_SECONDS: Final = 1.0  # for which a process may use a key without reading it again
 CACHE_SIZE: Final = 10_000
 REWRITE_SECONDS: Final = 60.0
 PAUSE_SECONDS: Final = 0.05
-FORGOTTEN_KEY: Final = b""  # in place of a key: this person is never given another one
+FORGOTTEN_KEY: Final = b""  # replaces a key: this person never gets another one
 
 
 @dataclass(frozen=True)
 class Erased:
-    """What ``PersonKeys.forget`` did.
+    """The result of ``PersonKeys.forget``.
 
     ``had_key`` is False if there was nothing to forget. ``rewritten`` is False if Redis did not
     rewrite its append-only file, which contains the key until it is rewritten.
@@ -45,16 +45,16 @@ class _Cached(NamedTuple):
 
 
 class PersonKeys:
-    """The key of each person, in Redis: ``{personKeys}/people`` by default.
+    """The keys of all people, in one Redis hash (``{personKeys}/people`` by default).
 
     Use a separate Redis, or at least one whose backups are stored apart from those of the events,
     because a backup that contains both can undo a ``forget``. Use ids that reveal nothing about a
-    person, such as a customer number, because the ids are never deleted. Before a new key is used,
-    it is on ``disk`` disks and on ``replicas`` replicas, as in ``EventStore.settle``: events that
-    are encrypted with a lost key are lost. Several threads and processes can use the keys at the
-    same time.
+    person, such as a customer number, because the ids are never deleted. A new key is not used
+    until it is on ``disk`` disks and on ``replicas`` replicas, as in ``EventStore.settle``, because
+    a field that is encrypted with a lost key is lost, too. Several threads and processes can use
+    the keys at the same time.
 
-    Raises InvalidName, InvalidArgument.
+    Raises InvalidName for an invalid ``name``, and InvalidArgument for other invalid arguments.
 
     >>> keys = PersonKeys(lab.redis)
     >>> keys.forget("customer-7")
@@ -86,11 +86,12 @@ class PersonKeys:
     def key_for_writing(self, person: str) -> bytes:
         """Return the key of a person; create it if the person has none yet.
 
-        Raises PersonForgotten, and NotSettled if a new key could still be lost.
+        Raises PersonForgotten if the person was forgotten, and NotSettled if a new key could still
+        be lost.
         """
         key = self._known(person)
         if key is None:
-            # NX: of two processes that begin at once, one makes the key and both use it.
+            # NX: if two processes do this at the same time, one creates the key, and both use it.
             made = os.urandom(KEY_BYTES)
             self._command("HSETNX", self._keys.people, checked_name(person, "person"), made)
             settle(
@@ -108,7 +109,7 @@ class PersonKeys:
     def key_for_reading(self, person: str) -> bytes | None:
         """Return the key of a person, or None if they were forgotten.
 
-        Raises PersonKeyMissing if this Redis never had a key for them: it is probably the wrong
+        Raises PersonKeyMissing if this Redis has never had a key for them. It is probably the wrong
         Redis.
         """
         key = self._known(person)
@@ -123,10 +124,10 @@ class PersonKeys:
     def forget(self, person: str, *, rewrite: bool = True) -> Erased:
         """Destroy the key of a person, so that nobody can read the protected fields again.
 
-        When it returns, no process uses the key anymore. Then rebuild the views that show the
-        person: their documents still contain the fields. With ``rewrite``, Redis rewrites its
-        append-only file, so that the key is not on its disk either. Delete copies and backups of
-        that file yourself. A repeat has no further effect.
+        When it returns, no process uses the key anymore. Afterward, rebuild the views that show the
+        person, because their documents still contain the fields. With ``rewrite``, Redis rewrites
+        its append-only file, so that the file no longer contains the key. Delete copies and backups
+        of that file yourself. A repeat has no further effect.
         """
         before = self._command("HGET", self._keys.people, checked_name(person, "person"))
         self._command("HSET", self._keys.people, checked_name(person, "person"), FORGOTTEN_KEY)
@@ -135,7 +136,7 @@ class PersonKeys:
         )
         with self._lock:
             self._cache.pop(person, None)
-        time.sleep(CACHE_SECONDS)  # other processes may have asked just before
+        time.sleep(CACHE_SECONDS)  # another process may have read the key just before
         return Erased(person, bool(before), self._rewritten() if rewrite else False)
 
     def _rewritten(self) -> bool:
@@ -143,7 +144,7 @@ class PersonKeys:
         try:
             if not self._persistence(node)["aof_enabled"]:
                 return False
-            # A rewrite that runs already may have copied the key: wait for it, and start another.
+            # A rewrite that is already running may have copied the key: wait, then start another.
             end = time.monotonic() + REWRITE_SECONDS
             if not self._rests(node, end):
                 return False
@@ -166,7 +167,7 @@ class PersonKeys:
         return found
 
     def _known(self, person: str) -> bytes | None:
-        """Return the key, ``b""`` if it was destroyed, None if there never was one."""
+        """Return the key, or ``b""`` if it was destroyed, or None if there never was one."""
         now = time.monotonic()
         with self._lock:
             cached = self._cache.get(person)
@@ -183,7 +184,7 @@ class PersonKeys:
         with self._lock:
             while len(self._cache) >= CACHE_SIZE:
                 self._cache.pop(next(iter(self._cache)))
-            # From before the question: the time counts from when the key was certainly there.
+            # Count from before the read, because the key certainly existed only then.
             self._cache[person] = _Cached(key, now + CACHE_SECONDS)
         return bytes(key)
 

@@ -1,10 +1,10 @@
-"""Protected fields: encrypted before an event is stored, readable while the person's key exists.
+"""Protected fields, which are stored encrypted and are readable while the person's key exists.
 
-A protected field is stored as ``{"person": "customer-7", "sealed": "…"}``: AES-256-GCM with the key
-of the person, in base64. The nonce is made from the key and the content (as in SIV modes), so the
-same request sent twice is the same event, and a repeat is recognized as one. A reader without the
-key can still see the length of a value, and whether a field has the same value in two events of the
-same type and aggregate.
+A protected field is stored as ``{"person": "customer-7", "sealed": "…"}``. The value of ``sealed``
+is encrypted with AES-256-GCM and the person's key, and encoded in base64. The nonce is derived from
+the key and the content (as in SIV modes), so a request that is sent twice produces the same event,
+and a repeat is recognized. A reader without the key can still see the approximate length of a
+value, and whether a field has the same value in two events of the same type and aggregate.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ except ModuleNotFoundError as error:
 
 SEALED: Final = {"person", "sealed"}
 NONCE_BYTES: Final = 12
-PADDING: Final = 32  # values are padded to a multiple of this, so that a length tells less
+PADDING: Final = 32  # values are padded to a multiple of this, to hide their exact length
 
 
 class Forgotten(str):
-    """The string that is read instead of a protected field whose key was destroyed.
+    """The string that a read returns in place of a protected field whose key was destroyed.
 
     >>> isinstance(FORGOTTEN, Forgotten), str(FORGOTTEN)
     (True, '(forgotten)')
@@ -47,25 +47,25 @@ class Forgotten(str):
 FORGOTTEN: Final = Forgotten("(forgotten)")
 
 
-def person_is_aggregate(id: str, event: Event) -> str:  # noqa: ARG001 - the form that `person=` has
-    """Return the id of the aggregate: each aggregate is about one person."""
+def person_is_aggregate(id: str, event: Event) -> str:  # noqa: ARG001 - the signature of `person=`
+    """Return the id of the aggregate, if each aggregate is about one person."""
     return id
 
 
 class Protection:
-    """Which fields of which events an ``EventStore`` protects, and with whose key.
+    """Defines which fields of which events an ``EventStore`` protects, and with whose key.
 
     ``fields`` maps an event type to the names of its protected fields; a field can hold any JSON
     value. ``person`` takes the aggregate's id and the event, and returns the person whose key
     protects the event (default: the aggregate is the person). All other fields are stored as they
-    are, so aggregates and views still work after a person is forgotten: they see ``FORGOTTEN`` in
-    the protected fields.
+    are, so aggregates and views still work after a person is forgotten. In place of the protected
+    fields, they see ``FORGOTTEN``.
 
     Events that were stored before a field was protected stay readable, even after ``forget``.
 
-    Raises InvalidArgument if ``fields`` is empty. An append raises PersonForgotten for a person who
-    was forgotten; a read raises PersonKeyMissing if the key is not in this Redis, and CorruptEvent
-    if a field was changed.
+    Raises InvalidArgument if ``fields`` is empty, or if an event type has no field names. An append
+    raises PersonForgotten for a person who was forgotten. A read raises PersonKeyMissing if the key
+    was never in this Redis, and CorruptEvent if an encrypted field was modified.
 
     >>> protection = Protection(PersonKeys(lab.redis), {"registered": ["name", "email"]})
     >>> store = EventStore(lab.redis, "customers", protection=protection)
@@ -93,9 +93,9 @@ class Protection:
         self._person = person
 
     def seal(self, id: str, event: Event) -> Event:
-        """Return the event as it is stored."""
+        """Return an event with its protected fields encrypted, to be stored."""
         if not isinstance(event.data, dict):
-            return event  # the store rejects it by name
+            return event  # the store rejects it with its own error
         for name, value in event.data.items():
             if _is_sealed(value):
                 raise InvalidEvent(
@@ -115,7 +115,7 @@ class Protection:
         return msgspec.structs.replace(event, data=data)
 
     def reveal(self, event: Recorded) -> Recorded:
-        """Return an event with its fields decrypted, or FORGOTTEN in place of each field."""
+        """Return an event with its protected fields decrypted, or replaced with FORGOTTEN."""
         sealed = [name for name, value in event.data.items() if _is_sealed(value)]
         if not sealed:
             return event
@@ -147,12 +147,12 @@ def _is_sealed(value: object) -> bool:
 
 
 def _about(*parts: str) -> bytes:
-    # Authenticated with the field: it is valid only in this place, and for this person.
+    # Authenticated with the field, so that it is valid only in this place and for this person.
     return encode_json(parts)
 
 
 def _encrypt(key: bytes, text: bytes, about: bytes) -> str:
-    padded = text.ljust(-(-len(text) // PADDING) * PADDING)  # JSON may end in blanks
+    padded = text.ljust(-(-len(text) // PADDING) * PADDING)  # JSON may end in spaces
     half = KEY_BYTES // 2
     message = len(about).to_bytes(8) + about + padded
     nonce = hmac.digest(key[half:], message, "sha256")[:NONCE_BYTES]

@@ -1,7 +1,8 @@
 """The checkpoints of a view over slices: one per slice, fenced together and swapped at once.
 
-The checkpoint of slice 0 has the name of the view. It also holds the decision to swap, for all
-slices. Whatever changes the fence or the swap changes all slices in one transaction.
+The ``_id`` of slice 0's checkpoint is the name of the view. This checkpoint also contains the
+decision to swap, for all slices. Each change of the fence or of the swap changes the checkpoints of
+all slices in one transaction.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ LIFT: Final = {"$unset": {"fence": 1}}
 
 
 def slice_key(name: str, number: int) -> str:
-    """Return the ``_id`` of the checkpoint of a slice; no other view can have that name.
+    """Return the ``_id`` of a slice's checkpoint, which no other view can have as its name.
 
     >>> slice_key("accounts", 0), slice_key("accounts", 7)
     ('accounts', 'accounts$7')
@@ -51,7 +52,7 @@ def slice_key(name: str, number: int) -> str:
 
 
 def slice_keys(name: str, slices: int) -> list[str]:
-    """Return the ``_id`` of the checkpoint of each slice."""
+    """Return the ``_id`` of each slice's checkpoint, in the order of the slices."""
     return [slice_key(name, number) for number in range(slices)]
 
 
@@ -65,7 +66,7 @@ class SliceCheckpoint(Checkpoint):
         self.key = slice_key(whole.name, number)
         self._whole = whole
 
-    def create_missing(self, keys: Sequence[str]) -> None:  # noqa: ARG002 - all, not only its own
+    def create_missing(self, keys: Sequence[str]) -> None:  # noqa: ARG002 - it creates all
         """Create the checkpoints of all slices, before any projector can write documents."""
         super().create_missing(self._whole.keys)
 
@@ -74,19 +75,20 @@ class SliceCheckpoint(Checkpoint):
     ) -> bool:
         """Move the position; the first move in a slice records the view's version for all slices.
 
-        Raises ViewVersionMismatch if the documents of another slice are of another version.
+        Returns False as ``Checkpoint.move`` does. Raises ViewVersionMismatch if another slice has
+        documents of another version.
         """
         if old == START:
             self._whole.claim(session)
         return super().move(session, old, new, event)
 
     def read_unfenced(self) -> CheckpointState | None:
-        """Return the checkpoint, or None after a short pause while a rebuild has fenced it."""
+        """Return the checkpoint; if a rebuild has fenced it, pause briefly and return None."""
         state = self.read()
         if state.fence is None:
             return state
         if not re.search(REBUILD_NAME, state.fence):
-            return super().read_unfenced()  # of one aggregate: it fences this slice only
+            return super().read_unfenced()  # a rebuild of one aggregate fences only this slice
         self._whole.release(state.fence, self.session)
         time.sleep(RETRY_SECONDS)
         return None
@@ -109,12 +111,12 @@ class SlicedCheckpoint(Checkpoint):
     def read(self) -> CheckpointState:
         """Return the checkpoint of slice 0, which holds the fence for all slices.
 
-        Raises CategoryMismatch.
+        Raises CategoryMismatch if the view follows another category.
         """
         return self.parts[0].read()
 
     def delete(self) -> None:
-        """Forget all positions."""
+        """Delete the checkpoints of all slices."""
         self._documents.delete_many(self._all)
 
     # ----------------------------------------------------------------- version
@@ -122,7 +124,8 @@ class SlicedCheckpoint(Checkpoint):
     def claim(self, session: ClientSession) -> None:
         """Set this version on every slice that has not applied an event yet.
 
-        All slices share one collection: otherwise two versions could each write some of them.
+        Without this, two versions of the view's code could each write the documents of some slices
+        to the same collection. Raises ViewVersionMismatch if a slice already has another version.
         """
         others = self._all | {"version": {"$nin": [None, self.version]}}
         other = self._documents.find_one(others, session=session)
@@ -133,7 +136,7 @@ class SlicedCheckpoint(Checkpoint):
         self._documents.update_many(free, mine, session=session)
 
     def older_version(self) -> int | None:
-        """Return the version of the documents if it is lower than that of the view's code.
+        """Return the version of the documents if it is lower than that of the view's code, or None.
 
         Raises ViewVersionMismatch if it is higher.
         """
@@ -147,7 +150,7 @@ class SlicedCheckpoint(Checkpoint):
         return older if older < self.version else None
 
     def positions_of(self, rebuild: str) -> list[str]:
-        """Return the position of each slice in the documents of a rebuild."""
+        """Return the position that a rebuild has reached in each slice."""
         keys = slice_keys(rebuild, len(self.keys))
         found = self._documents.find({"_id": {"$in": keys}}, {"position": 1})
         positions = {state["_id"]: state["position"] for state in found}
@@ -156,7 +159,7 @@ class SlicedCheckpoint(Checkpoint):
     # ------------------------------------------------------------------- fence
 
     def fence(self, rebuild: str) -> None:
-        """Stop the live projectors of all slices, as soon as no other rebuild has fenced them."""
+        """Stop the live projectors of all slices, once no other rebuild has fenced a slice."""
         self.parts[0].read()  # raises CategoryMismatch
         free = self._all | {"fence": {"$in": [None, rebuild]}}
 
@@ -174,15 +177,15 @@ class SlicedCheckpoint(Checkpoint):
                 pass
 
     def read_unfenced(self) -> CheckpointState | None:
-        """Return the checkpoint of slice 0, or None after a short pause while a slice is fenced."""
+        """Return the checkpoint of slice 0; if a slice is fenced, pause briefly and return None."""
         states = (part.read_unfenced() for part in self.parts)
         return self.read() if all(states) else None
 
     def release(self, fence: str, session: ProjectorSession) -> None:
-        """Finish the swap of a fence if it is certain, or remove the fence of a dead rebuild."""
+        """Finish the swap of a fence if it was decided, or remove the fence of a dead rebuild."""
         lead = self._documents.find_one({"_id": self.key, "fence": fence})
         if lead is None:
-            return  # it is gone by now
+            return  # the fence is already gone
         if lead.get("swap") is not None:
             self.finish_swap(fence, lead["swap"], session)
         elif session.is_stuck(fence, FENCE_SECONDS):
@@ -190,7 +193,7 @@ class SlicedCheckpoint(Checkpoint):
             self._lift(fence, session)
 
     def _lift(self, fence: str, session: ProjectorSession) -> bool | None:
-        """Remove a fence from all slices, unless its swap is certain; return None if blocked."""
+        """Remove a fence from all slices, unless its swap was decided; return None if blocked."""
 
         def lift(of: ClientSession) -> bool:
             undecided = {"_id": self.key, "fence": fence, "swap": None}
@@ -203,7 +206,12 @@ class SlicedCheckpoint(Checkpoint):
     # -------------------------------------------------------------------- swap
 
     def decide_swap(self, rebuild: str) -> Fields | None:
-        """Decide that the documents and checkpoints of a rebuild will replace the live ones."""
+        """Decide that the documents and checkpoints of a rebuild will replace the live ones.
+
+        Returns the checkpoints by slice, for ``finish_swap``, or None if the fence was broken, or
+        another transaction blocked this one. Raises RebuildOvertaken if another rebuild has removed
+        this one.
+        """
         rebuilt_keys = slice_keys(rebuild, len(self.keys))
         rebuilt = {"_id": {"$in": rebuilt_keys}}
         session = self.session.get()
@@ -235,12 +243,12 @@ class SlicedCheckpoint(Checkpoint):
         return swap
 
     def finish_swap(self, rebuild: str, swap: Fields, by: ProjectorSession | None = None) -> None:
-        """Replace the live documents with the rebuilt ones; each step may run twice, or late."""
+        """Replace the live documents with the rebuilt ones; each step may be repeated or late."""
         self.forget_groups(rebuild)
         try:
             self.session.mongo[rebuild].rename(self.name, dropTarget=True)
         except OperationFailure as error:
-            if error.code != NO_COLLECTION:  # another process has renamed it
+            if error.code != NO_COLLECTION:  # another process has already renamed it
                 raise
 
         def finish(session: ClientSession) -> bool:
@@ -255,7 +263,7 @@ class SlicedCheckpoint(Checkpoint):
             return True
 
         while (by or self.session).transact(finish, obstacle=("swap", rebuild)) is None:
-            pass  # the session that blocks it does the same, or is ended
+            pass  # the session that blocks this one does the same, or is ended
         for number, part in enumerate(self.parts):
             if swap[str(number)]["position"] != START:
                 part.show(swap[str(number)]["position"])
@@ -273,7 +281,7 @@ class SlicedCheckpoint(Checkpoint):
 
 
 class SliceRebuildCheckpoint(RebuildCheckpoint):
-    """The checkpoint of a rebuild of one slice."""
+    """The checkpoint of one slice of a rebuild."""
 
     def __init__(self, whole: SlicedRebuildCheckpoint, store: EventStore, number: int) -> None:
         super().__init__(store, whole.session, whole.name, whole.version)
@@ -293,12 +301,12 @@ class SlicedRebuildCheckpoint(RebuildCheckpoint):
         ]
 
     def create(self) -> None:
-        """Create the checkpoints, with positions before the first event."""
+        """Create the checkpoints, each with a position before the first event."""
         for part in self.parts:
             part.create()
 
     def hold_trims(self) -> None:
-        """Create the groups that show the positions in Redis: no trim passes them."""
+        """Create the groups that show the positions in Redis, so that no trim passes them."""
         for part in self.parts:
             if part.store.head() != START:
                 part.hold_trims()

@@ -1,4 +1,4 @@
-"""How many connections of a client the slices of its views may use: the program needs some too."""
+"""Limits the connections that the slices of views use, because the program needs some, too."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import threading
 from typing import Any, Final
 from weakref import WeakKeyDictionary
 
-#: The parts of a pool that may wait for events, and that may do work. The rest is the program's.
+#: The parts of a pool that may wait for events, and that may do work. The program has the rest.
 WAITING: Final = 0.5
 WORKING: Final = 0.25
 UNLIMITED: Final = 1 << 20
 
 
 class ConnectionLimit:
-    """The connections that the slices of all views of one client may use at once.
+    """Limits the connections that the slices of all views of one client use at the same time.
 
-    redis-py's pool has 100 connections at most by default, and two views have 128 slices.
+    By default, redis-py's pool has at most 100 connections, and two views have 128 slices.
     """
 
     def __init__(self, connections: int) -> None:
@@ -28,11 +28,11 @@ _lock = threading.Lock()
 
 
 def limit_of(redis: Any) -> ConnectionLimit:
-    """Return the limit that all views of a client share; a cluster's client has no limit."""
+    """Return the limit that all views of a client share; a cluster client has no limit."""
     pool = getattr(redis, "connection_pool", None)
     if pool is None:
-        # Each node has a pool of its own, and slices that wait for a node that is down must not
-        # hold up the others.
+        # Each node has its own pool, and slices that wait for a node that is down must not delay
+        # the other slices.
         return ConnectionLimit(UNLIMITED)
     with _lock:
         return _limits.setdefault(pool, ConnectionLimit(pool.max_connections))

@@ -1,4 +1,4 @@
-"""A projector of a view over slices: one projector per slice, in one process or in several."""
+"""The projector of a view over slices, which runs one projector per slice."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ from eventlab.store.keys import START, checked_position, view_group
 from eventlab.store.slices import check_slices, slice_number
 from eventlab.store.store import EventStore
 
-IDLE_SECONDS: Final = 5.0  # after which a slice without events reads its checkpoint
-BEAT_SECONDS: Final = 0.5  # between the signs of life of a projector that runs
+IDLE_SECONDS: Final = 5.0  # after this, a slice without new events reads its checkpoint
+BEAT_SECONDS: Final = 0.5  # between the heartbeats of a running projector
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ class SliceProjector(Projector):
     """Feeds a view from one slice, alongside the projectors of the other slices."""
 
     def __new__(cls, *_: object) -> Self:
-        """Return a projector of this kind."""
+        """Return a new SliceProjector."""
         return object.__new__(cls)
 
     def __init__(self, whole: SlicedProjector, checkpoint: SliceCheckpoint, number: int) -> None:
@@ -54,15 +54,18 @@ class SliceProjector(Projector):
         self._connections = whole.connections
         self._turn = whole.turn
         self._has_turn = False
-        self.state = ""  # as it was logged for all slices
+        self.state = ""  # for the log message about all slices
 
     def run_once(self) -> int:
-        """Apply the next batch of this slice, unless another projector follows the slice."""
+        """Apply the next batch of this slice, unless another projector follows the slice.
+
+        Returns how many events were applied.
+        """
         if not self._shares.has(self._number):
             self.position = None
-            self._session.unblock()  # or it would try again without a pause
+            self._session.unblock()  # otherwise, it would retry without a pause
             return 0
-        self._waited = 0.0  # for its turn, in seconds
+        self._waited = 0.0  # seconds that it has waited for its turn
         with self._connections.working:
             try:
                 return Follower.run_once(self)
@@ -72,8 +75,9 @@ class SliceProjector(Projector):
                     self._turn.release()
 
     def _fold(self, events: list[Recorded]) -> tuple[Changes, int, Exception | None]:
-        # One slice at a time, because the slices share this process, and in some views the
-        # documents. The events are read before, so no turn waits for a Redis that is down.
+        # Only one slice at a time, because the slices share this process and, in some views, the
+        # documents. The events have been read before, so no slice has the turn while it waits for a
+        # Redis that is down.
         if events and not self._has_turn:
             began = time.monotonic()
             self._turn.acquire()
@@ -85,7 +89,7 @@ class SliceProjector(Projector):
         super()._adapt_batch_size(counted, seconds - self._waited)
 
     def next_position(self) -> str:
-        """Return the position of the next event to apply, or an empty string."""
+        """Return the position of the next event to apply, or an empty string if there is none."""
         now = self._read_position()
         entries = [] if now is None else self._stream.entries(after=now, limit=1)
         return next((at.decode() for at, _ in entries), "")
@@ -96,7 +100,7 @@ class SliceProjector(Projector):
         super().run(stop, poll_interval=poll_interval)
 
     def _wait(self, seconds: float) -> None:
-        # 64 slices that apply an empty batch in each interval would keep a processor busy.
+        # If each of 64 slices applied an empty batch per interval, that would keep a core busy.
         end = time.monotonic() + IDLE_SECONDS
         after = self.position or START
         while not self._stop.is_set() and self._shares.has(self._number) and time.monotonic() < end:
@@ -125,13 +129,13 @@ class SliceProjector(Projector):
 class SlicedProjector(Projector):
     """Feeds one view from all slices of a category; see Projector.
 
-    Each slice has a checkpoint, which is committed with the documents of its batch. Several
-    projectors share the slices: each takes every n-th one, and when one ends or is killed, the
-    others take its slices within seconds. While a shard of Redis is down, its slices wait, and the
-    others continue.
+    Each slice has its own checkpoint, which is committed with the documents of each batch. Several
+    projectors share the slices: each of n projectors follows every n-th slice. When a projector
+    ends or is killed, the others take over its slices within seconds. While a shard of Redis is
+    down, its slices wait, and the other slices continue.
 
-    A document that several slices change gets their changes in any order, so its view should use
-    ``inc`` for it.
+    If events of several slices change the same document, their order is undefined, so the view
+    should use ``inc`` for these changes.
     """
 
     def __init__(
@@ -149,10 +153,10 @@ class SlicedProjector(Projector):
         self.view = view
         self.batch_size = batch_size
         Following.__init__(self, name, ProjectorSession(self.mongo, name))
-        self.turn = threading.RLock()  # of the slice that folds and writes
+        self.turn = threading.RLock()  # held by the slice that folds and writes
         self.shares = Shares(self._session, self.turn)
         self.connections = limit_of(store.redis)
-        self._builds = False  # documents of a newer version
+        self._builds = False  # whether it builds documents of a newer version
         self._whole = SlicedCheckpoint(store, self._session, self.name, version_of(view))
         self._parts = []
         for number, part in enumerate(store.all_slices()):
@@ -171,7 +175,7 @@ class SlicedProjector(Projector):
         """Apply all events that exist when it is called, and return how many were applied.
 
         A slice that stops does not stop the others; its error is raised when they are done. If the
-        documents are of a lower version of the view, newer ones replace them first.
+        documents were built by a lower version of the view, newer documents replace them first.
         """
         counted = 0
         while True:
@@ -196,11 +200,11 @@ class SlicedProjector(Projector):
         return counted
 
     def run(self, stop: threading.Event, *, poll_interval: float = 0.5) -> None:
-        """Follow all slices until ``stop`` is set, each in a thread of its own.
+        """Follow all slices, each in its own thread, until ``stop`` is set.
 
-        A slice that waits for its shard of Redis does not delay the others. If the documents are of
-        a lower version of the view, newer ones are built and replace them first. Raises the first
-        error of a slice when all threads have ended.
+        A slice that waits for its shard of Redis does not delay the others. If the documents were
+        built by a lower version of the view, newer documents are built and replace them first. If a
+        slice fails, all threads end, and its error is raised.
         """
         while not stop.is_set():
             try:
@@ -214,7 +218,7 @@ class SlicedProjector(Projector):
 
     def _run_slices(self, stop: threading.Event, poll_interval: float) -> None:
         with outages_ignored():
-            # Not after a sign of life: the projectors of the older version would leave it slices.
+            # Check before the first heartbeat, after which older projectors would cede slices.
             older = self._older_version()
             if older is not None:
                 raise ViewVersionMismatch(self.name, older, version_of(self.view))
@@ -261,10 +265,10 @@ class SlicedProjector(Projector):
     def _followers(self) -> list[Follower]:
         return [*self._parts]
 
-    # ----------------------------------------------------------------- look at
+    # ----------------------------------------------------------------- inspect
 
     def lag(self) -> ViewLag:
-        """Return the lag of the view in all slices; see sum_of_lags."""
+        """Return the lag of the view in all slices together; see sum_of_lags."""
         older = self._older_version()
         if older is None:
             lags = [part.lag() for part in self._parts]
@@ -279,15 +283,18 @@ class SlicedProjector(Projector):
         return self._whole.older_version()
 
     def wait_until(self, id: str, version: int, *, seconds: float = 10.0) -> None:
-        """Wait until the view has applied a version of an aggregate; only its slice is checked."""
+        """Wait until the view has applied a version of an aggregate; check only its slice."""
         self._parts[slice_number(id)].wait_until(id, version, seconds=seconds)
 
     def skip(self, position: str) -> None:
-        """Skip the event at which a slice of the view has stopped; it is never applied."""
+        """Skip the event at which a slice of the view has stopped; the event is never applied.
+
+        Raises InvalidArgument if no slice has stopped at ``position``.
+        """
         checked_position(position)
         for part in self._parts:
             if part.next_position() == position:
-                # Two slices may have this position: skip the one that stops the view.
+                # Two slices may have this position: skip only the event that stops the view.
                 try:
                     part.run_once()
                 except ViewStopped:
@@ -305,7 +312,7 @@ class SlicedProjector(Projector):
             self._upgrade = SlicedUpgrade.of(self, batch_size=self.batch_size)
 
     def rebuild(self, *, progress: bool = True) -> int:
-        """Rebuild all slices of the view alongside the live documents, and swap them at once."""
+        """Rebuild all slices of the view alongside the live documents, and swap all at once."""
         try:
             with SlicedRebuild(self, batch_size=self.batch_size) as rebuild:
                 return rebuild.build(progress=progress)
@@ -313,7 +320,7 @@ class SlicedProjector(Projector):
             self._forget_position()
 
     def rebuild_one(self, id: str) -> int:
-        """Rebuild the documents of one aggregate from its log; only its slice waits."""
+        """Rebuild the documents of one aggregate from its log; the other slices do not wait."""
         return self._parts[slice_number(id)].rebuild_one(id)
 
     def reset(self) -> None:

@@ -1,4 +1,4 @@
-"""A rebuild of a view over slices, by one projector; an upgrade, which several share."""
+"""Rebuilds a view over slices, with one projector, and upgrades it, with several projectors."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from eventlab.projections.view import version_of
 from eventlab.slices.checkpoints import SlicedCheckpoint, SlicedRebuildCheckpoint
 from eventlab.store.keys import order
 
-NEAR_SECONDS: Final = 2.0  # less than the fence of a swap lasts, in which the rest is applied
+NEAR_SECONDS: Final = 2.0  # less than the time limit of a fence, in which the rest is applied
 NEAR_ROUNDS: Final = 5
 
 
 class SlicedRebuild(Rebuild):
-    """Builds the documents of all slices alongside the live ones, and swaps all together."""
+    """Builds the documents of all slices alongside the live ones, and swaps them all at once."""
 
     def __init__(self, live: Projector, *, batch_size: int, name: str = "") -> None:
         session = ProjectorSession(live.mongo, live.name)
@@ -41,7 +41,7 @@ class SlicedRebuild(Rebuild):
         self._bar = None
 
     def catch_up(self) -> int:
-        """Apply all events that exist when it is called, slice after slice."""
+        """Apply all events that exist when it is called, slice by slice; return how many."""
         counted = 0
         for part in self._parts:
             more = part.catch_up()
@@ -55,8 +55,8 @@ class SlicedRebuild(Rebuild):
 class SlicedUpgrade(SlicedRebuild, Upgrade):
     """The documents of a newer version of a view's code, built alongside the live ones.
 
-    All projectors of the newer version build all slices: a batch that two of them read is counted
-    once, by the faster one. Each begins with a different slice, so they seldom meet.
+    All projectors of the newer version build all slices. If two of them read the same batch, only
+    the faster one commits it. Each projector begins with a random slice, so this seldom happens.
     """
 
     def __init__(self, live: Projector, *, batch_size: int, name: str = "") -> None:
@@ -70,7 +70,8 @@ class SlicedUpgrade(SlicedRebuild, Upgrade):
     def advance(self) -> int:
         """Apply the next batch of each slice, or swap; see Upgrade.
 
-        If new events arrive in every round, it swaps after some rounds in which little was left.
+        If new events arrive in every round, it swaps after several rounds in a row with only a
+        small lag.
         """
         counted = self.run_once()
         behind = self._seconds_behind()
@@ -84,7 +85,7 @@ class SlicedUpgrade(SlicedRebuild, Upgrade):
         return counted
 
     def _seconds_behind(self) -> float:
-        """Return the largest lag of a slice, in seconds: from its position to its newest event."""
+        """Return the largest lag of a slice, in seconds, from its position to its newest event."""
         positions = self._whole.positions_of(self.name)
         most = 0.0
         for store, position in zip(self._whole.store.all_slices(), positions, strict=True):
@@ -108,7 +109,7 @@ class SlicedUpgrade(SlicedRebuild, Upgrade):
 
 
 class UntilBuilt(threading.Event):
-    """An event that is set when ``stop`` is set, or when nothing is left to build."""
+    """A threading.Event that is set when ``stop`` is set, or when nothing is left to build."""
 
     def __init__(self, stop: threading.Event, builds: Callable[[], bool]) -> None:
         super().__init__()
@@ -116,10 +117,10 @@ class UntilBuilt(threading.Event):
         self._builds = builds
 
     def is_set(self) -> bool:
-        """Return whether to end."""
+        """Return True if ``stop`` is set, or if nothing is left to build."""
         return self._stop.is_set() or not self._builds()
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Wait until ``stop`` is set, or for ``timeout`` seconds; return whether to end."""
+        """Wait until ``stop`` is set, for at most ``timeout`` seconds; return ``is_set()``."""
         self._stop.wait(timeout)
         return self.is_set()

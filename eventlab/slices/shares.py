@@ -13,11 +13,11 @@ from eventlab.projections.session import ProjectorSession
 from eventlab.projections.view import PROJECTORS
 from eventlab.store.answers import SERVER_ERRORS, is_outage
 
-ALIVE_SECONDS: Final = 3.0  # after its last sign of life, a projector counts as running
+ALIVE_SECONDS: Final = 3.0  # for this long after its last heartbeat, a projector counts as running
 
 
 class SharedSession(ProjectorSession):
-    """The session of a projector, as one slice uses it: each slice is blocked on its own."""
+    """A projector's session as one slice uses it; each slice knows what has blocked it."""
 
     def __init__(self, shared: ProjectorSession, turn: threading.RLock) -> None:
         super().__init__(shared.mongo, shared.view)
@@ -30,7 +30,7 @@ class SharedSession(ProjectorSession):
             return self._shared.get()
 
     def transact(self, work: Callable[[ClientSession], bool], *, obstacle: object) -> bool | None:
-        """Run ``work`` in one transaction: a session has one at a time."""
+        """Run ``work`` in one transaction, when no other slice uses the session."""
         with self._turn:
             return super().transact(work, obstacle=obstacle)
 
@@ -40,15 +40,15 @@ class SharedSession(ProjectorSession):
             self._shared.end_others()
 
     def close(self) -> None:
-        """Leave it open: it belongs to the projector."""
+        """Leave the session open, because it belongs to the projector."""
 
 
 class Shares:
-    """Which slices a projector follows: every n-th one, of n projectors that run.
+    """Determines which slices a projector follows: every n-th slice if n projectors are running.
 
-    Each shows signs of life in the collection of the projectors, by MongoDB's clock. Two projectors
-    that disagree for a moment disturb each other, but each event is still applied once, because of
-    the checkpoints.
+    Each projector stores its heartbeats in the collection of projectors, with the time of MongoDB's
+    clock. Two projectors that briefly disagree may slow each other down, but each event is still
+    applied exactly once, because of the checkpoints.
     """
 
     def __init__(self, session: ProjectorSession, turn: threading.RLock) -> None:
@@ -63,7 +63,7 @@ class Shares:
         return number % self._step == self._first
 
     def beat(self) -> None:
-        """Show a sign of life, and check which other projectors run."""
+        """Store a heartbeat, and check which other projectors are running."""
         me = self._id()
         now = {"$set": {"view": self._session.view, "seen": "$$NOW"}}
         self._projectors.update_one({"_id": me}, [now], upsert=True)
@@ -74,7 +74,7 @@ class Shares:
             self._first, self._step = running.index(me), len(running)
 
     def leave(self) -> None:
-        """Leave the slices to the others."""
+        """Leave the slices to the other projectors."""
         self._first, self._step = 0, 1
         self._projectors.update_one({"_id": self._id()}, {"$unset": {"seen": 1}})
 
@@ -85,7 +85,7 @@ class Shares:
 
 @contextlib.contextmanager
 def outages_ignored() -> Iterator[None]:
-    """Ignore that a server is down: the threads of the slices wait for it and log the outage."""
+    """Ignore the errors of a server that is down; the code that waits for it logs the outage."""
     try:
         yield
     except SERVER_ERRORS as error:

@@ -1,8 +1,8 @@
-"""A category in 64 slices, so that the shards of a cluster share it: one store per slice.
+"""A category in 64 slices, with one store per slice, so that the shards of a cluster share it.
 
-Each slice is a category stream with its own aggregate logs, in one slot of the cluster. The
-store of a slice does everything that is about one aggregate. Events are ordered within a slice, and
-therefore within an aggregate; there is no order between slices.
+Each slice is a category stream with its own aggregate logs, in one slot of the cluster. The store
+of a slice handles every call about one of its aggregates. Events are ordered within a slice, and
+therefore within an aggregate, but not between slices.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from eventlab.store.waiting import wait_for_any
 
 
 def stored_slices(redis: Redis | RedisCluster, category: str) -> int:
-    """Return the number of slices that a category has; 1 if it has no events yet.
+    """Return the number of slices that a category has, or 1 if it has no events yet.
 
     >>> stored_slices(lab.redis, "accountStream")
     1
@@ -39,15 +39,15 @@ def stored_slices(redis: Redis | RedisCluster, category: str) -> int:
 
 
 def open_store(redis: Redis | RedisCluster, category: str) -> EventStore:
-    """Return the store of a category, with the number of slices that the category has."""
+    """Return a store for a category, with the number of slices that the category has."""
     return EventStore(redis, category, slices=stored_slices(redis, category))
 
 
 class Slice(EventStore):
-    """One slice of a category, as a store of its own."""
+    """The store of one slice of a category."""
 
     def __new__(cls, *_: object, **_others: object) -> Self:
-        """Return a store of this kind."""
+        """Return a new Slice."""
         return object.__new__(cls)
 
     def __init__(
@@ -94,11 +94,11 @@ class SlicedStore(EventStore):
         return f"EventStore({self.category!r}, slices={self.slices})"
 
     def slice_of(self, id: str) -> EventStore:
-        """Return the store of the slice that an aggregate is in."""
+        """Return the store of an aggregate's slice."""
         return self._all[slice_number(id)]
 
     def all_slices(self) -> Sequence[EventStore]:
-        """Return the stores of all slices, by their numbers."""
+        """Return the stores of all slices, in the order of their numbers."""
         return self._all
 
     # ------------------------------------------------------------------ write
@@ -114,7 +114,7 @@ class SlicedStore(EventStore):
         fingerprint: str | None = None,
         newest: tuple[str, str] | None = None,
     ) -> list[Recorded]:
-        """Store the events as the next versions of one aggregate, all or none."""
+        """Store the events as the next versions of one aggregate, all or nothing."""
         return self.slice_of(id).append(
             id,
             events,
@@ -134,8 +134,10 @@ class SlicedStore(EventStore):
         idempotency_key: str | None = None,
         fingerprint: str | None = None,
     ) -> dict[str, list[Recorded]]:
-        """Append to aggregates, all or none; raises InvalidArgument if they are in several
-        slices."""
+        """Append to several aggregates of one slice, all or nothing; return the events by id.
+
+        Raises InvalidArgument if the aggregates are in several slices.
+        """
         ids = [*(write.id for write in writes), *(guards or {})]
         return self._together(ids).commit(
             writes,
@@ -153,19 +155,19 @@ class SlicedStore(EventStore):
         return self._all[check_together(self.category, ids)]
 
     def seen(self, id: str, key: str, *, fingerprint: str | None = None) -> list[Recorded] | None:
-        """Return the events appended under an idempotency key, or None."""
+        """Return the events that were appended under an idempotency key, or None for a new key."""
         return self.slice_of(id).seen(id, key, fingerprint=fingerprint)
 
     def seen_commit(
         self, key: str, *, fingerprint: str | None = None, ids: Sequence[str] = ()
     ) -> dict[str, list[Recorded]] | None:
-        """Return the events committed to ``ids`` under an idempotency key, or None."""
+        """Return the events that were committed to ``ids`` under a key, or None for a new key."""
         return self._together(ids).seen_commit(key, fingerprint=fingerprint)
 
     def reject(
         self, id: str, key: str, rejection: CommandRejected | None, *, fingerprint: str
     ) -> list[Recorded]:
-        """Keep a rejection as the outcome of the request under an idempotency key, and raise it."""
+        """Store a rejection as the outcome of the request with an idempotency key, and raise it."""
         return self.slice_of(id).reject(id, key, rejection, fingerprint=fingerprint)
 
     def reject_commit(
@@ -176,7 +178,7 @@ class SlicedStore(EventStore):
         fingerprint: str,
         ids: Sequence[str] = (),
     ) -> dict[str, list[Recorded]]:
-        """Keep a rejection as the outcome of a commit to ``ids``, and raise it."""
+        """Store a rejection as the outcome of a commit to ``ids``, and raise it."""
         return self._together(ids).reject_commit(key, rejection, fingerprint=fingerprint)
 
     def settle(
@@ -187,9 +189,9 @@ class SlicedStore(EventStore):
         replicas: int = 0,
         timeout: float = 30.0,
     ) -> None:
-        """Wait until earlier appends are on that many disks and on that many replicas.
+        """Wait until earlier appends are on ``disk`` disks and on ``replicas`` replicas.
 
-        With ``events`` it waits for their slices only, else for every shard.
+        With ``events``, it waits only for the slices of these events; without, for every shard.
         """
         checked_counts(disk=disk, replicas=replicas)
         parts: dict[EventStore, list[Recorded]] = {}
@@ -216,26 +218,26 @@ class SlicedStore(EventStore):
         return self.slice_of(id).read(id, after=after, limit=limit, reverse=reverse)
 
     def pages(self, id: str, *, after: int = 0, limit: int | None = None) -> Iterator[Tail]:
-        """Yield the events of ``read`` with their tokens, in pages."""
+        """Yield the events that ``read`` returns, with their tokens, in pages of limited size."""
         return self.slice_of(id).pages(id, after=after, limit=limit)
 
     def read_all(self, *, after: str = START, limit: int | None = None) -> Iterator[Recorded]:
         """Yield every event of the category after a position, ordered by the time of the append.
 
-        Events in two slices may have the same position, and the clocks of two shards differ. To
-        resume where you were, read each of ``all_slices()`` after its own position.
+        Events in two slices may have the same position, and the clocks of two shards may differ. If
+        you want to resume reading later, read each of ``all_slices()`` after its own position.
         """
         checked_counts(limit=limit)
         found = [part.read_all(after=after, limit=limit) for part in self._all]
         return islice(heapq.merge(*found, key=lambda event: order(event.position)), limit)
 
     def wait(self, *, after: str, seconds: float) -> bool:
-        """Wait until a slice has an event after a position; False after ``seconds`` without one."""
+        """Wait for an event after a position in any slice; return False after ``seconds``."""
         streams = {part.keys.stream: after for part in self._all}
         return wait_for_any(self.redis, streams, seconds)
 
     def version(self, id: str) -> int:
-        """Return the version of an aggregate, the number of its events; 0 if it does not exist."""
+        """Return an aggregate's version (the number of its events), or 0 if it does not exist."""
         return self.slice_of(id).version(id)
 
     def ids(self) -> list[str]:
@@ -243,11 +245,14 @@ class SlicedStore(EventStore):
         return sorted(id for part in self._all for id in part.ids())
 
     def head(self) -> str:
-        """Return the newest position of all slices; ``0-0`` before the first event."""
+        """Return the newest position of all slices, or ``0-0`` if there was no event."""
         return max((part.head() for part in self._all), key=order)
 
     def lacks(self, position: str) -> bool:
-        """Return True if every slice lacks the event; if you know its slice, ask that instead."""
+        """Return True if no slice has the event that Redis should have at a position.
+
+        If you know the slice of the event, call ``lacks`` of its store instead.
+        """
         return all(part.lacks(position) for part in self._all)
 
     # --------------------------------------------------------------- maintain
@@ -255,16 +260,16 @@ class SlicedStore(EventStore):
     def trim(self, *, before: str) -> int:
         """Drop the events before a position from all slices, and return their number.
 
-        A slice whose group has not finished these events raises TrimRefused; slices before it are
-        trimmed.
+        Raises TrimRefused if a group has not finished the events of a slice; the slices before it
+        have been trimmed by then.
         """
         return sum(part.trim(before=before) for part in self._all)
 
     def forget_group(self, name: str) -> bool:
-        """Forget a group of all slices; returns False if none has it."""
+        """Delete a group in all slices; return False if it does not exist in any of them."""
         return sum(part.forget_group(name) for part in self._all) > 0
 
-    def adopt(self, *, renumber: bool = False) -> int:  # noqa: ARG002 - it cannot
+    def adopt(self, *, renumber: bool = False) -> int:  # noqa: ARG002 - it always raises
         """Raise InvalidArgument, because an adopted category always has one slice."""
         raise InvalidArgument(
             f"{self.category!r} was opened with slices={self.slices}, but a category that another "
@@ -272,17 +277,17 @@ class SlicedStore(EventStore):
         )
 
     def verify(self) -> list[Recorded]:
-        """Return the events of the streams that are not in the aggregate logs."""
+        """Return the events of all streams that are not in the aggregate logs."""
         return [event for part in self._all for event in part.verify()]
 
     def drop(self) -> None:
-        """Delete the category, its events and groups. Stop its writers and readers first."""
+        """Delete the category with its events and groups. Stop its writers and readers first."""
         register(self.redis, self._all[0].keys)  # raises SlicesMismatch
         found = self.redis.scan_iter(match=self.keys.all_slices(), count=KEYS_PAGE)
         while page := list(islice(found, KEYS_PAGE)):
             owned = [key for key in page if self.keys.owns(as_bytes(key))]
             if owned:
                 self.redis.unlink(*owned)
-        # Last: until then nobody can make the category with one slice.
+        # Delete this key last: until then, nobody can create the category with one slice.
         self.redis.unlink(self.keys.slices)
         super().drop()

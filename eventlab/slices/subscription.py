@@ -1,4 +1,4 @@
-"""A subscription to a category in slices: one per slice, read in turn."""
+"""A subscription to a category in slices, which reads one subscription per slice in turn."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from eventlab.store.waiting import wait_for_any
 from eventlab.subscriptions.records import Lag, Parked
 from eventlab.subscriptions.subscription import Subscription
 
-REST_SECONDS: Final = 0.1  # where no shard answers, or in a pause
-PAUSE_SECONDS: Final = 1.0  # of one wait for new events; and before a shard that is down is tried
+REST_SECONDS: Final = 0.1  # while no shard responds, or during a pause
+PAUSE_SECONDS: Final = 1.0  # of one wait for new events, and before a shard is retried
 
-LATER: Final = object()  # what an acknowledgment returns if it was not sent
+LATER: Final = object()  # the result of an acknowledgment that was not sent
 
 Result = TypeVar("Result")
 Other = TypeVar("Other")
@@ -31,9 +31,10 @@ class SlicedSubscription(Subscription):
     """The events of all slices of a category; see Subscription.
 
     ``receive`` polls the slices in turn, so that none starves another. While a shard of Redis is
-    down, its slices are skipped: an acknowledgment of their events is sent when it responds, and an
-    event whose failure could not be reported is delivered again after ``claim_after``. An
-    ``outage`` pauses the slice for all consumers, and all slices for this one.
+    down, its slices are skipped. Acknowledgments of their events are sent when the shard responds
+    again. An event whose failure could not be reported is delivered again after ``claim_after``
+    seconds. ``fail(..., outage=True)`` pauses the slice of the event for all consumers, and all
+    slices for this consumer.
     """
 
     def __init__(
@@ -70,7 +71,7 @@ class SlicedSubscription(Subscription):
         self._backoff = backoff
         self._next = 0  # the slice whose turn it is
         self._unsent: dict[int, list[Recorded]] = {}  # acknowledged while their shard was down
-        self._rests: dict[str, float] = {}  # shards that were down, and until when they are left
+        self._rests: dict[str, float] = {}  # shards that were down, and when to retry them
         self._paused_until = 0.0
 
     # -------------------------------------------------------------------- work
@@ -92,7 +93,7 @@ class SlicedSubscription(Subscription):
                 return events
             pause = min(left, PAUSE_SECONDS)
             if heads is None:
-                # Then the slices are asked once more: what is appended after this ends the wait.
+                # Poll the slices once more after this: a later event then ends the wait.
                 heads = self._heads()
                 continue
             if heads and time.monotonic() >= self._paused_until:
@@ -167,7 +168,7 @@ class SlicedSubscription(Subscription):
             self._of_shard(number, partial(self._parts[number].hand_back, [event]), None)
 
     def close(self) -> bool:
-        """Remove this consumer and return True; False if it holds events of a slice."""
+        """Remove this consumer; return False if it still holds events of a slice."""
         return sum(part.close() for part in self._parts) == len(self._parts)
 
     # ------------------------------------------------------------------ parked
@@ -178,7 +179,7 @@ class SlicedSubscription(Subscription):
         return sorted(found, key=lambda parked: order(parked.position))
 
     def replay(self, position: str | None = None) -> int:
-        """Deliver the parked events at a position again, or all of them; return how many."""
+        """Deliver the parked events at a position, or all of them, again; return how many."""
         return sum(part.replay(position) for part in self._parts)
 
     def discard(self, position: str | None = None) -> int:
@@ -186,7 +187,7 @@ class SlicedSubscription(Subscription):
         return sum(part.discard(position) for part in self._parts)
 
     def lag(self) -> Lag:
-        """Return how many events are unfinished, in all slices."""
+        """Return how many events are unfinished, in all slices together."""
         return sum_of([part.lag() for part in self._parts])
 
     # ------------------------------------------------------------------ shards
@@ -213,12 +214,12 @@ class SlicedSubscription(Subscription):
         return time.monotonic() < self._rests.get(self._shard(number), 0.0)
 
     def _rest(self, number: int) -> None:
-        # All of its slices: to find out for each of them would hold up the others.
+        # Skip all slices of the shard: trying each of them would delay the other shards.
         self._rests[self._shard(number)] = time.monotonic() + PAUSE_SECONDS
 
 
 def sum_of(lags: Sequence[Lag]) -> Lag:
-    """Return the lag of all slices together."""
+    """Return the sum of the lags of all slices."""
     return Lag(
         new=sum(lag.new for lag in lags),
         pending=sum(lag.pending for lag in lags),
