@@ -28,7 +28,7 @@ MAX_COLLECTION_BYTES: Final = 200  # MongoDB allows 255 with the database; views
 def add_command(
     commands: Commands, name: str, command: Callable[[argparse.Namespace], int], summary: str
 ) -> argparse.ArgumentParser:
-    """Return the parser of a new command; ``summary`` is its line in ``eventlab --help``."""
+    """Add a command and return its parser; ``summary`` is its line in ``eventlab --help``."""
     description = f"{summary[0].upper()}{summary[1:]}."
     parser = commands.add_parser(name, help=summary, description=description)
     parser.add_argument(
@@ -42,7 +42,7 @@ def add_command(
 
 
 def add_category(parser: argparse.ArgumentParser) -> None:
-    """Add the option that names the events of the accounts."""
+    """Add ``--category``, which names the category of the account events."""
     parser.add_argument(
         "--category",
         default=os.environ.get(settings.CATEGORY) or CATEGORY,
@@ -51,7 +51,7 @@ def add_category(parser: argparse.ArgumentParser) -> None:
 
 
 def add_category_and_collection(parser: argparse.ArgumentParser) -> None:
-    """Add ``--category`` and ``--collection``: where the events and the view of accounts are."""
+    """Add ``--category`` and ``--collection``, which locate the account events and their view."""
     add_category(parser)
     parser.add_argument(
         "--collection",
@@ -63,12 +63,15 @@ def add_category_and_collection(parser: argparse.ArgumentParser) -> None:
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:
-    """Add the option that prints JSON."""
+    """Add ``--json``, which prints JSON instead of text."""
     parser.add_argument("--json", action="store_true", help="print JSON (default: text)")
 
 
 def add_metrics(parser: argparse.ArgumentParser, health: str) -> None:
-    """Add the option that serves metrics while a command runs."""
+    """Add ``--metrics``, which serves metrics while a command runs.
+
+    ``health`` completes the help text: it says what ``/healthz`` checks.
+    """
     parser.add_argument(
         "--metrics",
         type=port,
@@ -79,7 +82,7 @@ def add_metrics(parser: argparse.ArgumentParser, health: str) -> None:
 
 
 def add_max_lag(parser: argparse.ArgumentParser, route: str) -> None:
-    """Add the options that say which lag of a view makes a health route fail."""
+    """Add ``--max-lag`` and ``--max-lag-seconds``, which make a health route fail on lag."""
     parser.add_argument(
         "--max-lag",
         type=whole,
@@ -98,19 +101,19 @@ def add_max_lag(parser: argparse.ArgumentParser, route: str) -> None:
 
 
 def max_lag(arguments: argparse.Namespace) -> MaxLag | None:
-    """Return the limit that the options name, or None."""
+    """Return the lag limit that the options set, or None if they set none."""
     if arguments.max_lag is None:
         return None
     return MaxLag(arguments.max_lag, arguments.max_lag_seconds)
 
 
 def port(text: str) -> int:
-    """Return a TCP port, or 0 for any free one."""
+    """Parse a TCP port; 0 means any free port."""
     return _whole(text, 0, MAX_PORT)
 
 
 def workers(text: str) -> int:
-    """Return a number of worker processes."""
+    """Parse a number of worker processes."""
     return _whole(text, 1, MAX_WORKERS)
 
 
@@ -125,7 +128,7 @@ def whole(text: str) -> int:
 
 
 def seconds(text: str) -> float:
-    """Return a positive number of seconds, a day at most."""
+    """Parse a positive number of seconds, at most one day."""
     try:
         value = float(text)
     except ValueError:
@@ -138,14 +141,14 @@ def seconds(text: str) -> float:
 
 
 def label(text: str) -> str:
-    """Return the name of a Gmail label, which must not be empty."""
+    """Parse the name of a Gmail label, which must not be empty."""
     if not text.strip():
         raise argparse.ArgumentTypeError("the label name is empty")
     return text.strip()
 
 
 def day(text: str) -> datetime:
-    """Return the beginning of a day in UTC."""
+    """Parse a date, and return the start of that day in UTC."""
     try:
         found = datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC)
     except ValueError:
@@ -156,7 +159,7 @@ def day(text: str) -> datetime:
 
 
 def collection(text: str) -> str:
-    """Return the name of a MongoDB collection that documents can be written to."""
+    """Parse the name of a MongoDB collection, and reject names that MongoDB would reject."""
     encoded = text.encode("utf-8", "replace")
     rules = {
         "is empty": not text,
@@ -173,7 +176,7 @@ def collection(text: str) -> str:
 
 
 def root_path(text: str) -> str:
-    """Return the path under which a proxy offers a service, without a slash at its end.
+    """Parse the path prefix that a proxy adds to a service, and drop any trailing slash.
 
     >>> root_path("/bank/")
     '/bank'

@@ -1,4 +1,4 @@
-"""``eventlab backup``: save the events of a category in files."""
+"""``eventlab backup``: save the events of a category to files."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def add_to(commands: Commands) -> None:
-    """Add the command to the command line."""
+    """Register the ``backup`` command."""
     parser = options.add_command(
         commands,
         "backup",

@@ -1,4 +1,4 @@
-"""A check and its result, and the checks of a running Redis and MongoDB."""
+"""The result of a check, and the checks of a running Redis and MongoDB."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from eventlab.store.store import NEW, EventStore
 
 TRIAL: Final = "doctor"
 WAITAOF_SINCE: Final = (7, 2)
-#: The commands of an append and of reading, each with its arguments, by the key that they need.
+#: The commands that appending and reading send, with their arguments, grouped by the key they use.
 RIGHTS: Final = {
     "stream": ("xadd {key} * f v", "xlen {key}", "xrange {key} - +", "exists {key}"),
     "log": ("rpush {key} v", "llen {key}", "lindex {key} 0", "lrange {key} 0 1"),
@@ -48,7 +48,10 @@ Infos = list[dict[str, Any]]
 
 @dataclass(frozen=True)
 class Check:
-    """The result of one check: ``detail`` is what was found, ``remedy`` how to fix a failure."""
+    """The result of one check.
+
+    ``detail`` says what the check found, and ``remedy`` says how to fix a failure.
+    """
 
     name: str
     ok: bool
@@ -59,8 +62,8 @@ class Check:
 def failure(name: str, error: Exception, remedy: str) -> Check:
     """Return a failed check for an error, with the error's own remedy if it has one.
 
-    An error of eventlab ends with a colon and what to do. For a driver's error, that would be to
-    run the doctor, which is already running, so ``remedy`` is used instead.
+    The message of an eventlab error ends with a colon and its remedy. A driver error's message
+    says to run the doctor, which is already running, so ``remedy`` replaces that advice.
 
     >>> failure("slices", EventLabError("it has 64 slices: open it with slices=64"), "restart")
     Check(name='slices', ok=False, detail='it has 64 slices', remedy='open it with slices=64')
@@ -75,7 +78,7 @@ def failure(name: str, error: Exception, remedy: str) -> Check:
 
 
 class _Failed(Exception):
-    """A check found something wrong; ``remedy``, if given, replaces that of the check."""
+    """A check has failed; ``remedy``, if given, replaces the default remedy of the check."""
 
     def __init__(self, found: str, remedy: str = "") -> None:
         super().__init__(found)
@@ -83,10 +86,11 @@ class _Failed(Exception):
 
 
 def server_checks(directory: Path, *, durability: bool = False) -> Iterator[Check]:
-    """Yield the checks of the servers that ``connect`` reaches, starting private ones if needed.
+    """Check the servers that ``connect`` reaches, starting private ones if needed; yield results.
 
-    They append a real event to a category of their own, which is removed afterwards, and write in a
-    real MongoDB transaction, which is aborted. With ``durability`` Redis must have WAITAOF.
+    One check appends a real event to a temporary category and then removes it. Another writes to
+    MongoDB in a real transaction and then aborts it. With ``durability``, Redis must support
+    WAITAOF.
     """
     try:
         lab = connect(directory)
@@ -130,7 +134,7 @@ def _check(name: str, remedy: str, examine: Callable[[Lab], str], lab: Lab) -> C
     except (EventLabError, *SERVER_ERRORS, OSError) as error:
         if _is_info_refused(error):
             return Check(name, True, "unknown: this user is not allowed to run INFO")
-        if is_outage(error):  # no permission is missing
+        if is_outage(error):  # not a missing permission
             remedy = (
                 f"check that {server(error)} is running, is the primary, and has free memory and "
                 "disk space"
@@ -177,7 +181,7 @@ def _durability(lab: Lab) -> str:
 
 
 def _rights(lab: Lab) -> str:
-    """Ask Redis, by a script that writes nothing, which commands this user may not run."""
+    """Ask Redis which commands this user may not run, with a script that writes nothing."""
     store = _configured(lab)
     for number, one in enumerate(store.all_slices()):
         missing = _missing_rights(one)
@@ -193,14 +197,14 @@ def _rights(lab: Lab) -> str:
 def _missing_rights(one: EventStore) -> set[str]:
     keys = one.keys
     rights = {"stream": keys.stream, "log": keys.log(TRIAL), "ids": keys.ids}
-    # As JSON: the name of a category may hold a space.
+    # Encoded as JSON, because a category name may contain a space.
     commands = [
         json.dumps([key.decode() if word == "{key}" else word for word in command.split()])
         for name, key in rights.items()
         for command in RIGHTS[name]
     ]
     redis: Any = one.redis
-    # Each node has its own permissions for a user: ask the node that has this slice.
+    # Each node has its own user permissions, so ask the node that holds this slice.
     where = {"target_nodes": _node_of(one)} if _is_cluster(redis) else {}
     return {
         str(found) for found in redis.execute_command("EVAL", ASK_RIGHTS, 0, *commands, **where)
@@ -218,7 +222,7 @@ def _append(lab: Lab) -> str:
         try:
             _trial_append(lab, shard)
         except (NoPermissionError, Misconfigured):
-            # A user that is limited to its own categories may not use the trial's category.
+            # A user that is limited to its own categories may not use the trial category.
             _rights(lab)
             return "not tried: this user may use only its own categories"
         except (EventLabError, *SERVER_ERRORS) as error:
@@ -235,14 +239,14 @@ def _trial_append(lab: Lab, shard: str) -> None:
         count = len(store.read(TRIAL))
     finally:
         keys = store.keys
-        with suppress(NoPermissionError):  # then nothing was written either
+        with suppress(NoPermissionError):  # in that case, nothing was written
             lab.redis.delete(keys.stream, keys.ids, keys.log(TRIAL))
     if count != 1:
         raise _Failed(f"1 event was appended, {count} were read")
 
 
 def _trial_store(lab: Lab, shard: str) -> EventStore:
-    """Return a store of a new category; in a cluster, its keys are on this shard."""
+    """Return a store for a new category; in a cluster, one whose keys are on this shard."""
     while True:
         store = EventStore(lab.redis, f"{TRIAL}-{secrets.token_hex(8)}")
         if not shard or _node_of(store).name == shard:
@@ -250,11 +254,11 @@ def _trial_store(lab: Lab, shard: str) -> EventStore:
 
 
 def _configured(lab: Lab) -> EventStore:
-    """Return the store of the category that the settings name, with the slices that it has."""
+    """Return the store of the configured category, with the category's actual slice count."""
     category = os.environ.get(settings.CATEGORY) or CATEGORY
     try:
         return open_store(lab.redis, category)
-    except NoPermissionError:  # the check of the permissions names what is missing
+    except NoPermissionError:  # the permissions check reports what is missing
         return EventStore(lab.redis, category)
 
 
@@ -268,7 +272,7 @@ def _node_of(one: EventStore) -> Any:
 
 
 def _where(store: EventStore, number: int) -> str:
-    """Return which slice it is, and where, to begin a message; empty if there is one stream."""
+    """Return a message prefix with the slice and its shard, or "" if there is only one slice."""
     if store.slices == 1:
         return ""
     one = store.all_slices()[number]
@@ -283,12 +287,12 @@ def _mongodb_answers(lab: Lab) -> str:
 def _transaction(lab: Lab) -> str:
     with lab.mongo.client.start_session() as session, session.start_transaction():
         lab.mongo.get_collection(TRIAL).insert_one({}, session=session)
-        session.abort_transaction()  # nothing of it remains
+        session.abort_transaction()  # leave nothing behind
     return "started, written, aborted"
 
 
 def _infos(lab: Lab, section: str) -> Infos:
-    """Return a section of INFO of the Redis or, in a cluster, of each primary."""
+    """Return a section of INFO from Redis or, in a cluster, from each primary."""
     redis: Any = lab.redis
     if not hasattr(redis, "get_primaries"):
         return [redis.info(section)]

@@ -37,7 +37,7 @@ Purpose = Literal["library", "lab", "serve", "mailroom"]
 
 OLDEST_PYTHON: Final = (3, 11)
 LIBRARY: Final = ("redis", "hiredis", "pymongo", "msgspec")
-#: The packages that each purpose needs besides LIBRARY; the extra to install has the same name.
+#: The packages that each purpose needs in addition to LIBRARY. The extra has the purpose's name.
 PACKAGES: Final[dict[str, tuple[str, ...]]] = {
     "library": (),
     "lab": ("jupyterlab", "ipywidgets", "pandas", "matplotlib"),
@@ -59,17 +59,20 @@ STYLE: Final = "text-align:left"
 
 @dataclass(frozen=True, repr=False)
 class Report:
-    """All checks. Its ``repr`` has no version or path: it is the same on all healthy machines."""
+    """The results of all checks.
+
+    The ``repr`` contains no version or path, so it is the same on all healthy machines.
+    """
 
     checks: tuple[Check, ...]
 
     @property
     def ok(self) -> bool:
-        """Whether every check passed."""
+        """Return whether every check passed."""
         return all(check.ok for check in self.checks)
 
     def text(self, *, details: bool = False) -> str:
-        """Return a line for each check; with ``details``, versions and paths as well."""
+        """Return one line per check; ``details`` adds versions and paths."""
         return "\n".join(_line(check, details=details) for check in self.checks)
 
     def __repr__(self) -> str:
@@ -80,7 +83,7 @@ class Report:
 
 
 def add_to(commands: Commands) -> None:
-    """Add the command to the command line."""
+    """Register the ``doctor`` command."""
     parser = options.add_command(
         commands,
         "doctor",
@@ -124,7 +127,7 @@ def _doctor(arguments: argparse.Namespace) -> int:
     readers = arguments.reader or []
     upcasters = arguments.upcaster or []
     if arguments.events is not None:
-        # It imports every reader, which the other checks do not need.
+        # Imported here because it imports every reader, which the other checks do not need.
         from eventlab.cli.events_check import check_events
 
         return check_events(arguments.events, readers, upcasters, as_json=arguments.json)
@@ -145,9 +148,9 @@ def report(data: Path | str | None = None, *, purpose: Purpose = "lab") -> Repor
 
 
 def examine(data: Path | str | None = None, *, purpose: Purpose = "lab") -> list[Check]:
-    """Return the checks of everything that a purpose needs.
+    """Check everything that a purpose needs, and return the results.
 
-    The private servers are started if they are not running.
+    This starts the private servers if they are not running.
     """
     try:
         directory = directories.data_directory(data)
@@ -166,7 +169,7 @@ def examine(data: Path | str | None = None, *, purpose: Purpose = "lab") -> list
     ]
     own = all(os.environ.get(name) for name in (external.REDIS_URL, external.MONGODB_URL))
     if not data_check.ok and not own:
-        return checks  # all that follows would fail for the same reason
+        return checks  # all later checks would fail for the same reason
     programs = [
         *([] if own else [_runtime_directory(directory)]),
         _program("redis-server", external.REDIS_URL, binaries.find_redis),
@@ -222,7 +225,7 @@ def _runtime_directory(directory: Path) -> Check:
         runtime = directories.runtime_directory(directory)
         if runtime.exists():
             directories.prepare_runtime(runtime)
-        else:  # it is made when the servers start
+        else:  # starting the servers creates it
             directories.check_runtime(runtime)
     except (ServersError, OSError) as error:
         remedy = f"set {directories.RUNTIME_VARIABLE} to a short new directory that you own"

@@ -1,4 +1,4 @@
-"""``eventlab doctor --events``: which stored events the newest code cannot read."""
+"""``eventlab doctor --events``: find stored events that the current code cannot read."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from eventlab.slices.store import open_store
 from eventlab.store.store import Upcaster
 
 REMEDY = "make the code read this shape, or add an upcaster that converts it to the newest shape"
-#: Who reads the categories of this package.
+#: The aggregate classes and views that read each category of this package.
 READERS: dict[str, tuple[Reader, ...]] = {
     CATEGORY: (Account, AccountView(), MoneyPerDay(), EventsByType()),
     REAL_NAMES[0]: (WorkItem, MailView()),
@@ -34,9 +34,9 @@ READERS: dict[str, tuple[Reader, ...]] = {
 def check_events(
     category: str, readers: Sequence[str], upcasters: Sequence[str], *, as_json: bool
 ) -> int:
-    """Print each shape that is stored in a category, and whether its readers can apply it.
+    """Print each event shape that a category stores, and whether its readers can apply it.
 
-    ``readers`` and ``upcasters`` are named as MODULE:NAME. Returns the exit status.
+    Each of ``readers`` and ``upcasters`` has the form MODULE:NAME. Returns the exit status.
     """
     chosen = [reader_named(name) for name in readers] or list(READERS.get(category, ()))
     if not chosen:
@@ -53,7 +53,10 @@ def check_events(
 
 
 def reader_named(name: str) -> Reader:
-    """Import the aggregate class or the view that MODULE:NAME refers to; raises UsageError."""
+    """Import and return the aggregate class or view that MODULE:NAME refers to.
+
+    Raises UsageError if there is none.
+    """
     found = _imported(name, "--reader")
     if isinstance(found, type) and not issubclass(found, Aggregate) and hasattr(found, "apply"):
         try:
@@ -79,7 +82,7 @@ def _imported(name: str, option: str) -> Any:
     if not (module and colon and attribute):
         raise UsageError(f"{option} {name!r} must be MODULE:NAME, such as cart:Cart")
     if "" not in sys.path:
-        sys.path.insert(0, "")  # like python -m: a module in the current directory
+        sys.path.insert(0, "")  # like python -m, find modules in the current directory
     try:
         return getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError) as error:

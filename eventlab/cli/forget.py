@@ -1,4 +1,4 @@
-"""``eventlab forget``: destroy a person's key, so that their protected fields are unreadable."""
+"""``eventlab forget``: destroy a person's key, which makes their protected fields unreadable."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def add_to(commands: Commands) -> None:
-    """Add the command to the command line."""
+    """Register the ``forget`` command."""
     parser = options.add_command(
         commands,
         "forget",
@@ -64,7 +64,7 @@ def _forget(arguments: argparse.Namespace) -> int:
 
 
 def text_of(erased: Erased) -> str:
-    """Return a readable report of what was done and what is left to do."""
+    """Return a report for people of what was done and what is left to do."""
     if not erased.had_key:
         lines = [f"{erased.person}: no key is stored, and none will be created"]
     else:

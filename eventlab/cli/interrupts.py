@@ -1,6 +1,6 @@
-"""Ctrl-C and SIGTERM while a command starts: it cleans up and ends, without a traceback.
+"""Handle Ctrl-C and SIGTERM while a command starts: clean up and exit without a traceback.
 
-It imports only what Python has loaded anyway, so that it takes effect early.
+This module imports only modules that Python has already loaded, so that it takes effect early.
 """
 
 from __future__ import annotations
@@ -12,32 +12,32 @@ from typing import Final, NoReturn
 
 SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
-#: The signals that have arrived since the start. An import may swallow KeyboardInterrupt.
+#: The signals received so far, recorded because an import may swallow KeyboardInterrupt.
 received: list[int] = []
 
 
 def handle() -> None:
-    """Make Ctrl-C or SIGTERM end the program after cleanup; a second one ends it immediately.
+    """Make Ctrl-C or SIGTERM end the program after cleanup; a second signal ends it immediately.
 
-    Both arrive as KeyboardInterrupt.
+    The first signal raises KeyboardInterrupt.
     """
     show = sys.unraisablehook
 
     def show_unless_interrupted(unraisable: sys.UnraisableHookArgs) -> None:
-        # Python drops what is raised in a finalizer, after printing its traceback.
+        # Python discards an exception raised in a finalizer, after printing its traceback.
         if unraisable.exc_type is KeyboardInterrupt:
             leave_at_once(signal.SIGINT)
         show(unraisable)
 
     sys.unraisablehook = show_unless_interrupted
     for number in SIGNALS:
-        # In a background job of a shell, Ctrl-C is ignored, and stays ignored.
+        # A background job of a shell ignores Ctrl-C and must keep ignoring it.
         if signal.getsignal(number) in (signal.default_int_handler, signal.SIG_DFL):
             signal.signal(number, _interrupt)
 
 
 def handle_no_more() -> None:
-    """From now on, a signal ends the process immediately, without a traceback at shutdown."""
+    """Make every later signal end the process immediately, without a traceback at shutdown."""
     for number in SIGNALS:
         signal.signal(number, leave_at_once)
 

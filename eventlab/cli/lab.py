@@ -1,4 +1,4 @@
-"""``eventlab lab``: opens a copy of the notebooks in JupyterLab; the servers run until it exits."""
+"""``eventlab lab``: open a copy of the notebooks in JupyterLab; the servers run until it exits."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 NOTEBOOKS: Final = "notebooks"
 FIRST_PAGE: Final = "00_start_here.ipynb"
 LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
-#: JupyterLab, except that Ctrl-C while it is still being imported prints no traceback.
+#: Start JupyterLab, but print no traceback if Ctrl-C arrives while it is still being imported.
 JUPYTER: Final = """
 import sys
 try:
@@ -36,7 +36,7 @@ except KeyboardInterrupt:
 
 
 def add_to(commands: Commands) -> None:
-    """Add the command to the command line."""
+    """Register the ``lab`` command."""
     parser = options.add_command(
         commands,
         "lab",
@@ -73,7 +73,7 @@ def _lab(arguments: argparse.Namespace) -> int:
     notebooks = _find_notebooks()
     require(("jupyterlab",), "lab")
     data = directories.data_directory()
-    # The kernels start elsewhere: they must find the same directory.
+    # The kernels start in other directories and must find the same data directory.
     os.environ[directories.DATA_VARIABLE] = str(data)
     if not arguments.in_place:
         copy = lab_copy.copy_of(notebooks, data, fresh=arguments.fresh)
@@ -85,7 +85,7 @@ def _lab(arguments: argparse.Namespace) -> int:
 
 
 def _adapt_to_notebooks(variables: MutableMapping[str, str]) -> None:
-    """Remove what breaks the notebooks: a proxy for loopback, another backend for figures."""
+    """Remove settings that break the notebooks: a proxy for loopback and a matplotlib backend."""
     for name in ("no_proxy", "NO_PROXY"):
         variables[name] = ",".join(filter(None, [variables.get(name), *LOOPBACK]))
     variables.pop("MPLBACKEND", None)
@@ -104,16 +104,16 @@ def _find_notebooks() -> Path:
 
 
 def _jupyter(notebooks: Path, arguments: argparse.Namespace) -> list[str]:
-    # -P: a file of the working directory must not replace a module of JupyterLab.
+    # -P prevents a file in the working directory from replacing a module of JupyterLab.
     command = [sys.executable, "-P", "-c", JUPYTER, f"--ServerApp.root_dir={notebooks}"]
-    # By number: a minimal machine cannot resolve "localhost".
+    # An IP address, because a minimal machine cannot resolve "localhost".
     command += ["--ServerApp.ip=127.0.0.1", f"--LabApp.default_url=/lab/tree/{FIRST_PAGE}"]
     if arguments.no_browser:
         command.append("--no-browser")
-    if arguments.port is not None:  # this port or an error, never another one
+    if arguments.port is not None:  # fail rather than use another port
         command += [f"--ServerApp.port={arguments.port}", "--ServerApp.port_retries=0"]
     if os.geteuid() == 0:
-        command.append("--allow-root")  # in a container there may be no other user
+        command.append("--allow-root")  # a container may have no other user
     return command
 
 
@@ -124,7 +124,7 @@ def _run_to_its_end(command: list[str]) -> int:
             jupyter.send_signal(number)
 
         before = {signal.SIGTERM: signal.signal(signal.SIGTERM, pass_on)}
-        # A terminal sends Ctrl-C to both; Jupyter asks for confirmation, and decides.
+        # A terminal sends Ctrl-C to both processes; Jupyter asks for confirmation and decides.
         before[signal.SIGINT] = signal.signal(signal.SIGINT, signal.SIG_IGN)
         try:
             while (status := jupyter.poll()) is None:

@@ -1,7 +1,7 @@
-"""The reader's copy of the notebooks: changed files are kept, and the others are refreshed.
+"""The reader's copy of the notebooks: keep files that the reader changed, and refresh the others.
 
-The digest of each file that was copied is stored beside the copy. A file that still has this digest
-was never changed by the reader, so a newer version may replace it.
+The digest of each copied file is stored in the copy. If a file still has this digest, the reader
+has not changed it, so a newer version may replace it.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from typing import Final
 from eventlab.servers import directories, lock
 
 FOLDER: Final = "notebooks"
-#: What the copy received: the digest of each file. It moves with the copy.
+#: Holds the digest of each file as it was copied. This file is inside the copy and moves with it.
 NOTE: Final = ".eventlab-copy.json"
-#: A file is written here first, so that a crash leaves no partial file.
+#: Each file is written under this name first, so that a crash leaves no partial file.
 UNFINISHED: Final = ".eventlab-unfinished"
 LOCK: Final = "notebooks.lock"
 LOCK_SECONDS: Final = 60.0
@@ -31,11 +31,11 @@ LOCK_SECONDS: Final = 60.0
 
 @dataclass(frozen=True)
 class Copy:
-    """The reader's copy: where it is, where an older one went, and what the reader has changed."""
+    """The reader's copy: its path, the path of an older copy, and the reader's outdated files."""
 
     path: Path
     aside: Path | None
-    #: Files that the reader has changed, and that have a newer version in the course.
+    #: Files that the reader has changed and that have a newer version in the course.
     outdated: list[str]
 
     def __str__(self) -> str:
@@ -52,9 +52,9 @@ class Copy:
 
 
 def copy_of(notebooks: Path, data: Path, *, fresh: bool = False) -> Copy:
-    """Create the copy in a data directory, or refresh what its reader has not changed.
+    """Create the copy in a data directory, or refresh the files that its reader has not changed.
 
-    ``fresh`` moves an old copy aside first. Nothing that a reader has changed is deleted.
+    ``fresh`` renames an old copy first. No file that a reader has changed is ever deleted.
     """
     directories.prepare_data(data)
     copy = data / FOLDER
@@ -62,7 +62,7 @@ def copy_of(notebooks: Path, data: Path, *, fresh: bool = False) -> Copy:
         directories.usable(copy, directories.DATA_VARIABLE),
         lock.held(data / LOCK, timeout=LOCK_SECONDS),
     ):
-        if copy.exists() and copy.samefile(notebooks):  # started inside the copy
+        if copy.exists() and copy.samefile(notebooks):  # the command was started inside the copy
             return Copy(copy, None, [])
         aside = _move_aside(copy) if fresh and copy.exists() else None
         copy.mkdir(exist_ok=True)
@@ -108,7 +108,7 @@ def _files(notebooks: Path) -> Iterator[str]:
 
 
 def _noted(copy: Path) -> dict[str, str]:
-    with contextlib.suppress(OSError, ValueError):  # without the note, all is the reader's own
+    with contextlib.suppress(OSError, ValueError):  # without digests, all files count as changed
         found = json.loads((copy / NOTE).read_text("utf-8"))
         if isinstance(found, dict):
             return {str(name): str(digest) for name, digest in found.items()}
@@ -124,7 +124,8 @@ def _digest(path: Path) -> str | None:
 
 def _write(source: Path, target: Path, unfinished: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(source, unfinished)  # without its mode: the installation may be read-only
+    # Does not copy the mode, because the installation may be read-only.
+    shutil.copyfile(source, unfinished)
     unfinished.replace(target)
 
 

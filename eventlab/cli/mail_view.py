@@ -1,4 +1,4 @@
-"""The view of the mailroom: ``eventlab route`` keeps it up to date, and serves its metrics."""
+"""The mailroom's view, which ``eventlab route`` keeps up to date, and its metrics."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def mail_metrics_of(lab: Lab, store: EventStore, collection: str) -> Metrics:
 def update_view(lab: Lab, store: EventStore, collection: str) -> None:
     """Bring the view up to date.
 
-    A failure is only reported, because the view can be built from the events at any time.
+    A failure is only reported, because the view can be rebuilt from the events at any time.
     """
     from eventlab.mailroom.mail_view import MailView, index_states
 

@@ -1,7 +1,7 @@
-"""The command line: its parser, and how a command starts and ends.
+"""The entry point of the command line: parse the arguments, run a command, and report errors.
 
-At the top it imports only what Python has loaded anyway: everything else is imported where Ctrl-C
-is already handled, so that Ctrl-C during startup prints no traceback.
+The imports at the top are only of modules that Python has already loaded. All other imports happen
+after the Ctrl-C handler is installed, so that Ctrl-C during startup prints no traceback.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from _typeshed import SupportsWrite
 
-#: In the order in which --help lists them; each is a module beside this one.
+#: The commands, in the order in which --help lists them. Each is a module in this package.
 COMMANDS = (
     "lab",
     "serve",
@@ -39,8 +39,7 @@ COMMANDS = (
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status.
 
-    Without ``argv`` it runs as a program: it reads the arguments of the process and handles
-    Ctrl-C and SIGTERM.
+    Without ``argv``, it takes its arguments from the process and handles Ctrl-C and SIGTERM.
 
     >>> main(["--version"])
     eventlab 0.1.0
@@ -82,10 +81,10 @@ def _run(argv: Sequence[str] | None) -> int:
     except UsageError as error:
         _complain(f"{error} (eventlab {arguments.name} --help lists the options)")
         return 2
-    except BrokenPipeError:  # whatever reads the output, such as head, has read enough
+    except BrokenPipeError:  # the program that reads the output, such as head, has exited
         _drop_output()
         return 1
-    except Exception as error:  # every command ends in a sentence, not in a traceback
+    except Exception as error:  # report a sentence, not a traceback
         if sys.flags.dev_mode:
             raise
         _complain(sentence_of(error))
@@ -97,7 +96,7 @@ def _run(argv: Sequence[str] | None) -> int:
 def _flush() -> None:
     from eventlab.cli.process import CommandFailed
 
-    if sys.stdout is None:  # a closed one
+    if sys.stdout is None:  # standard output is closed
         return
     try:
         sys.stdout.flush()
@@ -108,7 +107,7 @@ def _flush() -> None:
 
 
 def _drop_output() -> None:
-    # What cannot be written would be written again, and complained about, when Python exits.
+    # Otherwise, Python would try to write the buffered output at exit and report an error again.
     if sys.stdout is None:
         return
     try:
@@ -118,14 +117,14 @@ def _drop_output() -> None:
 
 
 def parser(command: str = "") -> argparse.ArgumentParser:
-    """Return the parser of one command, or of all of them."""
+    """Return a parser for one command or, without a known command, for all of them."""
     import argparse
     from importlib import import_module
 
     from eventlab import __version__
 
     class Parser(argparse.ArgumentParser):
-        """A parser that reports when its help or version cannot be written."""
+        """A parser that raises an error if its help or version cannot be written."""
 
         def _print_message(self, message: str, file: SupportsWrite[str] | None = None) -> None:
             if file is None or file is not sys.stdout:
@@ -137,7 +136,7 @@ def parser(command: str = "") -> argparse.ArgumentParser:
     whole.add_argument("--version", action="version", version=f"eventlab {__version__}")
     whole.set_defaults(command=None)
     commands = whole.add_subparsers(metavar="command", dest="name")
-    # Importing all commands takes longer than most of them run.
+    # Importing all commands takes longer than running most of them.
     for name in [command] if command in COMMANDS else COMMANDS:
         import_module(f"eventlab.cli.{name}").add_to(commands)
     return whole

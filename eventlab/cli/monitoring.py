@@ -1,4 +1,4 @@
-"""Metrics and health of a command that runs until it is stopped, on a port of 127.0.0.1."""
+"""Serve the metrics and health of a long-running command on a port of 127.0.0.1."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def monitored(
 ) -> Iterator[Metrics | None]:
     """Serve metrics and health during the block, unless ``port`` is None.
 
-    ``problems`` returns a message for everything that makes the command unhealthy. Raises
-    CommandFailed if a package is missing, or the port is taken.
+    ``problems`` returns a message for each reason why the command is unhealthy. Raises
+    CommandFailed if a package is missing or the port is in use.
     """
     if port is None:
         yield None
@@ -37,7 +37,7 @@ def monitored(
 
     counting = metrics()
     try:
-        # Another host name that points at 127.0.0.1 would be a web page's way in.
+        # Otherwise, a web page could get in through a host name that resolves to 127.0.0.1.
         app = Admission(monitoring_app(counting, problems), LOOPBACK)
         serving = Serving(app, port=port)
     except OSError as error:

@@ -1,4 +1,4 @@
-"""What all commands share: stop signals, logging, work that must finish, and packages they need."""
+"""Code that commands share: stop signals, logging, work that must finish, required packages."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from typing import Final, TypeVar
 from eventlab.cli import interrupts
 from eventlab.errors import EventLabError
 
-#: How often a waiting main thread wakes up to run signal handlers, in seconds.
+#: The interval, in seconds, at which a waiting main thread wakes up to run signal handlers.
 WAKE_SECONDS: Final = 0.1
 
 Result = TypeVar("Result")
 
 
 class CommandFailed(EventLabError):
-    """A command cannot do what it was asked to do."""
+    """Raised when a command cannot do what it was asked to do."""
 
 
 class UsageError(CommandFailed):
-    """Options that are valid one by one but contradict each other; the exit status is 2."""
+    """Raised for options that are invalid or contradict each other; the exit status is 2."""
 
 
 def stop_on_signals() -> threading.Event:
-    """Return an event that is set by SIGTERM or SIGINT, even if one has already arrived."""
+    """Return an event that SIGTERM or SIGINT sets, even if the signal has already arrived."""
     stop = threading.Event()
-    # A handler runs in the main thread, which may be in the middle of ``stop.wait`` and hold its
-    # lock: a handler that set the event would wait for that lock forever. ``put`` needs no lock.
+    # A handler runs in the main thread, which may be inside ``stop.wait`` and hold its lock. If the
+    # handler set the event itself, it would wait for that lock forever. ``put`` needs no lock.
     arrived = queue.SimpleQueue[int]()
 
     def set_when_one_arrives() -> None:
@@ -49,20 +49,20 @@ def stop_on_signals() -> threading.Event:
 
 
 def wait_for(stop: threading.Event) -> None:
-    """Wait until the event is set, in the main thread.
+    """Wait in the main thread until the event is set.
 
-    It wakes up regularly, because Python runs signal handlers in the main thread. If a signal
-    arrived just before the wait, or in another thread, a wait without a timeout would delay its
-    handler until the end.
+    The wait is a series of short waits, because Python runs signal handlers in the main thread. If
+    a signal arrived just before a wait without a timeout, or in another thread, its handler could
+    not run until the wait ended.
     """
     while not stop.wait(WAKE_SECONDS):
         pass
 
 
 def finish(work: Callable[[], Result]) -> Result:
-    """Return the result of work that a stop signal must not cut short.
+    """Do work that a stop signal must not cut short, and return its result.
 
-    It runs in a thread, so that the main thread can handle signals while it runs.
+    The work runs in another thread, so that the main thread can handle signals in the meantime.
     """
     with ThreadPoolExecutor(1) as threads:
         done = threads.submit(work)
@@ -72,13 +72,13 @@ def finish(work: Callable[[], Result]) -> Result:
 
 
 def log_to_stderr(*, verbose: bool) -> None:
-    """Log each change of state to standard error; with ``verbose``, each batch as well."""
+    """Log each change of state to standard error; ``verbose`` adds a line for each batch."""
     logging.basicConfig(format="%(asctime)s %(levelname)-7s %(message)s", stream=sys.stderr)
     logging.getLogger("eventlab").setLevel(logging.DEBUG if verbose else logging.INFO)
 
 
 def require(modules: Sequence[str], *extras: str) -> None:
-    """Raise CommandFailed, naming the extras to install, if one of the modules is missing."""
+    """Raise CommandFailed if a module is missing; the message names the extras to install."""
     missing = [name for name in modules if importlib.util.find_spec(name) is None]
     if missing:
         verb = "is" if len(missing) == 1 else "are"
@@ -86,7 +86,7 @@ def require(modules: Sequence[str], *extras: str) -> None:
 
 
 def install(*extras: str) -> str:
-    """Return the command that installs extras of this package, which is on no package index.
+    """Return the command that installs extras of this package, which no package index has.
 
     >>> install("lab")
     "in your clone of eventlab: python -m pip install -e '.[lab]'"

@@ -1,4 +1,4 @@
-"""``eventlab project``: keep the views of the bank up to date, or show, rebuild or repair them."""
+"""``eventlab project``: keep the account views up to date, or show, rebuild or repair them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ COLUMNS = "{:<10} {:<32} {:<22} {:>13} {:>14}"
 
 
 def add_to(commands: Commands) -> None:
-    """Add the command to the command line."""
+    """Register the ``project`` command."""
     parser = options.add_command(
         commands,
         "project",
@@ -114,14 +114,14 @@ def _project(arguments: argparse.Namespace) -> int:
 
 
 def _joined(running: Mapping[str, Projector], lab: Lab) -> list[tuple[str, AnyProjector]]:
-    """Return the joined views that follow the category too, each with its name."""
+    """Return the joined views that also follow the category, each with its name."""
     store = next(iter(running.values())).store
     found = views_of(store, lab.mongo)
     return [(each.name, each) for each in found if isinstance(each, JoinedProjector)]
 
 
 def _follow(running: Mapping[str, Projector], arguments: argparse.Namespace) -> list[str]:
-    """Keep the views up to date until a signal, and serve metrics if the options say so."""
+    """Keep the views up to date until a signal arrives, and serve metrics if requested."""
     failed = list[str]()
     max_lag = options.max_lag(arguments)
 
@@ -149,7 +149,10 @@ def _follow(running: Mapping[str, Projector], arguments: argparse.Namespace) -> 
 
 
 def _named(arguments: argparse.Namespace) -> list[str]:
-    """Return the views to work on; empty for all. Raises UsageError before anything is done."""
+    """Return the names of the views to work on; an empty list means all views.
+
+    Raises UsageError if options contradict each other, before the command does any work.
+    """
     named: list[str] = arguments.view or []
     if arguments.json and not arguments.status:
         raise UsageError("--json needs --status")
@@ -179,10 +182,10 @@ def _named(arguments: argparse.Namespace) -> list[str]:
 def status(projectors: Iterable[tuple[str, AnyProjector]]) -> list[dict[str, Any]]:
     """Return the checkpoint and the lag of each view, as ``--status --json`` prints them.
 
-    A joined view has a row for each ``category``. ``events_behind`` is an upper bound where
-    ``exact`` is false. While newer documents are built alongside the live ones, the numbers
-    describe the newer ones, and ``replaces`` is the version that readers see until the swap. A view
-    that cannot follow its category has an ``error`` instead.
+    A joined view has a row for each ``category``. If ``exact`` is false, ``events_behind`` is an
+    upper bound. While a newer version is built alongside the live one, the numbers describe the
+    newer version, and ``replaces`` is the version that readers see until the swap. A view that
+    cannot follow its category has an ``error`` instead.
     """
     rows = list[dict[str, Any]]()
     for name, projector in projectors:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def add_to(commands: Commands) -> None:
-    """Add the command to the command line."""
+    """Register the ``restore`` command."""
     parser = options.add_command(
         commands,
         "restore",
@@ -38,7 +38,7 @@ def _restore(arguments: argparse.Namespace) -> int:
         print(f"the backup is intact: {count:,} events")
         return 0
     with connect() as lab:
-        # An empty category has no number of slices yet: it gets that of the backup.
+        # An empty category has no slice count yet, so it gets the slice count of the backup.
         slices = SLICES if (arguments.folder / "0").is_dir() else 1
         store = EventStore(lab.redis, arguments.category, slices=slices)
         count = restore(store, arguments.folder)

@@ -1,4 +1,4 @@
-"""``eventlab route``: send the emails of a Gmail inbox to CXone, and decide about held emails."""
+"""``eventlab route``: send the emails in a Gmail inbox to CXone, and resolve held emails."""
 
 from __future__ import annotations
 
@@ -38,15 +38,15 @@ if TYPE_CHECKING:
 NEEDED: Final = ("requests", "googleapiclient", "google_auth_oauthlib", "lxml", "webencodings")
 NEEDED_BY_SANDBOX: Final = ("fastapi", "uvicorn", "nh3")
 WATCH_SECONDS: Final = 30.0
-#: How many emails that are older than a day a first round routes without being asked to.
+#: The maximum number of emails older than a day that a first round routes without being asked to.
 MAX_OLD: Final = 100
 NOTHING_HELD: Final = "no email is held, in doubt, refused or being sent"
-#: How ``authorize`` asks for consent, by the value of ``--consent``.
+#: For each value of ``--consent``, how ``authorize`` asks for consent.
 CONSENT: Final[dict[str, Any]] = {"browser": True, "link": False, "paste-back": "paste-back"}
 
 
 def add_to(commands: Commands) -> None:
-    """Add the command to the command line."""
+    """Register the ``route`` command."""
     parser = options.add_command(
         commands, "route", _route, "send each email in a Gmail inbox to CXone as one work item"
     )
@@ -143,7 +143,7 @@ def _route(arguments: argparse.Namespace) -> int:
         raise UsageError("--json has no effect with --confirm")
     if arguments.metrics is not None and arguments.watch is None:
         raise UsageError("--metrics needs --watch")
-    # Whatever this process starts, such as the private servers, outlives it: it gets no secret.
+    # Processes started here, such as the private servers, may outlive it and must get no secrets.
     env = dict(os.environ)
     for name in VARIABLES:
         os.environ.pop(name, None)
@@ -153,7 +153,7 @@ def _route(arguments: argparse.Namespace) -> int:
     with ExitStack() as closing:
         labels = arguments.label is not None
         if arguments.held or (arguments.confirm is not None and not labels):
-            # Neither Gmail nor CXone is contacted, so no settings are needed.
+            # This contacts neither Gmail nor CXone, so it needs no settings.
             names = default_names(env, sandbox=arguments.sandbox)
             lab, store, collection = _open(arguments, names, closing)
             if arguments.held:

@@ -1,4 +1,4 @@
-"""``eventlab sandbox``: the fake servers for Gmail and CXone, to run in a terminal of their own."""
+"""``eventlab sandbox``: run the fake Gmail and CXone servers in a terminal of their own."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ NEEDED: Final = (*NEEDED_TO_ROUTE, *NEEDED_BY_SANDBOX)
 
 
 def add_to(commands: Commands) -> None:
-    """Add the command to the command line."""
+    """Register the ``sandbox`` command."""
     parser = options.add_command(
         commands,
         "sandbox",

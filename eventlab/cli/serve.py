@@ -1,4 +1,4 @@
-"""``eventlab serve``: the accounts over HTTP."""
+"""``eventlab serve``: serve the accounts over HTTP."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ NEEDED: Final = ("fastapi", "uvicorn", "prometheus_client")
 
 
 def add_to(commands: Commands) -> None:
-    """Add the command to the command line."""
+    """Register the ``serve`` command."""
     parser = options.add_command(
         commands, "serve", _serve, "serve the accounts over HTTP until Ctrl-C or SIGTERM"
     )

@@ -1,4 +1,4 @@
-"""``eventlab show``: the events of an aggregate, and its state after each."""
+"""``eventlab show``: print the events of an aggregate, and its state after each event."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from eventlab.slices.store import open_store
 if TYPE_CHECKING:
     from eventlab.cli.arguments import Commands
 
-LAST: Final = 50  # events that are printed, unless asked for more
+LAST: Final = 50  # the number of events printed by default
 
 
 def add_to(commands: Commands) -> None:
-    """Add the command to the command line."""
+    """Register the ``show`` command."""
     parser = options.add_command(
         commands, "show", _show, "print the events of an aggregate, and its state after each event"
     )
@@ -97,7 +97,7 @@ def _show(arguments: argparse.Namespace) -> int:
 def _aggregate(arguments: argparse.Namespace) -> Aggregate | None:
     if arguments.reader is None and arguments.category == CATEGORY:
         return Account(arguments.id)
-    # They import what reads the other categories, which a watch of accounts does not need.
+    # Imported here because it imports the readers of other categories, which accounts do not need.
     from eventlab.cli.events_check import READERS, reader_named
 
     readers = READERS.get(arguments.category, ())

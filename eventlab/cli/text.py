@@ -15,7 +15,7 @@ from eventlab.servers.external import MONGODB_URL, REDIS_URL
 from eventlab.store.answers import is_outage
 
 SIZE_UNITS: Final = ("kB", "MB", "GB", "TB")
-#: The driver appends its whole description of the servers to the one sentence that matters.
+#: The driver appends its description of all servers to the sentence that matters.
 TOPOLOGY: Final = re.compile(r"(, Timeout: [\d.]+s)?, Topology Description: .*", re.DOTALL)
 
 
@@ -51,7 +51,7 @@ def size(count: int) -> str:
 
 
 def sentence_of(error: Exception) -> str:
-    """Return what an error means to the user of the command line, without a driver's internals."""
+    """Return a sentence that explains an error to a user, without the driver's internals."""
     cause = _first_line(error)
     if isinstance(error, EventLabError):
         return TOPOLOGY.sub("", str(error))

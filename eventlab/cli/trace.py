@@ -1,4 +1,4 @@
-"""``eventlab trace``: the events of a correlation id, as a tree of causes."""
+"""``eventlab trace``: print the events with a correlation id as a tree of causes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MAX_INDENT: Final = 20
 
 
 def add_to(commands: Commands) -> None:
-    """Add the command to the command line."""
+    """Register the ``trace`` command."""
     parser = options.add_command(
         commands, "trace", _trace, "print the events of a correlation id as a tree of causes"
     )

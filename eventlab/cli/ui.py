@@ -1,4 +1,4 @@
-"""``eventlab ui``: a read-only web page of what is stored, on a port of 127.0.0.1."""
+"""``eventlab ui``: serve a read-only web page of the stored data on a port of 127.0.0.1."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ if TYPE_CHECKING:
 
 NEEDED: Final = (*NEEDED_TO_SERVE, "jinja2")
 PORT: Final = 8445
-TIMEOUT_SECONDS: Final = 5.0  # for a call to Redis or MongoDB
-MAX_MAILS: Final = 50  # of a state
+TIMEOUT_SECONDS: Final = 5.0  # for each call to Redis or MongoDB
+MAX_MAILS: Final = 50  # per state
 
 
 def add_to(commands: Commands) -> None:
-    """Add the command to the command line."""
+    """Register the ``ui`` command."""
     parser = options.add_command(
         commands,
         "ui",
@@ -82,7 +82,7 @@ def _ui(arguments: argparse.Namespace) -> int:
     with connect(timeout=TIMEOUT_SECONDS) as lab:
         source = _source(lab, [*arguments.category, *aggregates], aggregates)
         with LagHistory(partial(_states, source)) as history:
-            # Another host name that points at 127.0.0.1 would be a web page's way in.
+            # Otherwise, a web page could get in through a host name that resolves to 127.0.0.1.
             app = Admission(create_ui(source, history), LOOPBACK)
             try:
                 serving = Serving(app, port=arguments.port)
@@ -98,7 +98,7 @@ def _ui(arguments: argparse.Namespace) -> int:
 
 
 def _aggregates(readers: Sequence[str]) -> dict[str, type[Aggregate]]:
-    # It imports what reads the events of the mailroom.
+    # Imported here because it imports the readers of the mailroom's events.
     from eventlab.cli.events_check import READERS, reader_named
 
     found: dict[str, type[Aggregate]] = {
@@ -143,5 +143,5 @@ def _mailroom(lab: Lab, category: str, collection: str) -> Mailroom:
 def _states(source: Source) -> Iterator[tuple[str, ViewState]]:
     for category, store in source.stores.items():
         for state in view_states(views_of(store, source.mongo)):
-            # A joined view is found in each of its categories, and shown once.
+            # A joined view is found in each of its categories, but must be shown only once.
             yield state.follows or category, state

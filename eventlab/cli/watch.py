@@ -1,4 +1,4 @@
-"""``eventlab watch``: the events of a category, as they are appended."""
+"""``eventlab watch``: print the events of a category as they are appended."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ WAIT_SECONDS: Final = 0.5
 
 
 def add_to(commands: Commands) -> None:
-    """Add the command to the command line."""
+    """Register the ``watch`` command."""
     parser = options.add_command(
         commands, "watch", _watch, "print the new events of a category until Ctrl-C or SIGTERM"
     )
@@ -78,7 +78,10 @@ def _tail(
     *,
     once: bool,
 ) -> Iterator[Recorded]:
-    """Yield the events of each slice after its start, until a stop; an outage is waited out."""
+    """Yield the events of each slice after its start position until ``stop`` is set.
+
+    Waits out an outage of Redis.
+    """
     after = dict(starts)
     is_away = False
     while not stop.is_set():

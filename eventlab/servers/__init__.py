@@ -1,4 +1,4 @@
-"""A private Redis and MongoDB: shared by all open kernels, kept between starts."""
+"""Private Redis and MongoDB servers that all open kernels share."""
 
 from eventlab.servers.errors import (
     BinaryMissing,

@@ -1,7 +1,7 @@
-"""The servers' programs: those that pip installed, else those on PATH.
+"""Find the server programs: those that pip installed or, failing that, those on PATH.
 
-The installed ones come first, so that everybody runs the same version. They are found inside their
-packages, not by PATH: a kernel of an environment that is not activated has a PATH without them.
+Programs that pip installed take precedence, so that all users run the same version. They are found
+inside their packages, because they are not on PATH when a kernel's environment is not activated.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ class Binary:
 
 
 def find_redis() -> Binary:
-    """Return a Redis 7.0 or newer, or a Valkey.
+    """Find a Redis 7.0 or newer, or a Valkey.
 
-    Raises BinaryMissing when there is none, BinaryUnusable when it does not run or is too old.
+    Raises BinaryMissing if there is none, and BinaryUnusable if it does not run or is too old.
     """
     path = _chosen(REDIS_VARIABLE, "redis-server") or next(_bundled_redis(), None)
     if path is not None:
@@ -51,11 +51,11 @@ def find_redis() -> Binary:
 
 
 def find_mongod(data: Path) -> Binary:
-    """Return a mongod that runs here.
+    """Find a mongod that runs on this machine.
 
-    Where the machine lacks its libraries, those of pycurl's wheel are linked into the data
-    directory for it. Raises BinaryMissing when there is no mongod, BinaryUnusable when it does not
-    run.
+    If the machine lacks libraries that mongod needs, the libraries in pycurl's wheel are linked
+    into the data directory. Raises BinaryMissing if there is no mongod, and BinaryUnusable if it
+    does not run.
     """
     path = _chosen(MONGOD_VARIABLE, "mongod") or next(_bundled("fiftyone", "db/bin/mongod"), None)
     path = path or (Path(found) if (found := shutil.which("mongod")) else None)
@@ -76,10 +76,10 @@ def find_mongod(data: Path) -> Binary:
 
 
 def lent_libraries(data: Path) -> dict[str, str]:
-    """Link the libraries of pycurl's wheel under the names that mongod looks for.
+    """Link the libraries in pycurl's wheel under the names that mongod looks for.
 
-    Returns the environment variables that make mongod find them. Raises BinaryMissing when pycurl
-    is not installed as a wheel.
+    Returns the environment variables that make mongod find them. Raises BinaryMissing if pycurl is
+    not installed as a wheel.
     """
     source = next(_pycurl_libraries(), None)
     if source is None:
@@ -123,7 +123,7 @@ def _checked_redis(path: Path) -> Binary:
 
 
 def numbers(version: str) -> tuple[int, ...]:
-    """Return the first two numbers of a version.
+    """Return the major and minor numbers of a version.
 
     >>> numbers("8.2.3")
     (8, 2)
@@ -149,10 +149,10 @@ def _bundled_redis() -> Iterator[Path]:
 
 
 def _bundled(package: str, pattern: str) -> Iterator[Path]:
-    # The specification, not the import: another, larger package may have that name.
+    # Look up the package without importing it: another, larger package may have that name.
     spec = importlib.util.find_spec(package)
     for folder in (spec and spec.submodule_search_locations) or ():
-        # A package can lack its program: some are built empty when there is no network.
+        # A package may lack its program: some packages are empty if built without a network.
         yield from (path for path in sorted(Path(folder).glob(pattern)) if os.access(path, os.X_OK))
 
 

@@ -1,4 +1,4 @@
-"""How each of the two servers is started: command line, socket, files."""
+"""The command line, socket and files of each of the two servers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ REPLICA_SET = "rs0"
 
 @dataclass(frozen=True)
 class Server:
-    """How to start one server, in plain values: it is sent to the supervisor as JSON."""
+    """How to start one server, in plain values that can be sent to the supervisor as JSON."""
 
     name: str
     argv: list[str]
@@ -25,7 +25,7 @@ class Server:
 
 
 def redis_server(binary: Binary, *, data: Path, runtime: Path) -> Server:
-    """Describe a Redis on a unix socket only, with an append-only file fsynced every second."""
+    """Describe a Redis that listens only on a unix socket and fsyncs its log every second."""
     socket = runtime / "redis.sock"
     log = data / "redis.log"
     options = {
@@ -36,7 +36,7 @@ def redis_server(binary: Binary, *, data: Path, runtime: Path) -> Server:
         "appendonly": "yes",
         "appendfsync": "everysec",
         "save": "",
-        # Redis 8 and Valkey do not read each other's RDB, but each other's commands.
+        # Redis 8 and Valkey cannot read each other's RDB files, only each other's commands.
         "aof-use-rdb-preamble": "no",
         "daemonize": "no",
     }
@@ -47,17 +47,17 @@ def redis_server(binary: Binary, *, data: Path, runtime: Path) -> Server:
 
 
 def mongod(binary: Binary, *, data: Path, runtime: Path) -> Server:
-    """Describe a small mongod on a unix socket only, ready to be a one-node replica set."""
+    """Describe a small mongod that listens only on a unix socket, for a one-node replica set."""
     socket = runtime / "mongod.sock"
     log = data / "mongod.log"
     argv = [str(binary.path), "--dbpath", str(data / MONGOD)]
-    # Bound to a path, mongod opens no port. Without --nounixsocket it would add a second socket in
-    # the temp directory.
+    # If it is bound to a path, mongod opens no port. Without --nounixsocket, it would open a second
+    # socket in the temp directory.
     argv += ["--bind_ip", str(socket), "--nounixsocket", "--filePermissions", "0700"]
     argv += ["--replSet", REPLICA_SET, "--oplogSize", "64", "--wiredTigerCacheSizeGB", "0.25"]
-    # Three journal files of 100 MB would be most of an empty lab.
+    # Otherwise, an empty lab would consist mostly of three journal files of 100 MB.
     argv += ["--wiredTigerEngineConfigString", "log=(prealloc=false,file_max=4MB)"]
-    # Nobody reads its diagnostic data here, which grows to 200 MB.
+    # The diagnostic data grows to 200 MB, and nobody reads it here.
     argv += ["--setParameter", "diagnosticDataCollectionEnabled=false"]
     argv += ["--logpath", str(log), "--logappend", "--quiet"]
     return Server(MONGOD, argv, dict(binary.env), str(socket), str(log))

@@ -1,4 +1,4 @@
-"""The directories of the servers: one for the data, and a short one for the sockets."""
+"""The two directories of the servers: one for data, and one with a short path for sockets."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ DATA_VARIABLE = settings.DATA
 RUNTIME_VARIABLE = settings.RUNTIME
 ID_FILE = "eventlab.id"
 SOCKETS = ("redis.sock", "mongod.sock")
-# The kernel's limit is 108 bytes on Linux and 104 on macOS, with the closing zero.
+# The kernel's limit is 108 bytes on Linux and 104 on macOS, including the null terminator.
 MAX_SOCKET_PATH_BYTES = 100
 
 
 def data_directory(data: Path | str | None = None) -> Path:
     """Return the data directory: the argument, else ``EVENTLAB_DATA``, else the user's default.
 
-    Raises DirectoryRefused when there is no default, as for a user without a home directory.
+    Raises DirectoryRefused if there is no default, such as when the user has no home directory.
     """
     chosen = data or os.environ.get(DATA_VARIABLE)
     try:
@@ -49,8 +49,8 @@ def runtime_directory(data: Path) -> Path:
     Raises DirectoryRefused when every candidate is too long for a socket, or has a character that
     mongod does not accept, or when there is no directory for temporary files.
     """
-    # The name depends on the directory's id: a data directory that is deleted and created again
-    # gets other sockets.
+    # The name depends on the directory's id, so a data directory that is deleted and created again
+    # gets a different socket directory.
     with usable(data, DATA_VARIABLE):
         identity = (data / ID_FILE).read_bytes()
     digest = hashlib.sha256(os.fsencode(data) + identity).hexdigest()[:10]
@@ -61,7 +61,7 @@ def runtime_directory(data: Path) -> Path:
         ):
             return candidate
     raise DirectoryRefused(
-        # Not as it is: it may not be printable.
+        # Escaped, because the path may not be printable.
         os.fsencode(candidates[0]).decode(errors="backslashreplace"),
         "cannot contain a socket, because it is too long, contains one of ' : , [ ] ' or is not "
         f"valid UTF-8: set {RUNTIME_VARIABLE} to a short, plain path",
@@ -69,7 +69,7 @@ def runtime_directory(data: Path) -> Path:
 
 
 def _is_plain(path: str) -> bool:
-    """Return whether mongod uses a path unchanged: it splits or resolves some."""
+    """Return whether mongod uses a path unchanged, because it splits or decodes some paths."""
     try:
         path.encode()
     except UnicodeEncodeError:
@@ -78,9 +78,10 @@ def _is_plain(path: str) -> bool:
 
 
 def prepare_data(data: Path) -> None:
-    """Create the data directory, or use an empty one or one of ours, and close it to other users.
+    """Create the data directory if it does not exist, and make it inaccessible to other users.
 
-    Raises DirectoryRefused for a directory of another user and for one with other files in it.
+    An existing directory must be empty or have been prepared before. Raises DirectoryRefused if it
+    contains other files or belongs to another user.
     """
     with usable(data, DATA_VARIABLE):
         data.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -88,7 +89,7 @@ def prepare_data(data: Path) -> None:
         id_file = data / ID_FILE
         if not id_file.exists():
             others = any(not path.name.startswith(ID_FILE) for path in data.iterdir())
-            # Check again: another process may have created the files a moment ago.
+            # Check again, because another process may have just created the files.
             if others and not id_file.exists():
                 reason = f"has other files in it: set {DATA_VARIABLE} to an empty or new directory"
                 raise DirectoryRefused(data, reason)
@@ -97,9 +98,9 @@ def prepare_data(data: Path) -> None:
 
 
 def prepare_runtime(runtime: Path) -> None:
-    """Create the directory of the sockets, closed to other users.
+    """Create the socket directory if it does not exist, and make it inaccessible to other users.
 
-    Raises DirectoryRefused when something of another user has that name.
+    Raises DirectoryRefused if the path is not a directory or belongs to another user.
     """
     with usable(runtime, RUNTIME_VARIABLE):
         runtime.mkdir(mode=0o700, exist_ok=True)
@@ -108,17 +109,17 @@ def prepare_runtime(runtime: Path) -> None:
 
 
 def check_runtime(runtime: Path) -> None:
-    """Raise DirectoryRefused if the directory of the sockets cannot be created."""
+    """Raise DirectoryRefused if the socket directory cannot be created."""
     with usable(runtime, RUNTIME_VARIABLE), tempfile.TemporaryDirectory(dir=runtime.parent):
         pass
 
 
 @contextlib.contextmanager
 def usable(path: Path, variable: str) -> Iterator[None]:
-    """Raise DirectoryRefused, naming the variable to set, for an OSError in a block."""
+    """Convert an OSError in the block to a DirectoryRefused that names the variable to set."""
     try:
         yield
-    except TimeoutError:  # a lock that others hold: the directory is not to blame
+    except TimeoutError:  # another process holds a lock; the directory is fine
         raise
     except OSError as error:
         raise DirectoryRefused(
@@ -142,7 +143,7 @@ def _runtime_bases() -> list[Path]:
 def _temporary(*, required: bool) -> list[Path]:
     try:
         return [Path(tempfile.gettempdir())]
-    except OSError as error:  # it tries to write a file: on a read-only system it cannot
+    except OSError as error:  # gettempdir() writes a test file, which a read-only system prevents
         if not required:
             return []
         raise DirectoryRefused(
@@ -153,7 +154,7 @@ def _temporary(*, required: bool) -> list[Path]:
 def _write_id(id_file: Path) -> None:
     fresh = id_file.with_name(f"{ID_FILE}.{os.getpid()}")
     fresh.write_text(secrets.token_hex(8))
-    with contextlib.suppress(FileExistsError):  # another process was first
+    with contextlib.suppress(FileExistsError):  # another process created it first
         id_file.hardlink_to(fresh)
     fresh.unlink()
 

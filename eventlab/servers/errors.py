@@ -1,4 +1,4 @@
-"""Errors before the servers run, each with a message that says what to do."""
+"""The errors that ``connect()`` raises; each message says what to do."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from eventlab.errors import EventLabError
 
 
 class ServersError(EventLabError):
-    """The base of every error that keeps ``connect()`` from returning a Lab."""
+    """The base class of every error that keeps ``connect()`` from returning a Lab."""
 
 
 class BinaryMissing(ServersError):
-    """A server's program is not on this machine. Data: ``name``, ``remedy``."""
+    """A server program is not on this machine. Data: ``name``, ``remedy``."""
 
     def __init__(self, name: str, remedy: str) -> None:
         self.name = name
@@ -19,7 +19,7 @@ class BinaryMissing(ServersError):
 
 
 class BinaryUnusable(ServersError):
-    """A server's program does not run here. Data: ``name``, ``reason``, ``remedy``."""
+    """A server program does not run on this machine. Data: ``name``, ``reason``, ``remedy``."""
 
     def __init__(self, name: str, reason: str, remedy: str) -> None:
         self.name = name
@@ -41,7 +41,7 @@ class ServersFailed(ServersError):
 
 
 class ServerUnreachable(ServersError):
-    """The server that a variable names does not respond or cannot be used.
+    """The server named by an environment variable does not respond or cannot be used.
 
     Data: ``variable``, ``reason``, and ``remedy``, which is empty if the variable may be wrong.
     """

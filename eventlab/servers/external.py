@@ -1,4 +1,4 @@
-"""The user's own servers, named by ``EVENTLAB_REDIS_URL`` and ``EVENTLAB_MONGODB_URL``."""
+"""Connect to the servers named by ``EVENTLAB_REDIS_URL`` and ``EVENTLAB_MONGODB_URL``."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from eventlab.servers.replica_set import Client
 REDIS_URL = settings.REDIS_URL
 MONGODB_URL = settings.MONGODB_URL
 SELECTION_TIMEOUT_MS = 5000
-#: The default of redis-py 8; older versions wait without a limit. The URL may set another.
+#: The default timeout of redis-py 8. Older versions have none. The URL may set a different one.
 SOCKET_TIMEOUT_SECONDS: Final = 5.0
 CLIENT_OPTIONS: Final[dict[str, Any]] = {
     "decode_responses": True,
@@ -38,9 +38,9 @@ logger = logging.getLogger(__name__)
 
 
 def redis_at(url: str) -> redis.Redis:
-    """Connect to the Redis of a URL: one server, a cluster, or the master that Sentinels name.
+    """Connect to the Redis at a URL: one server, a cluster, or the master that Sentinels name.
 
-    Raises ServerUnreachable if it does not respond, is older than 7.0, or may delete events.
+    Raises ServerUnreachable if it does not respond, is older than 7.0, or may delete stored data.
     """
     try:
         parsed = redis_url.parse(url)
@@ -58,11 +58,11 @@ def redis_at(url: str) -> redis.Redis:
 
 
 def mongodb_at(url: str, *, examine: bool = True, **limits: int | bool) -> Client:
-    """Connect to the MongoDB of a URL: a replica set or a sharded cluster.
+    """Connect to the MongoDB at a URL: a replica set or a sharded cluster.
 
-    ``limits`` are options of the client that override those of the URL. Without ``examine``, the
-    server does not have to respond yet. Raises ServerUnreachable when it does not respond, or is a
-    standalone server, which has no transactions.
+    ``limits`` are client options that override those in the URL. If ``examine`` is false, the
+    server need not respond yet. Raises ServerUnreachable if the server does not respond, or is a
+    standalone server, which does not support transactions.
     """
     options: dict[str, Any] = (
         {}
@@ -149,7 +149,7 @@ def _master(parsed: RedisURL) -> redis.Redis:
 
 
 def _infos(client: redis.Redis) -> list[Info]:
-    """Return the INFO of a server or, in a cluster, of each primary."""
+    """Return the output of INFO from a server or, in a cluster, from each primary."""
     if not isinstance(client, RedisCluster):
         return [_attempt(REDIS_URL, lambda: _about(client))]
     nodes = [node.redis_connection for node in client.get_primaries()]
@@ -171,7 +171,7 @@ def _about(node: Any) -> Info:
 
 
 def _untyped(call: Any) -> Any:
-    return call  # redis-py has no types for it
+    return call  # redis-py does not provide types for this call
 
 
 def _text(value: Any) -> Any:
@@ -179,7 +179,7 @@ def _text(value: Any) -> Any:
 
 
 def _refuse(info: Info) -> None:
-    """Raise for a Redis that would store half a batch, or delete what was appended."""
+    """Raise ServerUnreachable if this Redis is too old or may delete stored data."""
     version = str(info["redis_version"])
     if binaries.numbers(version) < binaries.OLDEST_REDIS:
         raise ServerUnreachable(REDIS_URL, f"is Redis {version}, older than 7.0")
@@ -220,7 +220,7 @@ def _attempt(variable: str, call: Callable[[], Any]) -> Any:
 
 
 def _reason(error: Exception) -> str:
-    """Return what to correct, without the driver's description of its state."""
+    """Return the cause of an error, without the driver's description of its state."""
     first_line, *_ = str(error).splitlines() or [type(error).__name__]
     for dump in (", full error:", ", Timeout:", "(configured timeouts:"):
         first_line = first_line.split(dump, 1)[0].strip()

@@ -1,7 +1,7 @@
-"""Healing the lab: a process that holds the lease restarts a killed supervisor.
+"""Restart a killed supervisor from a process that uses the servers.
 
-The supervisor restarts a server that has ended. Only a process that uses the servers can restart
-the supervisor, so each of these processes has a thread that monitors it.
+The supervisor restarts a server that has exited. If the supervisor itself is killed, only a process
+that uses the servers can restart it, so each of these processes has a thread that monitors it.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ _monitored: dict[lease.Key, lease.Holding] = {}
 
 
 def begin(data: Path, sockets: Mapping[str, str]) -> None:
-    """Monitor the supervisor of these sockets while this process holds the lease."""
+    """Monitor the supervisor of these servers while this process holds the lease."""
     holding = lease.holding(data)
     if holding is None:
         return
-    # A forked child has a process id of its own, and no thread yet.
+    # A forked child has a different process id, and has no thread yet.
     key = (os.getpid(), data)
     with _mutex:
         if _monitored.get(key) is holding:

@@ -1,4 +1,4 @@
-"""Checks whether a private server responds."""
+"""Check whether the private servers respond."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ def listens(path: str) -> bool:
 
 
 def answer(sockets: Mapping[str, str]) -> bool:
-    """Return whether all servers respond; a server that is being killed may still listen."""
+    """Return whether all servers respond, because a server that is exiting may still listen."""
     probes = {REDIS: redis_answers, MONGOD: mongod_answers}
     return all(probes[name](path) for name, path in sockets.items())
 
 
 def redis_answers(path: str) -> bool:
-    """Return whether a Redis responds; it does not while it loads its append-only file."""
+    """Return whether a Redis responds, which it does not do while loading its append-only file."""
     no_retry = Retry(NoBackoff(), 0)
     with redis.Redis(
         unix_socket_path=path, retry=no_retry, socket_timeout=ANSWER_TIMEOUT_SECONDS
@@ -48,7 +48,7 @@ def redis_answers(path: str) -> bool:
 def mongod_answers(path: str) -> bool:
     """Return whether a mongod responds as the primary of its replica set."""
     if not listens(path):
-        return False  # a MongoClient would try again every half second
+        return False  # otherwise, a MongoClient would retry every half second
     client: replica_set.Client
     with pymongo.MongoClient(
         replica_set.socket_url(path), serverSelectionTimeoutMS=int(ANSWER_TIMEOUT_SECONDS * 1000)

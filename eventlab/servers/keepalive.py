@@ -1,7 +1,8 @@
-"""A process that only holds the lease: ``python -m eventlab.servers.keepalive``.
+"""Keep the servers running by holding the lease: ``python -m eventlab.servers.keepalive``.
 
-Where kernels come and go (Binder culls an idle one after ten minutes), it keeps the servers running
-between them, until it gets a SIGTERM. ``binder/start`` runs it in the background.
+On Binder, a kernel is culled when it has been idle for ten minutes. This process keeps the servers
+running even when there is no kernel, until it receives SIGTERM. ``binder/start`` runs it in the
+background.
 """
 
 from __future__ import annotations
@@ -18,12 +19,12 @@ WAKE_SECONDS: Final = 0.5
 
 
 def main() -> None:
-    """Start the servers if necessary, and keep them running until a SIGTERM or SIGINT."""
+    """Start the servers if necessary, and keep them running until SIGTERM or SIGINT arrives."""
     signal.signal(signal.SIGTERM, _end)
     signal.signal(signal.SIGINT, _end)
     with connect():
         while True:
-            time.sleep(WAKE_SECONDS)  # longer would delay a signal that another thread gets
+            time.sleep(WAKE_SECONDS)  # a longer sleep could delay a signal handler
 
 
 def _end(_signal: int, _frame: FrameType | None) -> None:

@@ -1,4 +1,4 @@
-"""Keeping one server running: it is started again when it has ended or lost its socket."""
+"""Keep one server running: restart it when it has exited or lost its socket."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from eventlab.servers.errors import ServersError
 from eventlab.servers.plan import Plan
 from eventlab.servers.process import Process, stop_all
 
-#: The pauses before the next attempts: short, so that a server starts soon after a disk is freed.
+#: The pauses before each restart, short so that a server starts soon after disk space is freed.
 PAUSES_SECONDS: Final = (0.0, 1.0, 2.0, 4.0)
 STABLE_SECONDS: Final = 10.0  # a server that has run for this long has started successfully
 
 
 class Keeper:
-    """Starts a server, and starts it again whenever necessary."""
+    """Starts a server and restarts it whenever necessary."""
 
     def __init__(self, server: Server, plan: Plan) -> None:
         self.server = server
@@ -31,20 +31,23 @@ class Keeper:
         self.process = self._start()
 
     def check(self) -> bool:
-        """Start the server again if it has ended; return whether its state has changed."""
+        """Restart the server if it has exited or lost its socket.
+
+        Returns whether its state has changed.
+        """
         now = time.monotonic()
         if self._next_attempt is not None:
             return now >= self._next_attempt and self._start_again(now)
         if self.process.status() is None and not self._has_lost_socket():
             return now - self._started_at > STABLE_SECONDS and self._is_well_again()
-        # A logout or a cleaner of /tmp may have removed the socket: nobody could connect.
+        # A logout or a /tmp cleaner may have removed the socket, so that no client can connect.
         lost_socket = self.process.status() is None
         stop_all([self.process])
         reason = "lost its socket" if lost_socket else f"exited with status {self.process.status()}"
         return self._failed(reason, now)
 
     def note_socket(self) -> bool:
-        """Note whether the server's socket exists, and return it.
+        """Return whether the server's socket exists, and remember it if it does.
 
         A new server does not have its socket yet, and a running server can lose it.
         """
@@ -72,10 +75,10 @@ class Keeper:
         self._next_attempt = now + pause
         self._failures += 1
         message = f"{self.server.name} {reason} and is being restarted"
-        if self._failures <= len(PAUSES_SECONDS):  # or a broken server would fill the log
+        if self._failures <= len(PAUSES_SECONDS):  # otherwise, a broken server would fill the log
             print(message, file=sys.stderr, flush=True)
         before = self.trouble
-        # After one failure, the server may just need to start; after two, waiting does not help.
+        # After one failure, the server may just need time; after two, waiting does not help.
         self.trouble = message if self._failures > 1 else ""
         return self.trouble != before
 

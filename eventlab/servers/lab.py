@@ -1,4 +1,4 @@
-"""The Lab: a Redis and a MongoDB to work with."""
+"""The Lab: a connection to a Redis and a MongoDB."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ from eventlab.servers.config import MONGOD, REDIS
 
 DATABASE = "eventlab"
 CLOSE_TIMEOUT_SECONDS = 1.0
-SELECTION_TIMEOUT_MS = 5000  # a private server that was killed is back within this time
+SELECTION_TIMEOUT_MS = 5000  # a killed private server is running again within this time
 
 
 class Lab:
-    """A connected Redis and MongoDB; ``connect()`` returns one.
+    """Connections to a Redis and a MongoDB, as returned by ``connect()``.
 
-    ``redis`` is a ``redis.Redis`` that returns text. ``mongo`` is the MongoDB database
-    ``eventlab``, or the one that ``EVENTLAB_MONGODB_URL`` names. Private servers run until the last
-    process that has a Lab closes it or exits. If a private server dies, it is started again.
+    ``redis`` is a ``redis.Redis`` that decodes replies to text. ``mongo`` is the MongoDB database
+    ``eventlab``, or the database that ``EVENTLAB_MONGODB_URL`` names. Private servers run until the
+    last process that has a Lab closes it or exits. A private server that dies is restarted.
 
     >>> lab.redis.ping()
     True
@@ -60,14 +60,14 @@ class Lab:
         self._closing.callback(redis.close)
 
     def close(self) -> None:
-        """Close the connections; private servers stop soon after their last Lab is closed.
+        """Close the connections; the private servers stop soon after the last Lab is closed.
 
         A second call does nothing.
         """
         self._closing.close()
 
     def __enter__(self) -> Self:
-        """Return the Lab; it is closed at the end of the block."""
+        """Return the Lab, which is closed at the end of the block."""
         return self
 
     def __exit__(
@@ -76,7 +76,7 @@ class Lab:
         error: BaseException | None,
         at: TracebackType | None,
     ) -> None:
-        """Close it."""
+        """Close the Lab."""
         self.close()
 
     def __repr__(self) -> str:
@@ -110,17 +110,18 @@ class Lab:
 def connect(data: Path | str | None = None, *, timeout: float | None = None) -> Lab:
     """Connect to Redis and MongoDB, and start private servers if necessary.
 
-    ``EVENTLAB_REDIS_URL`` and ``EVENTLAB_MONGODB_URL`` name your own servers. Private servers
-    keep their data in ``data``, else in ``EVENTLAB_DATA``, else in your user data directory; all
-    processes with the same directory share them. A server that dies is started again.
+    To use your own servers, set ``EVENTLAB_REDIS_URL`` and ``EVENTLAB_MONGODB_URL``. Private
+    servers keep their data in ``data``, else in ``EVENTLAB_DATA``, else in your user data
+    directory. All processes that use the same directory share the servers. A private server that
+    dies is restarted.
 
-    A call to a server that is down or hangs fails within about ``timeout`` seconds; by default, the
-    drivers retry for longer. With ``timeout``, ``connect`` does not check that your own MongoDB
-    server responds.
+    With ``timeout``, a call to a server that is down or hangs fails within about that many seconds,
+    and ``connect`` does not check that your own MongoDB server responds. By default, the drivers
+    retry for longer.
 
-    Raises ServersError: BinaryMissing or BinaryUnusable when a program has to be installed,
-    DirectoryRefused for a directory that cannot be used, ServerUnreachable if there is no response
-    from a URL, ServersFailed when the private servers do not start.
+    Raises a subclass of ServersError: BinaryMissing or BinaryUnusable if a program has to be
+    installed, DirectoryRefused if a directory cannot be used, ServerUnreachable if your own server
+    does not respond or cannot be used, and ServersFailed if the private servers do not start.
 
     >>> connect()
     Lab(Redis: running (private), MongoDB: running (private, a replica set of one))
@@ -133,7 +134,7 @@ def connect(data: Path | str | None = None, *, timeout: float | None = None) -> 
         if wanted:
             directory = directories.data_directory(data)
             directories.prepare_data(directory)
-            running = starter.ensure(directory, wanted).sockets  # perhaps more than these
+            running = starter.ensure(directory, wanted).sockets  # may include unwanted servers
             undo.callback(lease.give_back, directory)
             healing.begin(directory, running)
             sockets = {name: path for name, path in running.items() if name in wanted}
@@ -148,7 +149,7 @@ def connect(data: Path | str | None = None, *, timeout: float | None = None) -> 
 
 
 def _close_client(client: replica_set.Client) -> None:
-    # Closing ends the sessions at the server, and would wait for a server that is gone.
+    # Closing ends the sessions on the server, and would wait if the server is gone.
     with pymongo.timeout(CLOSE_TIMEOUT_SECONDS):
         client.close()
 

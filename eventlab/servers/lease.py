@@ -1,8 +1,8 @@
 """The lease: while a process holds it, the servers of a data directory keep running.
 
-It is a shared record lock. Unlike a pipe or an flock, a record lock belongs to one process and is
-not inherited, so a child that outlives its parent keeps nothing alive by accident. The operating
-system releases it when the process dies, even by SIGKILL.
+The lease is a shared record lock. Unlike a pipe or an flock, a record lock belongs to one process
+and is not inherited, so a child that outlives its parent does not keep the servers alive by
+accident. The operating system releases the lock when the process dies, even by SIGKILL.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 
 LEASE = "lease"
 
-# With the process id: a forked child finds no lease under its own id, and takes one.
+# The process id is part of the key, so that a forked child finds no lease and takes its own.
 Key = tuple[int, Path]
 
 
@@ -27,11 +27,11 @@ class Holding:
 
 
 _mutex = threading.Lock()
-_held: dict[Key, tuple[Holding, int]] = {}  # and how many Labs share it
+_held: dict[Key, tuple[Holding, int]] = {}  # with the number of Labs that share each lease
 
 
 def take(data: Path) -> None:
-    """Hold the lease for this process until ``give_back`` was called once for each ``take``."""
+    """Take the lease for this process; it is held until each ``take`` has its ``give_back``."""
     key = (os.getpid(), data)
     with _mutex:
         held = _held.get(key)
@@ -39,7 +39,7 @@ def take(data: Path) -> None:
 
 
 def give_back(data: Path) -> None:
-    """Undo one ``take``; the last one of the process releases the lease."""
+    """Undo one ``take``; undoing the last one of the process releases the lease."""
     key = (os.getpid(), data)
     with _mutex:
         held = _held.pop(key, None)
@@ -49,14 +49,15 @@ def give_back(data: Path) -> None:
         if count > 1:
             _held[key] = (holding, count - 1)
         else:
-            # Closing any file on the lease releases the lock of the whole process: there must
-            # never be a second open file.
+            # Closing any open file of the lease releases the lock of the whole process, so there
+            # must never be a second open file.
             os.close(holding.fd)
 
 
 def holding(data: Path) -> Holding | None:
-    """Return the lease that this process holds: a new object each time that it is taken."""
-    # No mutex: a thread asks often, and a fork at that moment would leave it locked in the child.
+    """Return the lease that this process holds, or None; each lease taken is a new object."""
+    # No mutex: a thread calls this often, and a fork during a call would leave the mutex locked in
+    # the child.
     held = _held.get((os.getpid(), data))
     return held[0] if held else None
 
@@ -72,13 +73,13 @@ def _taken(data: Path) -> Holding:
 
 
 class Watch:
-    """The supervisor's view of the lease: whether a process holds it."""
+    """Tells the supervisor whether any process holds the lease."""
 
     def __init__(self, data: Path) -> None:
         self._fd = _open(data)
 
     def is_deleted(self) -> bool:
-        """Return whether the data directory was deleted."""
+        """Return whether the data directory has been deleted."""
         return os.fstat(self._fd).st_nlink == 0
 
     def is_wanted(self) -> bool:

@@ -1,4 +1,4 @@
-"""Locks on files: the operating system releases them when their holder dies, even by SIGKILL."""
+"""File locks, which the operating system releases when their holder dies, even by SIGKILL."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ POLL_SECONDS = 0.02
 
 @dataclass(frozen=True)
 class Lock:
-    """A lock that is held, on an open file; a child that inherits the file holds it too."""
+    """A held lock on an open file; a child that inherits the file also holds the lock."""
 
     fd: int
 
@@ -25,19 +25,19 @@ class Lock:
         os.close(self.fd)
 
     def hand_over(self) -> None:
-        """Leave the lock to the children that inherited it."""
+        """Close the file without releasing the lock, so that children that inherited it keep it."""
         os.close(self.fd)
 
     def note(self, text: str) -> None:
-        """Write something about the holder into the locked file."""
+        """Write information about the holder to the locked file."""
         os.ftruncate(self.fd, 0)
         os.pwrite(self.fd, text.encode(), 0)
 
 
 def attempt(path: Path) -> Lock | None:
-    """Take the lock of a file if nobody holds it; return None otherwise.
+    """Take the lock of a file and return it, or return None if another process holds it.
 
-    Raises OSError when the file cannot be opened.
+    Raises OSError if the file cannot be opened.
     """
     return _attempt(path, fcntl.LOCK_EX)
 
@@ -56,9 +56,9 @@ def _attempt(path: Path, kind: int) -> Lock | None:
 
 
 def acquire(path: Path, *, timeout: float) -> Lock:
-    """Wait for the lock of a file, up to ``timeout`` seconds, and take it.
+    """Wait up to ``timeout`` seconds for the lock of a file, and take it.
 
-    Raises TimeoutError when the lock is not released in time.
+    Raises TimeoutError if the lock is not released in time.
     """
     end = time.monotonic() + timeout
     while (lock := attempt(path)) is None:
@@ -69,8 +69,9 @@ def acquire(path: Path, *, timeout: float) -> Lock:
 
 
 def is_held(path: Path) -> bool:
-    """Return whether a living process holds the lock of a file."""
-    # Shared: two processes that look at the same time must not take each other for the holder.
+    """Return whether a running process holds the lock of a file."""
+    # The lock is shared, so that two processes that check at the same time do not mistake each
+    # other for the holder.
     lock = _attempt(path, fcntl.LOCK_SH)
     if lock is None:
         return True
@@ -80,9 +81,9 @@ def is_held(path: Path) -> bool:
 
 @contextlib.contextmanager
 def held(path: Path, *, timeout: float) -> Iterator[Lock]:
-    """Hold the lock of a file for the duration of a block.
+    """Hold the lock of a file during the ``with`` block.
 
-    Waits up to ``timeout`` seconds. Raises TimeoutError when the lock is not released in time.
+    Waits up to ``timeout`` seconds. Raises TimeoutError if the lock is not released in time.
     """
     lock = acquire(path, timeout=timeout)
     try:

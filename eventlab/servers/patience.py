@@ -1,4 +1,4 @@
-"""How long a client waits for a server that is down or hangs."""
+"""Limit how long a client waits for a server that is down or hangs."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ import redis
 from redis.backoff import ExponentialBackoff
 from redis.retry import Retry
 
-#: A call is repeated after a lost connection, because Redis may just have restarted.
+#: A call is retried after a lost connection, because Redis may have just restarted.
 REDIS_RETRIES: Final = 2
 FIRST_PAUSE_SECONDS: Final = 0.05
 
 
 def limit_redis(client: redis.Redis, seconds: float) -> None:
-    """Make a call fail within ``seconds`` of silence; a lost connection is reopened immediately.
+    """Make calls fail within ``seconds`` if Redis is silent; reopen a lost connection immediately.
 
-    By default redis-py waits 5 seconds for a reply, and tries 11 times.
+    By default, redis-py waits 5 seconds for a reply and makes 11 attempts.
     """
     retry = Retry(
         ExponentialBackoff(cap=seconds / 8, base=FIRST_PAUSE_SECONDS),
         REDIS_RETRIES,
-        supported_errors=(redis.ConnectionError,),  # a timeout is not one of them
+        supported_errors=(redis.ConnectionError,),  # so a timeout is not retried
     )
     client.set_retry(retry)
     limits = {"socket_timeout": seconds, "socket_connect_timeout": seconds}
@@ -30,7 +30,7 @@ def limit_redis(client: redis.Redis, seconds: float) -> None:
     for one in clients:
         if one is not None:
             one.connection_pool.connection_kwargs.update(limits)
-            # The connections that were made before would keep their old limits, even reconnected.
+            # Existing connections would keep their old limits, even after a reconnect.
             one.connection_pool.disconnect()
             one.connection_pool.reset()
     if nodes:
@@ -38,15 +38,15 @@ def limit_redis(client: redis.Redis, seconds: float) -> None:
 
 
 def mongodb_options(seconds: float) -> dict[str, int | bool]:
-    """Return the options of a MongoDB client whose reads fail within ``seconds`` of silence.
+    """Return options that make a MongoDB client's reads fail within ``seconds`` of silence.
 
-    ``pymongo.timeout`` would need less code. But after a stall, it fails immediately for a minute,
-    because it subtracts the round trip of the stall from the time of each call.
+    ``pymongo.timeout`` would need less code, but after a stall, its calls fail immediately for a
+    minute, because it subtracts the round-trip time of the stall from each call's time limit.
     """
     milliseconds = round(seconds * 1000)
     return {
         "serverSelectionTimeoutMS": milliseconds,
         "connectTimeoutMS": milliseconds,
         "socketTimeoutMS": milliseconds,
-        "retryReads": False,  # it would double the time
+        "retryReads": False,  # a retry would double the time
     }

@@ -1,4 +1,4 @@
-"""What a supervisor runs: written by the process that starts it, read by the supervisor."""
+"""The plan of a supervisor: its starter writes the plan, and the supervisor reads it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,10 @@ DEFAULT_GRACE_SECONDS = 5.0
 
 @dataclass(frozen=True)
 class Plan:
-    """The servers of one data directory, and for how many seconds they outlive their last user."""
+    """The servers of a data directory.
+
+    They outlive their last user by ``grace`` seconds.
+    """
 
     data: Path
     runtime: Path
@@ -43,8 +46,8 @@ class Plan:
 def make_plan(data: Path, wanted: Collection[str], runtime: Path | None = None) -> Plan:
     """Find the programs and create the directories for the wanted servers (``redis``, ``mongod``).
 
-    The sockets are in ``runtime`` (default: what ``directories`` chooses). Raises BinaryMissing,
-    BinaryUnusable, DirectoryRefused, and ServersFailed for a grace time that cannot be used.
+    The sockets are in ``runtime``, which defaults to the result of ``runtime_directory``. Raises
+    BinaryMissing, BinaryUnusable, DirectoryRefused, or ServersFailed for an invalid grace time.
     """
     runtime = runtime or directories.runtime_directory(data)
     servers = []

@@ -15,17 +15,17 @@ from pathlib import Path
 from eventlab.servers import lock
 from eventlab.servers.config import Server
 
-SIGTERM_INTERVAL_SECONDS = 0.25  # Redis may ignore a SIGTERM while it writes its log
+SIGTERM_INTERVAL_SECONDS = 0.25  # Redis may ignore SIGTERM while it writes its log
 STOP_TIMEOUT_SECONDS = 8.0
 MAX_LOG_BYTES = 10 * 1024 * 1024
 PR_SET_PDEATHSIG = 1
 
 
 class Process:
-    """A running server.
+    """A running server process.
 
-    It holds a lock of its own, so that a later supervisor can tell it from another process that
-    got the same process id.
+    The process holds its own lock, so that a later supervisor can distinguish it from another
+    process with the same process id.
     """
 
     def __init__(self, server: Server, data: Path) -> None:
@@ -37,7 +37,7 @@ class Process:
             self._popen = _spawn(server, lease.fd)
             try:
                 lease.note(str(self._popen.pid))
-            except OSError:  # the disk is full: nobody would find the server again
+            except OSError:  # the disk is full, so no process could find the server again
                 self.kill()
                 raise
         finally:
@@ -49,15 +49,15 @@ class Process:
         return self._popen.pid
 
     def status(self) -> int | None:
-        """Return the exit status, or None while it runs."""
+        """Return the exit status, or None while the process runs."""
         return self._popen.poll()
 
     def ask_to_stop(self) -> None:
-        """Send SIGTERM: Redis flushes its append-only file, mongod steps down."""
+        """Send SIGTERM, on which Redis flushes its append-only file and mongod steps down."""
         self._popen.terminate()
 
     def kill(self) -> None:
-        """Send SIGKILL and wait."""
+        """Send SIGKILL, and wait for the process to exit."""
         self._popen.kill()
         self._popen.wait()
 
@@ -79,9 +79,9 @@ def end_leftover(server: Server, data: Path) -> None:
     path = _lock_path(server, data)
     start = time.monotonic()
     while lock.is_held(path) and (waited := time.monotonic() - start) < 2 * STOP_TIMEOUT_SECONDS:
-        # The lock is held, so the process id in the file is the holder's.
+        # Because the lock is held, the process id in the file is the holder's.
         overdue = waited > STOP_TIMEOUT_SECONDS
-        # Suppressed: it died just now, or before its process id was written.
+        # Suppressed because the process may have just died, or its id may not be written yet.
         with contextlib.suppress(ProcessLookupError, ValueError):
             os.kill(int(path.read_text("utf-8")), signal.SIGKILL if overdue else signal.SIGTERM)
         _wait(lambda: not lock.is_held(path), SIGTERM_INTERVAL_SECONDS)
@@ -114,15 +114,18 @@ def _spawn(server: Server, lock_fd: int) -> subprocess.Popen[bytes]:
 
 
 def _die_with_parent() -> Callable[[], None] | None:
-    """Linux: send the server a SIGTERM when the supervisor dies, even by SIGKILL."""
+    """Return a function that makes Linux send the server SIGTERM when the supervisor dies.
+
+    This works even if the supervisor dies by SIGKILL. On other systems, return None.
+    """
     if sys.platform != "linux":
         return None
     parent = os.getpid()
-    prctl = ctypes.CDLL(None).prctl  # before the fork: little is safe after it
+    prctl = ctypes.CDLL(None).prctl  # loaded before the fork, because little is safe after it
 
     def ask_for_signal() -> None:
         prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-        if os.getppid() != parent:  # it died before the request
+        if os.getppid() != parent:  # the supervisor died before the request
             os._exit(1)
 
     return ask_for_signal

@@ -1,4 +1,4 @@
-"""The URL of a Redis: one server, some nodes of a cluster, or the Sentinels of a master."""
+"""Parse a Redis URL, which names one server, some nodes of a cluster, or some Sentinels."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class InvalidURL(Exception):
 
 @dataclass(frozen=True, repr=False)
 class RedisURL:
-    """A parsed URL. ``plain`` has the URLs of its hosts for redis-py, without Sentinel."""
+    """A parsed URL; ``plain`` holds a redis-py URL for each host, without Sentinel."""
 
     hosts: tuple[tuple[str, int], ...]
     plain: tuple[str, ...]
@@ -27,7 +27,7 @@ class RedisURL:
 
 
 def parse(url: str) -> RedisURL:
-    """Return the parts of a URL; raises InvalidURL.
+    """Parse a URL; raise InvalidURL if it cannot be used.
 
     >>> parse("redis://one:1,two").hosts
     (('one', 1), ('two', 6379))
@@ -66,9 +66,9 @@ def parse(url: str) -> RedisURL:
 
 
 def require_escaped(url: str) -> None:
-    """Raise InvalidURL if a user name or password seems to contain a character that ends it.
+    """Raise InvalidURL if a user name or password seems to contain an unescaped delimiter.
 
-    In ``redis://:pass/word@host``, the server would be ``:pass``.
+    For example, a parser takes ``:pass`` in ``redis://:pass/word@host`` for the server.
     """
     remedy = "percent-encode the user name and the password, such as %2F for a slash"
     try:

@@ -1,4 +1,4 @@
-"""The one-node replica set: it gives a single mongod transactions and change streams."""
+"""Set up a one-node replica set, because a standalone mongod has no transactions."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ def socket_url(socket: str) -> str:
 
 
 def initiate(client: Client, socket: str) -> None:
-    """Make the mongod a replica set of one; if it already is one, update its address.
+    """Turn the mongod into a one-node replica set or, if it already is one, update its address.
 
-    Raises OperationFailure when mongod rejects the configuration.
+    Raises OperationFailure if mongod rejects the configuration.
     """
     config: dict[str, Any] = {"_id": REPLICA_SET, "members": [{"_id": 0, "host": socket}]}
     try:
@@ -42,5 +42,5 @@ def initiate(client: Client, socket: str) -> None:
 
 
 def is_primary(client: Client) -> bool:
-    """Return whether the mongod is the primary, so that it accepts writes."""
+    """Return whether the mongod is the primary and therefore accepts writes."""
     return bool(client.admin.command("hello").get("isWritablePrimary"))

@@ -1,4 +1,4 @@
-"""The servers of a data directory: find the running ones, or start new ones."""
+"""Find the running servers of a data directory, or start new ones."""
 
 from __future__ import annotations
 
@@ -23,27 +23,27 @@ from eventlab.servers.state import Running
 START_LOCK = "start.lock"
 SUPERVISOR_LOG = "supervisor.log"
 START_TIMEOUT_SECONDS = 120.0
-#: What Valkey says about an RDB of Redis 8, and Redis about one of Valkey.
+#: What Valkey logs about an RDB file of Redis 8, and what Redis logs about one of Valkey.
 OTHER_FORMAT = ("Can't handle RDB format", "Wrong signature trying to load DB", "Bad file format")
-#: What the servers and their supervisor need of the environment. They may outlive the process that
-#: starts them by days, and must not carry its secrets.
+#: The environment variables that the servers and their supervisor need. The servers may outlive the
+#: process that starts them by days, and must not inherit its secrets.
 ENVIRONMENT = re.compile(
     r"PATH|HOME|USER|LOGNAME|SHELL|LANG|LANGUAGE|LC_\w+|TZ|TZDIR|TMPDIR|(LD|DYLD)_\w+|MALLOC_\w+"
     r"|GLIBC_TUNABLES|PYTHON\w+|VIRTUAL_ENV|XDG_RUNTIME_DIR"
-    r"|COVERAGE_PROCESS_\w+"  # of coverage.py: or it would not see what the supervisor runs
+    r"|COVERAGE_PROCESS_\w+"  # lets coverage.py measure the supervisor
 )
 
 
 def ensure(data: Path, wanted: Collection[str]) -> Running:
-    """Take the lease of this process and return the servers of a prepared data directory.
+    """Take the lease for this process and return the servers of a prepared data directory.
 
-    They are started if none run. Raises ServersFailed with the end of the servers' logs,
-    BinaryMissing, BinaryUnusable or DirectoryRefused.
+    Starts the servers if they are not running. Raises ServersFailed with the end of the server
+    logs, BinaryMissing, BinaryUnusable or DirectoryRefused.
     """
-    # A process that starts servers holds this lock, and so does a supervisor that decides to stop:
-    # neither can miss the other.
+    # Both a process that starts servers and a supervisor that decides to stop hold this lock, so
+    # they cannot miss each other.
     with contextlib.ExitStack() as locked:
-        # Some network file systems have no locks.
+        # Some network file systems do not support locks.
         with directories.usable(data, directories.DATA_VARIABLE):
             start = lock.acquire(data / START_LOCK, timeout=START_TIMEOUT_SECONDS)
             locked.callback(start.release)
@@ -56,10 +56,11 @@ def ensure(data: Path, wanted: Collection[str]) -> Running:
 
 
 def heal(data: Path, sockets: Mapping[str, str]) -> bool:
-    """Start the servers of these sockets again if their supervisor was killed.
+    """Restart the servers at these sockets if their supervisor was killed.
 
-    Returns whether it did. A supervisor that was told to stop, or stopped because nobody needed it,
-    has cleared its state and stays stopped. Raises what ``ensure`` raises.
+    Returns whether it restarted them. A supervisor that was told to stop, or that stopped because
+    no process held the lease, has cleared its state and is not restarted. Raises the same errors as
+    ``ensure``.
     """
     if not _was_killed(data, sockets):
         return False
@@ -69,7 +70,7 @@ def heal(data: Path, sockets: Mapping[str, str]) -> bool:
     try:
         if not _was_killed(data, sockets):
             return False
-        # The clients know the sockets: the same ones, whatever this process would choose.
+        # Use the same sockets as before, because the clients are configured with them.
         _started(data, sockets, Path(next(iter(sockets.values()))).parent)
         return True
     finally:
@@ -77,7 +78,8 @@ def heal(data: Path, sockets: Mapping[str, str]) -> bool:
 
 
 def _was_killed(data: Path, sockets: Mapping[str, str]) -> bool:
-    # First the state: looking at a lock would create its file in a new directory of this name.
+    # Check the state first, because checking a lock would create its file in a new directory with
+    # this name.
     running = state.read(data)
     return (
         running is not None and running.sockets == dict(sockets) and not state.is_supervised(data)
@@ -85,14 +87,14 @@ def _was_killed(data: Path, sockets: Mapping[str, str]) -> bool:
 
 
 def stop(data: Path) -> None:
-    """Stop the servers of a data directory, even if they are in use, and wait until they are gone.
+    """Stop the servers of a data directory, even if they are in use, and wait until they exit.
 
-    Raises TimeoutError when they are not gone in time.
+    Raises TimeoutError if they do not exit in time.
     """
     with lock.held(data / START_LOCK, timeout=START_TIMEOUT_SECONDS):
         running = state.read(data)
         if running is not None and state.is_supervised(data):
-            with contextlib.suppress(ProcessLookupError):  # it has just ended by itself
+            with contextlib.suppress(ProcessLookupError):  # it has just exited by itself
                 os.kill(running.supervisor, signal.SIGTERM)
         lock.acquire(data / state.SUPERVISOR_LOCK, timeout=START_TIMEOUT_SECONDS).release()
 
@@ -102,13 +104,13 @@ def _running_or_started(data: Path, wanted: Collection[str]) -> Running:
     while state.is_supervised(data):
         running = state.read(data)
         if running is not None and health.answer(running.sockets):
-            if state.is_supervised(data):  # else it was killed just now, and they are about to end
+            if state.is_supervised(data):  # otherwise, it was just killed
                 return _with_all(running, wanted, data)
             break
         if running is not None:
             _refuse_hopeless(running, data)
-        # It is about to stop, because it is unused; or it is starting a server again; or it is
-        # still starting, and its starter was killed.
+        # The supervisor is about to stop because it is unused, or it is restarting a server, or
+        # it is still starting and its starter was killed.
         if time.monotonic() > end:
             raise ServersFailed(
                 f"the supervisor of {data} is still running, but its servers are not ready\n"
@@ -119,7 +121,7 @@ def _running_or_started(data: Path, wanted: Collection[str]) -> Running:
 
 
 def _refuse_hopeless(running: Running, data: Path) -> None:
-    """Raise if the servers do not respond here and waiting would not help."""
+    """Raise an error if waiting for the servers would not help."""
     if running.trouble:
         raise ServersFailed(
             f"{running.trouble}, but each restart fails: find the cause in its log\n"
@@ -136,10 +138,10 @@ def _refuse_hopeless(running: Running, data: Path) -> None:
 
 
 def _is_isolated_from(pid: int) -> bool:
-    """Return whether a living process is in another container, or has a private /tmp."""
+    """Return whether a running process is in another container or has a private /tmp."""
     try:
         namespaces = [Path(f"/proc/{who}/ns/mnt").stat().st_ino for who in (pid, "self")]
-    except FileNotFoundError:  # no such process here: it is in another container
+    except FileNotFoundError:  # not visible here, so it is in another container
         return Path("/proc/self/ns/mnt").exists()
     except OSError:
         return False
@@ -159,9 +161,10 @@ def _with_all(running: Running, wanted: Collection[str], data: Path) -> Running:
 
 def _started(data: Path, wanted: Collection[str], runtime: Path | None = None) -> Running:
     plan = make_plan(data, wanted, runtime)
-    # -P: a file in the notebook's directory with the name of a module must not be imported.
+    # -P prevents Python from importing a file in the notebook's directory that shadows a module.
     command = [sys.executable, "-P", "-m", "eventlab.servers.supervisor", str(data)]
-    # What a killed supervisor left is not cleared: it tells the others that it was killed.
+    # The state that a killed supervisor left is kept, because it tells other processes that the
+    # supervisor was killed.
     before = state.read(data)
     with (data / SUPERVISOR_LOG).open("ab") as log:
         done = subprocess.run(
@@ -169,7 +172,7 @@ def _started(data: Path, wanted: Collection[str], runtime: Path | None = None) -
             input=plan.to_json().encode(),
             stdout=subprocess.PIPE,
             stderr=log,
-            start_new_session=True,  # or the Interrupt button would stop the servers
+            start_new_session=True,  # so that the Interrupt button does not stop the servers
             env={k: v for k, v in os.environ.items() if ENVIRONMENT.fullmatch(k)},
             check=False,
         )
@@ -187,14 +190,14 @@ def _started(data: Path, wanted: Collection[str], runtime: Path | None = None) -
 
 
 def _remedy(plan: Plan, words: str) -> str:
-    """Return what to do about an append-only file that Redis does not read."""
+    """Return what to do about an append-only file that the server cannot read."""
     if any((plan.data / REDIS).rglob("*.base.rdb")) and any(sign in words for sign in OTHER_FORMAT):
         return (
             "\nRedis cannot read data that Valkey wrote, or Valkey cannot read data that Redis "
             f"wrote: set {settings.REDIS_SERVER} to the server that wrote it and start it once; "
             "eventlab then stores the data in a format that both can read"
         )
-    # No wheel has that program: it is a link to redis-server.
+    # No wheel includes redis-check-aof, but it is only a link to redis-server.
     if "use ./redis-check-aof" not in words:
         return ""
     [program] = [server.argv[0] for server in plan.servers if server.name == REDIS]

@@ -1,4 +1,4 @@
-"""What runs for a data directory: valid while the supervisor that wrote it holds its lock."""
+"""The state of a data directory's servers, valid while the supervisor that wrote it is alive."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ STATE = "state.json"
 class Running:
     """The processes of a lab, and the sockets of its servers.
 
-    ``trouble`` names a server that keeps ending after each restart; "" if there is none.
+    ``trouble`` names a server that exits after each restart, and is "" if there is none.
     """
 
     supervisor: int
@@ -32,7 +32,7 @@ def is_supervised(data: Path) -> bool:
 
 
 def read(data: Path) -> Running | None:
-    """Return what the supervisor wrote; None when it is still starting, or stopping."""
+    """Return the state that the supervisor wrote, or None while it is starting or stopping."""
     try:
         text = (data / STATE).read_text("utf-8")
     except FileNotFoundError:
@@ -41,21 +41,21 @@ def read(data: Path) -> Running | None:
 
 
 def write(data: Path, running: Running) -> None:
-    """Record that everything runs."""
+    """Record the running processes and their sockets."""
     fresh = data / f"{STATE}.new"
     fresh.write_text(json.dumps(dataclasses.asdict(running)), "utf-8")
     fresh.replace(data / STATE)
 
 
 def clear(data: Path) -> None:
-    """Record that nothing runs, or that everything is about to stop."""
+    """Record that the servers have stopped or are about to stop."""
     (data / STATE).unlink(missing_ok=True)
 
 
 def clear_own(data: Path, supervisor: int) -> None:
-    """Record that a supervisor stops.
+    """Record that a supervisor is stopping.
 
-    If the data directory was replaced, the state in it belongs to another supervisor and stays.
+    If the data directory was replaced, the state in it belongs to another supervisor and is kept.
     """
     running = read(data)
     if running is not None and running.supervisor == supervisor:

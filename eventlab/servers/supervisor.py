@@ -1,10 +1,10 @@
-"""The process that runs the servers of one data directory.
+"""The supervisor: the process that runs the servers of one data directory.
 
-The first ``connect()`` starts it, with the plan on its standard input. It starts the servers and
-reports on its standard output. A server that exits or loses its socket is restarted; the other
-one keeps running. It stops both when nobody has held the lease for the grace time, or when it gets
-a SIGTERM. If the supervisor itself is killed, a process that holds the lease starts it again (see
-``healing.py``).
+The first ``connect()`` starts the supervisor and passes the plan on standard input. The supervisor
+starts the servers and reports the result on standard output. If a server exits or loses its socket,
+the supervisor restarts it while the other one keeps running. It stops both servers when no process
+has held the lease for the grace time, or when it receives SIGTERM. If the supervisor itself is
+killed, a process that holds the lease restarts it (see ``healing.py``).
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ POLL_SECONDS = 0.25
 
 
 class Stop(BaseException):
-    """A SIGTERM arrived."""
+    """Raised when SIGTERM arrives."""
 
 
 def main() -> None:
     """Detach from the starter, then run the servers until they have to stop."""
     plan = Plan.from_json(sys.stdin.read())
     if os.fork():
-        os._exit(0)  # so that the starter has no child to wait for
+        os._exit(0)  # so that the starter does not have to wait for a child
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _stop)
     os.umask(0o077)
@@ -58,7 +58,7 @@ def _stop(_signal: int, _frame: FrameType | None) -> None:
 
 
 def _supervise(plan: Plan) -> None:
-    # Never released by us: the lock is held as long as this process exists.
+    # Never released explicitly, because the process holds the lock for its whole life.
     lock.acquire(plan.data / state.SUPERVISOR_LOCK, timeout=READY_TIMEOUT_SECONDS)
     keepers: list[Keeper] = []
     try:
@@ -71,7 +71,7 @@ def _supervise(plan: Plan) -> None:
         _watch(plan, keepers)
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        if not isinstance(sys.exc_info()[1], Exception):  # else those who need it start it again
+        if not isinstance(sys.exc_info()[1], Exception):  # otherwise, its users restart it
             state.clear_own(plan.data, os.getpid())
         stop_all([keeper.process for keeper in keepers])
         _remove_sockets(plan)
@@ -106,7 +106,7 @@ def _await_ready(process: Process, data: Path) -> None:
 
 
 def _rewrite_preamble(process: Process, data: Path) -> None:
-    """Once: an earlier version of eventlab let Redis begin its append-only file with an RDB."""
+    """Rewrite an append-only file that begins with an RDB, as earlier versions of eventlab did."""
     if any((data / REDIS).rglob("*.base.rdb")):
         with redis.Redis(unix_socket_path=process.server.socket) as client:
             client.bgrewriteaof()
@@ -125,10 +125,10 @@ def _await(process: Process, is_ready: Callable[[], bool]) -> None:
 
 
 def _answer(answer: dict[str, object]) -> None:
-    # Suppressed: the starter may have been killed; the next one reads the state.
+    # Suppressed because the starter may have been killed. The next one reads the state.
     with contextlib.suppress(BrokenPipeError):
         os.write(sys.stdout.fileno(), json.dumps(answer).encode())
-    # The starter waits until this end of its pipe is closed.
+    # The starter waits until the supervisor closes its end of the pipe.
     nothing = os.open(os.devnull, os.O_RDWR)
     os.dup2(nothing, sys.stdin.fileno())
     os.dup2(nothing, sys.stdout.fileno())
@@ -142,8 +142,8 @@ def _watch(plan: Plan, keepers: list[Keeper]) -> None:
     while True:
         time.sleep(POLL_SECONDS)
         if watch.is_deleted():
-            # Nothing is left to keep, and a clean stop would write into a new directory of the
-            # same name.
+            # There is no data left to save, and a clean stop would write to a new directory with
+            # the same name.
             for keeper in keepers:
                 keeper.process.kill()
             return
@@ -154,22 +154,23 @@ def _watch(plan: Plan, keepers: list[Keeper]) -> None:
         for keeper in keepers:
             has_news |= keeper.check()
         if has_news:
-            with contextlib.suppress(OSError):  # the disk is full: try again
+            with contextlib.suppress(OSError):  # the disk may be full, so try again later
                 _write_state(plan, keepers)
                 has_news = False
 
 
 def is_over(data: Path, watch: Watch) -> bool:
-    """Return whether nobody holds the lease, so that the servers stop.
+    """Return whether the servers must stop because no process holds the lease.
 
-    The start lock is held, so that no process can connect between the check and the stop.
+    If so, this clears the state. The check holds the start lock, so that no process can connect in
+    the meantime.
     """
     starting = lock.attempt(data / START_LOCK)
     if starting is None:
         return False
     try:
-        # A process may have connected since the last check. One that connects now finds no state
-        # and waits for the end.
+        # A process may have connected since the last check. A process that connects from now on
+        # finds no state and waits until the supervisor has exited.
         over = not watch.is_wanted()
         if over:
             state.clear_own(data, os.getpid())
@@ -180,9 +181,9 @@ def is_over(data: Path, watch: Watch) -> bool:
 
 def _remove_sockets(plan: Plan) -> None:
     for server in plan.servers:
-        with contextlib.suppress(OSError):  # its directory was replaced by something else
+        with contextlib.suppress(OSError):  # something else has replaced its directory
             Path(server.socket).unlink(missing_ok=True)
-    with contextlib.suppress(OSError):  # there are other files in it: it stays
+    with contextlib.suppress(OSError):  # kept if it contains other files
         plan.runtime.rmdir()
 
 
