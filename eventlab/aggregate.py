@@ -1,4 +1,4 @@
-"""The base class of aggregates, which make decisions and derive their state from events."""
+"""Aggregates, which make decisions and derive their state from events."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from eventlab.events import Data, Event, Recorded, encode_json, plain_json
 from eventlab.store.appends import Write
 
 _PLAIN = (str, int, float, bool, type(None))
-#: The attribute with the token of the newest stored event, which identifies the log (or None).
+#: The attribute with the token of the newest stored event, which identifies its log.
 NEWEST_TOKEN: Final = "_newest_token"
 # The state at a version, with the position and token of its newest event, to identify the log.
 Snapshot = tuple[int, int, str, dict[str, Any], str]  # schema, version, position, state, token
@@ -37,7 +37,7 @@ def _taken(kind: type, name: str) -> InvalidName:
 
 
 class Aggregate(abc.ABC):
-    """The base class of aggregates: methods decide and record; only ``apply`` changes the state.
+    """The base class of aggregates: methods record decisions, and only ``apply`` changes the state.
 
     ``version`` is the number of applied events, ``position`` is the position of the newest stored
     event, and ``changes`` is the list of recorded events that are not stored yet. Replay and live

@@ -155,7 +155,10 @@ class TokenReused(EventLabError):
 
 
 class NotAdopted(EventLabError):
-    """The category has events from another program, not yet adopted. Data: ``category``."""
+    """The category has events that another program wrote, and they have not been adopted.
+
+    Data: ``category``.
+    """
 
     def __init__(self, category: str) -> None:
         self.category = category
@@ -219,9 +222,9 @@ class TrimRefused(EventLabError):
 
 
 class SubscriptionLost(EventLabError):
-    """The consumer group of a subscription is gone, or an event that it delivered is gone.
+    """A subscription has lost its consumer group, or an event that it delivered.
 
-    Data: ``name``, and ``position``, which is that of the event, or None if the group is gone.
+    Data: ``name``, ``position`` (of the missing event, or None if the group is gone).
     """
 
     def __init__(self, name: str, position: str | None = None) -> None:
@@ -258,7 +261,7 @@ class ViewStopped(EventLabError):
 
 
 class ViewAhead(EventLabError):
-    """A view has applied events that are not in its log.
+    """A view has applied events that are not in the category stream.
 
     Data: ``view``, ``position``, ``head``.
     """

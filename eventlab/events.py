@@ -216,7 +216,7 @@ def as_recorded(
 def decode_rows(elements: Sequence[bytes], where: str) -> list[Row]:
     """Decode elements of an aggregate log, all at once.
 
-    Raises CorruptEvent if an element is not a row; ``where`` says in the error where it is.
+    Raises CorruptEvent if an element is not a row; the error contains ``where``.
     """
     try:
         return _decode_rows(b"[" + b",".join(elements) + b"]")

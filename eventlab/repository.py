@@ -1,4 +1,4 @@
-"""A repository, which loads aggregates by id, reading as little as possible, and saves them."""
+"""Loads aggregates by id, reading as little as possible, and saves them."""
 
 from __future__ import annotations
 
@@ -238,7 +238,7 @@ class Repository(Generic[A]):
         ``decide`` gets the aggregates in the order of ``ids``. The aggregates that it changes are
         written, and the others are guards. If any of them has a newer version, nothing is written,
         and the decision is made again with the fresh state, as in ``retry``. Returns the recorded
-        events by id, for the aggregates that were written. The options are those of ``retry``; an
+        events of each aggregate that was written, by id. The options are those of ``retry``; an
         idempotency key applies to the whole category.
 
         Raises the errors of ``retry`` and ``EventStore.commit``, and InvalidArgument if an id is

@@ -1,7 +1,7 @@
 """Every environment variable that eventlab reads, with its meaning and its default.
 
-This module only describes the variables; the modules that use them read them. The table under
-"Configuration" in the README is generated from this module (``make settings``).
+This module describes the variables but does not read them. The table under "Configuration" in the
+README is generated from this module (``make settings``).
 """
 
 from __future__ import annotations

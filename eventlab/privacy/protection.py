@@ -1,4 +1,4 @@
-"""Protected fields, which are stored encrypted and are readable while the person's key exists.
+"""Encrypts protected fields, which are readable as long as the person's key exists.
 
 A protected field is stored as ``{"person": "customer-7", "sealed": "…"}``. The value of ``sealed``
 is encrypted with AES-256-GCM and the person's key, and encoded in base64. The nonce is derived from
@@ -93,7 +93,7 @@ class Protection:
         self._person = person
 
     def seal(self, id: str, event: Event) -> Event:
-        """Return an event with its protected fields encrypted, to be stored."""
+        """Return an event with its protected fields encrypted."""
         if not isinstance(event.data, dict):
             return event  # the store rejects it with its own error
         for name, value in event.data.items():

@@ -1,7 +1,7 @@
 """The checkpoints of a view over slices: one per slice, fenced together and swapped at once.
 
 The ``_id`` of slice 0's checkpoint is the name of the view. This checkpoint also contains the
-decision to swap, for all slices. Each change of the fence or of the swap changes the checkpoints of
+decision to swap, for all slices. Every change to the fence or the swap updates the checkpoints of
 all slices in one transaction.
 """
 
@@ -67,7 +67,7 @@ class SliceCheckpoint(Checkpoint):
         self._whole = whole
 
     def create_missing(self, keys: Sequence[str]) -> None:  # noqa: ARG002 - it creates all
-        """Create the checkpoints of all slices, before any projector can write documents."""
+        """Create the missing checkpoints of all slices before a projector can write documents."""
         super().create_missing(self._whole.keys)
 
     def move(
@@ -75,8 +75,8 @@ class SliceCheckpoint(Checkpoint):
     ) -> bool:
         """Move the position; the first move in a slice records the view's version for all slices.
 
-        Returns False as ``Checkpoint.move`` does. Raises ViewVersionMismatch if another slice has
-        documents of another version.
+        Returns False in the same cases as ``Checkpoint.move``. Raises ViewVersionMismatch if
+        another slice has documents of another version.
         """
         if old == START:
             self._whole.claim(session)
@@ -159,7 +159,7 @@ class SlicedCheckpoint(Checkpoint):
     # ------------------------------------------------------------------- fence
 
     def fence(self, rebuild: str) -> None:
-        """Stop the live projectors of all slices, once no other rebuild has fenced a slice."""
+        """Stop the live projectors of all slices, after the fences of other rebuilds are gone."""
         self.parts[0].read()  # raises CategoryMismatch
         free = self._all | {"fence": {"$in": [None, rebuild]}}
 
@@ -182,7 +182,7 @@ class SlicedCheckpoint(Checkpoint):
         return self.read() if all(states) else None
 
     def release(self, fence: str, session: ProjectorSession) -> None:
-        """Finish the swap of a fence if it was decided, or remove the fence of a dead rebuild."""
+        """Finish the swap of a rebuild if it was decided, or remove the fence of a dead rebuild."""
         lead = self._documents.find_one({"_id": self.key, "fence": fence})
         if lead is None:
             return  # the fence is already gone
@@ -243,7 +243,7 @@ class SlicedCheckpoint(Checkpoint):
         return swap
 
     def finish_swap(self, rebuild: str, swap: Fields, by: ProjectorSession | None = None) -> None:
-        """Replace the live documents with the rebuilt ones; each step may be repeated or late."""
+        """Replace the live documents with the rebuilt ones; each step can safely run again."""
         self.forget_groups(rebuild)
         try:
             self.session.mongo[rebuild].rename(self.name, dropTarget=True)

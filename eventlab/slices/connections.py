@@ -1,4 +1,4 @@
-"""Limits the connections that the slices of views use, because the program needs some, too."""
+"""Limits the connections that the slices of views use, to leave some for the program."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import threading
 from typing import Any, Final
 from weakref import WeakKeyDictionary
 
-#: The parts of a pool that may wait for events, and that may do work. The program has the rest.
+#: The fractions of a pool for waiting and for working; the rest is left to the program.
 WAITING: Final = 0.5
 WORKING: Final = 0.25
 UNLIMITED: Final = 1 << 20

@@ -1,4 +1,4 @@
-"""The projector of a view over slices, which runs one projector per slice."""
+"""Projects a category in slices into a view, with one projector per slice."""
 
 from __future__ import annotations
 
@@ -283,7 +283,7 @@ class SlicedProjector(Projector):
         return self._whole.older_version()
 
     def wait_until(self, id: str, version: int, *, seconds: float = 10.0) -> None:
-        """Wait until the view has applied a version of an aggregate; check only its slice."""
+        """Wait until the view has applied a version of an aggregate, checking only its slice."""
         self._parts[slice_number(id)].wait_until(id, version, seconds=seconds)
 
     def skip(self, position: str) -> None:

@@ -1,4 +1,4 @@
-"""Rebuilds a view over slices, with one projector, and upgrades it, with several projectors."""
+"""Rebuilds a view over slices with one projector, or upgrades it with several projectors."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from eventlab.projections.view import version_of
 from eventlab.slices.checkpoints import SlicedCheckpoint, SlicedRebuildCheckpoint
 from eventlab.store.keys import order
 
-NEAR_SECONDS: Final = 2.0  # less than the time limit of a fence, in which the rest is applied
+NEAR_SECONDS: Final = 2.0  # less than the time limit of a fence, during which the rest is applied
 NEAR_ROUNDS: Final = 5
 
 

@@ -1,4 +1,4 @@
-"""The MongoDB session that the slices of one projector share, and which slices it follows."""
+"""Shares one MongoDB session among a projector's slices, and the slices among projectors."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ALIVE_SECONDS: Final = 3.0  # for this long after its last heartbeat, a projecto
 
 
 class SharedSession(ProjectorSession):
-    """A projector's session as one slice uses it; each slice knows what has blocked it."""
+    """A projector's session, as used by one slice; each slice tracks what blocks it."""
 
     def __init__(self, shared: ProjectorSession, turn: threading.RLock) -> None:
         super().__init__(shared.mongo, shared.view)
@@ -30,7 +30,7 @@ class SharedSession(ProjectorSession):
             return self._shared.get()
 
     def transact(self, work: Callable[[ClientSession], bool], *, obstacle: object) -> bool | None:
-        """Run ``work`` in one transaction, when no other slice uses the session."""
+        """Wait until no other slice uses the session, then run ``work`` in one transaction."""
         with self._turn:
             return super().transact(work, obstacle=obstacle)
 

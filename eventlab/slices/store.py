@@ -191,7 +191,7 @@ class SlicedStore(EventStore):
     ) -> None:
         """Wait until earlier appends are on ``disk`` disks and on ``replicas`` replicas.
 
-        With ``events``, it waits only for the slices of these events; without, for every shard.
+        With ``events``, it waits only for the slices of these events; otherwise, for every shard.
         """
         checked_counts(disk=disk, replicas=replicas)
         parts: dict[EventStore, list[Recorded]] = {}
@@ -232,7 +232,7 @@ class SlicedStore(EventStore):
         return islice(heapq.merge(*found, key=lambda event: order(event.position)), limit)
 
     def wait(self, *, after: str, seconds: float) -> bool:
-        """Wait for an event after a position in any slice; return False after ``seconds``."""
+        """Wait for an event after a position in any slice; return False if none arrives in time."""
         streams = {part.keys.stream: after for part in self._all}
         return wait_for_any(self.redis, streams, seconds)
 
@@ -245,13 +245,13 @@ class SlicedStore(EventStore):
         return sorted(id for part in self._all for id in part.ids())
 
     def head(self) -> str:
-        """Return the newest position of all slices, or ``0-0`` if there was no event."""
+        """Return the newest position of all slices, or ``0-0`` before the first event."""
         return max((part.head() for part in self._all), key=order)
 
     def lacks(self, position: str) -> bool:
-        """Return True if no slice has the event that Redis should have at a position.
+        """Return True if the event at a position is missing from every slice.
 
-        If you know the slice of the event, call ``lacks`` of its store instead.
+        If you know the slice of the event, call ``lacks`` on the store of that slice.
         """
         return all(part.lacks(position) for part in self._all)
 

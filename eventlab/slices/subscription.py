@@ -1,4 +1,4 @@
-"""A subscription to a category in slices, which reads one subscription per slice in turn."""
+"""Subscribes to a category in slices, with one subscription per slice."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ class SlicedSubscription(Subscription):
         return events, down
 
     def ack(self, events: Iterable[Recorded]) -> None:
-        """Acknowledge events: the work on them is done. A repeat has no effect."""
+        """Acknowledge events whose work is finished; a repeat has no effect."""
         by_slice: dict[int, list[Recorded]] = {}
         for event in events:
             by_slice.setdefault(slice_number(event.id), []).append(event)
@@ -179,11 +179,11 @@ class SlicedSubscription(Subscription):
         return sorted(found, key=lambda parked: order(parked.position))
 
     def replay(self, position: str | None = None) -> int:
-        """Deliver the parked events at a position, or all of them, again; return how many."""
+        """Redeliver the parked events at a position, or all parked events; return how many."""
         return sum(part.replay(position) for part in self._parts)
 
     def discard(self, position: str | None = None) -> int:
-        """Discard the parked events at a position, or all of them; return how many."""
+        """Discard the parked events at a position, or all parked events; return how many."""
         return sum(part.discard(position) for part in self._parts)
 
     def lag(self) -> Lag:
@@ -195,7 +195,7 @@ class SlicedSubscription(Subscription):
     def _of_shard(
         self, number: int, call: Callable[[], Result], otherwise: Other
     ) -> Result | Other:
-        """Return what a call for a slice returns, or ``otherwise`` if its shard is down."""
+        """Return the result of a call for a slice, or ``otherwise`` if its shard is down."""
         try:
             return call()
         except SERVER_ERRORS as error:

@@ -1,4 +1,4 @@
-"""Adoption, which builds the aggregate logs of a category stream that another program wrote.
+"""Builds the aggregate logs of a category stream that another program wrote.
 
 First, the whole stream is checked. Then the logs are written, page by page. The set of ids is
 written last, in one step. The store rejects appends until this set exists, so after a crash, run

@@ -121,7 +121,7 @@ def is_outage(error: BaseException) -> bool:
 
 
 def misconfiguration(error: BaseException) -> Misconfigured | None:
-    """Return a Misconfigured error if the credentials, permissions or settings are wrong, or None.
+    """Return a Misconfigured error if the credentials, permissions or settings are wrong.
 
     >>> misconfiguration(redis.exceptions.ConnectionError("Connection refused")) is None
     True

@@ -1,4 +1,4 @@
-"""Appends to one or more aggregates; a script checks everything, then writes all or nothing."""
+"""Appends events to one or more aggregates, all or nothing, with one Lua script per append."""
 
 from __future__ import annotations
 
@@ -44,10 +44,11 @@ Written = dict[str, list[Recorded]]
 
 
 class Write(msgspec.Struct, frozen=True):
-    """The events of a commit for one aggregate: ``Write("JohnDoe", [Event("create")], NEW)``.
+    """The events that a commit appends to one aggregate.
 
-    ``expected`` is the version that the writer has seen; ``newest`` is the same as in
-    ``EventStore.append``. A Write without events is a guard: only its version is checked.
+    An example is ``Write("JohnDoe", [Event("create")], NEW)``. ``expected`` is the version that the
+    writer has seen, and ``newest`` is the same as in ``EventStore.append``. A Write without events
+    is a guard: only its version is checked.
     """
 
     id: str
@@ -66,7 +67,7 @@ class EncodedWrite(msgspec.Struct, frozen=True):
 
 
 class Append(msgspec.Struct, frozen=True):
-    """The token and the idempotency key of one call, which each of its attempts uses.
+    """The options of one call that are the same for each of its attempts.
 
     ``home`` is the aggregate that the idempotency key belongs to, or None if it belongs to the
     category.
@@ -81,7 +82,7 @@ class Append(msgspec.Struct, frozen=True):
 def append_of(
     token: str | None, key: str | None, fingerprint: str | None, home: str | None
 ) -> Append:
-    """Return the options of one call, checked; if it has no token, it gets a new one."""
+    """Return the checked options of one call, with a new token if none is given."""
     if token is not None:
         checked_name(token, "token")
     return Append(token or new_token(), key, checked_fingerprint(fingerprint or ""), home)
@@ -264,7 +265,7 @@ class Appends:
         return next((after + n for n, row in enumerate(rows) if row.token == token), None)
 
     def events_of(self, outcome: Outcome, home: str | None) -> Written:
-        """Return the events of the first request under an idempotency key."""
+        """Return the events of the first request under an idempotency key, by aggregate id."""
         places = outcome.places if home is None else [(home, outcome.after, outcome.count)]
         found: Written = {}
         for id, after, count in places:

@@ -19,10 +19,10 @@ def identity(category: str, event: Recorded) -> str:
 
 @contextlib.contextmanager
 def caused_by(event: Recorded, category: str) -> Iterator[None]:
-    """Record ``event`` as the cause of the events that are appended in this block, in their meta.
+    """Record, in the meta of all events appended in this block, that ``event`` caused them.
 
     ``causation_id`` identifies ``event``. ``correlation_id`` and ``traceparent`` are copied from
-    the meta of ``event``. If there is no ``correlation_id``, the ``causation_id`` is used for it.
+    the meta of ``event``. If there is no ``correlation_id``, the ``causation_id`` is used instead.
     An appended event's own meta takes precedence. The block affects only the current thread.
 
     >>> with caused_by(deposit, store.category):

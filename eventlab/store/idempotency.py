@@ -1,4 +1,4 @@
-"""Idempotency keys, with which every repeat of a request gets the first outcome, for a day.
+"""Keeps the first outcome of a request under its idempotency key, for repeats within a day.
 
 The record under a key is a JSON array. ``[fingerprint, after, count]`` says which request the key
 belongs to and where its events are. A rejection has three more elements:
@@ -29,9 +29,10 @@ FIRST: Final[dict[str, Any]] = {**RAW, "get": True}  # else redis-py returns a b
 
 
 class Outcome(msgspec.Struct, array_like=True, frozen=True):
-    """The record under an idempotency key: events ``after`` a version, or a rejection.
+    """The outcome that is recorded under an idempotency key: events or a rejection.
 
-    For a commit, ``places`` has the id, the version before, and the count for each aggregate.
+    ``after`` is the version before the events, and ``count`` is their number. For a commit,
+    ``places`` has each aggregate's id, previous version and number of events.
     """
 
     fingerprint: str
@@ -72,7 +73,7 @@ class Idempotency:
         The first one to store an outcome decides for both, so an earlier outcome is returned or
         raised instead.
         """
-        # One key contains it all: no crash or expiry can separate the request from its rejection.
+        # One key contains both, so no crash or expiry can separate the request from its rejection.
         record: list[Any] = [checked_fingerprint(fingerprint), 0, 0]
         if rejected is not None:
             # UTF-8 cannot encode a lone surrogate, which a client may have sent as an escape.
@@ -85,7 +86,7 @@ class Idempotency:
         return self.outcome(id, key, first or mine, fingerprint)
 
     def outcome(self, id: str | None, key: str, record: bytes, fingerprint: str | None) -> Outcome:
-        """Return the outcome that a record contains, or raise an error, as ``lookup`` does."""
+        """Return the outcome in a record, or raise the same errors as ``lookup``."""
         first = msgspec.json.decode(record, type=Outcome)
         if fingerprint is not None and first.fingerprint != fingerprint:
             raise IdempotencyKeyReused(self._keys.category if id is None else id, key)
@@ -94,10 +95,10 @@ class Idempotency:
         return first
 
     def claim(self, key: str, id: str, request: str) -> None:
-        """Claim a key for one request in the whole category, whichever aggregate it is about.
+        """Claim a key for one request in the whole category, not only for its aggregate.
 
         The other records are per aggregate, and make it safe to repeat a request. A claim only
-        detects that a key is used for two requests. Raises IdempotencyKeyReused in this case.
+        detects that a key is used for two requests. Raises IdempotencyKeyReused in that case.
         """
         mine = _hash(f"{request} {id}").encode()
         if self._first(self._keys.claim(key), mine) not in (None, mine):
@@ -128,7 +129,7 @@ def checked_fingerprint(fingerprint: str) -> str:
 def commit_record(fingerprint: str, places: Sequence[tuple[str, int, int]]) -> bytes:
     """Return the record of a commit.
 
-    ``places`` has the id, the version before, and the number of events for each aggregate.
+    ``places`` has each aggregate's id, previous version and number of events.
     """
     return encode_json([fingerprint, 0, 0, "", "", {}, places])
 
@@ -148,7 +149,7 @@ def _hash(text: str) -> str:
 
 
 def _plain(values: Mapping[str, object]) -> dict[str, Any]:
-    """Return the values that survive a JSON round trip unchanged, without the others."""
+    """Return only the values that survive a JSON round trip unchanged."""
     kept = {}
     for name, value in values.items():
         try:
@@ -176,7 +177,7 @@ def _name_of(kind: type[CommandRejected]) -> str:
 
 
 def _class_named(name: str) -> type[CommandRejected]:
-    """Return the rejection class with a name, or CommandRejected if there is none."""
+    """Return the rejection class with this name, or CommandRejected if there is none."""
     found = CommandRejected
     for kind in _subclasses(CommandRejected):
         if _qualified(kind) == name:

@@ -65,8 +65,8 @@ class Keys:
     def idempotency(self, id: str | None, key: str) -> bytes:
         """Return the Redis key of the record of an idempotency key, for an aggregate or a commit.
 
-        The Redis key contains the length of the id, so that no two pairs of an id and a key share
-        it. For a commit, which has no id, the length is 0.
+        The Redis key contains the length of the id, so that different pairs of id and key
+        never share one. For a commit, which has no id, the length is 0.
         """
         name = b"" if id is None else checked_name(id, "id")
         return b"%b/once:%d:%b:%b" % (
@@ -182,7 +182,7 @@ def checked_position(position: str) -> str:
 
 
 def order(position: str) -> tuple[int, int]:
-    """Return the milliseconds and the sequence number of a position, to compare positions by.
+    """Return the milliseconds and the sequence number of a position, for comparisons.
 
     >>> order("1551312621884-0")
     (1551312621884, 0)

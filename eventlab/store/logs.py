@@ -19,7 +19,7 @@ from eventlab.store.slices import check_slices
 
 
 class Tail(msgspec.Struct, frozen=True):
-    """Consecutive events of an aggregate, and for each the token of the append that wrote it.
+    """Consecutive events of an aggregate, each with the token of the append that wrote it.
 
     A log that was dropped and written again may have the same positions, but not the same tokens.
     The token of an adopted event is ``""``.
@@ -69,7 +69,7 @@ class AggregateLogs:
         return version
 
     def check_adopted(self) -> None:
-        """Raise NotAdopted if another program wrote the stream, and it has not been adopted.
+        """Raise NotAdopted if another program wrote the stream and it has not been adopted yet.
 
         Raises SlicesMismatch if the category has another number of slices.
         """

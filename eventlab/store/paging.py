@@ -1,4 +1,4 @@
-"""The size of a page: small enough not to block Redis or exhaust memory."""
+"""Computes page sizes that are small enough not to block Redis or exhaust memory."""
 
 from __future__ import annotations
 

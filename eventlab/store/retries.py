@@ -1,4 +1,4 @@
-"""Retries a decision if an aggregate has changed before the decision was saved."""
+"""Retries a decision if an aggregate changes before the decision is saved."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def retried(
     on_conflict: OnConflict | None = None,
     unread: Callable[[], T | None] = lambda: None,
 ) -> T:
-    """Return the first outcome under a key, or decide and save, again after each conflict.
+    """Return the first outcome under a key, or decide and save, with retries after conflicts.
 
     ``seen`` finds the first outcome. ``decided`` makes a decision and returns a function that saves
     it. If saving raises VersionConflict, the decision is made again after a short pause; an error

@@ -8,10 +8,10 @@ from eventlab.events import Event, Recorded
 
 
 class Protects(Protocol):
-    """Encrypts fields of an event before it is stored, as ``eventlab.privacy.protection`` does."""
+    """The methods of a protection; see ``eventlab.privacy.protection.Protection``."""
 
     def seal(self, id: str, event: Event) -> Event:
-        """Return an event with its protected fields encrypted, to be stored."""
+        """Return an event with its protected fields encrypted."""
 
     def reveal(self, event: Recorded) -> Recorded:
-        """Return a stored event with its protected fields decrypted, to be read."""
+        """Return a stored event with its protected fields decrypted."""

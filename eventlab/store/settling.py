@@ -1,4 +1,4 @@
-"""Settling, which waits until events can survive the loss of a machine, not only of a process.
+"""Waits until events can survive the loss of a machine, not only of a process.
 
 Redis replies to an append before the events are on disk (with ``appendfsync everysec``), and before
 a replica has them.
@@ -26,7 +26,7 @@ REMEDY: Final = (
 def settle(redis: Any, keys: Keys, *, disk: int, replicas: int, timeout: float) -> None:
     """Wait until earlier writes are on ``disk`` disks and on ``replicas`` replicas.
 
-    Raises NotSettled after ``timeout`` seconds, or if Redis cannot confirm that they are.
+    Raises NotSettled if this takes more than ``timeout`` seconds, or if Redis cannot confirm it.
     """
     node = node_of(redis, keys.stream)
     end = time.monotonic() + timeout
@@ -83,7 +83,7 @@ def _disks_without_waitaof(node: Any, error: ResponseError) -> int:
 
 
 def node_of(redis: Any, key: bytes) -> Any:
-    """Return a client for the Redis server with a key; in a cluster, this is the master."""
+    """Return a client for the server that has a key; in a cluster, this is the slot's master."""
     if not hasattr(redis, "get_node_from_key"):
         return redis
     redis.exists(key)  # this finds the new master after a failover or after the slot has moved

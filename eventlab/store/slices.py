@@ -61,8 +61,8 @@ def check_slices(redis: Any, keys: Keys) -> None:
 def one_stream(store: EventStore) -> None:
     """Check that all events of a store, which may be the store of a slice, are in one stream.
 
-    Raises InvalidArgument if it has several slices, and SlicesMismatch if its number of slices is
-    not that of the category.
+    Raises InvalidArgument if the store has several slices, and SlicesMismatch if the category has a
+    different number of slices.
     """
     check_slices(store.redis, store.all_slices()[0].keys)
     if store.slices > 1:

@@ -150,7 +150,7 @@ class EventStore:
         """Store the events as the next versions of one aggregate, all or nothing.
 
         Returns the recorded events. ``expected`` is the version that the writer has seen, NEW (the
-        aggregate must not exist yet), EXISTS (it must exist), or ANY (it may or may not exist).
+        aggregate must not exist yet), EXISTS (it must exist), or ANY (no condition).
 
         A ``token`` makes it safe to repeat this call: a repeat returns the events that were
         recorded. Without a token, each call gets its own, which covers the retries of redis-py.
@@ -166,8 +166,8 @@ class EventStore:
         ``append`` raises LogReplaced.
 
         Raises VersionConflict, InvalidEvent, InvalidName, InvalidArgument, IdempotencyKeyReused,
-        TokenReused, NotAdopted, SlicesMismatch or LogMissing. After any of these errors, nothing
-        was written.
+        TokenReused, NotAdopted, SlicesMismatch or LogMissing. If one of these errors is raised,
+        nothing was written.
 
         >>> store.append("JohnDoe", [Event("deposit", {"amount": 100})], expected=1)
         [Recorded(id='JohnDoe', version=2, type='deposit', data={'amount': 100}, position='…-0')]
@@ -225,17 +225,17 @@ class EventStore:
         """Append to several aggregates, all or nothing, in one round trip.
 
         Returns the recorded events of each aggregate, by id. Each ``Write`` contains the version
-        that the writer has seen. ``guards`` contains the versions of aggregates that the decision
-        depends on but does not change, by id. If any of these aggregates is at a different version,
-        nothing is written. The events of a commit are consecutive in the category stream, in the
-        order of the writes.
+        that the writer has seen. ``guards`` maps the ids of aggregates that the decision
+        reads but does not change to their expected versions. If any of these aggregates is at a
+        different version, nothing is written. The events of a commit are consecutive in the
+        category stream, in the order of the writes.
 
         ``token``, ``idempotency_key`` and ``fingerprint`` are those of ``append``, except that the
         key applies to the whole category. An expected version must be a number or NEW, not ANY or
         EXISTS, because a decision about several aggregates is valid only for exact versions.
 
         Raises VersionConflict, whose ``conflicts`` contains each aggregate that has changed, and
-        the other errors of ``append``. After any of these errors, nothing was written.
+        the other errors of ``append``. If one of these errors is raised, nothing was written.
 
         >>> store.commit(
         ...     [
@@ -321,8 +321,7 @@ class EventStore:
 
         The first disk is the master's, and every other disk is a replica's. It does not matter
         which thread or connection made the appends. A failover may lose events that no replica has
-        yet. To check that your events still exist, pass them as ``events``, as ``append`` returned
-        them.
+        yet. To check that your events still exist, pass the events that ``append`` returned.
 
         Raises NotSettled if ``timeout`` seconds pass, if Redis cannot confirm that the events are
         on these disks and replicas, or if an event was lost. In the last case, append the event
@@ -345,9 +344,9 @@ class EventStore:
     ) -> list[Recorded]:
         """Return the events of one aggregate with versions above ``after``, oldest first.
 
-        With ``reverse``, returns the newest events, newest first. Returns an empty list for an
-        aggregate that does not exist. Raises InvalidName, InvalidArgument, NotAdopted,
-        SlicesMismatch, LogMissing or CorruptEvent.
+        With ``reverse``, the newest event comes first, and ``limit`` keeps the newest events.
+        Returns an empty list for an aggregate that does not exist. Raises InvalidName,
+        InvalidArgument, NotAdopted, SlicesMismatch, LogMissing or CorruptEvent.
 
         >>> [event.type for event in store.read("JohnDoe", after=1, limit=10)]
         ['deposit', 'withdraw']
@@ -412,7 +411,7 @@ class EventStore:
         return sorted(set(map(as_text, self.redis.sscan_iter(self.keys.ids, count=KEYS_PAGE))))
 
     def head(self) -> str:
-        """Return the newest position, even if it was trimmed, or ``0-0`` if there was no event."""
+        """Return the newest position, even if it was trimmed, or ``0-0`` before the first event."""
         return self._stream.head()
 
     def lacks(self, position: str) -> bool:
@@ -430,7 +429,7 @@ class EventStore:
         return self._stream.trim(before)
 
     def forget_group(self, name: str) -> bool:
-        """Delete a group that is no longer used, with its parked events, so that it blocks no trim.
+        """Delete an unused group and its parked events, so that it no longer blocks ``trim``.
 
         Returns False if the group does not exist.
         """
@@ -445,7 +444,7 @@ class EventStore:
         version is an error. With ``renumber``, the events of each aggregate are instead renumbered
         in order, in both the logs and the stream.
 
-        Raises AdoptionRefused or CorruptEvent, which give the position of the event.
+        Raises AdoptionRefused or CorruptEvent; both give the position of the event.
         """
         return adoption.adopt(self.redis, self.keys, renumber=renumber)
 

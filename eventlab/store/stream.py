@@ -108,7 +108,7 @@ class CategoryStream:
     def forget_group(self, name: str) -> bool:
         """Delete a group; return False if it does not exist."""
         checked_name(name, "group")
-        # Deleting a group with many pending entries blocks Redis, so first remove them by pages.
+        # Deleting a group with many pending entries blocks Redis: acknowledge them first, in pages.
         pending = "XPENDING", self._key, name, "-", "+", KEYS_PAGE
         try:
             while page := self._redis.execute_command(*pending, parse_detail=True, **RAW):
@@ -125,7 +125,7 @@ class CategoryStream:
         return self._mark(self._info())[0]
 
     def accept_deletions(self) -> None:
-        """Accept what other programs have deleted so far: it no longer counts as missing."""
+        """Accept the deletions by other programs so far: ``entries`` no longer reports them."""
         self._redis.hset(self._keys.trimmed, "dropped", _dropped(self._info()))
 
     def _largest_page(self) -> int:
@@ -150,7 +150,7 @@ class CategoryStream:
 
     def _info(self) -> dict[str, Any]:
         try:
-            # Not "XINFO STREAM": parsing that reply takes redis-py longer than Redis needs.
+            # Not "XINFO STREAM": redis-py parses that reply more slowly than Redis sends it.
             reply = self._redis.execute_command("XINFO", "STREAM", self._key, **RAW)
         except ResponseError as error:
             if "no such key" not in str(error):

@@ -16,7 +16,7 @@ POLL_SECONDS: Final = 0.05  # between polls of streams in several slots of a clu
 
 
 def wait_for_any(redis: Any, after: Mapping[bytes, str], seconds: float) -> bool:
-    """Wait for an entry after a stream's position; return False if ``seconds`` pass without one."""
+    """Wait until any stream has an entry after its position; return False if none does in time."""
     positions = [checked_position(position) for position in after.values()]
     end = time.monotonic() + seconds
     if len(after) > 1 and hasattr(redis, "get_node_from_key"):
@@ -49,7 +49,7 @@ def _any_has(redis: Any, after: Mapping[bytes, str]) -> bool:
 def longest_block(redis: Any) -> float:
     """Return how many seconds a command may block, given the client's ``socket_timeout``.
 
-    If a command blocks for as long as the client waits for the reply, the client times out.
+    If a command blocks for as long as the client waits for a reply, the client times out.
     """
     timeout = redis.get_connection_kwargs().get("socket_timeout")
     return (timeout or math.inf) / 2
