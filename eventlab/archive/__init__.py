@@ -1,1 +1,1 @@
-"""Backups of a category: checksummed files of its events, and how they are restored."""
+"""Back up the events of a category to checksummed files, and restore them."""

@@ -1,4 +1,4 @@
-"""A backup of a category, made even while programs are using the category."""
+"""Back up a category, even while programs are using it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from eventlab.store.store import EventStore
 
 @dataclass(frozen=True)
 class Saved:
-    """What a backup contains, up to a position: ``events`` in total, ``new`` from this run."""
+    """The result of a backup: ``events`` in total up to ``position``, and ``new`` in this run."""
 
     new: int
     events: int
@@ -27,13 +27,14 @@ def backup(store: EventStore, folder: Path) -> Saved:
     """Save all events of a category to a folder, in commit order, up to the newest.
 
     Writers do not have to stop, because the backup contains the category as it was at one position.
-    If a run is killed, the next run resumes it. A later run reads all aggregate logs, but writes
-    only the new events. Its use of memory is bounded. A backup does not contain idempotency keys,
-    snapshots, the progress of subscriptions, or the keys that encrypt personal fields. If there are
-    several slices, each is saved in a separate folder, as it was at one position of that slice.
+    If a run is killed, the next run resumes it. A later run reads all aggregate logs but writes
+    only the new events. The memory that a run uses is limited. A backup does not contain
+    idempotency keys, snapshots, the progress of subscriptions, or the keys that encrypt personal
+    fields. If there are several slices, each is saved in a separate folder, as it was at one
+    position of that slice.
 
-    Raises BackupDamaged, and BackupMismatch if the backup is of another category, or if the
-    category has lost events that the backup has.
+    Raises BackupDamaged, and BackupMismatch if the backup is of another category or if the category
+    has lost events that are in the backup.
 
     >>> backup(store, Path("backups/accounts"))
     Saved(new=2, events=2, position='1551312621884-1')
@@ -70,7 +71,7 @@ def backup(store: EventStore, folder: Path) -> Saved:
 
 
 def _has(store: EventStore, line: Line) -> bool:
-    # Rows never change, so the same event is the same text.
+    # Rows never change, so the same event always has the same text.
     stored = store.redis.execute_command("LINDEX", store.keys.log(line.id), line.version - 1, **RAW)
     return bool(stored == bytes(line.row))
 

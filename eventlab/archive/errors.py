@@ -1,4 +1,4 @@
-"""What can be wrong with a backup, or with the category that it should be restored into."""
+"""The errors of a backup and of the category into which it is restored."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""The files of a backup: gzip-compressed JSON lines in parts, each complete and checksummed.
+"""The files of a backup are parts, each complete and checksummed: gzip-compressed JSON lines.
 
 The first line of a part is a header: ``{"format":"eventlab backup 1","category":"accountStream",
-"part":1,"after":"0-0"}``. Then each line is an event, ``[id, version, row]``, where the row is the
-element of the aggregate log as it is stored: ``[position, type, data, token, meta]``. The last line
-is a footer with the hash of all lines before it:
+"part":1,"after":"0-0"}``. Each following line is an event, ``[id, version, row]``, where the row is
+the stored element of the aggregate log: ``[position, type, data, token, meta]``. The last line is a
+footer with the hash of all lines before it:
 ``{"events":50000,"last":"1551312621884-0","sha256":"…"}``.
 """
 
@@ -26,7 +26,7 @@ from eventlab.store.keys import START, order
 FORMAT: Final = "eventlab backup 1"
 PATTERN: Final = "part-*.jsonl.gz"
 PART_EVENTS: Final = 50_000
-PART_BYTES: Final = 32_000_000  # of text, before it is compressed
+PART_BYTES: Final = 32_000_000  # of text before compression
 
 
 class Header(msgspec.Struct, frozen=True):
@@ -100,12 +100,12 @@ def _write(folder: Path, header: Header, lines: list[bytes], last: str) -> Foote
     partial = path.with_suffix(".partial")
     with partial.open("wb") as file:
         os.fchmod(file.fileno(), 0o600)
-        # Without a time, the same events are the same file.
+        # Without a time, the same events always result in the same file.
         with gzip.GzipFile("", "wb", 6, file, mtime=0) as packed:
             packed.write(text + encode_json(footer) + b"\n")
         file.flush()
         os.fsync(file.fileno())
-    partial.replace(path)  # a part that has its name is complete
+    partial.replace(path)  # a part that has its final name is complete
     directory = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(directory)
@@ -115,9 +115,10 @@ def _write(folder: Path, header: Header, lines: list[bytes], last: str) -> Foote
 
 
 def read_parts(folder: Path) -> Iterator[BackupPart]:
-    """Yield the parts of a backup, in order, each checked; raises BackupDamaged.
+    """Check the parts of a backup and yield them in order. Raises BackupDamaged.
 
-    Positions increase from line to line and from part to part, and no part in between is missing.
+    Positions must increase from line to line and from part to part, and no part in between may be
+    missing.
     """
     after = START
     category: str | None = None

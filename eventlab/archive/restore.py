@@ -1,4 +1,4 @@
-"""Restoring a backup into an empty category, page by page; a killed run is resumed."""
+"""Restore a backup into an empty category, page by page. A killed run can be resumed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PAGE_BYTES: Final = 1_000_000
 
 
 class _Row(msgspec.Struct, array_like=True, frozen=True):
-    """A row whose parts stay undecoded JSON, so that no number changes."""
+    """A row whose parts remain undecoded JSON, so that no number changes."""
 
     position: str
     type: msgspec.Raw
@@ -31,17 +31,18 @@ class _Row(msgspec.Struct, array_like=True, frozen=True):
 
 
 def restore(store: EventStore, folder: Path) -> int:
-    """Write the events of a backup into an empty category; return how many there are.
+    """Write the events of a backup into an empty category, and return how many there are.
 
     Positions, versions and tokens are those of the backup, so views, caches and repeated requests
-    recognize the events. The whole backup is checked first. Run it again if it was killed. Stop the
-    writers first: an event that is not in the backup ends the restore with BackupMismatch.
+    recognize the events. The whole backup is checked first. If a restore was killed, run it again.
+    Stop the writers first, because an event that is not in the backup ends the restore with
+    BackupMismatch.
 
-    Afterwards a view whose checkpoint is later than the backup raises ViewAhead: rebuild it. A
-    subscription starts again at the first event, or at the ``start`` that you pass to
+    Afterwards, a view whose checkpoint is later than the backup raises ViewAhead; rebuild such a
+    view. A subscription starts again at the first event, or at the ``start`` that you pass to
     ``Subscription``.
 
-    Raises BackupDamaged, BackupMismatch.
+    Raises BackupDamaged and BackupMismatch.
 
     >>> restore(store, Path("backups/accounts"))
     2
@@ -56,7 +57,7 @@ def restore(store: EventStore, folder: Path) -> int:
         pairs = zip(store.all_slices(), folders, strict=True)
         return sum(restore(part, each) for part, each in pairs if any(each.iterdir()))
     check_slices(store.redis, store.keys)
-    # To its end: nothing is written from a damaged backup.
+    # Read all of it first, so that nothing is written from a damaged backup.
     if sum(part.footer.events for part in read_parts(folder)) == 0:
         raise BackupMismatch(store.category, f"{folder} contains no backup")
     head = store.head()

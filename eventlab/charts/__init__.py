@@ -1,7 +1,7 @@
 """DataFrames and figures of events, in one style.
 
 Every figure has a title and units, is legible at half size, and is safe for color-blind readers.
-Each file holds the figures of one subject; `style.py` holds what they share.
+Each file has the figures of one subject; `style.py` has the code that they share.
 """
 
 from __future__ import annotations

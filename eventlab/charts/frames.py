@@ -13,7 +13,7 @@ def frame(events: Iterable[Recorded]) -> pd.DataFrame:
     """Return events as a DataFrame, one row per event, in the order given.
 
     Columns: ``position`` (str), ``time`` (UTC), ``id`` (str), ``version`` (int), ``type`` (str),
-    then one per payload field, missing where an event lacks the field.
+    then one column per payload field, whose value is missing if an event lacks the field.
     """
     rows = [
         {"position": e.position, "time": e.time, "id": e.id, "version": e.version, "type": e.type}
@@ -26,6 +26,6 @@ def frame(events: Iterable[Recorded]) -> pd.DataFrame:
     table["version"] = table["version"].astype("int64")
     whole = [name for name in table.columns[5:] if pd.api.types.is_float_dtype(table[name])]
     for name in whole:
-        if (table[name].dropna() % 1 == 0).all():  # missing values turn integers to floats
+        if (table[name].dropna() % 1 == 0).all():  # missing values turn integers into floats
             table[name] = table[name].astype("Int64")
     return table

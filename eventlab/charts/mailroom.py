@@ -1,4 +1,4 @@
-"""The figure of the mailroom: emails per step."""
+"""A figure of the mailroom, which shows the emails per step."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ COLOURS: Final = {
     "refused": "black",
     "skipped": GREY,
 }
-#: The steps, each with the states of the emails that reach the step before it and not this one.
+#: The steps, each with the states of the emails that reach the previous step but not this one.
 STEPS: Final[Mapping[str, tuple[str, ...]]] = {
     "in the inbox": (),
     "for an agent": ("skipped",),
@@ -30,7 +30,7 @@ STEPS: Final[Mapping[str, tuple[str, ...]]] = {
 
 
 def funnel(states: Mapping[str, int], *, title: str) -> Figure:
-    """Draw how many emails reach each step, and the states of the others.
+    """Draw how many emails reach each step, and the states of the emails that do not.
 
     ``states`` maps each state to its number of emails. Raises ValueError for an unknown state.
     """

@@ -1,4 +1,4 @@
-"""Figures of money: what an account holds."""
+"""A figure of money, which shows the balance of an account."""
 
 from __future__ import annotations
 

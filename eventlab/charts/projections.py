@@ -1,4 +1,4 @@
-"""The figure of projections: errors and rates."""
+"""A figure of projections, which shows errors and rates."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from eventlab.charts.style import BLUE, GREY, ORANGE
 
 
 def ladder(rungs: pd.DataFrame, *, title: str, unit: str = "cents") -> Figure:
-    """Compare designs, from top to bottom: the error in money, and the speed of each.
+    """Compare designs from top to bottom, with the error in money and the speed of each.
 
     ``rungs`` has one row per design, indexed by name: ``off`` (the error in ``unit``, negative if
     money is missing) and ``rate`` (events per second). Exact designs are blue.

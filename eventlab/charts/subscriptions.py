@@ -1,4 +1,4 @@
-"""The figure of consumers: what they have pending."""
+"""A figure of consumers, which shows their pending events."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _MARKERS = ("s", "o", "D", "^")
 
 
 def pending(states: pd.DataFrame, *, title: str) -> Figure:
-    """Draw the pending list at several moments: the consumer and delivery count of each event.
+    """Draw which consumer holds each event at several moments, with the delivery counts.
 
     ``states`` has one row per event and moment: ``moment`` and ``event`` (the labels of the axes,
     in the order of their first rows), ``state`` (``new``, ``done``, or the consumer that holds it),

@@ -1,4 +1,4 @@
-"""Figures of measurements: rates and growth."""
+"""Figures of measurements, such as rates and growth."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from eventlab.charts.style import BLUE, GREEN, GREY, ORANGE, PURPLE
 
 
 def bars(values: Mapping[str, float], *, title: str, unit: str, ours: str = "") -> Figure:
-    """Draw one horizontal bar per value, longest on top; ``ours`` is blue."""
+    """Draw one horizontal bar per value, longest on top. The bar named ``ours`` is blue."""
     ways = sorted(values, key=lambda way: values[way])
     with style.figure(title, height=1.4 + 0.55 * len(ways)) as (figure, axes):
         drawn = axes.barh(
@@ -31,7 +31,7 @@ def bars(values: Mapping[str, float], *, title: str, unit: str, ours: str = "") 
 
 
 def growth(table: pd.DataFrame, *, title: str, xlabel: str, ylabel: str, ours: str) -> Figure:
-    """Draw how each column grows with the index, on logarithmic axes; ``ours`` is blue."""
+    """Draw how each column grows with the index, on logarithmic axes. Column ``ours`` is blue."""
     styles = [(ORANGE, "s"), (GREEN, "D"), (PURPLE, "v"), (GREY, "x")]
     with style.figure(title) as (figure, axes):
         for name in table.columns:

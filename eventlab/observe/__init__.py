@@ -1,1 +1,1 @@
-"""Reports on what is stored: shapes of events, causes, health. It reads, and changes nothing."""
+"""Read-only reports on stored data: the shapes of events, their causes, lag and health."""

@@ -1,4 +1,4 @@
-"""The lag of views and subscriptions; reading it changes nothing."""
+"""Read-only access to the lag of views and subscriptions."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ from eventlab.subscriptions.group import ConsumerGroup
 from eventlab.subscriptions.records import Lag, Parked
 from eventlab.subscriptions.subscription import Subscription
 
-SLICE_SUFFIX: Final = re.compile(r"\$\d+$")  # of the checkpoint of one slice
+SLICE_SUFFIX: Final = re.compile(r"\$\d+$")  # in the key of a slice's checkpoint
 PARKED_PAGE: Final = 50
-MAX_LISTED: Final = 100  # views, and subscriptions, of one category
+MAX_LISTED: Final = 100  # views, and also subscriptions, of one category
 
 AnyProjector = Projector | JoinedProjector
 
 
 @dataclass(frozen=True)
 class ViewState:
-    """The lag of a view; ``events`` is an upper bound if it is not ``exact``.
+    """The lag of a view. If ``exact`` is False, ``events`` is an upper bound.
 
     A view that cannot follow its category has an ``error`` instead. For a joined view, ``events``
     and ``seconds`` cover all its categories, ``position`` is empty, ``categories`` has the lag in
@@ -54,7 +54,7 @@ class ViewState:
 
 @dataclass(frozen=True)
 class MaxLag:
-    """A limit: a lag of more than ``events``, of which the oldest has waited over ``seconds``.
+    """The maximum lag of a view, which is exceeded only if both values are exceeded.
 
     >>> MaxLag(1000, 60).exceeded([ViewState("ok", events=1), ViewState("late", "", 2000, 75.0)])
     ['view late lags by 2,000 events; the oldest has waited for 75 s']
@@ -79,21 +79,21 @@ def _shares(state: ViewState) -> str:
 
 
 def problems_of(states: Iterable[ViewState], max_lag: MaxLag | None) -> list[str]:
-    """Return a message for each view that cannot follow its category, or is over the limit."""
+    """Return a message for each view that cannot follow its category or is over the limit."""
     known = list(states)
     late = max_lag.exceeded(known) if max_lag else []
     return [state.error for state in known if state.error] + late
 
 
 class StreamGlance(Subscription):
-    """A read-only subscription in one stream: it creates and receives nothing."""
+    """A read-only subscription to one stream. It creates no group and receives no events."""
 
     def __new__(cls, *_: object) -> Self:
         """Return a new object of this class."""
         return object.__new__(cls)
 
     def __init__(self, store: EventStore, name: str) -> None:
-        # Not the constructor of a consumer, which creates the group.
+        # Do not call the constructor of Subscription, which creates the group.
         self.store = store
         self.name = name
         self._group = ConsumerGroup(store, name, "glance")
@@ -108,10 +108,11 @@ class StreamGlance(Subscription):
 
 @dataclass(frozen=True)
 class SubscriptionState:
-    """What a subscription has not finished: ``lag`` in all slices, ``worst`` in the worst one.
+    """The lag of a subscription: ``lag`` over all slices, and ``worst`` in the worst slice.
 
-    In a category with one slice both are the same, and ``worst_slice`` is 0. ``lost`` slices have
-    no consumer group, although other slices have one: their events are not delivered.
+    In a category with one slice, both are the same, and ``worst_slice`` is 0. ``lost`` is the
+    number of slices without a consumer group although other slices have one. The events of such
+    slices are not delivered.
     """
 
     lag: Lag
@@ -121,7 +122,7 @@ class SubscriptionState:
 
 
 class Glance:
-    """A read-only subscription, in all slices of a category that have its group."""
+    """A read-only subscription to all slices of a category that have its group."""
 
     def __init__(self, store: EventStore, name: str, numbers: Sequence[int] = (0,)) -> None:
         self.store = store
@@ -131,11 +132,11 @@ class Glance:
         self.parts = {number: StreamGlance(slices[number], name) for number in numbers}
 
     def lag(self) -> Lag:
-        """Return how many events are unfinished, in all slices."""
+        """Return the lag over all slices."""
         return self.state().lag
 
     def state(self) -> SubscriptionState:
-        """Return how many events are unfinished, in all slices and in the worst one."""
+        """Return the lag over all slices and in the worst slice."""
         lags = {number: part.lag() for number, part in self.parts.items()}
         worst = max(lags, key=lambda number: (lags[number].events, lags[number].parked, -number))
         return SubscriptionState(sum_of(list(lags.values())), lags[worst], worst, self.lost)
@@ -155,18 +156,18 @@ class Glance:
 
 
 class _NamedView:
-    """Stands for a view whose class is not known here, to ask for its lag."""
+    """A placeholder for a view whose class is unknown here, used only to read its lag."""
 
     def __init__(self, name: str, version: int) -> None:
         self.name = name
         self.version = version
 
     def apply(self, event: Recorded, changes: Changes, category: str = "") -> None:
-        """Do nothing: no projector runs it."""
+        """Do nothing, because no projector runs this view."""
 
 
 def views_of(store: EventStore, mongo: Database[dict[str, Any]]) -> list[AnyProjector]:
-    """Return a projector, to ask for its lag, for each view that follows a category.
+    """Return a projector for each view that follows a category, to read its lag.
 
     Views that join the category with others come last.
     """
@@ -182,7 +183,7 @@ def views_of(store: EventStore, mongo: Database[dict[str, Any]]) -> list[AnyProj
     ]
     joined = re.compile(rf"(^| \+ ){re.escape(store.category)}($| \+ )")
     for document in _checkpoints(mongo, joined, MAX_LISTED):
-        # Earlier releases did not record the categories; the next batch of the view does.
+        # Earlier releases did not record the categories. The view's next batch will record them.
         split = document["category"].split(" + ")
         parts = document.get("parts") or ()
         categories = document.get("categories") or (split if len(split) == len(parts) else [])
@@ -204,7 +205,7 @@ def _checkpoints(mongo: Database[dict[str, Any]], category: object, limit: int) 
 
 
 def view_states(projectors: Iterable[AnyProjector]) -> list[ViewState]:
-    """Return the state of each view. Raises the error of a server that does not respond."""
+    """Return the state of each view. If a server does not respond, raises the server's error."""
     return [_state(projector) for projector in projectors]
 
 
@@ -231,7 +232,7 @@ def _state(projector: AnyProjector) -> ViewState:
 
 
 def subscriptions_of(store: EventStore) -> list[Glance]:
-    """Return the subscriptions of a category, by name."""
+    """Return the subscriptions of a category, sorted by name."""
     found = dict[str, list[int]]()
     for number, one in enumerate(store.all_slices()):
         for name in _groups(one):
@@ -256,7 +257,7 @@ def _name(group: dict[Any, Any]) -> str:
 
 
 def appended(store: EventStore) -> int:
-    """Return how many events were ever appended to a category, trimmed ones included."""
+    """Return how many events were ever appended to a category, including trimmed events."""
     return sum(map(_appended, store.all_slices()))
 
 

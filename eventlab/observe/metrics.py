@@ -1,4 +1,4 @@
-"""Metrics for Prometheus: what this process has counted, and what the servers report."""
+"""Metrics for Prometheus: the counters of this process, and values that the servers report."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ from eventlab.store.answers import SERVER_ERRORS, is_outage, server
 from eventlab.store.store import EventStore
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
-#: Where the workers of one service share their counters; prometheus_client reads it at import.
+#: The variable with the directory in which the workers of a service share their counters.
+#: prometheus_client reads it at import.
 SHARED_COUNTERS: Final = "PROMETHEUS_MULTIPROC_DIR"
 
-#: What a subscription does with an event that is not finished; the fields of its Lag.
+#: The states of an unfinished event of a subscription, which are also the fields of Lag.
 STATES: Final = ("new", "pending", "waiting", "blocked", "parked")
 
 Families = Callable[[], Iterator[Metric]]
@@ -29,8 +30,8 @@ Families = Callable[[], Iterator[Metric]]
 class Metrics:
     """The counters of a process, or of all workers of a service if they share a directory.
 
-    ``sources`` yield further metrics at each request; a source whose server is unavailable yields
-    none.
+    ``sources`` yield additional metrics for each request. A source yields none if its server is
+    unavailable.
 
     >>> metrics = Metrics()
     >>> metrics.count_applied("accountCollection", 3)
@@ -39,7 +40,7 @@ class Metrics:
     """
 
     def __init__(self, *sources: Families) -> None:
-        disable_created_metrics()  # type: ignore[no-untyped-call]  # of no use here, and never there with several workers
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # not needed, and missing with several workers
         self._sources = sources
         self._registry = CollectorRegistry()
         self._applied = self._counter("events_applied", "Events that a view has applied.", "view")
@@ -60,7 +61,7 @@ class Metrics:
         self._applied.labels(view).inc(events)
 
     def count_conflict(self, _conflict: VersionConflict, tries_left: int) -> None:
-        """Count a version conflict, and the retry that follows unless it was the last try."""
+        """Count a version conflict, and also the retry that follows if any tries are left."""
         self._conflicts.inc()
         if tries_left:
             self._retries.inc()
@@ -70,7 +71,7 @@ class Metrics:
         self._outages.labels(server(error)).inc()
 
     def counters(self) -> bytes:
-        """Return what was counted, in Prometheus' text format."""
+        """Return the counters in Prometheus' text format."""
         registry = self._registry
         if os.environ.get(SHARED_COUNTERS):
             registry = CollectorRegistry()
@@ -78,14 +79,14 @@ class Metrics:
         return generate_latest(registry)
 
     def gauges(self) -> bytes:
-        """Return what the servers report now, in Prometheus' text format."""
+        """Return the current values that the servers report, in Prometheus' text format."""
         registry = CollectorRegistry()
         registry.register(_Sources(self._sources))
         return generate_latest(registry)
 
 
 class _Sources:
-    """All sources as one collector, with the servers that did not respond."""
+    """A collector of all sources, which also counts the sources that could not be read."""
 
     def __init__(self, sources: Iterable[Families]) -> None:
         self._sources = sources
@@ -107,8 +108,8 @@ class _Sources:
 
 
 def meter(projector: Projector, metrics: Metrics) -> None:
-    """Count what a projector applies, and the outages that it waits for."""
-    for one in getattr(projector, "_parts", [projector]):  # a view over slices has one for each
+    """Count the events that a projector applies, and its calls that fail during outages."""
+    for one in getattr(projector, "_parts", [projector]):  # a view over slices has several
         one.run_once = _metered(one.run_once, projector.name, metrics)
 
 
@@ -128,7 +129,7 @@ def _metered(run_once: Callable[[], int], view: str, metrics: Metrics) -> Callab
 
 
 def category_metrics(store: EventStore) -> Families:
-    """Return a source: the events that were appended, and the subscriptions of a category."""
+    """Return a source of a category's metrics: its appended events and its subscriptions."""
 
     def collect() -> Iterator[Metric]:
         total = CounterMetricFamily(
@@ -157,7 +158,7 @@ def category_metrics(store: EventStore) -> Families:
         for subscription in subscriptions_of(store):
             try:
                 found = subscription.state()
-            except SubscriptionLost:  # since it was listed
+            except SubscriptionLost:  # it was removed after it was listed
                 continue
             labels = [store.category, subscription.name]
             for state in STATES:
@@ -171,7 +172,7 @@ def category_metrics(store: EventStore) -> Families:
 
 
 def view_metrics(states: Callable[[], Iterable[ViewState]]) -> Families:
-    """Return a source: the lag of views, and which of them have stopped."""
+    """Return a source of the lag of views, which also shows which views have stopped."""
 
     def collect() -> Iterator[Metric]:
         lag_events = GaugeMetricFamily(
@@ -213,7 +214,7 @@ def view_metrics(states: Callable[[], Iterable[ViewState]]) -> Families:
 
 
 def mail_metrics(counts: Callable[[], Mapping[str, int]]) -> Families:
-    """Return a source: the emails of the mailroom in each state."""
+    """Return a source of the number of emails in each state."""
 
     def collect() -> Iterator[Metric]:
         mails = GaugeMetricFamily(

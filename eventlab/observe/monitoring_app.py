@@ -1,4 +1,4 @@
-"""An ASGI app for a command that runs until it is stopped: its metrics, and its health."""
+"""An ASGI app with the metrics and the health of a command that runs until it is stopped."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from eventlab.store.answers import SERVER_ERRORS, server
 def monitoring_app(metrics: Metrics, problems: Callable[[], list[str]]) -> Starlette:
     """Return an app with ``GET /metrics`` and ``GET /healthz``.
 
-    ``problems`` returns a message for each problem: with any, or while a server is unavailable,
-    the health is 503.
+    ``problems`` returns a message for each problem. If there are any, or while a server is
+    unavailable, ``/healthz`` responds with 503.
     """
 
     def read_metrics(_request: Request) -> Response:

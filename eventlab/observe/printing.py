@@ -1,4 +1,4 @@
-"""Stored events as lines of a terminal: whatever is in them, they print as text."""
+"""Format stored events as lines for a terminal, which are safe to print whatever they contain."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from eventlab.events import Recorded
 
 
 def printable(text: str) -> str:
-    """Return a text without control characters: each is shown by its escape.
+    """Return a text with each control character replaced by its escape sequence.
 
     >>> printable("a\\x1b[2J\\u202eb")
     'a\\\\x1b[2J\\\\u202eb'
@@ -29,7 +29,7 @@ def data_text(data: Any) -> str:
 
 
 def time_text(event: Recorded) -> str:
-    """Return when an event was stored, in UTC.
+    """Return the time at which an event was stored, in UTC.
 
     >>> time_text(Recorded("JohnDoe", 2, "deposit", {}, "1551312827949-0"))
     '2019-02-28 00:13:47.949'
@@ -49,7 +49,7 @@ def event_text(event: Recorded) -> str:
 
 
 def event_row(event: Recorded) -> dict[str, Any]:
-    """Return an event for ``--json``.
+    """Return an event as a dict for the option ``--json``.
 
     >>> event_row(Recorded("JohnDoe", 1, "create", {}, "1551312621884-0"))["time"]
     '2019-02-28T00:10:21.884000+00:00'

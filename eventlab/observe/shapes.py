@@ -1,4 +1,4 @@
-"""The shapes of stored events, and which of them the current code cannot read."""
+"""The shapes of stored events, and the shapes that the current code cannot read."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from eventlab.events import Event, Recorded
 from eventlab.projections.view import Changes, View
 from eventlab.store.store import EventStore, Upcaster
 
-#: An aggregate class, or a view: what must be able to apply every stored event.
+#: An aggregate class or a view, which must be able to apply every stored event.
 Reader = type[Aggregate] | View
 
-MAX_DEPTH: Final = 4  # of objects in objects; what is deeper counts as one shape
+MAX_DEPTH: Final = 4  # of nested objects; deeper values are not distinguished
 KINDS: Final = {bool: "boolean", int: "integer", float: "number", str: "string", type(None): "null"}
 
 
 def shape_of(event: Event | Recorded) -> str:
-    """Return the type of an event with the names and kinds of its fields.
+    """Return the type of an event with the names and types of its fields.
 
     >>> shape_of(Event("deposit", {"amount": 100, "tags": ["a", "b"]}))
     'deposit(amount: integer, tags: [string])'
@@ -44,7 +44,7 @@ def _kind(value: Any, depth: int) -> str:
 
 @dataclass
 class StoredShape:
-    """A shape that is stored: how often, one event that has it, and the errors of its readers."""
+    """A stored shape, with its number of events, an example, and the errors of its readers."""
 
     shape: str
     sample: Recorded
@@ -53,17 +53,17 @@ class StoredShape:
 
     @property
     def ok(self) -> bool:
-        """Whether every reader can apply it."""
+        """Whether every reader can apply the shape."""
         return not self.errors
 
 
 def stored_shapes(
     store: EventStore, readers: Sequence[Reader], upcasters: Sequence[Upcaster] = ()
 ) -> list[StoredShape]:
-    """Return each stored shape, and the readers that cannot apply it even after the upcasters.
+    """Return each stored shape, with the readers that cannot apply it even after upcasting.
 
-    It reads every aggregate log, which no trim shortens. The ``store`` must have no upcasters of
-    its own.
+    The function reads every aggregate log, because a trim never shortens them. The ``store`` must
+    have no upcasters of its own.
 
     >>> [found.shape for found in stored_shapes(store, [Account, AccountView()])]
     ['create()', 'deposit(amount: integer)']
@@ -87,9 +87,9 @@ def read_again(
     readers: Sequence[Reader],
     upcasters: Sequence[Upcaster] = (),
 ) -> Iterator[tuple[Recorded, dict[str, str]]]:
-    """Yield each event of an aggregate with the errors of its readers, by their names.
+    """Yield each event of an aggregate with the errors of its readers, by reader name.
 
-    An aggregate that has failed applies nothing more: its state is no longer known.
+    After an aggregate has failed, it applies no more events, because its state is unknown.
     """
     appliers = {_name(reader): _applier(reader, id) for reader in readers}
     for event in events:

@@ -1,4 +1,4 @@
-"""The tree of causes: which event caused which, in several categories."""
+"""The tree of causes, which shows which event caused which, across several categories."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class Caused(NamedTuple):
 def trace(stores: Iterable[EventStore], correlation_id: str) -> list[Caused]:
     """Return the events of one correlation, each below the event that caused it.
 
-    It reads all aggregate logs of the categories, which no trim shortens. An event whose cause is
-    missing, or is one of its own consequences, begins a tree.
+    The function reads all aggregate logs of the categories, because a trim never shortens them. An
+    event begins a tree if its cause is missing or is one of its own consequences.
 
     >>> [(one.depth, one.name) for one in trace([accounts, letters], "r-1")]
     [(0, 'accountStream/JohnDoe/2'), (1, 'letterStream/letter-1/1')]
@@ -44,7 +44,7 @@ def trace(stores: Iterable[EventStore], correlation_id: str) -> list[Caused]:
         cause = _meta(found[name], "causation_id")
         (effects[cause] if cause in found and cause != name else roots).append(name)
     result: dict[str, Caused] = {}
-    for root in [*roots, *names]:  # what is not below a root is in a circle
+    for root in [*roots, *names]:  # events that are not below a root form a cycle
         waiting = [(0, root)]
         while waiting:
             depth, name = waiting.pop()
@@ -56,4 +56,4 @@ def trace(stores: Iterable[EventStore], correlation_id: str) -> list[Caused]:
 
 def _meta(event: Recorded, key: str) -> str | None:
     value = (event.meta or {}).get(key)
-    return value if isinstance(value, str) else None  # another program may write anything
+    return value if isinstance(value, str) else None  # another program may have written any value

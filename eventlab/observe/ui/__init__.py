@@ -1,1 +1,1 @@
-"""A read-only web page: what is stored, and how far its readers lag behind."""
+"""A read-only website that shows the stored events and the lag of views and subscriptions."""

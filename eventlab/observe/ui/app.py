@@ -1,4 +1,4 @@
-"""The web page: routes that only read, templates that escape everything, strict headers."""
+"""The web app, with routes that only read, templates that escape everything, and strict headers."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ HEADERS: Final = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
-#: The states of emails that something still happens to, the most urgent first.
+#: The states of emails that are not finished, most urgent first.
 OPEN_STATES: Final = ("held", "in_doubt", "refused", "submitting", "received")
 
 Page = Callable[["Pages", Request], tuple[str, dict[str, Any]]]
 
 
 class Pages:
-    """The pages: each method returns a template and its values."""
+    """The pages of the web app. Each method returns a template and its values."""
 
     def __init__(self, source: Source, history: LagHistory) -> None:
         self._source = source
@@ -58,7 +58,7 @@ class Pages:
         return "categories.html", {"categories": self._source.categories()}
 
     def category(self, request: Request) -> tuple[str, dict[str, Any]]:
-        """Show the newest events of a category, and a page of its aggregates."""
+        """Show the newest events of a category and a page of its aggregates."""
         store = self._store(request)
         before = _position(request, "before")
         entries = self._source.newest(store, before)
@@ -76,9 +76,9 @@ class Pages:
         }
 
     def aggregate(self, request: Request) -> tuple[str, dict[str, Any]]:
-        """Show an aggregate at a version: its events, and its state."""
+        """Show the events and the state of an aggregate at a version."""
         store = self._store(request)
-        # A form cannot hold every character, such as NUL: it has the id percent-encoded.
+        # A form cannot hold every character (NUL, for example), so its id is percent-encoded.
         id = unquote(request.query_params.get("quoted", "")) or request.query_params.get("id", "")
         moment = self._source.moment(store, id, _number(request, "version", 2**53))
         if moment is None:
@@ -92,7 +92,7 @@ class Pages:
         }
 
     def views(self, _request: Request) -> tuple[str, dict[str, Any]]:
-        """Show the views, and their lag over time."""
+        """Show the views and their lag over time."""
         return "views.html", {
             "views": self._history.views(),
             "problem": self._history.problem,
@@ -105,7 +105,7 @@ class Pages:
         return "subscriptions.html", {"subscriptions": self._source.subscriptions()}
 
     def subscription(self, request: Request) -> tuple[str, dict[str, Any]]:
-        """Show the pending and the parked events of a subscription."""
+        """Show the pending and parked events of a subscription."""
         store = self._store(request)
         name = request.query_params.get("name", "")
         glance = self._source.subscription(store, name)
@@ -125,7 +125,7 @@ class Pages:
         }
 
     def mailroom(self, _request: Request) -> tuple[str, dict[str, Any]]:
-        """Show how many emails are in each state, and those that are not finished."""
+        """Show how many emails are in each state, and list the unfinished ones."""
         rooms = [
             (
                 room.category,
@@ -195,7 +195,7 @@ def create_ui(source: Source, history: LagHistory) -> ASGIApp:
 
 
 class SecureHeaders:
-    """ASGI middleware: headers that allow only our scripts, no other site, and no caching."""
+    """ASGI middleware that adds headers against foreign scripts, other sites and caching."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

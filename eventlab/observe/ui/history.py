@@ -1,4 +1,4 @@
-"""The lag of views over time: sampled in a thread, and kept in memory while it runs."""
+"""The lag of views over time, which a thread samples and keeps in memory."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Name = tuple[str, str]
 
 @dataclass
 class ViewHistory:
-    """The newest state of a view, and its lag in events at each sample; None is a gap."""
+    """The newest state of a view, and its lag in events at each sample (None is a gap)."""
 
     state: ViewState
     lags: deque[int | None] = field(default_factory=lambda: deque(maxlen=SAMPLES))
@@ -35,7 +35,7 @@ class ViewHistory:
 
     @property
     def seconds(self) -> float:
-        """The time that the samples cover."""
+        """The time that the samples cover, in seconds."""
         return max(0, len(self.lags) - 1) * SECONDS
 
     @property
@@ -48,7 +48,7 @@ class ViewHistory:
         return max(MIN_STEPS, len(self.lags) - 1)
 
     def lines(self) -> list[str]:
-        """Return the points of SVG polylines, one for each part without a gap.
+        """Return the points of SVG polylines, one polyline for each part without a gap.
 
         >>> ViewHistory(ViewState("v"), deque([0, 5, None, 10])).lines()
         ['684.0,96.0 696.0,48.0', '720.0,0.0']
@@ -68,7 +68,7 @@ class ViewHistory:
 class LagHistory:
     """Samples the lag of views every few seconds until it is closed.
 
-    ``read`` returns the states of the views of each category.
+    ``read`` is a function that returns the states of the views of each category.
     """
 
     def __init__(self, read: Callable[[], Iterable[tuple[str, ViewState]]]) -> None:
@@ -105,7 +105,7 @@ class LagHistory:
                 history.lags.append(found.events if found is not None and is_known else None)
 
     def views(self) -> dict[Name, ViewHistory]:
-        """Return the history of each view, by category and name."""
+        """Return the history of each view, keyed by category and name."""
         with self._lock:
             return {
                 name: ViewHistory(history.state, deque(history.lags))

@@ -1,4 +1,4 @@
-"""What the pages show: each call reads a bounded part of Redis or MongoDB, and changes nothing."""
+"""The data for the pages. Each call reads a limited part of Redis or MongoDB, and never writes."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from eventlab.store.keys import START, order
 from eventlab.store.scripts import RAW
 from eventlab.store.store import EventStore
 
-PAGE: Final = 50  # events of a page, whatever their size
-SLICE_PAGE: Final = 5  # of each slice
+PAGE: Final = 50  # events on a page, whatever their size
+SLICE_PAGE: Final = 5  # events of each slice
 IDS_PAGE: Final = 100
-MAX_REPLAYED: Final = 20_000  # events for the state at a version: about 0.1 s
+MAX_REPLAYED: Final = 20_000  # events to compute a state, which takes about 0.1 s
 
 NewAggregate = Callable[[str], Aggregate]
 Arguments = ParamSpec("Arguments")
@@ -36,7 +36,7 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Mailroom:
-    """A mailroom: its category, and how to read its counts and the emails in a state."""
+    """A mailroom: its category, and functions that read its counts and its emails in a state."""
 
     category: str
     counts: Callable[[], Mapping[str, int]]
@@ -45,7 +45,7 @@ class Mailroom:
 
 @dataclass(frozen=True)
 class CategorySummary:
-    """A category with its numbers; ``newest`` is the time of its newest event."""
+    """A category with its counts; ``newest`` is the time of its newest event."""
 
     name: str
     aggregates: int
@@ -55,7 +55,7 @@ class CategorySummary:
 
 @dataclass(frozen=True)
 class StreamEntry:
-    """An entry of the category stream: an event, or why it is not one."""
+    """An entry of the category stream: an event, or the reason why it is not an event."""
 
     position: str
     event: Recorded | None
@@ -64,7 +64,7 @@ class StreamEntry:
 
 @dataclass(frozen=True)
 class Moment:
-    """An aggregate at a version: the page of events around it, and its state."""
+    """An aggregate at a version: the page of events around the version, and the state."""
 
     version: int
     newest: int
@@ -80,7 +80,7 @@ class Moment:
 
 @dataclass(frozen=True)
 class Pending:
-    """An event that a consumer has received, but has not acknowledged or reported as failed."""
+    """An event that a consumer has received but not acknowledged."""
 
     position: str
     consumer: str
@@ -92,7 +92,7 @@ class Pending:
 class Source:
     """The categories that the pages show, on one Redis and one MongoDB.
 
-    ``aggregates`` are the classes that compute a state, by category.
+    ``aggregates`` maps each category to the class that computes the state of its aggregates.
     """
 
     def __init__(
@@ -112,7 +112,7 @@ class Source:
         self._aggregates = aggregates
 
     def store(self, category: str) -> EventStore | None:
-        """Return the store of a category; None if it is not one that the pages show."""
+        """Return the store of a category, or None if the pages do not show the category."""
         return self.stores.get(category)
 
     def categories(self) -> list[CategorySummary]:
@@ -129,9 +129,10 @@ class Source:
         return found
 
     def ids(self, store: EventStore, cursor: int) -> tuple[list[str], int]:
-        """Return a page of the ids of a category, in no order, and the cursor of the next page.
+        """Return a page of the ids of a category, and the cursor of the next page.
 
-        The cursor 0 is the beginning, and the end.
+        Only the ids within a page are sorted. Pass the cursor 0 for the first page; a returned 0
+        means that there are no more pages.
         """
         slices = store.all_slices()
         position, number = divmod(cursor, len(slices))
@@ -158,12 +159,12 @@ class Source:
             found += page
             if len(page) == count:
                 oldest = max(oldest, order(page[-1].position))
-        # Not cut further: two slices may have an event at the same position.
+        # Do not limit the page further, because two slices may have events at the same position.
         found.sort(key=lambda entry: order(entry.position), reverse=True)
         return [entry for entry in found if order(entry.position) >= oldest]
 
     def moment(self, store: EventStore, id: str, version: int | None) -> Moment | None:
-        """Return an aggregate at a version (default: the newest); None if it has no events."""
+        """Return an aggregate at a version (default: newest), or None if it has no events."""
         newest = store.version(id)
         if newest == 0:
             return None
@@ -194,13 +195,13 @@ class Source:
         ]
 
     def subscription(self, store: EventStore, name: str) -> Glance | None:
-        """Return a subscription; None if the category has none of that name."""
+        """Return a subscription, or None if the category has no subscription of that name."""
         return next((one for one in subscriptions_of(store) if one.name == name), None)
 
     def pending(self, glance: Glance, after: str | None) -> tuple[list[Pending], str | None]:
         """Return a page of the pending events of a subscription, oldest first.
 
-        The second value is the position after which the next page begins; None at the end.
+        The second value is the position after which the next page begins, or None at the end.
         """
         count = PAGE if len(glance.parts) == 1 else SLICE_PAGE
         found = list[Pending]()
@@ -248,7 +249,7 @@ def _state_after(
 ) -> tuple[Mapping[str, Any] | None, str]:
     try:
         aggregate = _called(make, id)
-        for events in pages:  # not read by _called: what the store raises is not the class's fault
+        for events in pages:  # not inside _called, because the store's errors are not the class's
             _called(aggregate.replay, events)
         return _called(aggregate.state), ""
     except _ClassFailed as failed:
@@ -256,13 +257,13 @@ def _state_after(
 
 
 class _ClassFailed(Exception):
-    """A user's class raised something."""
+    """A user's class raised an exception."""
 
 
 def _called(
     call: Callable[Arguments, Result], *args: Arguments.args, **kwargs: Arguments.kwargs
 ) -> Result:
-    """Return what a call of a user's class returns; raises _ClassFailed, whatever it raises."""
+    """Call a user's class and return the result; raise _ClassFailed for any exception."""
     try:
         return call(*args, **kwargs)
     except Exception as error:

@@ -1,10 +1,10 @@
-// Two conveniences; without them the pages still work by their links and buttons.
+// Two conveniences. Without them, the links and buttons of the pages still work.
 "use strict";
 
 async function replaced(id, url) {
   const response = await fetch(url, { headers: { Accept: "text/html" } });
   if (!response.ok) return false;
-  // A parsed document runs no script, and the server has escaped everything.
+  // A parsed document runs no scripts, and the server has escaped everything.
   const page = new DOMParser().parseFromString(await response.text(), "text/html");
   const part = page.getElementById(id);
   if (part === null) return false;
@@ -12,7 +12,8 @@ async function replaced(id, url) {
   return true;
 }
 
-// The slider: shows the state while it moves; one request at a time, always ending at the newest.
+// The slider shows the state while it moves. It sends one request at a time, the last one for its
+// final value.
 const slider = document.getElementById("version");
 if (slider !== null) {
   const form = slider.form;
@@ -36,7 +37,7 @@ if (slider !== null) {
   slider.addEventListener("input", show);
 }
 
-// Live parts: read again every few seconds, while somebody looks.
+// The live part is loaded again every few seconds while the page is visible.
 const live = document.getElementById("live");
 if (live !== null) {
   const seconds = Number(live.dataset.refresh);
