@@ -1,4 +1,4 @@
-"""An account: the rules of the bank."""
+"""An account, which implements the rules of the bank."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from eventlab.aggregate import Aggregate
 from eventlab.errors import CommandRejected
 from eventlab.events import Event, Recorded
 
-#: The largest amount and balance: JavaScript, among others, reads larger integers inexactly.
+#: The largest amount and balance, because JavaScript reads larger integers inexactly.
 LARGEST: Final = 2**53
 
 
@@ -25,7 +25,7 @@ def shown(amount: object) -> str:
 
 
 class InvalidAmount(CommandRejected, ValueError):
-    """An amount is not a positive integer, in the currency's smallest unit.
+    """An amount is not an integer from 1 to 2**53, in the currency's smallest unit.
 
     Data: ``amount``.
     """
@@ -77,7 +77,7 @@ class TooMuchMoney(CommandRejected):
 
 
 class SameAccount(CommandRejected, ValueError):
-    """A transfer is from an account to itself. Data: ``id``."""
+    """A transfer goes from an account to the same account. Data: ``id``."""
 
     def __init__(self, id: str) -> None:
         self.id = id
@@ -100,7 +100,7 @@ class VersionChanged(CommandRejected):
 
 
 class Account(Aggregate):
-    """One account. Its events: ``create``, and ``deposit`` and ``withdraw`` with an ``amount``.
+    """One account. Its events are ``create``, and ``deposit`` and ``withdraw`` with an ``amount``.
 
     >>> account = Account("JohnDoe")
     >>> account.create()
@@ -116,13 +116,13 @@ class Account(Aggregate):
         self.funds = 0
 
     def create(self) -> None:
-        """Open the account; raises AccountExists."""
+        """Open the account. Raises AccountExists."""
         if self.version:
             raise AccountExists(self.id)
         self.record("create")
 
     def deposit(self, amount: int) -> None:
-        """Deposit money; raises InvalidAmount, UnknownAccount, TooMuchMoney."""
+        """Deposit money. Raises InvalidAmount, UnknownAccount or TooMuchMoney."""
         amount = _checked(amount)
         self._must_exist()
         if self.funds + amount > LARGEST:
@@ -130,7 +130,7 @@ class Account(Aggregate):
         self.record("deposit", {"amount": amount})
 
     def withdraw(self, amount: int) -> None:
-        """Withdraw money; raises InvalidAmount, UnknownAccount, InsufficientFunds."""
+        """Withdraw money. Raises InvalidAmount, UnknownAccount or InsufficientFunds."""
         amount = _checked(amount)
         self._must_exist()
         if amount > self.funds:
@@ -138,7 +138,7 @@ class Account(Aggregate):
         self.record("withdraw", {"amount": amount})
 
     def apply(self, event: Event | Recorded) -> None:
-        """Change the funds."""
+        """Update the funds."""
         match event.type:
             case "deposit":
                 self.funds += event.data["amount"]
@@ -151,7 +151,7 @@ class Account(Aggregate):
 
 
 def _checked(amount: Any) -> int:
-    # bool is an int to Python, and 1.0 == 1: both are mistakes of the caller.
+    # In Python, True is an int, and 1.0 == 1, but as an amount, either is the caller's mistake.
     if type(amount) is not int or not 0 < amount <= LARGEST:
         raise InvalidAmount(amount)
     return amount

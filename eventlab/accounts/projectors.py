@@ -1,4 +1,4 @@
-"""The projectors of the bank's views: one for each view, running side by side."""
+"""The projectors of the bank's views, one for each view, which run side by side."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ VIEWS: Final[Mapping[str, Callable[[str], View]]] = {
     "per_day": lambda accounts: MoneyPerDay(f"{accounts}_per_day"),
     "by_type": lambda accounts: EventsByType(f"{accounts}_by_type"),
 }
-#: How often the waiting thread wakes up, in seconds: a join without a timeout would delay signals.
+#: How often the waiting thread wakes up. A join without a timeout would delay signals.
 WAKE_SECONDS: Final = 0.1
 
 log = logging.getLogger(__name__)
 
 
 def checked_view(name: str) -> str:
-    """Return the short name of a view, or raise InvalidName, which lists the names."""
+    """Return a view's short name. If it is unknown, raise InvalidName, which lists the names."""
     if name not in VIEWS:
         raise InvalidName(f"there is no view {name!r}: the views are {', '.join(VIEWS)}")
     return name
 
 
 def views(collection: str) -> dict[str, View]:
-    """Return the bank's views by their short names; ``collection`` is that of the accounts.
+    """Return the bank's views by short name; ``collection`` is the collection of the accounts.
 
     >>> [view.name for view in views("accountCollection").values()]
     ['accountCollection', 'accountCollection_per_day', 'accountCollection_by_type']
@@ -47,7 +47,7 @@ def views(collection: str) -> dict[str, View]:
 def projectors(
     lab: Lab, category: str, collection: str, only: Collection[str] = ()
 ) -> Iterator[dict[str, Projector]]:
-    """Open a projector for each view, or for those named in ``only``; close them afterwards.
+    """Open a projector for each view, or for those named in ``only``, and close them afterwards.
 
     Raises InvalidName for an unknown view.
     """
@@ -67,9 +67,9 @@ def run_until(
 ) -> list[str]:
     """Keep the views up to date until ``stop`` is set; return the names of those that failed.
 
-    Each projector has a thread of its own. One that fails is logged, and the others continue; when
-    none is left, this returns. A batch that has begun is always finished. A name is added to
-    ``failed`` as soon as its projector fails.
+    Each projector runs in its own thread. If one fails, its error is logged, and the others
+    continue. When none is left, the function returns. A batch that has begun is always finished. A
+    name is added to ``failed`` as soon as its projector fails.
     """
     failed = [] if failed is None else failed
 
@@ -77,11 +77,11 @@ def run_until(
         try:
             projector.run(stop)
         except BaseException as error:
-            failed.append(name)  # also after ``stop``: the batch that was under way did not succeed
+            failed.append(name)  # also after ``stop``, because the current batch was not applied
             if isinstance(error, SERVER_ERRORS):
                 log.error("view %s stopped: %s: %s", projector.name, server(error), reason(error))  # noqa: TRY400
             elif isinstance(error, EventLabError):
-                log.error("%s", error)  # noqa: TRY400 - the sentence says it all
+                log.error("%s", error)  # noqa: TRY400 - the message is sufficient
             else:
                 raise
 

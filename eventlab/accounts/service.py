@@ -1,4 +1,4 @@
-"""The account service: the bank's commands, on a store."""
+"""The account service, which runs the bank's commands on a store."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ class Balance:
 
 @dataclass(frozen=True)
 class Transfer:
-    """Money that was moved: the event of each account, and the ``id`` that both have in their meta.
+    """A completed transfer: the event of each account, and the ``id`` in the meta of both events.
 
-    The events are a ``withdraw`` and a ``deposit``, so readers of the category need no
-    change for transfers.
+    The events are a ``withdraw`` and a ``deposit``, so readers of the category need not know about
+    transfers.
     """
 
     id: str
@@ -52,15 +52,15 @@ class Transfer:
 class AccountService:
     """The commands of the bank; several threads and processes can run them at the same time.
 
-    Each command loads the account, decides, and appends with the version that it has seen; after a
-    conflict, it decides again with the fresh state, at most ``tries`` times. It returns the
-    recorded event. The commands take the same options:
+    Each command loads the account, decides, and appends with the version that it loaded as the
+    expected version. After a conflict, it decides again with the current state, at most ``tries``
+    times in total. It returns the recorded event. The commands have these options in common:
 
-    - ``versions``: run the command only if the account is at one of them; otherwise, raise
-      VersionChanged
+    - ``versions``: run the command only if the account is at one of these versions; otherwise,
+      raise VersionChanged (``transfer`` does not have this option)
     - ``idempotency_key``: for a day, a repeat with the same key gets the first outcome, even if
       it is a rejection; ``fingerprint`` identifies the request (default: the command and amount)
-    - ``meta``: stored with the event, such as a ``correlation_id``
+    - ``meta``: data to store with the event, such as a ``correlation_id``
 
     ``cache``, ``snapshot_every`` and ``schema`` are those of ``Repository``.
 
@@ -92,7 +92,7 @@ class AccountService:
         meta: Data | None = None,
         tries: int = 20,
     ) -> Recorded:
-        """Open an account; raises AccountExists."""
+        """Open an account. Raises AccountExists."""
         return self._execute(
             id,
             Account.create,
@@ -115,7 +115,7 @@ class AccountService:
         meta: Data | None = None,
         tries: int = 20,
     ) -> Recorded:
-        """Deposit money; raises InvalidAmount, UnknownAccount, TooMuchMoney."""
+        """Deposit money. Raises InvalidAmount, UnknownAccount or TooMuchMoney."""
         return self._execute(
             id,
             lambda account: account.deposit(amount),
@@ -138,7 +138,7 @@ class AccountService:
         meta: Data | None = None,
         tries: int = 20,
     ) -> Recorded:
-        """Withdraw money; raises InvalidAmount, UnknownAccount, InsufficientFunds."""
+        """Withdraw money. Raises InvalidAmount, UnknownAccount or InsufficientFunds."""
         return self._execute(
             id,
             lambda account: account.withdraw(amount),
@@ -161,9 +161,9 @@ class AccountService:
         meta: Data | None = None,
         tries: int = 20,
     ) -> Transfer:
-        """Move money between two accounts: both events are stored, or neither.
+        """Move money between two accounts. Either both events are stored, or neither is.
 
-        Raises InvalidAmount, SameAccount, UnknownAccount, InsufficientFunds, TooMuchMoney.
+        Raises InvalidAmount, SameAccount, UnknownAccount, InsufficientFunds or TooMuchMoney.
 
         >>> service.transfer("JohnDoe", "JaneDoe", 40).deposit.meta
         {'transfer': '5d2e…'}
@@ -176,7 +176,7 @@ class AccountService:
             giver.withdraw(amount)
             taker.deposit(amount)
 
-        # A hash: two ids may be longer than a fingerprint.
+        # A hash, because two ids may be longer than a fingerprint.
         what = Event("transfer", {"from": from_, "to": to, "amount": shown(amount)})
         request = fingerprint or fingerprint_of([what])
         recorded = self.accounts.transact(
@@ -191,17 +191,17 @@ class AccountService:
         return Transfer((deposit.meta or {})["transfer"], withdrawal, deposit)
 
     def fetch(self, id: str, *, version: int | None = None, at: datetime | None = None) -> Balance:
-        """Return the balance now, at a version, or at a time; raises UnknownAccount."""
+        """Return the balance now, at a version, or at a time. Raises UnknownAccount."""
         account = self.accounts.load(id, version=version, at=at)
         if not account.version:
             raise UnknownAccount(id)
         return Balance(id, account.version, account.position, account.funds)
 
     def check(self) -> None:
-        """Raise the Redis error that a command would raise now; write nothing.
+        """Raise the Redis error that a command would raise now, but write nothing.
 
-        For example, Redis is a replica, is full, or lacks the replicas that it needs, or its user
-        lacks a permission.
+        For example, Redis may be a replica, be full, or lack the replicas that it needs, or its
+        user may lack a permission.
         """
         store = self.accounts.store
         store.head()

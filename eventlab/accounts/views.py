@@ -1,4 +1,4 @@
-"""The views of the bank: its accounts, the money moved per day, the events by type."""
+"""The views of the bank: its accounts, the money moved per day, and the events by type."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ TIMESTAMPS = 100
 class AccountView:
     """One document per account: ``{_id, funds, version, timestamps}``.
 
-    The timestamps are the positions of its newest events, at most 100.
+    ``timestamps`` has the positions of its newest events, at most 100.
 
     >>> lab.mongo.accountCollection.find_one({"_id": "JohnDoe"})
     {'_id': 'JohnDoe', 'funds': 0, 'timestamps': ['1551312621884-0', ...], 'version': 3}
@@ -24,7 +24,7 @@ class AccountView:
         self.name = name
 
     def apply(self, event: Recorded, changes: Changes) -> None:
-        """Fold one event; raises ValueError for an unknown type."""
+        """Fold one event. Raises ValueError for an unknown type."""
         match event.type:
             case "create":
                 funds = 0
@@ -43,7 +43,7 @@ class AccountView:
 class MoneyPerDay:
     """One document per day (UTC) with a transaction: ``{_id, deposited, withdrawn, events}``.
 
-    It covers all accounts.
+    Each document covers all accounts.
 
     >>> lab.mongo.accountCollection_per_day.find_one({"_id": "2019-02-28"})
     {'_id': '2019-02-28', 'deposited': 100, 'events': 2, 'withdrawn': 100}
@@ -53,7 +53,7 @@ class MoneyPerDay:
         self.name = name
 
     def apply(self, event: Recorded, changes: Changes) -> None:
-        """Fold one event; raises KeyError for a deposit or withdrawal without an amount."""
+        """Fold one event. Raises KeyError for a deposit or withdrawal without an amount."""
         if event.type in ("deposit", "withdraw"):
             amount = event.data["amount"]
             day = changes[event.time.date().isoformat()]
@@ -75,7 +75,7 @@ class EventsByType:
         self.name = name
 
     def apply(self, event: Recorded, changes: Changes) -> None:
-        """Fold one event, of any type."""
+        """Fold one event of any type."""
         document = changes[event.type]
         document.inc("events", 1)
         document.set("last", event.position)

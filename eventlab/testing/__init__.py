@@ -1,4 +1,4 @@
-"""Tests of aggregates and views without a server, and the contract of every event store.
+"""Test aggregates and views without a server, and test an event store against its contract.
 
 Given events, when a decision is made, then events are recorded:
 

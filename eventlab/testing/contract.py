@@ -1,7 +1,7 @@
-"""The contract of an event store: what every store promises, as tests that run against any store.
+"""The contract of an event store: the promises of every store, as tests that run against any store.
 
-Your own pytest class inherits it and has a fixture ``store``, which returns a new, empty
-store for each test:
+Your own pytest class inherits from the contract and has a fixture ``store``, which returns a new,
+empty store for each test:
 
     class TestLittleStore(StoreContract):
         @pytest.fixture
@@ -31,12 +31,12 @@ from eventlab.testing.promises import expect, expect_error
 from eventlab.testing.store import CREATE, Store, contents, deposits
 
 WRITERS = 4
-WRITES = 25  # of each writer
-MAX_TRIES = 5_000  # of a writer in a race, before it counts as stuck
+WRITES = 25  # per writer
+MAX_TRIES = 5_000  # per writer in a race, before the writer counts as stuck
 
 
 class AppendContract:
-    """What every append promises."""
+    """The promises of every append."""
 
     def test_append_returns_what_is_read(self, store: Store) -> None:
         """An append returns its events as recorded, and read returns the same."""
@@ -49,7 +49,7 @@ class AppendContract:
         expect(store.read("a"), recorded, "what read returns")
 
     def test_append_at_another_version_is_a_conflict(self, store: Store) -> None:
-        """An append at any version but the newest raises VersionConflict and writes nothing."""
+        """An append that expects a wrong version raises VersionConflict and writes nothing."""
         store.append("a", [CREATE, *deposits(1, 2)], expected=NEW)
         before = contents(store)
         for wrong in (NEW, 1, 2, 4, 2**53 - 1):
@@ -74,7 +74,7 @@ class AppendContract:
         expect([event.version for event in store.read("a")], [1, 2, 3], "the versions")
 
     def test_append_writes_all_events_or_none(self, store: Store) -> None:
-        """If one event cannot be stored, none of its batch is."""
+        """If one event cannot be stored, no event of its batch is stored."""
         store.append("a", [CREATE], expected=NEW)
         before = contents(store)
         bad: list[Any] = [
@@ -96,7 +96,7 @@ class AppendContract:
         expect(contents(store), before, "the store after invalid events")
 
     def test_append_rejects_bad_arguments(self, store: Store) -> None:
-        """A bad id raises InvalidName, and a bad version InvalidArgument; nothing is written."""
+        """A bad id raises InvalidName, a bad version raises InvalidArgument; nothing is written."""
         ids: list[Any] = ["", None, 1, b"a", "\ud83d", "x" * 513]
         for id in ids:
             with expect_error(InvalidName, f"append to id {id!r:.20}"):
@@ -110,7 +110,7 @@ class AppendContract:
         expect(contents(store), {"": []}, "the store after bad arguments")
 
     def test_append_keeps_data_exactly(self, store: Store) -> None:
-        """Data and meta come back as they were, to the last digit."""
+        """Data and meta are read exactly as they were appended, to the last digit."""
         data = {
             "integers": [0, -1, 2**53 + 1, 2**63 - 1],
             "floats": [0.1, 1e300, -2.5e-8],
@@ -124,7 +124,7 @@ class AppendContract:
             expect([(e.data, e.meta) for e in found], [(data, meta), (data, None)], "the events")
 
     def test_append_is_not_changed_by_its_caller(self, store: Store) -> None:
-        """What a caller does to its objects later changes nothing that is stored."""
+        """If a caller changes its objects later, the stored events do not change."""
         data = {"list": [1]}
         returned = store.append("a", [Event("x", data)], expected=NEW)
         data["list"].append(2)
@@ -136,7 +136,7 @@ class AppendContract:
         expect(next(iter(store.read_all())).data, {"list": [1]}, "the data in the category")
 
     def test_aggregates_are_independent(self, store: Store) -> None:
-        """Each id is an aggregate of its own, whatever characters it has."""
+        """Each id names a separate aggregate, whatever characters it contains."""
         ids = ["a", "A", "a:1", "{a}", " ", "a/ids", "*", "a\n", "\x00", "\U0001f600", "x" * 512]
         for number, id in enumerate(ids):
             store.append(id, deposits(number), expected=NEW)
@@ -147,10 +147,10 @@ class AppendContract:
 
 
 class TokenContract:
-    """What an append with a token promises: repeating it is harmless."""
+    """The promises of an append with a token, which is safe to repeat."""
 
     def test_repeat_returns_what_was_recorded(self, store: Store) -> None:
-        """An append sent again with its token returns what was recorded, and writes nothing."""
+        """An append repeated with its token returns the recorded events and writes nothing."""
         first = store.append("a", [CREATE, *deposits(5)], expected=NEW, token="t1")
         store.append("a", deposits(6), expected=2, token="t2")
         before = contents(store)
@@ -179,7 +179,7 @@ class TokenContract:
         expect(contents(store), before, "the store after reused tokens")
 
     def test_token_does_not_hide_a_conflict(self, store: Store) -> None:
-        """Another token at an old version is a conflict; a token belongs to one aggregate."""
+        """A new token at an old version is a conflict, and each aggregate has its own tokens."""
         store.append("a", deposits(1), expected=NEW, token="t1")
         with expect_error(VersionConflict, "the same events with another token"):
             store.append("a", deposits(1), expected=NEW, token="t2")
@@ -188,17 +188,17 @@ class TokenContract:
 
 
 class ReadContract:
-    """What a store promises about reads."""
+    """The promises of every read."""
 
     def test_positions_only_grow(self, store: Store) -> None:
-        """Each event has a higher position than all before it, whatever its aggregate."""
+        """Each event has a higher position than all earlier events, whatever its aggregate."""
         events = [store.append(id, deposits(1, 2), expected=ANY) for id in "abab"]
         positions = [event.position for batch in events for event in batch]
         expect(sorted(set(positions), key=order), positions, "the positions in commit order")
         expect(store.head(), positions[-1], "the head")
 
     def test_read_all_returns_commit_order(self, store: Store) -> None:
-        """read_all returns every event once, in commit order, after a position, up to a limit."""
+        """read_all returns each event after a position once, in commit order, up to a limit."""
         expect((list(store.read_all()), store.head()), ([], "0-0"), "an empty store")
         events = [e for id in "abcab" for e in store.append(id, deposits(1, 2), expected=ANY)]
         expect(list(store.read_all()), events, "read_all")
@@ -209,7 +209,7 @@ class ReadContract:
             expect(some, events[number : number + 3], f"read_all after event {number}, limit 3")
 
     def test_read_returns_the_part_that_is_asked_for(self, store: Store) -> None:
-        """read returns the versions above ``after``, up to ``limit``, oldest or newest first."""
+        """read returns up to ``limit`` versions above ``after``, oldest or newest first."""
         store.append("b", deposits(1), expected=NEW)
         events = store.append("a", deposits(1, 2, 3, 4, 5), expected=NEW)
         for after in (0, 1, 4, 5, 9):
@@ -244,7 +244,7 @@ class ReadContract:
 
 
 class RaceContract:
-    """What a store promises when several threads use it at once."""
+    """The promises of a store that several threads use at once."""
 
     def test_one_of_many_creates_an_aggregate(self, store: Store) -> None:
         """Of several writers that expect the same version, exactly one succeeds."""
@@ -254,14 +254,14 @@ class RaceContract:
             expect(store.version(f"a{attempt}"), 1, "the version after the race")
 
     def test_no_write_is_lost(self, store: Store) -> None:
-        """Writers that decide again after a conflict lose nothing, and write nothing twice."""
+        """Writers that decide again after a conflict lose no events and write none twice."""
         expect(race([lambda: count_up(store)] * WRITERS), [None] * WRITERS, "the writers")
         numbers = [event.data["number"] for event in store.read("counter")]
         expect(numbers, [*range(1, WRITERS * WRITES + 1)], "the numbers that the writers appended")
         expect([*map(len, contents(store).values())], [WRITERS * WRITES] * 2, "the events")
 
     def test_readers_see_whole_appends_in_order(self, store: Store) -> None:
-        """While others write, a reader that resumes at its last position misses nothing."""
+        """While others write, a reader that resumes at its last position misses no events."""
         seen: list[Recorded] = []
         done = threading.Event()
 
@@ -285,11 +285,11 @@ class RaceContract:
 
 
 class StoreContract(AppendContract, TokenContract, ReadContract, RaceContract):
-    """The promises that every event store keeps. A test asks for the fixture ``store``."""
+    """The promises that every event store keeps. Each test takes the fixture ``store``."""
 
 
 def race(tasks: Sequence[Any]) -> list[Any]:
-    """Run tasks at the same time, switching between them often; return their results."""
+    """Run tasks at the same time, with frequent switches, and return their results."""
     interval = sys.getswitchinterval()
     sys.setswitchinterval(1e-5)
     try:
@@ -308,7 +308,7 @@ def _won(store: Store, id: str) -> bool:
 
 
 def count_up(store: Store) -> None:
-    """Append the next WRITES numbers to the counter; after a conflict, read it again."""
+    """Append the next WRITES numbers to the counter, and read it again after each conflict."""
     written = 0
     for _ in range(MAX_TRIES):
         if written == WRITES:

@@ -1,4 +1,4 @@
-"""What MongoDB does with a view's updates, for the operators that a Change writes."""
+"""Apply the updates of a view as MongoDB does, for the operators that a Change uses."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ Fields = dict[str, Any]
 
 
 class UpdateRefused(ValueError):
-    """MongoDB would not accept the update."""
+    """MongoDB would reject the update."""
 
 
 def updated(document: Fields, update: Fields) -> Fields:
-    """Return the document after an update: ``$inc``, ``$set``, ``$push``, ``$unset``.
+    """Return a document after an update with ``$inc``, ``$set``, ``$push`` or ``$unset``.
 
     >>> updated({"_id": "a", "funds": 70}, {"$inc": {"funds": 30}, "$set": {"name.last": "D"}})
     {'_id': 'a', 'funds': 100, 'name': {'last': 'D'}}
@@ -38,7 +38,7 @@ def updated(document: Fields, update: Fields) -> Fields:
 
 
 def _check_apart(paths: list[str]) -> None:
-    """Raise UpdateRefused if two paths are the same, or one leads into the other."""
+    """Raise UpdateRefused if two paths are the same, or if one of them is inside the other."""
     for path in paths:
         names = path.split(".")
         above = {".".join(names[:count]) for count in range(1, len(names))}
@@ -51,7 +51,7 @@ def _check_apart(paths: list[str]) -> None:
 
 
 def _holder(document: Fields, parents: list[str], *, is_made: bool) -> Fields | None:
-    """Return the document inside a document that has the field; None if it need not be there."""
+    """Return the nested document that holds the field, or None if it is missing and not made."""
     holder = document
     for parent in parents:
         inner = holder.setdefault(parent, {}) if is_made else holder.get(parent)

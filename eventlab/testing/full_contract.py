@@ -1,4 +1,4 @@
-"""What only ``EventStore`` promises: idempotency keys, trims, and several clients."""
+"""The promises that only ``EventStore`` makes: idempotency keys, trims and several clients."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ from eventlab.testing.store import CREATE, contents, deposits
 class FullStoreContract(StoreContract):
     """The promises of an ``EventStore`` on any server.
 
-    A test asks for the fixtures ``store`` and ``other``: a second client of the same category.
+    Each test takes the fixture ``store``, and some also take ``other``, a second client of the same
+    category.
     """
 
     def test_key_returns_the_first_outcome(self, store: EventStore, other: EventStore) -> None:
@@ -35,7 +36,7 @@ class FullStoreContract(StoreContract):
         expect(contents(store), before, "the store after repeats")
 
     def test_key_of_another_request_is_rejected(self, store: EventStore) -> None:
-        """A key that was used for another request is an error; each aggregate has its own keys."""
+        """Reusing a key for another request is an error, but each aggregate has its own keys."""
         store.append("a", deposits(5), expected=NEW, idempotency_key="k1")
         with expect_error(IdempotencyKeyReused, "key k1 for other events"):
             store.append("a", deposits(6), expected=1, idempotency_key="k1")
@@ -44,7 +45,7 @@ class FullStoreContract(StoreContract):
         expect(versions, (1, 1), "the versions")
 
     def test_key_keeps_a_rejection(self, store: EventStore, other: EventStore) -> None:
-        """A rejection under a key is raised again; a key that has events keeps those."""
+        """A rejection under a key is raised again, and a key with events keeps its events."""
         for _ in range(2):
             with expect_error(CommandRejected, "a rejected request") as caught:
                 store.reject("a", "k1", CommandRejected("no money"), fingerprint="withdraw 5")
@@ -58,7 +59,7 @@ class FullStoreContract(StoreContract):
         expect(kept, first, "the outcome of a key that has events")
 
     def test_key_counts_once_in_a_race(self, store: EventStore, other: EventStore) -> None:
-        """If several clients send the same key at once, all of them get one outcome."""
+        """If several clients send the same key at once, all of them get the same outcome."""
         for attempt in range(WRITES):
             id = f"a{attempt}"
 
@@ -70,7 +71,7 @@ class FullStoreContract(StoreContract):
             expect(store.version(id), 1, "the version")
 
     def test_clients_lose_nothing_in_a_race(self, store: EventStore, other: EventStore) -> None:
-        """Several clients that decide again after a conflict lose nothing."""
+        """Several clients that decide again after a conflict lose no events."""
         tasks = [lambda: count_up(store), lambda: count_up(other)] * (WRITERS // 2)
         race(tasks)
         numbers = [event.data["number"] for event in store.read("counter")]

@@ -1,7 +1,7 @@
-"""Golden events: a file with one sample of each shape ever written, which CI must still read.
+"""Golden events: one sample of each shape ever written, which the code must still be able to read.
 
-The file is a list of JSON lines. It grows, and nothing is ever removed from it: what was stored
-once is stored forever.
+The samples are in a file of JSON lines. Lines are added but never removed, because an event that
+was stored once is stored forever.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from eventlab.testing.history import EXAMPLE
 
 
 def golden_events(path: Path) -> list[Event]:
-    """Return the samples of a file; none if it does not exist yet."""
+    """Return the samples in a file, or an empty list if the file does not exist yet."""
     lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
     return [msgspec.json.decode(line, type=Event) for line in lines]
 
@@ -34,7 +34,8 @@ def check_golden(
     """Check that the current code reads every sample, and that the file has each shape ``written``.
 
     ``written`` are events as the current code writes them. Run the test once with ``update=True``
-    to add what is missing. Each sample is read alone: a reader that needs an earlier event fails.
+    to add the missing samples. Each sample is read on its own, so a reader that needs an earlier
+    event fails.
     """
     __tracebackhide__ = True
     samples = golden_events(path)

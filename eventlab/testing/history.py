@@ -1,4 +1,4 @@
-"""A history: the events that a test gives, as a store would have recorded them."""
+"""The history of a test: its given events, as a store would have recorded them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from eventlab.errors import InvalidArgument
 from eventlab.events import Event, Recorded, encode_batch
 from eventlab.store.keys import order
 
-#: The id of an aggregate whose test does not name it.
+#: The id of an aggregate if its test does not choose one.
 EXAMPLE: Final = "example"
 
 
@@ -23,9 +23,9 @@ def extended(
 ) -> list[Recorded]:
     """Return a history with further events of one aggregate, at positions 1-0, 2-0 and so on.
 
-    With ``at``, the events are stored at that time. A Recorded is copied, and keeps its own id,
-    version and position. Raises InvalidEvent for what no store accepts, and InvalidArgument for
-    events that are out of order.
+    If ``at`` is given, the events are stored at that time. A Recorded is copied and keeps its own
+    id, version and position. Raises InvalidEvent for an event that no store accepts, and
+    InvalidArgument for events that are out of order.
 
     >>> extended([], [Event("create"), Event("close")], "JohnDoe")[1]
     Recorded(id='JohnDoe', version=2, type='close', data={}, position='2-0')

@@ -1,4 +1,4 @@
-"""The parts of a contract: checks, each with a sentence, and a runner that needs no pytest."""
+"""The promises of a contract, and a function that checks them without pytest."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ E = TypeVar("E", bound=Exception)
 
 @dataclass(frozen=True)
 class Promise:
-    """A promise of a contract, and the error that shows that it is broken, or None."""
+    """A promise of a contract, with the error that shows that it is broken (None if kept)."""
 
     name: str
     text: str
@@ -30,7 +30,7 @@ class Promise:
 
 
 class Promises(list[Promise]):
-    """The promises of a contract, in order; when printed, a broken one is followed by its error.
+    """The promises of a contract, in order. In print, a broken promise is followed by its error.
 
     >>> print(Promises([Promise("test_read", "Events are read oldest first.", None)]))
     kept    Events are read oldest first.
@@ -50,7 +50,8 @@ class Promises(list[Promise]):
 def check(contract: type, **fixtures: Callable[[], Any]) -> Promises:
     """Check each promise of a contract on new objects, such as ``store=LittleStore``.
 
-    In pytest, a class that inherits the contract does the same, with fixtures of these names.
+    In pytest, a class that inherits from the contract and has fixtures of these names does the
+    same.
 
     >>> from eventlab.lessons.little_store import LittleStore
     >>> from eventlab.testing import StoreContract
@@ -71,7 +72,7 @@ def check(contract: type, **fixtures: Callable[[], Any]) -> Promises:
 
 
 def promise_names(contract: type) -> list[str]:
-    """Return the names of the tests of a contract, in the order in which they are written."""
+    """Return the names of the tests of a contract, in the order of their definitions."""
     names: dict[str, None] = {}
     own, *bases = contract.__mro__
     for base in (*bases, own):
@@ -89,7 +90,7 @@ def expect(actual: object, expected: object, what: str) -> None:
 
 @contextlib.contextmanager
 def expect_error(kind: type[E], what: str) -> Iterator[list[E]]:
-    """Raise AssertionError unless the block raises this error; yield a list that receives it."""
+    """Raise AssertionError unless the block raises this error; yield a list to hold the error."""
     __tracebackhide__ = True
     caught: list[E] = []
     try:

@@ -1,4 +1,4 @@
-"""What a failed test says: one sentence, and the difference, line by line."""
+"""The message of a failed test: one sentence, and the differences line by line."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from eventlab.events import Event, Recorded
 
 
 def same(one: Any, other: Any) -> bool:
-    """Return whether two values are equal and of the same types: 1, 1.0 and True differ.
+    """Return whether two values are equal and have the same types, so that 1, 1.0 and True differ.
 
     >>> same({"amount": 1}, {"amount": True})
     False
@@ -36,7 +36,7 @@ def event_line(event: Event | Recorded) -> str:
 
 
 def shown_text(text: str) -> str:
-    """Return a name as it is, or as a literal if it would not print as itself.
+    """Return a name unchanged, or as a literal if it is not visible or not printable.
 
     >>> shown_text("deposit"), shown_text("a\\x1b[2J")
     ('deposit', "'a\\\\x1b[2J'")
@@ -45,23 +45,23 @@ def shown_text(text: str) -> str:
 
 
 def document_lines(document: object) -> list[str]:
-    """Return a value as lines, one for each field of a longer document."""
+    """Return a value as lines; a longer document has one line for each field."""
     return pprint.pformat(document, width=60, sort_dicts=True).splitlines()
 
 
 def difference(expected: Sequence[str], actual: Sequence[str]) -> str:
-    """Return two lists of lines as one: ``-`` was expected, ``+`` is there, and the rest is equal.
+    """Return the difference between two lists of lines: ``-`` was expected, ``+`` is actual.
 
     >>> print(difference(["create {}", "close {}"], ["create {}"]))
       create {}
     - close {}
     """
-    # Without the lines that only point at a character.
+    # Leave out the lines that only point to a character.
     compared = difflib.ndiff(list(expected), list(actual))
     return "\n".join(line for line in compared if not line.startswith("?"))
 
 
 def paragraph(title: str, lines: Iterable[str]) -> str:
-    """Return lines under a title, each indented."""
+    """Return a title with the indented lines below it."""
     indented = [f"  {line}" for line in lines] or ["  nothing"]
     return "\n".join([f"{title}:", *indented])

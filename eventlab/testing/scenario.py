@@ -1,4 +1,4 @@
-"""given/when/then for an aggregate: its events, a decision, and what it recorded or rejected."""
+"""given/when/then for an aggregate: its events, a decision, and the recorded events or error."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ P = ParamSpec("P")
 
 
 def given(new: Callable[[str], A], *events: Event | Recorded, id: str = EXAMPLE) -> Given[A]:
-    """Return an aggregate with this history, for a test of its next decision.
+    """Return an aggregate with this history, to test its next decision.
 
-    ``new`` takes an ``id`` and returns the aggregate; usually it is the class. The events are
-    stored one millisecond apart; pass a Recorded if the aggregate uses the time.
+    ``new`` takes an ``id`` and returns the aggregate; it is usually the class. The events are
+    stored one millisecond apart. If the aggregate uses the time, pass a Recorded instead.
 
     >>> from eventlab.accounts.account import Account, InsufficientFunds
     >>> given(Account, Event("create")).when(Account.deposit, 100).then(
@@ -34,7 +34,7 @@ def given(new: Callable[[str], A], *events: Event | Recorded, id: str = EXAMPLE)
 
 
 class Given(Generic[A]):
-    """An aggregate with a history, before the decision that a test is about."""
+    """An aggregate with a history, before the decision to test."""
 
     def __init__(self, new: Callable[[str], A], history: Sequence[Recorded], id: str) -> None:
         self._new = new
@@ -48,7 +48,7 @@ class Given(Generic[A]):
     def when(
         self, decision: Callable[Concatenate[A, P], object], *args: P.args, **kwargs: P.kwargs
     ) -> Decided[A]:
-        """Make a decision: a method of the class with its arguments, or a function of an aggregate.
+        """Make a decision: call a method of the class, or a function that takes the aggregate.
 
         >>> from eventlab.accounts.account import Account
         >>> given(Account, Event("create")).when(lambda account: account.deposit(5))
@@ -78,7 +78,7 @@ class Given(Generic[A]):
 
 
 class Decided(Generic[A]):
-    """What a decision did: the events that it recorded, or the error that it raised."""
+    """The result of a decision: the events that it recorded, or the error that it raised."""
 
     def __init__(
         self,
@@ -101,10 +101,10 @@ class Decided(Generic[A]):
         return f"Decided(events={self.events!r})"
 
     def then(self, *events: Event) -> Self:
-        """Check that the decision recorded exactly these events, or none if none are given.
+        """Check that the decision recorded exactly these events, or no events if none are given.
 
-        It also checks what a store and a replay need: JSON can represent the events, and a replay
-        of them results in the same state as the decision.
+        This also checks that JSON can represent the events, and that a replay of them results in
+        the same state as the decision.
         """
         __tracebackhide__ = True
         if self.error is not None:
@@ -128,7 +128,7 @@ class Decided(Generic[A]):
     def rejected(self, kind: type[E], match: str = "") -> E:
         """Check that the decision raised this kind of error and recorded nothing; return the error.
 
-        ``match`` is a part of its text.
+        ``match`` must be part of the error's text.
         """
         __tracebackhide__ = True
         error = self.error
@@ -164,7 +164,7 @@ class Decided(Generic[A]):
         live = aggregate.state()
         for name in sorted(live.keys() | states[0].keys()):
             one, two = (state.get(name) for state in states)
-            # What differs between two replays cannot be compared at all, such as a plain object.
+            # A value that differs between two replays, such as a plain object, is not comparable.
             if same(one, two) and not same(live.get(name), one):
                 self._fail(
                     f"{name} is {live.get(name)!r} after {self._decision}, but {one!r} after a "
@@ -187,7 +187,7 @@ def all_same(expected: Sequence[Event], actual: Sequence[Event]) -> bool:
 
 
 def error_text(error: Exception) -> str:
-    """Return the kind and the text of an error.
+    """Return the type and the text of an error.
 
     >>> error_text(ValueError("too much"))
     'ValueError: too much'
@@ -197,7 +197,7 @@ def error_text(error: Exception) -> str:
 
 def replayed(new: Callable[[str], A], id: str, history: Sequence[Recorded]) -> A:
     """Return a new aggregate after a replay of its events."""
-    # Each replay has copies: apply may keep a part of an event as state and change it later.
+    # Each replay gets copies, because apply may keep part of an event as state and change it later.
     return new(id).replay(extended([], history, id))
 
 

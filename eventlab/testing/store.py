@@ -1,4 +1,4 @@
-"""What a store must offer for its contract, and what the tests of the contract share."""
+"""The methods that a store needs for its contract, and helpers for the tests of the contract."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ CREATE: Final = Event("create")
 
 
 class Store(Protocol):
-    """What a store must offer for its contract; see ``EventStore`` for what each call means."""
+    """The methods that a store needs for its contract. ``EventStore`` documents each of them."""
 
     def append(
         self,
@@ -59,5 +59,5 @@ def deposits(*amounts: int) -> list[Event]:
 
 
 def contents(store: Store) -> dict[str, list[Recorded]]:
-    """Return everything that a store holds: all events in order, and those of each aggregate."""
+    """Return the contents of a store: all events in order, and the events of each aggregate."""
     return {"": list(store.read_all())} | {id: store.read(id) for id in store.ids()}

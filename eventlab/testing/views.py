@@ -1,4 +1,4 @@
-"""given/shows for a view, without MongoDB: its events, and the documents it builds from them."""
+"""given/shows for a view, without MongoDB: its events, and the documents built from them."""
 
 from __future__ import annotations
 
@@ -67,8 +67,8 @@ class ViewScenario:
     ) -> ViewScenario:
         """Return a new scenario with further events of the aggregate ``id``.
 
-        The scenario itself does not change, so keep what is returned. The events are stored at
-        positions 1-0, 2-0 and so on, or at the time ``at``. Call it again for the events of another
+        This scenario does not change, so use the returned one. The events are stored at positions
+        1-0, 2-0 and so on, or at the time ``at``. Call ``given`` again for the events of another
         aggregate, or of another ``category`` of a joined view.
 
         >>> from eventlab.accounts.views import EventsByType
@@ -83,7 +83,7 @@ class ViewScenario:
         return ViewScenario(self._view, [*self._placed, *added])
 
     def documents(self) -> Documents:
-        """Return all documents by their ``_id``; raises AssertionError if the view stops.
+        """Return all documents by their ``_id``. Raises AssertionError if the view stops.
 
         >>> from eventlab.accounts.views import EventsByType
         >>> view(EventsByType).given(Event("create")).documents()
@@ -124,10 +124,10 @@ class ViewScenario:
                 )
 
     def shows(self, id: object, document: Mapping[str, Any] | None) -> Self:
-        """Check all fields of one document; None means that there is no such document.
+        """Check all fields of one document; None means that the document must not exist.
 
-        The field ``_id`` may be left out. It also checks that the document does not depend on how
-        a projector batches the events.
+        The field ``_id`` may be omitted. The method also checks that the document does not depend
+        on how a projector batches the events.
         """
         __tracebackhide__ = True
         found = self.documents().get(id)
@@ -143,7 +143,7 @@ class ViewScenario:
     def stops(self, kind: type[E], match: str = "") -> E:
         """Check that the last event stops the view with this kind of error; return the error.
 
-        ``match`` is a part of its text.
+        ``match`` must be part of the error's text.
         """
         __tracebackhide__ = True
         _, stop = self._fold([[each] for each in self._placed])
@@ -177,7 +177,7 @@ class ViewScenario:
     def _apply(
         self, documents: Documents, batch: Sequence[Placed]
     ) -> tuple[Documents, _Stop | None]:
-        """Return the documents after a batch, which is halved if MongoDB would not accept it."""
+        """Return the documents after a batch, which is halved if MongoDB would reject it."""
         changes = Changes()
         for event, category in batch:
             named = [category] if category else []
@@ -216,7 +216,7 @@ class ViewScenario:
 
 
 def stored(document: dict[str, Any]) -> dict[str, Any]:
-    """Return a document as MongoDB returns it; raises bson's error if BSON cannot represent it.
+    """Return a document as MongoDB would return it. Raises bson's error if BSON cannot hold it.
 
     >>> stored({"seen": (1, 2)})
     {'seen': [1, 2]}

@@ -1,4 +1,4 @@
-"""ASGI middleware: reject requests that another server could read differently; serve HEAD."""
+"""ASGI middleware that rejects requests that a proxy could read differently, and serves HEAD."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from eventlab.accounts.http.responses import error
 
 HOST: Final = re.compile(r"(\[[0-9a-f:.]+\]|[^:\[\]]+?)\.?(?::[0-9]*)?")
-#: If there are two values, a proxy may check the first one and the service use the second.
+#: These headers must not occur twice: a proxy might check the first and the service use the second.
 ONCE: Final = (b"content-type", b"host", b"idempotency-key", b"x-correlation-id")
 ENCODED_SLASH: Final = b"%2f"
 
 
 class Admission:
-    """ASGI middleware: passes a request on, or responds with a 400 that says why.
+    """ASGI middleware that passes a request on, or responds with a 400 and the reason.
 
-    ``hosts`` are the names in ``Host`` that are served, without a port; None means any. HEAD is
-    GET without the body.
+    ``hosts`` are the values of ``Host``, without a port, that are served (None: all). A HEAD
+    request is handled as GET, but its response has no body.
     """
 
     def __init__(self, app: ASGIApp, hosts: Collection[str] | None = None) -> None:

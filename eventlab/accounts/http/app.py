@@ -55,7 +55,7 @@ MAX_BODY_BYTES: Final = 65_536
 MAX_PAGE: Final = 1000
 LISTING_THREADS: Final = 8
 
-#: A comma outside of a quoted string separates two values: a proxy has joined two headers.
+#: A comma outside a quoted string separates two values, because a proxy has joined two headers.
 KEY_PATTERN: Final = r'^([!-+\--~]+|"([!#-\[\]-~]|\\["\\])+")$'
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
@@ -104,10 +104,11 @@ def create_app(
 ) -> FastAPI:
     """Return the app for a service and the collection of its view.
 
-    Without a view there is no ``GET /accounts``. The response to a body of more than ``max_body``
-    bytes is 413, and to a request whose ``Host`` is not one of ``hosts`` it is 400 (default: every
-    host is served). ``lifespan`` is FastAPI's: it runs when the app starts and stops. With
-    ``monitoring``, the app also has the routes for monitoring, and it counts outages and conflicts.
+    Without a view, there is no ``GET /accounts``. The app responds with 413 to a body of more than
+    ``max_body`` bytes, and with 400 to a request whose ``Host`` is not one of ``hosts`` (default:
+    all hosts are served). ``lifespan`` is FastAPI's argument; it runs when the app starts and
+    stops. With ``monitoring``, the app also has the routes for monitoring, and it counts outages
+    and conflicts.
     """
     app = documented_app(
         title="eventlab accounts",
@@ -118,7 +119,7 @@ def create_app(
     )
     app.state.max_body = max_body
     app.add_middleware(Admission, hosts=hosts)
-    app.add_middleware(Correlation)  # around the other one: the last is the first to run
+    app.add_middleware(Correlation)  # outermost: the last one added runs first
     answer_errors(app, service.accounts.store.redis)
     _write_routes(app, Commands(service))
     _read_routes(app, Queries(service))
@@ -134,8 +135,8 @@ def create_app(
 class Commands:
     """The routes that change an account.
 
-    Each reads its body, and then works in a thread. The body is not a dependency, because FastAPI
-    would take longer to resolve it than the service to read it.
+    Each route reads its body, then does its work in a thread. The body is not a dependency, because
+    FastAPI would take longer to resolve it than the service takes to read it.
     """
 
     def __init__(self, service: AccountService) -> None:
@@ -236,7 +237,7 @@ class Queries:
 
 
 class Listing:
-    """The route that reads the view, which may lag behind the events for a moment."""
+    """The route that reads the view, which may briefly lag behind the events."""
 
     def __init__(self, view: listing.Documents) -> None:
         self._view = view

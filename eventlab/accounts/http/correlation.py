@@ -1,4 +1,4 @@
-"""What links a request with its response and its events: the correlation id, and a trace."""
+"""The correlation id and the trace, which link a request with its response and its events."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from eventlab.events import Data
 HEADER: Final = "X-Correlation-Id"
 PATTERN: Final = r"^[!-~]{1,128}$"
 
-#: W3C Trace Context: a header of another form is to be ignored.
+#: W3C Trace Context requires that a header of any other form is ignored.
 TRACEPARENT: Final = re.compile(
     "(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}"
 )
 
 
 class Correlation:
-    """ASGI middleware: each response has the ``X-Correlation-Id`` of its request, or a new one.
+    """ASGI middleware that copies a request's ``X-Correlation-Id`` to its response, or makes one.
 
-    The id is in ``request.state.correlation_id``. The response to an invalid id is 400.
+    The id is also in ``request.state.correlation_id``. The response to an invalid id is 400.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -59,7 +59,7 @@ def _given(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
 
 
 def meta_of(request: Request) -> Data:
-    """Return the meta of the events of a request: its correlation id, and its trace if valid."""
+    """Return the meta for a request's events: its correlation id, and its trace if valid."""
     meta = {"correlation_id": request.state.correlation_id}
     given = request.headers.getlist("traceparent")
     if len(given) == 1 and TRACEPARENT.fullmatch(given[0]):

@@ -1,4 +1,4 @@
-"""The pages that describe the API: /docs and /redoc, without a script from another server."""
+"""The pages that describe the API, /docs and /redoc, without scripts from other servers."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def documented_app(
 ) -> FastAPI:
     """Return a FastAPI app whose pages work offline; its paths have no slash at the end.
 
-    FastAPI's own pages load scripts from a CDN, into the origin of this API.
+    FastAPI's own pages would load scripts from a CDN into the origin of this API.
     """
     is_offline = importlib.util.find_spec("fastapi_offline") is not None
     make: Callable[..., FastAPI]

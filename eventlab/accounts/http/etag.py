@@ -24,10 +24,10 @@ def etag(version: int) -> str:
 
 
 def wanted(lines: Sequence[str]) -> frozenset[int] | None:
-    """Return the versions that the lines of If-Match allow; None (no line, or ``*``) allows any.
+    """Return the versions that the If-Match lines allow; None (no line, or ``*``) means any.
 
-    A weak tag allows none, because the comparison is strong. Raises HTTPException 400 for a value
-    that is not a list of tags.
+    A weak tag allows no version, because the comparison is strong. Raises HTTPException 400 for a
+    value that is not a list of tags.
 
     >>> sorted(wanted(['"3", "4"']))
     [3, 4]
@@ -38,7 +38,7 @@ def wanted(lines: Sequence[str]) -> frozenset[int] | None:
 
 
 def is_known(version: int, lines: Sequence[str]) -> bool:
-    """Return whether the lines of If-None-Match name a version, so that no body is needed.
+    """Return whether the If-None-Match lines name a version, so that no body is needed.
 
     The comparison is weak. Raises HTTPException 400 for a value that is not a list of tags.
 

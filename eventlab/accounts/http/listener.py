@@ -29,9 +29,9 @@ class CannotListen(EventLabError):
 def listen(host: str, port: int) -> list[socket.socket]:
     """Return a bound TCP socket for each address of a host; an empty host means all addresses.
 
-    Connections send small packets immediately. uvicorn's own listening socket names no protocol,
-    and asyncio then leaves Nagle's algorithm on: every response waits 40 ms for the client's
-    delayed acknowledgment. Raises CannotListen.
+    Connections send small packets immediately. uvicorn's own listening socket names no protocol, so
+    asyncio leaves Nagle's algorithm on, and every response waits 40 ms for the client's delayed
+    acknowledgment. Raises CannotListen.
     """
     try:
         return _listen(host, port)
@@ -42,7 +42,7 @@ def listen(host: str, port: int) -> list[socket.socket]:
 
 
 def is_loopback(listeners: list[socket.socket]) -> bool:
-    """Return whether only this machine can connect to the sockets."""
+    """Return whether the sockets accept connections from this machine only."""
     return all(
         ipaddress.ip_address(listener.getsockname()[0].partition("%")[0]).is_loopback
         for listener in listeners

@@ -1,4 +1,4 @@
-"""The list of accounts: read from the view, sorted, in pages."""
+"""The list of accounts, which is read from the view, sorted and split into pages."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SHOWN: Final = {"funds": 1, "version": 1, "timestamps": {"$slice": -1}}
 
 
 class PageStart(msgspec.Struct, array_like=True, frozen=True):
-    """The last account of a page: the next page begins after it."""
+    """The last account of a page, after which the next page begins."""
 
     sort: Sort
     id: str
@@ -50,7 +50,7 @@ def page(view: Documents, *, sort: Sort, after: str | None, limit: int) -> Accou
 
 
 def whole(number: Any) -> int:
-    """Return a number from MongoDB as an int: after ``$inc`` it may be an Int64.
+    """Return a number from MongoDB as an int, because after ``$inc``, it may be an Int64.
 
     >>> whole(bson.Int64(2**31))
     2147483648

@@ -1,4 +1,4 @@
-"""What monitoring asks for: metrics for Prometheus, and whether the views keep up."""
+"""The routes for monitoring: metrics for Prometheus, and whether the views keep up."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ THREADS: Final = 2
 
 
 class Monitoring:
-    """The routes for monitoring. They have threads of their own: a scrape never delays a deposit.
+    """The routes for monitoring. They have their own threads, so a scrape never delays a deposit.
 
-    ``states`` reads the lag of the views. A view that lags does not make the service unready: every
-    other route works, and restarting the service would not help.
+    ``states`` reads the lag of the views. A view that lags does not make the service unready,
+    because every other route works, and restarting the service would not help.
     """
 
     def __init__(

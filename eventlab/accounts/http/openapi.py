@@ -1,4 +1,4 @@
-"""The OpenAPI document: every response that each route can give."""
+"""The OpenAPI document, with every response that each route can give."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def request_body(body: type, *parameters: dict[str, Any]) -> dict[str, Any]:
 
 
 def describe(app: FastAPI) -> None:
-    """Set the document of an app; it is generated at the first request for it."""
+    """Set the OpenAPI document of an app, which is generated when it is first requested."""
 
     def document() -> dict[str, Any]:
         if app.openapi_schema is None:

@@ -1,4 +1,4 @@
-"""The probes: is the process alive, and are its servers available?"""
+"""The probes, which check whether the process is alive and whether its servers are available."""
 
 from __future__ import annotations
 

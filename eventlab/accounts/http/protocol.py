@@ -1,4 +1,4 @@
-"""The HTTP/1.1 connections of the service: uvicorn's, with limits on time and on their number."""
+"""The HTTP/1.1 connections of the service: uvicorn's, with limits on their time and number."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Connection(H11Protocol):
     _discarded = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Begin to wait for a header; close the connection if the process has too many."""
+        """Start to wait for a header; close the connection if the process has too many."""
         super().connection_made(transport)
         if len(self.connections) > max_connections():
             transport.abort()
@@ -53,13 +53,13 @@ class Connection(H11Protocol):
         self._wait_for(self.conn.their_state)
 
     def on_response_complete(self) -> None:
-        """Begin to wait for the rest of a body; uvicorn limits the wait for the next request."""
+        """Start to wait for the rest of the body; uvicorn limits the wait for the next request."""
         super().on_response_complete()
         state = self.conn.their_state
         self._wait_for(None if state is h11.IDLE else state)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Cancel the time limit of what was expected next."""
+        """Cancel the time limit of the header or body that was expected next."""
         self._wait_for(None)
         super().connection_lost(exc)
 
@@ -109,7 +109,7 @@ def raise_file_limit() -> None:
 
 @functools.cache
 def max_connections() -> int:
-    """Return how many connections a process accepts; it also needs files for its servers."""
+    """Return how many connections a process accepts, so that files remain for its servers."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY:
         return MAX_CONNECTIONS

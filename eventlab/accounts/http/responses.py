@@ -69,7 +69,7 @@ def answer_errors(app: FastAPI, redis: Any) -> None:
     """Respond to every error that a request can raise with ``{"errorMessage": …}``.
 
     After an error from a Redis server that has become a replica, the client opens new connections,
-    because the host name may point at the new master by now.
+    because the host name may point to the new master by then.
     """
     handlers: dict[type[Exception], Handler] = {
         UnknownAccount: _as_status(404),
@@ -81,7 +81,7 @@ def answer_errors(app: FastAPI, redis: Any) -> None:
         RequestValidationError: _invalid,
         HTTPException: _http,
         NotAdopted: _as_status(503),
-        ClientDisconnect: _as_status(400),  # nobody reads it
+        ClientDisconnect: _as_status(400),  # no client reads it
         **dict.fromkeys(SERVER_ERRORS, _server_error),
         ReadOnlyError: _replica(redis),
         Exception: _failed,
@@ -128,7 +128,7 @@ async def _http(request: Request, problem: HTTPException) -> Response:
 
 
 def _methods(request: Request) -> set[str]:
-    # Starlette lists the methods of the first route only, and two routes may share a path.
+    # Starlette lists only the methods of the first route, but two routes may share a path.
     routes = [
         route for route in request.app.routes if route.matches(request.scope)[0] is not Match.NONE
     ]
@@ -161,7 +161,7 @@ def _replica(redis: Any) -> Handler:
 
 
 async def _failed(request: Request, _problem: Exception) -> Response:
-    # This runs outside all middleware, hence the header; the server logs the error itself.
+    # This runs outside all middleware, so it sets the header itself. The server logs the error.
     id: str = request.state.correlation_id
     return error(
         500,

@@ -16,11 +16,11 @@ from eventlab.events import Data, Recorded
 B = TypeVar("B", bound=msgspec.Struct)
 
 WHOLE: Final = re.compile(rb"[1-9][0-9]{0,15}")
-#: The maximum of an unused body that is read, so that its client can read the response.
+#: The largest unused body that is still read, so that its client can read the response.
 MAX_DISCARDED_BYTES: Final = 16 * 1024 * 1024
 BODY_SECONDS: Final = 30.0
 CLOSE: Final = {"Connection": "close"}
-#: Control characters, line separators, and what reverses the direction of the text after it.
+#: Control characters, line separators, and characters that reverse the direction of text.
 UNPRINTABLE: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 JSON_TYPE: Final = re.compile(r"application/(\S+\+)?json\s*(;.*)?", re.IGNORECASE)
 
@@ -39,7 +39,7 @@ NewId = Annotated[
         examples=["JohnDoe"],
     ),
 ]
-# The bytes as sent: a decoder would turn 1.0, 1e2 and -0 into integers.
+# The bytes as sent, because a decoder would turn 1.0, 1e2 and -0 into integers.
 Amount = Annotated[msgspec.Raw, _like(type="integer", minimum=1, maximum=LARGEST, examples=[100])]
 
 
@@ -117,13 +117,13 @@ class Health(msgspec.Struct, frozen=True):
 
 
 class Error(msgspec.Struct, frozen=True):
-    """What went wrong, and in which field."""
+    """An error message, which names the field that is wrong, if any."""
 
     message: str = msgspec.field(name="errorMessage")
 
 
 class Conflict(msgspec.Struct, frozen=True):
-    """What went wrong, and the current version of the account."""
+    """An error message, and the current version of the account."""
 
     message: str = msgspec.field(name="errorMessage")
     version: int
@@ -142,7 +142,7 @@ async def received(request: Request) -> bytes:
         raise HTTPException(
             408, f"the body did not arrive within {BODY_SECONDS:g} seconds", CLOSE
         ) from None
-    # A web page may send any other type to any address, without asking the server first.
+    # A web page may send some other types, such as text/plain, to any address without a preflight.
     if not JSON_TYPE.fullmatch(request.headers.get("content-type", "")):
         raise HTTPException(400, "Content-Type: must be application/json")
     return body
@@ -163,7 +163,7 @@ async def _read(request: Request, limit: int) -> bytes:
 
 
 def parsed(body: bytes, type: type[B]) -> B:
-    """Decode a body into a struct of the given type; raises HTTPException 400.
+    """Decode a body into a struct of the given type. Raises HTTPException 400.
 
     >>> parsed(b'{"id":"JohnDoe"}', NewAccount)
     NewAccount(id='JohnDoe')
@@ -181,7 +181,7 @@ def parsed(body: bytes, type: type[B]) -> B:
 
 
 def whole(amount: msgspec.Raw) -> int:
-    """Return an amount as an integer; raises InvalidAmount.
+    """Return an amount as an integer. Raises InvalidAmount.
 
     >>> whole(msgspec.Raw(b"100"))
     100
@@ -193,7 +193,7 @@ def whole(amount: msgspec.Raw) -> int:
 
 
 def usable(id: str) -> str:
-    """Return an id that can be part of a path; raises HTTPException 400.
+    """Return an id if it can be part of a path. Raises HTTPException 400 if not.
 
     >>> usable("JohnDoe")
     'JohnDoe'
@@ -210,7 +210,7 @@ def usable(id: str) -> str:
 
 
 def printable(id: str) -> str:
-    """Return the id of a new account if people can read it; raises HTTPException 400 if not.
+    """Return the id of a new account if people can read it. Raises HTTPException 400 if not.
 
     >>> printable("John Doe")
     'John Doe'
@@ -223,7 +223,7 @@ def printable(id: str) -> str:
 
 
 def stored(event: Recorded) -> StoredEvent:
-    """Return an event in the form of a response."""
+    """Return an event as it appears in a response."""
     return StoredEvent(event.version, event.type, event.position, event.data, event.meta)
 
 

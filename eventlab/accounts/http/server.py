@@ -1,4 +1,4 @@
-"""The server behind ``eventlab serve``: the app in one or several processes, on one store."""
+"""The server behind ``eventlab serve``, which runs the app in one or several processes."""
 
 from __future__ import annotations
 
@@ -55,14 +55,14 @@ def serve(
     root_path: str = "",
     max_lag: MaxLag | None = None,
 ) -> None:
-    """Serve until SIGTERM, SIGINT or SIGHUP, then finish the requests that are running.
+    """Serve until SIGTERM, SIGINT or SIGHUP, then finish the requests that are still running.
 
-    On loopback, only requests to a loopback ``Host`` or to one of ``allowed_hosts`` are served: a
-    web page could otherwise reach the service through a name that it points at this machine.
-    ``root_path`` is the path under which a proxy offers the service. ``max_lag`` is the limit of
-    ``GET /healthz/views``.
+    On loopback, or if there are ``allowed_hosts``, the service accepts only requests whose ``Host``
+    is a loopback name, ``host`` or one of ``allowed_hosts``. Otherwise, a web page could reach a
+    local service through a name that points to this machine. ``root_path`` is the path under which
+    a proxy offers the service. ``max_lag`` is the limit of ``GET /healthz/views``.
 
-    Raises ServersError, InvalidName, CannotListen.
+    Raises ServersError, InvalidName or CannotListen.
     """
     os.environ[settings.CATEGORY] = category  # the workers read both
     os.environ[settings.COLLECTION] = collection
@@ -105,7 +105,7 @@ def serve(
                 uvicorn.Server(config).run(listeners)
         else:
             with tempfile.TemporaryDirectory(prefix="eventlab-metrics-") as directory:
-                os.environ[SHARED_COUNTERS] = directory  # the workers read it as they start
+                os.environ[SHARED_COUNTERS] = directory  # the workers read it when they start
                 _run_workers(config, listeners, hangups)
 
 
@@ -141,7 +141,7 @@ def app(hosts: Collection[str] | None = None, max_lag: MaxLag | None = None) -> 
 
 
 def _connect() -> Lab:
-    """Connect as soon as Redis responds: it may be down when a worker starts."""
+    """Connect as soon as Redis responds, because it may be down when a worker starts."""
     while True:
         try:
             return connect(timeout=SERVER_SECONDS)
@@ -151,15 +151,15 @@ def _connect() -> Lab:
 
 
 class Workers(Multiprocess):
-    """uvicorn's worker processes; closing the terminal ends them, too."""
+    """uvicorn's worker processes, which also end when the terminal is closed."""
 
     def handle_hup(self) -> None:
-        """Stop, rather than restart the workers."""
+        """Stop the workers rather than restart them."""
         self.handle_term()
 
 
 def _run_workers(config: uvicorn.Config, listeners: list[Any], hangups: Any) -> None:
-    # A worker would otherwise import a module from the working directory before any of ours.
+    # Otherwise, a worker would import modules from the working directory before ours.
     os.environ["PYTHONSAFEPATH"] = "1"
     _keep_interrupts_from_workers()
     workers = Workers(config, listeners)
@@ -169,16 +169,17 @@ def _run_workers(config: uvicorn.Config, listeners: list[Any], hangups: Any) -> 
 
 
 def _end_with(sentinel: int) -> None:
-    """End this worker when its parent has ended: no other process does."""
+    """End this worker when its parent has ended, because no other process would end it."""
     multiprocessing.connection.wait([sentinel])
     os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _keep_interrupts_from_workers() -> None:
-    """Let Ctrl-C reach this process only, which then stops the workers by SIGTERM.
+    """Let Ctrl-C reach only this process, which then stops the workers with SIGTERM.
 
-    A terminal sends it to all of them, and a worker that is still starting would print a traceback.
-    Workers inherit the blocked signal from this thread; another thread receives it for the process.
+    A terminal sends SIGINT to all processes, and a worker that is still starting would print a
+    traceback. Workers inherit the blocked signals from this thread. Another thread receives these
+    signals for this process.
     """
 
     def receive() -> None:
@@ -186,7 +187,7 @@ def _keep_interrupts_from_workers() -> None:
         threading.Event().wait()
 
     threading.Thread(target=receive, name="interrupts", daemon=True).start()
-    resource_tracker.ensure_running()  # it is started with the first worker, and unblocks SIGINT
+    resource_tracker.ensure_running()  # the first worker would start it, which unblocks SIGINT
     signal.pthread_sigmask(signal.SIG_BLOCK, _FROM_TERMINAL)
 
 

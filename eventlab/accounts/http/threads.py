@@ -1,4 +1,4 @@
-"""Threads for the calls to one server: a server that hangs does not block calls to the others."""
+"""Threads for the calls to one server, so that it does not block calls to others if it hangs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, TypeVar
 
-CALL_SECONDS: Final = 2.0  # with the time in the queue
+CALL_SECONDS: Final = 2.0  # including the time in the queue
 
 T = TypeVar("T")
 
@@ -24,7 +24,7 @@ class ServerThreads:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix=name)
 
     async def run(self, call: Callable[[], T]) -> T:
-        """Return the result of a call."""
+        """Run a call in one of the threads and return its result."""
         try:
             async with asyncio.timeout(CALL_SECONDS):
                 return await asyncio.wrap_future(self._pool.submit(call))

@@ -195,7 +195,7 @@ def create_ui(source: Source, history: LagHistory) -> ASGIApp:
 
 
 class SecureHeaders:
-    """ASGI middleware that adds headers against foreign scripts, other sites and caching."""
+    """ASGI middleware that adds headers to forbid foreign scripts, cross-site use and caching."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
