@@ -109,8 +109,8 @@ class PersonKeys:
     def key_for_reading(self, person: str) -> bytes | None:
         """Return the key of a person, or None if they were forgotten.
 
-        Raises PersonKeyMissing if this Redis has never had a key for them. It is probably the wrong
-        Redis.
+        Raises PersonKeyMissing if this Redis has never had a key for the person, usually because it
+        is the wrong Redis.
         """
         key = self._known(person)
         if key is None:

@@ -1,4 +1,4 @@
-"""Waits until events can survive the loss of a machine, not only of a process.
+"""Waits until events would survive the loss of a machine, not only of a process.
 
 Redis replies to an append before the events are on disk (with ``appendfsync everysec``), and before
 a replica has them.

@@ -286,7 +286,7 @@ class EventStore:
     ) -> list[Recorded]:
         """Store a rejection as the outcome of the request with an idempotency key, and raise it.
 
-        If ``rejection`` is None, the request had nothing to do, and its outcome is an empty list.
+        If ``rejection`` is None, the request recorded nothing, and its outcome is an empty list.
         If the key already has an outcome, that outcome is used: its events are returned, or its
         rejection is raised. Raises IdempotencyKeyReused if the ``fingerprint`` is different.
         """
