@@ -1,4 +1,4 @@
-"""An account, which implements the rules of the bank."""
+"""The account aggregate, which implements the rules of the bank."""
 
 from __future__ import annotations
 

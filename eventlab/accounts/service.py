@@ -198,7 +198,7 @@ class AccountService:
         return Balance(id, account.version, account.position, account.funds)
 
     def check(self) -> None:
-        """Raise the Redis error that a command would raise now, but write nothing.
+        """Raise the Redis error that a command would raise now. Nothing is written.
 
         For example, Redis may be a replica, be full, or lack the replicas that it needs, or its
         user may lack a permission.

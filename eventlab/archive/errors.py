@@ -1,4 +1,4 @@
-"""The errors of a backup and of the category into which it is restored."""
+"""The errors that backups and restores raise."""
 
 from __future__ import annotations
 

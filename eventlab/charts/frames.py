@@ -1,4 +1,4 @@
-"""Events as DataFrames."""
+"""Convert events to DataFrames."""
 
 from __future__ import annotations
 

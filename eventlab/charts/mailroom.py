@@ -1,4 +1,4 @@
-"""A figure of the mailroom, which shows the emails per step."""
+"""A figure that shows the emails of the mailroom per step."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A figure of money, which shows the balance of an account."""
+"""A figure that shows the balance of an account."""
 
 from __future__ import annotations
 

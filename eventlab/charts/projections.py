@@ -1,4 +1,4 @@
-"""A figure of projections, which shows errors and rates."""
+"""A figure that compares the errors and rates of projections."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from eventlab.charts.style import BLUE, GREY, ORANGE
 
 
 def ladder(rungs: pd.DataFrame, *, title: str, unit: str = "cents") -> Figure:
-    """Compare designs from top to bottom, with the error in money and the speed of each.
+    """Draw designs from top to bottom, each with its error in money and its speed.
 
     ``rungs`` has one row per design, indexed by name: ``off`` (the error in ``unit``, negative if
     money is missing) and ``rate`` (events per second). Exact designs are blue.

@@ -1,4 +1,4 @@
-"""A figure of consumers, which shows their pending events."""
+"""A figure that shows the pending events of consumers."""
 
 from __future__ import annotations
 

@@ -89,7 +89,7 @@ class StreamGlance(Subscription):
     """A read-only subscription to one stream. It creates no group and receives no events."""
 
     def __new__(cls, *_: object) -> Self:
-        """Return a new object of this class."""
+        """Create an object of this class."""
         return object.__new__(cls)
 
     def __init__(self, store: EventStore, name: str) -> None:
@@ -111,7 +111,7 @@ class SubscriptionState:
     """The lag of a subscription: ``lag`` over all slices, and ``worst`` in the worst slice.
 
     In a category with one slice, both are the same, and ``worst_slice`` is 0. ``lost`` is the
-    number of slices without a consumer group although other slices have one. The events of such
+    number of slices that have no consumer group while other slices have one. The events of such
     slices are not delivered.
     """
 

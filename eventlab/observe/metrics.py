@@ -129,7 +129,7 @@ def _metered(run_once: Callable[[], int], view: str, metrics: Metrics) -> Callab
 
 
 def category_metrics(store: EventStore) -> Families:
-    """Return a source of a category's metrics: its appended events and its subscriptions."""
+    """Return a source of metrics for a category: its appended events and its subscriptions."""
 
     def collect() -> Iterator[Metric]:
         total = CounterMetricFamily(
@@ -172,7 +172,7 @@ def category_metrics(store: EventStore) -> Families:
 
 
 def view_metrics(states: Callable[[], Iterable[ViewState]]) -> Families:
-    """Return a source of the lag of views, which also shows which views have stopped."""
+    """Return a source of metrics for views: their lag, and whether they have stopped."""
 
     def collect() -> Iterator[Metric]:
         lag_events = GaugeMetricFamily(
@@ -214,7 +214,7 @@ def view_metrics(states: Callable[[], Iterable[ViewState]]) -> Families:
 
 
 def mail_metrics(counts: Callable[[], Mapping[str, int]]) -> Families:
-    """Return a source of the number of emails in each state."""
+    """Return a source of metrics for the mailroom: the number of emails in each state."""
 
     def collect() -> Iterator[Metric]:
         mails = GaugeMetricFamily(

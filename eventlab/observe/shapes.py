@@ -62,7 +62,7 @@ def stored_shapes(
 ) -> list[StoredShape]:
     """Return each stored shape, with the readers that cannot apply it even after upcasting.
 
-    The function reads every aggregate log, because a trim never shortens them. The ``store`` must
+    The function reads the aggregate logs, which are complete even after a trim. The ``store`` must
     have no upcasters of its own.
 
     >>> [found.shape for found in stored_shapes(store, [Account, AccountView()])]
@@ -87,7 +87,7 @@ def read_again(
     readers: Sequence[Reader],
     upcasters: Sequence[Upcaster] = (),
 ) -> Iterator[tuple[Recorded, dict[str, str]]]:
-    """Yield each event of an aggregate with the errors of its readers, by reader name.
+    """Yield each event of an aggregate and the errors of its readers, keyed by reader name.
 
     After an aggregate has failed, it applies no more events, because its state is unknown.
     """

@@ -1,4 +1,4 @@
-"""The tree of causes, which shows which event caused which, across several categories."""
+"""The tree of causes: which event caused which other event, across several categories."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class Caused(NamedTuple):
 def trace(stores: Iterable[EventStore], correlation_id: str) -> list[Caused]:
     """Return the events of one correlation, each below the event that caused it.
 
-    The function reads all aggregate logs of the categories, because a trim never shortens them. An
-    event begins a tree if its cause is missing or is one of its own consequences.
+    The function reads the aggregate logs of the categories, which are complete even after a trim.
+    An event begins a tree if its cause is missing or is one of its own consequences.
 
     >>> [(one.depth, one.name) for one in trace([accounts, letters], "r-1")]
     [(0, 'accountStream/JohnDoe/2'), (1, 'letterStream/letter-1/1')]

@@ -16,7 +16,7 @@ Sized = tuple[Recorded, int]
 
 
 class Building(Follower):
-    """A follower that builds documents that are not yet visible to readers."""
+    """A follower whose documents are not yet visible to readers."""
 
     def __init__(self, own: RebuildCheckpoint, view: View, batch_size: int) -> None:
         super().__init__(own, view, batch_size)

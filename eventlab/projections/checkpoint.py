@@ -57,7 +57,7 @@ log = logging.getLogger(__name__)
 
 
 class Place(msgspec.Struct, frozen=True):
-    """The position in one of several categories, and the event at that position (None: unknown)."""
+    """The position in one of several categories, and its event, or None if that is unknown."""
 
     position: str
     event: Identity | None = None
@@ -73,8 +73,8 @@ class CheckpointState(msgspec.Struct, frozen=True):
 
     A joined view has ``parts``: the position in each of its categories, in the order of their
     names, or in each slice of these categories. Its ``position`` keeps the initial value. The
-    stored document also lists the ``categories``, which are only compared with those of the view.
-    Earlier releases did not record them.
+    stored document also lists the ``categories``, but only to detect a mismatch. Earlier releases
+    did not record them.
     """
 
     position: str
@@ -172,7 +172,7 @@ class Checkpoint:
         return msgspec.structs.replace(state, position=place.position, event=place.event)
 
     def checked(self, state: CheckpointState | None = None) -> CheckpointState:
-        """Return the checkpoint, or the given state of it, if the view can resume from there.
+        """Return the checkpoint, or the given ``state``, if the view can resume from it.
 
         Otherwise, raises CategoryMismatch, CheckpointMissing or ViewVersionMismatch.
         """
@@ -268,8 +268,8 @@ class Checkpoint:
     def lift(self, rebuild: str, session: ClientSession | None = None) -> bool:
         """Remove a rebuild's fence unless its swap is certain; return whether it was removed.
 
-        If the fence was not removed, the swap may have become certain in the meantime. It must then
-        be finished.
+        If the fence was not removed, the swap may have become certain in the meantime. In that
+        case, the swap must be finished.
         """
         fenced = {"_id": self.key, "fence": rebuild, "swap": None}
         lifted = self._documents.update_one(fenced, {"$unset": {"fence": 1}}, session=session)
@@ -311,7 +311,7 @@ class Checkpoint:
     def finish_swap(self, rebuild: str, swap: Fields) -> None:
         """Replace the live documents with the rebuilt ones.
 
-        It does no harm if a step runs twice or late.
+        Each step is harmless if it runs twice or late.
         """
         self.forget_groups(rebuild)
         try:

@@ -38,7 +38,7 @@ class Refused(Exception):
 
 
 def writes_of(changes: Changes) -> Iterator[UpdateOne | DeleteOne]:
-    """Yield the MongoDB writes that make the changes, in order."""
+    """Yield the MongoDB writes for the changes, in order."""
     for id, change in changes.items():
         if change.deletes:
             yield DeleteOne({"_id": id})
@@ -47,7 +47,7 @@ def writes_of(changes: Changes) -> Iterator[UpdateOne | DeleteOne]:
 
 
 class Follower(Following):
-    """Reads the events of one stream by position, folds them into documents, and commits these.
+    """Reads the events of one stream by position, folds them, and commits the changes.
 
     ``checkpoint`` holds the position and names the collection for the documents.
     """
@@ -162,7 +162,7 @@ class Follower(Following):
             yield self.store.upcast(decode_entry(at, fields)), len(fields[b"event"])
 
     def _fold(self, events: list[Recorded]) -> tuple[Changes, int, Exception | None]:
-        """Return the changes, how many events made them, and the error at the next event."""
+        """Return the changes, the number of folded events, and any error at the next event."""
         changes = Changes()
         for number, event in enumerate(events):
             try:
@@ -228,7 +228,7 @@ class Follower(Following):
         return state.position
 
     def _identify(self, position: str, event: Recorded | None) -> Identity | None:
-        """Return the identity of the event that the position is about to move to.
+        """Return the identity of the event to which the position is about to move.
 
         Raises ViewAhead if the log no longer holds the event at ``position``. Sets the position to
         None if another projector has continued with the documents of another log.

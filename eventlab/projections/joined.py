@@ -1,4 +1,4 @@
-"""Joined views: each is one collection, built from the events of several categories."""
+"""Joined views, each of which is built from the events of several categories."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class JoinedView(Protocol):
     name: str
 
     def apply(self, event: Recorded, changes: Changes, category: str) -> None:
-        """Add the changes that one event of a category makes to ``changes``."""
+        """Apply one event of a category by recording its changes in ``changes``."""
         ...
 
 
@@ -45,14 +45,14 @@ class OfCategory:
         self._category = category
 
     def apply(self, event: Recorded, changes: Changes) -> None:
-        """Add the changes that one event makes to ``changes``."""
+        """Apply one event by recording its changes in ``changes``."""
         self._view.apply(event, changes, self._category)
 
 
 class JoinedProjector(Live, Several[Follower]):
     """Applies the events of several categories to one view, each exactly once.
 
-    It works like a Projector, but has a position for each category, or for each slice. All
+    It works like a Projector, but has a position for each category, or for each slice of it. All
     positions are in one checkpoint, which is committed with the documents, so only one projector at
     a time is active for all categories. Its methods raise CategoryMismatch if the documents belong
     to other categories.

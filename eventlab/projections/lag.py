@@ -1,4 +1,4 @@
-"""The lag of a view: how many events it has not applied, and how old the oldest is."""
+"""The lag of a view: how many events it has not applied, and the age of the oldest."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class ViewLag:
 
 
 def lag_of(store: EventStore, position: str, replaces: int | None = None) -> ViewLag:
-    """Return the lag of a view that is at a position of the category."""
+    """Return the lag of a view whose checkpoint is at a position in the category."""
     redis = store.redis
     stream = store.keys.stream
     oldest = last = position
@@ -55,7 +55,7 @@ def lag_of(store: EventStore, position: str, replaces: int | None = None) -> Vie
 
 
 def sum_of_lags(lags: Sequence[ViewLag]) -> ViewLag:
-    """Return the lag in all slices of a category: the total of events, the maximum of seconds.
+    """Return the lag over all slices of a category: the sum of events, and the maximum of seconds.
 
     The position is the earliest position of the slices that lag, or the latest if none does.
     """

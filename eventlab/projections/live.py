@@ -16,7 +16,7 @@ from eventlab.store.keys import order
 
 
 class Live(Following):
-    """The base class of a projector of one category and of a projector of several."""
+    """The base class of the projectors of one category and of several categories."""
 
     _upgrade: Upgrade | None = None  # while this builds the documents of a newer version
 

@@ -1,7 +1,7 @@
-"""The aggregate logs of a category, merged into commit order, in bounded memory.
+"""Merge the aggregate logs of a category into commit order, using limited memory.
 
 Only the next position of each log is kept in memory. Each round reads the logs whose positions come
-first. Rows that it reads too early are read again later.
+first. Rows that are read too early are read again later.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ LAST: Final[Place] = (2**64, 0, 0)
 def events_of_logs(store: EventStore, *, after: str) -> Iterator[tuple[Recorded, int]]:
     """Yield each event after a position from all aggregate logs, in commit order, with its size.
 
-    The last one is the event that was newest when the iteration began.
+    The last event is the one that was newest when the iteration began.
     """
     for id, version, row in rows_of_logs(store, after=after):
         [read] = decode_rows([row], f"{id!r} version {version}")

@@ -21,7 +21,7 @@ from eventlab.store.keys import START
 
 
 class Rebuild(Several[Building]):
-    """The followers that build the new documents of a view, then swap them in."""
+    """The followers that build the new documents of a view and then swap them in."""
 
     def __init__(self, live: Following, *, batch_size: int, name: str = "") -> None:
         followers = live._followers()
@@ -73,7 +73,7 @@ class Rebuild(Several[Building]):
                 part.own.hold_trims()
 
     def _swap(self) -> bool:
-        """Stop the live projectors, catch up and swap; return False if the swap was not decided."""
+        """Stop the live projectors, catch up and swap; return whether this succeeded."""
         self._live.fence(self.name)
         self.catch_up()
         swap = self._live.decide_swap(self.name)

@@ -1,4 +1,4 @@
-"""The MongoDB session of a projector, which runs its transactions and frees blocked ones.
+"""The MongoDB session of a projector, which runs transactions and ends those that block it.
 
 A projector that is killed inside a transaction leaves it open on the server for up to a minute,
 which blocks all other projectors. So every session is registered by its ID, and a projector that is
@@ -56,7 +56,7 @@ def bookkeeping(mongo: Database[dict[str, Any]]) -> Database[dict[str, Any]]:
 
 
 class ProjectorSession:
-    """The session for all transactions of a projector of ``view``; it starts at its first use."""
+    """The session for all transactions of a projector of ``view``, which starts on first use."""
 
     def __init__(self, mongo: Database[dict[str, Any]], view: str) -> None:
         self.mongo = mongo
@@ -76,7 +76,7 @@ class ProjectorSession:
         self._obstacle = None
 
     def get(self) -> ClientSession:
-        """Return the session, which starts at the first call.
+        """Return the session, and start it on the first call.
 
         It stays registered until ``close``, because other projectors cannot tell whether this one
         is dead or waiting.
@@ -127,7 +127,7 @@ class ProjectorSession:
         return False
 
     def end_others(self) -> None:
-        """End the sessions of all other projectors of the view, and so their open transactions.
+        """End the sessions of all other projectors of the view, including their open transactions.
 
         MongoDB ends only the sessions of the same MongoDB user. If it rejects the command, this is
         logged once.

@@ -1,4 +1,4 @@
-"""Views (read models): how events change the documents of a MongoDB collection."""
+"""Views (read models), which define how events change the documents of a collection."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Change:
         self.deletes = False  # whether the stored document is deleted first
 
     def inc(self, field: str, by: int) -> None:
-        """Add ``by`` to a number, which is 0 at first."""
+        """Add ``by`` to a numeric field. A missing field counts as 0."""
         if self._ways.setdefault(field, "inc") != "inc":
             raise _two_ways(field)
         self._inc[field] = self._inc.get(field, 0) + by
@@ -67,7 +67,7 @@ class Change:
         self.deletes = True
 
     def update(self) -> dict[str, Any]:
-        """Return the change as a MongoDB update, to be made after the deletion, if any."""
+        """Return the change as a MongoDB update, which follows the deletion, if there is one."""
         pushes = {
             field: {"$each": values[-keep:], "$slice": -keep}
             for field, (values, keep) in self._push.items()
@@ -110,12 +110,12 @@ class View(Protocol):
     name: str
 
     def apply(self, event: Recorded, changes: Changes) -> None:
-        """Add the changes that one event makes to ``changes``."""
+        """Apply one event by recording its changes in ``changes``."""
         ...
 
 
 class Named(Protocol):
-    """A view of one category or of several; its name is that of its collection."""
+    """A view of one or several categories, which has the name of its collection."""
 
     name: str
 

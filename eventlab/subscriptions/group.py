@@ -39,8 +39,8 @@ class ConsumerGroup:
         """Create the group unless it exists.
 
         Raises Trimmed if events after ``start`` were trimmed. A group becomes ordered when it is
-        created, or later while it has no unfinished or parked events. Otherwise, ``ordered`` raises
-        InvalidArgument.
+        created, or later while it has no unfinished or parked events. In any other case,
+        ``ordered=True`` raises InvalidArgument.
         """
         after = start if start == "$" else checked_position(start)
         new, as_asked = self.run("create", after, int(ordered))
@@ -74,7 +74,7 @@ class ConsumerGroup:
         """Run a script until it has handled all positions, and return the sum of its counts.
 
         Each reply has a count and the number of positions that were handled. If the events are
-        large, that is less than a page.
+        large, the script handles only part of a page.
         """
         total: int = 0
         while True:  # even without positions, to raise SubscriptionLost
@@ -85,7 +85,7 @@ class ConsumerGroup:
                 return total
 
     def parked(self) -> dict[bytes, bytes]:
-        """Return the records of the parked events, by position."""
+        """Return the records of the parked events, keyed by position."""
         records: dict[bytes, bytes] = {}
         cursor = None
         while cursor != 0:

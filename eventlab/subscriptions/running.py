@@ -165,7 +165,7 @@ class _Loop:
         return None
 
     def _still_ours(self, events: list[Recorded]) -> list[Recorded]:
-        """Return the events that this consumer still holds; others may have received the rest."""
+        """Return the events that this consumer still holds, as others may have received some."""
         touch = self._subscription.touch
         found = self.patiently(lambda: [event for event in events if touch([event])])
         return found or []

@@ -1,13 +1,13 @@
-"""Subscriptions, for work that no transaction can include, such as a call to another system.
+"""Subscriptions deliver events for work that no transaction can include, such as remote calls.
 
-Each event is delivered until a consumer acknowledges it. As this can take several deliveries, the
+Each event is delivered until a consumer acknowledges it. This can take several deliveries, so the
 work must be idempotent. Consumers compete for the events, which they receive in no particular order
-or, from an ordered subscription, in the order of each aggregate.
+or, from an ordered subscription, in order within each aggregate.
 
-Unfinished events are in the pending entries list of a Redis consumer group. Failed events are there
-too, under the consumer name WAITING, until they are due for a retry. Parked events (dead letters)
-are no longer in the list. Nor are blocked events, which wait for an unfinished event of their
-aggregate.
+Unfinished events are in the pending entries list of a Redis consumer group. The list also has the
+failed events, under the consumer name WAITING, until they are due for a retry. Parked events (dead
+letters) are no longer in the list. Neither are blocked events, which wait for an unfinished event
+of their aggregate.
 
 No script stops Redis for long, because each handles a page of events, which is limited in number
 and in bytes.
@@ -56,21 +56,22 @@ class Subscription(Runnable):
 
     An event that is neither acknowledged nor reported as failed for ``claim_after`` seconds counts
     as abandoned, and any consumer may receive it. Choose a time that is longer than the work on all
-    events of one ``receive`` call. A failed event is delivered again after ``backoff`` seconds, a
-    time that doubles with each failure. An event is parked after ``max_failures`` failures, or
-    after ``max_deliveries`` deliveries (3 or more) without a response from the consumer. If Redis'
-    clock is set back, it takes that much longer until a dead consumer's events are reclaimed.
+    events of one ``receive`` call takes. A failed event is delivered again after ``backoff``
+    seconds, a time that doubles with each failure. An event is parked after ``max_failures``
+    failures, or after ``max_deliveries`` deliveries (3 or more) without a response from the
+    consumer. If Redis' clock is set back, a dead consumer's events are reclaimed that much later.
 
     An ``ordered`` subscription delivers an event only after all earlier events of its aggregate
     have been acknowledged or discarded. An event that fails or is parked blocks the later events of
     its aggregate, but no other events. Blocked events may be trimmed, because they are read from
-    the aggregate log. An ordered subscription stays ordered, however it is opened. An existing
-    subscription can become ordered only while it has no unfinished or parked events.
+    the aggregate log. An ordered subscription stays ordered even if it is opened without
+    ``ordered``. An existing subscription can become ordered only while it has no unfinished or
+    parked events.
 
     Raises InvalidArgument and InvalidName, and Trimmed if events after ``start`` were trimmed.
     Every method raises SubscriptionLost if the consumer group is gone, and a redis-py error if
     Redis does not respond or rejects the call. If ``eventlab.store.answers.is_outage`` returns True
-    for this error, Redis is down, failing over, read-only or full. Wait and repeat the call, which
+    for this error, Redis is down, failing over, read-only or full. Wait, then repeat the call; this
     is harmless. ``receive`` also raises SubscriptionLost if the newest event that this object has
     delivered is gone, because Redis has lost events in a failover.
 
@@ -210,11 +211,11 @@ class Subscription(Runnable):
         Otherwise, the event is delivered again after a pause. If another consumer has received or
         finished the event in the meantime, the call has no effect.
 
-        Use ``outage`` if the event is not the cause because a system that the work needs is down.
-        No event is then parked, and the subscription is paused for all its consumers. The first
-        pause lasts ``backoff`` seconds, and each further one lasts twice as long as the one before,
-        up to 64 times ``backoff``. After a pause, each ``receive`` call returns at most one event
-        until an event is acknowledged.
+        Pass ``outage=True`` if the cause is not the event but an outage of a system that the work
+        needs. No event is then parked, and the subscription is paused for all its consumers. The
+        first pause lasts ``backoff`` seconds, and each further pause lasts twice as long as the
+        previous one, up to 64 times ``backoff``. After a pause, each ``receive`` call returns at
+        most one event until an event is acknowledged.
 
         >>> letters.fail(event, ValueError("no such street"))
         False
@@ -250,7 +251,7 @@ class Subscription(Runnable):
         return sorted(found, key=lambda parked: order(parked.position))
 
     def replay(self, position: str | None = None) -> int:
-        """Replay a parked event, or all of them, with failures reset; return how many.
+        """Replay a parked event, or all of them, and return how many. Their failures are reset.
 
         >>> letters.replay("1551312847014-0")
         1
@@ -326,7 +327,7 @@ class Subscription(Runnable):
         self.store.wait(after=after.decode(), seconds=pause)
 
     def _count(self, after: bytes) -> Any:
-        """Count the events after a position; return None if over MAX_COUNTED_EVENTS."""
+        """Count the events after a position; return None if there are too many."""
         counted = 0
         more = True
         while more and counted <= MAX_COUNTED_EVENTS:

@@ -39,7 +39,7 @@ class AppendContract:
     """The promises of every append."""
 
     def test_append_returns_what_is_read(self, store: Store) -> None:
-        """An append returns its events as recorded, and read returns the same."""
+        """An append returns the recorded events, and read returns the same events."""
         recorded = store.append("a", [CREATE, *deposits(5)], expected=NEW)
         found = [(event.id, event.version, event.type, event.data) for event in recorded]
         wanted = [("a", 1, "create", {}), ("a", 2, "deposit", {"amount": 5})]
@@ -96,7 +96,7 @@ class AppendContract:
         expect(contents(store), before, "the store after invalid events")
 
     def test_append_rejects_bad_arguments(self, store: Store) -> None:
-        """A bad id raises InvalidName, a bad version raises InvalidArgument; nothing is written."""
+        """A bad id (InvalidName) or version (InvalidArgument) is rejected; nothing is written."""
         ids: list[Any] = ["", None, 1, b"a", "\ud83d", "x" * 513]
         for id in ids:
             with expect_error(InvalidName, f"append to id {id!r:.20}"):

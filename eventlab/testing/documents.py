@@ -51,7 +51,7 @@ def _check_apart(paths: list[str]) -> None:
 
 
 def _holder(document: Fields, parents: list[str], *, is_made: bool) -> Fields | None:
-    """Return the nested document that holds the field, or None if it is missing and not made."""
+    """Return the nested document with the field, or None if it is missing and must not be made."""
     holder = document
     for parent in parents:
         inner = holder.setdefault(parent, {}) if is_made else holder.get(parent)

@@ -30,7 +30,7 @@ class Promise:
 
 
 class Promises(list[Promise]):
-    """The promises of a contract, in order. In print, a broken promise is followed by its error.
+    """The promises of a contract, in order. Printing them shows the error of each broken one.
 
     >>> print(Promises([Promise("test_read", "Events are read oldest first.", None)]))
     kept    Events are read oldest first.

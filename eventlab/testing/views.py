@@ -51,7 +51,7 @@ class _Stop(NamedTuple):
 
 
 class ViewScenario:
-    """A view and the events that a test gives it."""
+    """A view, and the events that a test applies to it."""
 
     def __init__(self, view: AnyView, placed: Sequence[Placed]) -> None:
         self._view: Any = view

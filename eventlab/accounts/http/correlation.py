@@ -23,7 +23,7 @@ TRACEPARENT: Final = re.compile(
 
 
 class Correlation:
-    """ASGI middleware that copies a request's ``X-Correlation-Id`` to its response, or makes one.
+    """ASGI middleware that adds the request's ``X-Correlation-Id``, or a new one, to the response.
 
     The id is also in ``request.state.correlation_id``. The response to an invalid id is 400.
     """

@@ -30,8 +30,8 @@ def page(view: Documents, *, sort: Sort, after: str | None, limit: int) -> Accou
     """Return a page of the view.
 
     When sorted by funds, an account whose funds change between two pages may appear twice or not at
-    all; when sorted by id, each appears once. Raises HTTPException 400 if ``after`` is not the
-    ``next`` of a page with the same ``sort``.
+    all; when sorted by id, each account appears once. Raises HTTPException 400 if ``after`` is not
+    the ``next`` of a page with the same ``sort``.
     """
     direction = -1 if sort.startswith("-") else 1
     fields = ["funds", "_id"] if sort.endswith("funds") else ["_id"]

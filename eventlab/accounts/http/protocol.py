@@ -36,7 +36,7 @@ class Connection(H11Protocol):
     _discarded = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Start to wait for a header; close the connection if the process has too many."""
+        """Start waiting for a header; close the connection if the process has too many."""
         super().connection_made(transport)
         if len(self.connections) > max_connections():
             transport.abort()
@@ -53,7 +53,7 @@ class Connection(H11Protocol):
         self._wait_for(self.conn.their_state)
 
     def on_response_complete(self) -> None:
-        """Start to wait for the rest of the body; uvicorn limits the wait for the next request."""
+        """Start waiting for the rest of the body; uvicorn limits the wait for the next request."""
         super().on_response_complete()
         state = self.conn.their_state
         self._wait_for(None if state is h11.IDLE else state)
@@ -109,7 +109,7 @@ def raise_file_limit() -> None:
 
 @functools.cache
 def max_connections() -> int:
-    """Return how many connections a process accepts, so that files remain for its servers."""
+    """Return the maximum number of connections, which leaves some open files for other uses."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY:
         return MAX_CONNECTIONS

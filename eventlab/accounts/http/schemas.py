@@ -117,7 +117,7 @@ class Health(msgspec.Struct, frozen=True):
 
 
 class Error(msgspec.Struct, frozen=True):
-    """An error message, which names the field that is wrong, if any."""
+    """An error message; it names the invalid field, if there is one."""
 
     message: str = msgspec.field(name="errorMessage")
 
@@ -163,7 +163,7 @@ async def _read(request: Request, limit: int) -> bytes:
 
 
 def parsed(body: bytes, type: type[B]) -> B:
-    """Decode a body into a struct of the given type. Raises HTTPException 400.
+    """Decode a body into a struct of the given type. Raises HTTPException 400 if it is invalid.
 
     >>> parsed(b'{"id":"JohnDoe"}', NewAccount)
     NewAccount(id='JohnDoe')
@@ -181,7 +181,7 @@ def parsed(body: bytes, type: type[B]) -> B:
 
 
 def whole(amount: msgspec.Raw) -> int:
-    """Return an amount as an integer. Raises InvalidAmount.
+    """Return an amount as an integer. Raises InvalidAmount if it is not valid.
 
     >>> whole(msgspec.Raw(b"100"))
     100

@@ -110,7 +110,7 @@ def serve(
 
 
 def app(hosts: Collection[str] | None = None, max_lag: MaxLag | None = None) -> FastAPI:
-    """Return the app of one worker, with its own connections; uvicorn calls it.
+    """Return the app of one worker, with its own connections. uvicorn calls this function.
 
     The app serves only requests whose ``Host`` is in ``hosts`` (None: any). ``max_lag`` is the
     limit of ``GET /healthz/views``.

@@ -1,4 +1,4 @@
-"""Threads for the calls to one server, so that it does not block calls to others if it hangs."""
+"""Threads for the calls to one server, so that a server that hangs blocks no other calls."""
 
 from __future__ import annotations
 

@@ -88,7 +88,7 @@ class LagHistory:
         self._thread.join()
 
     def sample(self) -> None:
-        """Take one sample."""
+        """Take one sample of the lag of each view."""
         try:
             states = {(category, state.view): state for category, state in self._read()}
             problem = ""

@@ -74,7 +74,7 @@ class Moment:
 
     @property
     def event(self) -> Recorded:
-        """The event at the version."""
+        """The event at this version."""
         return self.events[self.version - self.events[0].version]
 
 
@@ -116,7 +116,7 @@ class Source:
         return self.stores.get(category)
 
     def categories(self) -> list[CategorySummary]:
-        """Return a summary of each category, such as its number of aggregates."""
+        """Return a summary of each category."""
         found = list[CategorySummary]()
         for name, store in self.stores.items():
             count = sum(
