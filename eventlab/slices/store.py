@@ -260,8 +260,8 @@ class SlicedStore(EventStore):
     def trim(self, *, before: str) -> int:
         """Drop the events before a position from all slices, and return their number.
 
-        Raises TrimRefused if a group has not finished the events of a slice. All slices before that
-        slice are already trimmed then.
+        Raises TrimRefused if a group has not finished the events of a slice. By then, the slices
+        before that slice have been trimmed.
         """
         return sum(part.trim(before=before) for part in self._all)
 
