@@ -31,11 +31,11 @@ def _judge_balance(balance_at: Callable[[list[Recorded], datetime], int]) -> Non
     nothing = balance_at([], NOON)
     if nothing is None:
         raise Wrong(
-            "your function returns nothing: end it with return, after the loop (print only "
-            "displays)."
+            "your function returns nothing: end it with return, after the loop (print only shows "
+            "a value)."
         )
     if nothing != 0:
-        raise Wrong(f"without events the balance is 0; yours is {nothing!r}.")
+        raise Wrong(f"without events, the balance is 0; yours is {nothing!r}.")
     history = list(HISTORY)
     try:
         found = balance_at(history, NOON)
@@ -69,8 +69,8 @@ def _judge_balance(balance_at: Callable[[list[Recorded], datetime], int]) -> Non
     berlin = NOON.astimezone(timezone(timedelta(hours=2)))
     if (found := balance_at(HISTORY, berlin)) != 70:
         raise Wrong(
-            f"noon in UTC is 14:00 in another time zone: the same moment, so the answer is 70 "
-            f"again; your function returns {found!r}. Compare the times with their zones."
+            "noon in UTC is 14:00 in another time zone. It is the same moment, so the answer is "
+            f"70 again; your function returns {found!r}. Compare the times with their zones."
         )
     dice = random.Random()
     for _ in range(10):
@@ -84,14 +84,15 @@ def _judge_balance(balance_at: Callable[[list[Recorded], datetime], int]) -> Non
         expected = [amounts[0], amounts[0] + amounts[1], amounts[0] + amounts[1] - amounts[2]]
         if [balance_at(steps, step.time) for step in steps] != expected:
             raise Wrong(
-                f"right for the first account. Another one deposits {amounts[0]} and "
-                f"{amounts[1]}, and withdraws {amounts[2]}: after each event it holds {expected}."
+                f"right for the first account. Another one has deposits of {amounts[0]} and "
+                f"{amounts[1]}, and then a withdrawal of {amounts[2]}: its balances after the "
+                f"three events are {expected}."
             )
 
 
 balance_at_a_moment = Exercise(
     judge=_judge_balance,
-    right="the past needs no table of its own: it is a filter on the events.",
+    right="you do not need a table for the past: you filter the events by time.",
     hints=[
         "loop over the events, skip those whose event.time is after the moment, and add up the "
         "rest.",
@@ -204,7 +205,7 @@ def _judge_wire(entry: Callable[[str, int, int], str]) -> None:
         raise Wrong(f"expected id, version, type and amount, and nothing else; yours is {event}.")
     if list(event) != ["id", "version", "type", "amount"]:
         raise Wrong(
-            "right, but in another order: the store writes id, version, type, then the data."
+            "right, but in a different order: the store writes id, version, type, then the data."
         )
     if text != json.dumps(event, separators=(",", ":")):
         raise Wrong(
@@ -231,7 +232,10 @@ def _judge_any_id(entry: Callable[[str, int, int], str]) -> None:
 
 the_wire_format = Exercise(
     judge=_judge_wire,
-    right="this is what the stream stores: every language can read it, and so can people.",
+    right=(
+        "this is what the stream stores: any program can read it, whatever its language, and so "
+        "can you."
+    ),
     hints=[
         "look at the output of XRANGE: four fields, not nested.",
         "json.dumps({...}) with the keys id, version, type and amount, in this order.",
@@ -316,11 +320,13 @@ the_wire_format = Exercise(
 STREAM_FACTS = {
     "a": (
         "rejects",
-        "an ID must be greater than the last one. You saw the error for a forged past.",
+        "an ID must be greater than the last one. You saw Redis reject an event with an earlier "
+        "time.",
     ),
     "b": (
         "accepts",
-        "the version is part of the text. Redis does not read it: you saw two versions 2.",
+        "the version is part of the text. Redis does not read it: you saw it accept version 2 "
+        "twice.",
     ),
     "c": ("accepts", "to Redis the field is just text: it does not parse JSON."),
     "d": (
@@ -330,7 +336,7 @@ STREAM_FACTS = {
     ),
     "e": (
         "accepts",
-        "an ID only has to be greater. A clock that is an hour ahead is not noticed.",
+        "an ID only has to be greater. Redis does not notice a clock that is an hour ahead.",
     ),
 }
 
@@ -400,8 +406,8 @@ def _judge_logs(logs: Callable[[list[str]], dict[str, list[str]]]) -> None:
         raise Wrong("Bob's first event is missing: the first event of an id starts its log.")
     if found.get("Ann") in (["deposit"], ["create"]):
         raise Wrong(
-            f"Ann has two events, and you kept {found['Ann']}: append to the log that is there "
-            f"instead of replacing it."
+            f"Ann has two events, and you kept {found['Ann']}: append to the existing log instead "
+            "of replacing it."
         )
     if found.get("Ann") == ["deposit", "create"]:
         raise Wrong("the order is part of the log: the oldest event is the first element.")
@@ -426,14 +432,14 @@ def _judge_logs(logs: Callable[[list[str]], dict[str, list[str]]]) -> None:
             steps.append((id, len(log), log[-1]))
         if (found := logs(_entries(*steps))) != expected:
             raise Wrong(
-                f"right for Ann and Bob. For {steps} expected {expected}, and you returned "
+                f"right for Ann and Bob. For {steps}, the answer is {expected}, and you returned "
                 f"{found!r}."
             )
 
 
 the_aggregate_logs = Exercise(
     judge=_judge_logs,
-    right="the category stream has everything, so the logs can always be rebuilt from it.",
+    right="the category stream contains everything, so the logs can always be rebuilt from it.",
     hints=[
         "json.loads(text) is a dict with id, version and type.",
         "logs.setdefault(event['id'], []) returns the log of an id, and starts an empty one if "
@@ -551,7 +557,11 @@ BROKEN = [
         ["a"],
         "a is broken, although its later versions are right",
     ),
-    ([("a", 1), ("a", 3), ("a", 3)], ["a"], "a has three events and ends at 3, but not 1, 2, 3"),
+    (
+        [("a", 1), ("a", 3), ("a", 3)],
+        ["a"],
+        "a has three events and ends at 3, but its versions are not 1, 2, 3",
+    ),
 ]
 
 
@@ -574,7 +584,8 @@ def _judge_broken(broken: Callable[[list[Recorded]], list[str]]) -> None:
             raise Wrong("your function returns nothing: end it with return, after the loop.")
         if sorted(found) != expected:
             raise Wrong(
-                f"{reason}. For {steps} expected {expected}, and you returned {list(found)!r}."
+                f"{reason}. For {steps}, the answer is {expected}, and you returned "
+                f"{list(found)!r}."
             )
 
 
@@ -595,7 +606,8 @@ who_wrote_directly = Exercise(
             return sorted(found)
     """,
     explanation=(
-        "The next version is one more than the last one. Everything else was written directly."
+        "The next version is one more than the last one. An event with any other version was "
+        "written directly."
     ),
     mistakes=[
         """
@@ -664,16 +676,17 @@ who_wrote_directly = Exercise(
 WHAT_TO_KEEP = {
     "a": (
         "number",
-        "nobody will ever ask about the one visitor at 10:04. Millions of events would answer "
-        "a question that nobody has.",
+        "nobody will ever ask about the one visitor at 10:04. Millions of events would answer a "
+        "question that nobody asks.",
     ),
     "b": (
         "events",
-        "a customer says that points are missing. With a number you cannot tell who is right.",
+        "a customer says that points are missing. With only a number, you cannot tell who is "
+        "right.",
     ),
     "c": (
         "number",
-        "which theme a user had last June is of no use to anyone. Keep the current one.",
+        "nobody needs to know which theme a user had last June. Keep the current one.",
     ),
     "d": (
         "events",
@@ -688,7 +701,10 @@ WHAT_TO_KEEP = {
 
 a_number_or_events = Exercise(
     judge=choices(WHAT_TO_KEEP, ("number", "events")),
-    right="keep events where the way to the result matters. Elsewhere they are only a cost.",
+    right=(
+        "keep events where you need to know how a result came about. Elsewhere, they are only a "
+        "cost."
+    ),
     hints=[
         "imagine the question that somebody asks a year later. Is there one?",
         "two of the five need their events.",

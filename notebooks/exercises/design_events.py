@@ -20,7 +20,7 @@ _NAMES = {
     "c": ("interest_credited", "row_inserted", "calculate_interest"),
 }
 _WRONG_NAMES = {
-    "room_updated": "a: why is the room not sold in May? After a year nobody can say.",
+    "room_updated": "a: why was the room not sold in May? After a year, nobody can say.",
     "close_room": "a: that is a command, which may still be rejected. The room is closed already.",
     "status_saved": "b: every program saves something. What did the courier see at the door?",
     "deliver_again": (
@@ -46,7 +46,8 @@ pick_the_name = Exercise(
     judge=_judge_names,
     right="each says what happened and why, in words that a porter, a courier or a teller uses.",
     hints=[
-        "read each name aloud after the words 'Yesterday at nine:'. Which one is a piece of news?",
+        "read each name aloud after the words 'Yesterday at nine:'. Which one reports what "
+        "happened?",
         "a command asks for something, and a row is a technical detail. In each group, one name "
         "is neither.",
     ],
@@ -193,7 +194,7 @@ def _judge_name_of(name: str) -> None:
     words = set(_words(name))
     if words <= _EMPTY_WORDS | {"ticket", "row", "record", "status", "booking", "order"}:
         raise Wrong(
-            f"{name!r} says that something is different, and not what happened: was it sold, "
+            f"{name!r} says that something is different, but not what happened: was it sold, "
             "moved, or refunded?"
         )
     if not any(word in _PAST or word.endswith("ed") for word in words):
@@ -312,7 +313,7 @@ def _judge_together(record: Record) -> None:
             )
         if not all(form["request"] in _values(event.meta or {}) for event in events):
             raise Wrong(
-                "a customer complains: which request did it? Keep the request's id as the "
+                "a customer complains: which request caused it? Keep the request's id as the "
                 'correlation_id: Event(type, data, meta={"correlation_id": ...}).'
             )
 
@@ -713,9 +714,8 @@ def _judge_costs(costs: dict[str, str]) -> None:
         raise Wrong('each answer is one of "nothing", "upcaster" and "new name".')
     if costs["a"] == "upcaster":
         raise Wrong(
-            "a: what would an upcaster write into the old events? Nobody knows the phone numbers. "
-            "A reader "
-            "with a default does the same."
+            "a: what would an upcaster write into the old events? Nobody knows the phone "
+            "numbers. A default in the reader is enough."
         )
     if costs["a"] == "new name":
         raise Wrong("a: a move is still a move. With a second type, every reader must know both.")
@@ -736,14 +736,16 @@ def _judge_costs(costs: dict[str, str]) -> None:
     if costs["d"] == "upcaster":
         raise Wrong("d: an upcaster would remove what nobody reads. That is work for nothing.")
     if costs["d"] == "new name":
-        raise Wrong("d: no meaning has changed. A field is no longer read, that is all.")
+        raise Wrong("d: no meaning has changed. A field is no longer read, and that is all.")
     if costs["e"] == "nothing":
         raise Wrong(
             "e: ten years later: how many customers left us? The old events and the new ones look "
             "the same, but mean different things."
         )
     if costs["e"] == "upcaster":
-        raise Wrong("e: the old events are right as they are. It is the new ones that need a name.")
+        raise Wrong(
+            "e: the old events are right as they are. The new ones need a name of their own."
+        )
 
 
 what_a_change_costs = Exercise(
@@ -897,8 +899,8 @@ def _judge_correction_rules(kind: Any) -> None:
     history = [_deposited("r-1", 5_000), _deposited("r-2", 70), _deposited("r-3", 200)]
     if (funds := _account(kind, *history, _reversed("r-2")).funds) != 5_200:
         raise Wrong(
-            f"5000, 70 and 200 were deposited, and the 70 was reversed: 5200; you have {funds}. "
-            "Which amount belongs to which receipt?"
+            "5000, 70 and 200 were deposited, and the 70 was reversed, which leaves 5200; you "
+            f"have {funds}. Which amount belongs to which receipt?"
         )
     if not _rejects(kind, history, lambda one: one.reverse("r-9", "typing error")):
         raise Wrong("a receipt that was never deposited was reversed. Raise CommandRejected.")
@@ -965,8 +967,8 @@ a_correction = Exercise(
                         self.reversed.append(event.data["receipt"])
     """,
     explanation=(
-        "The state is what the next decision needs. (A list instead of a set: a snapshot is JSON, "
-        "and JSON has no sets.)"
+        "The state is what the next decision needs. (`reversed` is a list instead of a set, "
+        "because a snapshot is JSON, and JSON has no sets.)"
     ),
     mistakes=[
         """

@@ -79,7 +79,7 @@ def _judge_largest(largest: Write) -> None:
         if not found:
             raise Wrong("there is no document: the first event must create it. Use upsert=True.")
         if found.get("ann") == 150:
-            raise Wrong("that is the sum. The question is the largest single deposit.")
+            raise Wrong("that is the sum. The question asks for the largest single deposit.")
         if found.get("ann") == 50:
             raise Wrong("`$set` keeps the last deposit, and the last one is not the largest.")
         if found != {"ann": 70, "bob": 5}:
@@ -92,8 +92,8 @@ def _judge_largest(largest: Write) -> None:
         found = _field(documents, "largest")
         if found != {"ann": 70, "bob": 5}:
             raise Wrong(
-                "right once. Delivered again, in another order, the same events make it "
-                f"{found}. The result must depend on neither."
+                "right the first time. When the same events are delivered again, in another "
+                f"order, the result is {found}. It must depend on neither."
             )
         between = _Overtaken(documents, lambda: largest(documents, _deposit("ann", 5, 90)))
         largest(between, _deposit("ann", 4, 80))
@@ -182,7 +182,9 @@ def _judge_fates(answer: dict[str, Any]) -> None:
             "looks older."
         )
     if answer["d"] != "right":
-        raise Wrong("d: take the largest of 30, 70 and 50. Now take it of 50, 30, 70 and 70.")
+        raise Wrong(
+            "d: take the largest of 30, 70 and 50. Now take the largest of 50, 30, 70 and 70."
+        )
     if answer["e"] != "more":
         raise Wrong(
             "e: the documents are committed, but the checkpoint is not. Where does the next "
@@ -205,7 +207,8 @@ how_much_is_there = Exercise(
         fates = {"a": "less", "b": "right", "c": "less", "d": "right", "e": "more"}
     """,
     explanation=(
-        "The order of two steps decides whether events are lost or doubled. One step does neither."
+        "The order of two steps decides whether events are lost or doubled. With a single step, "
+        "neither can happen."
     ),
     mistakes=[
         """
@@ -256,7 +259,7 @@ def _written(
 ) -> dict[Any, dict[str, Any]]:
     """Return the documents after all batches.
 
-    The events are moved by so many ``hours``. If ``killed``, each batch is first folded and
+    The events are moved by ``hours`` hours. If ``killed``, each batch is first folded and
     discarded, as by a projector that then dies.
     """
     documents: dict[Any, dict[str, Any]] = defaultdict(dict)
@@ -628,7 +631,7 @@ def _judge_batch(apply_batch: Callable[[Database[Any], str, list[Recorded]], obj
 
 your_own_projector = Exercise(
     judge=_judge_batch,
-    right="either all of it is there, or nothing. This is the heart of every exact projector.",
+    right="either everything is stored, or nothing. This is the heart of every exact projector.",
     hints=[
         "with mongo.client.start_session() as session, session.start_transaction(): and every "
         "write inside it has session=session.",
@@ -835,8 +838,8 @@ CONSEQUENCES: dict[str, dict[str, str]] = {
 which_design = Exercise(
     judge=_judge_designs,
     right=(
-        "the result decides: where it is stored, whether it replaces or adds, and what an error "
-        "costs."
+        "the result decides: where it is stored, whether an event replaces it or adds to it, and "
+        "what an error costs."
     ),
     hints=[
         "ask three questions: can one transaction hold the result and the position? Does an event "

@@ -111,7 +111,7 @@ def _judge_places(places: dict[str, str]) -> None:
     if places["a"] == "apply":
         raise Wrong(
             "a: the day the rule changes, old events break it, and the account can no longer be "
-            "loaded. apply rejects nothing."
+            "loaded. apply must not reject anything."
         )
     if places["a"] != "command":
         raise Wrong("a: a rule needs the state, and the command is where the state is known.")
@@ -135,15 +135,17 @@ def _judge_places(places: dict[str, str]) -> None:
     if places["d"] != "command":
         raise Wrong("d: the event needs the rate of that day, and only the command knows it.")
     if places["e"] == "apply":
-        raise Wrong("e: each replay would run on another day, and could reach another state.")
+        raise Wrong("e: each replay would run on a different day, and could reach another state.")
     if places["e"] != "command":
         raise Wrong("e: the rule depends on the day of the decision.")
 
 
 where_it_goes = Exercise(
     judge=_judge_places,
-    right="commands decide once, with everything known that day. apply only replays the result, "
-    "as often as you like.",
+    right=(
+        "commands decide once, with everything known that day. apply only replays the result, "
+        "as often as you like."
+    ),
     hints=[
         "for each, ask: what happens when the event is replayed a year later?",
         "three belong in the command, one in apply, and one in neither: see page 05.",
@@ -224,8 +226,8 @@ def _judge_book(kind: Any) -> None:
             raise Wrong("a book that nobody has can be lent, but yours rejects it.")
         if not lent.changes:
             raise Wrong(
-                "lend recorded no event, so there is nothing to store: the loan is lost at the end "
-                "of the process."
+                "lend recorded no event, so there is nothing to store: the loan is lost when the "
+                "process ends."
             )
         if list(lent.changes) != [_lent(name)]:
             raise Wrong(
@@ -234,8 +236,8 @@ def _judge_book(kind: Any) -> None:
             )
         if _new_book(kind, _lent(name)).reader != name:
             raise Wrong(
-                "after a replay of 'lent' the book does not know its reader. A replay calls apply "
-                "only: move the change of the state from lend to apply."
+                "after a replay of 'lent' the book does not know its reader. A replay calls "
+                "apply only: move the state change from lend to apply."
             )
         if lent.reader != name:
             raise Wrong(f"after lend({name!r}) the reader is {lent.reader!r}.")
@@ -497,8 +499,8 @@ def _judge_highest(highest: Callable[[list[Recorded]], int]) -> None:
         raise Wrong("the highest balance of an account that was never used is 0.")
     if (found := highest(_events(("deposit", 10), ("withdraw", 5), ("deposit", 50)))) != 55:
         raise Wrong(
-            f"right for the first account. The next held 10, then 5, then 55: at most 55; your "
-            f"function returns {found!r}."
+            "right for the first account. The next one held 10, then 5, then 55, so its highest "
+            f"balance is 55; your function returns {found!r}."
         )
     dice = random.Random()
     for _ in range(20):
@@ -706,10 +708,10 @@ _BROKEN: dict[type[_Account], str] = {
     _Overdrawn: "lets a customer take out more than there is",
     _NeverEmpty: "lets nobody take out the last cent",
     _OpenedTwice: "can be opened twice",
-    _FromNothing: "takes a deposit before it is opened",
-    _Negative: "takes a deposit of -5, which takes money out",
+    _FromNothing: "accepts a deposit before it is opened",
+    _Negative: "accepts a deposit of -5, which takes money out",
     _Stuck: "stores a withdrawal, but does not subtract it",
-    _Forgetful: "loses its deposits at a replay, because apply does not know them",
+    _Forgetful: "loses its deposits in a replay, because apply does not know them",
     _Twice: "records each withdrawal twice",
 }
 
@@ -758,7 +760,7 @@ tests_that_notice = Exercise(
     hints=[
         "one test for each sentence about an account: what it does, what it rejects, and the funds "
         "afterwards.",
-        "test the edge of each rule: the last cent may be taken out, and not one more.",
+        "test the limit of each rule: the last cent may be taken out, but not one more.",
         "opened = Event('create'), Event('deposit', {'amount': 100}); "
         "given(kind, *opened).when(kind.withdraw, 101).rejected(CommandRejected).",
     ],
@@ -779,8 +781,8 @@ tests_that_notice = Exercise(
             given(kind, *opened).when(kind.withdraw, 101).rejected(CommandRejected)
     """,
     explanation=(
-        "A rule needs two tests: one on each side of its edge. then() checks a replay as well, so "
-        "state that is changed outside apply is noticed too."
+        "A rule needs two tests: one on each side of its limit. then() checks a replay as well, "
+        "so state that is changed outside apply is noticed too."
     ),
     mistakes=[
         """

@@ -59,7 +59,7 @@ def _judge_receive(receive: Callable[[Subscription], object]) -> None:
         )
     if pending == [50_000, 5, 999, 1_000]:
         raise Wrong(
-            "nothing was acknowledged: the two small withdrawals are delivered again, and again."
+            "nothing was acknowledged: the two small withdrawals are delivered again and again."
         )
     if pending == [5, 999]:
         raise Wrong(
@@ -67,8 +67,8 @@ def _judge_receive(receive: Callable[[Subscription], object]) -> None:
         )
     if pending != [50_000, 1_000]:
         raise Wrong(
-            f"still pending are {pending}, expected [50000, 1000]. A withdrawal of 1,000 is not "
-            "below 1,000."
+            f"the amounts still pending are {pending}, but should be [50000, 1000]. A withdrawal "
+            "of 1,000 is not below 1,000."
         )
     if not isinstance(answer, list):
         raise Wrong(f"return a list of events; yours is a {type(answer).__name__}.")
@@ -85,7 +85,8 @@ def _judge_receive(receive: Callable[[Subscription], object]) -> None:
 
 what_needs_no_letter = Exercise(
     judge=_judge_receive,
-    right="an ack says that nothing is left to do. What you keep stays pending until you are done.",
+    right="an ack says that nothing is left to do. An event that you keep stays pending until you "
+    "acknowledge it.",
     hints=[
         "events = letters.receive(), and then two lists: the small ones and the large ones.",
         "letters.ack(small) takes a list; return the large ones.",
@@ -272,7 +273,7 @@ def _judge_send(send: Callable[[_Box, Recorded], object]) -> None:
         (_withdrawal("JaneDoe", 2, 50_000, 3_000), "Jane's withdrawal has the name of John's"),
         (
             _withdrawal("JohnDoe", 4, 50_000, 4_000),
-            "John withdrew the same sum again, on another day: the same name",
+            "John's withdrawal of the same sum on another day has the name of the first",
         ),
         (_withdrawal("Doe1", 1, 50_000, 5_000), ""),
         (
@@ -288,7 +289,8 @@ def _judge_send(send: Callable[[_Box, Recorded], object]) -> None:
 
 one_letter_each = Exercise(
     judge=_judge_send,
-    right="the event's identity is the letter's name, and a name that is taken means done.",
+    right="the event's identity is the letter's name, and a name that is taken means that the "
+    "letter was sent.",
     hints=[
         "what differs between events, but is the same for each delivery of one event?",
         "its id and version together, with a separator between them, or its position.",
@@ -442,7 +444,8 @@ def _judge_work(work: Callable[[Subscription, Callable[[Recorded], None]], objec
 
 a_loop_that_loses_nothing = Exercise(
     judge=_judge_work,
-    right="try, else ack, except fail: one event at a time, each with its own outcome.",
+    right="one event at a time, each with its own outcome: acked if its letter was sent, failed if "
+    "not.",
     hints=[
         "loop with for event in letters.receive(): and use try, except, else for each event.",
         "letters.fail(event, error) when it raised; letters.ack([event]) when it did not.",
@@ -535,13 +538,13 @@ def _judge_groups(group_of: Callable[[Recorded, int], int]) -> None:
             "account goes to another group. Use a checksum that is the same everywhere: zlib.crc32."
         )
     if set(names) & {"random", "randrange", "randint", "choice", "uuid4"}:
-        raise Wrong("two events of an account can go to two groups, by chance.")
+        raise Wrong("two events of an account can, by chance, go to two different groups.")
     ids = [f"account-{number}" for number in range(100, 500)]
     found = {}
     for id in ids:
         found[id] = group_of(_named(id), 4)
         if type(found[id]) is not int or not 0 <= found[id] < 4:
-            raise Wrong(f"of 4 groups, {id!r} goes to {found[id]!r}: expected 0, 1, 2 or 3.")
+            raise Wrong(f"with 4 groups, {id!r} goes to {found[id]!r}: expected 0, 1, 2 or 3.")
     in_turn = sum((found[a] + 1) % 4 == found[b] for a, b in itertools.pairwise(ids))
     for id in ids[:20]:
         for other, what in (
@@ -690,7 +693,9 @@ def _judge_needs(needs: dict[str, str]) -> None:
     if needs["b"] == "cannot":
         raise Wrong("b: the payment service recognizes a repeat, if you give it a name for it.")
     if needs["c"] == "nothing":
-        raise Wrong("c: 'opened' comes late, after 'closed': a closed account is open in the CRM.")
+        raise Wrong(
+            "c: 'opened' may arrive after 'closed'. Then a closed account is open in the CRM."
+        )
     if needs["c"] == "key":
         raise Wrong(
             "c: a repeat does no harm, because the status is the same. A late 'opened' does, and "

@@ -49,7 +49,7 @@ what_to_expect = Exercise(
     ),
     hints=[
         "for each, ask: what did I read before I decided?",
-        "each of the four is different.",
+        "the four answers are all different.",
     ],
     answer="""
         from eventlab import ANY, EXISTS, NEW
@@ -57,7 +57,8 @@ what_to_expect = Exercise(
         expectations = {"a": NEW, "b": 7, "c": ANY, "d": EXISTS}
     """,
     explanation=(
-        "A decision based on the state expects its version; an outside fact expects nothing."
+        "A decision that is based on the state expects its version. A fact from outside expects "
+        "nothing."
     ),
     mistakes=[
         """
@@ -154,7 +155,7 @@ def _played(
             if event.type not in sign or type(event.data.get("amount", 0)) is not int:
                 raise Wrong(
                     f"you stored {event.type!r} with {event.data}; expected 'withdraw' with a "
-                    "whole amount."
+                    "whole number as its amount."
                 )
         funds = sum(sign[event.type] * event.data.get("amount", 0) for event in events)
         return returned, funds, len(events)
@@ -164,20 +165,21 @@ def _judge_withdraw(withdraw: Callable[..., bool]) -> None:
     returned, funds, events = _played(withdraw, [])
     if (returned, funds, events) != (True, 20, 3):
         raise Wrong(
-            f"no other writer, 100 in the account: 80 can be withdrawn. You left {funds} and "
-            f"returned {returned}."
+            f"with 100 in the account and no other writer, 80 can be withdrawn. You left {funds} "
+            f"and returned {returned}."
         )
     returned, funds, events = _played(withdraw, [], amount=100)
     if (returned, funds) != (True, 0):
         raise Wrong(
-            f"100 in the account: 100 can be withdrawn. You left {funds} and returned {returned}."
+            f"with 100 in the account, 100 can be withdrawn. You left {funds} and returned "
+            f"{returned}."
         )
     returned, funds, events = _played(withdraw, [Event("withdraw", {"amount": 50})])
     if funds < 0:
         raise Wrong(
             "another writer withdrew 50 meanwhile, and you took 80 of the remaining 50: the "
-            f"balance is {funds}. "
-            "The new version is not enough: decide again, based on the current events."
+            f"balance is {funds}. Expecting the new version is not enough: decide again, based on "
+            "the current events."
         )
     if returned is not False or events != 3:
         raise Wrong(
@@ -188,8 +190,7 @@ def _judge_withdraw(withdraw: Callable[..., bool]) -> None:
     if funds < 0:
         raise Wrong(
             "another writer withdrew 50 after your read and before you asked for the version: "
-            f"balance {funds}. "
-            "Expect the version you read, not one you ask for later."
+            f"the balance is {funds}. Expect the version you read, not one you ask for later."
         )
     returned, funds, events = _played(withdraw, [Event("deposit", {"amount": 1})])
     if (returned, funds) != (True, 21):
@@ -207,8 +208,8 @@ def _judge_withdraw(withdraw: Callable[..., bool]) -> None:
 a_withdrawal_that_holds = Exercise(
     judge=_judge_withdraw,
     right=(
-        "read, decide, append, and after a conflict repeat all three. Repository.retry does it, "
-        "with a limit."
+        "read, decide, append, and after a conflict, repeat all three. Repository.retry does "
+        "this, with a limit."
     ),
     hints=[
         "put a loop around everything: the read, the check of the funds, and the append.",
@@ -367,8 +368,8 @@ def _judge_order(answer: object) -> None:
         )
     if sorted(answer) != sorted("AAABBB"):
         raise Wrong(
-            f"{answer!r} has {answer.count('A')} steps of A and {answer.count('B')} of B. Each has "
-            "three: read, decide, append."
+            f"{answer!r} has {answer.count('A')} steps of A and {answer.count('B')} of B. Each "
+            "writer takes three: read, decide, append."
         )
     reads = {name: answer.index(name) for name in "AB"}
     appends = {name: answer.rindex(name) for name in "AB"}
@@ -390,8 +391,9 @@ an_order_that_is_right = Exercise(
     answer="""
         order = "AAABBB"
     """,
-    explanation="The second writer reads after the first one's append, so it decides on the "
-    "current state.",
+    explanation=(
+        "The second writer reads after the first one's append, so it decides on the current state."
+    ),
     mistakes=[
         """
         order = "ABABAB"
@@ -604,9 +606,8 @@ def _judge_retry(retry: Callable[..., object]) -> None:
         )
     if types != ["create", "note"]:
         raise Wrong(
-            f"no other writer: expected the events create and note, but the log has {types}. "
-            "Append "
-            "what `decide` returns."
+            "without another writer, the events should be create and note, but the log has "
+            f"{types}. Append what `decide` returns."
         )
     seen.clear()
     result, types, _ = _retried(retry, 2, note)
@@ -615,14 +616,14 @@ def _judge_retry(retry: Callable[..., object]) -> None:
     if seen != [1, 2, 3]:
         raise Wrong(
             "two writers were faster. Call `decide` again each time, with the events as they are "
-            f"now: 1, 2, 3 of them. Yours was called with {seen}."
+            f"now: first 1, then 2, then 3 of them. Yours was called with {seen}."
         )
     result, types, tries = _retried(retry, 10, note)
     if not isinstance(result, VersionConflict):
         raise Wrong(
-            f"another writer is faster every time: after {TRIES} tries raise the VersionConflict, "
-            f"so "
-            f"that the caller learns that nothing is stored. You returned {result!r}."
+            f"another writer is faster every time: after {TRIES} tries, raise the "
+            "VersionConflict, so that the caller learns that nothing is stored. You returned "
+            f"{result!r}."
         )
     if tries != TRIES:
         raise Wrong(
@@ -646,11 +647,14 @@ def _judge_retry(retry: Callable[..., object]) -> None:
 
 a_general_retry = Exercise(
     judge=_judge_retry,
-    right="that is the heart of `Repository.retry`; it also waits for a random time in between.",
+    right=(
+        "that is the heart of `Repository.retry`; it also waits for a random time between its "
+        "attempts."
+    ),
     hints=[
         "a for loop over range(tries): read, decide, append, return.",
         "catch only VersionConflict, and only around the append.",
-        "in the last round let the error through: `if attempt == tries - 1: raise`.",
+        "in the last round, let the error through: `if attempt == tries - 1: raise`.",
     ],
     answer="""
         from eventlab import VersionConflict
@@ -774,13 +778,13 @@ a_general_retry = Exercise(
 NEXT = {
     "a": (
         "decide again",
-        "another writer was faster, so your decision is about a state that is gone. The same "
+        "another writer was faster, so your decision is based on an outdated state. The same "
         "append would fail every time.",
     ),
     "b": (
         "repeat",
-        "it may be stored. The same append with the same token is safe either way: it returns what "
-        "was recorded, or stores it now.",
+        "the event may be stored already. The same append with the same token is safe either "
+        "way: it returns what was recorded, or stores it now.",
     ),
     "c": (
         "stop",
@@ -788,8 +792,8 @@ NEXT = {
     ),
     "d": (
         "decide again",
-        "without the token a repeat may be stored twice. Read: is a deposit with this receipt "
-        "there? Then decide on what you find.",
+        "without the token, a repeat may store the deposit twice. Read the log: does it contain "
+        "a deposit with this receipt? Then decide.",
     ),
     "e": (
         "stop",
@@ -801,9 +805,9 @@ what_next = Exercise(
     judge=choices(NEXT, ("repeat", "decide again", "stop")),
     right="the kind of failure tells you what to do: repeat, decide again, or stop.",
     hints=[
-        "for each, ask: may it be stored already? Is the decision still based on the current "
-        "state?",
-        "one is repeated; two are decided again; two stop.",
+        "for each, ask: may the event be stored already? Is the decision still based on the "
+        "current state?",
+        "repeat once, decide again twice, and stop twice.",
     ],
     answer="""
         next_step = {
@@ -816,7 +820,7 @@ what_next = Exercise(
     """,
     explanation=(
         "Repeat only with the same token. Decide only on what you have just read. If nothing in "
-        "the log identifies the request, reading does not tell you whether it is stored: so let "
+        "the log identifies the request, reading does not tell you whether it is stored. So let "
         "the event name a receipt or a request."
     ),
     mistakes=[

@@ -320,7 +320,7 @@ WRONG = {
                 names = {"sell": "ticket_sold", "move": "guest_moved", "refund": "ticket_refunded"}
                 return [Event(names[form["action"]], data, {"user": "clerk"})]
             """,
-            "which request did it",
+            "which request caused it",
         ),
     ],
     "an_upcaster": [
