@@ -88,7 +88,7 @@ def add_to(commands: Commands) -> None:
         commands,
         "doctor",
         _doctor,
-        "check this machine: print each part with its version, OK or FAIL, and its fix",
+        "check this machine: print each part with its version and status, and how to fix a failure",
     )
     parser.add_argument(
         "--for",

@@ -53,7 +53,7 @@ def add_to(commands: Commands) -> None:
     which.add_argument(
         "--fresh",
         action="store_true",
-        help="add today's date to the name of the copy, and open a new one (default: keep what you"
+        help="rename the old copy, adding today's date, and open a new copy (default: keep what you"
         " have changed, and refresh the rest)",
     )
     parser.add_argument(

@@ -55,8 +55,8 @@ class RedirectServer(socketserver.ThreadingTCPServer):
             self.shutdown()
         if not arrived:
             raise GmailFailed(
-                f"Consent was not given within {seconds:g} seconds: ask for consent again, and "
-                "give it in the browser"
+                f"Consent was not given within {seconds:g} seconds: try again, and "
+                "give consent in the browser"
             )
         return self._address
 
