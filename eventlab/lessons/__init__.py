@@ -1,4 +1,4 @@
-"""Helpers for the notebooks only: exercises, widgets, counted traffic, lost replies, processes."""
+"""Helpers for the notebooks only: exercises, widgets, traffic counts, lost replies, processes."""
 
 from eventlab.lessons.crash_stepper import CrashStepper
 from eventlab.lessons.crashing import run_and_crash

@@ -1,4 +1,4 @@
-"""The account service as several processes: instances over HTTP, and a projector beside them."""
+"""Run the account service as several processes: HTTP instances and a projector."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ STOP_SECONDS = 20
 
 
 class AccountProcesses:
-    """Two instances of ``eventlab serve``, and ``eventlab project``, each in its own process.
+    """Runs several instances of ``eventlab serve``, and ``eventlab project``, as processes.
 
-    All of them use the same category and collection. ``urls`` are the addresses of the instances;
-    the constructor returns when both are ready. The processes end with the kernel.
+    All of them use the same category and collection. ``urls`` holds the addresses of the instances.
+    The constructor returns when all instances are ready. The processes end with the kernel.
 
     >>> bank = AccountProcesses("accounts", "accountsView")
     >>> len(bank.urls)
@@ -38,29 +38,29 @@ class AccountProcesses:
         wait_until(lambda: all(map(_is_ready, self.urls)))
 
     def kill(self, number: int) -> None:
-        """Kill an instance with SIGKILL; 0 is the first one."""
+        """Kill an instance with SIGKILL; number 0 is the first instance."""
         self.instances[number].kill()
         self.instances[number].wait(STOP_SECONDS)
 
     def restart(self, number: int) -> None:
-        """Start an instance that was killed, on the same port, and wait until it is ready."""
+        """Restart a killed instance on the same port, and wait until it is ready."""
         self.instances[number] = self._start("serve", "--port", self._ports[number])
         wait_until(lambda: _is_ready(self.urls[number]))
 
     def pause_projector(self) -> None:
-        """Pause the projector with SIGSTOP, and return when it has stopped."""
+        """Pause the projector with SIGSTOP, and wait until it has stopped."""
         self.projector.send_signal(signal.SIGSTOP)
         os.waitpid(self.projector.pid, os.WUNTRACED)
 
     def resume_projector(self) -> None:
-        """Let the projector continue."""
+        """Resume the paused projector."""
         self.projector.send_signal(signal.SIGCONT)
 
     def close(self) -> list[int]:
-        """Stop what still runs, and return the exit status of each of those processes."""
+        """Stop the processes that are still running, and return their exit statuses."""
         running = [p for p in (*self.instances, self.projector) if p.poll() is None]
         for process in running:
-            process.send_signal(signal.SIGCONT)  # one that is paused could not end
+            process.send_signal(signal.SIGCONT)  # a paused process could not exit
             process.terminate()
         return [process.wait(STOP_SECONDS) for process in running]
 
@@ -77,5 +77,5 @@ class AccountProcesses:
 def _is_ready(url: str) -> bool:
     try:
         return requests.get(f"{url}/readyz", timeout=5).ok
-    except requests.RequestException:  # not yet, or too slow
+    except requests.RequestException:  # not ready yet, or too slow
         return False

@@ -1,4 +1,4 @@
-"""A reader's answer while it runs: which code is theirs, the line of an error, and a time limit."""
+"""Support for running a reader's answer: identify its code, locate errors, and limit its time."""
 
 from __future__ import annotations
 
@@ -11,26 +11,29 @@ from collections.abc import Iterator
 from types import FrameType
 from typing import Any, Final
 
-#: Once the time is over, how often the answer is interrupted until it ends, in seconds: code that
-#: catches everything is caught outside its ``try`` sooner or later.
+#: After the time limit, the interval in seconds at which the answer is interrupted until it ends.
+#: Code that catches every exception is sooner or later interrupted outside its ``try``.
 AGAIN: Final = 0.05
 #: The module that calls the judge.
 CHECK: Final = "eventlab.lessons.exercise"
 
 
 class TookTooLong(BaseException):
-    """The answer ran past its time limit. Not an Exception: an answer may catch those in a loop."""
+    """Raised when an answer exceeds its time limit.
+
+    It is not an Exception, because an answer may catch every Exception in a loop.
+    """
 
 
 def files_of(answer: Any) -> frozenset[str]:
-    """Return the files in which an answer, a function or a class, is written."""
+    """Return the files that contain the source of an answer, which is a function or a class."""
     parts = vars(answer).values() if isinstance(answer, type) else (answer,)
     codes = (getattr(part, "__code__", None) for part in parts)
     return frozenset(code.co_filename for code in codes if code is not None)
 
 
 def line_of(error: BaseException | None, files: frozenset[str]) -> str:
-    """Return the line of the answer in which an error was raised, or an empty string.
+    """Return the line of the answer that raised an error, or an empty string.
 
     >>> line_of(ValueError("never raised"), frozenset())
     ''
@@ -49,8 +52,8 @@ def line_of(error: BaseException | None, files: frozenset[str]) -> str:
 def time_limit(seconds: float, files: frozenset[str]) -> Iterator[None]:
     """Raise TookTooLong in an answer that is still running after this many seconds.
 
-    It is raised only while a line of the answer is running, so the judge can always clean up.
-    Outside the main thread, and where the system has no interval timer, there is no limit.
+    The exception is raised only while a line of the answer is running, so that the judge can always
+    clean up. There is no limit outside the main thread or on a system without interval timers.
     """
     if not hasattr(signal, "setitimer") or (
         threading.current_thread() is not threading.main_thread()
@@ -61,7 +64,7 @@ def time_limit(seconds: float, files: frozenset[str]) -> Iterator[None]:
     def stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
         while frame is not None and not _is_theirs(frame.f_code.co_filename, files):
             frame = frame.f_back
-            # Not beyond the check: its caller is in the same cell as the answer.
+            # Do not search past the check, because its caller is in the same cell as the answer.
             if frame is not None and frame.f_globals.get("__name__") == CHECK:
                 return
         if frame is not None:
@@ -81,7 +84,7 @@ def time_limit(seconds: float, files: frozenset[str]) -> Iterator[None]:
 
 
 def _is_theirs(file: str, files: frozenset[str]) -> bool:
-    # A helper of the answer may be in another cell. "<" is how exec names what it runs.
+    # A helper of the answer may be in another cell. Code run by exec has the file "<string>".
     return file in files or "ipykernel_" in file or file == "<string>"
 
 

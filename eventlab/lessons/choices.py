@@ -1,4 +1,4 @@
-"""An exercise without code: the reader chooses an answer for each letter."""
+"""An exercise without code, in which the reader chooses an answer for each letter."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from eventlab.lessons.exercise import Wrong
 def choices(
     facts: Mapping[str, tuple[str, str]], options: Sequence[str]
 ) -> Callable[[object], None]:
-    """Return a judge of a dict that has one of the options for each letter.
+    """Return a judge for an answer that is a dict with one of the options for each letter.
 
-    ``facts`` has the right option for each letter, and a hint for a reader who chose another one.
+    For each letter, ``facts`` has the right option, and a hint for a reader who chose a wrong one.
     """
 
     def judge(answer: object) -> None:

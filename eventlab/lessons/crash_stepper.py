@@ -1,4 +1,4 @@
-"""The crash stepper: a projector that you move command by command, and kill where you like."""
+"""The crash stepper: a projector that you run command by command and kill at any point."""
 
 from __future__ import annotations
 
@@ -23,11 +23,12 @@ PROGRAM: Final = "from eventlab.lessons.stepped_projector import main; main()"
 
 
 class CrashStepper(Interactive):
-    """A projector that adds up three deposits of 100, in one of three ways.
+    """A projector that adds up three deposits of 100 in one of three ways.
 
-    ``way`` is ``"checkpoint first"``, ``"document first"`` or ``"one transaction"``. ``step`` lets
-    it send one command, and ``kill`` kills its process with SIGKILL; the next step starts another
-    one. The store and the collection are emptied at the start, so use ones that nothing else uses.
+    ``way`` is ``"checkpoint first"``, ``"document first"`` or ``"one transaction"``. ``step`` makes
+    the projector send one command. ``kill`` kills its process with SIGKILL, and the next step
+    starts a new process. The constructor deletes all events of the store and all documents of the
+    collection with the same name, so use a store that nothing else uses.
     """
 
     def __init__(
@@ -40,7 +41,7 @@ class CrashStepper(Interactive):
         self.reset()
 
     def reset(self, way: str | None = None) -> None:
-        """Start over, in the same way or in another one."""
+        """Start over, in the same way or in a different way."""
         self.way = way or self.way
         if self.way not in WAYS:
             raise ValueError(f"way={self.way!r} must be one of {', '.join(WAYS)}")
@@ -52,11 +53,14 @@ class CrashStepper(Interactive):
         self.past: list[str] = []
         self.kills = 0
         self._session: UUID | None = None
-        self.next = ""  # the command that the process sends next; "" if there is no process
+        self.next = ""  # the next command that the process will send, or "" without a process
         self.done = False
 
     def step(self, count: int = 1) -> CrashStepper:
-        """Let the projector send its next command; start a process first if there is none."""
+        """Make the projector send its next ``count`` commands.
+
+        If it has no process, start one first.
+        """
         for _ in range(count):
             if self.done:
                 break
@@ -68,13 +72,13 @@ class CrashStepper(Interactive):
         return self
 
     def run(self) -> CrashStepper:
-        """Let it run until no event is left."""
+        """Run the projector until no events are left."""
         while not self.done:
             self.step()
         return self
 
     def kill(self) -> CrashStepper:
-        """Kill the process between two commands; without a process it does nothing."""
+        """Kill the process between two commands; do nothing if there is no process."""
         if self._process is not None:
             self.close()
             self.past.append("killed")
@@ -87,7 +91,7 @@ class CrashStepper(Interactive):
             self._process.kill()
             self._process.communicate()
             self._process = None
-            # MongoDB would keep the open transaction of a dead process for a minute.
+            # Otherwise, MongoDB would keep the dead process's open transaction for a minute.
             if self._session is not None:
                 uuid = Binary.from_uuid(self._session, UuidRepresentation.STANDARD)
                 self._documents.database.client.admin.command("killSessions", [{"id": uuid}])
@@ -129,7 +133,7 @@ class CrashStepper(Interactive):
 
     @property
     def checkpoint(self) -> int:
-        """How many events are applied, according to MongoDB."""
+        """The number of applied events, according to MongoDB."""
         return int((self._documents.find_one({"_id": CHECKPOINT}) or {}).get("events", 0))
 
     @property
@@ -138,7 +142,7 @@ class CrashStepper(Interactive):
         return int((self._documents.find_one({"_id": TOTAL}) or {}).get("funds", 0))
 
     def money(self) -> str:
-        """Return what became of the money, once all events are applied."""
+        """Return whether money was lost or counted twice, once all events are applied."""
         if not self.done:
             return "not finished"
         wrong = self.total - DEPOSIT * DEPOSITS
@@ -174,7 +178,7 @@ class CrashStepper(Interactive):
         )
 
     def controls(self, refresh: Callable[[], None]) -> Sequence[Any]:
-        """Return the buttons, and a list of the ways."""
+        """Return a drop-down list of the ways, and the buttons."""
         import ipywidgets
 
         ways = ipywidgets.Dropdown(options=WAYS, value=self.way, layout={"width": "12em"})

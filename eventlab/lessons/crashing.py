@@ -1,4 +1,4 @@
-"""Run a function of a page in its own process, which is killed where the function says."""
+"""Run a function from a page in its own process, which the function can kill."""
 
 from __future__ import annotations
 
@@ -42,11 +42,11 @@ def run_and_crash(
     crash_at: int = 0,
     uses: Sequence[Callable[..., object]] = (),
 ) -> bool:
-    """Run ``function(*stores, crash)`` in a process of its own; return whether it was killed.
+    """Run ``function(*stores, crash)`` in its own process; return whether it was killed.
 
-    The ``crash_at``-th call of ``crash()`` kills the process with SIGKILL (0: no call does). The
-    function may use the public names of ``eventlab`` and ``eventlab.accounts``, and the functions
-    in ``uses``. If the function raises an error, RuntimeError is raised with its text.
+    Call number ``crash_at`` of ``crash()`` kills the process with SIGKILL; with 0, no call does.
+    The function may use the public names of ``eventlab`` and ``eventlab.accounts``, and the
+    functions in ``uses``. Raises RuntimeError if the function raises an error.
     """
     sources = [textwrap.dedent(inspect.getsource(each)) for each in (*uses, function)]
     code = PROGRAM.replace("{functions}", "\n".join(sources)).replace("{name}", function.__name__)

@@ -1,4 +1,4 @@
-"""The state of each event in a consumer group at one moment, for a picture."""
+"""Get the state of each event in a consumer group, for a chart."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from eventlab.store.store import EventStore
 def delivery_states(
     moment: str, store: EventStore, group: str, events: Iterable[Recorded]
 ) -> list[dict[str, str | int]]:
-    """Return a row per event for ``charts.pending``: its state now, and its delivery count.
+    """Return a row per event for ``charts.pending``, with its current state and delivery count.
 
-    The state is ``new``, ``done``, or the name of the consumer that has it pending. The store's
-    Redis client must decode responses, as that of ``connect()`` does.
+    ``moment`` labels the rows. The state is ``new``, ``done``, or the name of the consumer that has
+    the event pending. The store's Redis client must decode responses, as the client from
+    ``connect()`` does.
     """
     [found] = [g for g in store.redis.xinfo_groups(store.category) if g["name"] == group]
     pending = store.redis.xpending_range(store.category, group, "-", "+", 1000)

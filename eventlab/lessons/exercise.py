@@ -1,4 +1,4 @@
-"""An exercise of a notebook: check, hint, solution."""
+"""An exercise of a notebook, with its check, hints and solution."""
 
 from __future__ import annotations
 
@@ -22,7 +22,10 @@ COLOURS: Final = {
 
 
 class Wrong(Exception):
-    """Raised by a judge for a wrong answer: names the likely misunderstanding and corrects it."""
+    """Raised by a judge for a wrong answer.
+
+    The message names the likely misunderstanding and corrects it.
+    """
 
 
 @dataclass(frozen=True)
@@ -40,22 +43,22 @@ class Note:
         colour = COLOURS.get(self.kind, "#0072B2")
         code = f"<pre style='margin:0.6em 0 0'>{escape(self.code)}</pre>" if self.code else ""
         style = f"border-left:5px solid {colour};padding:0.4em 0.9em"
-        # Only the bar has a color: text in the page's own is legible in a light and a dark theme.
+        # Only the bar is colored. The text keeps the page's color, which is legible in every theme.
         kind = f"<b>{escape(self.kind)}:</b>"
         return f"<div style='{style}'>{kind} {escape(self.text)}{code}</div>"
 
 
 @dataclass(frozen=True)
 class Exercise:
-    """One exercise: how to judge an answer, and the feedback to give.
+    """An exercise: how to judge an answer, and the feedback to give.
 
     ``judge`` takes the answer, returns nothing if it is right, and raises Wrong otherwise.
-    ``right`` says what a right answer shows. ``hints`` are revealed one at a time. ``answer`` is
-    the code of the reference solution, and ``explanation`` its reason. ``mistakes`` are foreseen
-    wrong answers, as code: the tests run each through the same judge, and each must get its own
-    feedback.
+    ``right`` is the feedback for a right answer. ``hints`` are shown one at a time. ``answer`` is
+    the code of the reference solution, and ``explanation`` explains it. ``mistakes`` are the code
+    of typical wrong answers. The tests pass each of them to the same judge, and each must get its
+    own feedback.
 
-    ``seconds`` is how long the answer may take: an endless loop is stopped and reported.
+    ``seconds`` is the time limit of the answer. An answer that exceeds it is stopped and reported.
 
     >>> exercise.check(...)
     Not attempted: replace the dots with your code and run the cell again.
@@ -71,9 +74,9 @@ class Exercise:
     _given: list[int] = field(default_factory=lambda: [0], repr=False)
 
     def check(self, answer: Any) -> Note:
-        """Judge an answer: not attempted, not yet (and why), or right (and what it shows).
+        """Judge an answer and return the feedback: not attempted, not yet, or right.
 
-        The result is recorded for `progress()`.
+        The result of an attempted answer is recorded for `progress()`.
         """
         if _is_stub(answer):
             return Note("Not attempted", "replace the dots with your code and run the cell again.")
@@ -99,7 +102,10 @@ class Exercise:
         return Note("Right", self.right)
 
     def hint(self, number: int | None = None) -> Note:
-        """Return a hint by its number, or the next one; after the last one, repeat it."""
+        """Return the hint with this number or, without a number, the next hint.
+
+        After the last hint, the last hint is repeated.
+        """
         at = self._given[0] if number is None else number - 1
         at = min(max(at, 0), len(self.hints) - 1)
         self._given[0] = at + 1
@@ -122,16 +128,16 @@ def _text_of(error: Exception) -> str:
 
 
 def _is_stub(answer: Any) -> bool:
-    if isinstance(answer, type):  # a class without methods, or whose methods return the dots
+    if isinstance(answer, type):  # without methods, or with methods that return the dots
         parts = vars(answer).values()
         return all(_steps(part) == [...] for part in parts if isinstance(part, types.FunctionType))
     if not isinstance(answer, types.FunctionType):
         return answer is ...
-    # The function does nothing but return the dots, or None.
+    # The function does nothing except return the dots or None.
     return _steps(answer) in ([None], [...])
 
 
 def _steps(function: types.FunctionType) -> list[object]:
-    """Return the operand of each instruction, except those that every function has."""
+    """Return the operand of each instruction, except for instructions that every function has."""
     nothing = ("RESUME", "NOP", "RETURN_VALUE")
     return [step.argval for step in dis.get_instructions(function) if step.opname not in nothing]

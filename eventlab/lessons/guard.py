@@ -1,7 +1,7 @@
-"""Processes of a page that end with its kernel, even if the kernel is killed.
+"""Start processes that end when the kernel of a page ends, even if the kernel is killed.
 
-Each kernel has one guard, a process that reads their process ids from a pipe. When the kernel ends,
-the pipe ends, and the guard kills the processes that are left, even if they are stopped.
+Each kernel has one guard, a process that reads the ids of these processes from a pipe. When the
+kernel ends, the pipe closes, and the guard kills the remaining processes, even stopped ones.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from collections.abc import Mapping, Sequence
 
 
 class GuardedProcess(subprocess.Popen[bytes]):
-    """A process that the guard kills when the kernel ends, unless ``wait`` has returned."""
+    """A process that the guard kills when the kernel ends, unless ``wait`` has already returned."""
 
     def wait(self, timeout: float | None = None) -> int:
-        """Wait until the process has ended; the guard then forgets it."""
+        """Wait until the process has ended, and tell the guard to forget it."""
         status = super().wait(timeout)
         _tell(f"-{self.pid}")
         return status
@@ -45,24 +45,24 @@ def _tell(line: str) -> None:
 
 @functools.cache
 def _guard(_owner: int) -> subprocess.Popen[bytes]:
-    """Return the guard of a process (a fork needs one of its own)."""
+    """Start the guard of this process or return it; a forked process gets its own guard."""
     command = [sys.executable, "-m", "eventlab.lessons.guard"]
     guard = subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True
     )
-    atexit.register(guard.communicate)  # closes the pipe, and waits
+    atexit.register(guard.communicate)  # closes the pipe and waits for the guard to exit
     return guard
 
 
 def main() -> None:
-    """Read process ids until the pipe ends, then kill those that are left."""
+    """Read process ids until the pipe closes, and then kill the processes that remain."""
     running: set[int] = set()
     for line in sys.stdin:
         change = running.add if line.startswith("+") else running.discard
         change(int(line[1:]))
     for pid in running:
         with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)  # ends a process that is stopped, too
+            os.kill(pid, signal.SIGKILL)  # also ends a stopped process
 
 
 if __name__ == "__main__":

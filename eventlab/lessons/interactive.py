@@ -1,4 +1,4 @@
-"""Interactive parts of a page: widgets, or tables where widgets are not available."""
+"""Interactive parts of a page: widgets, or tables if widgets are not available."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ CELL = "padding:0.2em 0.8em;text-align:left;vertical-align:top"
 
 
 class Interactive(abc.ABC):
-    """The base of the widgets. Its text is what a test compares; its table is what GitHub shows.
+    """The base class of the widgets. Tests compare its text, and GitHub shows its table.
 
-    Each widget has a method for each of its buttons, so that code in a notebook can do what a click
-    does.
+    A widget has a method for each of its buttons, so that code in a notebook can do the same as a
+    click.
     """
 
     @abc.abstractmethod
     def __repr__(self) -> str:
-        """Return what it shows, as plain text."""
+        """Return the contents as plain text."""
 
     @abc.abstractmethod
     def table(self) -> str:
-        """Return what it shows, as HTML without colors of its own: legible in every theme."""
+        """Return the contents as HTML that sets no colors, so that it is legible in every theme."""
 
     @abc.abstractmethod
     def controls(self, refresh: Callable[[], None]) -> Sequence[Any]:
-        """Return the widgets to press; each calls ``refresh`` when it has changed something."""
+        """Return the controls; each calls ``refresh`` after it has changed something."""
 
     def _repr_mimebundle_(
         self,
@@ -51,7 +51,7 @@ class Interactive(abc.ABC):
 
 
 def button(name: str, press: Callable[[], object], refresh: Callable[[], None]) -> Any:
-    """Return a button that does something and then refreshes what is shown."""
+    """Return a button that runs an action and then refreshes the display."""
     import ipywidgets
 
     def pressed(_: object) -> None:
@@ -64,7 +64,7 @@ def button(name: str, press: Callable[[], object], refresh: Callable[[], None]) 
 
 
 def as_table(head: Sequence[str], rows: Iterable[Sequence[object]], *, marked: int = -1) -> str:
-    """Return an HTML table; the row number ``marked`` is bold.
+    """Return an HTML table in which the row with the index ``marked`` is bold.
 
     >>> as_table(["event"], [["create"]]).count("<td")
     1
@@ -81,7 +81,7 @@ def _cell(kind: str, value: object) -> str:
 
 
 def side_by_side(*parts: tuple[str, str]) -> str:
-    """Return blocks of HTML side by side, each below its title.
+    """Return HTML that shows the blocks side by side, each below its title.
 
     >>> side_by_side(("Redis", "<p>empty</p>")).count("<b>Redis</b>")
     1

@@ -1,4 +1,4 @@
-"""A mail router in a process of its own, which is killed when CXone has accepted an email."""
+"""Run a mail router in its own process, which is killed when CXone has accepted an email."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class DoomedClient(CXoneClient):
         work_item_type: str = "email",
         point_of_contact: str | None = None,
     ) -> str | None:
-        """Create the work item, and kill the process before it learns the contact id."""
+        """Create the work item, and kill the process before the router gets the contact id."""
         super().post_work_item(
             work_item_id=work_item_id,
             payload=payload,
@@ -43,9 +43,9 @@ class DoomedClient(CXoneClient):
 
 
 def route_until_killed(category: str, settings: Mapping[str, str], *, name: str = "doomed") -> bool:
-    """Run a router that is killed by its first work item; return whether it was.
+    """Run a router that is killed after its first work item; return whether it was killed.
 
-    ``settings`` are the mailroom's environment variables. The deadline of a work item is 13 seconds
+    ``settings`` are the mailroom's environment variables. A work item's deadline is 13 seconds
     after its intent, so that a lesson does not have to wait for minutes.
     """
     command = [sys.executable, "-m", "eventlab.lessons.killed_router", category, name]
@@ -56,7 +56,7 @@ def route_until_killed(category: str, settings: Mapping[str, str], *, name: str 
 
 
 def main() -> None:
-    """Run a router that is killed; the arguments are its category and its name."""
+    """Run the router that will be killed; the arguments are its category and its name."""
     category, name = sys.argv[1:]
     settings = Settings.from_environment(os.environ)
     gmail = GmailClient(load(settings.gmail_token), endpoint=settings.gmail_endpoint)

@@ -1,4 +1,4 @@
-"""Processes that follow a category and are killed at the worst moment, with SIGKILL."""
+"""Run processes that follow a category and are killed with SIGKILL at the worst moment."""
 
 from __future__ import annotations
 
@@ -121,11 +121,11 @@ def consume(
     dies_after: int = 0,
     consumers: Sequence[str] = ("one",),
 ) -> Ended:
-    """Run a consumer group, a process for each consumer, until no event is left.
+    """Run a consumer group, with one process per consumer, until no events are left.
 
-    Each receives up to 100 events, calls ``write(documents, event)`` for each of them, and then
-    acknowledges them all. It is killed after the write and before the acknowledgment, once it has
-    written ``dies_after`` events (0: never). Several consumers begin at the same moment.
+    Each consumer receives up to 100 events, calls ``write(documents, event)`` for each of them, and
+    then acknowledges them all. Once it has written ``dies_after`` events or more, it is killed
+    before the acknowledgment; with 0, it is never killed. All consumers start at the same moment.
     """
     source = textwrap.dedent(inspect.getsource(write)).replace(f"def {write.__name__}", "def write")
     code = CONSUMER.replace("{write}", source)
@@ -135,10 +135,10 @@ def consume(
 
 
 def project(store: EventStore, view: View, *, dies: str = "", batch_size: int = 100) -> Ended:
-    """Run a projector in a process of its own until it has caught up, or is killed.
+    """Run a projector in its own process until it has caught up or is killed.
 
-    ``dies="inside"`` kills it in its third transaction, right before the commit, and
-    ``dies="behind"`` right after it.
+    ``dies="inside"`` kills it in its third transaction, right before the commit.
+    ``dies="behind"`` kills it right after that commit.
     """
     source = inspect.getsource(type(view).apply)
     code = PROJECTOR.replace("{apply}", source).replace("{name}", view.name)
@@ -162,10 +162,10 @@ def handle(
     *,
     crashes: bool = False,
 ) -> bool:
-    """Run ``handler(event, folder, subscription, crash)`` for each event, in a process of its own.
+    """Run ``handler(event, folder, subscription, crash)`` for each event in a separate process.
 
     The subscription has the handler's name. If ``crashes`` is true, ``crash()`` kills the process;
-    otherwise, it does nothing. Returns whether it was killed.
+    otherwise, ``crash()`` does nothing. Returns whether the process was killed.
     """
     source = textwrap.dedent(inspect.getsource(handler))
     source = source.replace(f"def {handler.__name__}", "def handle")

@@ -1,4 +1,4 @@
-"""A small event store in memory: all that ``eventlab.testing.StoreContract`` requires."""
+"""A small in-memory event store that meets ``eventlab.testing.StoreContract``."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from eventlab.store.store import ANY, EXISTS, Expected
 
 
 class UnfinishedStore:
-    """The events of one category, in a list; the code that decides about an append is missing.
+    """A store that keeps the events of one category in a list but cannot append them yet.
 
-    A subclass has ``write``, which gets valid arguments, one call at a time. It may use
-    ``version``, ``written_with`` and ``add``.
+    A subclass must implement ``write``, which decides about an append. ``write`` gets valid
+    arguments, one call at a time, and may use ``version``, ``written_with`` and ``add``.
     """
 
     def __init__(self) -> None:
@@ -27,7 +27,10 @@ class UnfinishedStore:
     def write(
         self, id: str, events: list[Event], expected: int | Expected, token: str | None
     ) -> list[Recorded]:
-        """Add the events and return them as recorded, or return a repeat, or raise."""
+        """Decide about an append: add the events, recognize a repeat, or raise an error.
+
+        Returns the recorded events.
+        """
         raise NotImplementedError
 
     def written_with(self, id: str, token: str | None) -> list[Recorded]:
@@ -53,7 +56,7 @@ class UnfinishedStore:
         expected: int | Expected,
         token: str | None = None,
     ) -> list[Recorded]:
-        """Store the events as the next versions of one aggregate, all or none."""
+        """Store all or none of the events as the next versions of one aggregate."""
         batch = encode_batch(events).events
         is_version = type(expected) is int and 0 <= expected < 2**53
         if not is_version and not isinstance(expected, Expected):
@@ -75,7 +78,7 @@ class UnfinishedStore:
         return copy.deepcopy((found[::-1] if reverse else found)[:limit])
 
     def read_all(self, *, after: str = START, limit: int | None = None) -> list[Recorded]:
-        """Return every event after a position, in commit order."""
+        """Return the events after a position, in commit order."""
         checked_counts(limit=limit)
         start = order(checked_position(after))
         found = [event for event in self._events if order(event.position) > start]
@@ -95,7 +98,7 @@ class UnfinishedStore:
 
 
 def repeated(earlier: list[Recorded], events: list[Event]) -> list[Recorded]:
-    """Return what an earlier append recorded; raise TokenReused if it had other events."""
+    """Return the events of an earlier append; raise TokenReused if they are different."""
     found = [(event.type, event.data, event.meta) for event in earlier]
     if found != [(event.type, event.data, event.meta) for event in events]:
         raise TokenReused(earlier[0].id, earlier[0].version)
@@ -103,7 +106,7 @@ def repeated(earlier: list[Recorded], events: list[Event]) -> list[Recorded]:
 
 
 class LittleStore(UnfinishedStore):
-    """The events of one category, in a list.
+    """A store that keeps the events of one category in a list.
 
     >>> from eventlab import NEW
     >>> LittleStore().append("JohnDoe", [Event("create")], expected=NEW)
@@ -113,7 +116,10 @@ class LittleStore(UnfinishedStore):
     def write(
         self, id: str, events: list[Event], expected: int | Expected, token: str | None
     ) -> list[Recorded]:
-        """Add the events if the version is the expected one, or return what the token added."""
+        """Add the events if the version is as expected, and return them.
+
+        For a repeat, return the events that were added with the token.
+        """
         version = self.version(id)
         if earlier := self.written_with(id, token):
             return repeated(earlier, events)

@@ -1,4 +1,4 @@
-"""A proxy that loses replies: the server executes the request, but the reply never arrives."""
+"""A proxy that loses replies: the server executes a request, but its reply never arrives."""
 
 from __future__ import annotations
 
@@ -18,10 +18,11 @@ from eventlab.errors import InvalidArgument
 
 
 class LossyProxy:
-    """A unix socket in front of a server; ``upstream`` is its socket, or connects to it.
+    """A unix socket that forwards requests to a server and can lose the replies.
 
-    After ``lose(n, b"XADD")`` it cuts the connection for the next ``n`` requests that contain
-    ``XADD`` instead of forwarding the reply.
+    ``upstream`` is the path of the server's socket, or a function that connects to the server.
+    After ``lose(n, b"XADD")``, the proxy closes the connection instead of forwarding the reply to
+    each of the next ``n`` requests that contain ``XADD``.
     """
 
     def __init__(self, path: Path | str, upstream: str | Callable[[], socket.socket]) -> None:
@@ -42,7 +43,7 @@ class LossyProxy:
         self._word = word
 
     def close(self) -> None:
-        """Stop listening, and cut all open connections."""
+        """Stop listening, and close all open connections."""
         self._listener.close()
         for sock in list(self._open):
             with contextlib.suppress(OSError):
@@ -91,9 +92,9 @@ def lossy(path: Path | str, upstream: str | Callable[[], socket.socket]) -> Iter
 
 @contextlib.contextmanager
 def unreliable(redis: Redis) -> Iterator[tuple[Redis, LossyProxy]]:
-    """Open a second client of the same server, whose connection can lose replies.
+    """Open a second client for the same server, with a connection that can lose replies.
 
-    Raises InvalidArgument for a cluster, whose nodes a client finds by their own addresses.
+    Raises InvalidArgument for a cluster, because a client connects directly to a cluster's nodes.
 
     >>> with unreliable(lab.redis) as (client, connection):
     ...     connection.lose(1, b"PING")
@@ -110,7 +111,7 @@ def unreliable(redis: Redis) -> Iterator[tuple[Redis, LossyProxy]]:
     kept = ("username", "password", "db", "decode_responses", "protocol")
     with (
         tempfile.TemporaryDirectory() as folder,
-        # Connected as the pool does it, with TLS if it has that; the client signs in itself.
+        # Connect as the pool does, with TLS if the pool uses it. The client authenticates itself.
         lossy(Path(folder, "redis.sock"), lambda: pool.make_connection()._connect()) as proxy,
         Redis(
             unix_socket_path=proxy.path, **{name: options[name] for name in kept if name in options}

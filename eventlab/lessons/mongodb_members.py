@@ -1,4 +1,4 @@
-"""A real MongoDB replica set of three on loopback, whose members can be killed or stopped."""
+"""A real three-member MongoDB replica set on loopback, whose members can be killed or stopped."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Member:
 
     @property
     def address(self) -> str:
-        """The host and the port."""
+        """The host and port of the member."""
         return f"127.0.0.1:{self.port}"
 
     def start(self) -> None:
@@ -78,7 +78,7 @@ class Member:
         self._process.send_signal(signal.SIGSTOP)
 
     def resume(self) -> None:
-        """Let a stopped mongod continue."""
+        """Resume a stopped mongod."""
         self._process.send_signal(signal.SIGCONT)
 
     def close(self) -> None:
@@ -90,7 +90,7 @@ class Member:
 
 @dataclass
 class ReplicaSet:
-    """Three members, of which one is the primary."""
+    """A replica set of three members, one of which is the primary."""
 
     members: list[Member]
 
@@ -101,7 +101,7 @@ class ReplicaSet:
         return f"mongodb://{hosts}/eventlab?replicaSet={REPLICA_SET}"
 
     def primary(self, *, other_than: Member | None = None) -> Member:
-        """Return the primary, once there is one that is not ``other_than``."""
+        """Wait until there is a primary that is not ``other_than``, and return it."""
         others = [member for member in self.members if member is not other_than]
         return wait_until(lambda: [one for one in others if one.is_primary()])[0]
 
@@ -117,7 +117,7 @@ class ReplicaSet:
 
 @contextlib.contextmanager
 def replica_set_of_three(path: Path) -> Iterator[ReplicaSet]:
-    """Run a replica set of three members."""
+    """Run a replica set of three members during the ``with`` block."""
     with contextlib.ExitStack() as stack:
         members = []
         for number in range(3):

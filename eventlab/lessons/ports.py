@@ -1,9 +1,9 @@
-"""Ports that no process listens on, and that no other process can get in the meantime.
+"""Find ports that no process listens on, and reserve them for a server.
 
-Between the moment when a port is found and the moment when a server listens on it, any program
-could get it: parallel tests did. So this process keeps the port bound, without listening, for as
-long as it runs. A server that sets SO_REUSEADDR, as all of ours do, may still listen on it, and no
-client can connect until one does.
+After a port is found, another program could take it before the server listens on it, as happened in
+parallel tests. Therefore, this process keeps the port bound, without listening, for as long as it
+runs. A server that sets SO_REUSEADDR, as all of ours do, can still listen on the port, and no
+client can connect until a server does.
 """
 
 from __future__ import annotations
@@ -13,20 +13,20 @@ import sys
 from contextlib import suppress
 from typing import Final
 
-CLUSTER_BUS_OFFSET: Final = 10_000  # a node of a Redis Cluster also listens this far above its port
+CLUSTER_BUS_OFFSET: Final = 10_000  # a cluster node also listens on its port plus this
 MAX_PORT: Final = 65_535
-#: Other systems do not bind two sockets to one port, even if neither of them listens.
+#: Other systems do not let two sockets bind to one port, even if neither of them listens.
 KEEPS_PORTS: Final = sys.platform == "linux"
 
 
 def free_port() -> int:
-    """Return a port of 127.0.0.1 that nobody listens on."""
+    """Return a port of 127.0.0.1 that no process listens on."""
     with _bound(0) as found:
         return _kept(found)
 
 
 def free_cluster_port() -> int:
-    """Return a free port for a cluster node; its cluster bus port is free, too."""
+    """Return a free port for a cluster node whose cluster bus port is also free."""
     while True:
         with _bound(0) as client:
             bus_port = client.getsockname()[1] + CLUSTER_BUS_OFFSET
@@ -37,10 +37,10 @@ def free_cluster_port() -> int:
 
 
 def _bound(port: int) -> socket.socket:
-    """Return a socket that is bound to a port, or to a free one for 0; raises OSError."""
+    """Return a socket bound to a port, or to any free port for 0; raise OSError if that fails."""
     found = socket.socket()
     try:
-        found.bind(("127.0.0.1", port))  # before the option: with it, another one could hold it
+        found.bind(("127.0.0.1", port))  # before SO_REUSEADDR, which would allow a port in use
         found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, KEEPS_PORTS)
     except OSError:
         found.close()
@@ -52,5 +52,5 @@ def _kept(found: socket.socket) -> int:
     """Keep a port bound until the process ends, and return it."""
     port = int(found.getsockname()[1])
     if KEEPS_PORTS:
-        found.detach()  # the descriptor stays open; it is not inherited by servers
+        found.detach()  # the descriptor stays open, and servers do not inherit it
     return port

@@ -1,4 +1,4 @@
-"""Run small programs of a page as processes of their own: together, or one that is killed."""
+"""Run small programs from a page in separate processes, which may be killed."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ import subprocess
 import sys
 from collections.abc import Sequence
 
-#: Longer than any program of a page runs on a busy machine, in seconds.
+#: The time limit in seconds, longer than any program of a page needs on a busy machine.
 PATIENCE = 50
 
 
 def run_together(code: str, count: int) -> list[str]:
-    """Run a Python program in `count` processes, and return what each of them prints.
+    """Run a Python program in `count` processes, and return the output of each process.
 
-    Each calls `wait_for_start` once it is ready; then all continue at the same moment.
+    Each process calls `wait_for_start` when it is ready, and all then continue at the same moment.
     """
     return [printed for printed, _ in start_together([[code]] * count)]
 
 
 def start_together(programs: Sequence[Sequence[str]]) -> list[tuple[str, int]]:
-    """Run programs, given as code and arguments; return what each prints, and its exit status.
+    """Run programs, given as code and arguments; return the output and exit status of each.
 
-    Each calls `wait_for_start`; a negative status means that it was killed.
+    Each program must call `wait_for_start`. A negative status means that the process was killed.
     """
     pipe = subprocess.PIPE
     processes = [
@@ -48,6 +48,6 @@ def start_together(programs: Sequence[Sequence[str]]) -> list[tuple[str, int]]:
 
 
 def wait_for_start() -> None:
-    """Tell `run_together` that this process is ready, and wait until all are."""
+    """Tell `run_together` that this process is ready, and wait until all processes are ready."""
     print("ready", flush=True)
     sys.stdin.readline()

@@ -1,4 +1,4 @@
-"""What a reader has solved: each check appends a line to a file, and the table is replayed."""
+"""A reader's progress: each check appends a line to a file, which is replayed for the table."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from eventlab.servers.directories import data_directory, prepare_data
 from eventlab.servers.errors import DirectoryRefused
 
 FILE: Final = "progress.jsonl"
-#: The package of the exercises, beside the notebooks.
+#: The package of the exercises, which is in the folder of the notebooks.
 EXERCISES: Final = "exercises"
 RIGHT: Final = "Right"
-_HEADING = re.compile(r'"#+ (Exercise \d[^"\\]*)')  # in the JSON of a notebook
+_HEADING = re.compile(r'"#+ (Exercise \d[^"\\]*)')  # in a notebook's JSON
 
 
 class Progress:
     """The exercises of each page, and which of them are solved.
 
-    Its text says nothing about the reader, so that the page is the same for everyone; the table
-    is a widget.
+    The text does not depend on the reader, so that the stored page is the same for everyone. The
+    reader's table is a widget.
     """
 
     def __init__(self) -> None:
@@ -39,11 +39,11 @@ class Progress:
             self.pages[page] = list(titles)
 
     def solved(self, page: str) -> list[str]:
-        """Return the names of the exercises of a page that are solved."""
+        """Return the names of the solved exercises of a page."""
         return [name for name in self.pages[page] if self.results.get(name) == RIGHT]
 
     def rows(self) -> list[tuple[str, str, str]]:
-        """Return the name of each page, how many of its exercises are solved, and the next one."""
+        """Return each page's name, how many of its exercises are solved, and the next exercise."""
         rows = []
         for page, names in self.pages.items():
             solved = self.solved(page)
@@ -75,17 +75,17 @@ class Progress:
 
 
 def progress() -> Progress:
-    """Return what you have solved so far, a row for each page."""
+    """Return your progress so far, with a row for each page."""
     return Progress()
 
 
 def record(exercise: object, kind: str) -> None:
-    """Append the result of a check. A folder that cannot be written to is not an error."""
+    """Append the result of a check to the file, if the folder can be written to."""
     name = _name_of(exercise)
     if name is not None:
         with contextlib.suppress(OSError, DirectoryRefused):
             folder = data_directory()
-            prepare_data(folder)  # it is absent with servers of one's own
+            prepare_data(folder)  # with your own servers, it may not exist yet
             with (folder / FILE).open("a", encoding="utf-8") as file:
                 file.write(json.dumps({"exercise": name, "result": kind}) + "\n")
 
@@ -100,7 +100,7 @@ def _name_of(exercise: object) -> str | None:
 
 
 def _results() -> dict[str, str]:
-    """Replay the file: what was right once stays right."""
+    """Replay the file, and return the result for each exercise; once right, it stays right."""
     results: dict[str, str] = {}
     with contextlib.suppress(OSError, DirectoryRefused):
         for line in (data_directory() / FILE).read_text("utf-8").splitlines():
@@ -112,10 +112,10 @@ def _results() -> dict[str, str]:
 
 
 def _pages() -> Iterator[tuple[str, dict[str, str]]]:
-    """Return each page, and its exercises: their names, with their titles on the page."""
+    """Yield each page with its exercises, as a dict from their names to their titles."""
     try:
         package = importlib.import_module(EXERCISES)
-    except ImportError:  # not started in the folder of the notebooks
+    except ImportError:  # the kernel was not started in the notebooks' folder
         return
     folder = Path(next(iter(package.__path__)))
     modules = {info.name for info in pkgutil.iter_modules(package.__path__)}
@@ -124,7 +124,7 @@ def _pages() -> Iterator[tuple[str, dict[str, str]]]:
         if page in modules:
             module = importlib.import_module(f"{EXERCISES}.{page}")
             text = notebook.read_text("utf-8")
-            # In the order of the page, which need not be that of the file.
+            # In the order of the page, which may differ from the order in the file.
             places = {
                 name: text.find(f"{EXERCISES}.{page} import {name}")
                 for name, value in vars(module).items()
@@ -136,6 +136,6 @@ def _pages() -> Iterator[tuple[str, dict[str, str]]]:
 
 
 def _title(above: str, name: str) -> str:
-    """Return the heading of an exercise, the last one above it; its name if it has none."""
+    """Return the last heading above an exercise or, if there is none, the exercise's name."""
     found = _HEADING.findall(above)
     return (found[-1] if found else name.replace("_", " ")).replace("`", "")

@@ -1,4 +1,4 @@
-"""Real Redis servers on loopback: one with a durability of your choice, or a cluster of six."""
+"""Real Redis servers on loopback: one server with options of your choice, or a cluster of six."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from eventlab.servers.binaries import find_redis
 
 SLOTS = 16384
 NODE_TIMEOUT_MS = 2000
-#: A request to a node itself is not repeated, and times out soon: the node may be dead or stopped.
+#: Requests to a single node time out soon, without a retry, because it may be dead or stopped.
 IMPATIENT: dict[str, Any] = {"socket_timeout": 1, "socket_connect_timeout": 1, "retry": None}
 ASKED_IN_VAIN = (redis.RedisError, OSError)
 
 
 class Node:
-    """A Redis server that can be killed, stopped, and restarted on the same port and data."""
+    """A Redis server that can be killed, stopped, and restarted with the same port and data."""
 
     def __init__(self, folder: Path, port: int, *options: str, sentinel: bool = False) -> None:
         folder.mkdir(parents=True)
@@ -69,7 +69,7 @@ class Node:
         self._process.send_signal(signal.SIGSTOP)
 
     def resume(self) -> None:
-        """Let a stopped server continue."""
+        """Resume a stopped server."""
         self._process.send_signal(signal.SIGCONT)
 
     def role(self) -> str:
@@ -79,7 +79,7 @@ class Node:
         return ""
 
     def follows(self, master: Node) -> bool:
-        """Return whether the server is a replica of another one and in step with it."""
+        """Return whether the server is a connected replica of this master."""
         with contextlib.suppress(*ASKED_IN_VAIN):
             found = self.client.info("replication")
             link = (found["role"], found.get("master_port"), found.get("master_link_status"))
@@ -87,7 +87,7 @@ class Node:
         return False
 
     def is_in_step_with(self, master: Node) -> bool:
-        """Return whether the server has received all that the master has written."""
+        """Return whether the server has received everything that the master has written."""
         written = master.client.info("replication")["master_repl_offset"]
         return bool(self.client.info("replication")["slave_repl_offset"] == written)
 
@@ -110,13 +110,13 @@ class Shard:
         return self.replica.role() == "master"
 
     def detach(self) -> None:
-        """Stop the replica and cut its link: what is written from now on does not reach it."""
+        """Stop the replica and cut its link, so that later writes do not reach it."""
         wait_until(lambda: self.replica.is_in_step_with(self.master))
         self.replica.stop()
         self.master.client.execute_command("CLIENT", "KILL", "TYPE", "replica")
 
     def lose(self) -> None:
-        """Kill the master; the replica takes over, without what it has not received."""
+        """Kill the master; the replica takes over without the writes that it has not received."""
         self.master.kill()
         self.replica.resume()
         wait_until(self.promoted)
@@ -135,11 +135,11 @@ class Cluster:
 
     @property
     def url(self) -> str:
-        """The URL of the cluster: the addresses of all of its nodes."""
+        """The URL of the cluster, with the addresses of all its nodes."""
         return "redis://" + ",".join(f"127.0.0.1:{node.port}" for node in self.nodes)
 
     def is_well(self) -> bool:
-        """Return whether every node says that the cluster is healthy."""
+        """Return whether every node reports that the cluster is healthy."""
         return all("cluster_state:ok" in _cluster_info(node) for node in self.nodes)
 
 
@@ -151,7 +151,7 @@ def _cluster_info(node: Node) -> str:
 
 @contextlib.contextmanager
 def cluster_of_pairs(path: Path, category: str) -> Iterator[Cluster]:
-    """Run a cluster of three masters with a replica each, with append-only files."""
+    """Run a cluster of three masters, each with one replica, with append-only files."""
     with contextlib.ExitStack() as stack:
         nodes = []
         for _ in range(6):

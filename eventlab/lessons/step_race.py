@@ -17,10 +17,11 @@ SIGN: Final = {"create": 0, "deposit": 1, "withdraw": -1}
 
 
 class StepRace(Interactive):
-    """Two writers, A and B, who both withdraw 80 from an account that holds 100.
+    """Two writers, A and B, who both try to withdraw 80 from an account that holds 100.
 
-    Each reads, decides and appends, one step at a time. With ``checked=False`` they do not say
-    which version they have read. The store is emptied at the start, because it belongs to the page.
+    Each writer reads, decides and appends, one step at a time. With ``checked=False``, a writer
+    does not say which version it has read. The constructor deletes all events of the store, so use
+    a store that nothing else uses.
 
     >>> StepRace(store).play("ABAB")
     A: read version 2, funds 100; decided to withdraw 80. Next: append, expected=2
@@ -35,14 +36,14 @@ class StepRace(Interactive):
         self.reset()
 
     def reset(self) -> None:
-        """Start over: an account with 100, and two writers who have not begun."""
+        """Start over with an account that holds 100, and two writers who have not begun."""
         self._store.drop()
         opening = [Event("create"), Event("deposit", {"amount": FUNDS})]
         self._store.append(ACCOUNT, opening, expected=NEW)
         self.writers = {name: _Writer(self._store, self._checked) for name in "AB"}
 
     def press(self, name: str) -> None:
-        """Let a writer take its next step; one that is done does nothing more."""
+        """Let a writer take its next step; a writer that is done does nothing."""
         self.writers[name].step()
 
     def play(self, order: str) -> StepRace:
@@ -80,7 +81,7 @@ class StepRace(Interactive):
         return side_by_side(a, log, b)
 
     def controls(self, refresh: Callable[[], None]) -> Sequence[Any]:
-        """Return a button for each writer, and one to start over."""
+        """Return a button for each writer, and a button to start over."""
         return [
             button("A: next step", lambda: self.press("A"), refresh),
             button("B: next step", lambda: self.press("B"), refresh),
@@ -89,7 +90,7 @@ class StepRace(Interactive):
 
 
 class _Writer:
-    """One writer: what it has done, and what it will do next."""
+    """A writer, with the steps that it has taken and the next step."""
 
     def __init__(self, store: EventStore, checked: bool) -> None:
         self._store = store
@@ -102,7 +103,7 @@ class _Writer:
         self.future = next(self._steps, self.future)
 
     def _withdraw(self) -> Iterator[str]:
-        """Yield what comes next; each ``next`` does one step."""
+        """Yield a description of the next step; each call of ``next`` takes one step."""
         while True:
             yield "Next: read"
             events = self._store.read(ACCOUNT)

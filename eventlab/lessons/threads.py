@@ -1,4 +1,4 @@
-"""Run jobs beside a cell, in threads: a writer, a projector, a reader that never stops."""
+"""Run jobs in threads while a cell runs, such as a writer, a projector, or a constant reader."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ Job = Callable[[threading.Event], object]
 
 @contextmanager
 def beside(*jobs: Job) -> Iterator[None]:
-    """Run jobs in threads while the ``with`` block runs, and wait for their end.
+    """Run jobs in threads during the ``with`` block, and wait until they end.
 
-    Each is called with an event that is set when it should stop. The first error of a job is raised
-    at the end of the block.
+    Each job is called with an event that is set when the job should stop. The first error that a
+    job raises is raised again at the end of the block.
     """
     stop = threading.Event()
     errors: list[BaseException] = []
@@ -29,7 +29,7 @@ def beside(*jobs: Job) -> Iterator[None]:
     def run(job: Job) -> None:
         try:
             job(stop)
-        except BaseException as error:  # noqa: BLE001 - it is raised in the cell
+        except BaseException as error:  # noqa: BLE001 - the cell raises it again
             errors.append(error)
 
     threads = [threading.Thread(target=run, args=(job,)) for job in jobs]
@@ -46,7 +46,7 @@ def beside(*jobs: Job) -> Iterator[None]:
 
 
 class Watcher(Generic[T]):
-    """A job that reads as often as it can, and keeps what it has seen.
+    """A job that reads as often as it can, and keeps every result in ``seen``.
 
     >>> watcher = Watcher(lambda: lab.mongo.shelf.count_documents({}))
     >>> with beside(watcher):
@@ -60,15 +60,15 @@ class Watcher(Generic[T]):
         self._read = read
 
     def __call__(self, stop: threading.Event) -> None:
-        """Read until told to stop."""
+        """Read repeatedly until ``stop`` is set."""
         while not stop.wait(0.001):
             try:
                 self.seen.append(self._read())
             except OperationFailure:
-                continue  # the collection was replaced during the query: ask again
+                continue  # the collection was replaced during the query, so retry
 
     def wait(self, more: int) -> None:
-        """Wait until it has read this many more times."""
+        """Wait until the watcher has read ``more`` more times."""
         enough = len(self.seen) + more
         end = time.monotonic() + PATIENCE
         while len(self.seen) < enough:

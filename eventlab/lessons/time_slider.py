@@ -1,4 +1,4 @@
-"""The time slider: the events of an aggregate, and its state and document at each moment."""
+"""The time slider: an aggregate's events, and its state and documents at each version."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from eventlab.lessons.interactive import Interactive, as_table, side_by_side
 from eventlab.projections.view import View
 from eventlab.testing.views import view as scenario
 
-#: What every aggregate has: not part of its state.
+#: Attributes that every aggregate has, which are not part of its state.
 COMMON = ("id", "version", "position", "changes")
 
 
 class TimeSlider(Interactive):
-    """The events of one aggregate up to a version, and the resulting state and document.
+    """The events of one aggregate up to a version, and the resulting state and documents.
 
-    Set ``version`` to move it, as the slider does.
+    Set ``version`` to move the slider.
 
     >>> from eventlab.accounts import Account
     >>> history = [Recorded("JohnDoe", 1, "create", {}, "1767254400000-0")]
@@ -44,7 +44,7 @@ class TimeSlider(Interactive):
         return self.events[: self.version]
 
     def state(self) -> dict[str, Any]:
-        """Return the state of the aggregate at the slider's version: a replay of the past."""
+        """Return the state of the aggregate at the slider's version, by replaying its events."""
         id = self.events[0].id if self.events else ""
         replayed = self._aggregate(id).replay(self.past)
         return {

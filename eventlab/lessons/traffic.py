@@ -1,4 +1,4 @@
-"""Count what this thread exchanges with Redis: a cost that does not depend on machine load."""
+"""Count this thread's traffic with Redis, a cost that does not depend on machine load."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from redis.connection import AbstractConnection
 
 @dataclass
 class Traffic:
-    """The number of round trips, and of list elements in the replies."""
+    """The number of round trips, and the number of list elements in the replies."""
 
     round_trips: int = 0
     elements: int = 0
@@ -21,9 +21,10 @@ class Traffic:
 
 @contextmanager
 def traffic() -> Iterator[Traffic]:
-    """Count the traffic with Redis that the code in the ``with`` block causes in this thread.
+    """Count the traffic with Redis that this thread causes in the ``with`` block.
 
-    A pipeline is one round trip. An ``LRANGE`` that returns 200 events is 200 elements.
+    A pipeline counts as one round trip. An ``LRANGE`` that returns 200 events counts as 200
+    elements.
 
     >>> with traffic() as counted:
     ...     lab.redis.ping()

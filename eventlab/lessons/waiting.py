@@ -1,4 +1,4 @@
-"""Wait for what other processes and servers do."""
+"""Wait until other processes and servers have done something."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-PATIENCE_SECONDS = 50.0  # shorter than the time limit of a cell, so that its error is seen
+PATIENCE_SECONDS = 50.0  # shorter than a cell's time limit, so that the error is shown
 POLL_SECONDS = 0.005
 
 
 def wait_until(condition: Callable[[], T], seconds: float = PATIENCE_SECONDS) -> T:
-    """Return the first true value of a condition.
+    """Call ``condition`` until it returns a true value, and return that value.
 
-    Raises TimeoutError if it has none within ``seconds``.
+    Raises TimeoutError if it returns none within ``seconds``.
 
     >>> wait_until(lambda: 3)
     3

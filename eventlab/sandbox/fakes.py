@@ -1,4 +1,4 @@
-"""Both fake servers at once: a Gmail and a CXone on loopback, and the settings to reach them."""
+"""Run both fake servers, a Gmail and a CXone, and provide the settings to reach them."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ from eventlab.sandbox.serving import Serving
 
 
 class Fakes:
-    """A fake Gmail and a fake CXone, served until ``close``; consent has already been given.
+    """A fake Gmail and a fake CXone, served until ``close`` is called; consent is already given.
 
-    The mailbox holds ``mails``, by default the sample emails. ``gmail`` and ``cxone`` are the fake
-    servers, ``gmail_url`` and ``cxone_url`` their URLs. Port 0 means any free port.
+    The mailbox contains ``mails``, by default the sample emails. ``gmail`` and ``cxone`` are the
+    fake servers, and ``gmail_url`` and ``cxone_url`` are their URLs. Port 0 means any free port.
 
     >>> with Fakes() as fakes:
     ...     fakes.settings().gmail_endpoint
@@ -68,7 +68,7 @@ class Fakes:
         )
 
     def environment(self) -> dict[str, str]:
-        """Return the settings in the form of environment variables, for another process."""
+        """Return the settings as environment variables for another process."""
         cxone_settings = self.cxone.settings(self.cxone_url)
         return {
             GMAIL_ENDPOINT: self.gmail_url,
@@ -84,7 +84,7 @@ class Fakes:
         }
 
     def close(self) -> None:
-        """Stop serving and remove the files."""
+        """Stop both servers and delete their files."""
         self._closing.close()
 
     def __enter__(self) -> Self:
@@ -99,7 +99,7 @@ class Fakes:
         self.close()
 
     def _html_of(self, work_item_id: str) -> str | None:
-        """Return the unchanged HTML of the email behind a work item; the screen pop cleans it."""
+        """Return the unchanged HTML of a work item's email; the screen pop cleans it."""
         try:
             mail = self.gmail.mailbox.get(work_item_id.removeprefix("gmail:"))
         except GoogleError:

@@ -1,4 +1,4 @@
-"""Fault injection: a fake server responds with 429, loses a response, or closes the connection."""
+"""Fault injection: make a fake server return an error, lose a response, or close a connection."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 class Fault:
     """A fault for the next ``times`` requests whose ``METHOD /path`` contains ``on``.
 
-    The first ``skip`` matching requests pass. With ``status``, the response has that status,
-    ``headers``, and ``body`` as JSON. ``drop`` closes the connection ``before`` the app has seen
-    the request, or ``after`` it has done its work. ``delay`` waits that many seconds first.
+    The first ``skip`` matching requests are served normally. With ``status``, the response has that
+    status, ``headers``, and ``body`` as JSON. ``drop`` closes the connection ``"before"`` the app
+    receives the request or ``"after"`` the app has processed it. ``delay`` adds a delay in seconds.
     """
 
     on: str
@@ -49,7 +49,7 @@ class Faults:
         self._lock = threading.Lock()
 
     def order(self, *faults: Fault) -> None:
-        """Add faults, to be injected in this order."""
+        """Add faults, which will be injected in this order."""
         with self._lock:
             self._pending += faults
 
@@ -61,7 +61,7 @@ class Faults:
     def seen(self, on: str) -> int:
         """Return the number of requests so far whose ``METHOD /path`` contains ``on``.
 
-        Requests that met a fault count too.
+        The count includes requests with a fault.
 
         >>> faults.seen("POST /token")
         1
@@ -88,7 +88,7 @@ class Faults:
 
 
 class FaultyApp:
-    """An app with faults. Make it the outermost one, where the connection can be closed."""
+    """An app that injects faults. Make it the outermost app, because it closes connections."""
 
     def __init__(self, app: App, faults: Faults) -> None:
         self._app = app
@@ -122,7 +122,7 @@ class FaultyApp:
 def _is_for_this_machine(scope: Scope) -> bool:
     """Return whether the Host header names this machine.
 
-    A web page whose own name was pointed at 127.0.0.1 (DNS rebinding) sends that name.
+    In a DNS rebinding attack, it contains the host name of the attacking web page instead.
     """
     hosts = [value.decode("latin-1") for name, value in scope["headers"] if name == b"host"]
     return len(hosts) == 1 and is_loopback(f"http://{hosts[0]}")
@@ -133,5 +133,5 @@ async def _discard(_message: MutableMapping[str, Any]) -> None:
 
 
 def _close_connection(send: Any) -> None:
-    # uvicorn's send is a method of the request, which knows its connection.
+    # In uvicorn, send is a method of the request object, which has the connection.
     send.__self__.transport.abort()

@@ -1,4 +1,4 @@
-"""A fake Gmail and a fake CXone with a client of each: what the pages about mail need."""
+"""A fake Gmail, a fake CXone, and a client for each, for the pages about mail."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from eventlab.sandbox.faults import Fault
 from eventlab.sandbox.samples import samples
 
 WORK_ITEMS: Final = "/interactions/work-items"
-PATIENCE_SECONDS: Final = 50.0  # shorter than the time limit of a cell, so that its error is seen
+PATIENCE_SECONDS: Final = 50.0  # shorter than a cell's time limit, so that the error is shown
 
 
 def responds(
@@ -38,7 +38,7 @@ def responds(
     skip: int = 0,
     retry_after: int | None = None,
 ) -> Fault:
-    """Return a fault: CXone responds to a work item with this status, and does not accept it.
+    """Return a fault that makes CXone respond with this status instead of accepting a work item.
 
     The first ``skip`` work items are accepted. ``retry_after`` is in seconds.
 
@@ -52,7 +52,7 @@ def responds(
 
 
 def hangs_up(moment: Literal["before", "after"], *, skip: int = 0) -> Fault:
-    """Return a fault: CXone hangs up before it reads a work item, or after it has accepted it.
+    """Return a fault that makes CXone hang up before or after it accepts a work item.
 
     >>> hangs_up("after").drop
     'after'
@@ -62,7 +62,7 @@ def hangs_up(moment: Literal["before", "after"], *, skip: int = 0) -> Fault:
 
 @dataclass(frozen=True, kw_only=True)
 class ScreenPop:
-    """What an agent's browser loads: a page, and the email's own HTML in a frame of that page."""
+    """The page that an agent's browser loads, and the email's HTML in the frame of that page."""
 
     page: str
     frame: str
@@ -71,8 +71,9 @@ class ScreenPop:
 class MailSystems:
     """A fake Gmail and a fake CXone on this machine, with the clients ``gmail`` and ``cxone``.
 
-    The inbox has the first ``mails`` samples. The clients do not wait between their attempts:
-    ``pauses`` collects the seconds that the CXone client would have waited. Close it after use.
+    The inbox contains the first ``mails`` samples. The clients do not wait between retries;
+    ``pauses`` collects the seconds that the CXone client would have waited. Close the systems after
+    use.
 
     >>> with MailSystems(mails=1) as systems:
     ...     systems.fetch(systems.id_of("01-plain")).sender_address
@@ -89,7 +90,7 @@ class MailSystems:
             self._credentials, endpoint=settings.gmail_endpoint, sleep=lambda _seconds: None
         )
         self.cxone = CXoneClient(settings.cxone, sleep=self.pauses.append)
-        # The pages show what happens; without a handler, Python would print each warning as well.
+        # The pages show what happens. Without a handler, Python would also print each warning.
         self._quiet = logging.NullHandler()
         logging.getLogger("eventlab").addHandler(self._quiet)
 
@@ -139,13 +140,13 @@ class MailSystems:
         return self.fakes.gmail.deliver(self.raw(name))
 
     def gmail_fails(self, id: str) -> None:
-        """Make Gmail fail (500) for each request about one email, until ``repair``."""
+        """Make Gmail respond with 500 to each request for one email until ``repair`` is called."""
         self.fakes.gmail.faults.order(Fault(on=f"messages/{id}", times=1000, status=500))
 
     # ------------------------------------------------------------------------------------- CXone
 
     def cxone_fails(self, *faults: Fault) -> None:
-        """Make CXone fail for the next work items, in this order: ``responds``, ``hangs_up``."""
+        """Inject faults for the next work items; ``responds`` and ``hangs_up`` make such faults."""
         self.fakes.cxone.faults.order(*faults)
 
     def repair(self) -> None:
@@ -154,15 +155,15 @@ class MailSystems:
         self.fakes.cxone.faults.clear()
 
     def accepted(self) -> Counter[str]:
-        """Return how many times the fake CXone has accepted each work item id, by its own records.
+        """Return how many times the fake CXone has accepted each work item id.
 
-        The router's ids begin with ``gmail:``; this prefix is left out.
+        The prefix ``gmail:`` of the router's ids is left out.
         """
         items = self.fakes.cxone.work_items
         return Counter(item.work_item_id.removeprefix("gmail:") for item in items)
 
     def contact_of(self, id: str) -> str:
-        """Return the contact id that CXone shows for an email that it accepted once."""
+        """Return CXone's contact id for an email that it has accepted exactly once."""
         [contact] = [
             item.contact_id
             for item in self.fakes.cxone.work_items
@@ -175,7 +176,7 @@ class MailSystems:
         self.fakes.cxone.work_items.clear()
 
     def screen_pop(self, message: Message) -> ScreenPop:
-        """Post an email as a work item, let an agent accept it, and return what the agent sees."""
+        """Post an email as a work item, let an agent accept it, and return the screen pop."""
         contact = self.cxone.post_work_item(
             work_item_id=f"gmail:{message.gmail_id}",
             payload=payload_of(message),
@@ -193,7 +194,7 @@ class MailSystems:
     # ------------------------------------------------------------------------------- the commands
 
     def environment(self) -> Mapping[str, str]:
-        """Return the settings of the mailroom as environment variables, for another process."""
+        """Return the mailroom's settings as environment variables for another process."""
         return self.fakes.environment()
 
     def route_command(self, category: str, collection: str) -> Callable[..., None]:
@@ -235,7 +236,7 @@ class MailSystems:
 
 
 def _accept(agent: AgentClient, contact: str | None) -> str:
-    """Accept what CXone offers until it offers a contact, and return the URL of its screen pop."""
+    """Accept offers until this contact is accepted, and return the URL of its screen pop."""
     end = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < end:
         for event in agent.next_events(20):
@@ -244,5 +245,5 @@ def _accept(agent: AgentClient, contact: str | None) -> str:
             elif event["Status"] == "Active" and event["ContactID"] == contact:
                 return event["ScreenPopUrl"]
             elif event["Status"] == "Active":
-                agent.end(event["ContactID"])  # an older one, which was first in the queue
+                agent.end(event["ContactID"])  # an older contact, which was first in the queue
     raise TimeoutError(f"CXone did not offer contact {contact!r}: run `eventlab doctor`")

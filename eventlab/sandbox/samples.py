@@ -1,4 +1,4 @@
-"""Sample emails, written for this project: one for each difficulty in reading email."""
+"""Sample emails written for this project, one for each difficulty in reading email."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from importlib.resources import files
 from typing import Final
 
 INBOX: Final = ("INBOX", "UNREAD")
-#: The samples that are not in the inbox, so no agent has to work on them.
+#: The labels of the samples that are not in the inbox, which no agent has to work on.
 LABELS: Final[Mapping[str, tuple[str, ...]]] = {
     "46-draft": ("DRAFT",),
     "47-sent": ("SENT",),
     "48-spam": ("SPAM", "UNREAD"),
     "49-trash": ("TRASH",),
 }
-#: The samples that belong to the thread of another sample, by its number.
+#: The samples that belong to another sample's thread, with the number of that sample.
 REPLIES: Final[Mapping[str, int]] = {"42-reply": 1, "46-draft": 1, "47-sent": 1}
 FIRST_SAMPLE_ID: Final = 0x19A4000000000000
 ID_STEP: Final = 0x1_0000_0001
@@ -26,7 +26,7 @@ DATE_STEP_MS: Final = 7 * 60 * 1000
 
 @dataclass(frozen=True)
 class Sample:
-    """An email of the sample mailbox: its bytes, and Gmail's data about it."""
+    """An email of the sample mailbox, with its bytes and Gmail's data about it."""
 
     name: str
     raw: bytes = field(repr=False)
@@ -49,7 +49,7 @@ def _all() -> tuple[Sample, ...]:
 
 
 def samples() -> list[Sample]:
-    """Return all sample emails, oldest first. Their ids, threads and dates never change.
+    """Return all sample emails, oldest first; their ids, threads and dates never change.
 
     >>> samples()[0].name, samples()[0].gmail_id
     ('01-plain', '19a4000100000001')
@@ -74,7 +74,7 @@ def _id(number: int) -> str:
     return f"{FIRST_SAMPLE_ID + number * ID_STEP:016x}"
 
 
-# ------------------------------------------------------- too large for a file: generated on demand
+# ----------------------------------------------------- samples that are generated, being too large
 
 
 def _mail(sender: str, subject: str, rest: str) -> bytes:
@@ -92,7 +92,7 @@ def _long_text() -> bytes:
 
 
 def _deep_mails() -> bytes:
-    """Return emails nested in emails, deeper than Python's stack."""
+    """Return emails that are nested deeper than Python's stack allows."""
     return _mail(
         "Matryoshka <doll@example.org>",
         "deep",
@@ -137,7 +137,7 @@ def _many_recipients() -> bytes:
 
 
 def _large_attachment() -> bytes:
-    """Return an email of more than 5 MB, the limit for a download."""
+    """Return an email that is larger than the download limit of 5 MB."""
     text = "--p\nContent-Type: text/plain\n\nThe film is attached.\n"
     film = "--p\nContent-Type: video/mp4; name=film.mp4\nContent-Transfer-Encoding: base64\n\n"
     lines = f"{'AAAA' * 19}\n" * 72_000
@@ -146,7 +146,7 @@ def _large_attachment() -> bytes:
 
 
 def _many_lines() -> bytes:
-    """Return an email from a runaway program, too long for any reader or parser."""
+    """Return an email from a runaway program with too many lines for any reader or parser."""
     return _mail(
         "Wild Program <wild@example.org>",
         "lines and lines",
@@ -155,7 +155,7 @@ def _many_lines() -> bytes:
 
 
 def _long_thread() -> bytes:
-    """Return a reply below more quoted text than a work item can hold."""
+    """Return a reply that is below more quoted text than a work item can hold."""
     quoted = "".join(
         f"> {n:04} what we have written to each other about lamp 7\n" for n in range(1500)
     )

@@ -1,4 +1,4 @@
-"""Serve an app on loopback: a real HTTP server in a thread of this process."""
+"""Serve an app on loopback with a real HTTP server in a thread of this process."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ import uvicorn
 
 START_TIMEOUT_SECONDS = 20
 STOP_TIMEOUT_SECONDS = 1
-DATE_SECONDS = 1.0  # how often the Date header is set
+DATE_SECONDS = 1.0  # the interval at which the Date header is updated
 
 
 class _Server(uvicorn.Server):
-    """A server that stops immediately; uvicorn's own takes a fifth of a second even when idle."""
+    """A server that stops immediately; an idle uvicorn server takes a fifth of a second."""
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         self._loop = asyncio.get_running_loop()
@@ -48,16 +48,16 @@ class _Server(uvicorn.Server):
         return bool(self.server_state.connections or self.server_state.tasks)
 
     def stop(self) -> None:
-        """Begin to stop; called from another thread."""
+        """Start stopping the server; called from another thread."""
         self.should_exit = True
-        with contextlib.suppress(RuntimeError):  # its loop has ended
+        with contextlib.suppress(RuntimeError):  # its event loop has ended
             self._loop.call_soon_threadsafe(self._stop.set)
 
 
 class Serving:
-    """An app that is served on 127.0.0.1 until ``close``. Its ``url`` has no trailing slash.
+    """Serves an app on 127.0.0.1 until ``close`` is called. Its ``url`` has no trailing slash.
 
-    ``port`` 0 means any free port. Raises ``RuntimeError`` if the server does not start.
+    With ``port`` 0, the server uses any free port. Raises ``RuntimeError`` if it does not start.
 
     >>> with Serving(create_fake_gmail().app) as serving:
     ...     serving.url
@@ -66,7 +66,7 @@ class Serving:
 
     def __init__(self, app: Any, *, port: int = 0) -> None:
         self._socket = socket.create_server(("127.0.0.1", port))
-        # asyncio does it only for a socket that names its protocol: see accounts/http/listener.py.
+        # asyncio sets this only on a socket that names its protocol; see accounts/http/listener.py.
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
         config = uvicorn.Config(app, log_level="critical", access_log=False, server_header=False)
@@ -82,7 +82,7 @@ class Serving:
             time.sleep(0.01)
 
     def close(self) -> None:
-        """Stop serving. Running requests have a second to finish."""
+        """Stop serving; requests in progress have one second to finish."""
         self._server.stop()
         self._thread.join()
         self._socket.close()

@@ -1,1 +1,1 @@
-"""A fake NICE CXone: tokens, routing, agent sessions and the screen pop."""
+"""A fake NICE CXone with tokens, routing, agent sessions and a screen pop."""

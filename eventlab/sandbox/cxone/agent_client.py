@@ -1,4 +1,4 @@
-"""An agent's CXone client: log in, wait for work items, accept, reject and end them."""
+"""A CXone client for an agent: log in, wait for work items, and accept, reject or end them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ AgentEvent = Mapping[str, str]
 
 
 class AgentRequestFailed(Exception):
-    """CXone rejected an agent's request. Data: ``status``, ``reason``."""
+    """Raised when CXone rejects an agent's request. Data: ``status``, ``reason``."""
 
     def __init__(self, status: int, reason: str) -> None:
         self.status = status
@@ -27,7 +27,9 @@ class AgentRequestFailed(Exception):
 
 
 class AgentClient:
-    """An agent session. It needs ``accesskey`` or ``oidc``: a legacy token covers work items only.
+    """A client with an agent session, which is opened by the constructor.
+
+    The settings must use ``accesskey`` or ``oidc``; a legacy token can only post work items.
 
     >>> with AgentClient(fake.settings(serving.url)) as agent:
     ...     [offer] = agent.next_events(5)
@@ -55,12 +57,12 @@ class AgentClient:
         """
         path = f"{self._path}/get-next-event"
         body = _json(self._call("GET", path, {"timeout": str(seconds)}))
-        self._session = body["sessionId"]  # each response brings a new one
+        self._session = body["sessionId"]  # each response contains a new id
         events: list[AgentEvent] = body["events"]
         return events
 
     def accept(self, contact_id: str) -> None:
-        """Accept an offered contact; its next event holds the URL of the screen pop."""
+        """Accept an offered contact; its next event contains the URL of the screen pop."""
         self._act(contact_id, "accept")
 
     def reject(self, contact_id: str) -> None:
@@ -72,7 +74,7 @@ class AgentClient:
         self._act(contact_id, "end")
 
     def close(self) -> None:
-        """Log out; a contact that is not ended goes back to the queue."""
+        """Log out; a contact that has not been ended goes back to the queue."""
         try:
             self._call("DELETE", self._path)
         finally:

@@ -1,4 +1,4 @@
-"""The fake CXone's agent sessions: log in, wait for the next event, accept, reject, end."""
+"""The fake CXone's agent sessions: log in, wait for events, and accept, reject or end contacts."""
 
 from __future__ import annotations
 
@@ -29,10 +29,11 @@ def error_response(status: int, description: str) -> Response:
 
 
 class AgentSessions:
-    """The agent sessions by their ids.
+    """The open agent sessions, and the routes that use them.
 
-    An id is valid for one call of get-next-event; the response has the next id. ``check`` returns
-    an error response for a request whose token lacks a scope, or None.
+    A session's id is valid for one call of get-next-event, whose response contains the next id.
+    ``check`` returns an error response for a request whose token is invalid or lacks a scope, and
+    None otherwise.
     """
 
     def __init__(self, routing: Routing, check: Check) -> None:
@@ -44,12 +45,12 @@ class AgentSessions:
         self._new_events = asyncio.Condition()
 
     async def changed(self) -> None:
-        """Wake the waiting requests, because the routing has changed."""
+        """Wake the waiting requests after a change of the routing."""
         async with self._new_events:
             self._new_events.notify_all()
 
     def routes(self) -> APIRouter:
-        """Return the routes of sessions and of contacts."""
+        """Return the routes for sessions and contacts."""
         routes = APIRouter()
         routes.add_api_route("/agent-sessions", self._start, methods=["POST"])
         routes.add_api_route("/agent-sessions/{session_id}", self._stop, methods=["DELETE"])
@@ -88,7 +89,7 @@ class AgentSessions:
                     lambda: found.events or session_id not in self._open
                 )
         except TimeoutError:
-            pass  # the usual end of a long poll: no new events
+            pass  # there are no new events, the usual end of a long poll
         if self._open.get(session_id) is not found:
             return error_response(409, "Agent session has ended")
         self._past.add(session_id)
@@ -123,7 +124,7 @@ class AgentSessions:
         contact = self._routing.contacts.get(contact_id)
         if contact is None:
             return error_response(404, "No such contact")
-        # As in CXone, the work item's own id is missing: duplicates cannot be found from here.
+        # As in CXone, the response lacks the work item's own id, so it cannot reveal duplicates.
         return JSONResponse(
             {
                 "contactId": int(contact_id),

@@ -1,4 +1,4 @@
-"""A fake NICE CXone: it accepts and rejects work items like the real one, and routes them."""
+"""A fake NICE CXone that accepts, rejects and routes work items like the real one."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from eventlab.sandbox.cxone.routing import PointOfContact, ReceivedWorkItem, Rou
 from eventlab.sandbox.cxone.screen_pop import HEADERS, screen_pop
 from eventlab.sandbox.faults import App, Faults, FaultyApp, Receive, Scope, Send
 
-MAX_PAYLOAD_BYTES: Final = 50 * 1024  # of UTF-8
-#: As long as CXone's own ids: more digits than a float can hold.
+MAX_PAYLOAD_BYTES: Final = 50 * 1024  # in UTF-8
+#: As long as CXone's own ids, which have more digits than a float can hold.
 FIRST_CONTACT_ID: Final = 412_345_678_900_000_001
 SERVICES: Final = "/incontactapi/services/{version}"
 NOT_JSON_TEXT: Final = "No known way to render data"
@@ -30,9 +30,9 @@ FIELDS: Final = ("pointOfContact", "workItemPayload", "workItemType", "from")
 class FakeCXone:
     """A fake CXone. Serve its ``app``, inject ``faults``, and read the accepted ``work_items``.
 
-    Its behavior may be changed while it is served: ``empty_answers`` (a 202 without a contact id),
-    ``oversize`` (reject or truncate a payload over 50 KB), and ``issuer.seconds`` (the lifetime of
-    the next tokens).
+    A test may change these attributes while the fake is served: ``empty_answers`` (return a 202
+    without a contact id), ``oversize`` (reject or truncate a payload over 50 KB), and
+    ``issuer.seconds`` (the lifetime of new tokens).
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class FakeCXone:
     def settings(
         self, url: str, *, auth: AuthMethod = "oidc", version: str = "v30.0"
     ) -> CXoneSettings:
-        """Return the settings for a client of this fake server, which is served at ``url``."""
+        """Return settings for a client of this fake server when it is served at ``url``."""
         known = self.credentials
         legacy = auth == "legacy"
         oidc = auth == "oidc"
@@ -108,7 +108,7 @@ class FakeCXone:
             sender=fields["from"],
             screen_pop=f"{request.base_url}screen-pop/{contact_id}",
         )
-        # Whatever its workItemId: CXone does not check whether it has that already.
+        # CXone does not check whether it already has a work item with this workItemId.
         self.work_items.append(item)
         self.routing.arrive(item)
         await self._sessions.changed()
@@ -134,7 +134,7 @@ class FakeCXone:
 
 
 class _AnyCase:
-    """An app whose API paths match in any case, like CXone's."""
+    """An app whose API paths are case-insensitive, like CXone's."""
 
     def __init__(self, app: App) -> None:
         self._app = app
@@ -146,9 +146,10 @@ class _AnyCase:
 
 
 def _fields(query: Mapping[str, str], body: bytes) -> dict[str, str] | None:
-    """Return the fields of a work item, or None if they are not all texts.
+    """Return the fields of a work item, or None if the request is not valid.
 
-    CXone documents them in the query, and also accepts them in the body.
+    According to its documentation, CXone takes the fields from the query; it also accepts them in
+    the body.
     """
     try:
         given = json.loads(body) if body else {}
@@ -170,7 +171,7 @@ def create_fake_cxone(
 ) -> FakeCXone:
     """Create a fake CXone.
 
-    ``html_of`` returns the HTML of the email behind a work item's id, or None, for the screen pop.
+    ``html_of`` returns the HTML of a work item's email for the screen pop, or None, given its id.
 
     >>> fake = create_fake_cxone()
     >>> with Serving(fake.app) as serving, CXoneClient(fake.settings(serving.url)) as cxone:

@@ -1,4 +1,4 @@
-"""The fake CXone's tokens: three ways to sign in, and the discovery documents."""
+"""The fake CXone's token endpoints, for three ways to sign in, and its discovery documents."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ AGENT: Final = "AgentApi"
 
 @dataclass(frozen=True, kw_only=True)
 class FakeCXoneCredentials:
-    """The keys and secrets that the fake CXone accepts, for all three ways to sign in.
+    """The keys and secrets that the fake CXone accepts for the three ways to sign in.
 
     >>> FakeCXoneCredentials().application
     'eventlab@sandbox'
@@ -41,7 +41,7 @@ class FakeCXoneCredentials:
 
 
 class TokenIssuer:
-    """The issued tokens and when each expires; ``seconds`` is the lifetime of the next ones.
+    """Issues tokens and knows when each expires; ``seconds`` is the lifetime of new tokens.
 
     >>> issuer = TokenIssuer(seconds=3600)
     >>> issuer.scopes(issuer.issue(AGENT))
@@ -57,7 +57,7 @@ class TokenIssuer:
         self._valid: dict[str, tuple[float, tuple[str, ...]]] = {}
 
     def issue(self, *scopes: str) -> str:
-        """Issue a token for these scopes: a JWT, like CXone's."""
+        """Issue a token for these scopes; like CXone's tokens, it is a JWT."""
         now = int(time.time())
         claims = {
             "tenantId": TENANT,
@@ -117,7 +117,7 @@ def token_routes(issuer: TokenIssuer, known: FakeCXoneCredentials) -> APIRouter:
             return _oauth_error(
                 "unsupported_grant_type", "The fake server supports only client_credentials"
             )
-        # These credentials belong to no agent: the token covers only a patron's calls.
+        # These credentials belong to no agent, so the token covers only a patron's calls.
         return granted(
             PATRON, resource_server_base_uri=f"{request.base_url}InContactAPI/", scope=PATRON
         )

@@ -1,4 +1,4 @@
-"""The fake CXone's routing: points of contact, skills, a queue, a strategy and agents."""
+"""The fake CXone's routing, with points of contact, skills, a queue, a strategy and agents."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ State = Literal["InQueue", "Incoming", "Active", "Disconnected"]
 
 @dataclass(frozen=True)
 class StrategyStep:
-    """A step of a routing strategy: an action of CXone's Studio and what it does."""
+    """A step of a routing strategy: an action of CXone Studio, and what the action does."""
 
     action: str
     does: str
 
 
-#: The strategy in the original's picture, as data that a page can show and a test can change.
+#: The strategy that the original shows in a picture, as data for pages and tests.
 STRATEGY: Final = (
     StrategyStep("Begin", "the work item arrives at its point of contact"),
     StrategyStep(
@@ -50,7 +50,7 @@ class PointOfContact:
 
 @dataclass(frozen=True, kw_only=True)
 class ReceivedWorkItem:
-    """A work item as the fake CXone accepted it."""
+    """A work item that the fake CXone has accepted."""
 
     contact_id: str
     point_of_contact: str
@@ -63,7 +63,7 @@ class ReceivedWorkItem:
 
 @dataclass(eq=False)
 class Contact:
-    """A work item on its way through the strategy: its state, and the actions passed so far."""
+    """A work item on its way through the strategy, with its state and its completed actions."""
 
     item: ReceivedWorkItem
     point: PointOfContact
@@ -76,7 +76,7 @@ class Contact:
 
 @dataclass(eq=False)
 class AgentSession:
-    """A logged-in agent: the events to deliver next, and the current contact."""
+    """A logged-in agent, with the events to deliver next and the current contact."""
 
     agent: str
     events: list[dict[str, str]] = field(default_factory=list)
@@ -84,7 +84,7 @@ class AgentSession:
 
 
 class WrongState(Exception):
-    """The contact's state does not allow the action."""
+    """Raised when the contact's state does not allow an action."""
 
 
 class Routing:
@@ -119,14 +119,14 @@ class Routing:
         return contact
 
     def log_in(self) -> AgentSession:
-        """Log an agent in and offer them the next contact."""
+        """Log an agent in and offer the agent the next contact."""
         session = AgentSession(str(next(self._agents)))
         self.sessions.append(session)
         self._offer()
         return session
 
     def log_out(self, session: AgentSession) -> None:
-        """Log an agent out; their contact goes back to the head of the queue."""
+        """Log an agent out; the agent's contact goes back to the head of the queue."""
         self.sessions.remove(session)
         if session.contact is not None:
             session.contact.state = "InQueue"
@@ -209,7 +209,7 @@ class Routing:
                 "SkillId": contact.point.skill,
                 "StartTimeUTC": _utc_text(contact.start),
                 "LastStateChangeTimeUTC": _utc_text(datetime.now(UTC)),
-                # OnAnswer opens it: there is none until an agent has accepted.
+                # OnAnswer opens the screen pop, so there is no URL until an agent has accepted.
                 "ScreenPopUrl": item.screen_pop if "OnAnswer" in contact.passed else "",
                 "ScreenPopUrlVariables": "",
                 "RefusalTimeout": "45",

@@ -1,4 +1,4 @@
-"""The screen pop: the page that opens for the agent and shows a stranger's mail."""
+"""The screen pop: the page that opens for an agent and shows an email from a stranger."""
 
 from __future__ import annotations
 
@@ -22,16 +22,15 @@ STYLE: Final = (
     "border:1px solid #ccd;border-radius:6px;padding:1rem}"
     "iframe{width:100%;height:24rem;border:1px solid #ccd;border-radius:6px;background:#fff}"
 )
-#: Nothing is loaded, nothing runs, nothing is sent; the only style is ours. A srcdoc frame inherits
-#: all of it.
+#: The page cannot load resources, run scripts or submit forms, and only our style sheet applies. A
+#: srcdoc frame inherits this policy.
 POLICY: Final = (
     "default-src 'none'; style-src 'sha256-"
     + base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
     + "'; base-uri 'none'; form-action 'none'"
 )
 HEADERS: Final[Mapping[str, str]] = {
-    # Possible only in a header: the page itself is sandboxed too, and only pages of this machine
-    # may frame it.
+    # Only a header can also sandbox the page itself and limit framing to pages of this machine.
     "Content-Security-Policy": (
         f"{POLICY}; sandbox; frame-ancestors http://127.0.0.1:* http://localhost:*"
     ),
@@ -39,14 +38,14 @@ HEADERS: Final[Mapping[str, str]] = {
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
 }
-#: Cleaning deeply nested tags takes quadratic time.
+#: The limit exists because cleaning deeply nested tags takes quadratic time.
 MAX_HTML_CHARS: Final = 64 * 1024
 TAGS: Final = {
     *("p", "br", "hr", "div", "span", "pre", "blockquote", "h1", "h2", "h3", "h4", "h5", "h6"),
     *("ul", "ol", "li", "dl", "dt", "dd", "b", "strong", "i", "em", "u", "s", "small"),
     *("sub", "sup", "code", "table", "caption", "thead", "tbody", "tfoot", "tr", "th", "td"),
 }
-#: These are removed with their contents; of any other tag only the text is kept.
+#: These tags are removed together with their contents. Of other tags, only the text is kept.
 DROPPED: Final = {
     *("script", "style", "title", "template", "noscript", "svg", "math"),
     *("iframe", "object", "embed", "textarea", "select"),
@@ -54,12 +53,12 @@ DROPPED: Final = {
 
 
 def harmless(markup: str) -> str:
-    """Return the HTML of an email with only text and structure: no attributes, links or images.
+    """Reduce an email's HTML to text and structure, without attributes, links or images.
 
     >>> harmless('<p onclick="x()">Hi <img src="a.png"><a href="javascript:x()">you</a></p>')
     '<p>Hi you</p>'
     """
-    # A lone surrogate is not a character: nh3 would reject the whole email because of it.
+    # A lone surrogate is not a character, so nh3 would reject the whole email because of it.
     text = markup[:MAX_HTML_CHARS].encode("utf-8", "replace").decode()
     return nh3.clean(text, tags=TAGS, clean_content_tags=DROPPED, attributes={}, link_rel=None)
 
@@ -67,8 +66,8 @@ def harmless(markup: str) -> str:
 def screen_pop(item: ReceivedWorkItem, markup: str | None = None) -> str:
     """Return the page for a work item: its record, and the email's HTML in a sandboxed frame.
 
-    All values are escaped, and the HTML is cleaned. The page is safe by itself; serve it with
-    ``HEADERS`` so that a bug in this code does no harm either.
+    All values are escaped, and the HTML is cleaned, so the page is safe by itself. Serve it with
+    ``HEADERS`` so that even a bug in this code does no harm.
     """
     facts = {
         "From": item.sender,

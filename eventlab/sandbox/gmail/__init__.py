@@ -1,1 +1,1 @@
-"""A fake Gmail: the HTTP API on a mailbox in memory."""
+"""A fake Gmail: its HTTP API with an in-memory mailbox."""

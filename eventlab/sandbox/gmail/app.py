@@ -1,4 +1,4 @@
-"""A fake Gmail: Google's paths, responses and errors, on a mailbox in memory."""
+"""A fake Gmail with Google's paths, responses and errors, and an in-memory mailbox."""
 
 from __future__ import annotations
 
@@ -25,8 +25,9 @@ ADDRESS: Final = "agent@example.com"
 class FakeGmailOptions:
     """The options that a test may change while the fake Gmail is served.
 
-    ``consent``: ask the operator, or allow or deny in their place. ``checks_batch``: reject a batch
-    with an expired token as a whole, or else each of its parts.
+    ``consent`` is whether to ask the operator for consent, or to allow or deny it automatically.
+    ``checks_batch`` is whether to reject a batch with an expired token as a whole; otherwise, each
+    part is rejected.
     """
 
     consent: AutoConsent = "ask"
@@ -36,7 +37,7 @@ class FakeGmailOptions:
 class FakeGmail:
     """A fake Gmail. Serve its ``app``, inject ``faults``, and change its ``options``.
 
-    ``seen`` lists the API's requests so far, also those in batches, such as
+    ``seen`` lists all API requests so far, including those in batches, such as
     ``GET /gmail/v1/users/me/messages?maxResults=500``.
     """
 
@@ -84,15 +85,15 @@ class FakeGmail:
         self.mailbox.delete(id)
 
     def expire_tokens(self) -> None:
-        """Expire all access tokens now; they can be renewed."""
+        """Expire all access tokens now; refresh tokens can still renew them."""
         self.tokens.expire()
 
     def revoke(self) -> None:
-        """Revoke all consent: no token can be renewed."""
+        """Revoke all consent, so that no token can be renewed."""
         self.tokens.revoke()
 
     def client_config(self, url: str) -> dict[str, Any]:
-        """Return the content of the client file for this fake Gmail, served at ``url``."""
+        """Return the contents of a client file for this fake Gmail when it is served at ``url``."""
         return {
             "installed": {
                 "client_id": self.tokens.client_id,
@@ -137,10 +138,10 @@ def create_fake_gmail(
     token_word: str = "sandbox",
     consent: AutoConsent = "ask",
 ) -> FakeGmail:
-    """Create a fake Gmail whose mailbox holds ``mails``, by default the sample emails.
+    """Create a fake Gmail whose mailbox contains ``mails``, by default the sample emails.
 
-    Access tokens live for ``token_seconds``. Every code and token contains ``token_word``, so that
-    a test can search logs for it.
+    Access tokens expire after ``token_seconds``. Every code and token contains ``token_word``, so
+    that a test can search logs for it.
     """
     mailbox = FakeMailbox(address)
     for mail in samples() if mails is None else mails:

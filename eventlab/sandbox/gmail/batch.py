@@ -1,4 +1,4 @@
-"""Batches: many requests in one multipart body, each served like a single request."""
+"""Serve a batch, which is one multipart body with many requests, like single requests."""
 
 from __future__ import annotations
 
@@ -43,9 +43,9 @@ class PartResponse:
 
 
 def add_batch(app: FastAPI, faults: Faults, check: Callable[[Request], None]) -> None:
-    """Add ``POST /batch`` to an app. The app itself serves the parts, with the same faults.
+    """Add ``POST /batch`` to an app, which serves each part with the same faults.
 
-    ``check`` raises an error for a batch that is rejected as a whole.
+    ``check`` must raise an error to reject a batch as a whole.
     """
 
     async def batch(request: Request) -> Response:
@@ -53,7 +53,7 @@ def add_batch(app: FastAPI, faults: Faults, check: Callable[[Request], None]) ->
         check(request)
         parts = read_parts(request.headers.get("content-type", ""), await request.body())
         outer = request.headers.get("authorization")
-        # backwards: responses need not be in the order of the requests
+        # reversed, because the responses may be in a different order than the requests
         responses = [(part, await _served(app, faults, part, outer)) for part in reversed(parts)]
         boundary = f"batch_{secrets.token_urlsafe(16)}"
         body = b"".join(_written(boundary, part, response) for part, response in responses)
@@ -67,9 +67,9 @@ def add_batch(app: FastAPI, faults: Faults, check: Callable[[Request], None]) ->
 
 
 def read_parts(content_type: str, body: bytes) -> list[Part]:
-    """Return the parts of a batch, with LF or CRLF line ends.
+    """Parse the parts of a batch with LF or CRLF line endings.
 
-    Raises ``GoogleError``: 400 if the body is not a batch, 429 if it has over 100 parts.
+    Raises ``GoogleError`` 400 if the body is not a batch, and 429 if it has over 100 parts.
 
     >>> read_parts("multipart/mixed; boundary=x", b"--x--")
     []
@@ -140,7 +140,7 @@ async def _served(app: App, faults: Faults, part: Part, outer: str | None) -> Pa
 
 
 def _faulty(fault: Fault) -> PartResponse:
-    """Return the response for a fault. A part has no connection to close: it gets a 503."""
+    """Return the response for a fault; a dropped part gets a 503 because it has no connection."""
     status = fault.status or 503
     body = JSONResponse(error_body(status) if fault.body is None else fault.body).body
     return PartResponse(
@@ -149,7 +149,7 @@ def _faulty(fault: Fault) -> PartResponse:
 
 
 async def _called(app: App, part: Part, outer: str | None) -> PartResponse:
-    """Call the app with one part, in this process."""
+    """Call the app with one part, in this process, and return its response."""
     headers_by_name = dict(part.headers)
     if outer is not None:
         headers_by_name.setdefault("authorization", outer)  # a part's own header takes precedence

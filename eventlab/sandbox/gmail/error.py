@@ -1,4 +1,4 @@
-"""Google's errors, worded like its API: a JSON body with a code, a status and reasons."""
+"""Errors like those of Google's API, whose JSON body has a code, a status and reasons."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ STATUSES: Final = {
 
 
 class GoogleError(Exception):
-    """A request that the fake Gmail rejects, as Google would."""
+    """Raised for a request that the fake Gmail rejects, as Google would."""
 
     def __init__(self, code: int, reason: str | None = None, message: str | None = None) -> None:
         self.code = code
@@ -47,7 +47,7 @@ class GoogleError(Exception):
 
 
 def error_body(code: int, reason: str | None = None, message: str | None = None) -> dict[str, Any]:
-    """Return the body of an error, in Google's format.
+    """Return the body of an error in Google's format.
 
     >>> error_body(403, "accessNotConfigured")["error"]["status"]
     'PERMISSION_DENIED'
@@ -72,9 +72,9 @@ def gmail_fault(
     skip: int = 0,
     retry_after: int | str | None = None,
 ) -> Fault:
-    """Return a fault that responds like Google; ``Fault`` explains the fields.
+    """Return a fault that responds like Google; see ``Fault`` for the arguments.
 
-    It also applies to the parts of a batch, each by its own method and path.
+    The fault also applies to the parts of a batch, based on the method and path of each part.
 
     >>> gmail_fault("GET /gmail/v1/users/me/messages/", 429, retry_after=1).headers
     (('Retry-After', '1'),)
@@ -91,7 +91,7 @@ def gmail_fault(
 
 
 def answer_error(_request: Request, error: Exception) -> Response:
-    """Respond to a rejected request (an exception handler for FastAPI)."""
+    """Return the response to a rejected request, as an exception handler for FastAPI."""
     assert isinstance(error, GoogleError)
     headers = (
         {"WWW-Authenticate": 'Bearer realm="https://accounts.google.com/"'}

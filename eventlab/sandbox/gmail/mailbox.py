@@ -1,4 +1,4 @@
-"""A mailbox in memory: emails, labels and the history of their changes."""
+"""An in-memory mailbox with emails, labels and the history of their changes."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class StoredMail:
 
 @dataclass(frozen=True)
 class MailboxChange:
-    """A change of an email: messageAdded, messageDeleted, labelAdded or labelRemoved."""
+    """A change to an email: messageAdded, messageDeleted, labelAdded or labelRemoved."""
 
     history_id: int
     kind: str
@@ -63,9 +63,9 @@ def _locked(
 
 
 class FakeMailbox:
-    """The emails of one account. Safe to use from several threads.
+    """The emails of one account. This class is thread-safe.
 
-    Ids, dates and history ids always count up from the same start.
+    Generated ids, dates and history ids always start with the same values and increase.
 
     >>> FakeMailbox("agent@example.com").deliver(b"Subject: hello")
     '18f0000000000001'
@@ -76,7 +76,7 @@ class FakeMailbox:
         self.lock = threading.RLock()
         self._mails: dict[str, StoredMail] = {}
         self._changes: list[MailboxChange] = []
-        self._labels: dict[str, str] = {name: name for name in SYSTEM_LABELS}  # by id
+        self._labels: dict[str, str] = {name: name for name in SYSTEM_LABELS}  # keyed by id
         self._history_id = 1000
         self._oldest = 0
         self._count = 0
@@ -91,9 +91,9 @@ class FakeMailbox:
         thread_id: str | None = None,
         internal_date_ms: int | None = None,
     ) -> str:
-        """Add an email and return its id; a missing id or date is generated.
+        """Add an email and return its id; generate the id and the date if they are not given.
 
-        Raises ``ValueError`` if there is an email with this id.
+        Raises ``ValueError`` if there is already an email with this id.
         """
         self._count += 1
         id = id or f"{FIRST_MAIL_ID + self._count:016x}"
@@ -118,7 +118,7 @@ class FakeMailbox:
 
     @_locked
     def get(self, id: str) -> StoredMail:
-        """Return an email. Raises ``GoogleError`` 404 if there is none."""
+        """Return an email. Raises ``GoogleError`` 404 if it does not exist."""
         if id not in self._mails:
             raise GoogleError(404)
         return self._mails[id]
@@ -132,10 +132,11 @@ class FakeMailbox:
         after: int = 0,
         before: int | None = None,
     ) -> list[StoredMail]:
-        """Return the emails with all these labels, newest first.
+        """Return the emails that have all these labels, newest first.
 
-        They have over ``larger`` bytes, and were received at ``after`` or later, but before
-        ``before``, both in seconds since 1970.
+        The result contains only emails that are larger than ``larger`` bytes and were received at
+        ``after`` or later but before ``before``, both in seconds since 1970. Spam and trash are
+        included only if their labels are given.
         """
         wanted = set(self._known(label_ids))
         hidden = HIDDEN_LABELS - wanted
@@ -156,7 +157,7 @@ class FakeMailbox:
     ) -> list[StoredMail]:
         """Change the labels of emails and return the emails.
 
-        Raises ``GoogleError``: 400 for an unknown label, 404 for an unknown email.
+        Raises ``GoogleError`` 400 for an unknown label, and 404 for an unknown email.
         """
         adding = self._known(add)
         removing = self._known(remove)
@@ -177,9 +178,9 @@ class FakeMailbox:
     def history(
         self, since: int, kinds: Iterable[str] = (), label: str | None = None
     ) -> list[MailboxChange]:
-        """Return the changes after a history id, oldest first, by kind and label if given.
+        """Return the changes after a history id, oldest first, filtered by kind and label if given.
 
-        Raises ``GoogleError`` 404 if the id is too old, or not from this mailbox.
+        Raises ``GoogleError`` 404 if the id is too old or is not from this mailbox.
         """
         if since < self._oldest or since > self._history_id:
             raise GoogleError(404)
@@ -197,7 +198,7 @@ class FakeMailbox:
 
     @_locked
     def forget_history(self) -> None:
-        """Forget the history, as Gmail does after about a week: all cursors become too old."""
+        """Forget the history, as Gmail does after about a week, so that all cursors are too old."""
         self._changes.clear()
         self._oldest = self._next()
 
@@ -205,7 +206,7 @@ class FakeMailbox:
     def create_label(self, name: str) -> dict[str, Any]:
         """Create a label and return it as the API shows it.
 
-        Raises ``GoogleError``: 409 if the name is taken, 400 if it is empty.
+        Raises ``GoogleError`` 409 if the name is taken, and 400 if it is empty.
         """
         if not name or name.casefold() in (other.casefold() for other in self._labels.values()):
             raise GoogleError(409 if name else 400)

@@ -1,4 +1,4 @@
-"""Google's consent page and token endpoint, as far as a desktop app uses them."""
+"""The parts of Google's consent page and token endpoint that a desktop app uses."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ AutoConsent = Literal["ask", "allow", "deny"]
 
 @dataclass(frozen=True)
 class Grant:
-    """The scopes of one consent."""
+    """The scopes granted by one consent."""
 
     id: int
     scopes: tuple[str, ...]
@@ -37,7 +37,7 @@ class Grant:
 
 @dataclass(frozen=True)
 class Code:
-    """A code that can be exchanged for tokens once; ``expires_at`` is on the monotonic clock."""
+    """A code that can be exchanged for tokens once; ``expires_at`` is a monotonic clock time."""
 
     grant: Grant
     redirect_uri: str
@@ -48,16 +48,17 @@ class Code:
 
 @dataclass(frozen=True)
 class Access:
-    """The grant of an access token; ``expires_at`` is on the monotonic clock."""
+    """The grant of an access token; ``expires_at`` is a monotonic clock time."""
 
     grant: Grant
     expires_at: float
 
 
 class FakeGmailTokens:
-    """All issued codes and tokens. Each contains ``word``, so that a test can search logs for it.
+    """Issues codes and tokens, and keeps them.
 
-    ``seconds`` is the lifetime of an access token.
+    ``seconds`` is the lifetime of an access token. Every code and token contains ``word``, so that
+    a test can search logs for it.
     """
 
     def __init__(self, client_id: str, client_secret: str, *, seconds: float, word: str) -> None:
@@ -75,7 +76,7 @@ class FakeGmailTokens:
     def code(
         self, scopes: tuple[str, ...], redirect_uri: str, challenge: str | None, *, offline: bool
     ) -> str:
-        """Issue a code for a consent; ``offline`` adds a refresh token to its tokens."""
+        """Issue a code for a consent; with ``offline``, its tokens include a refresh token."""
         with self._lock:
             code = f"4/{self._word()}"
             expires_at = time.monotonic() + CODE_SECONDS
@@ -85,7 +86,7 @@ class FakeGmailTokens:
             return code
 
     def redeem(self, code: str, redirect_uri: str, verifier: str) -> dict[str, Any] | None:
-        """Exchange a code for tokens, or return None if it is unknown, used or expired."""
+        """Exchange a code for tokens, or return None if the code is not valid."""
         with self._lock:
             found = self._codes.pop(code, None)
             if (
@@ -99,7 +100,7 @@ class FakeGmailTokens:
             return self._tokens(found.grant, offline=found.offline)
 
     def refresh(self, token: str) -> dict[str, Any] | None:
-        """Issue an access token for a refresh token, or return None if that is not valid."""
+        """Issue an access token for a refresh token, or return None for an invalid refresh token."""
         with self._lock:
             grant = self._refresh.get(token)
             if grant is None:
@@ -123,7 +124,7 @@ class FakeGmailTokens:
             )
 
     def knows(self, token: str) -> bool:
-        """Return whether this is a token, of either kind, that has not been revoked."""
+        """Return whether this is an access or refresh token that has not been revoked."""
         with self._lock:
             return token in self._access or token in self._refresh
 
@@ -167,7 +168,7 @@ class FakeGmailTokens:
 def add_oauth(app: FastAPI, tokens: FakeGmailTokens, consent: Callable[[], AutoConsent]) -> None:
     """Add the consent page and the token endpoint to an app.
 
-    ``consent`` returns whether to ask the operator, or to allow or deny in their place.
+    ``consent`` returns whether to ask the operator, or to allow or deny automatically.
     """
     routes = OAuthRoutes(tokens, consent)
     app.get("/o/oauth2/auth", response_class=Response)(routes.ask)
@@ -184,7 +185,7 @@ class OAuthRoutes:
         self._consent = consent
 
     async def ask(self, request: Request) -> Response:
-        """Show the consent page, or answer in the operator's place if so configured."""
+        """Show the consent page or, if so configured, answer it automatically."""
         asked = dict(request.query_params)
         problem = self._problem(asked)
         if problem:
@@ -224,7 +225,7 @@ class OAuthRoutes:
         return JSONResponse(granted) if granted else _oauth_error(400, "invalid_grant", problem)
 
     async def revoke(self, request: Request) -> Response:
-        """Revoke all consent, given any of its tokens; the fake Gmail has only one account."""
+        """Revoke all consent, given any token, because the fake Gmail has only one account."""
         form = await _form(request)
         token = form.get("token", [request.query_params.get("token", "")])[0]
         if not self._tokens.knows(token):
@@ -237,7 +238,7 @@ class OAuthRoutes:
             return "invalid_client"
         back = urlsplit(asked.get("redirect_uri", ""))
         if back.scheme != "http" or back.hostname not in LOOPBACK_HOSTS:
-            return "redirect_uri_mismatch"  # a desktop app's redirects are loopback, and no others
+            return "redirect_uri_mismatch"  # a desktop app may redirect only to loopback
         if asked.get("response_type") != "code" or not asked.get("scope"):
             return "invalid_request"
         if asked.get("code_challenge") and asked.get("code_challenge_method") != "S256":
@@ -269,10 +270,10 @@ class OAuthRoutes:
 
 
 async def _form(request: Request) -> dict[str, list[str]]:
-    """Return the fields of a form; raise GoogleError, 400, if it is not one."""
+    """Return the fields of a form. Raises ``GoogleError`` 400 if the body is not a form."""
     try:
         return parse_qs((await request.body()).decode())
-    except ValueError:  # bytes that are no UTF-8, or too many fields
+    except ValueError:  # invalid UTF-8, or too many fields
         raise GoogleError(400, message="The request is not a form in UTF-8") from None
 
 

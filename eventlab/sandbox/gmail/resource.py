@@ -1,4 +1,4 @@
-"""An email as the Gmail API shows it, in its four formats, reduced to the requested fields."""
+"""Show an email like the Gmail API, in its four formats, reduced to the requested fields."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ Fields = dict[str, "Fields"]
 
 
 def resource(mail: StoredMail, format: str, metadata_headers: Sequence[str] = ()) -> dict[str, Any]:
-    """Return an email in a format of ``users.messages.get``."""
+    """Return an email in one of the formats of ``users.messages.get``."""
     if format not in FORMATS:
         raise GoogleError(400, message=f"Invalid value for format: {format}")
     try:
         return _shown(
             mail, message_from_bytes(mail.raw, policy=policy.compat32), format, metadata_headers
         )
-    except RecursionError:  # emails nested a thousand deep: shown without their contents
+    except RecursionError:  # an email with a thousand nested ones is shown without its contents
         return _shown(
             mail,
             BytesHeaderParser(policy=policy.compat32).parsebytes(mail.raw),
@@ -87,7 +87,7 @@ def cut(answer: Any, fields: str | None) -> Any:
 
 
 def _mask(tokens: Iterator[str]) -> Fields:
-    """Parse names, each followed by ``/name`` or ``(names)``, up to the closing parenthesis."""
+    """Parse names, each with an optional ``/name`` or ``(names)``; stop at an unmatched ``)``."""
     mask: Fields = {}
     inner = mask
     for token in tokens:
@@ -126,7 +126,7 @@ def _part(part: Message, id: str) -> dict[str, Any]:
         return shown
     data = _data(part)
     shown["body"]["size"] = len(data)
-    # any part that is large or has a name is fetched separately, even a text
+    # a part that is large or has a name is fetched separately, even if it is text
     if shown["filename"] or len(data) > MAX_INLINE_BYTES:
         shown["body"]["attachmentId"] = f"ANGj{id or '0'}"
     elif data:
@@ -135,7 +135,7 @@ def _part(part: Message, id: str) -> dict[str, Any]:
 
 
 def _data(part: Message) -> bytes:
-    """Return a part's bytes. Like Gmail, texts are in UTF-8 whatever the header says."""
+    """Return a part's bytes; like Gmail, convert text to UTF-8 regardless of its header."""
     data = part.get_payload(decode=True)
     if not isinstance(data, bytes):
         return b""
@@ -156,7 +156,7 @@ def _utf8(text: str) -> str:
 
 
 def _snippet(message: Message) -> str:
-    """Return the first words of the first text, escaped for HTML, like Gmail."""
+    """Return the first words of the first text part, escaped for HTML as in Gmail."""
     for part in message.walk():
         if part.get_content_maintype() == "text":
             text = re.sub(r"<[^>]*>", " ", _data(part).decode("utf-8", "replace"))

@@ -1,4 +1,4 @@
-"""Gmail's routes: users.messages, users.labels, users.history, on a mailbox in memory."""
+"""Gmail's routes for messages, labels and history, with an in-memory mailbox."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ class GmailRoutes:
             mails = [mail for mail in mails if (mail.internal_date_ms, mail.id) < _place(after)]
         page = mails[: _page_size(request)]
         answer: dict[str, Any] = {"resultSizeEstimate": len(mails)}
-        if page:  # like Gmail, the field is missing when there are none
+        if page:  # like Gmail, omit the field if there are no messages
             answer["messages"] = [_short(mail) for mail in page]
         if len(mails) > len(page):
             answer["nextPageToken"] = f"{page[-1].internal_date_ms}.{page[-1].id}"
@@ -145,9 +145,10 @@ class GmailRoutes:
         return cut(answer, query.get("fields"))
 
     def allow(self, request: Request, *, modify: bool = False) -> None:
-        """Check a request's token.
+        """Record a request in ``seen``, and check its token.
 
-        Raises ``GoogleError``: 401 if it is missing or expired, 403 if its scope is too narrow.
+        Raises ``GoogleError`` 401 if the token is missing or expired, and 403 if its scope is too
+        narrow.
         """
         query = f"?{request.url.query}" if request.url.query else ""
         self.seen.append(f"{request.method} {request.url.path}{query}")
@@ -170,9 +171,10 @@ async def _body(request: Request) -> dict[str, Any]:
 
 
 def _search(query: str | None) -> dict[str, int]:
-    """Parse what the fake Gmail supports of a search.
+    """Parse a search.
 
-    That is ``larger:N`` (bytes), ``after:N`` and ``before:N`` (seconds since 1970).
+    The fake Gmail supports only ``larger:N`` (bytes), ``after:N`` and ``before:N`` (seconds since
+    1970).
     """
     found = dict[str, int]()
     for word in (query or "").split():
@@ -193,7 +195,10 @@ def _page_size(request: Request) -> int:
 
 
 def _place(token: str) -> tuple[int, str]:
-    """Parse a page token: the last email of the previous page, so that new emails shift no page."""
+    """Parse a page token into the date and id of the previous page's last email.
+
+    Because a token names an email, new emails do not shift the pages.
+    """
     date_ms, _, id = token.partition(".")
     if not date_ms.isdecimal():
         raise GoogleError(400, message="Invalid pageToken")
