@@ -1,1 +1,1 @@
-"""Benchmarks: eventlab compared with the bare command and the original, in the same run."""
+"""Benchmarks that compare eventlab with the bare command and the original in the same run."""

@@ -14,12 +14,12 @@ from benchmarks.suite import BENCHMARKS
 
 
 def main() -> None:
-    """Run the requested benchmarks and print a row for each result."""
+    """Run the requested benchmarks, and print a row for each result."""
     asked = _arguments()
     rows: list[Row] = []
     if not asked.json:
-        # Other load slows down two processes that wait for each other the most: the rows of one
-        # event get worse first.
+        # Other load slows down two processes that wait for each other the most, so the rows for
+        # one event get worse first.
         print(
             f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores at the start\n\n{HEADER}",
             flush=True,

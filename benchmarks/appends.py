@@ -1,4 +1,4 @@
-"""Measure appending: one event per call, and many."""
+"""Measure appends of one event per call, and of many."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ACCOUNTS = 100
 
 
 def append_one(bench: Bench) -> list[Row]:
-    """Measure one event per call."""
+    """Measure appends of one event per call."""
     return [
         _one(
             bench,
@@ -28,7 +28,7 @@ def append_one(bench: Bench) -> list[Row]:
 
 
 def append_one_always(bench: Bench) -> list[Row]:
-    """Measure one event per call, fsynced before Redis responds."""
+    """Measure appends of one event per call, with an fsync before Redis responds."""
     return [
         _one(
             bench,
@@ -39,13 +39,13 @@ def append_one_always(bench: Bench) -> list[Row]:
 
 
 def append_many(bench: Bench) -> list[Row]:
-    """Measure many events per call."""
+    """Measure appends of many events per call."""
     few = max(1, bench.sizes.batch // 10)
     return [_many(bench, few, None), _many(bench, bench.sizes.batch, 1.0)]
 
 
 def commit_two(bench: Bench) -> list[Row]:
-    """Measure one event for each of two aggregates in a commit, against two events for one."""
+    """Compare a commit of one event to each of two aggregates with an append of two to one."""
     with bench.name("commit_two") as name:
         speeds = _slices(
             bench,
@@ -59,7 +59,7 @@ def commit_two(bench: Bench) -> list[Row]:
 
 
 def append_to_slices(bench: Bench) -> list[Row]:
-    """Measure one event per call to a category with 64 slices, against one with 1 slice."""
+    """Compare appends of one event to a category with 64 slices and to one with 1 slice."""
     with bench.name("append_slices") as name:
         speeds = _slices(
             bench,
@@ -141,6 +141,6 @@ def _publisher(bench: Bench, stream: str) -> Callable[[str, int], int]:
 
 
 def _in_turn(write: Callable[[str, int], int]) -> Step:
-    """Return a step that writes to each account in turn; `write` gets an id and a turn number."""
+    """Return a step that writes to the accounts in turn; `write` gets an id and a turn number."""
     turns = ((account(number), turn) for turn in itertools.count() for number in range(ACCOUNTS))
     return lambda: write(*next(turns))

@@ -1,4 +1,4 @@
-"""A bare FastAPI route with one XADD and nothing else: the limit of the account service."""
+"""A bare FastAPI route with one XADD and nothing else, the upper limit of the account service."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from fastapi import Body, FastAPI
 def app() -> FastAPI:
     """Return an app with one route.
 
-    EVENTLAB_REDIS_URL names its Redis, and BENCH_STREAM its stream.
+    EVENTLAB_REDIS_URL names the app's Redis, and BENCH_STREAM names its stream.
     """
     client = redis.Redis.from_url(os.environ["EVENTLAB_REDIS_URL"])
     stream = os.environ["BENCH_STREAM"]

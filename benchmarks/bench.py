@@ -29,7 +29,7 @@ class Bench:
     sizes: Sizes
 
     def environment(self) -> dict[str, str]:
-        """Return environment variables that make a process use the same servers."""
+        """Return environment variables that make another process use the same servers."""
         host, _ = self.mongo.client.address or ("", None)
         mongo = f"mongodb://{quote(host, safe='')}/{self.mongo.name}?directConnection=true"
         return os.environ | {
@@ -41,7 +41,8 @@ class Bench:
     def name(self, benchmark: str) -> Iterator[str]:
         """Yield a prefix for the categories and collections of a benchmark.
 
-        Before and after the block, all keys and collections that contain it are removed.
+        All keys and collections whose names contain the prefix are removed before and after the
+        block.
         """
         name = f"bench_{benchmark}"
         self._remove(name)
@@ -53,7 +54,7 @@ class Bench:
 
     @contextlib.contextmanager
     def fsync(self, policy: str) -> Iterator[None]:
-        """Set appendfsync for the duration of the block."""
+        """Set appendfsync during the ``with`` block."""
         before = self.redis.config_get("appendfsync")["appendfsync"]
         self.redis.config_set("appendfsync", policy)
         self.settle()
@@ -63,7 +64,7 @@ class Bench:
             self.redis.config_set("appendfsync", before)
 
     def settle(self) -> None:
-        """Wait until Redis neither rewrites its AOF nor frees memory in the background."""
+        """Wait until Redis is neither rewriting its AOF nor freeing memory in the background."""
         while True:
             info = self.redis.info("all")
             busy = (
@@ -84,7 +85,7 @@ class Bench:
 
 @contextlib.contextmanager
 def bench_on(lab: Lab, sizes: Sizes) -> Iterator[Bench]:
-    """Yield a bench that uses running servers."""
+    """Yield a bench that uses the running servers of a lab."""
     socket = lab.redis.connection_pool.connection_kwargs["path"]
     with redis.Redis(unix_socket_path=socket) as client:
         yield Bench(client, socket, lab.mongo, sizes)
@@ -103,7 +104,7 @@ def private_bench(sizes: Sizes) -> Iterator[Bench]:
         lab = connect(data=data)
         closing.callback(starter.stop, data)
         closing.callback(lab.close)
-        # An AOF rewrite in the background would slow down whichever slice is running.
+        # An AOF rewrite in the background would slow down the slice that is running.
         lab.redis.config_set("auto-aof-rewrite-percentage", 0)
         with bench_on(lab, sizes) as bench:
             yield bench

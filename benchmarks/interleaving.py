@@ -1,4 +1,4 @@
-"""Time short slices of each way in turn, so that a slow moment affects all ways alike."""
+"""Time short slices of each way in turn, so that a slowdown affects all ways equally."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Speeds = dict[str, list[float]]
 
 
 class Spread(NamedTuple):
-    """Median, quartiles, minimum and maximum of some values."""
+    """The median, quartiles, minimum and maximum of some values."""
 
     median: float
     lower: float
@@ -25,7 +25,7 @@ class Spread(NamedTuple):
 
 
 def timed(step: Step, seconds: float = 0.0) -> Way:
-    """Return a way that repeats a step for `seconds`, and at least once."""
+    """Return a way that repeats a step for `seconds`, but at least once."""
 
     def way() -> float:
         done = 0
@@ -40,7 +40,7 @@ def timed(step: Step, seconds: float = 0.0) -> Way:
 
 
 def interleave(ways: Mapping[str, Way], *, rounds: int) -> Speeds:
-    """Run all ways in each round and return their speeds, without those of the warm-up round.
+    """Run all ways in each round, and return their speeds without those of the warm-up round.
 
     Each round begins with a different way.
     """
@@ -58,7 +58,7 @@ def interleave(ways: Mapping[str, Way], *, rounds: int) -> Speeds:
 
 @contextlib.contextmanager
 def _without_old_garbage() -> Iterator[None]:
-    # The collector stays on, but must not scan the bench's own objects during a slice.
+    # The garbage collector stays on, but must not scan the bench's own objects during a slice.
     gc.collect()
     gc.freeze()
     try:
@@ -68,7 +68,7 @@ def _without_old_garbage() -> Iterator[None]:
 
 
 def ratios(speeds: Speeds, name: str, against: str) -> Spread:
-    """Return the spread of the speed of `name` divided by that of `against`, round by round."""
+    """Return the spread of the ratios of two ways' speeds, computed for each round."""
     return spread(
         [ours / theirs for ours, theirs in zip(speeds[name], speeds[against], strict=True)]
     )

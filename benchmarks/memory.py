@@ -1,4 +1,4 @@
-"""Measure the memory that Redis uses per event, over all keys."""
+"""Measure the memory that Redis uses per event, including all keys."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ BATCH_SIZE = 1000
 
 
 def memory(bench: Bench) -> list[Row]:
-    """Measure few accounts with many events, and many accounts with few."""
+    """Measure a few accounts with many events each, and many accounts with a few events each."""
     return [_memory(bench, accounts, each) for accounts, each in bench.sizes.memory]
 
 
@@ -60,8 +60,8 @@ def _count_versions(redis: Any, name: str, ids: list[str], each: int) -> None:
 
 
 def _bytes(redis: Any, pattern: str) -> int:
-    # Not used_memory: it includes everything else in the server and varies by a few percent.
-    # The sum of all keys is slightly higher.
+    # This does not use used_memory, which includes everything else in the server and varies by a
+    # few percent. The sum of all keys is slightly higher.
     pipe = redis.pipeline(transaction=False)
     for key in redis.scan_iter(match=pattern, count=10_000):
         pipe.memory_usage(key, samples=0)

@@ -1,8 +1,9 @@
 """The original (Node.js, 2019), rewritten in Python with the clients that this project uses.
 
-The rewrite has advantages over the original: JSON in C (msgspec; orjson for a replay), no log
-lines, and a single position for all accounts from which a writer reads after a conflict. The
-original's version keys are the bare ids; here they have a prefix, so that they can be removed.
+The rewrite has advantages over the original: it encodes JSON in C (with msgspec, or orjson for a
+replay), it writes no log lines, and after a conflict, a writer reads from a single position for all
+accounts. The original's version keys are the bare ids. Here, they have a prefix, so that they can
+be removed.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ POLLING_SECONDS = 10.0
 
 
 def publish(redis: Any, stream: str, id: str, version: int) -> bool:
-    """Append an event with WATCH, GET, MULTI, INCR, XADD and EXEC; return False on a conflict."""
+    """Append an event with WATCH, GET, MULTI, INCR, XADD and EXEC; return False if it conflicts."""
     key = f"{stream}/{id}"
     with redis.pipeline() as pipe:
         pipe.watch(key)
@@ -41,9 +42,9 @@ def publish(redis: Any, stream: str, id: str, version: int) -> bool:
 
 
 class Writer:
-    """A writer that reads new events of the category after a conflict.
+    """A writer that reads the category's new events after a conflict.
 
-    The original has no other way to learn a version.
+    The original has no other way to find out a version.
     """
 
     def __init__(self, redis: Any, stream: str) -> None:
@@ -53,7 +54,7 @@ class Writer:
         self._versions: dict[str, int] = {}
 
     def write(self, id: str) -> int:
-        """Publish one event, retrying until it is accepted; return 1."""
+        """Publish one event, retrying until there is no conflict; return 1."""
         while not publish(self._redis, self._stream, id, self._versions.get(id, 0)):
             self._read_new_events()
         self._versions[id] = self._versions.get(id, 0) + 1
@@ -67,7 +68,7 @@ class Writer:
 
 
 def replay(redis: Any, stream: str, id: str, *, decode: Callable[[bytes], Any]) -> Account:
-    """Load an account: XREAD the whole category, decode all events, and apply its own."""
+    """Load an account by reading and decoding the whole category, and applying its own events."""
     account = Account(id)
     [[_, entries]] = redis.xread({stream: "0-0"})
     for position, fields in entries:
@@ -78,7 +79,7 @@ def replay(redis: Any, stream: str, id: str, *, decode: Callable[[bytes], Any]) 
 
 
 def subscribe(redis: Any, stream: str) -> None:
-    """Set the consumer group to the beginning of the stream; create it if it is missing."""
+    """Move the consumer group to the beginning of the stream; create it if it does not exist."""
     try:
         redis.xgroup_create(stream, GROUP, "0")
     except ResponseError:
@@ -86,9 +87,9 @@ def subscribe(redis: Any, stream: str) -> None:
 
 
 def project(redis: Any, stream: str, documents: Collection[dict[str, Any]], count: int) -> int:
-    """Project up to `count` events; return how many.
+    """Project up to `count` events, and return the number of events.
 
-    Each event takes an upsert, guarded by a list of timestamps, and an XACK.
+    For each event, this does an upsert, guarded by a list of timestamps, and an XACK.
     """
     [[_, entries]] = redis.xreadgroup(GROUP, CONSUMER, {stream: ">"}, count=count)
     for position, fields in entries:

@@ -1,4 +1,4 @@
-"""Measure views: how fast they catch up and rebuild, and how soon they show an event."""
+"""Measure how fast views catch up and rebuild, and how soon they show an event."""
 
 from __future__ import annotations
 
@@ -23,10 +23,11 @@ from eventlab.accounts import AccountView
 from eventlab.store.keys import SLICES
 
 MAX_LATENCY_MS = 5.0
-MAX_PAUSE = 0.03  # seconds between two appends, random: they hit any moment of the projector's wait
-POLL_INTERVAL = 0.0005  # seconds: polling without a pause would slow down the projector
+# The pause between appends is random, so that they arrive at any moment of the projector's wait.
+MAX_PAUSE = 0.03  # seconds
+POLL_INTERVAL = 0.0005  # in seconds; polling without a pause would slow down the projector
 TIMEOUT = 30.0  # seconds
-RUN = 5  # events of one account in a row
+RUN = 5  # consecutive events of one account
 
 
 @contextlib.contextmanager
@@ -39,7 +40,7 @@ def _projecting(bench: Bench, store: EventStore) -> Iterator[Projector]:
 
 
 def catch_up(bench: Bench) -> list[Row]:
-    """Measure catching up from the first event, compared with the same writes, prepared."""
+    """Compare catching up from the first event with making the same writes, prepared in advance."""
     sizes = bench.sizes
     with bench.name("catch_up") as name, contextlib.ExitStack() as closing:
         store = EventStore(bench.redis, name)
@@ -68,7 +69,7 @@ def catch_up(bench: Bench) -> list[Row]:
 
 
 def catch_up_slices(bench: Bench) -> list[Row]:
-    """Measure catching up on a category with 64 slices, compared with one with 1 slice."""
+    """Compare catching up on a category with 64 slices and on one with 1 slice."""
     sizes = bench.sizes
     ways: dict[str, Way] = {}
     with (
@@ -92,7 +93,7 @@ def catch_up_slices(bench: Bench) -> list[Row]:
 
 
 def rebuild(bench: Bench) -> list[Row]:
-    """Measure rebuilding a live view, compared with catching up from the first event."""
+    """Compare rebuilding a live view with catching up from the first event."""
     sizes = bench.sizes
     with bench.name("rebuild") as name, contextlib.ExitStack() as closing:
         store = EventStore(bench.redis, name)
@@ -140,7 +141,7 @@ def _original(bench: Bench, category: str, sample: int) -> Way:
 
 
 def history(bench: Bench) -> list[Row]:
-    """Measure catching up on accounts with a long history, compared with a short one."""
+    """Compare catching up on accounts with a long history and on accounts with a short one."""
     sizes = bench.sizes
     few, many = sizes.history
     with bench.name("history") as name, contextlib.ExitStack() as closing:
@@ -176,7 +177,7 @@ def _append_to_all(store: EventStore, ids: list[str], version: int, count: int) 
 
 
 def latency(bench: Bench) -> list[Row]:
-    """Measure the time from an append until a MongoDB reader sees the event, on idle servers."""
+    """Measure the time until a MongoDB reader sees an appended event, on idle servers."""
     with bench.name("latency") as name:
         store = EventStore(bench.redis, name)
         with _projecting(bench, store), _running(bench, store):
@@ -225,14 +226,15 @@ def _bare(bench: Bench, name: str, number: int) -> float:
 
 @contextlib.contextmanager
 def _running(bench: Bench, store: EventStore) -> Iterator[None]:
-    # In its own process, as in production: here it would share an interpreter with its reader.
+    # The projector runs in its own process, as in production. In this process, it would share an
+    # interpreter with its reader.
     where = ["--category", store.category, "--collection", store.category, "--view", "accounts"]
     command = [sys.executable, "-m", "eventlab", "project", *where]
     with subprocess.Popen(
         command, env=bench.environment(), stderr=subprocess.PIPE, text=True
     ) as process:
         assert process.stderr is not None
-        process.stderr.readline()  # it is working
+        process.stderr.readline()  # the first line means that it is working
         try:
             yield
         finally:

@@ -1,4 +1,4 @@
-"""Measure races: many processes that write at once, to one account or to many."""
+"""Measure races, in which many processes write at once to one account or to many."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ TIMEOUT = 60.0  # seconds
 
 
 class Slice(NamedTuple):
-    """A command to a racer: which way, on how many accounts, for how many seconds."""
+    """A command to a racer: the way, the number of accounts, and the number of seconds."""
 
     way: str
     accounts: int
@@ -32,7 +32,7 @@ class Slice(NamedTuple):
 
 
 class Racer:
-    """The writer of one process, for each of the ways."""
+    """The writer in one process, which can use each of the ways."""
 
     def __init__(self, socket: str, name: str) -> None:
         self._redis = redis.Redis(unix_socket_path=socket)
@@ -43,7 +43,7 @@ class Racer:
         self._text = text(account(0), 1)
 
     def run(self, slice: Slice) -> float:
-        """Write for one slice; return the accepted appends per second."""
+        """Write for the duration of one slice; return the accepted appends per second."""
         write = {OURS: self._append, LIMIT: self._add, ORIGINAL: self._original.write}[slice.way]
         return timed(lambda: write(account(random.randrange(slice.accounts))), slice.seconds)()
 
@@ -63,7 +63,7 @@ class Racer:
 
 
 def race(socket: str, name: str, commands: Connection, start: Barrier) -> None:
-    """Run slices on command until the other end of the pipe closes."""
+    """Run a slice for each command until the other end of the pipe is closed."""
     racer = Racer(socket, name)
     with contextlib.suppress(EOFError):
         while True:
@@ -94,7 +94,7 @@ def _racers(bench: Bench, name: str) -> Iterator[list[Connection]]:
 
 
 def races(bench: Bench) -> list[Row]:
-    """Measure races on one account, and on many."""
+    """Measure races on one account and on many accounts."""
     with bench.name("race") as name, _racers(bench, name) as racers:
         return [_race(bench, racers, 1, 2.0), _race(bench, racers, bench.sizes.accounts, None)]
 

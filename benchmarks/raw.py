@@ -1,4 +1,4 @@
-"""The raw limits: bare commands through the same client, with all data encoded in advance."""
+"""The raw limits: bare commands sent by the same client, with all data encoded in advance."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def add(redis: Any, stream: str, text: bytes) -> int:
 
 
 def add_many(redis: Any, stream: str, texts: Sequence[bytes]) -> int:
-    """Add entries with one XADD each, in one pipeline; return how many."""
+    """Add entries with one XADD each in one pipeline; return the number of entries."""
     pipe = redis.pipeline(transaction=False)
     for text in texts:
         pipe.xadd(stream, {"event": text})
@@ -32,19 +32,19 @@ def add_many(redis: Any, stream: str, texts: Sequence[bytes]) -> int:
 
 
 def read(redis: Any, stream: str) -> int:
-    """Read a whole stream with XRANGE, without decoding; return the number of entries."""
+    """Read a whole stream with XRANGE without decoding it; return the number of entries."""
     return len(redis.xrange(stream))
 
 
 def snapshot_and_tail(redis: Any, key: bytes, stream: str) -> int:
-    """Read a snapshot with GET and a tail with XRANGE, without decoding; return 1."""
+    """Read a snapshot with GET and a tail with XRANGE without decoding them; return 1."""
     redis.get(key)
     redis.xrange(stream)
     return 1
 
 
 class Write(NamedTuple):
-    """A folded batch of events: its updates, the checkpoint after it, and its number of events."""
+    """A folded batch of events, with its updates, its last position, and its number of events."""
 
     updates: list[UpdateOne]
     position: str
@@ -75,7 +75,7 @@ def _fold(view: View, events: list[Any]) -> Write:
 def write(documents: Documents, states: Documents, writes: Iterable[Write]) -> int:
     """Commit each write and its checkpoint in one transaction; return the number of events.
 
-    The update of the checkpoint expects the previous one.
+    Each update of the checkpoint requires the previous checkpoint.
     """
     position = "0-0"
     done = 0

@@ -1,4 +1,4 @@
-"""Measure loading an account: by replay, in a small and a large store, and from a snapshot."""
+"""Measure loading an account by replay, in a small and a large store, and from a snapshot."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from benchmarks.workload import EVENT, account, decode, fill, text
 from eventlab import EventStore, Repository
 from eventlab.accounts import Account
 
-READ = 100  # accounts to read in turn, the same number in the small store as in the large one
+READ = 100  # the number of accounts to read in turn, the same in both stores
 SMALL = "small store"
 RATIO_AT_100_000 = 300.0
 DECODERS: dict[str, Callable[[bytes], Any]] = {ORIGINAL: orjson.loads, "msgspec": decode}
@@ -27,9 +27,10 @@ TAIL = 10
 
 
 def replays(bench: Bench) -> list[Row]:
-    """Measure replaying a whole aggregate log.
+    """Measure the replay of a whole aggregate log.
 
-    It is compared with XRANGE of the same events, and with the original, which reads the category.
+    The replay is compared with an XRANGE of the same events, and with the original, which reads the
+    whole category.
     """
     sizes = bench.sizes
     with bench.name("replay") as name:
@@ -50,8 +51,8 @@ def replays(bench: Bench) -> list[Row]:
         speeds = interleave(
             {key: timed(step, sizes.seconds) for key, step in steps.items()}, rounds=sizes.rounds
         )
-        # In its own process: the memory that 100,000 decoded events leave behind slows down
-        # whatever runs there next.
+        # The original runs in its own process, because the memory that 100,000 decoded events leave
+        # behind slows down the code that runs next.
         with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as other:
             whole = {
                 name: _whole(other, bench.socket, store.category, ids[0], name) for name in DECODERS
@@ -76,7 +77,7 @@ def replays(bench: Bench) -> list[Row]:
         row_of(
             f"replay {sizes.log:,} of {sizes.small_store:,} events",
             beside,
-            # The original slows down as the store grows: a smaller store needs a smaller ratio.
+            # The original slows down as the store grows, so a smaller store needs a smaller ratio.
             {
                 ORIGINAL: Other(
                     "XREAD of the whole category, orjson, filter",
@@ -89,7 +90,7 @@ def replays(bench: Bench) -> list[Row]:
 
 
 def snapshots(bench: Bench) -> list[Row]:
-    """Measure loading from a snapshot and a short tail, compared with the whole aggregate log."""
+    """Compare loading from a snapshot and a short tail with loading the whole aggregate log."""
     sizes = bench.sizes
     with bench.name("snapshot") as name:
         store = EventStore(bench.redis, name)
@@ -142,7 +143,7 @@ def _whole(other: ProcessPoolExecutor, socket: str, stream: str, id: str, decode
 
 
 def replay_whole(socket: str, stream: str, id: str, decoder: str) -> float:
-    """Replay once like the original; return how many events of the account that is per second."""
+    """Replay an account once like the original; return the account's events per second."""
     with redis.Redis(unix_socket_path=socket) as client:
         return timed(
             lambda: original.replay(client, stream, id, decode=DECODERS[decoder]).version

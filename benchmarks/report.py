@@ -15,7 +15,7 @@ VERDICT = {True: "OK", False: "below", None: ""}
 
 
 def lines(row: Row) -> list[str]:
-    """Return a line for each ratio, and one for a value that has a limit of its own."""
+    """Return a line for each ratio, and a line for the value if it has its own limit."""
     text = [_line(row, ratio) for ratio in row.ratios]
     if row.at_most is not None:
         verdict = "OK" if row.met else "above"

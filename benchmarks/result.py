@@ -1,4 +1,4 @@
-"""A row of the table: one benchmark, run by eventlab, the bare command and the original."""
+"""The result of a benchmark of eventlab, the bare command and the original."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ ORIGINAL = "original"
 
 @dataclass(frozen=True)
 class Ratio:
-    """eventlab compared with another way.
+    """A comparison of eventlab with another way.
 
-    ``against`` and ``way`` name the other way; ``value`` is its result.
+    ``against`` and ``way`` name the other way, and ``value`` is its result.
     """
 
     against: str
@@ -27,7 +27,7 @@ class Ratio:
 
     @property
     def met(self) -> bool | None:
-        """Whether the median reaches the required ratio; None if no ratio is required."""
+        """Return whether the median reaches the required ratio, or None if no ratio is required."""
         return None if self.required is None else self.spread.median >= self.required
 
 
@@ -35,7 +35,7 @@ class Ratio:
 class Row:
     """The result of one benchmark.
 
-    ``at_most`` is the limit of the value itself, where less is better.
+    ``at_most`` is the upper limit of the value itself, if less is better.
     """
 
     name: str
@@ -47,13 +47,13 @@ class Row:
 
     @property
     def met(self) -> bool | None:
-        """Whether the value is within its limit; None if it has no limit."""
+        """Return whether the value is within its limit, or None if it has no limit."""
         return None if self.at_most is None else self.ours <= self.at_most
 
 
 @dataclass(frozen=True)
 class Other:
-    """A description of another way, and the ratio that is required against it."""
+    """A description of another way, and the required ratio of eventlab to it."""
 
     way: str
     required: float | None = None

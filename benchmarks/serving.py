@@ -23,7 +23,7 @@ from eventlab.lessons.ports import free_port
 
 CONNECTIONS = 8
 SMALL_STORE = 1000
-ACCOUNTS = 50  # accounts that receive requests; the others only fill the store
+ACCOUNTS = 50  # the accounts that receive requests; the others only fill the store
 BODY = b'{"amount":100}'
 JSON = {"Content-Type": "application/json"}
 TIMEOUT = 60.0  # seconds
@@ -31,7 +31,7 @@ TIMEOUT = 60.0  # seconds
 
 @dataclass
 class Client:
-    """Eight open connections to one port; ``took`` lists the seconds that each request took."""
+    """Eight open connections to one port; ``took`` lists each request's duration in seconds."""
 
     port: int
     took: list[float] = field(default_factory=list)
@@ -76,7 +76,7 @@ class Client:
 
 
 def serving(bench: Bench) -> list[Row]:
-    """Measure deposits and fetches against a bare route, and deposits in a large store."""
+    """Compare deposits and fetches with a bare route, and deposits in a large and a small store."""
     sizes = bench.sizes
     with bench.name("serving") as name, contextlib.ExitStack() as closing:
         ports = {}
@@ -160,7 +160,7 @@ def _in_a_large_store(bench: Bench, clients: dict[str, Client]) -> Iterator[Row]
 
 @contextlib.contextmanager
 def served(bench: Bench, command: list[str], name: str) -> Iterator[int]:
-    """Run a server in its own process, on the bench's Redis and MongoDB; yield its port."""
+    """Run a server in its own process, with the bench's Redis and MongoDB; yield its port."""
     environment = bench.environment() | {"BENCH_STREAM": f"{name}_bare"}
     port = free_port()
     process = subprocess.Popen(

@@ -1,4 +1,4 @@
-"""Sizes of a run: the full one, and a quick one with less data and fewer slices."""
+"""The sizes of a full run, and of a quick run with less data and fewer slices."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ class Sizes:
     seconds: float
     rounds: int
     long_rounds: int
-    batch: int  # events per call, when appending many
+    batch: int  # events per call when many are appended
     processes: int
-    accounts: int  # accounts in the races and when catching up
+    accounts: int  # accounts in the races and in the views
     log: int  # events of a replayed account
     small_store: int
     large_store: int
     memory: tuple[tuple[int, int], ...]  # pairs of accounts and events per account
     view: int  # events to catch up on
-    sample: int  # how many of these the original processes
-    history: tuple[int, int]  # events per account: few, many
+    sample: int  # the number of these that the original processes
+    history: tuple[int, int]  # a small and a large number of events per account
     followed: int  # accounts with that history
     seen: int  # appends to wait for
 

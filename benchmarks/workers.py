@@ -18,13 +18,13 @@ from eventlab import EventStore
 
 ONE = "one worker"
 EVENTS = 20
-#: Connections, and the share of the speed of one worker that two must reach.
+#: For each number of connections, the share of one worker's speed that two workers must reach.
 REQUIRED = {64: 1.0, 1: 0.8}
 LENGTH = re.compile(rb"\r\ncontent-length: ([0-9]+)\r\n")
 
 
 class Caller(asyncio.Protocol):
-    """One connection that sends the same request again and again: a client that costs little."""
+    """A cheap client, which sends the same request again and again on one connection."""
 
     def __init__(self, request: bytes, end: float) -> None:
         self.count = 0
@@ -39,7 +39,7 @@ class Caller(asyncio.Protocol):
         self._transport.write(self._request)
 
     def data_received(self, data: bytes) -> None:
-        """Send the next request after a whole response."""
+        """Send the next request after each complete response."""
         self._received += data
         head, found, body = self._received.partition(b"\r\n\r\n")
         length = LENGTH.search(head + b"\r\n")
@@ -58,7 +58,7 @@ class Caller(asyncio.Protocol):
 
 
 def workers(bench: Bench) -> list[Row]:
-    """Measure GET /accounts/{id} with two workers against one."""
+    """Compare the speed of GET /accounts/{id} with two workers and with one."""
     rounds = bench.sizes.rounds
     with bench.name("workers") as name, contextlib.ExitStack() as closing:
         fill(EventStore(bench.redis, name), accounts=1, each=EVENTS)

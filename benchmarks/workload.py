@@ -32,9 +32,9 @@ def text(id: str, version: int) -> bytes:
 
 
 def fill(store: EventStore, *, accounts: int, each: int, batch_size: int = 1000) -> list[str]:
-    """Append ``each`` events to each of ``accounts`` accounts, ``batch_size`` per call.
+    """Append ``each`` events to each of ``accounts`` accounts, at most ``batch_size`` per call.
 
-    Returns the ids.
+    Returns the ids of the accounts.
     """
     ids = [account(number) for number in range(accounts)]
     for version in range(0, each, batch_size):

@@ -1,9 +1,9 @@
-"""Run notebooks in a real JupyterLab, in a real browser, and report what is broken.
+"""Run notebooks in a real JupyterLab and a real browser, and report problems.
 
     python -m tools.browser [--pictures DIR] [--url URL-OF-A-RUNNING-LAB] [NAME ...]
 
-Needs `pip install -r requirements-browser.txt` and Debian's chromium.  Every request to another
-machine is blocked and reported: a page must not need the internet.
+This needs `pip install -r requirements-browser.txt` and Debian's chromium.  Every request to
+another machine is blocked and reported, because a page must not need the internet.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ LOOPBACK = ("127.0.0.1", "localhost", "[::1]", "::1", None)
 WIDTH = 1100  # pixels
 TIMEOUT = 180  # seconds
 
-#: Render all cells, not only the visible ones; no pop-ups and no autosave.
+#: Render all cells, not only the visible ones, and disable pop-ups and autosave.
 SETTINGS: dict[str, dict[str, object]] = {
     "notebook-extension/tracker": {"windowingMode": "none", "scrollPastEnd": False},
     "apputils-extension/notification": {
@@ -90,7 +90,7 @@ INSPECT = """() => {
 
 @dataclass
 class Seen:
-    """What the browser showed of one notebook after a run of all its cells."""
+    """The contents of a notebook's page after all its cells have been run."""
 
     name: str
     cells: int = 0
@@ -104,7 +104,7 @@ class Seen:
 
     @property
     def problems(self) -> list[str]:
-        """All problems, in words."""
+        """A description of each problem."""
         empty = [] if self.cells else ["no code cell"]
         unrun = [f"cell {i} was not run" for i in self.not_run]
         broken = [f"broken: {what}" for what in self.broken]
@@ -119,7 +119,7 @@ class Seen:
 
 @contextlib.contextmanager
 def lab(scratch: Path) -> Iterator[str]:
-    """Run `eventlab lab` as a user would, on private data; yield the URL that opens it."""
+    """Run `eventlab lab` as a user would, with private data, and yield its URL."""
     port = free_port()
     token = secrets.token_hex(16)
     _write_settings(scratch)
@@ -188,9 +188,9 @@ def _wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
 
 @contextlib.contextmanager
 def browser() -> Iterator[Browser]:
-    """Yield a headless Chromium, the one that is installed on the system.
+    """Yield a headless browser, using the Chromium that is installed on the system.
 
-    Raises ``RuntimeError`` if there is none.
+    Raises ``RuntimeError`` if Chromium is not installed.
     """
     program = next(filter(None, map(shutil.which, CHROMIUM)), None)
     if program is None:
@@ -206,7 +206,7 @@ def browser() -> Iterator[Browser]:
 def inspect(chromium: Browser, url: str, notebook: str, picture: Path | None) -> Seen:
     """Run all cells of one notebook in the Lab at `url`, and return what the page shows.
 
-    A screenshot of the page is written to `picture`, if given.
+    If `picture` is given, a screenshot of the page is written to it.
     """
     began = time.monotonic()
     seen = Seen(notebook)
@@ -235,7 +235,7 @@ def inspect(chromium: Browser, url: str, notebook: str, picture: Path | None) ->
 
 
 def open_and_run(page: Page, url: str, notebook: str) -> None:
-    """Open a notebook of the Lab at `url`, and run all its cells."""
+    """Open a notebook in the Lab at `url`, and run all its cells."""
     page.set_default_timeout(TIMEOUT * 1000)
     page.goto(
         url.replace("/?", f"/lab/tree/{quote(notebook)}?reset&"), wait_until="domcontentloaded"
@@ -244,7 +244,7 @@ def open_and_run(page: Page, url: str, notebook: str) -> None:
     page.wait_for_function(IDLE)
     page.evaluate(RUN_ALL)
     page.wait_for_function(f"() => !({BUSY})() && ({IDLE})()")
-    page.wait_for_timeout(1500)  # until widgets and diagrams are drawn
+    page.wait_for_timeout(1500)  # wait until widgets and diagrams are drawn
 
 
 def _take_screenshot(page: Page, picture: Path) -> None:
@@ -258,7 +258,7 @@ def _take_screenshot(page: Page, picture: Path) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Inspect the named notebooks (default: all); return 1 if any has a problem, else 0."""
+    """Inspect the named notebooks (default: all); return 1 if any has a problem, otherwise 0."""
     parser = argparse.ArgumentParser(
         prog="python -m tools.browser", description=__doc__.split("\n")[0]
     )

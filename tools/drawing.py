@@ -1,7 +1,8 @@
-"""A drawing of a mechanism as SVG: boxes, arrows and text, in one style, light and dark.
+"""Draw a mechanism as SVG, with boxes, arrows and text in one style with two palettes.
 
-The colors are classes, so that the reader's theme chooses between the two palettes. A drawing has a
-ground of its own: it is legible on any page. A text that would not fit raises ValueError.
+The colors are CSS classes, so that the reader's theme selects the light or the dark palette. A
+drawing has its own background, so it is legible on any page. Text that does not fit raises
+ValueError.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ Fill = Literal["ground", "panel", "past", "blue", "orange", "green"]
 Ink = Literal["ink", "soft", "orange", "green", "blue"]
 Anchor = Literal["start", "middle", "end"]
 
-#: What each color means: ``past`` was there before, ``blue`` is new, ``orange`` fails, ``green``
-#: is done. Each has the text that is written on it.
+#: The meaning of the fill colors: ``past`` was there before, ``blue`` is new, ``orange`` has
+#: failed, and ``green`` is done. ``on`` is the color of text on the last three.
 LIGHT: Final = {
     "ground": "#ffffff",
     "panel": "#f3f5f7",
@@ -42,7 +43,7 @@ DARK: Final = {
 }
 FONT: Final = "Helvetica, Arial, sans-serif"
 SIZE: Final = 15
-#: The width of a letter in parts of the font size: a little more than Helvetica has on average.
+#: The width of a letter relative to the font size, slightly more than Helvetica's average.
 LETTER: Final = 0.52
 
 
@@ -57,13 +58,13 @@ def _style() -> str:
 
 @dataclass
 class Drawing:
-    """A picture that grows shape by shape; ``title`` says its point, to screen readers too."""
+    """A picture that is drawn shape by shape; ``title`` states its point for screen readers too."""
 
     title: str
     width: int
     height: int
     shapes: list[str] = field(default_factory=list)
-    #: Each color of text, with the color that it is written on.
+    #: Each text color that is used, with its background color.
     inks: set[tuple[str, str]] = field(default_factory=set)
 
     def text(
@@ -79,7 +80,7 @@ class Drawing:
         anchor: Anchor = "start",
         room: float | None = None,
     ) -> None:
-        """Write one line, its baseline at ``y``; ``room`` is the width that it must fit into."""
+        """Write one line with its baseline at ``y``; with ``room``, it must fit into that width."""
         width = len(text) * size * LETTER * (1.06 if bold else 1)
         left = {"start": x, "middle": x - width / 2, "end": x - width}[anchor]
         if (room is not None and width > room) or left < 0 or left + width > self.width:
@@ -106,7 +107,7 @@ class Drawing:
         border: str = "",
         round: float = 5,
     ) -> None:
-        """Draw a box, with lines of text in its middle; ``border`` is the color of an edge."""
+        """Draw a box with centered lines of text; ``border`` is the color of its edge, if any."""
         edge = f' class="{fill} {border}-line" stroke-width="2"' if border else f' class="{fill}"'
         self.shapes.append(
             f'<rect{edge} x="{x:g}" y="{y:g}" width="{width:g}" height="{height:g}" '
@@ -138,7 +139,7 @@ class Drawing:
         )
 
     def arrow(self, *points: tuple[float, float], ink: Ink = "soft", dashed: bool = False) -> None:
-        """Draw a line through the points, with a head at its end."""
+        """Draw a line through the points with an arrowhead at its end."""
         (x0, y0), (x, y) = list(pairwise(points))[-1]
         length = hypot(x - x0, y - y0)
         dx, dy = (x - x0) / length, (y - y0) / length
@@ -150,14 +151,14 @@ class Drawing:
         self.shapes.append(f'<polygon class="{ink}" points="{head}"/>')
 
     def kill(self, x: float, y: float) -> None:
-        """Draw a cross: a process is killed here."""
+        """Draw a cross, which marks where a process is killed."""
         for slope in (1, -1):
             ends = ((x - 9, y - 9 * slope), (x + 9, y + 9 * slope))
             path = " ".join(f"{a:g},{b:g}" for a, b in ends)
             self.shapes.append(f'<polyline class="orange-line" stroke-width="5" points="{path}"/>')
 
     def svg(self) -> str:
-        """Return the file."""
+        """Return the drawing as the text of an SVG file."""
         head = (
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {self.width} {self.height}" '
             f'width="{self.width}" height="{self.height}" font-family="{FONT}" role="img" '

@@ -1,9 +1,9 @@
-"""Run a command in an environment as unfavorable as a user's machine may be.
+"""Run a command on a machine that is as unfavorable as a user's machine may be.
 
     python -m tools.hostile_machine make test
 
-Alongside the command run four busy loops (``--busy 0``: none) and, on TCP ports, a mongod and a
-redis-server that are not ours. The command's environment has a proxy that does not respond, a
+Four busy loops (``--busy 0``: none) run alongside the command, as do a mongod and a redis-server
+that are not ours, on TCP ports. The command's environment has a proxy that does not respond, a
 different matplotlib backend, an IPython profile with its own startup file and settings, an unusual
 time zone, the C locale, and a umask of 077. Everything stops when the command ends, and the exit
 status is the command's.
@@ -24,7 +24,7 @@ from pathlib import Path
 from eventlab.lessons.ports import free_port
 from eventlab.servers.binaries import Binary, find_mongod, find_redis
 
-NOWHERE = "http://127.0.0.1:9"  # the discard port: nothing listens there
+NOWHERE = "http://127.0.0.1:9"  # the discard port, on which nothing listens
 PROFILE = """
 c = get_config()
 c.InteractiveShell.colors = "NoColor"
@@ -36,7 +36,7 @@ STARTUP = "print('a startup file of the user'); import time; List = None\n"
 
 
 def variables(folder: Path) -> dict[str, str]:
-    """Return the environment variables of such a user; write their IPython profile to a folder.
+    """Return a user's unfavorable environment variables; write an IPython profile to a folder.
 
     >>> variables(Path("profile"))["MPLBACKEND"]
     'Agg'
@@ -61,7 +61,7 @@ def variables(folder: Path) -> dict[str, str]:
 
 @contextlib.contextmanager
 def running(command: list[str], environment: dict[str, str] | None = None) -> Iterator[None]:
-    """Keep a process running for the duration of the block."""
+    """Keep a process running during the ``with`` block."""
     process = subprocess.Popen(
         command,
         env=os.environ | (environment or {}),
@@ -81,7 +81,7 @@ def foreign(binary: Binary, *arguments: str) -> contextlib.AbstractContextManage
 
 
 def main(arguments: list[str]) -> int:
-    """Run the command in the arguments; return its exit status."""
+    """Run the command in the arguments, and return its exit status."""
     parser = argparse.ArgumentParser(
         prog="python -m tools.hostile_machine",
         description="Run a command on a machine with foreign servers, odd settings and busy cores.",
@@ -98,7 +98,7 @@ def main(arguments: list[str]) -> int:
             foreign(find_redis(), "--port", port, "--save", "", "--dir", str(folder))
         )
         (folder / "mongod").mkdir()
-        # With a socket in the default place, like the one of Debian's package.
+        # This mongod has its socket in the default place, like Debian's package.
         stack.enter_context(
             foreign(
                 find_mongod(folder), "--port", str(free_port()), "--dbpath", str(folder / "mongod")
@@ -111,6 +111,6 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    # The default of SIGTERM would leave the busy loops and the servers behind.
+    # The default action of SIGTERM would leave the busy loops and the servers running.
     signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
     sys.exit(main(sys.argv[1:]))

@@ -1,4 +1,4 @@
-"""The pictures of pages 10 and 11: the route of an email, and how its bytes become words."""
+"""The pictures of pages 10 and 11: an email's route, and how its bytes become text."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from tools.drawing import Drawing
 
 
 def mail_route() -> Drawing:
-    """An email on its way through two systems, and the router between them with its event log."""
+    """Draw an email's way through two systems, and the router between them with its event log."""
     d = Drawing("The route of an email: the router connects two systems", 1080, 260)
     d.box(20, 60, 95, 50, "customer", fill="panel", border="soft")
     d.box(195, 60, 100, 50, "Gmail\ninbox", fill="past", bold=True)
@@ -35,7 +35,7 @@ def mail_route() -> Drawing:
 
 
 def mail_reading() -> Drawing:
-    """An email as bytes: its header says who wrote it, its parts become one text for the agent."""
+    """Draw how an email is read: its header names the author, and its parts become one text."""
     d = Drawing("From a stranger's bytes to words: an agent sees nothing else", 1080, 320)
     d.box(20, 50, 200, 220, fill="panel", border="soft", round=8)
     d.text(120, 78, "email: raw bytes", on="panel", bold=True, anchor="middle")

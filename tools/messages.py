@@ -1,8 +1,8 @@
 """List every message of the program in one table: ``python -m tools.messages``.
 
 Errors, log lines, command-line help and API descriptions are written in different files by
-different people. Read side by side, they show which terms differ and which sentences are hard to
-read. Values are shown as ``{name}``.
+different people. Reading them side by side shows which terms differ and which sentences are hard
+to read. Values are shown as ``{name}``.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ LOG = dict.fromkeys(["debug", "info", "warning", "error", "exception", "critical
 HELP = dict.fromkeys(["add", "add_parser", "add_argument"], "help")
 KINDS = {"__init__": "error", **LOG, **HELP, "print": "output", "write": "output"}
 OPTIONS = {"help": "help", "description": "API", "summary": "API", "epilog": "help"}
-MIN_WORDS = 3  # a shorter text is a name or a code
+MIN_WORDS = 3  # a text with fewer words is a name or a code
 
 
 @dataclass(frozen=True)
 class Message:
-    """The text of a message, its kind, and its file and line."""
+    """A message, with its kind, its file and line, and its text."""
 
     kind: str
     file: str
@@ -32,7 +32,7 @@ class Message:
 
 
 def messages(root: Path = ROOT) -> list[Message]:
-    """Return the messages of the package, sorted by kind, file and line, each text once.
+    """Return the package's distinct messages, sorted by kind, file and line.
 
     >>> messages()[0].kind
     'API'
@@ -61,11 +61,11 @@ def table(found: list[Message]) -> str:
 
 
 def _texts(tree: ast.Module) -> Iterator[tuple[str, ast.expr]]:
-    """Yield each string with its kind, except docstrings and parts of other strings."""
+    """Yield each string and its kind, except docstrings and parts of other strings."""
     kinds = dict(_kinds(tree))
     inner: set[ast.AST] = set()
     for node in ast.walk(tree):
-        if isinstance(node, ast.Expr) or node in inner:  # a docstring, or part of a text
+        if isinstance(node, ast.Expr) or node in inner:  # a docstring or part of another string
             inner.update(ast.iter_child_nodes(node) if _is_statement_text(node) else ())
         elif isinstance(node, ast.expr) and _is_text(node):
             inner.update(ast.walk(node))

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Is Python, git and make really all it takes?  A minimal Debian, a user without rights, the README's commands.
+# Check that Python, git and make are enough: run the README's commands as an unprivileged user of a minimal Debian.
 #
 #     sudo tools/minimal_chroot.sh [--keep DIR] [COMMAND]
 #
-# Clones the last commit of this repository into a fresh Debian (debootstrap minbase) and runs COMMAND there, `make test`
-# if none is given.  Needs root and debootstrap.  --keep DIR uses that directory, and leaves it for the next time.
+# Clones the last commit of this repository into a fresh Debian (debootstrap minbase) and runs COMMAND there (default:
+# `make test`).  Needs root and debootstrap.  --keep DIR uses that directory and keeps it for the next time.
 set -euo pipefail
 
 suite=bookworm
@@ -17,7 +17,7 @@ fi
 command=${*:-make test}
 repo=$(cd "$(dirname "$0")/.." && pwd)
 
-# A mount namespace of its own: whatever happens, no mount is left behind.
+# Use a separate mount namespace, so that no mount is ever left behind.
 if [ -z "${EVENTLAB_CHROOT_MOUNTS:-}" ]; then
     EVENTLAB_CHROOT_MOUNTS=own exec unshare --mount --propagation private "$0" ${keep:+--keep "$root"} "$command"
 fi
@@ -29,7 +29,7 @@ tidy() {
 }
 trap tidy EXIT
 
-chmod 755 "$root"  # mktemp made it 0700: nobody but root would find / in there
+chmod 755 "$root"  # mktemp creates it with mode 0700, so only root could access / in there
 if [ ! -e "$root/etc/debian_version" ]; then
     mirror=$(apt-get indextargets --format '$(REPO_URI)' | head -n 1)
     echo "A minimal Debian $suite …"
@@ -45,7 +45,7 @@ home=$root/home/learner
 git -C "$repo" bundle create --quiet "$home/eventlab.bundle" HEAD
 chmod 644 "$home/eventlab.bundle"
 
-# How this machine reaches the package index, and nothing else of its environment.
+# Pass on only the variables with which this machine reaches the package index.
 reach=()
 while IFS= read -r name; do
     reach+=("$name=${!name}")

@@ -1,10 +1,10 @@
-"""Run the notebooks from top to bottom and store their outputs in a normalized form.
+"""Run the notebooks from top to bottom, and store their outputs in a normalized form.
 
     python -m tools.notebooks [NAME ...] [--check]
 
-A NAME is part of a file name (``01``).  A second run changes nothing, except pictures of measured
-speeds.  With --check nothing is written, and the exit status is 1 if anything but the bytes of a
-picture would change.  The notebooks use private servers: the user's own servers and data are not
+A NAME is part of a file name (``01``).  A second run changes nothing except pictures of measured
+speeds.  With --check, nothing is written, and the exit status is 1 if anything but the bytes of a
+picture would change.  The notebooks use private servers, so the user's own servers and data are not
 touched.
 """
 
@@ -62,20 +62,20 @@ _BACKSPACE = re.compile(r"[^\n]\x08")
 
 
 def read(path: Path) -> NotebookNode:
-    """Return the notebook in a file."""
+    """Read a notebook from a file."""
     text = path.read_text("utf-8")
     return cast(NotebookNode, nbformat.v4.reads(text))  # type: ignore[no-untyped-call]
 
 
 def dumps(nb: NotebookNode) -> str:
-    """Return the text of a notebook's file: indent 1, sorted keys, one newline at the end."""
+    """Return a notebook as JSON with an indent of 1, sorted keys, and one newline at the end."""
     return str(nbformat.v4.writes(nb)).rstrip("\n") + "\n"  # type: ignore[no-untyped-call]
 
 
 async def run(
     nb: NotebookNode, cwd: Path = NOTEBOOKS, timeout: float = CELL_TIMEOUT
 ) -> NotebookNode:
-    """Run a copy of a notebook in a new kernel of this environment; return it normalized."""
+    """Run a copy of a notebook in a new kernel of this environment; return the normalized copy."""
     fresh = copy.deepcopy(nb)
     client = NotebookClient(
         fresh,
@@ -94,7 +94,7 @@ async def run(
 def run_together(
     nbs: Sequence[NotebookNode], cwd: Path = NOTEBOOKS
 ) -> list[NotebookNode | Exception]:
-    """Run notebooks concurrently, each in its own kernel; return each one, or its error."""
+    """Run notebooks concurrently, each in its own kernel; return each result or its error."""
 
     async def gathered() -> list[NotebookNode | BaseException]:
         return await asyncio.gather(*(run(nb, cwd) for nb in nbs), return_exceptions=True)
@@ -110,7 +110,7 @@ def run_together(
 
 
 def normalise(nb: NotebookNode) -> NotebookNode:
-    """Return a normalized copy: what varies between runs is removed, what a reader sees is kept."""
+    """Return a copy without the parts that vary between runs, but with all that a reader sees."""
     nb = copy.deepcopy(nb)
     nb.nbformat = 4
     nb.nbformat_minor = 5
@@ -139,7 +139,7 @@ def _normalise_ids(nb: NotebookNode) -> None:
 
 
 def _merge_streams(outputs: list[NotebookNode]) -> list[NotebookNode]:
-    """Join adjacent outputs of one stream: where a kernel splits them is random."""
+    """Join adjacent outputs of one stream, because a kernel splits them at random places."""
     merged: list[NotebookNode] = []
     for output in outputs:
         if output.output_type != "stream":
@@ -174,12 +174,12 @@ def _normalise_output(output: NotebookNode, count: int | None) -> NotebookNode:
 
 
 def _is_frame_of_a_file(part: str) -> bool:
-    """Whether a part of a traceback names a file of this machine, unlike the cell's own frame."""
+    """Return whether a traceback frame is in a file of this machine and not in a cell."""
     return _ANSI.sub("", part).startswith("File ")
 
 
 def _plain_png(text: str) -> str:
-    """Remove the metadata from a PNG: the name and version of the program that drew it."""
+    """Return a base64 PNG without its metadata, such as the version of the program that drew it."""
     raw = base64.b64decode(text)
     kept = [raw[:8]]
     at = 8
@@ -196,7 +196,7 @@ def _plain_png(text: str) -> str:
 
 
 def without_pictures(nb: NotebookNode) -> NotebookNode:
-    """Return a copy without the bytes of its pictures, for comparison."""
+    """Return a copy of a notebook without the bytes of its pictures, for comparison."""
     nb = copy.deepcopy(nb)
     for output in _pictures(nb.cells):
         output.data[PNG] = "…"
@@ -208,8 +208,8 @@ def keep_pictures(
 ) -> NotebookNode:
     """Return a copy of `new` with the old bytes of each unchanged picture.
 
-    A picture is unchanged if the other outputs of its cell are equal, and `same` is true for the
-    old and the new picture.
+    A picture is unchanged if the other outputs of its cell are equal and `same` returns true for
+    the new and the old picture.
     """
     new = copy.deepcopy(new)
     before = {cell.get("id"): cell for cell in old.cells if cell.cell_type == "code"}
@@ -224,7 +224,7 @@ def keep_pictures(
 
 
 def same_pixels(a: str, b: str) -> bool:
-    """Whether two pictures (base64 PNG) have the same pixels."""
+    """Return whether two base64 PNG pictures have the same pixels."""
     if a == b:
         return True
     one, other = (Image.open(io.BytesIO(base64.b64decode(text))).convert("RGBA") for text in (a, b))
@@ -262,7 +262,7 @@ def private_servers() -> Iterator[None]:
         for variable in ("EVENTLAB_REDIS_URL", "EVENTLAB_MONGODB_URL", "JUPYTER_PATH"):
             os.environ.pop(variable, None)
         os.environ["EVENTLAB_DATA"] = f"{scratch}/data"
-        # A kernel "python3" of the user's may not be in this environment.
+        # The user's own "python3" kernel may belong to a different environment.
         os.environ["JUPYTER_DATA_DIR"] = f"{scratch}/jupyter"
         os.environ["IPYTHONDIR"] = f"{scratch}/ipython"
         try:
@@ -273,9 +273,9 @@ def private_servers() -> Iterator[None]:
 
 
 def select(names: Sequence[str]) -> list[Path]:
-    """Return the notebooks whose file names contain one of the names; all if none is given.
+    """Return the notebooks whose file names contain one of the names, or all without a name.
 
-    Exits if a name matches no notebook.
+    Exits with an error if a name matches no notebook.
     """
     every = sorted(NOTEBOOKS.glob("*.ipynb"))
     chosen = [p for p in every if not names or any(n in p.name for n in names)]
@@ -289,7 +289,7 @@ def select(names: Sequence[str]) -> list[Path]:
 
 
 def refresh(path: Path, check: bool) -> str:
-    """Run one notebook, write it unless `check`, and return the outcome in words."""
+    """Run one notebook, write it unless `check` is true, and return the outcome in words."""
     before = path.read_text("utf-8")
     old = read(path)
     try:
@@ -309,7 +309,10 @@ def refresh(path: Path, check: bool) -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the named notebooks (default: all); return 1 if any failed or would change, else 0."""
+    """Run the named notebooks (default: all).
+
+    Returns 1 if any failed or, with ``--check``, would change, and 0 otherwise.
+    """
     parser = argparse.ArgumentParser(
         prog="python -m tools.notebooks", description=__doc__.split("\n")[0]
     )

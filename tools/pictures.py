@@ -1,4 +1,4 @@
-"""Draw the pictures of mechanisms: notebooks/pictures/*.svg, which the pages and the README show.
+"""Draw the pictures of mechanisms in notebooks/pictures, which the pages and the README show.
 
 python -m tools.pictures
 """
@@ -20,7 +20,7 @@ FOLDER: Final = NOTEBOOKS / "pictures"
 
 
 def eventlab() -> Drawing:
-    """The map: a service appends events to Redis, a projector makes documents of them."""
+    """Draw the overview: a service appends events to Redis, and a projector makes documents."""
     d = Drawing(
         "Commands become events in Redis; a projector turns events into documents in MongoDB",
         1080,
@@ -73,7 +73,7 @@ def eventlab() -> Drawing:
 
 
 def append() -> Drawing:
-    """Four appends: the category stream and the log of one aggregate grow together."""
+    """Draw four appends, in which the category stream and an aggregate log grow together."""
     d = Drawing(
         "Each append writes the event twice: to the category stream and to the aggregate log",
         1080,
@@ -106,7 +106,7 @@ def _lanes(d: Drawing, *lanes: tuple[float, str, str]) -> None:
 
 
 def lost_update() -> Drawing:
-    """The naive way: two writers read the same version, and both write."""
+    """Draw the naive way, in which two writers read the same version and both write."""
     d = Drawing("Read, decide, write: the second writer overwrites a decision", 1080, 270)
     _lanes(d, (50, "writer A", ""), (135, "the stream", ""), (220, "writer B", ""))
     d.box(170, 116, 90, 38, "version 1", fill="past")
@@ -126,7 +126,7 @@ def lost_update() -> Drawing:
 
 
 def conflict() -> Drawing:
-    """Two writers on a timeline: the one that is late gets a conflict and decides again."""
+    """Draw a timeline of two writers; the late one gets a conflict and decides again."""
     d = Drawing("Check and write in one step: the late writer gets a conflict", 1080, 270)
     _lanes(d, (50, "writer A", ""), (135, "the store", ""), (220, "writer B", ""))
     d.box(160, 116, 80, 38, "version 1", fill="past", size=14)
@@ -151,7 +151,7 @@ def conflict() -> Drawing:
 
 
 def kill() -> Drawing:
-    """Write and acknowledge in two steps, and a kill in between: lost, twice, or once."""
+    """Draw a kill between two steps: the event is applied never, twice, or exactly once."""
     d = Drawing("Two steps, and a kill between them: the order decides what goes wrong", 1080, 350)
     rows: list[tuple[str, str, list[tuple[str, Fill]], str, Fill]] = [
         ("ack first", "then the work", [("ack", "blue")], "never done", "orange"),
@@ -195,7 +195,7 @@ def kill() -> Drawing:
 
 
 def consumer_group() -> Drawing:
-    """A consumer group: one pointer into the stream, and what is delivered but not acknowledged."""
+    """Draw a consumer group, with its position in the stream and its pending events."""
     d = Drawing(
         "A consumer group delivers each event to one consumer, until it is acked", 1080, 350
     )
@@ -231,7 +231,7 @@ def consumer_group() -> Drawing:
 
 
 def work_item() -> Drawing:
-    """The states of a work item, and who moves it from one to the next."""
+    """Draw the states of a work item, and who moves it from one state to the next."""
     d = Drawing("The states of a work item: an operator resolves what is in doubt", 1080, 400)
     d.text(20, 190, "email", bold=True)
     d.arrow((72, 185), (118, 185))
@@ -271,7 +271,7 @@ def work_item() -> Drawing:
 
 
 def slices() -> Drawing:
-    """A category in slices: each has a stream, and a view has a checkpoint in each."""
+    """Draw a category in slices, each with its own stream and its own checkpoint of a view."""
     d = Drawing("Slices: many streams for one category, in order for each aggregate", 1080, 330)
     d.text(20, 40, "aggregates", bold=True)
     d.text(330, 40, "slices, each in a slot of the cluster", bold=True)
@@ -326,7 +326,7 @@ PICTURES: Final[dict[str, Callable[[], Drawing]]] = {
 
 
 def main() -> int:
-    """Write all pictures."""
+    """Write all pictures to their files."""
     FOLDER.mkdir(exist_ok=True)
     for name, draw in PICTURES.items():
         (FOLDER / f"{name}.svg").write_text(draw().svg(), "utf-8")

@@ -1,7 +1,8 @@
-"""The rules for notebooks: one small function per rule, which returns the problems in one page.
+"""The rules for notebooks, with one small function per rule.
 
-Rules for all pages together (`order`, `one_setup_cell`) and for Markdown files (`broken_links`) are
-at the end.
+A function's docstring states its rule, and the function returns the problems that it finds on a
+page. Rules for all pages together (`order`, `one_setup_cell`) and for Markdown files
+(`broken_links`) are at the end.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ MINUTES_PER_EXERCISE = 4
 LIBRARIES = (
     "IPython",
     "bson",
-    "exercises",  # notebooks/exercises: the exercises with their judges, in separate files
+    "exercises",  # notebooks/exercises, which contains the exercises and their judges
     "fastapi",
     "google",
     "google_auth_oauthlib",
@@ -45,7 +46,7 @@ LIBRARIES = (
 )
 #: The first line of a folded output.
 FOLDED = "compare with your prediction:"
-#: What the first cell must say, and the pattern that finds it.
+#: The statements that the first cell must contain, and the pattern that finds each of them.
 OPENING = {
     "what the reader will be able to do": r"you will be able to",
     "what the reader needs": r"you need",
@@ -67,7 +68,7 @@ _WIPES = re.compile(r"flush_?(?:all|db)|drop_?database", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class Page:
-    """A notebook, its path, and the text of its file."""
+    """A notebook, with its path and the text of its file."""
 
     path: Path
     nb: NotebookNode
@@ -95,7 +96,7 @@ def tags(cell: NotebookNode) -> list[str]:
 
 
 def without_ignored(nb: NotebookNode) -> NotebookNode:
-    """Return a copy without what nbval does not compare: pictures, tracebacks, ignored outputs."""
+    """Return a copy without the parts that nbval ignores: pictures, tracebacks, ignored outputs."""
     nb = without_pictures(nb)
     for cell in nb.cells:
         if "nbval-ignore-output" in tags(cell):
@@ -142,7 +143,7 @@ def unique_ids(page: Page) -> list[str]:
 
 
 def counted(page: Page) -> list[str]:
-    """Every code cell was run, in order: nbval does not compare a cell without a count."""
+    """Every code cell was run, in order, because nbval does not compare a cell without a count."""
     return [
         f"cell {i}: count {cell.execution_count}, expected {n}"
         for n, (i, cell) in enumerate(page.code, start=1)
@@ -151,7 +152,7 @@ def counted(page: Page) -> list[str]:
 
 
 def errors_are_meant(page: Page) -> list[str]:
-    """A stored error has the tag `raises-exception`, and a cell with the tag has a stored error."""
+    """A cell has the tag `raises-exception` if and only if it has a stored error."""
     problems = []
     for i, cell in page.code:
         raised = [o.ename for o in cell.outputs if o.output_type == "error"]
@@ -168,7 +169,7 @@ def errors_are_meant(page: Page) -> list[str]:
 def nothing_skipped(page: Page) -> list[str]:
     """No cell is excluded from nbval.
 
-    A few outputs may be, if the text above says why ("not compared …").
+    A few outputs may be excluded if the text above them says why ("not compared …").
     """
     problems, ignored = [], 0
     for i, cell in page.code:
@@ -191,7 +192,7 @@ def nothing_skipped(page: Page) -> list[str]:
 
 
 def no_final_semicolon(page: Page) -> list[str]:
-    """No cell hides its value with a final semicolon: nbval runs cells in a way that shows it."""
+    """No cell hides its value with a final semicolon, because nbval shows the value anyway."""
     return [
         f"cell {i}: ends with a semicolon; assign the value to _"
         for i, c in page.code
@@ -205,7 +206,7 @@ def _ends_with_semicolon(source: str) -> bool:
 
 
 def no_absolute_path(page: Page) -> list[str]:
-    """No source and no output contains an absolute path."""
+    """Neither the source nor the output of a cell contains an absolute path."""
     problems = []
     for i, cell in enumerate(page.nb.cells):
         for text in (cell.source, *_shown(cell)):
@@ -268,12 +269,12 @@ def _allowed(parts: list[str]) -> bool:
 
 
 def wipes_nothing(page: Page) -> list[str]:
-    """No page deletes all data of a server: it may be the reader's own."""
+    """No page deletes all data of a server, because the server may be the reader's own."""
     return [f"cell {i}: {m[0]}" for i, cell in page.code if (m := _WIPES.search(cell.source))]
 
 
 def guards_its_processes(page: Page) -> list[str]:
-    """Only `guarded` starts a process that a cell leaves running: it ends with the kernel."""
+    """A cell starts a process that it leaves running only with `guarded`, which ends it."""
     return [f"cell {i}: {m[0]}" for i, cell in page.code if (m := _UNGUARDED.search(cell.source))]
 
 
@@ -281,7 +282,7 @@ def guards_its_processes(page: Page) -> list[str]:
 
 
 def opening(page: Page) -> list[str]:
-    """The first cell is the title, the goals, the requirements, and the time needed."""
+    """The first cell has the title, the goals, the requirements, and the time needed."""
     first = page.nb.cells[0]
     if first.cell_type != "markdown" or not first.source.startswith("# "):
         return ["the first cell is not a title"]
@@ -302,7 +303,7 @@ def ending(page: Page) -> list[str]:
 def links(page: Page) -> list[str]:
     """Every link to a page, heading or picture has a target in the notebooks' folder.
 
-    JupyterLab shows no other files.
+    JupyterLab cannot open other files.
     """
     where, folder = page.path, page.path.parent
     return [
@@ -313,7 +314,7 @@ def links(page: Page) -> list[str]:
 
 
 def headings_step_down(page: Page) -> list[str]:
-    """A heading is at most one level below the one before it: the website's contents nest so."""
+    """A heading is at most one level below the previous heading, as in the website's contents."""
     problems, last = [], 0
     for i, cell in page.prose:
         for marks in re.findall(r"^(#{1,6}) ", _CODE.sub("", cell.source), re.MULTILINE):
@@ -324,7 +325,7 @@ def headings_step_down(page: Page) -> list[str]:
 
 
 def alt_texts(page: Page) -> list[str]:
-    """Every picture says in words what it shows: ``![words](…)``, or ``charts.show("words")``."""
+    """Every picture has a description: ``![words](…)`` or ``charts.show("words")``."""
     problems = [
         f"cell {i}: picture {found[2]!r} has no alt text"
         for i, cell in page.prose
@@ -340,7 +341,7 @@ def alt_texts(page: Page) -> list[str]:
 
 
 def folds_hide_the_answer(page: Page) -> list[str]:
-    """A folded output begins with the same line everywhere: JupyterLab still shows that line."""
+    """Every folded output begins with the same line, because JupyterLab still shows that line."""
     problems = []
     for i, cell in page.code:
         if cell.metadata.get("jupyter", {}).get("outputs_hidden"):
@@ -351,9 +352,9 @@ def folds_hide_the_answer(page: Page) -> list[str]:
 
 
 def minutes_are_honest(page: Page) -> list[str]:
-    """The page promises at least the minutes that reading it takes.
+    """The page does not promise a shorter time than it takes.
 
-    A word of prose is a 180th of a minute, a line of code a sixth, an exercise four minutes.
+    A minute is enough for 180 words of prose or six lines of code. An exercise takes four minutes.
     """
     words = sum(len(cell.source.split()) for _, cell in page.prose)
     lines = sum(len(cell.source.splitlines()) for _, cell in page.code)
@@ -361,7 +362,7 @@ def minutes_are_honest(page: Page) -> list[str]:
     needed = words / 180 + lines / 6 + exercises * MINUTES_PER_EXERCISE
     found = re.search(r"\b(\d+) minutes", page.nb.cells[0].source)
     promised = int(found[1]) if found else 0
-    # Rounded to five, so that a small edit does not change the promise.
+    # Promises are rounded to five minutes, so that a small edit does not change them.
     return (
         []
         if promised >= needed - 2.5
@@ -421,7 +422,7 @@ def order(pages: Sequence[Page]) -> list[str]:
 def broken_links(
     path: Path, markdown: str, nb: NotebookNode | None = None, root: Path = ROOT
 ) -> list[str]:
-    """Return the broken links in the Markdown of the file `path`; external links are not tried."""
+    """Return the broken links in the Markdown of the file `path`; ignore external links."""
     problems = []
     for found in _LINK.finditer(_CODE.sub("", markdown)):
         target = found[1] or found[2]

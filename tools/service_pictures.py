@@ -1,4 +1,4 @@
-"""The picture of page 09: a response is lost, and the request is sent again with the same key."""
+"""The picture of page 09, in which a response is lost and the request is sent again."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from tools.drawing import Drawing
 
 
 def lost_response() -> Drawing:
-    """A timeline: the first response is lost; the repeat finds the key and stores nothing."""
+    """Draw a timeline: the first response is lost; the repeat finds the key and stores nothing."""
     d = Drawing("A lost response: the same key gets the same response again", 1080, 320)
     for y, name in ((60, "client"), (160, "service"), (260, "the store")):
         d.text(20, y + 5, name, bold=True)

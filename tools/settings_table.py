@@ -1,4 +1,4 @@
-"""Write the table of all environment variables into the README, or check that it is up to date."""
+"""Write the table of all environment variables to the README, or check that it is up to date."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ END = "<!-- end of settings -->"
 
 
 def table() -> str:
-    """Return the table in Markdown: one row per variable, grouped by its reader."""
+    """Return the table in Markdown, with one row per variable, grouped by the variable's reader."""
     rows = ["| variable | meaning | default |", "|---|---|---|"]
     for group, variables in VARIABLES.items():
         rows.append(f"| **{group}** | | |")
@@ -35,7 +35,7 @@ def with_table(text: str) -> str:
 
 
 def main() -> int:
-    """Write the table, or with ``--check`` only compare it; return the exit status."""
+    """Write the table or, with ``--check``, only compare it; return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
         "--check",

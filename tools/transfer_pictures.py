@@ -1,4 +1,4 @@
-"""The pictures of page 08: two decisions that spoil each other, and the states of a payment."""
+"""The pictures of page 08: write skew between two decisions, and the states of a payment."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from tools.drawing import Drawing
 
 
 def write_skew() -> Drawing:
-    """Two tellers read both purses, and each writes one: no version that is checked has moved."""
+    """Draw write skew: two tellers read both purses and each writes one, without a conflict."""
     d = Drawing("Write skew: each decision changes what the other one has read", 1080, 310)
     for y, name in ((45, "John's teller"), (240, "Jane's teller")):
         d.text(20, y + 5, name, bold=True)
@@ -33,7 +33,7 @@ def write_skew() -> Drawing:
 
 
 def payment() -> Drawing:
-    """The events of a payment between two banks, and what the process manager does after each."""
+    """Draw the events of a payment between banks, and the process manager's step after each."""
     d = Drawing("A payment between two banks: each event says what has to happen next", 1080, 250)
     d.box(20, 60, 140, 42, "requested", fill="past", bold=True)
     d.box(440, 60, 140, 42, "withdrawn", fill="blue", bold=True)

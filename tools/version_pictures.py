@@ -1,4 +1,4 @@
-"""The pictures of pages 04 and 07: old events read in today's format, and a new version of a view.
+"""The pictures of pages 04 and 07: upcasting of old events, and a new version of a view.
 
 Both show a change that readers do not notice.
 """
@@ -9,7 +9,7 @@ from tools.drawing import Drawing, Fill
 
 
 def upcast() -> Drawing:
-    """Three stored events on their way through two upcasters: only what is read is converted."""
+    """Draw three stored events and two upcasters, which convert events only when they are read."""
     d = Drawing("Old events are converted when read; what is stored never changes", 1080, 320)
     columns = ((15, 250), (445, 210), (845, 220))
     d.box(15, 55, 250, 225, fill="panel", border="soft", round=8)
@@ -48,7 +48,7 @@ def upcast() -> Drawing:
 
 
 def view_upgrade() -> Drawing:
-    """A timeline: the newer version of a view is built beside the live one, and swapped in."""
+    """Draw a timeline: a newer version of a view is built beside the live one and swapped in."""
     d = Drawing("A new version of a view is built beside the live one, then swapped in", 1080, 300)
     for y, name in ((75, "queries get"), (150, "older projector"), (225, "newer projector")):
         d.text(20, y + 5, name, bold=True)

@@ -1,10 +1,10 @@
-"""Build the website: the course, the guides and the API reference, as static HTML.
+"""Build the website, with the course, the guides and the API reference, as static HTML.
 
     python -m tools.website [--output FOLDER]
 
-Sphinx reads copies of the pages, in folders that lie as they lie in the repository, so that each
-link works on GitHub and on the website.  The notebooks show their stored outputs; nothing runs.
-The exit status is 1 if Sphinx warns or an internal link leads nowhere.
+Sphinx reads copies of the pages, in the same folder structure as in the repository, so that links
+work both on GitHub and on the website.  The notebooks show their stored outputs and are not run.
+The exit status is 1 if Sphinx reports a warning or an internal link is broken.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ PAGES = (
     "tests/house/user/*.py",
 )
 
-# JupyterLab's anchor of a heading keeps its capitals, Sphinx's has none.
+# JupyterLab keeps the capitals of a heading in its anchor, but Sphinx does not.
 _LAB_ANCHOR = re.compile(r"(?:\.ipynb|\]\()#[\w-]+")
 
 
 class Links(HTMLParser):
-    """The anchors of a page, and the links that lead away from it.
+    """The anchors of a page and the targets of its links.
 
     >>> page = Links('<h1 id="top"><a href="other.html#x">x</a></h1>')
     >>> page.anchors, page.targets
@@ -54,7 +54,7 @@ class Links(HTMLParser):
         self.feed(html)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Collect what one tag names and links to."""
+        """Collect the anchor and the link target of one tag."""
         for name, value in attrs:
             if value is None:
                 continue
@@ -65,11 +65,11 @@ class Links(HTMLParser):
 
 
 def broken_links(site: Path) -> Iterator[str]:
-    """Yield the internal links of a website that lead to no file, or to no anchor in it."""
+    """Yield the internal links of a website whose target file or anchor does not exist."""
     pages = {
         path: Links(path.read_text("utf-8"))
         for path in site.rglob("*.html")
-        if "_static" not in path.parts  # templates of the theme
+        if "_static" not in path.parts  # these are templates of the theme
     }
     for path, page in pages.items():
         for target in page.targets:
@@ -102,7 +102,7 @@ def _lowered(found: re.Match[str]) -> str:
 
 
 def build(output: Path) -> int:
-    """Build the website; return Sphinx's exit status, which is 1 if it warns."""
+    """Build the website; return Sphinx's exit status, which is 1 if there is a warning."""
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder) / "source"
         collect(source)

@@ -100,7 +100,7 @@ class FakeGmailTokens:
             return self._tokens(found.grant, offline=found.offline)
 
     def refresh(self, token: str) -> dict[str, Any] | None:
-        """Issue an access token for a refresh token, or return None for an invalid refresh token."""
+        """Issue an access token for a refresh token, or return None if that token is not valid."""
         with self._lock:
             grant = self._refresh.get(token)
             if grant is None:
