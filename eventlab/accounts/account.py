@@ -151,7 +151,7 @@ class Account(Aggregate):
 
 
 def _checked(amount: Any) -> int:
-    # In Python, True is an int, and 1.0 == 1, but as an amount, either is the caller's mistake.
+    # In Python, True is an int and 1.0 == 1, but a caller that passes either has made a mistake.
     if type(amount) is not int or not 0 < amount <= LARGEST:
         raise InvalidAmount(amount)
     return amount

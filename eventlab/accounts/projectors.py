@@ -21,7 +21,7 @@ VIEWS: Final[Mapping[str, Callable[[str], View]]] = {
     "per_day": lambda accounts: MoneyPerDay(f"{accounts}_per_day"),
     "by_type": lambda accounts: EventsByType(f"{accounts}_by_type"),
 }
-#: How often the waiting thread wakes up. A join without a timeout would delay signals.
+#: The interval at which the waiting thread wakes up. A join without a timeout would delay signals.
 WAKE_SECONDS: Final = 0.1
 
 log = logging.getLogger(__name__)

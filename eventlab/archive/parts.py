@@ -1,4 +1,4 @@
-"""The files of a backup, called parts, which are complete, checksummed, gzipped JSON lines.
+"""The files of a backup, called parts, with gzip-compressed JSON lines and a checksum each.
 
 The first line of a part is a header: ``{"format":"eventlab backup 1","category":"accountStream",
 "part":1,"after":"0-0"}``. Each following line is an event, ``[id, version, row]``, where the row is
@@ -74,7 +74,7 @@ class Entry(NamedTuple):
 def write_parts(
     folder: Path, category: str, entries: Iterable[Entry], *, after: str, number: int
 ) -> Iterator[Footer]:
-    """Write the entries as parts, numbered from ``number``; yield each footer once on disk."""
+    """Write the entries as parts numbered from ``number``; yield each footer once it is on disk."""
     lines: list[bytes] = []
     size = 0
     last = after

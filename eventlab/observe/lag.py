@@ -99,7 +99,7 @@ class StreamGlance(Subscription):
         self._group = ConsumerGroup(store, name, "glance")
 
     def parked_page(self, cursor: int) -> tuple[list[Parked], int]:
-        """Return a page of the parked events, and the next cursor; 0 is the start and the end."""
+        """Return a page of parked events, and the cursor of the next page (0 if there is none)."""
         scan = "HSCAN", self._group.keys[3], cursor, "COUNT", PARKED_PAGE
         following, page = self.store.redis.execute_command(*scan, **RAW)
         found = [self._parked(*record) for record in page.items()]
@@ -142,7 +142,7 @@ class Glance:
         return SubscriptionState(sum_of(list(lags.values())), lags[worst], worst, self.lost)
 
     def parked_page(self, cursor: int) -> tuple[list[Parked], int]:
-        """Return a page of the parked events, and the next cursor; 0 is the start and the end."""
+        """Return a page of parked events, and the cursor of the next page (0 if there is none)."""
         slices = len(self.store.all_slices())
         position, number = divmod(cursor, slices)
         found = list[Parked]()

@@ -17,7 +17,7 @@ from eventlab.store.answers import SERVER_ERRORS, is_outage, server
 from eventlab.store.store import EventStore
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
-#: The variable with the directory in which the workers of a service share their counters.
+#: The variable that names the directory in which the workers of a service share their counters.
 #: prometheus_client reads it at import.
 SHARED_COUNTERS: Final = "PROMETHEUS_MULTIPROC_DIR"
 

@@ -104,7 +104,7 @@ class Checkpoint:
         joined: Sequence[EventStore] = (),
     ) -> None:
         self.name = name
-        self.key = name  # of the document; the key of a slice also has its number
+        self.key = name  # of the document; for a slice, with its number
         self.store = store
         self.session = session
         self.version = version

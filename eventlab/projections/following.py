@@ -95,7 +95,7 @@ class Following:
         return "active"
 
     def _is_active(self) -> bool:
-        """Return whether this object is active, because no other projector has moved a position."""
+        """Return whether this object is active (no other projector has moved a position)."""
         return all(each.position is not None for each in self._followers())
 
     def _forget_position(self) -> None:

@@ -82,8 +82,8 @@ class Projector(Live, Follower):
     def wait_until(self, id: str, version: int, *, seconds: float = 10.0) -> None:
         """Wait until the view has applied a version of an aggregate.
 
-        Call this method to read your own writes. Raises VersionConflict if the aggregate has no
-        such version, and ViewLate after ``seconds``.
+        Call this method before you read your own writes. Raises VersionConflict if the aggregate
+        has no such version, and ViewLate after ``seconds``.
         """
         self._wait_until(self, id, version, seconds)
 

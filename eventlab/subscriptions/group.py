@@ -38,9 +38,9 @@ class ConsumerGroup:
     def create(self, start: str, *, ordered: bool) -> None:
         """Create the group unless it exists.
 
-        Raises Trimmed if events after ``start`` were trimmed. A group becomes ordered when it is
-        created, or later while it has no unfinished or parked events. In any other case,
-        ``ordered=True`` raises InvalidArgument.
+        Raises Trimmed if events after ``start`` were trimmed. A group can become ordered when it is
+        created, or later while it has no unfinished or parked events. If ``ordered`` is True but
+        the group cannot become ordered, raises InvalidArgument.
         """
         after = start if start == "$" else checked_position(start)
         new, as_asked = self.run("create", after, int(ordered))

@@ -71,8 +71,8 @@ class Subscription(Runnable):
     Raises InvalidArgument and InvalidName, and Trimmed if events after ``start`` were trimmed.
     Every method raises SubscriptionLost if the consumer group is gone, and a redis-py error if
     Redis does not respond or rejects the call. If ``eventlab.store.answers.is_outage`` returns True
-    for this error, Redis is down, failing over, read-only or full. Wait, then repeat the call; this
-    is harmless. ``receive`` also raises SubscriptionLost if the newest event that this object has
+    for this error, Redis is down, failing over, read-only or full. It is safe to wait and repeat
+    the call. ``receive`` also raises SubscriptionLost if the newest event that this object has
     delivered is gone, because Redis has lost events in a failover.
 
     Most programs need only ``run``. With the other methods, you can write this loop yourself:
@@ -327,7 +327,7 @@ class Subscription(Runnable):
         self.store.wait(after=after.decode(), seconds=pause)
 
     def _count(self, after: bytes) -> Any:
-        """Count the events after a position; return None if there are too many."""
+        """Count the events after a position; return None above MAX_COUNTED_EVENTS."""
         counted = 0
         more = True
         while more and counted <= MAX_COUNTED_EVENTS:

@@ -39,7 +39,7 @@ class AppendContract:
     """The promises of every append."""
 
     def test_append_returns_what_is_read(self, store: Store) -> None:
-        """An append returns the recorded events, and read returns the same events."""
+        """An append returns its events as recorded, and read returns the same events."""
         recorded = store.append("a", [CREATE, *deposits(5)], expected=NEW)
         found = [(event.id, event.version, event.type, event.data) for event in recorded]
         wanted = [("a", 1, "create", {}), ("a", 2, "deposit", {"amount": 5})]

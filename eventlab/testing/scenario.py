@@ -58,7 +58,7 @@ class Given(Generic[A]):
         error: Exception | None = None
         try:
             decision(aggregate, *args, **kwargs)
-        except Exception as raised:  # noqa: BLE001 - then() and rejected() judge it
+        except Exception as raised:  # noqa: BLE001 - then() and rejected() check it
             error = raised
         name = getattr(decision, "__name__", repr(decision))
         values = [repr(value) for value in args]

@@ -154,7 +154,7 @@ class Workers(Multiprocess):
     """uvicorn's worker processes, which also end when the terminal is closed."""
 
     def handle_hup(self) -> None:
-        """Stop the workers rather than restart them."""
+        """Stop the workers on SIGHUP rather than restart them."""
         self.handle_term()
 
 
