@@ -328,7 +328,7 @@ STREAM_FACTS = {
         "the version is part of the text. Redis does not read it: you saw it accept version 2 "
         "twice.",
     ),
-    "c": ("accepts", "to Redis the field is just text: it does not parse JSON."),
+    "c": ("accepts", "to Redis, the field is just text: it does not parse JSON."),
     "d": (
         "accepts",
         "Redis does not know what an account is, so it cannot notice that one is missing. The "

@@ -231,7 +231,7 @@ def _judge_sale(record: Record) -> None:
                 raise Wrong(f"ten years later: {what} was it? No event of the sale says {value!r}.")
         if price not in _says(events):
             raise Wrong(
-                f"ten years later {film} costs 1500. What did this customer pay? The event does "
+                f"ten years later, {film} costs 1500. What did this customer pay? The event does "
                 "not say it, and the price list of that day is gone."
             )
         if any(value in _says(events) for value in prices.values() if value != price):
@@ -328,8 +328,8 @@ def _judge_desk(record: Record) -> None:
 the_ticket_desk = Exercise(
     judge=_judge_desk,
     right=(
-        "ten years later your log still says what was paid, which seats broke, and what canceled "
-        "films cost. And nobody's card can be stolen from it."
+        "ten years later, your log still says what was paid, which seats broke, and what "
+        "canceled films cost. And nobody's card can be stolen from it."
     ),
     hints=[
         "three types in the past tense, one for each action that changes something; look returns "
@@ -857,8 +857,8 @@ def _decision(kind: Any, given: list[Event], decide: Callable[[Any], object], wh
     again = _account(kind, *given, *account.changes)
     if again.funds != account.funds:
         raise Wrong(
-            f"after {what} the funds are {account.funds}, but {again.funds} after a replay of the "
-            "same events. Change the state in apply, and nowhere else."
+            f"after {what}, the funds are {account.funds}, but {again.funds} after a replay of "
+            "the same events. Change the state in apply, and nowhere else."
         )
     return account
 
@@ -876,7 +876,7 @@ def _judge_correction(kind: Any) -> None:
     if account.changes != [wrong]:
         raise Wrong(f"expected {[wrong]}; your deposit recorded {account.changes}.")
     if account.funds != amount:
-        raise Wrong(f"after a deposit of {amount} the funds are {account.funds}.")
+        raise Wrong(f"after a deposit of {amount}, the funds are {account.funds}.")
     account = _decision(
         kind,
         [wrong],

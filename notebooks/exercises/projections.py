@@ -170,7 +170,7 @@ def _judge_fates(answer: dict[str, Any]) -> None:
             "a: an acknowledged event is never delivered again. Was it written before the kill?"
         )
     if answer["b"] == "less":
-        raise Wrong("b: += does not depend on order: a sum is the same in any order.")
+        raise Wrong("b: += does not depend on the order. A sum is the same in any order.")
     if answer["b"] == "more":
         raise Wrong(
             "b: two consumers of a group get different events. No process died, so nothing was "

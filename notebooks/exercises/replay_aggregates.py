@@ -114,7 +114,7 @@ def _judge_places(places: dict[str, str]) -> None:
             "loaded. apply must not reject anything."
         )
     if places["a"] != "command":
-        raise Wrong("a: a rule needs the state, and the command is where the state is known.")
+        raise Wrong("a: a rule says what may happen, so the command that decides must check it.")
     if places["b"] == "command":
         raise Wrong(
             "b: a replay calls apply only. What a command changes is lost at the next load."
@@ -236,11 +236,11 @@ def _judge_book(kind: Any) -> None:
             )
         if _new_book(kind, _lent(name)).reader != name:
             raise Wrong(
-                "after a replay of 'lent' the book does not know its reader. A replay calls "
+                "after a replay of 'lent', the book does not know its reader. A replay calls "
                 "apply only: move the state change from lend to apply."
             )
         if lent.reader != name:
-            raise Wrong(f"after lend({name!r}) the reader is {lent.reader!r}.")
+            raise Wrong(f"after lend({name!r}), the reader is {lent.reader!r}.")
     _judge_book_rules(kind)
 
 
@@ -260,7 +260,7 @@ def _judge_book_rules(kind: Any) -> None:
             f"given 'lent', when give_back(): then 'returned'; you recorded {back.changes}."
         )
     if back.reader is not None or _new_book(kind, ann, Event("returned")).reader is not None:
-        raise Wrong("after 'returned' nobody has the book: apply must set reader to None.")
+        raise Wrong("after 'returned', nobody has the book: apply must set reader to None.")
     again = _decided(kind, [ann, Event("returned")], lambda book: book.lend("Bob"))
     if again is None:
         raise Wrong("a book that came back can be lent again, but yours rejects it.")
@@ -492,7 +492,7 @@ def _judge_highest(highest: Callable[[list[Recorded]], int]) -> None:
         )
     if found != 110:
         raise Wrong(
-            f"after 60 and 50 the account held 110, and never more; your function returns "
+            "after 60 and 50, the account held 110, and never more; your function returns "
             f"{found!r}."
         )
     if highest(_events()) != 0:

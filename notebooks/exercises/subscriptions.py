@@ -174,15 +174,15 @@ def _judge_steps(steps: dict[str, str]) -> None:
             "a: nothing went wrong. Every small withdrawal would be retried and finally parked."
         )
     if steps["b"] == "ack":
-        raise Wrong("b: then the letter is lost: it is never sent, and nobody notices.")
+        raise Wrong("b: then the letter is lost. It is never sent, and nobody notices.")
     if steps["b"] == "nothing":
         raise Wrong(
             "b: it is delivered again, but without backoff, limit, or error: report the failure."
         )
     if steps["c"] == "fail":
         raise Wrong(
-            "c: the letter exists, and every retry finds it again; an event whose letter was sent "
-            "gets parked."
+            "c: the letter exists, and every retry finds it again. In the end, an event whose "
+            "letter was sent is parked."
         )
     if steps["c"] == "nothing":
         raise Wrong("c: a consumer sent it and died before the ack. Only the ack is missing.")
@@ -436,9 +436,9 @@ def _judge_work(work: Callable[[Subscription, Callable[[Recorded], None]], objec
     sent, lag, again = _played(work, kills=3)
     if again != [3, 4]:
         raise Wrong(
-            f"after a kill at version 3 and a restart you receive {again}: 1 and 2 are sent a "
-            "second time. "
-            "At-least-once allows it, but you can do better: ack each event as soon as it is done."
+            f"after a kill at version 3 and a restart, you receive {again}: 1 and 2 are sent a "
+            "second time. At-least-once allows it, but you can do better: ack each event as soon "
+            "as it is done."
         )
 
 
