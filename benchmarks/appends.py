@@ -1,4 +1,4 @@
-"""Measure appends of one event per call, and of many."""
+"""Measure appends of one event and of many events per call."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def append_many(bench: Bench) -> list[Row]:
 
 
 def commit_two(bench: Bench) -> list[Row]:
-    """Compare a commit of one event to each of two aggregates with an append of two to one."""
+    """Compare a commit of one event each to two aggregates with an append of two to one."""
     with bench.name("commit_two") as name:
         speeds = _slices(
             bench,
@@ -59,7 +59,7 @@ def commit_two(bench: Bench) -> list[Row]:
 
 
 def append_to_slices(bench: Bench) -> list[Row]:
-    """Compare appends of one event to a category with 64 slices and to one with 1 slice."""
+    """Compare appends of one event to categories with 64 slices and with 1 slice."""
     with bench.name("append_slices") as name:
         speeds = _slices(
             bench,

@@ -24,7 +24,7 @@ POLLING_SECONDS = 10.0
 
 
 def publish(redis: Any, stream: str, id: str, version: int) -> bool:
-    """Append an event with WATCH, GET, MULTI, INCR, XADD and EXEC; return False if it conflicts."""
+    """Append an event with WATCH, GET, MULTI, INCR, XADD and EXEC; return False on a conflict."""
     key = f"{stream}/{id}"
     with redis.pipeline() as pipe:
         pipe.watch(key)
@@ -68,7 +68,7 @@ class Writer:
 
 
 def replay(redis: Any, stream: str, id: str, *, decode: Callable[[bytes], Any]) -> Account:
-    """Load an account by reading and decoding the whole category, and applying its own events."""
+    """Read and decode the whole category, apply one account's events, and return the account."""
     account = Account(id)
     [[_, entries]] = redis.xread({stream: "0-0"})
     for position, fields in entries:

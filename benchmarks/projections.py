@@ -40,7 +40,7 @@ def _projecting(bench: Bench, store: EventStore) -> Iterator[Projector]:
 
 
 def catch_up(bench: Bench) -> list[Row]:
-    """Compare catching up from the first event with making the same writes, prepared in advance."""
+    """Compare catching up from the first event with the same writes, prepared in advance."""
     sizes = bench.sizes
     with bench.name("catch_up") as name, contextlib.ExitStack() as closing:
         store = EventStore(bench.redis, name)
@@ -69,7 +69,7 @@ def catch_up(bench: Bench) -> list[Row]:
 
 
 def catch_up_slices(bench: Bench) -> list[Row]:
-    """Compare catching up on a category with 64 slices and on one with 1 slice."""
+    """Compare catching up on categories with 64 slices and with 1 slice."""
     sizes = bench.sizes
     ways: dict[str, Way] = {}
     with (

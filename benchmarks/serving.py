@@ -76,7 +76,7 @@ class Client:
 
 
 def serving(bench: Bench) -> list[Row]:
-    """Compare deposits and fetches with a bare route, and deposits in a large and a small store."""
+    """Compare requests with a bare route, and deposits in a large store with a small store."""
     sizes = bench.sizes
     with bench.name("serving") as name, contextlib.ExitStack() as closing:
         ports = {}

@@ -1,4 +1,4 @@
-"""Draw a mechanism as SVG, with boxes, arrows and text in one style with two palettes.
+"""Draw a mechanism as SVG, with boxes, arrows and text in one style.
 
 The colors are CSS classes, so that the reader's theme selects the light or the dark palette. A
 drawing has its own background, so it is legible on any page. Text that does not fit raises

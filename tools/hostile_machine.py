@@ -36,7 +36,7 @@ STARTUP = "print('a startup file of the user'); import time; List = None\n"
 
 
 def variables(folder: Path) -> dict[str, str]:
-    """Return a user's unfavorable environment variables; write an IPython profile to a folder.
+    """Return the environment variables for the command; write an IPython profile to a folder.
 
     >>> variables(Path("profile"))["MPLBACKEND"]
     'Agg'

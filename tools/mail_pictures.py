@@ -6,7 +6,7 @@ from tools.drawing import Drawing
 
 
 def mail_route() -> Drawing:
-    """Draw an email's way through two systems, and the router between them with its event log."""
+    """Draw an email's path through two systems, and the router between them with its event log."""
     d = Drawing("The route of an email: the router connects two systems", 1080, 260)
     d.box(20, 60, 95, 50, "customer", fill="panel", border="soft")
     d.box(195, 60, 100, 50, "Gmail\ninbox", fill="past", bold=True)

@@ -273,7 +273,7 @@ def private_servers() -> Iterator[None]:
 
 
 def select(names: Sequence[str]) -> list[Path]:
-    """Return the notebooks whose file names contain one of the names, or all without a name.
+    """Return the notebooks whose file names contain one of the names, or all if there are none.
 
     Exits with an error if a name matches no notebook.
     """

@@ -106,7 +106,7 @@ def _lanes(d: Drawing, *lanes: tuple[float, str, str]) -> None:
 
 
 def lost_update() -> Drawing:
-    """Draw the naive way, in which two writers read the same version and both write."""
+    """Draw the naive approach, in which two writers read the same version and both write."""
     d = Drawing("Read, decide, write: the second writer overwrites a decision", 1080, 270)
     _lanes(d, (50, "writer A", ""), (135, "the stream", ""), (220, "writer B", ""))
     d.box(170, 116, 90, 38, "version 1", fill="past")
@@ -151,7 +151,7 @@ def conflict() -> Drawing:
 
 
 def kill() -> Drawing:
-    """Draw a kill between two steps: the event is applied never, twice, or exactly once."""
+    """Draw a kill between two steps: the work is never done, done twice, or done once."""
     d = Drawing("Two steps, and a kill between them: the order decides what goes wrong", 1080, 350)
     rows: list[tuple[str, str, list[tuple[str, Fill]], str, Fill]] = [
         ("ack first", "then the work", [("ack", "blue")], "never done", "orange"),

@@ -274,7 +274,7 @@ def wipes_nothing(page: Page) -> list[str]:
 
 
 def guards_its_processes(page: Page) -> list[str]:
-    """A cell starts a process that it leaves running only with `guarded`, which ends it."""
+    """A cell starts background processes only with `guarded`, so that they end with the kernel."""
     return [f"cell {i}: {m[0]}" for i, cell in page.code if (m := _UNGUARDED.search(cell.source))]
 
 

@@ -1,4 +1,4 @@
-"""The picture of page 09, in which a response is lost and the request is sent again."""
+"""The picture of page 09, in which a response is lost and the request is retried."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ def add_category(parser: argparse.ArgumentParser) -> None:
 
 
 def add_category_and_collection(parser: argparse.ArgumentParser) -> None:
-    """Add ``--category`` and ``--collection``, which locate the account events and their view."""
+    """Add ``--category`` and ``--collection``, for the account events and their view."""
     add_category(parser)
     parser.add_argument(
         "--collection",
@@ -70,7 +70,7 @@ def add_json(parser: argparse.ArgumentParser) -> None:
 def add_metrics(parser: argparse.ArgumentParser, health: str) -> None:
     """Add ``--metrics``, which serves metrics while a command runs.
 
-    ``health`` completes the help text: it says what ``/healthz`` checks.
+    ``health`` is the part of the help text that explains ``/healthz``.
     """
     parser.add_argument(
         "--metrics",
@@ -82,7 +82,7 @@ def add_metrics(parser: argparse.ArgumentParser, health: str) -> None:
 
 
 def add_max_lag(parser: argparse.ArgumentParser, route: str) -> None:
-    """Add ``--max-lag`` and ``--max-lag-seconds``, which make a health route fail on lag."""
+    """Add ``--max-lag`` and ``--max-lag-seconds``, the lag at which a health route fails."""
     parser.add_argument(
         "--max-lag",
         type=whole,
@@ -159,7 +159,7 @@ def day(text: str) -> datetime:
 
 
 def collection(text: str) -> str:
-    """Parse the name of a MongoDB collection, and reject names that MongoDB would reject."""
+    """Parse the name of a MongoDB collection, and reject a name that cannot be used."""
     encoded = text.encode("utf-8", "replace")
     rules = {
         "is empty": not text,

@@ -78,7 +78,7 @@ def failure(name: str, error: Exception, remedy: str) -> Check:
 
 
 class _Failed(Exception):
-    """A check has failed; ``remedy``, if given, replaces the default remedy of the check."""
+    """Raised by a failed check; ``remedy``, if given, replaces the check's default remedy."""
 
     def __init__(self, found: str, remedy: str = "") -> None:
         super().__init__(found)
@@ -86,7 +86,7 @@ class _Failed(Exception):
 
 
 def server_checks(directory: Path, *, durability: bool = False) -> Iterator[Check]:
-    """Check the servers that ``connect`` reaches, starting private ones if needed; yield results.
+    """Yield checks of the servers that ``connect`` reaches; start private servers if needed.
 
     One check appends a real event to a temporary category and then removes it. Another writes to
     MongoDB in a real transaction and then aborts it. With ``durability``, Redis must support

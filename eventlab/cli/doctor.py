@@ -1,4 +1,4 @@
-"""``eventlab doctor``: check this machine, and report how to fix what fails."""
+"""``eventlab doctor``: check this machine, and report how to fix failures."""
 
 from __future__ import annotations
 

@@ -64,7 +64,7 @@ def _forget(arguments: argparse.Namespace) -> int:
 
 
 def text_of(erased: Erased) -> str:
-    """Return a report for people of what was done and what is left to do."""
+    """Return a human-readable report of what was done and what is left to do."""
     if not erased.had_key:
         lines = [f"{erased.person}: no key is stored, and none will be created"]
     else:

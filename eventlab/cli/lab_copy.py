@@ -54,7 +54,8 @@ class Copy:
 def copy_of(notebooks: Path, data: Path, *, fresh: bool = False) -> Copy:
     """Create the copy in a data directory, or refresh the files that its reader has not changed.
 
-    ``fresh`` renames an old copy first. No file that a reader has changed is ever deleted.
+    With ``fresh``, an existing copy is first renamed. No file that a reader has changed is ever
+    deleted.
     """
     directories.prepare_data(data)
     copy = data / FOLDER

@@ -30,7 +30,7 @@ def mail_metrics_of(lab: Lab, store: EventStore, collection: str) -> Metrics:
 def update_view(lab: Lab, store: EventStore, collection: str) -> None:
     """Bring the view up to date.
 
-    A failure is only reported, because the view can be rebuilt from the events at any time.
+    A failure is reported but not raised, because the view can be rebuilt at any time.
     """
     from eventlab.mailroom.mail_view import MailView, index_states
 

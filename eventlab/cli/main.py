@@ -1,7 +1,7 @@
 """The entry point of the command line: parse the arguments, run a command, and report errors.
 
-The imports at the top are only of modules that Python has already loaded. All other imports happen
-after the Ctrl-C handler is installed, so that Ctrl-C during startup prints no traceback.
+At the top, this module imports only modules that Python has already loaded. All other imports
+happen after the Ctrl-C handler is installed, so that Ctrl-C during startup prints no traceback.
 """
 
 from __future__ import annotations

@@ -86,7 +86,7 @@ def require(modules: Sequence[str], *extras: str) -> None:
 
 
 def install(*extras: str) -> str:
-    """Return the command that installs extras of this package, which no package index has.
+    """Return the command that installs extras of this package, which is not on a package index.
 
     >>> install("lab")
     "in your clone of eventlab: python -m pip install -e '.[lab]'"

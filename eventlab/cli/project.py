@@ -213,7 +213,7 @@ def _row(lag: ViewLag) -> dict[str, Any]:
 
 
 def status_text(rows: list[dict[str, Any]]) -> str:
-    """Return the rows of ``status`` as a table for people."""
+    """Return the rows of ``status`` as a human-readable table."""
     lines = [COLUMNS.format("view", "collection", "checkpoint", "events behind", "time behind")]
     for row in rows:
         if "error" in row:

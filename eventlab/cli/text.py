@@ -1,4 +1,4 @@
-"""Text for people: durations, sizes, and errors in one sentence."""
+"""Format durations, sizes and errors as text for people."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ STOP_SECONDS = 20
 
 
 class AccountProcesses:
-    """Runs several instances of ``eventlab serve``, and ``eventlab project``, as processes.
+    """Runs instances of ``eventlab serve`` and one ``eventlab project``, each in its own process.
 
     All of them use the same category and collection. ``urls`` holds the addresses of the instances.
     The constructor returns when all instances are ready. The processes end with the kernel.

@@ -41,7 +41,7 @@ class CrashStepper(Interactive):
         self.reset()
 
     def reset(self, way: str | None = None) -> None:
-        """Start over, in the same way or in a different way."""
+        """Start over with the same way or a different one."""
         self.way = way or self.way
         if self.way not in WAYS:
             raise ValueError(f"way={self.way!r} must be one of {', '.join(WAYS)}")
@@ -142,7 +142,7 @@ class CrashStepper(Interactive):
         return int((self._documents.find_one({"_id": TOTAL}) or {}).get("funds", 0))
 
     def money(self) -> str:
-        """Return whether money was lost or counted twice, once all events are applied."""
+        """Return, in words, whether the total is right, or that not all events are applied yet."""
         if not self.done:
             return "not finished"
         wrong = self.total - DEPOSIT * DEPOSITS
@@ -165,7 +165,7 @@ class CrashStepper(Interactive):
         return "\n".join(lines)
 
     def table(self) -> str:
-        """Return the commands, Redis, MongoDB and the money as HTML, side by side."""
+        """Return the commands, the data of both servers, and the money as HTML, side by side."""
         events = [(e.version, e.type, e.data["amount"]) for e in self._store.read("shared")]
         lines = self._happened()
         commands = as_table([self.way], [[line] for line in lines], marked=len(lines) - 1)

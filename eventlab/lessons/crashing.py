@@ -44,9 +44,10 @@ def run_and_crash(
 ) -> bool:
     """Run ``function(*stores, crash)`` in its own process; return whether it was killed.
 
-    Call number ``crash_at`` of ``crash()`` kills the process with SIGKILL; with 0, no call does.
-    The function may use the public names of ``eventlab`` and ``eventlab.accounts``, and the
-    functions in ``uses``. Raises RuntimeError if the function raises an error.
+    ``crash()`` kills the process with SIGKILL when it is called for the ``crash_at``-th time; with
+    0, it never does. The function may use the public names of ``eventlab`` and
+    ``eventlab.accounts``, and the functions in ``uses``. Raises RuntimeError if the function raises
+    an error.
     """
     sources = [textwrap.dedent(inspect.getsource(each)) for each in (*uses, function)]
     code = PROGRAM.replace("{functions}", "\n".join(sources)).replace("{name}", function.__name__)

@@ -12,7 +12,7 @@ CELL = "padding:0.2em 0.8em;text-align:left;vertical-align:top"
 
 
 class Interactive(abc.ABC):
-    """The base class of the widgets. Tests compare its text, and GitHub shows its table.
+    """The base class of the widgets. Tests compare a widget's text, and GitHub shows its table.
 
     A widget has a method for each of its buttons, so that code in a notebook can do the same as a
     click.

@@ -15,7 +15,7 @@ from eventlab.store.store import ANY, EXISTS, Expected
 class UnfinishedStore:
     """A store that keeps the events of one category in a list but cannot append them yet.
 
-    A subclass must implement ``write``, which decides about an append. ``write`` gets valid
+    A subclass must implement ``write``, which accepts or rejects an append. ``write`` gets valid
     arguments, one call at a time, and may use ``version``, ``written_with`` and ``add``.
     """
 
@@ -27,7 +27,7 @@ class UnfinishedStore:
     def write(
         self, id: str, events: list[Event], expected: int | Expected, token: str | None
     ) -> list[Recorded]:
-        """Decide about an append: add the events, recognize a repeat, or raise an error.
+        """Add the events, unless the append is a repeat or is rejected with an error.
 
         Returns the recorded events.
         """
@@ -98,7 +98,7 @@ class UnfinishedStore:
 
 
 def repeated(earlier: list[Recorded], events: list[Event]) -> list[Recorded]:
-    """Return the events of an earlier append; raise TokenReused if they are different."""
+    """Return the events of an earlier append; raise TokenReused if ``events`` are different."""
     found = [(event.type, event.data, event.meta) for event in earlier]
     if found != [(event.type, event.data, event.meta) for event in events]:
         raise TokenReused(earlier[0].id, earlier[0].version)

@@ -1,4 +1,4 @@
-"""A reader's progress: each check appends a line to a file, which is replayed for the table."""
+"""A reader's progress: each check appends a line to a file, and the table replays the file."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def _name_of(exercise: object) -> str | None:
 
 
 def _results() -> dict[str, str]:
-    """Replay the file, and return the result for each exercise; once right, it stays right."""
+    """Replay the file and return each exercise's result; a right result is never replaced."""
     results: dict[str, str] = {}
     with contextlib.suppress(OSError, DirectoryRefused):
         for line in (data_directory() / FILE).read_text("utf-8").splitlines():

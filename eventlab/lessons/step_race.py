@@ -90,7 +90,7 @@ class StepRace(Interactive):
 
 
 class _Writer:
-    """A writer, with the steps that it has taken and the next step."""
+    """A writer, with the steps that it has taken and its next step."""
 
     def __init__(self, store: EventStore, checked: bool) -> None:
         self._store = store

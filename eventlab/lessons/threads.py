@@ -1,4 +1,4 @@
-"""Run jobs in threads while a cell runs, such as a writer, a projector, or a constant reader."""
+"""Run jobs in threads while a cell runs, such as writers, projectors and watchers."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class Watcher(Generic[T]):
                 continue  # the collection was replaced during the query, so retry
 
     def wait(self, more: int) -> None:
-        """Wait until the watcher has read ``more`` more times."""
+        """Wait until the watcher has read this many more times."""
         enough = len(self.seen) + more
         end = time.monotonic() + PATIENCE
         while len(self.seen) < enough:

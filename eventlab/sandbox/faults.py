@@ -88,7 +88,7 @@ class Faults:
 
 
 class FaultyApp:
-    """An app that injects faults. Make it the outermost app, because it closes connections."""
+    """An app that injects faults. It must be the outermost app in order to close connections."""
 
     def __init__(self, app: App, faults: Faults) -> None:
         self._app = app

@@ -105,14 +105,14 @@ class MailSystems:
         return next(sample.raw for sample in samples() if sample.name == name)
 
     def fetch(self, id: str) -> Message:
-        """Fetch an email from Gmail, as the mailroom reads it."""
+        """Fetch an email from Gmail in the same way as the mailroom."""
         [(_, message)] = self.gmail.get([id])
         if message is None:
             raise LookupError(f"Gmail has no email {id!r}: it was deleted")
         return message
 
     def fetch_sample(self, name: str) -> Message:
-        """Fetch a sample email from Gmail, as the mailroom reads it."""
+        """Fetch a sample email from Gmail in the same way as the mailroom."""
         return self.fetch(self.id_of(name))
 
     def fetch_parts(self, name: str) -> dict[str, Any]:
@@ -146,7 +146,7 @@ class MailSystems:
     # ------------------------------------------------------------------------------------- CXone
 
     def cxone_fails(self, *faults: Fault) -> None:
-        """Inject faults for the next work items; ``responds`` and ``hangs_up`` make such faults."""
+        """Inject faults for the next work items; create them with ``responds`` or ``hangs_up``."""
         self.fakes.cxone.faults.order(*faults)
 
     def repair(self) -> None:

@@ -48,7 +48,7 @@ class _Server(uvicorn.Server):
         return bool(self.server_state.connections or self.server_state.tasks)
 
     def stop(self) -> None:
-        """Start stopping the server; called from another thread."""
+        """Tell the server to stop; called from another thread."""
         self.should_exit = True
         with contextlib.suppress(RuntimeError):  # its event loop has ended
             self._loop.call_soon_threadsafe(self._stop.set)

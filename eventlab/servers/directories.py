@@ -44,10 +44,10 @@ def data_directory(data: Path | str | None = None) -> Path:
 
 
 def runtime_directory(data: Path) -> Path:
-    """Return the directory of the sockets of a prepared data directory: short, and always the same.
+    """Return the socket directory of a prepared data directory, which has a short, fixed path.
 
-    Raises DirectoryRefused when every candidate is too long for a socket, or has a character that
-    mongod does not accept, or when there is no directory for temporary files.
+    Raises DirectoryRefused if every candidate is too long for a socket or contains a character that
+    mongod does not accept, or if there is no directory for temporary files.
     """
     # The name depends on the directory's id, so a data directory that is deleted and created again
     # gets a different socket directory.
@@ -69,7 +69,7 @@ def runtime_directory(data: Path) -> Path:
 
 
 def _is_plain(path: str) -> bool:
-    """Return whether mongod uses a path unchanged, because it splits or decodes some paths."""
+    """Return whether mongod uses a path as it is, without splitting or resolving it."""
     try:
         path.encode()
     except UnicodeEncodeError:

@@ -47,7 +47,7 @@ class Keeper:
         return self._failed(reason, now)
 
     def note_socket(self) -> bool:
-        """Return whether the server's socket exists, and remember it if it does.
+        """Return whether the server's socket exists; if so, remember that it has existed.
 
         A new server does not have its socket yet, and a running server can lose it.
         """

@@ -1,4 +1,4 @@
-"""The Lab: a connection to a Redis and a MongoDB."""
+"""The Lab, which holds connections to Redis and MongoDB."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ _held: dict[Key, tuple[Holding, int]] = {}  # with the number of Labs that share
 
 
 def take(data: Path) -> None:
-    """Take the lease for this process; it is held until each ``take`` has its ``give_back``."""
+    """Take the lease for this process, and hold it until ``give_back`` undoes every ``take``."""
     key = (os.getpid(), data)
     with _mutex:
         held = _held.get(key)
@@ -39,7 +39,7 @@ def take(data: Path) -> None:
 
 
 def give_back(data: Path) -> None:
-    """Undo one ``take``; undoing the last one of the process releases the lease."""
+    """Undo one ``take``; the lease is released when every ``take`` has been undone."""
     key = (os.getpid(), data)
     with _mutex:
         held = _held.pop(key, None)
@@ -55,7 +55,7 @@ def give_back(data: Path) -> None:
 
 
 def holding(data: Path) -> Holding | None:
-    """Return the lease that this process holds, or None; each lease taken is a new object."""
+    """Return the lease that this process holds, or None; a lease taken again is a new object."""
     # No mutex: a thread calls this often, and a fork during a call would leave the mutex locked in
     # the child.
     held = _held.get((os.getpid(), data))

@@ -14,7 +14,7 @@ FIRST_PAUSE_SECONDS: Final = 0.05
 
 
 def limit_redis(client: redis.Redis, seconds: float) -> None:
-    """Make calls fail within ``seconds`` if Redis is silent; reopen a lost connection immediately.
+    """Make calls fail after ``seconds`` without a reply; reopen a lost connection immediately.
 
     By default, redis-py waits 5 seconds for a reply and makes 11 attempts.
     """
@@ -38,7 +38,7 @@ def limit_redis(client: redis.Redis, seconds: float) -> None:
 
 
 def mongodb_options(seconds: float) -> dict[str, int | bool]:
-    """Return options that make a MongoDB client's reads fail within ``seconds`` of silence.
+    """Return options that make a MongoDB client's reads fail after ``seconds`` without a reply.
 
     ``pymongo.timeout`` would need less code, but after a stall, its calls fail immediately for a
     minute, because it subtracts the round-trip time of the stall from each call's time limit.

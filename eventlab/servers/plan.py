@@ -1,4 +1,4 @@
-"""The plan of a supervisor: its starter writes the plan, and the supervisor reads it."""
+"""The plan of a supervisor, which its starter writes and the supervisor reads."""
 
 from __future__ import annotations
 

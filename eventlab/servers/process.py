@@ -53,7 +53,7 @@ class Process:
         return self._popen.poll()
 
     def ask_to_stop(self) -> None:
-        """Send SIGTERM, on which Redis flushes its append-only file and mongod steps down."""
+        """Send SIGTERM, which makes Redis flush its append-only file and mongod step down."""
         self._popen.terminate()
 
     def kill(self) -> None:

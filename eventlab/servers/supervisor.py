@@ -106,7 +106,7 @@ def _await_ready(process: Process, data: Path) -> None:
 
 
 def _rewrite_preamble(process: Process, data: Path) -> None:
-    """Rewrite an append-only file that begins with an RDB, as earlier versions of eventlab did."""
+    """Rewrite an append-only file that begins with an RDB, as in earlier versions of eventlab."""
     if any((data / REDIS).rglob("*.base.rdb")):
         with redis.Redis(unix_socket_path=process.server.socket) as client:
             client.bgrewriteaof()

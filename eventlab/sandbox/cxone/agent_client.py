@@ -27,7 +27,7 @@ class AgentRequestFailed(Exception):
 
 
 class AgentClient:
-    """A client with an agent session, which is opened by the constructor.
+    """A client for one agent session, which the constructor opens.
 
     The settings must use ``accesskey`` or ``oidc``; a legacy token can only post work items.
 

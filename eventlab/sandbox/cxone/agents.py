@@ -45,7 +45,7 @@ class AgentSessions:
         self._new_events = asyncio.Condition()
 
     async def changed(self) -> None:
-        """Wake the waiting requests after a change of the routing."""
+        """Wake the waiting requests after a routing change."""
         async with self._new_events:
             self._new_events.notify_all()
 

@@ -148,8 +148,7 @@ class _AnyCase:
 def _fields(query: Mapping[str, str], body: bytes) -> dict[str, str] | None:
     """Return the fields of a work item, or None if the request is not valid.
 
-    According to its documentation, CXone takes the fields from the query; it also accepts them in
-    the body.
+    CXone documents these fields as query parameters, but also accepts them in the body.
     """
     try:
         given = json.loads(body) if body else {}
@@ -171,7 +170,8 @@ def create_fake_cxone(
 ) -> FakeCXone:
     """Create a fake CXone.
 
-    ``html_of`` returns the HTML of a work item's email for the screen pop, or None, given its id.
+    ``html_of`` takes the id of a work item and returns its email's HTML, or None if there is none.
+    The screen pop shows this HTML.
 
     >>> fake = create_fake_cxone()
     >>> with Serving(fake.app) as serving, CXoneClient(fake.settings(serving.url)) as cxone:

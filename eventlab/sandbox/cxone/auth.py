@@ -41,7 +41,7 @@ class FakeCXoneCredentials:
 
 
 class TokenIssuer:
-    """Issues tokens and knows when each expires; ``seconds`` is the lifetime of new tokens.
+    """Issues tokens and records when each expires; ``seconds`` is the lifetime of new tokens.
 
     >>> issuer = TokenIssuer(seconds=3600)
     >>> issuer.scopes(issuer.issue(AGENT))

@@ -30,7 +30,7 @@ POLICY: Final = (
     + "'; base-uri 'none'; form-action 'none'"
 )
 HEADERS: Final[Mapping[str, str]] = {
-    # Only a header can also sandbox the page itself and limit framing to pages of this machine.
+    # Unlike a meta tag, a header can sandbox the page and limit framing to pages of this machine.
     "Content-Security-Policy": (
         f"{POLICY}; sandbox; frame-ancestors http://127.0.0.1:* http://localhost:*"
     ),

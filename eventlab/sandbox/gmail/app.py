@@ -25,9 +25,9 @@ ADDRESS: Final = "agent@example.com"
 class FakeGmailOptions:
     """The options that a test may change while the fake Gmail is served.
 
-    ``consent`` is whether to ask the operator for consent, or to allow or deny it automatically.
-    ``checks_batch`` is whether to reject a batch with an expired token as a whole; otherwise, each
-    part is rejected.
+    ``consent`` says whether to ask the operator for consent, or to allow or deny it automatically.
+    With ``checks_batch``, a batch with an expired token is rejected as a whole; otherwise, each of
+    its parts is rejected.
     """
 
     consent: AutoConsent = "ask"

@@ -1,4 +1,4 @@
-"""Serve a batch, which is one multipart body with many requests, like single requests."""
+"""Serve batches: a multipart body holds many requests, each served like a single request."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Errors like those of Google's API, whose JSON body has a code, a status and reasons."""
+"""Errors in the format of Google's API: a JSON body with a code, a status and reasons."""
 
 from __future__ import annotations
 

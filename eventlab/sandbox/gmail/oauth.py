@@ -37,7 +37,7 @@ class Grant:
 
 @dataclass(frozen=True)
 class Code:
-    """A code that can be exchanged for tokens once; ``expires_at`` is a monotonic clock time."""
+    """A code that can be exchanged for tokens once; ``expires_at`` is a monotonic time."""
 
     grant: Grant
     redirect_uri: str
@@ -48,14 +48,14 @@ class Code:
 
 @dataclass(frozen=True)
 class Access:
-    """The grant of an access token; ``expires_at`` is a monotonic clock time."""
+    """The grant of an access token; ``expires_at`` is a monotonic time."""
 
     grant: Grant
     expires_at: float
 
 
 class FakeGmailTokens:
-    """Issues codes and tokens, and keeps them.
+    """Issues and stores codes and tokens.
 
     ``seconds`` is the lifetime of an access token. Every code and token contains ``word``, so that
     a test can search logs for it.

@@ -1,4 +1,4 @@
-"""Show an email like the Gmail API, in its four formats, reduced to the requested fields."""
+"""Return an email in the four formats of the Gmail API, reduced to the requested fields."""
 
 from __future__ import annotations
 

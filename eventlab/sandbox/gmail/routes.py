@@ -48,7 +48,7 @@ def add_routes(app: FastAPI, routes: GmailRoutes) -> None:
 
 
 class GmailRoutes:
-    """The routes of the API; each checks the token first."""
+    """The routes of the API, each of which first checks the token."""
 
     def __init__(self, mailbox: FakeMailbox, tokens: FakeGmailTokens) -> None:
         self._mailbox = mailbox
@@ -171,7 +171,7 @@ async def _body(request: Request) -> dict[str, Any]:
 
 
 def _search(query: str | None) -> dict[str, int]:
-    """Parse a search.
+    """Parse the conditions of a search query.
 
     The fake Gmail supports only ``larger:N`` (bytes), ``after:N`` and ``before:N`` (seconds since
     1970).
