@@ -54,7 +54,7 @@ class Writer:
         self._versions: dict[str, int] = {}
 
     def write(self, id: str) -> int:
-        """Publish one event, retrying until there is no conflict; return 1."""
+        """Publish one event, and retry until there is no conflict; return 1."""
         while not publish(self._redis, self._stream, id, self._versions.get(id, 0)):
             self._read_new_events()
         self._versions[id] = self._versions.get(id, 0) + 1

@@ -24,7 +24,7 @@ LENGTH = re.compile(rb"\r\ncontent-length: ([0-9]+)\r\n")
 
 
 class Caller(asyncio.Protocol):
-    """A cheap client, which sends the same request again and again on one connection."""
+    """A lightweight client that repeatedly sends the same request on one connection."""
 
     def __init__(self, request: bytes, end: float) -> None:
         self.count = 0

@@ -96,7 +96,7 @@ def tags(cell: NotebookNode) -> list[str]:
 
 
 def without_ignored(nb: NotebookNode) -> NotebookNode:
-    """Return a copy without the parts that nbval ignores: pictures, tracebacks, ignored outputs."""
+    """Return a copy without what nbval does not compare: pictures, tracebacks, ignored outputs."""
     nb = without_pictures(nb)
     for cell in nb.cells:
         if "nbval-ignore-output" in tags(cell):

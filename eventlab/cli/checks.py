@@ -181,7 +181,7 @@ def _durability(lab: Lab) -> str:
 
 
 def _rights(lab: Lab) -> str:
-    """Ask Redis which commands this user may not run, with a script that writes nothing."""
+    """Use a script that writes nothing to ask Redis which commands this user may not run."""
     store = _configured(lab)
     for number, one in enumerate(store.all_slices()):
         missing = _missing_rights(one)
@@ -254,7 +254,7 @@ def _trial_store(lab: Lab, shard: str) -> EventStore:
 
 
 def _configured(lab: Lab) -> EventStore:
-    """Return the store of the configured category, with the category's actual slice count."""
+    """Open the store of the configured category with the number of slices that it has."""
     category = os.environ.get(settings.CATEGORY) or CATEGORY
     try:
         return open_store(lab.redis, category)

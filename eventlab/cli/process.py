@@ -30,7 +30,7 @@ class UsageError(CommandFailed):
 
 
 def stop_on_signals() -> threading.Event:
-    """Return an event that SIGTERM or SIGINT sets, even if the signal has already arrived."""
+    """Return an event that is set when SIGTERM or SIGINT arrives or has already arrived."""
     stop = threading.Event()
     # A handler runs in the main thread, which may be inside ``stop.wait`` and hold its lock. If the
     # handler set the event itself, it would wait for that lock forever. ``put`` needs no lock.

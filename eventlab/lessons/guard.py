@@ -45,7 +45,7 @@ def _tell(line: str) -> None:
 
 @functools.cache
 def _guard(_owner: int) -> subprocess.Popen[bytes]:
-    """Start the guard of this process or return it; a forked process gets its own guard."""
+    """Return the guard of this process, or start it; a forked process gets its own guard."""
     command = [sys.executable, "-m", "eventlab.lessons.guard"]
     guard = subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True

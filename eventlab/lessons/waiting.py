@@ -1,4 +1,4 @@
-"""Wait until other processes and servers have done something."""
+"""Wait until a condition on other processes or servers is true."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ def listens(path: str) -> bool:
 
 
 def answer(sockets: Mapping[str, str]) -> bool:
-    """Return whether all servers respond; a server that only listens may be about to exit."""
+    """Return whether all servers respond; a server that is being killed may still listen."""
     probes = {REDIS: redis_answers, MONGOD: mongod_answers}
     return all(probes[name](path) for name, path in sockets.items())
 

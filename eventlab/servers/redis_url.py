@@ -68,7 +68,7 @@ def parse(url: str) -> RedisURL:
 def require_escaped(url: str) -> None:
     """Raise InvalidURL if a user name or password seems to contain an unescaped delimiter.
 
-    For example, a parser takes ``:pass`` in ``redis://:pass/word@host`` for the server.
+    For example, ``redis://:pass/word@host`` would be parsed as a URL of the server ``:pass``.
     """
     remedy = "percent-encode the user name and the password, such as %2F for a slash"
     try:

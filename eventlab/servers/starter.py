@@ -121,7 +121,7 @@ def _running_or_started(data: Path, wanted: Collection[str]) -> Running:
 
 
 def _refuse_hopeless(running: Running, data: Path) -> None:
-    """Raise an error if waiting for the servers would not help."""
+    """Raise an error if the servers do not respond and waiting would not help."""
     if running.trouble:
         raise ServersFailed(
             f"{running.trouble}, but each restart fails: find the cause in its log\n"

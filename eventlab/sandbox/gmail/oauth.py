@@ -225,7 +225,7 @@ class OAuthRoutes:
         return JSONResponse(granted) if granted else _oauth_error(400, "invalid_grant", problem)
 
     async def revoke(self, request: Request) -> Response:
-        """Revoke all consent, given any token, because the fake Gmail has only one account."""
+        """Revoke all consent if the token is valid; the fake Gmail has only one account."""
         form = await _form(request)
         token = form.get("token", [request.query_params.get("token", "")])[0]
         if not self._tokens.knows(token):

@@ -75,7 +75,7 @@ def _shown(
 
 
 def cut(answer: Any, fields: str | None) -> Any:
-    """Reduce a response to a fields mask such as ``messages(id,labelIds),payload/headers``.
+    """Reduce a response to the fields in a mask like ``messages(id,labelIds),payload/headers``.
 
     >>> cut({"id": "1", "payload": {"size": 2, "data": "x"}}, "payload/size")
     {'payload': {'size': 2}}
