@@ -158,7 +158,9 @@ def _events_of(record: Record, form: dict[str, str], prices: dict[str, int]) -> 
             "you changed the form or the price list that you were given: copy what you use."
         )
     if events is None:
-        raise Wrong(f"for {form['action']!r} your function returns nothing. End with return [...].")
+        raise Wrong(
+            f"for {form['action']!r}, your function returns nothing. End with return [...]."
+        )
     if isinstance(events, Event):
         raise Wrong("return a list of events, even if it has only one: [Event(...)].")
     if not isinstance(events, list) or not all(isinstance(event, Event) for event in events):
@@ -247,9 +249,9 @@ def _judge_move(record: Record) -> None:
     broken = _events_of(record, _form("move", "F7", "r-2", to="G2", why="broken seat"), prices)
     if len(broken) > 1:
         raise Wrong(
-            "the move is several events. Between them F7 is free and the customer has no seat, or "
-            "has two, and a program that reads at that moment can sell one of them. One decision, "
-            "one event."
+            "the move is several events. Between them, F7 is free and the customer has no seat, "
+            "or has two, and a program that reads at that moment can sell one of them. One "
+            "decision, one event."
         )
     if not broken:
         raise Wrong("a customer sits in another seat now, but there is no event for it.")
@@ -560,7 +562,7 @@ def _judge_upcaster(upcast: Callable[[Recorded], Recorded]) -> None:
         lifted = upcast(Recorded("bob", 5, "moved", {"address": address}, "5-0")).data
         if lifted != {"street": street, "city": city}:
             raise Wrong(
-                f"right for Jane. {address!r} becomes {lifted}, expected "
+                f"right for Jane. {address!r} becomes {lifted}, but expected "
                 f"{ ({'street': street, 'city': city}) }."
             )
 
@@ -734,7 +736,9 @@ def _judge_costs(costs: dict[str, str]) -> None:
             "one means?"
         )
     if costs["d"] == "upcaster":
-        raise Wrong("d: an upcaster would remove what nobody reads. That is work for nothing.")
+        raise Wrong(
+            "d: an upcaster would remove a field that nobody reads. That is work for nothing."
+        )
     if costs["d"] == "new name":
         raise Wrong("d: no meaning has changed. A field is no longer read, and that is all.")
     if costs["e"] == "nothing":
@@ -753,8 +757,9 @@ what_a_change_costs = Exercise(
     right="a new field is free, a new name needs an upcaster, and a new meaning needs a new name.",
     hints=[
         "for each, take an event from last year. Does today's reader still understand it?",
-        "can a program see from the event alone whether it is old or new? If not, no upcaster can.",
-        "two cost nothing, one needs an upcaster, two need a new name.",
+        "can a program tell from the event alone whether it is old or new? If not, no upcaster "
+        "can.",
+        "two cost nothing, one needs an upcaster, and two need a new name.",
     ],
     answer="""
         costs = {

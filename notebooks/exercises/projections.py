@@ -201,7 +201,8 @@ how_much_is_there = Exercise(
     ),
     hints=[
         "imagine the kill between the two steps. What has already happened, and what never will?",
-        "two of the five are right: in one nothing is repeated, in the other a repeat is harmless.",
+        "two of the five are right: in one, nothing is repeated, and in the other, a repeat is "
+        "harmless.",
     ],
     answer="""
         fates = {"a": "less", "b": "right", "c": "less", "d": "right", "e": "more"}
@@ -804,14 +805,15 @@ CONSEQUENCES: dict[str, dict[str, str]] = {
         "has the old address.",
         "transaction": "the search engine is not part of a transaction in MongoDB.",
         "none of these": (
-            "each event has the whole new address. If a newer one is stored, who needs the older?"
+            "each event has the whole new address. If a newer one is stored, who needs the older "
+            "one?"
         ),
     },
     "c": {
         "newer": "a bonus was overtaken by the next. It looks old, and the player never gets it.",
         "add": "the process dies between the write and the ack: a player gets a bonus twice.",
         "transaction": (
-            "that would be exact, but the key-value store has no transaction over two records."
+            "that would be exact, but the key-value store has no transaction across two records."
         ),
         "none of these": (
             "each player has at most twelve bonuses. How large can a list of them become?"
@@ -829,7 +831,7 @@ CONSEQUENCES: dict[str, dict[str, str]] = {
         "nothing to compare.",
         "transaction": (
             "it would be exact. But the counter is in memory, is thrown away every night, and a "
-            "few visits more or less change nothing."
+            "few more or fewer visits change nothing."
         ),
         "none of these": "the simplest thing on the list is good enough here.",
     },
@@ -838,8 +840,8 @@ CONSEQUENCES: dict[str, dict[str, str]] = {
 which_design = Exercise(
     judge=_judge_designs,
     right=(
-        "the result decides: where it is stored, whether an event replaces it or adds to it, and "
-        "what an error costs."
+        "the result decides the design: where it is stored, whether an event replaces it or adds "
+        "to it, and what an error costs."
     ),
     hints=[
         "ask three questions: can one transaction hold the result and the position? Does an event "

@@ -41,8 +41,8 @@ def _judge_close(close: Callable[[Any], object]) -> None:
     close(door)
     if not door.changes and not door.open:
         raise Wrong(
-            "the door looks closed, but no event says so: after a replay it is open again. Record "
-            "the event and let apply change the state."
+            "the door looks closed, but no event says so: after a replay, it is open again. "
+            "Record the event and let apply change the state."
         )
     if not door.changes:
         raise Wrong('the open door recorded nothing. Call door.record("closed").')
@@ -117,7 +117,8 @@ def _judge_places(places: dict[str, str]) -> None:
         raise Wrong("a: a rule says what may happen, so the command that decides must check it.")
     if places["b"] == "command":
         raise Wrong(
-            "b: a replay calls apply only. What a command changes is lost at the next load."
+            "b: a replay calls apply only. A change that a command makes itself is lost at the "
+            "next load."
         )
     if places["b"] != "apply":
         raise Wrong("b: something has to change the funds, and a replay calls only apply.")
@@ -129,9 +130,7 @@ def _judge_places(places: dict[str, str]) -> None:
             "gets a letter about something that was never stored."
         )
     if places["d"] == "apply":
-        raise Wrong(
-            "d: a replay next year would compute with next year's rate, and the past would change."
-        )
+        raise Wrong("d: a replay next year would use next year's rate, and the past would change.")
     if places["d"] != "command":
         raise Wrong("d: the event needs the rate of that day, and only the command knows it.")
     if places["e"] == "apply":
@@ -508,7 +507,7 @@ def _judge_highest(highest: Callable[[list[Recorded]], int]) -> None:
         sums = accumulate(amount if kind == "deposit" else -amount for kind, amount in steps)
         if (found := highest(_events(*steps))) != (most := max(0, *sums)):
             raise Wrong(
-                f"right so far, but for {steps} the highest is {most}; your function "
+                f"right so far, but for {steps}, the highest balance is {most}; your function "
                 f"returns {found!r}."
             )
 

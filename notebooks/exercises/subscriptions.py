@@ -187,10 +187,10 @@ def _judge_steps(steps: dict[str, str]) -> None:
     if steps["c"] == "nothing":
         raise Wrong("c: a consumer sent it and died before the ack. Only the ack is missing.")
     if steps["d"] == "ack":
-        raise Wrong("d: nothing was done for this event, and after an ack nothing will be.")
+        raise Wrong("d: nothing was done for this event, and after an ack, nothing will be.")
     if steps["d"] == "fail":
         raise Wrong(
-            "d: no attempt, no failure. After enough restarts a healthy event would be parked."
+            "d: no attempt, no failure. After enough restarts, a healthy event would be parked."
         )
 
 
@@ -448,7 +448,7 @@ a_loop_that_loses_nothing = Exercise(
     "not.",
     hints=[
         "loop with for event in letters.receive(): and use try, except, else for each event.",
-        "letters.fail(event, error) when it raised; letters.ack([event]) when it did not.",
+        "letters.fail(event, error) if send raised the error; letters.ack([event]) if it did not.",
     ],
     answer="""
         def work(letters, send):
@@ -556,8 +556,8 @@ def _judge_groups(group_of: Callable[[Recorded, int], int]) -> None:
                 raise Wrong(f"{what} goes to another group, and may overtake the first one there.")
     if in_turn == len(ids) - 1 and _is_counting(group_of):
         raise Wrong(
-            "you assign groups in the order in which the accounts arrive. In another process they "
-            "arrive in another order, and the same account gets another group."
+            "you assign groups in the order in which the accounts arrive. In another process, "
+            "they arrive in another order, and the same account gets another group."
         )
     sizes = Counter(found.values())
     if len(sizes) < 4 or min(sizes.values()) < 40:
@@ -566,7 +566,7 @@ def _judge_groups(group_of: Callable[[Recorded, int], int]) -> None:
             "over all four."
         )
     if {group_of(_named(id), 3) for id in ids} != {0, 1, 2}:
-        raise Wrong("right for 4 groups, but with 3 not all of 0, 1 and 2 are used.")
+        raise Wrong("right for 4 groups, but with 3 groups, one of 0, 1 and 2 is not used.")
     group_of(_named("Jürgen Müller"), 4)
 
 
@@ -709,7 +709,7 @@ def _judge_needs(needs: dict[str, str]) -> None:
             "print again, there may be two."
         )
     if needs["d"] == "key":
-        raise Wrong("d: a printer that tells you nothing does not remember keys either.")
+        raise Wrong("d: a printer that reports nothing back does not remember keys either.")
     if needs["d"] == "order":
         raise Wrong("d: even in perfect order, a second ticket is still a second ticket.")
 

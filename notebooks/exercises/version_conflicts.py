@@ -234,7 +234,7 @@ a_withdrawal_that_holds = Exercise(
                 return True
     """,
     explanation=(
-        "The decision is inside the loop. What was true at version 2 must be checked again at "
+        "The decision is inside the loop. A check that passed at version 2 must be repeated at "
         "version 3."
     ),
     mistakes=[
@@ -439,7 +439,7 @@ def _opened(open_account: Callable[..., bool], *, rival: bool) -> tuple[list[obj
             return results, [(event.type, event.data) for event in store.read("a")]
         except VersionConflict as error:
             raise Wrong(
-                "your function raised VersionConflict for an account that exists already. Here "
+                "your function raised VersionConflict for an account that exists already. Here, "
                 "that is an expected outcome, not a failure: catch it and return False."
             ) from error
         finally:
@@ -477,8 +477,8 @@ open_only_once = Exercise(
     judge=_judge_open,
     right="`expected=NEW` makes an id unique, without a lock and without reading first.",
     hints=[
-        "which value of `expected` says that there must not be anything yet?",
-        "what does append raise if the account exists? Return False then.",
+        "which value of `expected` says that the account must not exist yet?",
+        "what does append raise if the account exists? In that case, return False.",
     ],
     answer="""
         from eventlab import NEW, Event, VersionConflict
