@@ -363,7 +363,7 @@ a_withdrawal_that_holds = Exercise(
 def _judge_order(answer: object) -> None:
     if not isinstance(answer, str) or set(answer) - set("AB"):
         raise Wrong(
-            'give a string of A and B, such as "ABABAB": each letter is the writer who '
+            'give a string of As and Bs, such as "ABABAB": each letter is the writer who '
             "takes the next step."
         )
     if sorted(answer) != sorted("AAABBB"):
