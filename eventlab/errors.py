@@ -271,7 +271,7 @@ class ViewAhead(EventLabError):
         self.position = position
         self.head = head
         super().__init__(
-            f"view {view!r} has applied an event at {position} that is not in the log (head "
+            f"view {view!r} has applied an event at {position} that is not in the stream (head "
             f"{head}): Redis lost its latest writes, or the category was dropped. Rebuild the view"
         )
 

@@ -24,7 +24,7 @@ def add_to(commands: Commands) -> None:
         commands,
         "forget",
         _forget,
-        "destroy the key of a person, so that nobody can read their protected fields again",
+        "destroy a person's key, so that nobody can read the person's protected fields again",
     )
     parser.add_argument(
         "person", metavar="PERSON", type=_person, help="id under which the person's key is stored"

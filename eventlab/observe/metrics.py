@@ -95,7 +95,7 @@ class _Sources:
         """Yield the metrics of each source, and the number of sources that could not be read."""
         failures = GaugeMetricFamily(
             "eventlab_unavailable",
-            "Groups of these metrics that are missing because a server did not respond.",
+            "Metric groups that are missing because a server did not respond.",
         )
         failed = 0
         for source in self._sources:

@@ -136,7 +136,7 @@ class ProjectorSession:
         ids = [{"id": other["_id"]} for other in others]
         if not ids or not self._may_end_others:
             return
-        log.info("view %s: ending sessions of dead projectors (same MongoDB user)", self.view)
+        log.info("view %s: ending the MongoDB sessions of its other projectors", self.view)
         try:
             self.mongo.client.admin.command("killSessions", ids)
         except OperationFailure as error:

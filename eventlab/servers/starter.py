@@ -194,8 +194,8 @@ def _remedy(plan: Plan, words: str) -> str:
     if any((plan.data / REDIS).rglob("*.base.rdb")) and any(sign in words for sign in OTHER_FORMAT):
         return (
             "\nRedis cannot read data that Valkey wrote, or Valkey cannot read data that Redis "
-            f"wrote: set {settings.REDIS_SERVER} to the server that wrote it and start it once; "
-            "eventlab then stores the data in a format that both can read"
+            f"wrote: set {settings.REDIS_SERVER} to the server program that wrote the data, and "
+            "start eventlab once; it then stores the data in a format that both can read"
         )
     # No wheel includes redis-check-aof, but it is only a link to redis-server.
     if "use ./redis-check-aof" not in words:

@@ -344,8 +344,8 @@ class Subscription(Runnable):
             self._newest = at, fields[1][:IDENTIFYING_BYTES]
         id, version, _ = msgspec.json.decode(kept)
         error: object = (
-            f"delivered {unanswered} times, and neither acknowledged nor failed: "
-            "it may be crashing its consumer"
+            f"delivered {unanswered} times without an acknowledgment or a failure: "
+            "the event may be crashing its consumer"
         )
         try:
             event = self._stored(at, dict(zip(fields[::2], fields[1::2], strict=True)), id, version)

@@ -45,7 +45,7 @@ def _check_apart(paths: list[str]) -> None:
         both = [path] * (paths.count(path) > 1) + [each for each in paths if each in above]
         if both:
             raise UpdateRefused(
-                f"MongoDB does not accept a change of {path!r} together with one of {both[0]!r}: "
+                f"MongoDB cannot update {path!r} and {both[0]!r} together: "
                 "let an event change only one of them"
             )
 

@@ -57,7 +57,7 @@ SHOWN = {
     "71-calendar-invitation": ("\nAttachment: invite.ics", "\nCan you show us the lamp"),
     "72-long-thread": (
         "\n> 0000 what",
-        " lines of quoted text left out: open it in Gmail]\n",
+        " lines of quoted text left out: open the email in Gmail]\n",
         "\nPlease cancel the order NOW.\n\nTess\n",
     ),
 }

@@ -227,7 +227,7 @@ class Basket:
 
 def test_view_stops_at_an_event_that_changes_a_field_and_one_inside_it() -> None:
     both = view(Basket).given(Event("put", {"new": True, "item": "tea"}))
-    both.stops(UpdateRefused, "'items.tea' together with one of 'items'")
+    both.stops(UpdateRefused, "cannot update 'items.tea' and 'items' together")
 
 
 def test_batch_that_mongodb_would_not_accept_is_halved_as_a_projector_does() -> None:

@@ -147,7 +147,10 @@ async def _server_error(request: Request, problem: Exception) -> Response:
         )
     if misconfiguration(problem):
         log.error("%s", misconfiguration(problem))
-        return error(503, f"{server(problem)} denies access to this service: contact its operators")
+        return error(
+            503,
+            f"{server(problem)} denies access to this service: contact the service's operators",
+        )
     raise problem
 
 

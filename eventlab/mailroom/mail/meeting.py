@@ -25,7 +25,7 @@ TITLES: Final = {
     "request": "Invitation",
     "reply": "Response to an invitation",
     "cancel": "Canceled meeting",
-    "counter": "Another time proposed",
+    "counter": "New time proposed",
     "declinecounter": "Proposed time declined",
 }
 

@@ -55,7 +55,7 @@ def shorten_quotes(text: str, room: int, *, subject: str = "") -> str:
     ">" count as quotes.
 
     >>> print(shorten_quotes("> old words\\n" * 9 + "No!", 8))
-    [… 9 lines of quoted text left out: open it in Gmail]
+    [… 9 lines of quoted text left out: open the email in Gmail]
     No!
     """
     lines = text.split("\n")
@@ -73,7 +73,7 @@ def shorten_quotes(text: str, room: int, *, subject: str = "") -> str:
 
 def _note(count: int) -> str:
     noun = "line" if count == 1 else "lines"
-    return f"[… {count:,} {noun} of quoted text left out: open it in Gmail]"
+    return f"[… {count:,} {noun} of quoted text left out: open the email in Gmail]"
 
 
 def _cut_of(run: Run, keep: int, sizes: Sequence[int]) -> Cut | None:

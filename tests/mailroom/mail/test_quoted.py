@@ -18,7 +18,7 @@ ROOM = 20_000
 
 
 def left_out(text: str) -> int:
-    counts = re.findall(r"^\[… ([\d,]+) lines? of quoted text left out: open it", text, re.M)
+    counts = re.findall(r"^\[… ([\d,]+) lines? of quoted text left out: open the email", text, re.M)
     return sum(int(count.replace(",", "")) for count in counts)
 
 
@@ -91,7 +91,7 @@ def test_shorten_quotes_omits_no_more_than_it_must() -> None:
     assert 1000 <= most.count("> line") < 2500
     assert shorten_quotes(text, len(text)).count("> line") <= 1000
     assert shorten_quotes(text, 100) == (
-        "[… 2,500 lines of quoted text left out: open it in Gmail]\nanswer"
+        "[… 2,500 lines of quoted text left out: open the email in Gmail]\nanswer"
     )
 
 
