@@ -9,7 +9,7 @@ from eventlab.aggregate import Aggregate
 from eventlab.errors import CommandRejected
 from eventlab.events import Event, Recorded
 
-#: The largest amount and balance, because JavaScript reads larger integers inexactly.
+#: The limit of an amount and of a balance, because JavaScript reads larger integers inexactly.
 LARGEST: Final = 2**53
 
 
@@ -77,7 +77,7 @@ class TooMuchMoney(CommandRejected):
 
 
 class SameAccount(CommandRejected, ValueError):
-    """A transfer goes from an account to the same account. Data: ``id``."""
+    """The source and the destination of a transfer are the same account. Data: ``id``."""
 
     def __init__(self, id: str) -> None:
         self.id = id
@@ -100,7 +100,9 @@ class VersionChanged(CommandRejected):
 
 
 class Account(Aggregate):
-    """One account. Its events are ``create``, and ``deposit`` and ``withdraw`` with an ``amount``.
+    """An account, with the events ``create``, ``deposit`` and ``withdraw``.
+
+    A ``deposit`` or ``withdraw`` event has an ``amount``.
 
     >>> account = Account("JohnDoe")
     >>> account.create()
@@ -138,7 +140,7 @@ class Account(Aggregate):
         self.record("withdraw", {"amount": amount})
 
     def apply(self, event: Event | Recorded) -> None:
-        """Update the funds."""
+        """Update the funds according to an event."""
         match event.type:
             case "deposit":
                 self.funds += event.data["amount"]

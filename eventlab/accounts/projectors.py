@@ -28,14 +28,14 @@ log = logging.getLogger(__name__)
 
 
 def checked_view(name: str) -> str:
-    """Return a view's short name. If it is unknown, raise InvalidName, which lists the names."""
+    """Return a view's short name. Raises InvalidName, which lists the names, for an unknown one."""
     if name not in VIEWS:
         raise InvalidName(f"there is no view {name!r}: the views are {', '.join(VIEWS)}")
     return name
 
 
 def views(collection: str) -> dict[str, View]:
-    """Return the bank's views by short name; ``collection`` is the collection of the accounts.
+    """Return the bank's views by short name; ``collection`` is the accounts' collection.
 
     >>> [view.name for view in views("accountCollection").values()]
     ['accountCollection', 'accountCollection_per_day', 'accountCollection_by_type']
@@ -47,9 +47,10 @@ def views(collection: str) -> dict[str, View]:
 def projectors(
     lab: Lab, category: str, collection: str, only: Collection[str] = ()
 ) -> Iterator[dict[str, Projector]]:
-    """Open a projector for each view, or for those named in ``only``, and close them afterwards.
+    """Open a projector for each view, and close the projectors at the end of the ``with`` block.
 
-    Raises InvalidName for an unknown view.
+    If ``only`` names views, open projectors for these views only. Raises InvalidName for an unknown
+    view.
     """
     for name in only:
         checked_view(name)
@@ -65,11 +66,12 @@ def projectors(
 def run_until(
     stop: threading.Event, running: Mapping[str, Projector], failed: list[str] | None = None
 ) -> list[str]:
-    """Keep the views up to date until ``stop`` is set; return the names of those that failed.
+    """Keep the views up to date until ``stop`` is set; return the names of the failed views.
 
-    Each projector runs in its own thread. If one fails, its error is logged, and the others
-    continue. When none is left, the function returns. A batch that has begun is always finished. A
-    name is added to ``failed`` as soon as its projector fails.
+    Each projector runs in its own thread. If a projector fails, its error is logged, and the
+    other projectors continue. When no projector is left, the function returns. A batch that has
+    begun is always finished. The name of a view is added to ``failed`` as soon as its projector
+    fails.
     """
     failed = [] if failed is None else failed
 

@@ -28,7 +28,7 @@ ANY_ID: Final = "check"  # its log is neither read nor written
 
 @dataclass(frozen=True)
 class Balance:
-    """The balance of an account at a version; ``timestamp`` is the position of its event."""
+    """The balance of an account after an event; ``timestamp`` is the position of that event."""
 
     id: str
     version: int
@@ -52,17 +52,19 @@ class Transfer:
 class AccountService:
     """The commands of the bank; several threads and processes can run them at the same time.
 
-    Each command loads the account, decides, and appends with the version that it loaded as the
-    expected version. After a conflict, it decides again with the current state, at most ``tries``
-    times in total. It returns the recorded event. The commands have these options in common:
+    Each command loads the account, decides, and appends with the loaded version as the expected
+    version. After a conflict, the command decides again with the current state, at most ``tries``
+    times in total. ``transfer`` returns a Transfer, and every other command returns the recorded
+    event. The commands have these options in common:
 
     - ``versions``: run the command only if the account is at one of these versions; otherwise,
       raise VersionChanged (``transfer`` does not have this option)
     - ``idempotency_key``: for a day, a repeat with the same key gets the first outcome, even if
-      it is a rejection; ``fingerprint`` identifies the request (default: the command and amount)
+      it is a rejection; ``fingerprint`` identifies the request (default: the command, the
+      amount and, for ``transfer``, both ids)
     - ``meta``: data to store with the event, such as a ``correlation_id``
 
-    ``cache``, ``snapshot_every`` and ``schema`` are those of ``Repository``.
+    ``cache``, ``snapshot_every`` and ``schema`` are arguments of ``Repository``.
 
     >>> service = AccountService(EventStore(lab.redis, "accountStream"))
     >>> service.create("JohnDoe").version
@@ -200,8 +202,8 @@ class AccountService:
     def check(self) -> None:
         """Raise the Redis error that a command would raise now. Nothing is written.
 
-        For example, Redis may be a replica, be full, or lack the replicas that it needs, or its
-        user may lack a permission.
+        For example, Redis may be a replica, be full, or have fewer replicas than it requires, or
+        the Redis user may lack a permission.
         """
         store = self.accounts.store
         store.head()

@@ -12,7 +12,7 @@ TIMESTAMPS = 100
 class AccountView:
     """One document per account: ``{_id, funds, version, timestamps}``.
 
-    ``timestamps`` has the positions of its newest events, at most 100.
+    ``timestamps`` has the positions of the account's newest events, at most 100.
 
     >>> lab.mongo.accountCollection.find_one({"_id": "JohnDoe"})
     {'_id': 'JohnDoe', 'funds': 0, 'timestamps': ['1551312621884-0', ...], 'version': 3}
@@ -41,9 +41,10 @@ class AccountView:
 
 
 class MoneyPerDay:
-    """One document per day (UTC) with a transaction: ``{_id, deposited, withdrawn, events}``.
+    """One document per day (UTC): ``{_id, deposited, withdrawn, events}``.
 
-    Each document covers all accounts.
+    Each document covers the deposits and withdrawals of all accounts on that day. A day with
+    neither has no document.
 
     >>> lab.mongo.accountCollection_per_day.find_one({"_id": "2019-02-28"})
     {'_id': '2019-02-28', 'deposited': 100, 'events': 2, 'withdrawn': 100}

@@ -22,7 +22,7 @@ MAX_WORKERS: Final = 256
 MAX_COUNT: Final = 1_000_000_000
 MAX_SECONDS: Final = 86_400.0
 MAX_LAG_SECONDS: Final = 60.0
-MAX_COLLECTION_BYTES: Final = 200  # MongoDB allows 255 with the database; views add a suffix
+MAX_COLLECTION_BYTES: Final = 200  # MongoDB's limit is 255 with the database; views add a suffix
 
 
 def add_command(
@@ -51,7 +51,7 @@ def add_category(parser: argparse.ArgumentParser) -> None:
 
 
 def add_category_and_collection(parser: argparse.ArgumentParser) -> None:
-    """Add ``--category`` and ``--collection``, for the account events and their view."""
+    """Add ``--category`` for the account events, and ``--collection`` for the account view."""
     add_category(parser)
     parser.add_argument(
         "--collection",
@@ -82,7 +82,7 @@ def add_metrics(parser: argparse.ArgumentParser, health: str) -> None:
 
 
 def add_max_lag(parser: argparse.ArgumentParser, route: str) -> None:
-    """Add ``--max-lag`` and ``--max-lag-seconds``, the lag at which a health route fails."""
+    """Add ``--max-lag`` and ``--max-lag-seconds``, the lag above which a health route fails."""
     parser.add_argument(
         "--max-lag",
         type=whole,

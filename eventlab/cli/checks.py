@@ -27,7 +27,7 @@ from eventlab.store.store import NEW, EventStore
 
 TRIAL: Final = "doctor"
 WAITAOF_SINCE: Final = (7, 2)
-#: The commands that appending and reading send, with their arguments, grouped by the key they use.
+#: The commands that an append or a read sends, with their arguments, grouped by key.
 RIGHTS: Final = {
     "stream": ("xadd {key} * f v", "xlen {key}", "xrange {key} - +", "exists {key}"),
     "log": ("rpush {key} v", "llen {key}", "lindex {key} 0", "lrange {key} 0 1"),
@@ -60,7 +60,7 @@ class Check:
 
 
 def failure(name: str, error: Exception, remedy: str) -> Check:
-    """Return a failed check for an error, with the error's own remedy if it has one.
+    """Return a failed check for an error, with the remedy in the error's message if there is one.
 
     The message of an eventlab error ends with a colon and its remedy. A driver error's message
     says to run the doctor, which is already running, so ``remedy`` replaces that advice.
@@ -88,9 +88,9 @@ class _Failed(Exception):
 def server_checks(directory: Path, *, durability: bool = False) -> Iterator[Check]:
     """Yield checks of the servers that ``connect`` reaches; start private servers if needed.
 
-    One check appends a real event to a temporary category and then removes it. Another writes to
-    MongoDB in a real transaction and then aborts it. With ``durability``, Redis must support
-    WAITAOF.
+    One check appends a real event to a temporary category and then removes the category. Another
+    check writes to MongoDB in a real transaction and then aborts the transaction. With
+    ``durability``, Redis must support WAITAOF.
     """
     try:
         lab = connect(directory)
@@ -246,7 +246,7 @@ def _trial_append(lab: Lab, shard: str) -> None:
 
 
 def _trial_store(lab: Lab, shard: str) -> EventStore:
-    """Return a store for a new category; in a cluster, one whose keys are on this shard."""
+    """Return a store for a new category; in a cluster, the category's keys are on this shard."""
     while True:
         store = EventStore(lab.redis, f"{TRIAL}-{secrets.token_hex(8)}")
         if not shard or _node_of(store).name == shard:
@@ -254,7 +254,7 @@ def _trial_store(lab: Lab, shard: str) -> EventStore:
 
 
 def _configured(lab: Lab) -> EventStore:
-    """Open the store of the configured category with the number of slices that it has."""
+    """Open the store of the configured category with the category's number of slices."""
     category = os.environ.get(settings.CATEGORY) or CATEGORY
     try:
         return open_store(lab.redis, category)

@@ -37,7 +37,7 @@ Purpose = Literal["library", "lab", "serve", "mailroom"]
 
 OLDEST_PYTHON: Final = (3, 11)
 LIBRARY: Final = ("redis", "hiredis", "pymongo", "msgspec")
-#: The packages that each purpose needs in addition to LIBRARY. The extra has the purpose's name.
+#: The packages that each purpose needs in addition to LIBRARY. The pip extra has the same name.
 PACKAGES: Final[dict[str, tuple[str, ...]]] = {
     "library": (),
     "lab": ("jupyterlab", "ipywidgets", "pandas", "matplotlib"),
@@ -127,7 +127,7 @@ def _doctor(arguments: argparse.Namespace) -> int:
     readers = arguments.reader or []
     upcasters = arguments.upcaster or []
     if arguments.events is not None:
-        # Imported here because it imports every reader, which the other checks do not need.
+        # Imported here, because this module imports every reader, and other checks need no reader.
         from eventlab.cli.events_check import check_events
 
         return check_events(arguments.events, readers, upcasters, as_json=arguments.json)
@@ -148,9 +148,9 @@ def report(data: Path | str | None = None, *, purpose: Purpose = "lab") -> Repor
 
 
 def examine(data: Path | str | None = None, *, purpose: Purpose = "lab") -> list[Check]:
-    """Check everything that a purpose needs, and return the results.
+    """Check everything that is required for a purpose, such as ``library``, and return the results.
 
-    This starts the private servers if they are not running.
+    The private servers are started if they are needed and not running.
     """
     try:
         directory = directories.data_directory(data)

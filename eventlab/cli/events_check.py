@@ -34,7 +34,7 @@ READERS: dict[str, tuple[Reader, ...]] = {
 def check_events(
     category: str, readers: Sequence[str], upcasters: Sequence[str], *, as_json: bool
 ) -> int:
-    """Print each event shape that a category stores, and whether its readers can apply it.
+    """Print each event shape that a category stores, and whether the readers can apply the shape.
 
     Each of ``readers`` and ``upcasters`` has the form MODULE:NAME. Returns the exit status.
     """
@@ -55,7 +55,7 @@ def check_events(
 def reader_named(name: str) -> Reader:
     """Import and return the aggregate class or view that MODULE:NAME refers to.
 
-    Raises UsageError if there is none.
+    Raises UsageError if there is no such class or view.
     """
     found = _imported(name, "--reader")
     if isinstance(found, type) and not issubclass(found, Aggregate) and hasattr(found, "apply"):

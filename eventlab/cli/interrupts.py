@@ -1,6 +1,7 @@
 """Handle Ctrl-C and SIGTERM while a command starts: clean up and exit without a traceback.
 
-This module imports only modules that Python has already loaded, so that it takes effect early.
+This module imports only modules that Python has already loaded, so that the handlers are
+installed early.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""``eventlab lab``: open a copy of the notebooks in JupyterLab; the servers run until it exits."""
+"""``eventlab lab``: start the servers, and open a copy of the notebooks in JupyterLab.
+
+The servers run until JupyterLab exits.
+"""
 
 from __future__ import annotations
 
@@ -85,7 +88,7 @@ def _lab(arguments: argparse.Namespace) -> int:
 
 
 def _adapt_to_notebooks(variables: MutableMapping[str, str]) -> None:
-    """Remove settings that break the notebooks: a proxy for loopback and a matplotlib backend."""
+    """Bypass proxies for loopback, and unset MPLBACKEND, because both break the notebooks."""
     for name in ("no_proxy", "NO_PROXY"):
         variables[name] = ",".join(filter(None, [variables.get(name), *LOOPBACK]))
     variables.pop("MPLBACKEND", None)

@@ -52,7 +52,7 @@ class Copy:
 
 
 def copy_of(notebooks: Path, data: Path, *, fresh: bool = False) -> Copy:
-    """Create the copy in a data directory, or refresh the files that its reader has not changed.
+    """Create the copy in a data directory, or refresh the files that the reader has not changed.
 
     With ``fresh``, an existing copy is first renamed. No file that a reader has changed is ever
     deleted.

@@ -1,4 +1,4 @@
-"""The mailroom's view, which ``eventlab route`` keeps up to date, and its metrics."""
+"""The mailroom's metrics, and the mailroom's view, which ``eventlab route`` keeps up to date."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def mail_metrics_of(lab: Lab, store: EventStore, collection: str) -> Metrics:
 
 
 def update_view(lab: Lab, store: EventStore, collection: str) -> None:
-    """Bring the view up to date.
+    """Bring the mailroom's view up to date.
 
     A failure is reported but not raised, because the view can be rebuilt at any time.
     """

@@ -39,7 +39,7 @@ COMMANDS = (
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status.
 
-    Without ``argv``, it takes its arguments from the process and handles Ctrl-C and SIGTERM.
+    Without ``argv``, the arguments are those of the process, and Ctrl-C and SIGTERM are handled.
 
     >>> main(["--version"])
     eventlab 0.1.0
@@ -117,7 +117,7 @@ def _drop_output() -> None:
 
 
 def parser(command: str = "") -> argparse.ArgumentParser:
-    """Return a parser for one command or, without a known command, for all of them."""
+    """Return a parser for one command or, without a known command, for all commands."""
     import argparse
     from importlib import import_module
 

@@ -114,7 +114,7 @@ def _project(arguments: argparse.Namespace) -> int:
 
 
 def _joined(running: Mapping[str, Projector], lab: Lab) -> list[tuple[str, AnyProjector]]:
-    """Return the joined views that also follow the category, each with its name."""
+    """Return the name and the projector of each joined view that also follows the category."""
     store = next(iter(running.values())).store
     found = views_of(store, lab.mongo)
     return [(each.name, each) for each in found if isinstance(each, JoinedProjector)]

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 NEEDED: Final = ("requests", "googleapiclient", "google_auth_oauthlib", "lxml", "webencodings")
 NEEDED_BY_SANDBOX: Final = ("fastapi", "uvicorn", "nh3")
 WATCH_SECONDS: Final = 30.0
-#: The maximum number of emails older than a day that a first round routes without being asked to.
+#: The maximum number of emails older than a day that the first round routes without ``--since``.
 MAX_OLD: Final = 100
 NOTHING_HELD: Final = "no email is held, in doubt, refused or being sent"
 #: For each value of ``--consent``, how ``authorize`` asks for consent.
@@ -143,7 +143,8 @@ def _route(arguments: argparse.Namespace) -> int:
         raise UsageError("--json has no effect with --confirm")
     if arguments.metrics is not None and arguments.watch is None:
         raise UsageError("--metrics needs --watch")
-    # Processes started here, such as the private servers, may outlive it and must get no secrets.
+    # Processes started here, such as the private servers, may outlive this command, so they must
+    # get no secrets.
     env = dict(os.environ)
     for name in VARIABLES:
         os.environ.pop(name, None)

@@ -97,7 +97,7 @@ def _show(arguments: argparse.Namespace) -> int:
 def _aggregate(arguments: argparse.Namespace) -> Aggregate | None:
     if arguments.reader is None and arguments.category == CATEGORY:
         return Account(arguments.id)
-    # Imported here because it imports the readers of other categories, which accounts do not need.
+    # Imported here, because this module imports the readers of other categories as well.
     from eventlab.cli.events_check import READERS, reader_named
 
     readers = READERS.get(arguments.category, ())

@@ -1,4 +1,4 @@
-"""``eventlab trace``: print the events with a correlation id as a tree of causes."""
+"""``eventlab trace``: print the events with a given correlation id as a tree of causes."""
 
 from __future__ import annotations
 

@@ -98,7 +98,7 @@ def _ui(arguments: argparse.Namespace) -> int:
 
 
 def _aggregates(readers: Sequence[str]) -> dict[str, type[Aggregate]]:
-    # Imported here because it imports the readers of the mailroom's events.
+    # Imported here, because this module imports the readers of the mailroom's events.
     from eventlab.cli.events_check import READERS, reader_named
 
     found: dict[str, type[Aggregate]] = {

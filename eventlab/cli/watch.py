@@ -80,7 +80,7 @@ def _tail(
 ) -> Iterator[Recorded]:
     """Yield the events of each slice after its start position until ``stop`` is set.
 
-    Waits out an outage of Redis.
+    During an outage of Redis, print the error once and keep trying.
     """
     after = dict(starts)
     is_away = False

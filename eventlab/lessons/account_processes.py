@@ -19,7 +19,7 @@ STOP_SECONDS = 20
 class AccountProcesses:
     """Runs instances of ``eventlab serve`` and one ``eventlab project``, each in its own process.
 
-    All of them use the same category and collection. ``urls`` holds the addresses of the instances.
+    All processes use the same category and collection. ``urls`` holds the URLs of the instances.
     The constructor returns when all instances are ready. The processes end with the kernel.
 
     >>> bank = AccountProcesses("accounts", "accountsView")

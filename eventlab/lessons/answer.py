@@ -21,7 +21,7 @@ CHECK: Final = "eventlab.lessons.exercise"
 class TookTooLong(BaseException):
     """Raised when an answer exceeds its time limit.
 
-    It is not an Exception, because an answer may catch every Exception in a loop.
+    This class is not an Exception, because an answer may catch every Exception in a loop.
     """
 
 

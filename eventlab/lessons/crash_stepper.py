@@ -23,12 +23,13 @@ PROGRAM: Final = "from eventlab.lessons.stepped_projector import main; main()"
 
 
 class CrashStepper(Interactive):
-    """A projector that adds up three deposits of 100 in one of three ways.
+    """A projector that adds up three deposits of 100, and that you can kill between two commands.
 
-    ``way`` is ``"checkpoint first"``, ``"document first"`` or ``"one transaction"``. ``step`` makes
-    the projector send one command. ``kill`` kills its process with SIGKILL, and the next step
-    starts a new process. The constructor deletes all events of the store and all documents of the
-    collection with the same name, so use a store that nothing else uses.
+    ``way`` says how the projector writes the total and the checkpoint: ``"checkpoint first"``,
+    ``"document first"`` or ``"one transaction"``. ``step`` makes the projector send one command.
+    ``kill`` kills the projector's process with SIGKILL, and the next step starts a new process. The
+    constructor deletes all events of the store and all documents of the collection with the same
+    name, so use a store that nothing else uses.
     """
 
     def __init__(
@@ -41,7 +42,7 @@ class CrashStepper(Interactive):
         self.reset()
 
     def reset(self, way: str | None = None) -> None:
-        """Start over with the same way or a different one."""
+        """Start over with the given ``way``, or with the same ``way`` as before."""
         self.way = way or self.way
         if self.way not in WAYS:
             raise ValueError(f"way={self.way!r} must be one of {', '.join(WAYS)}")
@@ -59,7 +60,7 @@ class CrashStepper(Interactive):
     def step(self, count: int = 1) -> CrashStepper:
         """Make the projector send its next ``count`` commands.
 
-        If it has no process, start one first.
+        If the projector has no process, start a process first.
         """
         for _ in range(count):
             if self.done:
@@ -142,7 +143,7 @@ class CrashStepper(Interactive):
         return int((self._documents.find_one({"_id": TOTAL}) or {}).get("funds", 0))
 
     def money(self) -> str:
-        """Return, in words, whether the total is right, or that not all events are applied yet."""
+        """Return ``right``, ``not finished``, or text such as ``100 lost`` or ``100 too much``."""
         if not self.done:
             return "not finished"
         wrong = self.total - DEPOSIT * DEPOSITS
@@ -178,7 +179,7 @@ class CrashStepper(Interactive):
         )
 
     def controls(self, refresh: Callable[[], None]) -> Sequence[Any]:
-        """Return a drop-down list of the ways, and the buttons."""
+        """Return a drop-down list for ``way``, and the buttons."""
         import ipywidgets
 
         ways = ipywidgets.Dropdown(options=WAYS, value=self.way, layout={"width": "12em"})

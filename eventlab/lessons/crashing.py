@@ -45,7 +45,7 @@ def run_and_crash(
     """Run ``function(*stores, crash)`` in its own process; return whether it was killed.
 
     ``crash()`` kills the process with SIGKILL when it is called for the ``crash_at``-th time; with
-    0, it never does. The function may use the public names of ``eventlab`` and
+    0, it never kills the process. The function may use the public names of ``eventlab`` and
     ``eventlab.accounts``, and the functions in ``uses``. Raises RuntimeError if the function raises
     an error.
     """

@@ -52,13 +52,13 @@ class Note:
 class Exercise:
     """An exercise: how to judge an answer, and the feedback to give.
 
-    ``judge`` takes the answer, returns nothing if it is right, and raises Wrong otherwise.
+    ``judge`` takes the answer, returns nothing if the answer is right, and raises Wrong otherwise.
     ``right`` is the feedback for a right answer. ``hints`` are shown one at a time. ``answer`` is
-    the code of the reference solution, and ``explanation`` explains it. ``mistakes`` are the code
-    of typical wrong answers. The tests pass each of them to the same judge, and each must get its
-    own feedback.
+    the code of the reference solution, and ``explanation`` explains it. ``mistakes`` holds the
+    code of typical wrong answers. The tests pass each mistake to the same judge, and each mistake
+    must get its own feedback.
 
-    ``seconds`` is the time limit of the answer. An answer that exceeds it is stopped and reported.
+    ``seconds`` is the time limit for an answer. An answer that exceeds it is stopped and reported.
 
     >>> exercise.check(...)
     Not attempted: replace the dots with your code and run the cell again.

@@ -1,7 +1,7 @@
 """Start processes that end when the kernel of a page ends, even if the kernel is killed.
 
-Each kernel has one guard, a process that reads the ids of these processes from a pipe. When the
-kernel ends, the pipe closes, and the guard kills the remaining processes, even stopped ones.
+Each kernel has one guard, a process that reads the ids of the processes to kill from a pipe. When
+the kernel ends, the pipe closes, and the guard kills the remaining processes, even stopped ones.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class GuardedProcess(subprocess.Popen[bytes]):
 
 
 def guarded(argv: Sequence[str], *, env: Mapping[str, str] | None = None) -> GuardedProcess:
-    """Start a process that outlives an interrupt of the kernel, but not the kernel."""
+    """Start a process that survives an interrupt of the kernel, but ends with the kernel."""
     nothing = subprocess.DEVNULL
     process = GuardedProcess(
         argv, env=env, stdin=nothing, stdout=nothing, stderr=nothing, start_new_session=True
@@ -45,7 +45,7 @@ def _tell(line: str) -> None:
 
 @functools.cache
 def _guard(_owner: int) -> subprocess.Popen[bytes]:
-    """Return the guard of this process, or start it; a forked process gets its own guard."""
+    """Return the guard of this process, not its parent's; start a guard if there is none."""
     command = [sys.executable, "-m", "eventlab.lessons.guard"]
     guard = subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True

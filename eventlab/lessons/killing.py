@@ -124,8 +124,8 @@ def consume(
     """Run a consumer group, with one process per consumer, until no events are left.
 
     Each consumer receives up to 100 events, calls ``write(documents, event)`` for each of them, and
-    then acknowledges them all. Once it has written ``dies_after`` events or more, it is killed
-    before the acknowledgment; with 0, it is never killed. All consumers start at the same moment.
+    then acknowledges them all. A consumer that has written ``dies_after`` events or more is killed
+    before the acknowledgment; with 0, no consumer is killed. All consumers start at the same time.
     """
     source = textwrap.dedent(inspect.getsource(write)).replace(f"def {write.__name__}", "def write")
     code = CONSUMER.replace("{write}", source)
@@ -137,8 +137,8 @@ def consume(
 def project(store: EventStore, view: View, *, dies: str = "", batch_size: int = 100) -> Ended:
     """Run a projector in its own process until it has caught up or is killed.
 
-    ``dies="inside"`` kills it in its third transaction, right before the commit.
-    ``dies="behind"`` kills it right after that commit.
+    ``dies="inside"`` kills the process in its third transaction, right before the commit.
+    ``dies="behind"`` kills the process right after the commit of its third transaction.
     """
     source = inspect.getsource(type(view).apply)
     code = PROJECTOR.replace("{apply}", source).replace("{name}", view.name)

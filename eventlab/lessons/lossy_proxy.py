@@ -1,4 +1,4 @@
-"""A proxy that loses replies: the server executes a request, but its reply never arrives."""
+"""A proxy that loses replies: the server executes a request, but the reply never arrives."""
 
 from __future__ import annotations
 

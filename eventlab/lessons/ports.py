@@ -13,7 +13,7 @@ import sys
 from contextlib import suppress
 from typing import Final
 
-CLUSTER_BUS_OFFSET: Final = 10_000  # a cluster node also listens on its port plus this
+CLUSTER_BUS_OFFSET: Final = 10_000  # a cluster node also listens on its port plus this number
 MAX_PORT: Final = 65_535
 #: Other systems do not let two sockets bind to one port, even if neither of them listens.
 KEEPS_PORTS: Final = sys.platform == "linux"

@@ -13,7 +13,8 @@ PATIENCE = 50
 def run_together(code: str, count: int) -> list[str]:
     """Run a Python program in `count` processes, and return the output of each process.
 
-    Each process calls `wait_for_start` when it is ready, and all then continue at the same moment.
+    Each process calls `wait_for_start` when it is ready. All processes then continue at the same
+    time.
     """
     return [printed for printed, _ in start_together([[code]] * count)]
 
@@ -48,6 +49,6 @@ def start_together(programs: Sequence[Sequence[str]]) -> list[tuple[str, int]]:
 
 
 def wait_for_start() -> None:
-    """Tell `run_together` that this process is ready, and wait until all processes are ready."""
+    """Tell the parent that this process is ready, and wait until all processes are ready."""
     print("ready", flush=True)
     sys.stdin.readline()

@@ -85,7 +85,7 @@ def record(exercise: object, kind: str) -> None:
     if name is not None:
         with contextlib.suppress(OSError, DirectoryRefused):
             folder = data_directory()
-            prepare_data(folder)  # with your own servers, it may not exist yet
+            prepare_data(folder)  # with your own servers, the folder may not exist yet
             with (folder / FILE).open("a", encoding="utf-8") as file:
                 file.write(json.dumps({"exercise": name, "result": kind}) + "\n")
 
@@ -112,7 +112,7 @@ def _results() -> dict[str, str]:
 
 
 def _pages() -> Iterator[tuple[str, dict[str, str]]]:
-    """Yield each page with its exercises, as a dict from their names to their titles."""
+    """Yield each page with a dict from the names of its exercises to the exercises' titles."""
     try:
         package = importlib.import_module(EXERCISES)
     except ImportError:  # the kernel was not started in the notebooks' folder

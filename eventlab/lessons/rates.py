@@ -10,9 +10,9 @@ from statistics import median
 def rates(
     ways: Mapping[str, Callable[[], object]], *, rounds: int = 10, calls: int = 150
 ) -> dict[str, float]:
-    """Return the calls per second of each way, as the median of several rounds.
+    """Return the calls per second of each function, as the median of several rounds.
 
-    The ways take turns, so that a slowdown of the machine affects all of them.
+    In each round, the functions run in turn, so that a slowdown of the machine affects all of them.
     """
     measured: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(rounds):

@@ -124,7 +124,7 @@ class Shard:
 
 @dataclass
 class Cluster:
-    """A cluster of three shards; the first one holds the category of the test."""
+    """A cluster of three shards; the first shard holds the category of the test."""
 
     shards: list[Shard]
 

@@ -58,7 +58,7 @@ def _store(documents: Documents, applied: int, session: ClientSession | None = N
 
 
 def main() -> None:
-    """Print the session's id; then print each command, and send it when a line of input arrives."""
+    """Print the session's id, then each command; send a command when a line of input arrives."""
     way, category = sys.argv[1:]
     with connect() as lab, lab.mongo.client.start_session() as session:
         print(session.session_id["id"].as_uuid(), flush=True)

@@ -1,4 +1,4 @@
-"""Run jobs in threads while a cell runs, such as writers, projectors and watchers."""
+"""Run jobs, such as writers, projectors and watchers, in threads while a cell runs."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ POLL_SECONDS = 0.005
 def wait_until(condition: Callable[[], T], seconds: float = PATIENCE_SECONDS) -> T:
     """Call ``condition`` until it returns a true value, and return that value.
 
-    Raises TimeoutError if it returns none within ``seconds``.
+    Raises TimeoutError if ``condition`` returns no true value within ``seconds``.
 
     >>> wait_until(lambda: 3)
     3

@@ -99,7 +99,7 @@ class Fakes:
         self.close()
 
     def _html_of(self, work_item_id: str) -> str | None:
-        """Return the unchanged HTML of a work item's email; the screen pop cleans it."""
+        """Return the unchanged HTML of a work item's email; the screen pop cleans the HTML."""
         try:
             mail = self.gmail.mailbox.get(work_item_id.removeprefix("gmail:"))
         except GoogleError:

@@ -49,7 +49,7 @@ class Faults:
         self._lock = threading.Lock()
 
     def order(self, *faults: Fault) -> None:
-        """Add faults, which will be injected in this order."""
+        """Add faults, which are injected in the given order."""
         with self._lock:
             self._pending += faults
 
@@ -70,7 +70,7 @@ class Faults:
             return sum(times for request, times in self._seen.items() if on in request)
 
     def take(self, request: str) -> Fault | None:
-        """Count a request such as ``POST /token``, and return its fault or None."""
+        """Count a request such as ``POST /token``, and return the fault to inject, or None."""
         with self._lock:
             self._seen[request] += 1
             for at, fault in enumerate(self._pending):
@@ -122,7 +122,7 @@ class FaultyApp:
 def _is_for_this_machine(scope: Scope) -> bool:
     """Return whether the Host header names this machine.
 
-    In a DNS rebinding attack, it contains the host name of the attacking web page instead.
+    In a DNS rebinding attack, the header contains the host name of the attacking web page instead.
     """
     hosts = [value.decode("latin-1") for name, value in scope["headers"] if name == b"host"]
     return len(hosts) == 1 and is_loopback(f"http://{hosts[0]}")

@@ -1,4 +1,4 @@
-"""A fake Gmail, a fake CXone, and a client for each, for the pages about mail."""
+"""A fake Gmail, a fake CXone, and a client for each, for the notebooks about email."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def responds(
 
 
 def hangs_up(moment: Literal["before", "after"], *, skip: int = 0) -> Fault:
-    """Return a fault that makes CXone hang up before or after it accepts a work item.
+    """Return a fault that makes CXone close the connection before or after accepting a work item.
 
     >>> hangs_up("after").drop
     'after'
@@ -198,7 +198,7 @@ class MailSystems:
         return self.fakes.environment()
 
     def route_command(self, category: str, collection: str) -> Callable[..., None]:
-        """Return a function that runs ``eventlab route`` with its arguments and prints the output.
+        """Return a function that runs ``eventlab route`` with options and prints the output.
 
         >>> route = systems.route_command("mail", "mailView")
         >>> route("--held")

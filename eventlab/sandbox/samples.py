@@ -9,7 +9,7 @@ from importlib.resources import files
 from typing import Final
 
 INBOX: Final = ("INBOX", "UNREAD")
-#: The labels of the samples that are not in the inbox, which no agent has to work on.
+#: The labels of the samples that are not in the inbox. No agent has to work on these samples.
 LABELS: Final[Mapping[str, tuple[str, ...]]] = {
     "46-draft": ("DRAFT",),
     "47-sent": ("SENT",),
@@ -26,7 +26,7 @@ DATE_STEP_MS: Final = 7 * 60 * 1000
 
 @dataclass(frozen=True)
 class Sample:
-    """An email of the sample mailbox, with its bytes and Gmail's data about it."""
+    """An email of the sample mailbox, with its bytes and Gmail's data about the email."""
 
     name: str
     raw: bytes = field(repr=False)
@@ -74,7 +74,7 @@ def _id(number: int) -> str:
     return f"{FIRST_SAMPLE_ID + number * ID_STEP:016x}"
 
 
-# ----------------------------------------------------- samples that are generated, being too large
+# ----------------------------------------- samples that are generated, because they are very large
 
 
 def _mail(sender: str, subject: str, rest: str) -> bytes:

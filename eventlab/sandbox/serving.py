@@ -57,7 +57,8 @@ class _Server(uvicorn.Server):
 class Serving:
     """Serves an app on 127.0.0.1 until ``close`` is called. Its ``url`` has no trailing slash.
 
-    With ``port`` 0, the server uses any free port. Raises ``RuntimeError`` if it does not start.
+    With ``port`` 0, the server uses any free port. Raises ``RuntimeError`` if the server
+    does not start.
 
     >>> with Serving(create_fake_gmail().app) as serving:
     ...     serving.url

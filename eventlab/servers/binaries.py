@@ -1,7 +1,8 @@
 """Find the server programs: those that pip installed or, failing that, those on PATH.
 
-Programs that pip installed take precedence, so that all users run the same version. They are found
-inside their packages, because they are not on PATH when a kernel's environment is not activated.
+Programs that pip installed take precedence, so that all users run the same version. These
+programs are looked up inside their packages, because they are not on PATH when a kernel's
+environment is not activated.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ LIBRARIES_DIRECTORY = "libraries"
 
 @dataclass(frozen=True)
 class Binary:
-    """A program that runs on this machine, and the environment variables that it needs."""
+    """A program that can run on this machine, and the environment variables that it needs."""
 
     path: Path
     version: str
@@ -37,9 +38,10 @@ class Binary:
 
 
 def find_redis() -> Binary:
-    """Find a Redis 7.0 or newer, or a Valkey.
+    """Find a Redis server of version 7.0 or newer, or a Valkey server.
 
-    Raises BinaryMissing if there is none, and BinaryUnusable if it does not run or is too old.
+    Raises BinaryMissing if there is neither, and BinaryUnusable if the server that was found cannot
+    run or is too old.
     """
     path = _chosen(REDIS_VARIABLE, "redis-server") or next(_bundled_redis(), None)
     if path is not None:
@@ -51,11 +53,11 @@ def find_redis() -> Binary:
 
 
 def find_mongod(data: Path) -> Binary:
-    """Find a mongod that runs on this machine.
+    """Find a mongod that can run on this machine.
 
     If the machine lacks libraries that mongod needs, the libraries in pycurl's wheel are linked
-    into the data directory. Raises BinaryMissing if there is no mongod, and BinaryUnusable if it
-    does not run.
+    into the data directory. Raises BinaryMissing if there is no mongod, and BinaryUnusable if
+    the mongod cannot run.
     """
     path = _chosen(MONGOD_VARIABLE, "mongod") or next(_bundled("fiftyone", "db/bin/mongod"), None)
     path = path or (Path(found) if (found := shutil.which("mongod")) else None)
@@ -78,8 +80,8 @@ def find_mongod(data: Path) -> Binary:
 def lent_libraries(data: Path) -> dict[str, str]:
     """Link the libraries in pycurl's wheel under the names that mongod looks for.
 
-    Returns the environment variables that make mongod find them. Raises BinaryMissing if pycurl is
-    not installed as a wheel.
+    Returns the environment variables that make mongod find the libraries. Raises BinaryMissing if
+    pycurl is not installed as a wheel.
     """
     source = next(_pycurl_libraries(), None)
     if source is None:

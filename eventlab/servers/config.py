@@ -51,8 +51,8 @@ def mongod(binary: Binary, *, data: Path, runtime: Path) -> Server:
     socket = runtime / "mongod.sock"
     log = data / "mongod.log"
     argv = [str(binary.path), "--dbpath", str(data / MONGOD)]
-    # If it is bound to a path, mongod opens no port. Without --nounixsocket, it would open a second
-    # socket in the temp directory.
+    # A mongod that is bound to a path opens no port. Without --nounixsocket, mongod would open a
+    # second socket in the temp directory.
     argv += ["--bind_ip", str(socket), "--nounixsocket", "--filePermissions", "0700"]
     argv += ["--replSet", REPLICA_SET, "--oplogSize", "64", "--wiredTigerCacheSizeGB", "0.25"]
     # Otherwise, an empty lab would consist mostly of three journal files of 100 MB.

@@ -44,7 +44,7 @@ def data_directory(data: Path | str | None = None) -> Path:
 
 
 def runtime_directory(data: Path) -> Path:
-    """Return the socket directory of a prepared data directory, which has a short, fixed path.
+    """Return the short, fixed path of the socket directory for a prepared data directory.
 
     Raises DirectoryRefused if every candidate is too long for a socket or contains a character that
     mongod does not accept, or if there is no directory for temporary files.

@@ -10,7 +10,7 @@ class ServersError(EventLabError):
 
 
 class BinaryMissing(ServersError):
-    """A server program is not on this machine. Data: ``name``, ``remedy``."""
+    """A server program is not installed on this machine. Data: ``name``, ``remedy``."""
 
     def __init__(self, name: str, remedy: str) -> None:
         self.name = name
@@ -19,7 +19,10 @@ class BinaryMissing(ServersError):
 
 
 class BinaryUnusable(ServersError):
-    """A server program does not run on this machine. Data: ``name``, ``reason``, ``remedy``."""
+    """A server program cannot run on this machine or is too old.
+
+    Data: ``name``, ``reason``, ``remedy``.
+    """
 
     def __init__(self, name: str, reason: str, remedy: str) -> None:
         self.name = name

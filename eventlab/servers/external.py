@@ -24,7 +24,7 @@ from eventlab.servers.replica_set import Client
 REDIS_URL = settings.REDIS_URL
 MONGODB_URL = settings.MONGODB_URL
 SELECTION_TIMEOUT_MS = 5000
-#: The default timeout of redis-py 8. Older versions have none. The URL may set a different one.
+#: The default timeout of redis-py 8. Older versions have no timeout. A URL can set another.
 SOCKET_TIMEOUT_SECONDS: Final = 5.0
 CLIENT_OPTIONS: Final[dict[str, Any]] = {
     "decode_responses": True,
@@ -40,7 +40,8 @@ logger = logging.getLogger(__name__)
 def redis_at(url: str) -> redis.Redis:
     """Connect to the Redis at a URL: one server, a cluster, or the master that Sentinels name.
 
-    Raises ServerUnreachable if it does not respond, is older than 7.0, or may delete stored data.
+    Raises ServerUnreachable if the Redis does not respond, is older than 7.0, or may delete stored
+    data.
     """
     try:
         parsed = redis_url.parse(url)
@@ -220,7 +221,7 @@ def _attempt(variable: str, call: Callable[[], Any]) -> Any:
 
 
 def _reason(error: Exception) -> str:
-    """Return the cause of an error, without the driver's description of its state."""
+    """Return the cause of an error, without the driver's internal details."""
     first_line, *_ = str(error).splitlines() or [type(error).__name__]
     for dump in (", full error:", ", Timeout:", "(configured timeouts:"):
         first_line = first_line.split(dump, 1)[0].strip()

@@ -13,7 +13,8 @@ from eventlab.servers.errors import ServersError
 from eventlab.servers.plan import Plan
 from eventlab.servers.process import Process, stop_all
 
-#: The pauses before each restart, short so that a server starts soon after disk space is freed.
+#: The pause before each restart. All pauses are short, so that a server starts soon after disk
+#: space is freed.
 PAUSES_SECONDS: Final = (0.0, 1.0, 2.0, 4.0)
 STABLE_SECONDS: Final = 10.0  # a server that has run for this long has started successfully
 
@@ -33,7 +34,7 @@ class Keeper:
     def check(self) -> bool:
         """Restart the server if it has exited or lost its socket.
 
-        Returns whether its state has changed.
+        Returns whether the state of the server has changed.
         """
         now = time.monotonic()
         if self._next_attempt is not None:
@@ -47,7 +48,7 @@ class Keeper:
         return self._failed(reason, now)
 
     def note_socket(self) -> bool:
-        """Return whether the server's socket exists; if so, remember that it has existed.
+        """Return whether the server's socket exists; if so, remember that the socket has existed.
 
         A new server does not have its socket yet, and a running server can lose it.
         """

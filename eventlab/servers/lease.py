@@ -55,7 +55,7 @@ def give_back(data: Path) -> None:
 
 
 def holding(data: Path) -> Holding | None:
-    """Return the lease that this process holds, or None; a lease taken again is a new object."""
+    """Return the lease that this process holds, or None; each new lease is a new object."""
     # No mutex: a thread calls this often, and a fork during a call would leave the mutex locked in
     # the child.
     held = _held.get((os.getpid(), data))

@@ -35,7 +35,7 @@ class Lock:
 
 
 def attempt(path: Path) -> Lock | None:
-    """Take the lock of a file and return it, or return None if another process holds it.
+    """Take the lock of a file and return it, or return None if another process holds the lock.
 
     Raises OSError if the file cannot be opened.
     """

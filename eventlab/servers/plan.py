@@ -1,4 +1,4 @@
-"""The plan of a supervisor, which its starter writes and the supervisor reads."""
+"""A supervisor's plan, which the starter writes and the supervisor reads."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ DEFAULT_GRACE_SECONDS = 5.0
 class Plan:
     """The servers of a data directory.
 
-    They outlive their last user by ``grace`` seconds.
+    The servers run for ``grace`` seconds after the last process has released the lease.
     """
 
     data: Path

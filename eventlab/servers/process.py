@@ -116,7 +116,7 @@ def _spawn(server: Server, lock_fd: int) -> subprocess.Popen[bytes]:
 def _die_with_parent() -> Callable[[], None] | None:
     """Return a function that makes Linux send the server SIGTERM when the supervisor dies.
 
-    This works even if the supervisor dies by SIGKILL. On other systems, return None.
+    The signal is sent even if the supervisor dies by SIGKILL. On other systems, return None.
     """
     if sys.platform != "linux":
         return None

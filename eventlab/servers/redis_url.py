@@ -18,7 +18,7 @@ class InvalidURL(Exception):
 
 @dataclass(frozen=True, repr=False)
 class RedisURL:
-    """A parsed URL; ``plain`` holds a redis-py URL for each host, without Sentinel."""
+    """A parsed URL; ``plain`` holds, for each host or socket, a URL that redis-py accepts."""
 
     hosts: tuple[tuple[str, int], ...]
     plain: tuple[str, ...]

@@ -23,10 +23,10 @@ from eventlab.servers.state import Running
 START_LOCK = "start.lock"
 SUPERVISOR_LOG = "supervisor.log"
 START_TIMEOUT_SECONDS = 120.0
-#: What Valkey logs about an RDB file of Redis 8, and what Redis logs about one of Valkey.
+#: What Valkey logs about a Redis 8 RDB file, and what Redis logs about a Valkey RDB file.
 OTHER_FORMAT = ("Can't handle RDB format", "Wrong signature trying to load DB", "Bad file format")
 #: The environment variables that the servers and their supervisor need. The servers may outlive the
-#: process that starts them by days, and must not inherit its secrets.
+#: process that starts them by days, and must not inherit the secrets of that process.
 ENVIRONMENT = re.compile(
     r"PATH|HOME|USER|LOGNAME|SHELL|LANG|LANGUAGE|LC_\w+|TZ|TZDIR|TMPDIR|(LD|DYLD)_\w+|MALLOC_\w+"
     r"|GLIBC_TUNABLES|PYTHON\w+|VIRTUAL_ENV|XDG_RUNTIME_DIR"
@@ -37,8 +37,8 @@ ENVIRONMENT = re.compile(
 def ensure(data: Path, wanted: Collection[str]) -> Running:
     """Take the lease for this process and return the servers of a prepared data directory.
 
-    Starts the servers if they are not running. Raises ServersFailed with the end of the server
-    logs, BinaryMissing, BinaryUnusable or DirectoryRefused.
+    Starts the servers if they are not running. Raises BinaryMissing, BinaryUnusable,
+    DirectoryRefused, or ServersFailed with the end of the server logs.
     """
     # Both a process that starts servers and a supervisor that decides to stop hold this lock, so
     # they cannot miss each other.
@@ -58,9 +58,9 @@ def ensure(data: Path, wanted: Collection[str]) -> Running:
 def heal(data: Path, sockets: Mapping[str, str]) -> bool:
     """Restart the servers at these sockets if their supervisor was killed.
 
-    Returns whether it restarted them. A supervisor that was told to stop, or that stopped because
-    no process held the lease, has cleared its state and is not restarted. Raises the same errors as
-    ``ensure``.
+    Returns whether the servers were restarted. A supervisor that was told to stop, or that stopped
+    because no process held the lease, has cleared its state and is not restarted. Raises the same
+    errors as ``ensure``.
     """
     if not _was_killed(data, sockets):
         return False
@@ -163,8 +163,8 @@ def _started(data: Path, wanted: Collection[str], runtime: Path | None = None) -
     plan = make_plan(data, wanted, runtime)
     # -P prevents Python from importing a file in the notebook's directory that shadows a module.
     command = [sys.executable, "-P", "-m", "eventlab.servers.supervisor", str(data)]
-    # The state that a killed supervisor left is kept, because it tells other processes that the
-    # supervisor was killed.
+    # The state that a killed supervisor left is kept, because this state tells other processes
+    # that the supervisor was killed.
     before = state.read(data)
     with (data / SUPERVISOR_LOG).open("ab") as log:
         done = subprocess.run(
@@ -190,7 +190,7 @@ def _started(data: Path, wanted: Collection[str], runtime: Path | None = None) -
 
 
 def _remedy(plan: Plan, words: str) -> str:
-    """Return what to do about an append-only file that the server cannot read."""
+    """Return advice about an append-only file that the server cannot read, or an empty string."""
     if any((plan.data / REDIS).rglob("*.base.rdb")) and any(sign in words for sign in OTHER_FORMAT):
         return (
             "\nRedis cannot read data that Valkey wrote, or Valkey cannot read data that Redis "

@@ -2,9 +2,9 @@
 
 The first ``connect()`` starts the supervisor and passes the plan on standard input. The supervisor
 starts the servers and reports the result on standard output. If a server exits or loses its socket,
-the supervisor restarts it while the other one keeps running. It stops both servers when no process
-has held the lease for the grace time, or when it receives SIGTERM. If the supervisor itself is
-killed, a process that holds the lease restarts it (see ``healing.py``).
+the supervisor restarts it while the other server keeps running. The supervisor stops both servers
+when no process has held the lease for the grace time, or when the supervisor receives SIGTERM. If
+the supervisor itself is killed, a process that holds the lease restarts it (see ``healing.py``).
 """
 
 from __future__ import annotations
@@ -162,7 +162,7 @@ def _watch(plan: Plan, keepers: list[Keeper]) -> None:
 def is_over(data: Path, watch: Watch) -> bool:
     """Return whether the servers must stop because no process holds the lease.
 
-    If so, this clears the state. The check holds the start lock, so that no process can connect in
+    If so, the state is cleared. The check holds the start lock, so that no process can connect in
     the meantime.
     """
     starting = lock.attempt(data / START_LOCK)

@@ -12,7 +12,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from eventlab.accounts.http.responses import error
 
 HOST: Final = re.compile(r"(\[[0-9a-f:.]+\]|[^:\[\]]+?)\.?(?::[0-9]*)?")
-#: These headers must not occur twice: a proxy might check the first and the service use the second.
+#: These headers must not occur twice, because a proxy might check the first occurrence, and the
+#: service might use the second.
 ONCE: Final = (b"content-type", b"host", b"idempotency-key", b"x-correlation-id")
 ENCODED_SLASH: Final = b"%2f"
 

@@ -135,8 +135,8 @@ def create_app(
 class Commands:
     """The routes that change an account.
 
-    Each route reads its body, then does its work in a thread. The body is not a dependency, because
-    FastAPI would take longer to resolve it than the service takes to read it.
+    Each route reads its body, then does its work in a thread. The body is not a FastAPI dependency,
+    because resolving a dependency takes longer than reading the body.
     """
 
     def __init__(self, service: AccountService) -> None:

@@ -16,7 +16,7 @@ from eventlab.events import Data
 HEADER: Final = "X-Correlation-Id"
 PATTERN: Final = r"^[!-~]{1,128}$"
 
-#: W3C Trace Context requires that a header of any other form is ignored.
+#: W3C Trace Context requires that a header of any other form be ignored.
 TRACEPARENT: Final = re.compile(
     "(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}"
 )

@@ -23,9 +23,9 @@ def documented_app(
     description: str,
     lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]] | None,
 ) -> FastAPI:
-    """Return a FastAPI app whose pages work offline; its paths have no slash at the end.
+    """Return a FastAPI app whose documentation works offline and whose paths have no final slash.
 
-    FastAPI's own pages would load scripts from a CDN into the origin of this API.
+    FastAPI's own documentation pages would load scripts from a CDN into the origin of this API.
     """
     is_offline = importlib.util.find_spec("fastapi_offline") is not None
     make: Callable[..., FastAPI]

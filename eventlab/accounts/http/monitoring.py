@@ -1,4 +1,4 @@
-"""The routes for monitoring: metrics for Prometheus, and whether the views keep up."""
+"""The routes for monitoring: the metrics for Prometheus, and the health of the views."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The HTTP/1.1 connections of the service: uvicorn's, with limits on their time and number."""
+"""HTTP/1.1 connections of uvicorn, with time limits and a maximum number of connections."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Connection(H11Protocol):
 
     The header must be complete within ``HEADER_SECONDS``, however many bytes arrive in the
     meantime. The body must be complete within ``BODY_SECONDS``. The route that reads the body
-    enforces this limit; if no route reads it, this class does.
+    enforces this limit. If no route reads the body, this class enforces the limit.
     """
 
     _awaited: State = None
@@ -36,7 +36,7 @@ class Connection(H11Protocol):
     _discarded = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Start waiting for a header; close the connection if the process has too many."""
+        """Start waiting for a header; close the connection if there are too many connections."""
         super().connection_made(transport)
         if len(self.connections) > max_connections():
             transport.abort()
@@ -44,7 +44,7 @@ class Connection(H11Protocol):
             self._wait_for(h11.IDLE)
 
     def data_received(self, data: bytes) -> None:
-        """Handle some bytes of a request."""
+        """Receive part of a request; close the connection if an unused body is too large."""
         super().data_received(data)
         if self.conn.our_state is h11.DONE and self.conn.their_state is h11.SEND_BODY:
             self._discarded += len(data)
@@ -53,7 +53,7 @@ class Connection(H11Protocol):
         self._wait_for(self.conn.their_state)
 
     def on_response_complete(self) -> None:
-        """Start waiting for the rest of the body; uvicorn limits the wait for the next request."""
+        """Limit the wait for the rest of the body; uvicorn limits the wait for the next request."""
         super().on_response_complete()
         state = self.conn.their_state
         self._wait_for(None if state is h11.IDLE else state)
@@ -65,7 +65,7 @@ class Connection(H11Protocol):
 
     def _wait_for(self, state: State) -> None:
         if state is self._awaited:
-            return  # more bytes of the same header or body do not extend its time
+            return  # more bytes of the same header or body do not extend the time limit
         self._awaited = state
         if self._timer is not None:
             self._timer.cancel()

@@ -68,8 +68,8 @@ def unchanged(version: int) -> Response:
 def answer_errors(app: FastAPI, redis: Any) -> None:
     """Respond to every error that a request can raise with ``{"errorMessage": …}``.
 
-    After an error from a Redis server that has become a replica, the client opens new connections,
-    because the host name may point to the new master by then.
+    After an error from a Redis server that has become a replica, the Redis client opens new
+    connections, because the host name may point to the new master by then.
     """
     handlers: dict[type[Exception], Handler] = {
         UnknownAccount: _as_status(404),

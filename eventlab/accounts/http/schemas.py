@@ -16,7 +16,7 @@ from eventlab.events import Data, Recorded
 B = TypeVar("B", bound=msgspec.Struct)
 
 WHOLE: Final = re.compile(rb"[1-9][0-9]{0,15}")
-#: The largest unused body that is still read, so that its client can read the response.
+#: The largest unused body that is still read, so that the client can read the response.
 MAX_DISCARDED_BYTES: Final = 16 * 1024 * 1024
 BODY_SECONDS: Final = 30.0
 CLOSE: Final = {"Connection": "close"}
@@ -77,7 +77,7 @@ class Moved(msgspec.Struct, frozen=True):
 
 
 class Transferred(msgspec.Struct, frozen=True):
-    """The money was transferred; both events have the ``transfer`` in their meta."""
+    """The money was transferred; the meta of each event has the ``transfer`` id."""
 
     from_: str = msgspec.field(name="from")
     to: str
@@ -86,7 +86,7 @@ class Transferred(msgspec.Struct, frozen=True):
 
 
 class StoredEvent(msgspec.Struct, frozen=True, omit_defaults=True):
-    """An event of an account; ``timestamp`` is its position."""
+    """An event of an account; ``timestamp`` is the position of the event."""
 
     version: int
     type: str
@@ -142,7 +142,7 @@ async def received(request: Request) -> bytes:
         raise HTTPException(
             408, f"the body did not arrive within {BODY_SECONDS:g} seconds", CLOSE
         ) from None
-    # A web page may send some other types, such as text/plain, to any address without a preflight.
+    # A web page may send some other types, such as text/plain, to any URL without a preflight.
     if not JSON_TYPE.fullmatch(request.headers.get("content-type", "")):
         raise HTTPException(400, "Content-Type: must be application/json")
     return body
@@ -193,7 +193,7 @@ def whole(amount: msgspec.Raw) -> int:
 
 
 def usable(id: str) -> str:
-    """Return an id if it can be part of a path. Raises HTTPException 400 if not.
+    """Return an id. Raises HTTPException 400 if the id cannot be part of a path.
 
     >>> usable("JohnDoe")
     'JohnDoe'
@@ -210,7 +210,7 @@ def usable(id: str) -> str:
 
 
 def printable(id: str) -> str:
-    """Return the id of a new account if people can read it. Raises HTTPException 400 if not.
+    """Return the id of a new account. Raises HTTPException 400 if the id is not printable.
 
     >>> printable("John Doe")
     'John Doe'

@@ -62,11 +62,11 @@ class AgentClient:
         return events
 
     def accept(self, contact_id: str) -> None:
-        """Accept an offered contact; its next event contains the URL of the screen pop."""
+        """Accept an offered contact; the contact's next event contains the screen pop's URL."""
         self._act(contact_id, "accept")
 
     def reject(self, contact_id: str) -> None:
-        """Reject an offered contact; it is offered to another agent, or to this one again."""
+        """Reject an offered contact, which returns to the queue and may be offered to you again."""
         self._act(contact_id, "reject")
 
     def end(self, contact_id: str) -> None:

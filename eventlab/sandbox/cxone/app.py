@@ -170,8 +170,8 @@ def create_fake_cxone(
 ) -> FakeCXone:
     """Create a fake CXone.
 
-    ``html_of`` takes the id of a work item and returns its email's HTML, or None if there is none.
-    The screen pop shows this HTML.
+    ``html_of`` takes the id of a work item and returns the HTML of its email, or None if
+    there is no HTML. The screen pop shows this HTML.
 
     >>> fake = create_fake_cxone()
     >>> with Serving(fake.app) as serving, CXoneClient(fake.settings(serving.url)) as cxone:

@@ -1,4 +1,4 @@
-"""The fake CXone's token endpoints, for three ways to sign in, and its discovery documents."""
+"""The fake CXone's discovery documents, and token endpoints for three authentication methods."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ AGENT: Final = "AgentApi"
 
 @dataclass(frozen=True, kw_only=True)
 class FakeCXoneCredentials:
-    """The keys and secrets that the fake CXone accepts for the three ways to sign in.
+    """The keys and secrets that the fake CXone accepts for its three authentication methods.
 
     >>> FakeCXoneCredentials().application
     'eventlab@sandbox'

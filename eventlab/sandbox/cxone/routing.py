@@ -149,7 +149,7 @@ class Routing:
         self._notify(session, contact, status="Disconnected")
         session.contact = None
         self._queue.append(contact)
-        # Offer it to the other agents first.
+        # Offer the contact to the other agents first.
         self.sessions.remove(session)
         self.sessions.append(session)
         self._offer()

@@ -25,7 +25,7 @@ ADDRESS: Final = "agent@example.com"
 class FakeGmailOptions:
     """The options that a test may change while the fake Gmail is served.
 
-    ``consent`` says whether to ask the operator for consent, or to allow or deny it automatically.
+    ``consent`` is ``ask`` to let the operator decide, or ``allow`` or ``deny``.
     With ``checks_batch``, a batch with an expired token is rejected as a whole; otherwise, each of
     its parts is rejected.
     """

@@ -1,4 +1,4 @@
-"""Serve batches: a multipart body holds many requests, each served like a single request."""
+"""Serve batches: a multipart body holds many requests, and each is served like a single request."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class PartResponse:
 
 
 def add_batch(app: FastAPI, faults: Faults, check: Callable[[Request], None]) -> None:
-    """Add ``POST /batch`` to an app, which serves each part with the same faults.
+    """Add the batch routes to an app; ``faults`` apply to each part of a batch.
 
     ``check`` must raise an error to reject a batch as a whole.
     """
@@ -140,7 +140,7 @@ async def _served(app: App, faults: Faults, part: Part, outer: str | None) -> Pa
 
 
 def _faulty(fault: Fault) -> PartResponse:
-    """Return the response for a fault; a dropped part gets a 503 because it has no connection."""
+    """Return the response for a fault; a part that should be dropped gets a 503."""
     status = fault.status or 503
     body = JSONResponse(error_body(status) if fault.body is None else fault.body).body
     return PartResponse(

@@ -72,7 +72,7 @@ def gmail_fault(
     skip: int = 0,
     retry_after: int | str | None = None,
 ) -> Fault:
-    """Return a fault that responds like Google; see ``Fault`` for the arguments.
+    """Return a fault with an error response in Google's format; see ``Fault`` for the arguments.
 
     The fault also applies to the parts of a batch, based on the method and path of each part.
 

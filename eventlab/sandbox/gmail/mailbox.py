@@ -1,4 +1,4 @@
-"""An in-memory mailbox with emails, labels and the history of their changes."""
+"""An in-memory mailbox with emails, labels and a history of changes."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ class FakeMailbox:
 
     @_locked
     def delete(self, id: str) -> None:
-        """Delete an email permanently, as its owner would."""
+        """Delete an email permanently, as the owner of the mailbox would."""
         mail = self.get(id)
         del self._mails[id]
         self._changes.append(MailboxChange(self._next(), "messageDeleted", mail))

@@ -76,7 +76,10 @@ class FakeGmailTokens:
     def code(
         self, scopes: tuple[str, ...], redirect_uri: str, challenge: str | None, *, offline: bool
     ) -> str:
-        """Issue a code for a consent; with ``offline``, its tokens include a refresh token."""
+        """Issue a code for a consent.
+
+        With ``offline``, the tokens for this code will include a refresh token.
+        """
         with self._lock:
             code = f"4/{self._word()}"
             expires_at = time.monotonic() + CODE_SECONDS
@@ -168,7 +171,7 @@ class FakeGmailTokens:
 def add_oauth(app: FastAPI, tokens: FakeGmailTokens, consent: Callable[[], AutoConsent]) -> None:
     """Add the consent page and the token endpoint to an app.
 
-    ``consent`` returns whether to ask the operator, or to allow or deny automatically.
+    ``consent`` returns ``ask`` to let the operator decide, or ``allow`` or ``deny``.
     """
     routes = OAuthRoutes(tokens, consent)
     app.get("/o/oauth2/auth", response_class=Response)(routes.ask)
@@ -178,14 +181,14 @@ def add_oauth(app: FastAPI, tokens: FakeGmailTokens, consent: Callable[[], AutoC
 
 
 class OAuthRoutes:
-    """The four routes of OAuth."""
+    """The four OAuth routes."""
 
     def __init__(self, tokens: FakeGmailTokens, consent: Callable[[], AutoConsent]) -> None:
         self._tokens = tokens
         self._consent = consent
 
     async def ask(self, request: Request) -> Response:
-        """Show the consent page or, if so configured, answer it automatically."""
+        """Show the consent page, or allow or deny the request automatically."""
         asked = dict(request.query_params)
         problem = self._problem(asked)
         if problem:

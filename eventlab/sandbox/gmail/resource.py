@@ -1,4 +1,4 @@
-"""Return an email in the four formats of the Gmail API, reduced to the requested fields."""
+"""Convert an email to one of the Gmail API's four formats, and select the requested fields."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ def _part(part: Message, id: str) -> dict[str, Any]:
 
 
 def _data(part: Message) -> bytes:
-    """Return a part's bytes; like Gmail, convert text to UTF-8 regardless of its header."""
+    """Return a part's bytes; like Gmail, convert text in any charset to UTF-8."""
     data = part.get_payload(decode=True)
     if not isinstance(data, bytes):
         return b""

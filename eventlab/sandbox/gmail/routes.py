@@ -147,8 +147,8 @@ class GmailRoutes:
     def allow(self, request: Request, *, modify: bool = False) -> None:
         """Record a request in ``seen``, and check its token.
 
-        Raises ``GoogleError`` 401 if the token is missing or expired, and 403 if its scope is too
-        narrow.
+        Raises ``GoogleError`` 401 if the token is missing or expired, and 403 if the token's
+        scope is too narrow.
         """
         query = f"?{request.url.query}" if request.url.query else ""
         self.seen.append(f"{request.method} {request.url.path}{query}")
