@@ -1,7 +1,7 @@
 """DataFrames and figures of events, in one style.
 
 Every figure has a title and units, is legible at half size, and is safe for color-blind readers.
-Each file has the figures of one subject; `style.py` has the code that they share.
+Each file contains the figures for one subject; `style.py` contains the code that all of them use.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Convert events to DataFrames."""
+"""Converts events to DataFrames."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def frame(events: Iterable[Recorded]) -> pd.DataFrame:
     """Return events as a DataFrame, one row per event, in the order given.
 
     Columns: ``position`` (str), ``time`` (UTC), ``id`` (str), ``version`` (int), ``type`` (str),
-    then one column per payload field, whose value is missing if an event lacks the field.
+    then one column per payload field. If an event lacks the field, the value is missing.
     """
     rows = [
         {"position": e.position, "time": e.time, "id": e.id, "version": e.version, "type": e.type}

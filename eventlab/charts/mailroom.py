@@ -1,4 +1,4 @@
-"""A figure that shows the emails of the mailroom per step."""
+"""A figure that shows how many of the mailroom's emails reach each step."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ COLOURS: Final = {
     "refused": "black",
     "skipped": GREY,
 }
-#: The steps, each with the states of the emails that reach the previous step but not this one.
+#: The steps, each with the states of the emails that stop just before the step.
 STEPS: Final[Mapping[str, tuple[str, ...]]] = {
     "in the inbox": (),
     "for an agent": ("skipped",),
@@ -30,7 +30,7 @@ STEPS: Final[Mapping[str, tuple[str, ...]]] = {
 
 
 def funnel(states: Mapping[str, int], *, title: str) -> Figure:
-    """Draw how many emails reach each step, and the states of the emails that do not.
+    """Draw how many emails reach each step, and the states of those that stop earlier.
 
     ``states`` maps each state to its number of emails. Raises ValueError for an unknown state.
     """

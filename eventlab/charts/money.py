@@ -14,7 +14,7 @@ from eventlab.events import Recorded
 
 
 def balance(events: Iterable[Recorded], *, title: str, unit: str = "cents") -> Figure:
-    """Draw the balance of one account over time, with its deposits and withdrawals.
+    """Draw the balance of one account over time, and mark each deposit and withdrawal.
 
     ``events`` are all events of the account, oldest first. ``unit`` is the unit of the amounts.
     """

@@ -1,4 +1,4 @@
-"""A figure that compares the errors and rates of projections."""
+"""A figure that compares projections by their errors and rates."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from eventlab.charts.style import BLUE, GREY, ORANGE
 
 
 def ladder(rungs: pd.DataFrame, *, title: str, unit: str = "cents") -> Figure:
-    """Draw designs from top to bottom, each with its error in money and its speed.
+    """Draw designs from top to bottom, each with its error in money and its rate.
 
     ``rungs`` has one row per design, indexed by name: ``off`` (the error in ``unit``, negative if
     money is missing) and ``rate`` (events per second). Exact designs are blue.

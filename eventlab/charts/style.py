@@ -1,4 +1,4 @@
-"""The common style of all figures: their colors, and functions to create and display a figure."""
+"""The common style of all figures: colors, and functions to create and display a figure."""
 
 from __future__ import annotations
 

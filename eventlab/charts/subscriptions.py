@@ -16,8 +16,8 @@ def pending(states: pd.DataFrame, *, title: str) -> Figure:
     """Draw which consumer holds each event at several moments, with the delivery counts.
 
     ``states`` has one row per event and moment: ``moment`` and ``event`` (the labels of the axes,
-    in the order of their first rows), ``state`` (``new``, ``done``, or the consumer that holds it),
-    and ``deliveries`` (int).
+    in the order in which the rows first mention them), ``state`` (``new``, ``done``, or the name of
+    the consumer that holds the event), and ``deliveries`` (int).
     """
     moments, events = states["moment"].unique(), states["event"].unique()
     column = {moment: at for at, moment in enumerate(moments)}

@@ -1,4 +1,4 @@
-"""Matches addresses against a list, ignoring case; an entry may be a whole domain."""
+"""Matches addresses against a list, ignoring case; an entry of the list may be a whole domain."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def folded(address: str) -> str:
 def forms(address: str) -> Iterator[str]:
     """Yield the list entries that match an address, most specific first.
 
-    The entries are the address, the address without its plus tag, its domain, and each parent
+    The entries are the address, the address without its plus tag, the domain, and each parent
     domain.
 
     >>> list(forms("joe+tag@mail.example.com"))[1:]
@@ -40,7 +40,7 @@ def forms(address: str) -> Iterator[str]:
 
 
 def is_in(address: str, listed: Collection[str]) -> bool:
-    """Return whether a list of folded addresses and domains contains an address.
+    """Return whether an address matches an entry in a list of folded addresses and domains.
 
     >>> is_in("Joe+Tag@example.com", {"joe@example.com"})
     True

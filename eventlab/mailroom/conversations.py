@@ -18,8 +18,8 @@ MAX_CANDIDATES: Final = 10
 class Conversations:
     """Groups emails into conversations, by Gmail thread and by the hashes of their Message-IDs.
 
-    The id of a Gmail thread is the id of its first email, so that email is always found, however
-    old it is. Other emails are found only if they are among the newest ``max_mails``.
+    The id of a Gmail thread is the id of its first email, so the first email is always found,
+    however old it is. Other emails are found only if they are among the newest ``max_mails``.
 
     >>> conversations = Conversations()
     >>> data = {"date": 5, "thread_id": "18c0", "message_hash": "7a"}
@@ -46,8 +46,8 @@ class Conversations:
     def earlier(self, message: Message) -> list[str]:
         """Return the ids of up to 10 earlier emails in the conversation, likeliest first.
 
-        The caller must check whether they were routed. Note that a sender can refer to any email
-        whose Message-ID they know.
+        The caller must check whether these emails were routed. Note that a sender can refer to
+        any email whose Message-ID they know.
         """
         found = dict.fromkeys(id for id in self._candidates(message) if id != message.gmail_id)
         return list(islice(found, MAX_CANDIDATES))

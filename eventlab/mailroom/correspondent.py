@@ -12,7 +12,7 @@ NOBODY = Address("", "")
 
 
 def correspondent(message: Message, own: Collection[str] = ()) -> Address:
-    """Return the address of an email's author, or an empty address if it is unknown.
+    """Return the address of an email's author, or an empty address if no valid one is known.
 
     The address becomes the ``from`` of the work item. It is the first valid address among the
     following that is not our own:
@@ -23,7 +23,7 @@ def correspondent(message: Message, own: Collection[str] = ()) -> Address:
     3. the sender.
 
     Our own addresses are ``own`` (folded) and those that the email was delivered to. If every valid
-    address is our own, the result is the sender's address, if that is valid.
+    address is our own, the result is the sender's address, provided that it is valid.
     """
     delivered = [folded(one.address) for one in message.delivered_to]
     ours = {*own, *delivered}

@@ -1,4 +1,4 @@
-"""Durability: an email is sent only once its intent would survive a Redis crash."""
+"""Durability: no email is sent until the intent to send it would survive a Redis crash."""
 
 from __future__ import annotations
 
@@ -36,11 +36,12 @@ class DurableLog:
     def wait_until_fsynced(self, events: Sequence[Recorded] = ()) -> None:
         """Wait until everything that was appended before this call is on disk.
 
-        If Redis has replicas, also wait until one of them has it, because that replica may become
-        the master. Then check that ``events``, which Redis acknowledged earlier, are still stored.
+        If Redis has replicas, also wait until one of them has received the same events, because
+        that replica may become the master. Then check that ``events``, which Redis acknowledged
+        earlier, are still stored.
 
-        Raises ``NotOnDisk`` if Redis cannot guarantee this or takes too long; the error says what
-        to configure. Raises ``IntentLost`` if a failover has lost one of the events.
+        Raises ``NotOnDisk`` if Redis cannot guarantee durability or takes too long; the error says
+        what to configure. Raises ``IntentLost`` if a failover has lost one of the events.
         """
         replicas = min(1, self._replicas())
         try:

@@ -20,7 +20,7 @@ class BadSetting(MailroomError):
 
 
 class SettingsMissing(BadSetting):
-    """Several settings are missing. Data: ``name``, the first of ``names``."""
+    """Several settings are missing. Data: ``names``, and ``name``, the first of them."""
 
     def __init__(self, names: Sequence[str]) -> None:
         self.names = tuple(names)

@@ -14,8 +14,9 @@ from eventlab.store.store import EventStore
 class HeldMail:
     """One email that may need an operator's decision.
 
-    ``deadline_seconds`` is the time left until the deadline of an email that is being sent. It is
-    negative once the deadline has passed, and None for every other status.
+    For an email that is being sent, ``deadline_seconds`` is the time left until the deadline; the
+    value is negative once the deadline has passed. For any other email, ``deadline_seconds`` is
+    None.
     """
 
     id: str

@@ -25,7 +25,8 @@ USER_AGENT: Final = "eventlab"
 class NoAuth(AuthBase):
     """Sends no Authorization header.
 
-    Pass it explicitly: otherwise, the ``requests`` library uses credentials from ``~/.netrc``.
+    Pass an instance explicitly. Otherwise, the ``requests`` library would use the credentials in
+    ``~/.netrc``.
     """
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
@@ -37,7 +38,7 @@ class LimitedReader(io.RawIOBase):
     """Reads from a socket for at most ``seconds`` in total, however slowly the bytes arrive.
 
     A socket's own timeout applies to each wait, so a peer that sends one byte per wait never
-    exceeds it.
+    exceeds that timeout.
     """
 
     def __init__(self, connection: socket.socket, raw: io.RawIOBase, seconds: float) -> None:
@@ -59,7 +60,7 @@ class LimitedReader(io.RawIOBase):
         return self._raw.readinto(buffer)
 
     def close(self) -> None:
-        """Close the reader; its owner closes the connection."""
+        """Close the reader, but leave the connection to its owner."""
         if not self.closed:
             self._raw.close()
         super().close()
@@ -148,8 +149,8 @@ class HttpSession:
         session = self._local if is_loopback(request.url) else self._remote
         prepared = session.prepare_request(request)
         options: Any = session.merge_environment_settings(request.url, {}, True, None, None)
-        # Not session.send, which would prepare the request of a redirect even if it is not
-        # followed. This way, the token goes only to the host that it is meant for.
+        # Not session.send, which would prepare the next request even for a redirect that is not
+        # followed. This way, the token goes only to the host of the URL that was requested.
         adapter = session.get_adapter(request.url)
         with adapter.send(prepared, timeout=self._timeout, **options) as response:
             yield response

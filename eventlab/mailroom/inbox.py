@@ -34,8 +34,8 @@ Fetched = Message | GmailFailed | None
 class InboxRules:
     """The rules that decide which emails are received; ``Router`` explains most of the fields.
 
-    ``own`` holds our folded addresses, except the mailbox's address. ``secret`` is the key with
-    which senders are hashed. ``since`` is in seconds since 1970. ``max_old`` is the maximum number
+    ``own`` holds our folded addresses, except the mailbox's address. ``secret`` is the key for
+    hashing senders. ``since`` is in seconds since 1970. ``max_old`` is the maximum number
     of old emails that the inbox may contain in the first round (None: any number).
     """
 
@@ -73,7 +73,7 @@ class Inbox:
     def receive(self) -> None:
         """Record new emails.
 
-        Raises ``ConsentRequired``, ``GmailFailed`` if Gmail is down, and ``SinceRequired`` if a
+        Raises ``ConsentRequired``, ``GmailFailed`` if Gmail is down, and ``SinceRequired`` if the
         first round finds too many old emails.
         """
         cursor = self._cursors.load(CURSOR_ID)
@@ -101,9 +101,10 @@ class Inbox:
         self._log_relisted(relisted)
 
     def fetch(self, ids: Iterable[str]) -> Iterator[tuple[str, Fetched]]:
-        """Yield each id with its email, None if it is gone, or the error if it cannot be fetched.
+        """Yield each id with its email, or with the error if the email cannot be fetched.
 
-        Raises ``GmailFailed`` if Gmail is down.
+        An email that is gone is yielded as None. Raises ``ConsentRequired``, and ``GmailFailed`` if
+        Gmail is down.
         """
         left = dict.fromkeys(ids)
         requested = len(left)
@@ -120,7 +121,7 @@ class Inbox:
             yield from ((id, error) for id in left)
 
     def label(self, ids: Iterable[str], name: str) -> None:
-        """Label emails in Gmail; failures are only logged.
+        """Label emails in Gmail; failures other than ``ConsentRequired`` are only logged.
 
         The label is just for display; the events are the source of truth.
         """

@@ -7,7 +7,7 @@ from typing import Final
 from eventlab.aggregate import Aggregate
 from eventlab.events import Event, Recorded
 
-CURSOR_ID: Final = "mailbox"  # Gmail's ids are hexadecimal, so no email has this one
+CURSOR_ID: Final = "mailbox"  # Gmail's ids are hexadecimal, so no email has this id
 
 
 class InboxCursor(Aggregate):
@@ -28,9 +28,10 @@ class InboxCursor(Aggregate):
         self.since: int | None = None
 
     def advance(self, history_id: str, *, found: int, since: int | None = None) -> None:
-        """Advance the cursor, after all ``found`` emails up to ``history_id`` have been recorded.
+        """Advance the cursor to ``history_id``.
 
-        Nothing is recorded if the cursor is already there.
+        Call this only after all ``found`` emails up to that point have been recorded. Nothing is
+        recorded if the cursor is already there.
         """
         if (history_id, since) != (self.history_id, self.since):
             more = {} if since is None else {"since": since}

@@ -1,4 +1,4 @@
-"""The mailroom's view: one document per email, with its state but without its content."""
+"""The mailroom's view: one document per email, with the email's state but not its content."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ BY_STATE: Final = (("state", 1), ("since", 1))
 
 
 def index_states(mails: Collection[dict[str, Any]]) -> None:
-    """Create the view's index on the state, if it does not exist yet."""
+    """Create the view's index on the state, if the index does not exist yet."""
     mails.create_index(BY_STATE)
 
 
@@ -59,7 +59,7 @@ class MailView:
         self.name = name
 
     def apply(self, event: Recorded, changes: Changes) -> None:
-        """Fold one event into its document; raise ValueError if its type is unknown."""
+        """Fold an event into the email's document; raise ValueError for an unknown event type."""
         if event.type == "listed":
             return
         if event.type not in STATES and event.type != "late":

@@ -14,7 +14,7 @@ from eventlab.mailroom.mail.html_text import without_filler
 from eventlab.mailroom.mail.message import Attachment, Message
 from eventlab.mailroom.mail.quoted import shorten_quotes
 
-#: CXone accepts 50 KB; the rest is room for anything that it adds.
+#: CXone accepts 50 KB; the other 2 KB are room for anything that CXone adds.
 MAX_PAYLOAD_BYTES: Final = 48 * 1024
 MAX_LISTED_ATTACHMENTS: Final = 20
 MAX_LISTED_PEOPLE: Final = 10
@@ -38,7 +38,7 @@ KINDS: Final[Mapping[Kind, str]] = {
     "list": "it was sent to a mailing list",
     "bulk": "a newsletter or an advertisement",
 }
-#: The name to show for an unnamed attachment, by its type or by the part before the slash.
+#: The name to show for an unnamed attachment, by media type or by the part before the slash.
 UNNAMED: Final = {
     "message/delivery-status": "the mail server's report",
     "message/disposition-notification": "the receipt",
@@ -56,12 +56,13 @@ LINK: Final = "https://mail.google.com/mail/u/0/#all/"
 def payload_of(
     message: Message, *, max_bytes: int = MAX_PAYLOAD_BYTES, in_reply_to: str = ""
 ) -> str:
-    r"""Return an email as UTF-8 text of at most ``max_bytes``: facts, an empty line, and its text.
+    r"""Return an email as UTF-8 text of at most ``max_bytes``: facts, an empty line, and the text.
 
     Each fact is one line. If the text is too long, quoted emails are shortened first, to keep the
-    newest text. If that is not enough, the middle of the text is cut out, and a line says how much
-    is missing and where to read it. No character is split. ``in_reply_to`` names the work item of
-    an earlier email in the conversation. The only control character in the result is ``\n``.
+    newest text. If that is not enough, the middle of the text is cut out, and a line says how many
+    bytes are missing and where to read them. No character is split. ``in_reply_to`` names the
+    work item of an earlier email in the conversation. The only control character in the result is
+    ``\n``.
 
     >>> print(payload_of(Message.from_gmail({"id": "18c2", "snippet": "Hello"})).splitlines()[0])
     From: (unknown)

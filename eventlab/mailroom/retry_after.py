@@ -1,4 +1,4 @@
-"""Reads Retry-After: how long a server asks a client to wait, in either form of RFC 9110."""
+"""Reads Retry-After: how long a server asks a client to wait, in either format of RFC 9110."""
 
 from __future__ import annotations
 

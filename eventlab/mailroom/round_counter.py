@@ -12,7 +12,7 @@ from eventlab.mailroom.work_item import WorkItem
 
 log = logging.getLogger(__name__)
 
-#: How a decision is counted, by the resulting status. Other statuses are not counted.
+#: The count that a decision adds to, by the resulting status. Other decisions are not counted.
 COUNTED_AS: Final = {"skipped": "skipped", "held": "held", "in_doubt": "held"}
 
 
@@ -48,7 +48,7 @@ class RoundCounter:
             log.log(level, "email %s: %s: %s", item.id, item.status, item.reason)
 
     def add_outcome(self, item: WorkItem, event: Recorded) -> None:
-        """Count and log the outcome of an attempt, given its event and the changed email."""
+        """Count and log the outcome that ``event`` records; ``item`` is the email afterwards."""
         accepted = "submitted" in (event.type, event.data.get("outcome"))
         self._counts["submitted"] += accepted
         self._counts["duplicates"] += accepted and item.accepted_count > 1

@@ -46,11 +46,12 @@ class Router:
 
     Several routers may share one store: only one of them handles each email. ``name`` identifies
     the router (default: host and process id). Up to ``batch_size`` emails share one fsync, which
-    takes up to a second. If a router is killed, at most this many emails are left in doubt. An
+    takes up to a second. If a router is killed, at most ``batch_size`` emails are left in doubt. An
     attempt must start within ``deadline_margin`` seconds after it is recorded; its deadline also
     includes the longest time that a call to CXone can take. An email that cannot be sent is retried
     after ``backoff`` seconds, then after twice as long, and so on; it is held after
     ``max_attempts``.
+
     ``label`` is the Gmail label for routed emails (the Gmail consent must include labeling).
     ``automatic_type`` is the work item type of automatic mail. ``selection`` decides which emails
     become work items. Emails that Gmail received before ``since`` do not become work items unless
@@ -115,7 +116,7 @@ class Router:
         ``stop`` ends the round early, between two emails. Raises ``ConsentRequired``,
         ``GmailFailed`` if Gmail is down, ``SinceRequired`` if the first round finds too many old
         emails, and ``NotOnDisk`` if Redis cannot guarantee durability. Everything that was done
-        before the error is recorded.
+        before such an error has already been recorded.
 
         >>> router.run_once().submitted
         3
@@ -163,8 +164,9 @@ class Router:
         """Resend an email that is held, in doubt or refused, at an operator's request.
 
         The selection rules and Gmail's labels do not apply: the email is skipped only if it was
-        deleted. Raises ``CommandRejected`` if the email has another status or its deadline has not
-        passed, and ``WorkItemUnsent`` if CXone issues no token. In both cases, nothing has changed.
+        deleted. Raises ``CommandRejected`` if the email has a different status or its deadline has
+        not passed, and ``WorkItemUnsent`` if CXone issues no token. After either error, nothing has
+        changed.
         """
         self._counter.start()
         # Checked before signing in, so that a rejected decision fetches no token.
@@ -178,8 +180,8 @@ class Router:
     def confirm(self, id: str, contact_id: str | None = None) -> None:
         """Record an operator's confirmation that CXone has an email that is held or in doubt.
 
-        Nothing is sent, and the email is labeled. Raises ``CommandRejected`` if the email has
-        another status or its deadline has not passed.
+        Nothing is sent. The email is labeled if the router has a ``label``. Raises
+        ``CommandRejected`` if the email has a different status or its deadline has not passed.
         """
         confirm(self._store, id, contact_id)
         if self._label is not None:
@@ -209,7 +211,7 @@ class Router:
                 try:
                     fresh.expire(now)
                 except CommandRejected:
-                    continue  # its outcome is known by now
+                    continue  # the outcome is known by now
                 if self._work_items.save(fresh) is not None:
                     self._counter.add_decision(fresh)
 
@@ -287,7 +289,8 @@ class Router:
 def _batches(items: Sequence[WorkItem], size: int) -> Iterator[list[str]]:
     """Yield batches of ids in order; no batch contains two emails from the same thread.
 
-    A reply names the contact id of an earlier email in its thread, so that email is sent first.
+    A reply names the contact id of an earlier email in its thread, so the earlier email is sent
+    first.
     """
     batch: list[str] = []
     threads: set[str] = set()

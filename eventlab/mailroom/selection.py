@@ -37,7 +37,7 @@ class Selection:
     Emails of ``skipped_kinds`` are skipped, and so are emails from a sender on the ``blocklist``,
     which contains folded addresses and entries such as ``@domain`` (including its subdomains).
     ``sender_cap`` is how many emails from one sender may become work items in one clock hour; the
-    others are held for review. 0 means no limit.
+    others are held for review. A ``sender_cap`` of 0 means no limit.
     """
 
     skipped_kinds: frozenset[str] = frozenset({"reaction", LOOP})
@@ -102,8 +102,8 @@ def facts_of(message: Message, *, own: Collection[str] = (), secret: str = "") -
     """Return the facts to record about an email, without any address, subject or text.
 
     Times are in milliseconds since 1970, and sizes are in bytes. ``sender_hour`` is a hash of the
-    sender and the hour: it lets you count one sender's emails, but does not reveal the sender. It
-    needs a ``secret``, which is not in the store.
+    sender and the hour: it lets you count one sender's emails, but does not reveal the sender. The
+    hash needs a ``secret`` that is not in the store; without one, there is no ``sender_hour``.
 
     >>> facts_of(message)["domain"]
     'example.com'
@@ -125,7 +125,7 @@ def facts_of(message: Message, *, own: Collection[str] = (), secret: str = "") -
 
 
 def hash_of(message_id: str) -> str:
-    """Return the hash that is recorded instead of a Message-ID, which it does not reveal.
+    """Return the hash that is recorded instead of a Message-ID, so as not to reveal the Message-ID.
 
     >>> hash_of("<1@example.com>")
     '72107cb5a7083976'

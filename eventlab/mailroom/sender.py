@@ -1,4 +1,4 @@
-"""The sender, which sends each email once its intent is on disk, and then records the outcome."""
+"""The sender, which sends each email after its intent is on disk, and then records the outcome."""
 
 from __future__ import annotations
 
@@ -48,12 +48,12 @@ class WorkItemRequest:
 
 @dataclass(frozen=True)
 class NotNow:
-    """An email that is not sent now; ``record(item, now)`` records the reason."""
+    """An email that must not be sent now; ``record(item, now)`` records the reason."""
 
     record: Callable[[WorkItem, int], None]
 
 
-#: The part of an email that is kept in memory to send it: at most 48 KB of up to 5 MB.
+#: The only part of an email that stays in memory until it is sent: at most 48 KB of up to 5 MB.
 Prepared = WorkItemRequest | NotNow
 
 
@@ -87,11 +87,12 @@ class SendingOptions:
 
 
 class Sender:
-    """Sends emails to CXone: ``prepare``, ``intend``, ``wait_until_fsynced``, then ``send``.
+    """Sends emails to CXone.
 
-    The sender records the outcome of each attempt. An outcome that Redis cannot store is kept in
-    memory until ``record_owed`` records it. ``accepted`` holds the ids of the emails that CXone
-    accepted and that the router has not labeled yet.
+    Call ``prepare``, ``intend``, ``wait_until_fsynced`` and ``send``, in this order. The sender
+    records the outcome of each attempt. An outcome that Redis cannot store is kept in memory until
+    ``record_owed`` records it. ``accepted`` holds the ids of the emails that CXone accepted and
+    that the router has not labeled yet.
     """
 
     def __init__(
@@ -116,10 +117,10 @@ class Sender:
     def prepare(
         self, message: Fetched, *, earlier: Sequence[str] = (), released: bool = False
     ) -> Prepared:
-        """Return the request to send for an email, or ``NotNow`` if it is not sent now.
+        """Return the request to send for an email, or ``NotNow`` if it must not be sent now.
 
         ``earlier`` holds the ids of earlier emails in the conversation; the payload names the first
-        one that CXone has. ``released`` means that an operator decided to send the email. The
+        of them that CXone has. ``released`` means that an operator decided to send the email. The
         caller can discard the message afterwards.
         """
         if isinstance(message, GmailFailed):
@@ -152,8 +153,8 @@ class Sender:
             log.debug("%s", error)
             return None
         intent = Intent(id, attempt, latest_start, deadline, prepared)
-        # If Redis fails here, the intent may or may not have been recorded. If it was, record
-        # later that it was not sent, so that the email is not put in doubt.
+        # If Redis fails here, the intent may or may not have been recorded. If the intent was
+        # recorded, record later that nothing was sent, so that the email is not put in doubt.
         self._owe(intent, self._unsent(intent, NOT_SENT, counts=False, if_recorded=True))
         recorded = self._work_items.save(item)
         if recorded is None:
@@ -166,7 +167,7 @@ class Sender:
     def wait_until_fsynced(self, intents: list[Intent]) -> None:
         """Wait until the intents are on disk, and check that no Redis failover has lost any.
 
-        If either fails, records that nothing was sent, and raises ``NotOnDisk``.
+        If the wait or the check fails, record that nothing was sent, and raise ``NotOnDisk``.
         """
         try:
             self._durable_log.wait_until_fsynced(
@@ -322,7 +323,7 @@ def _milliseconds(seconds: float) -> int:
 
 
 def _place_of(error: Exception) -> str:
-    """Return where an error was raised, without its text, which may quote the email."""
+    """Return where an error was raised, without the error's text, which may quote the email."""
     step = error.__traceback__
     while step is not None and step.tb_next is not None:
         step = step.tb_next

@@ -1,4 +1,4 @@
-"""Counts from the events how many emails each sender sent within an hour."""
+"""Counts how many emails each sender sent within an hour, based on the events."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Final
 
 from eventlab.events import Recorded
 
-#: A sender's hour is dropped when the stream has had none of its emails for a day.
+#: The ranks for a sender and hour are dropped after a day without another such email.
 KEPT: Final = timedelta(days=1)
 
 
@@ -20,7 +20,7 @@ class _Hour:
 
 
 class SenderCounts:
-    """Ranks each email among those of the same sender and hour, in commit order.
+    """Ranks each email among the emails of the same sender and hour, in commit order.
 
     A rank depends only on the events, so all routers get the same ranks, even after a restart.
 
@@ -33,7 +33,10 @@ class SenderCounts:
         self._hours: OrderedDict[str, _Hour] = OrderedDict()
 
     def add(self, event: Recorded) -> int:
-        """Count the email of a ``received`` event and return its rank, or 0 if it has no sender."""
+        """Count the email of a ``received`` event and return the email's rank.
+
+        The rank is 0 if the event has no ``sender_hour``.
+        """
         name = event.data.get("sender_hour")
         if not name:
             return 0

@@ -47,10 +47,10 @@ class Settings:
 
     @property
     def names(self) -> tuple[str, str]:
-        """The category and the collection, or the sandbox's own if either server is a fake.
+        """The names of the category and the collection, or the sandbox's if a server is a fake.
 
-        Otherwise, a trial with a fake CXone would record real emails as submitted, and no later
-        round would send them.
+        If a trial with a fake CXone used the real names, it would record real emails as submitted,
+        and no later round would send them.
 
         >>> settings.names
         ('mailStream', 'mailCollection')

@@ -52,7 +52,7 @@ VARIABLES: Final = MAILROOM
 
 
 def given(env: Mapping[str, str]) -> dict[str, str]:
-    """Return the value of each variable in ``env``, stripped, or its default if it is empty.
+    """Return each variable's value in ``env``, stripped, or its default if the value is empty.
 
     >>> given({"EVENTLAB_CXONE_WHERE": " query "})["EVENTLAB_CXONE_WHERE"]
     'query'

@@ -29,7 +29,7 @@ class WorkItem(Aggregate):
     """One email in the inbox, identified by its Gmail id.
 
     Its events contain no address, subject or text. An email is first ``received``. A router then
-    records that it is ``submitting`` the email, and the deadline after which its request can no
+    records that it is ``submitting`` the email, and the deadline after which the request can no
     longer reach CXone. The outcome is ``submitted``, ``refused``, ``unsent`` or ``in_doubt``. After
     ``unsent``, CXone definitely has no work item: the email is retried, and is ``held`` after too
     many attempts. An operator can resend an email (``resent``) or confirm that CXone has it
@@ -139,7 +139,8 @@ class WorkItem(Aggregate):
     def resend(self, now: int) -> None:
         """Record that the email must be sent again, even if CXone may already have it.
 
-        The command is rejected if a router is sending the email and its deadline has not passed.
+        The command is rejected unless the email is held, in doubt or refused. An email that is
+        being sent is first put in doubt if its deadline has passed.
         """
         if self.status == "submitting":
             self.expire(now)
@@ -150,7 +151,8 @@ class WorkItem(Aggregate):
     def confirm(self, now: int, contact_id: str | None = None) -> None:
         """Record that an operator has seen the email in CXone.
 
-        The command is rejected if a router is sending the email and its deadline has not passed.
+        The command is rejected unless the email is held or in doubt. An email that is being sent
+        is first put in doubt if its deadline has passed.
         """
         if self.status == "submitting":
             self.expire(now)

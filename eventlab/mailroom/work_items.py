@@ -55,8 +55,8 @@ class WorkItems:
     ) -> tuple[WorkItem, Recorded] | None:
         """Record the outcome of an attempt, retrying for up to 30 seconds if Redis is down.
 
-        Only this process knows the outcome, so it must not be lost. Returns the work item and the
-        event of the outcome, or None if there was nothing new to record.
+        The outcome must not be lost, because only this process knows it. Returns the work item and
+        the event of the outcome, or None if there was nothing new to record.
         """
         decided = list[WorkItem]()
 

@@ -54,7 +54,7 @@ class Worklist:
         return iter(sorted(found, key=lambda item: (item.date, item.id)))
 
     def rank(self, id: str) -> int:
-        """Return an email's rank among its sender's emails in that hour, or 0 if it is unknown."""
+        """Return an email's rank among its sender's emails of the same hour, or 0 if unknown."""
         return self._ranks.get(id, 0)
 
     def _read_logs(self) -> str:

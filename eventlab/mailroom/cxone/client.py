@@ -1,4 +1,4 @@
-"""The CXone client, which creates work items and reports if an outcome is unknown."""
+"""The CXone client, which creates work items and reports any unknown outcome."""
 
 from __future__ import annotations
 
@@ -18,14 +18,15 @@ from eventlab.mailroom.errors import MailroomError, WorkItemInDoubt, WorkItemRef
 from eventlab.mailroom.variables import CXONE_URL
 
 ACCEPTED_STATUSES: Final = (200, 201, 202)
-#: These mean that the request was not processed. (A 302 or 303 may follow a processed request.)
+#: These statuses mean that the request was not processed. (A 302 or 303 may follow a processed
+#: request.)
 REDIRECT_STATUSES: Final = (301, 307, 308)
 #: The server stopped waiting for the rest of the request, so the outcome is unknown.
 REQUEST_TIMEOUT_STATUS: Final = 408
 
 
 class WorkItemResponse(msgspec.Struct):
-    """CXone's response to an accepted work item; it may contain no contact id.
+    """CXone's response to an accepted work item; the contact id may be missing.
 
     >>> msgspec.json.decode(b'{"contactId": 123456789012345678}', type=WorkItemResponse).contact_id
     123456789012345678
@@ -37,8 +38,8 @@ class WorkItemResponse(msgspec.Struct):
 class CXoneClient:
     """A client that creates work items in CXone and fetches its own tokens.
 
-    A request is retried only if CXone definitely did not accept it. ``timeout`` is a pair of
-    limits for each attempt, in seconds: to connect and to read. No attempt starts after
+    A work item is posted again only if CXone definitely did not accept it before. ``timeout`` is a
+    pair of limits for each attempt, in seconds: to connect and to read. No attempt starts after
     ``total_timeout`` seconds. ``sleep`` is called with the number of seconds to wait between
     attempts.
 
@@ -107,7 +108,7 @@ class CXoneClient:
         work_item_type: str = "email",
         point_of_contact: str | None = None,
     ) -> str | None:
-        """Create a work item and return its contact id, or None if CXone accepted it without one.
+        """Create a work item and return its contact id, or None if CXone returned no contact id.
 
         Without a ``point_of_contact``, the default one from the settings is used. CXone does not
         reject a duplicate ``work_item_id``; it only shows the id to agents.
@@ -178,6 +179,6 @@ class CXoneClient:
 def _contact_id(body: bytes) -> str | None:
     try:
         found = msgspec.json.decode(body, type=WorkItemResponse).contact_id
-    except (msgspec.DecodeError, UnicodeError, RecursionError):  # it was accepted anyway
+    except (msgspec.DecodeError, UnicodeError, RecursionError):  # the work item was accepted anyway
         return None
     return str(found) if found else None

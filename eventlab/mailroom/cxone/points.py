@@ -17,7 +17,7 @@ ANY: Final = "*"
 
 @dataclass(frozen=True)
 class PointsOfContact:
-    """The point of contact for each of our addresses or domains, and the one for all others.
+    """The point of contact for each of our addresses or domains, and a default for all others.
 
     >>> points = PointsOfContact.parse("returns@shop.example=Returns, *=Support")
     >>> points.by_address, points.default
@@ -63,11 +63,11 @@ class PointsOfContact:
         return frozenset(key for key in self.by_address if not key.startswith("@"))
 
     def of(self, message: Message, own: Collection[str] = ()) -> str:
-        """Return the point of contact for an email, or the default if no address has its own.
+        """Return the point of contact for an email, or the default if no address matches.
 
         The addresses in Delivered-To, To and Cc are tried in this order, and the first match is
         used. A Delivered-To address in ``own``, the mailbox's own addresses, is tried last, because
-        every email in the mailbox has it.
+        every email in the mailbox has such an address.
         """
         for one in _recipients(message, own):
             for form in forms(one.address):

@@ -37,7 +37,7 @@ def reason_in(headers: Mapping[str, str], body: bytes, *, sent: Iterable[str] = 
 
 
 def printable_line(text: str) -> str:
-    """Return a text on one line: each run of spaces and unprintable characters becomes one space.
+    """Return text on one line: each run of spaces and unprintable characters becomes one space.
 
     >>> printable_line("no" + chr(13) + chr(10) + "way" + chr(27) + "[31m")
     'no way [31m'

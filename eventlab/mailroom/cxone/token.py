@@ -1,4 +1,4 @@
-"""CXone's tokens: fetched in one of three ways, and kept until shortly before they expire."""
+"""CXone's tokens: fetched by one of three sign-in methods, and kept until shortly before expiry."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 
 #: The lifetime of a token if the response does not state one.
 DEFAULT_LIFE_SECONDS: Final = 3600.0
-#: A token is replaced this long before it expires, or a tenth of its lifetime if that is longer.
+#: A token is replaced at least this long, and at least a tenth of its lifetime, before it expires.
 EXPIRY_MARGIN_SECONDS: Final = 60.0
 JSON_BODY: Final = {"Content-Type": "application/json; charset=utf-8"}
 
@@ -82,8 +82,8 @@ class CXoneTokens:
     def get(self, *, deadline: float) -> CXoneToken:
         """Return the current token, or fetch a new one if it has expired.
 
-        Raises ``WorkItemUnsent`` if CXone issues none before ``deadline``, a ``time.monotonic()``
-        value.
+        Raises ``WorkItemUnsent`` if CXone issues no token before ``deadline``, which is a
+        ``time.monotonic()`` value.
         """
         if not self._lock.acquire(timeout=max(0.0, deadline - time.monotonic())):
             raise WorkItemUnsent("another thread is still waiting for a token")
@@ -109,7 +109,7 @@ class CXoneTokens:
         return (*secrets, token.value) if token else secrets
 
     def _fetch(self, deadline: float) -> CXoneToken:
-        # The lifetime starts before the request, so no token is used after it has expired.
+        # The lifetime is counted from before the request, so no expired token is used.
         requested_at = time.monotonic()
         granted = self._fetch_json(self._token_request(deadline), TokenGrant, deadline)
         if not re.fullmatch(r"[\x21-\x7e]+", granted.access_token):
@@ -165,7 +165,7 @@ class CXoneTokens:
         return CXoneRequest(method="GET", url=url, params={"tenantId": tenant} if tenant else {})
 
     def _address(self, url: str) -> str:
-        """Check and return a URL from CXone before the token or the secret is sent there."""
+        """Check that tokens and secrets may be sent to a URL from CXone, and return the URL."""
         try:
             address = checked_url(url, setting="CXone")
         except BadSetting:
@@ -218,7 +218,7 @@ def _basic(scheme: str, user: str, password: str) -> AuthorizationHeader:
 
 
 def _claim(jwt: str | None, name: str) -> str:
-    """Return a claim of a token without verifying it: it is only used to look up an address."""
+    """Return an unverified claim of a JWT; the claim is only used to look up a URL."""
     try:
         part = (jwt or "").split(".")[1]
         claims: Any = json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))

@@ -1,4 +1,4 @@
-"""The transport to CXone, which retries a request only if it was definitely not accepted."""
+"""The transport to CXone, which retries a request only if a repeat can do no harm."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class CXoneResponse:
 
 
 class CXoneTransport:
-    """Sends requests to CXone and, after a failure, reports whether they may have arrived.
+    """Sends requests to CXone and, after a failure, reports whether a request may have arrived.
 
     A request is retried if the server was busy (429, or 503 with Retry-After) or could not be
     reached, at most three times, and not after ``deadline``, a ``time.monotonic()`` value. A
@@ -154,7 +154,7 @@ class CXoneTransport:
                 body, complete = _read_body(response)
                 return CXoneResponse(response.status_code, response.headers, body, complete)
         except (requests.RequestException, Urllib3Error) as error:
-            raise _outcome(error) from None  # its text contains the URL and the host
+            raise _outcome(error) from None  # the error's text contains the URL and the host
 
 
 def _failed(response: CXoneResponse) -> bool:

@@ -27,7 +27,7 @@ class GmailApiError:
     """An error from Gmail, for one message or for a whole request. It is returned, never raised.
 
     ``status`` is 0 if there was no response. ``transient`` means that the same request may succeed
-    later, after ``retry_after`` seconds if Gmail specified them. ``gone`` means that the resource
+    later, after ``retry_after`` seconds if Gmail specified a wait. ``gone`` means that the resource
     does not exist. ``too_large`` means that the response was too large to read. ``needs_consent``
     means that the user must give consent again. ``message`` never quotes Gmail's own message, which
     may contain an address.
@@ -52,7 +52,7 @@ class GmailApiError:
 
 
 def classify_error(status: int, body: bytes, retry_after: str | None = None) -> GmailApiError:
-    """Classify an error response, whose body is Google's JSON or the text of a proxy.
+    """Classify an error response, whose body is JSON from Google or text from a proxy.
 
     ``retry_after`` is the value of the Retry-After header.
 
@@ -100,7 +100,7 @@ def _final_message(status: int, reasons: set[str]) -> str:
 
 
 def _reasons(body: bytes) -> set[str]:
-    """Return the words that identify a Google error, from its status and from two lists."""
+    """Return the words that identify an error from Google: the status and all reasons."""
     try:
         response: Any = json.loads(body)
     except ValueError:

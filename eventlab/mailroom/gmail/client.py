@@ -21,7 +21,7 @@ from eventlab.mailroom.variables import GMAIL_ENDPOINT, VARIABLES
 INBOX: Final = "INBOX"
 MAX_PAGE_SIZE: Final = 500
 BATCH_SIZE: Final = 20
-#: A batch of emails up to this size is at most 5 MB, like the largest email that is downloaded.
+#: A batch of emails of at most this size is up to 5 MB, like the largest downloaded email.
 MAX_SMALL_BYTES: Final = 256 * 1024
 MAX_MODIFIED_IDS: Final = 1000
 MAX_DOWNLOAD_BYTES: Final = 5 * 1024 * 1024
@@ -31,13 +31,13 @@ MAX_DOWNLOAD_BYTES: Final = 5 * 1024 * 1024
 class Page:
     """One page of email ids from the inbox.
 
-    ``cursor`` is None except on the last page. Store it only after you have stored the emails of
-    all pages.
+    ``cursor`` is None except on the last page. Store the cursor only after you have stored the
+    emails of all pages.
     """
 
     ids: tuple[str, ...]
     cursor: str | None
-    relisted: bool = False  # the cursor was too old, so this lists the whole inbox
+    relisted: bool = False  # the cursor was too old, so the pages list the whole inbox
 
 
 class GmailClient:
@@ -94,9 +94,9 @@ class GmailClient:
         return self._address
 
     def has_more_before(self, seconds: int, count: int) -> bool:
-        """Return whether the inbox has more than ``count`` emails from before a time.
+        """Return whether the inbox has more than ``count`` emails from before a given time.
 
-        ``seconds`` is the time in seconds since 1970.
+        ``seconds`` is this time, in seconds since 1970.
         """
         found = 0
         for body in self._list(f"before:{seconds}"):
@@ -109,10 +109,10 @@ class GmailClient:
         """Yield each id, in the order of ``ids``, with its email, or None if the email is gone.
 
         An email that cannot be fetched does not stop the others: ``GmailFailed`` is raised at the
-        end. It is raised immediately if a whole batch of several emails failed, or two batches in a
-        row. At most 20 emails are in memory at a time, and an email over 256 KB is fetched alone.
-        For an email over 5 MB, only its headers, its texts as decoded by Gmail, and the names of
-        its attachments are downloaded.
+        end. The error is raised immediately if a whole batch of several emails failed, or two
+        batches in a row. At most 20 emails are in memory at a time, and an email over 256 KB is
+        fetched alone. For an email over 5 MB, only its headers, its texts as decoded by Gmail, and
+        the names of its attachments are downloaded.
         """
         ids = tuple(dict.fromkeys(ids))
         large, oversized = self._sizes(ids)
@@ -228,9 +228,9 @@ class GmailClient:
     # ----------------------------------------------------------------------------------------- get
 
     def _sizes(self, ids: tuple[str, ...]) -> tuple[set[str], set[str]]:
-        """Return which emails are fetched alone, and which emails are not downloaded completely."""
+        """Return the ids of the emails to fetch alone, and of those to download only in part."""
         # One search for all emails costs 5 quota units. Asking for the size of each email would
-        # cost 20 units per email, as much as fetching it.
+        # cost 20 units per email, as much as fetching the email.
         large = self._over(MAX_SMALL_BYTES) & set(ids) if ids else set()
         return large, self._over(MAX_DOWNLOAD_BYTES) if large else set()
 

@@ -1,6 +1,6 @@
 """The client file: the JSON from Google that identifies this application when it asks for consent.
 
-It is downloaded from the Google Cloud console.
+You download the file from the Google Cloud console.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def read_json(path: str | Path, *, setting: str, remedy: str) -> dict[str, Any]:
         raise BadSetting(setting, f"there is no file {path}: {remedy}") from None
     except OSError as error:
         raise BadSetting(setting, f"{path} cannot be read ({error.strerror}): {remedy}") from None
-    except ValueError:  # from None: the parser quotes the file, which contains secrets
+    except ValueError:  # from None: the parser's error quotes the file, which contains secrets
         raise BadSetting(setting, f"{path} is not JSON: {remedy}") from None
     if not isinstance(value, dict):
         raise BadSetting(setting, f"{path} is JSON, but not an object: {remedy}")

@@ -35,7 +35,8 @@ Show = Callable[[str], object]
 Say = Callable[[str], object]
 Ask = Callable[[str], str]
 
-#: Nothing listens here on any machine, so the browser stops with the code in its address bar.
+#: Nothing listens at this URL on any machine, so the browser stops there and shows the code in its
+#: address bar.
 NOWHERE: Final = "http://localhost:1/"
 EXCHANGE_TIMEOUT_SECONDS: Final = 30.0
 #: These loggers write the code, the client's secret and the token at the DEBUG level.
@@ -152,14 +153,14 @@ def _begin(client: OAuthClient, scope: str, redirect_uri: str) -> tuple[Any, str
 
 
 def _exchange(flow: Any, address: str) -> Consent:
-    """Exchange the code for tokens; ``address``, which the browser returned to, contains it."""
+    """Exchange the code in ``address``, the URL that the browser returned to, for tokens."""
     session = flow.oauth2session
     if is_loopback(flow.client_config["token_uri"]):
         session.trust_env = False
     session.max_redirects = 0  # another server must not get the code
     for scheme in ("http://", "https://"):
         session.mount(scheme, LimitedAdapter(max_seconds=EXCHANGE_TIMEOUT_SECONDS))
-    # oauthlib requires https in this address, although no further request goes to it.
+    # oauthlib requires https in this URL, although no further request goes there.
     as_https = address.replace("http:", "https:", 1)
     try:
         with session:
@@ -217,7 +218,7 @@ def _exchange_message(error: Exception) -> str:
             f"The token request to Google failed ({type(error).__name__}): "
             "ask for consent again later"
         )
-    # Anyone may have sent the browser here, so the code is shown only if it is in OAuth's form.
+    # Anyone may have sent the browser here, so only an error code in OAuth's form is shown.
     code = str(getattr(error, "error", None) or "")
     if not re.fullmatch(r"[A-Za-z_]{1,60}", code):
         code = type(error).__name__
@@ -227,7 +228,7 @@ def _exchange_message(error: Exception) -> str:
 @contextlib.contextmanager
 def _oauthlib_environment(client: OAuthClient) -> Iterator[None]:
     """Relax two of oauthlib's checks, with environment variables, while the block runs."""
-    # If less consent is given, oauthlib would raise a bare Warning; our caller checks the scopes.
+    # If the user granted fewer scopes, oauthlib would raise a bare Warning. Our caller checks them.
     variables = {"OAUTHLIB_RELAX_TOKEN_SCOPE": "1"}
     if is_loopback(client.auth_uri) and is_loopback(client.token_uri):
         variables["OAUTHLIB_INSECURE_TRANSPORT"] = "1"

@@ -81,7 +81,7 @@ NO_REFRESH_TOKEN: Final = (
     f"{CONSENT_AGAIN}"
 )
 
-#: Raised if there is no response, or if google-auth fails on one without all expected fields.
+#: Raised if there is no response, or if google-auth fails on a response that lacks a field.
 UNREADABLE: Final = (
     *(GoogleAuthError, OSError, http.client.HTTPException),
     *(AttributeError, KeyError, TypeError, ValueError),
@@ -186,7 +186,7 @@ def load(path: str | Path) -> StoredCredentials:
         )
     try:
         read = Credentials.from_authorized_user_info(info)
-    except (ValueError, TypeError, AttributeError):  # from None: it contains secrets
+    except (ValueError, TypeError, AttributeError):  # from None: the cause contains secrets
         raise BadSetting(GMAIL_TOKEN, f"{path} is not a token file: {CONSENT_AGAIN}") from None
     # from_authorized_user_info replaces the file's token_uri with Google's, so a fake server's
     # token would go to Google.
@@ -237,12 +237,12 @@ def authorize(
 
     ``modify`` also requests permission to set labels. If ``browser`` is True, a browser opens; if
     it is False, the link for a browser on this machine is printed. With ``"paste-back"``, the
-    operator uses a browser on another machine and pastes its final address here. ``port`` is the
+    operator uses a browser on another machine and pastes the final URL here. ``port`` is the
     loopback port that the browser returns to (0: any free port). An expired token is renewed.
 
     Raises ``BadSetting`` if one of the two files cannot be used, and ``ConsentRequired`` if the
     stored token cannot be renewed. Raises ``GmailFailed`` if consent is denied, is not given in
-    time or covers too little, or if Google cannot be reached.
+    time or does not cover the scope, or if Google cannot be reached.
     """
     scope = MODIFY if modify else READONLY
     if Path(token_file).exists():

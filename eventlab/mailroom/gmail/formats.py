@@ -1,4 +1,4 @@
-"""The formats to request from Gmail: all bytes of an email, or only the texts of a large one."""
+"""The formats to request from Gmail: all bytes of an email, or only the texts of a large email."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def _part_fields(depth: int) -> str:
 
 #: The headers and texts of an email, and the names, types and sizes of its other parts.
 TEXT_FIELDS: Final = f"{COMMON_FIELDS},payload({_part_fields(6)})"
-#: For a long text, as for an attachment, Gmail returns only an id. These limit what is fetched:
+#: For a long text, as for an attachment, Gmail returns only an id. The limits for fetching texts:
 MAX_LONG_TEXTS: Final = 4
 MAX_LONG_TEXT_BYTES: Final = 4 * 1024 * 1024
 

@@ -32,7 +32,7 @@ class GoogleHttp:
     """The part of ``httplib2.Http`` that Google's libraries use.
 
     ``timeout`` is the number of seconds allowed for each connect and each read. A whole response
-    must arrive within ten times that limit.
+    must arrive within ten times ``timeout``.
     """
 
     def __init__(self, *, timeout: float) -> None:
@@ -64,7 +64,7 @@ class GoogleHttp:
                 }
                 found["status"] = str(response.status_code)
                 return httplib2.Response(found), _body(response)
-        except Urllib3Error as error:  # requests does not wrap all; they are not OSErrors
+        except Urllib3Error as error:  # not an OSError, and not always wrapped by requests
             raise requests.ConnectionError(type(error).__name__) from None
 
     def close(self) -> None:

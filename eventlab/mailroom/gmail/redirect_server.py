@@ -38,15 +38,15 @@ class RedirectServer(socketserver.ThreadingTCPServer):
         self._arrived = threading.Event()
 
     def handle_error(self, *_visitor: Any) -> None:
-        """Ignore a connection that is closed too early."""
+        """Ignore any error in a connection, such as one that was closed too early."""
 
     def arrive(self, address: str) -> None:
-        """Store the address that the browser returned to; only the first address counts."""
+        """Store the URL that the browser returned to; only the first URL counts."""
         self._address = self._address or address
         self._arrived.set()
 
     def wait(self, seconds: float) -> str:
-        """Return the address that the browser returned to; raise GmailFailed after ``seconds``."""
+        """Return the URL that the browser returned to, or raise GmailFailed after ``seconds``."""
         serving = threading.Thread(target=self.serve_forever, args=(POLL_SECONDS,), daemon=True)
         serving.start()
         try:
@@ -94,7 +94,7 @@ class _RedirectHandler(BaseHTTPRequestHandler):
 
 
 def query_of(address: str) -> dict[str, list[str]]:
-    """Return the query of an address, or an empty dict if it is not a valid address."""
+    """Return the query parameters of a URL, or an empty dict if the URL is not valid."""
     try:
         return parse_qs(urlsplit(address).query)
     except ValueError:
@@ -102,5 +102,5 @@ def query_of(address: str) -> dict[str, list[str]]:
 
 
 def is_reply(query: dict[str, list[str]]) -> bool:
-    """Return whether a query is Google's response to a request for consent."""
+    """Return whether query parameters are Google's response to a request for consent."""
     return "state" in query and ("code" in query or "error" in query)

@@ -24,7 +24,7 @@ from eventlab.mailroom.variables import GMAIL_ENDPOINT
 #: About a minute in total, including waits, because Gmail's quota is per minute.
 MAX_ATTEMPTS: Final = 7
 MAX_BACKOFF_SECONDS: Final = 32.0
-#: Raised if there is no response, or if the batch client fails on a malformed part of one.
+#: Raised if there is no response, or if the batch client fails on a malformed part of it.
 UNREADABLE: Final = (
     *(OSError, http.client.HTTPException, TransportError),
     *(AttributeError, KeyError, TypeError, ValueError),
@@ -138,7 +138,7 @@ class GmailTransport:
         return self._guarded(send)
 
     def _guarded(self, send: Callable[[], GmailResponse]) -> GmailResponse:
-        """Call ``send`` and return its response, or an error that says why there is none.
+        """Call ``send`` and return its response, or an error that says why there is no response.
 
         Errors are never chained, because their causes may contain addresses.
         """

@@ -1,4 +1,4 @@
-"""Reads the addresses in an email's headers, even malformed ones, and checks if they are valid."""
+"""Reads the addresses in an email's headers, even malformed ones, and checks if each is valid."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Classifies automatic mail by its headers and its structure. It never drops an email."""
+"""Classifies automatic mail by headers and structure. This module never drops an email."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def _signs(
 
 def _report(shape: Shape, local: str, headers: Headers) -> Iterator[Automatic]:
     media, _slash, subtype = shape.content_type.partition("/")
-    if media == "message" and subtype in REPORTS:  # without the multipart around it
+    if media == "message" and subtype in REPORTS:  # no multipart around it
         yield Automatic(REPORTS[subtype], shape.content_type)
     if shape.content_type == "multipart/report":
         for type in (shape.report_type, *(part.partition("/")[2] for part in shape.reported)):

@@ -30,7 +30,7 @@ from eventlab.mailroom.mail.report import PGP, heading, note_of, report_text, su
 
 MAX_ATTACHMENTS: Final = 200
 MAX_SPARES: Final = 10
-#: The maximum number of emails within an email whose text is shown.
+#: The maximum number of emails within an email that are shown as text.
 MAX_MAILS: Final = 20
 MAX_TAGS: Final = 10_000
 #: In bytes. A longer text with a name is only listed as an attachment.
@@ -140,7 +140,7 @@ class _Leaf:
 
 @dataclass(frozen=True)
 class _Text:
-    """The text of an email within an email, which is read after all other texts."""
+    """The text of an email within an email; this text is read after all other texts."""
 
     make: Callable[[], str]
     is_html: bool = False
@@ -226,7 +226,7 @@ class _Reader:
             self.has_text = True
             return [leaf]
         if part.main_type == "multipart":
-            # Its boundary was not found, so its content is shown as one text.
+            # The boundary was not found, so the content of this part is shown as one text.
             return [_Leaf(part, self.budget)]
         if name or part.content_size:
             self._attach(part)

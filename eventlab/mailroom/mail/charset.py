@@ -78,7 +78,7 @@ DIRECTION_MARKS: Final = re.compile("[\u202a-\u202e\u2066-\u2069]")
 
 
 def codec_of(name: str | None) -> str | None:
-    """Return Python's codec for a charset in an email, or None if it is unknown or not for text.
+    """Return Python's codec for a charset, or None if the charset is unknown or not for text.
 
     >>> codec_of("GB2312"), codec_of("charset=us-ascii"), codec_of("hex")
     ('gb18030', 'cp1252', None)
@@ -147,7 +147,7 @@ def _line(line: bytes) -> str:
 
 
 def _likely(data: bytes, codec: str | None) -> str | None:
-    """Return the likely codec of some bytes, given the declared codec, or None if it is unknown."""
+    """Return the likely codec of some bytes, given the declared codec, or None if there is none."""
     if data[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) and b"\x00" in data:
         return "utf_32" if codec == "utf_32" else "utf_16"
     if codec in WIDE:

@@ -12,7 +12,7 @@ from eventlab.mailroom.mail.address import Address, addresses
 MAX_SENDER_BYTES: Final = 8 * 1024
 MAX_LISTED: Final = 50
 SENDERS: Final = ("from", "sender", "reply-to", "return-path")
-#: The way Google Groups, and most list programs since DMARC, show a sender: 'Ann' via Support.
+#: How Google Groups, and most list programs since DMARC, show a sender: 'Ann' via Support.
 VIA: Final = re.compile(r"(.*\S)\s+via\s+\S.*", re.IGNORECASE | re.DOTALL)
 
 Headers = Mapping[str, Sequence[bytes]]
@@ -59,9 +59,9 @@ def _original(
 ) -> Address | None:
     """Return the author of an email that a list forwarded in its own name, or None.
 
-    It is the first valid address that differs from the sender's. X-Original-From is tried first,
-    because a Google Group sets it when it replaces From, and X-Original-Sender is next. If the
-    sender's name is like "Ann via Support", the only address in Reply-To is tried last.
+    The result is the first valid address that differs from the sender's. X-Original-From is tried
+    first, because a Google Group sets this header when it replaces From. X-Original-Sender is next.
+    If the sender's name is like "Ann via Support", the only address in Reply-To is tried last.
     """
     via = VIA.fullmatch(sender.name)
     name = via[1].strip("'\" ") if via else ""

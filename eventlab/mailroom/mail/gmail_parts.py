@@ -26,7 +26,7 @@ def part_of(payload: object) -> MailPart:
 
 
 def number_of(value: object) -> int:
-    """Return a number that Gmail sends as a number or as text, or 0 for anything else.
+    """Return a number that Gmail sent as a number or as text, or 0 for any other value.
 
     >>> number_of("12"), number_of("many")
     (12, 0)
@@ -36,7 +36,7 @@ def number_of(value: object) -> int:
 
 
 def data_of(text: object) -> bytearray:
-    """Decode base64url, which Gmail does not pad; data is decoded in chunks to save memory.
+    """Decode base64url, which Gmail does not pad, in chunks to save memory.
 
     >>> bytes(data_of("aGk"))
     b'hi'

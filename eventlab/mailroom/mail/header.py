@@ -1,4 +1,4 @@
-"""Decodes the headers of an email, which may be any bytes, into words."""
+"""Decodes the headers of an email, which may be any bytes, into text."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from eventlab.mailroom.mail.encoding import NOT_BASE64, base64_of, is_utf_8
 
 #: In characters. Longer headers are cut before they are processed.
 MAX_HEADER: Final = 32 * 1024
-#: RFC 2047: charset, B or Q, and the text. White space between two of them is dropped.
+#: An encoded word (RFC 2047): charset, B or Q, and the text. White space between two encoded words
+#: is dropped.
 WORD: Final = re.compile(
     rb"=\?([^?\s]{1,60})\?([bBqQ])\?([^?]*)\?=(?:\s+(?==\?[^?\s]{1,60}\?[bBqQ]\?[^?]*\?=))?"
 )
@@ -48,8 +49,8 @@ def _pieces(value: bytes, hint: str | None) -> Iterator[str]:
     charset = b""
     for found in WORD.finditer(value):
         between = value[done : found.start()]
-        # A character may be split at the end of a word, so consecutive words in one charset are
-        # decoded together.
+        # A character may be split at the end of an encoded word, so consecutive encoded words in
+        # one charset are decoded together.
         if waiting and (between or found[1].lower() != charset):
             yield decode(waiting, charset.decode("ascii", "replace"))
             waiting = b""

@@ -16,7 +16,7 @@ from eventlab.mailroom.mail.link import same_target, target_of
 PICTURES_ONLY: Final = "[This email has pictures and no text: open it in Gmail.]"
 
 TYPED: Final = frozenset(("pre", "xmp", "listing", "plaintext"))
-#: These have an empty line before and after them.
+#: These elements have an empty line before and after them.
 SPACED: Final = TYPED | {"p", "figure", "blockquote", "h1", "h2", "h3", "h4", "h5", "h6"}
 BLOCKS: Final = SPACED | {
     *("html", "body", "div", "center", "address", "article", "aside", "details", "dialog"),
@@ -168,7 +168,7 @@ class _Page:
 
     def _picture(self, element: Element) -> None:
         if any(element.get(side, "9").strip(" px") in ("0", "1") for side in ("width", "height")):
-            return  # it only counts readers
+            return  # such a picture only counts readers
         alt = SPACE.sub(" ", element.get("alt", "")).strip()[:MAX_ALT]
         self.pictures += 1
         if alt and len(alt) <= 8 and not re.search(r"[^\W_]", alt) and not alt.isascii():

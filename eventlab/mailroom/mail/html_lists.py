@@ -19,7 +19,7 @@ Element = Any
 
 @dataclass
 class NumberedList:
-    """An open list, with the number of its next item, or None if it has bullets."""
+    """An open list, with the number of the next item, or None for a bulleted list."""
 
     next: int | None
     step: int = 1

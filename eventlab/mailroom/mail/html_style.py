@@ -47,11 +47,11 @@ def _letters(rules: dict[str, str]) -> list[str]:
         or (clipped and flat)
     ):
         found.append(HIDDEN)
-    # Only Outlook obeys mso-hide, and button generators use it for buttons that others show.
+    # Only Outlook obeys mso-hide, and button generators use it to hide buttons from Outlook alone.
     if rules.get("mso-hide") == "all":
         found.append(HIDDEN_AT_START)
     if size := rules.get("font-size") or re.sub(r"[/\s].*", "", rules.get("font", "")):
-        # A wrapper has size 0 to close the gaps between its columns, which set their own size.
+        # A wrapper has font size 0 to close the gaps between columns, which set their own size.
         found.append(NO_FONT if ZERO.fullmatch(size) else FONT if size != "inherit" else "")
     if space := rules.get("white-space"):
         as_typed = space in ("pre", "pre-wrap", "pre-line", "break-spaces")

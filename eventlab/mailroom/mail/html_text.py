@@ -16,7 +16,7 @@ from eventlab.mailroom.mail.html_style import meaning_of
 #: How many characters of HTML are read, and how many of them are kept once styles are removed.
 MAX_HTML: Final = 1024 * 1024
 MAX_SLIM_HTML: Final = 512 * 1024
-#: If there are more tags than this, they are only removed, which is always fast.
+#: If there are more tags than this, the tags are just removed, which is always fast.
 MAX_TAGS: Final = 40_000
 MAX_INDENT: Final = 24
 #: How many characters at the end of a cut email are shown too, because a reply may be there.
@@ -37,8 +37,8 @@ TOKEN: Final = re.compile(
 ATTRIBUTE: Final = re.compile(
     r"([a-z][\w-]{0,30})(?:\s*+=\s*+(\"[^\"]*+|'[^']*+|[^\s\"'>]++))?[^\s]?", re.IGNORECASE
 )
-#: For each tag, the attributes that affect its words. A ``style`` is reduced to its meaning: for
-#: example, a margin can have a million lines.
+#: For each tag, the attributes that affect its words. A ``style`` is reduced to its meaning,
+#: because a margin, for example, can make a million lines.
 KEPT: Final = {
     "a": ("href",),
     "area": ("href", "alt"),

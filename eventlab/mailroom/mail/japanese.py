@@ -68,7 +68,7 @@ def decode_shift_jis(data: bytes) -> str:
 
 def _decoded(charset: bytes, data: bytes) -> str:
     if charset in (b"(B", b"(H"):
-        return decode_shift_jis(data)  # it may contain half-width kana in eight bits
+        return decode_shift_jis(data)  # the text may contain half-width kana in eight bits
     if charset == b"(J":
         return decode_shift_jis(data).translate(ROMAN)
     end = LINE_END.search(data)  # some programs do not return to ASCII before the line ends

@@ -11,7 +11,8 @@ from eventlab.mailroom.mail.charset import clean, one_line
 #: A longer URL is for tracking or contains a token, so its end is useless to an agent.
 MAX_URL: Final = 200
 MAX_READ: Final = 4000
-#: Only these are shown: never ``javascript:``, ``data:``, ``file:``, or a relative URL.
+#: Only URLs with these schemes are shown: never ``javascript:``, ``data:``, ``file:``, or a
+#: relative URL.
 SCHEME: Final = re.compile(r"(https?|mailto|tel):(?=[^\s])", re.IGNORECASE)
 UNSAFE: Final = re.compile(r"[\s<>\"\x00-\x20\u200b-\u200f\u202a-\u202e\u2060-\u206f\xad\ufeff]")
 #: Parameters that only identify the email and the reader that a click came from.
@@ -20,7 +21,8 @@ TRACKING: Final = re.compile(
     r"|trk\w*|ck_subscriber_id|_kx|elqtrack\w*)=[^&]*+",
     re.IGNORECASE,
 )
-#: Services that replace each link with a link to themselves, and the parameter with its target.
+#: Services that replace each link with a link to themselves, and the parameter that contains the
+#: original target.
 WRAPPERS: Final = (
     (re.compile(r"(?:[\w-]+\.)?safelinks\.protection\.outlook\.com"), "url"),
     (re.compile(r"www\.google\.com"), "q"),

@@ -90,7 +90,7 @@ def _when(lines: Lines) -> str:
 
 
 def _moment(found: re.Match[str]) -> tuple[str, str]:
-    """Return a day and a time, which is "" for a whole day."""
+    """Return a day and a time; the time is "" for a whole day."""
     return "-".join(found.group(1, 2, 3)), f"{found[4]}:{found[5]}" if found[4] else ""
 
 

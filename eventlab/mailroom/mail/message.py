@@ -47,12 +47,12 @@ class Message:
 
     ``text`` is readable text. ``html`` is the original HTML: sanitize it before you display it.
     ``date`` is when Gmail received the email, in UTC; ``size`` is in bytes. ``automatic`` says why
-    the email looks automatic. ``problem`` says why it could not be read; ``text`` is then Gmail's
-    snippet. ``original_sender`` is the author of an email that a list forwarded in its own name:
-    the address in X-Original-From or X-Original-Sender, or the address in Reply-To if the sender's
-    name is like "Ann via Support". ``references`` includes ``in_reply_to``. An address may be
-    invalid, so check its ``valid`` property. ``repr`` shows no name, address or text, which keeps
-    them out of logs.
+    the email looks automatic. If the email could not be read, ``problem`` says why, and ``text`` is
+    Gmail's snippet. ``original_sender`` is the author of an email that a list forwarded in its own
+    name: the address in X-Original-From or X-Original-Sender, or the address in Reply-To if the
+    sender's name is like "Ann via Support". ``references`` includes ``in_reply_to``. An address may
+    be invalid, so check its ``valid`` property. ``repr`` shows no name, address or text, which
+    keeps them out of logs.
 
     >>> Message.from_gmail({"id": "18c2", "snippet": "Hello"})
     Message(gmail_id='18c2', thread_id='18c2', size=0)
@@ -83,7 +83,7 @@ class Message:
 
     @classmethod
     def from_gmail(cls, resource: Mapping[str, Any]) -> Self:
-        """Read a response of users.messages.get in the format raw, full or metadata.
+        """Read a users.messages.get response in raw, full or metadata format.
 
         No error is raised: the ``problem`` of the email says what is wrong with it.
 

@@ -27,11 +27,11 @@ MAX_HEADERS_OF_A_NAME: Final = 5
 MAX_CONTENT_HEADER: Final = 2 * 1024
 MAX_PARAMETERS: Final = 40
 MAX_NAME: Final = 200
-#: The maximum number of bytes to search for boundaries; each level of nesting is searched again.
+#: The maximum number of bytes to search for boundaries; nested parts are searched more than once.
 MAX_SEARCHED: Final = 500 * 1024 * 1024
 #: The maximum size of a text, in bytes. The middle of a longer text is left out.
 MAX_TEXT: Final = 1024 * 1024
-#: The maximum size of an HTML text, in bytes; it may contain photos.
+#: The maximum size of an HTML text, in bytes. An HTML text may contain photos.
 MAX_PAGE: Final = 16 * 1024 * 1024
 #: A picture that is embedded in its own URL.
 PICTURE: Final = re.compile(rb"data:[\w/+.-]{1,60};base64,[A-Za-z0-9+/=%\s]+")
@@ -286,7 +286,7 @@ def _marks(part: MailPart, boundary: bytes) -> Iterator[tuple[int, int, bool]]:
 
 
 def _header_block(data: Buffer, start: int, end: int) -> tuple[Headers, int]:
-    """Return the headers up to the first empty line, and the place where the content begins.
+    """Return the headers up to the first empty line, and the offset at which the content begins.
 
     A line that is not a header is skipped if a known header follows. Otherwise, the content begins
     there.
@@ -317,7 +317,7 @@ def _header_block(data: Buffer, start: int, end: int) -> tuple[Headers, int]:
 
 
 def _lines(data: Buffer, start: int, end: int) -> tuple[list[tuple[int, bytes]], int]:
-    """Return the lines before the first empty line, with their places, and the end of the block."""
+    """Return the lines before the first empty line, with offsets, and the end of the block."""
     lines: list[tuple[int, bytes]] = []
     at = start
     while at < end and at - start < MAX_HEADERS_BYTES:

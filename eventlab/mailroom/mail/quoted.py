@@ -114,7 +114,7 @@ def _runs(lines: Sequence[str], *, forwarded: bool) -> list[Run]:
 
 
 def _history(lines: Sequence[str]) -> int:
-    """Return the index after the first header line of an unmarked quoted email, or of the end."""
+    """Return the index after the first header line of an unmarked quote, or ``len(lines)``."""
     has_words = False
     for number, line in enumerate(lines):
         if MARKED.match(line) or not line.strip():

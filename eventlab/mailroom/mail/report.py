@@ -44,7 +44,7 @@ def subtype_of(part: MailPart) -> str:
 
 
 def heading(mail: MailPart, title: str) -> str:
-    """Return the From, To, Date and Subject of an inner email as a heading, or "" without any.
+    """Return the From, To, Date and Subject of an inner email as a heading, or "" if it has none.
 
     >>> heading(mail, "Forwarded message")
     '---------- Forwarded message ----------\\nFrom: Ann <ann@example.org>\\nSubject: hello'
@@ -58,7 +58,7 @@ def heading(mail: MailPart, title: str) -> str:
 
 
 def note_of(types: list[str], smime: str, *, has_text: bool) -> str:
-    """Return a note if only another program can show the email, or if it has no text; else "".
+    """Return a note if the email has no text or only another program can show it, else "".
 
     ``types`` holds the types of all parts; ``smime`` is the value of the smime-type parameter.
     """

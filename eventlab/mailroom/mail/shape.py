@@ -19,7 +19,7 @@ METHODS: Final = frozenset(
     {"request", "reply", "cancel", "add", "refresh", "counter", "declinecounter"}
 )
 #: To other systems, Outlook sends a reaction as this line above the quoted email, sometimes below a
-#: picture. There is no better sign for a program to recognize it.
+#: picture. There is no better sign by which a program can recognize a reaction.
 OUTLOOK_REACTION: Final = re.compile(
     r"\s*(?:[^\n]{1,80}\n\s*)?[^\n]{1,200} reacted to your message:?[ \t]*"  # below a picture
     r"(?:$|\n\s*(?:$|_{8}|-{8}|>|\*?(?:From|Von|De|Da|Van|Fra|Från)\s?:))"
