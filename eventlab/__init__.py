@@ -197,7 +197,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
-    """Import a public name, or read the version, when it is first used."""
+    """Import a public name, or read the version, on first use."""
     if name == "__version__":
         value: object = import_module("importlib.metadata").version("eventlab")
     else:

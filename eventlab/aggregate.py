@@ -15,9 +15,9 @@ from eventlab.events import Data, Event, Recorded, encode_json, plain_json
 from eventlab.store.appends import Write
 
 _PLAIN = (str, int, float, bool, type(None))
-#: The attribute with the token of the newest stored event, which identifies its log.
+#: The attribute with the token of the newest stored event; the token identifies the log.
 NEWEST_TOKEN: Final = "_newest_token"
-# The state at a version, with the position and token of its newest event, to identify the log.
+# The state at a version. The position and the token of the newest event identify the log.
 Snapshot = tuple[int, int, str, dict[str, Any], str]  # schema, version, position, state, token
 _decode_snapshot = msgspec.json.Decoder(Snapshot).decode
 _OURS = frozenset({"id", "version", "position", "changes", NEWEST_TOKEN})
@@ -80,8 +80,8 @@ class Aggregate(abc.ABC):
 
     def record(self, type: str, data: Data | None = None) -> None:
         """Record a decision as an event, and apply it."""
-        # Copy the data twice: apply may keep its copy as state and change it later. That must not
-        # change the recorded event, or the caller's data, which a retry uses again.
+        # Copy the data twice: apply may keep its copy as state and change it later. Such a change
+        # must not affect the recorded event, or the caller's data, which a retry uses again.
         event = Event(type, copy.deepcopy(data or {}))
         kept = Event(type, copy.deepcopy(data or {}))
         self.apply(event)
@@ -159,7 +159,7 @@ def mark_stored(aggregate: Aggregate, version: int, position: str, token: str | 
 
 
 def write_of(aggregate: Aggregate, meta: Data | None) -> Write:
-    """Return the changes of an aggregate as a Write, with ``meta`` in each event if it is given."""
+    """Return the changes of an aggregate as a Write; each event gets ``meta``, if any is given."""
     changes = aggregate.changes
     events = [msgspec.structs.replace(event, meta=meta) for event in changes] if meta else changes
     return Write(aggregate.id, events, aggregate.version - len(changes), newest_of(aggregate))

@@ -15,8 +15,8 @@ MAX_SHOWN: Final = 3  # the most conflicts that an error message lists
 class EventLabError(Exception):
     """The base class of every error that eventlab raises on purpose.
 
-    Its data and its message survive ``pickle`` and ``copy``, so an error can be passed from one
-    process to another.
+    The data and the message of an error survive ``pickle`` and ``copy``, so the error can be passed
+    from one process to another.
     """
 
     def __reduce__(self) -> tuple[object, ...]:
@@ -210,7 +210,10 @@ class Trimmed(EventLabError):
 
 
 class TrimRefused(EventLabError):
-    """A group still needs events that the trim would drop. Data: ``group``, ``position``."""
+    """A consumer group still needs events that the trim would drop.
+
+    Data: ``group``, ``position``.
+    """
 
     def __init__(self, group: str, position: str) -> None:
         self.group = group
@@ -289,9 +292,9 @@ class SlicesMismatch(EventLabError):
 
 
 class CategoryMismatch(EventLabError):
-    """A view already follows another category.
+    """A view already follows a different category.
 
-    Data: ``view``, ``category`` (the one that the view follows), ``asked`` (the requested one).
+    Data: ``view``, ``category`` (which the view follows), ``asked`` (the requested category).
     """
 
     def __init__(self, view: str, category: str, asked: str) -> None:
@@ -305,7 +308,7 @@ class CategoryMismatch(EventLabError):
 
 
 class ViewVersionMismatch(EventLabError):
-    """The documents of a view were built by another version of its code.
+    """The documents of a view were built by a different version of the view's code.
 
     Data: ``view``, ``stored``, ``version``.
     """
@@ -328,7 +331,7 @@ class ViewVersionMismatch(EventLabError):
 
 
 class CheckpointMissing(EventLabError):
-    """A view has documents but no checkpoint, so it is unknown which events they include.
+    """A view has documents but no checkpoint, so it is unknown which events the documents include.
 
     Data: ``view``.
     """

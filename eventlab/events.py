@@ -23,9 +23,9 @@ Data = dict[str, Any]
 MAX_EVENT_BYTES = 1_048_576
 MAX_TYPE_BYTES = 256
 MAX_DEPTH = 100  # low enough for a reader whose call stack is already deep
-#: The meta that describes the cause of the events of this thread (see store/causes.py).
+#: The meta that says what caused the events that this thread appends (see store/causes.py).
 CAUSE: ContextVar[Data | None] = ContextVar("CAUSE", default=None)
-RESERVED = frozenset({"id", "version", "type"})  # on the wire they share an object with the payload
+RESERVED = frozenset({"id", "version", "type"})  # these keys share a JSON object with the payload
 
 
 class Event(msgspec.Struct, frozen=True, repr_omit_defaults=True, gc=False):
@@ -97,7 +97,7 @@ def encode_batch(events: Sequence[Event], id: str | None = None) -> Batch:
     """Return the events of a batch, checked and encoded.
 
     Raises InvalidEvent, which gives the index of the invalid event and, if ``id`` is given, the id
-    of its aggregate.
+    of the aggregate.
     """
     # Check for a list first: checking for a Sequence takes as long as encoding an event.
     if not isinstance(events, list) and (
@@ -202,8 +202,8 @@ def as_recorded(
     """Return the events that an append wrote to one aggregate, as Recorded events.
 
     ``after`` is the version of the aggregate before the append, and ``first`` is the position of
-    the first event of the append. ``before`` is the number of events that the append wrote to other
-    aggregates before these.
+    the first event of the append. ``before`` is the number of events that the same append wrote to
+    other aggregates before these events.
     """
     milliseconds, _, sequence = first.decode().partition("-")
     at = int(sequence) + before - after - 1
@@ -251,7 +251,7 @@ def decode_entry(position: bytes, fields: Mapping[bytes, bytes]) -> Recorded:
 
 def _decode_original(text: bytes) -> Data:
     # JSON.stringify writes a lone surrogate (half an emoji) as an escape that UTF-8 cannot encode.
-    # Node.js replaces it wherever it writes UTF-8, and so does this function.
+    # Node.js replaces the surrogate when it encodes UTF-8, and so does this function.
     if b"\\ud" in text.lower():
         whole = json.dumps(json.loads(text), ensure_ascii=False)
         return _decode_data(_HALF_PAIR.sub("\ufffd", whole))

@@ -29,7 +29,7 @@ A = TypeVar("A", bound=Aggregate)
 class Known(NamedTuple, Generic[A]):
     """An aggregate from the cache or from a snapshot.
 
-    ``kept`` is the version of its newest known snapshot, or 0. ``quiet`` is True if the last load
+    ``kept`` is the version of the newest known snapshot, or 0. ``quiet`` is True if the last load
     found no events from other writers.
     """
 
@@ -175,10 +175,10 @@ class Repository(Generic[A]):
         as one of the ``tries``. After each conflict, there is a short pause before the next try.
 
         With ``idempotency_key``, the outcome is stored for a day, even if ``decide`` records
-        nothing or raises CommandRejected. A repeat does not decide again: it returns the first
-        outcome, or raises it if it was a rejection. ``fingerprint`` identifies the request (by
-        default, all requests with this key are treated as the same request). There is no ``token``
-        option, because a token is for one append, and a retry may need several.
+        nothing or raises CommandRejected. A repeat does not decide again. It returns the recorded
+        events, or raises the rejection again. ``fingerprint`` identifies the request (by default,
+        all requests with this key are treated as the same request). There is no ``token`` option,
+        because a token is for one append, and a retry may need several.
 
         Raises the last VersionConflict after ``tries`` tries, and any error that ``decide`` raises
         on a state that was just loaded. ``decide`` may run more than once, so it must have no
@@ -310,7 +310,7 @@ class Repository(Generic[A]):
             aggregate = known.aggregate
             version = aggregate.version
             # Also read the newest known event: if it is different, this state is from another log.
-            # Its position alone cannot show that, because a rewritten log may have the same one.
+            # The position alone is not enough, because a rewritten log may have the same positions.
             pages = self.store.pages(id, after=version - 1)
             first = next(pages, None)
             if first and (first.events[0].position, first.tokens[0]) == newest_of(aggregate):

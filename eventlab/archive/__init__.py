@@ -1,1 +1,1 @@
-"""Back up the events of a category to checksummed files, and restore them."""
+"""Backs up the events of a category to checksummed files, and restores them."""

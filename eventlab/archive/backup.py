@@ -1,4 +1,4 @@
-"""Back up a category, even while programs are using it."""
+"""Backs up a category, even while programs are using it."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ class Saved:
 
 
 def backup(store: EventStore, folder: Path) -> Saved:
-    """Save all events of a category to a folder, in commit order, up to the newest.
+    """Save all events of a category to a folder, in commit order, up to the newest event.
 
     Writers do not have to stop, because the backup contains the category as it was at one position.
     If a run is killed, the next run resumes it. A later run reads all aggregate logs but writes
-    only the new events. The memory that a run uses is limited. A backup does not contain
+    only the new events. A run uses a limited amount of memory. A backup does not contain
     idempotency keys, snapshots, the progress of subscriptions, or the keys that encrypt personal
-    fields. If there are several slices, each is saved in a separate folder, as it was at one
-    position of that slice.
+    fields. If the category has several slices, each slice is saved in a separate folder, as it was
+    at one position of that slice.
 
     Raises BackupDamaged, and BackupMismatch if the backup is of another category or if the category
     has lost events that are in the backup.

@@ -1,4 +1,4 @@
-"""Restore a backup into an empty category, page by page. A killed run can be resumed."""
+"""Restores a backup into an empty category, page by page. A killed run can be resumed."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class _Row(msgspec.Struct, array_like=True, frozen=True):
 
 
 def restore(store: EventStore, folder: Path) -> int:
-    """Write the events of a backup into an empty category, and return how many there are.
+    """Write the events of a backup into an empty category, and return the number of events.
 
     Positions, versions and tokens are those of the backup, so views, caches and repeated requests
     recognize the events. The whole backup is checked first. If a restore was killed, run it again.
@@ -57,7 +57,7 @@ def restore(store: EventStore, folder: Path) -> int:
         pairs = zip(store.all_slices(), folders, strict=True)
         return sum(restore(part, each) for part, each in pairs if any(each.iterdir()))
     check_slices(store.redis, store.keys)
-    # Read all of it first, so that nothing is written from a damaged backup.
+    # Read the whole backup first, so that nothing is written from a damaged backup.
     if sum(part.footer.events for part in read_parts(folder)) == 0:
         raise BackupMismatch(store.category, f"{folder} contains no backup")
     head = store.head()

@@ -1,1 +1,1 @@
-"""Read-only reports on stored data: the shapes of events, their causes, lag and health."""
+"""Read-only reports on the shapes and causes of events, and on lag and health."""

@@ -39,7 +39,7 @@ class ViewState:
 
     A view that cannot follow its category has an ``error`` instead. For a joined view, ``events``
     and ``seconds`` cover all its categories, ``position`` is empty, ``categories`` has the lag in
-    each category, and ``follows`` has the names of all of them.
+    each category, and ``follows`` has the names of all categories.
     """
 
     view: str
@@ -86,7 +86,7 @@ def problems_of(states: Iterable[ViewState], max_lag: MaxLag | None) -> list[str
 
 
 class StreamGlance(Subscription):
-    """A read-only subscription to one stream. It creates no group and receives no events."""
+    """Reads the lag and parked events of a subscription in one stream, and creates no group."""
 
     def __new__(cls, *_: object) -> Self:
         """Create an object of this class."""
@@ -110,7 +110,7 @@ class StreamGlance(Subscription):
 class SubscriptionState:
     """The lag of a subscription: ``lag`` over all slices, and ``worst`` in the worst slice.
 
-    In a category with one slice, both are the same, and ``worst_slice`` is 0. ``lost`` is the
+    With one slice, ``lag`` and ``worst`` are the same, and ``worst_slice`` is 0. ``lost`` is the
     number of slices that have no consumer group while other slices have one. The events of such
     slices are not delivered.
     """
@@ -122,7 +122,7 @@ class SubscriptionState:
 
 
 class Glance:
-    """A read-only subscription to all slices of a category that have its group."""
+    """Reads the lag and parked events of a subscription in all slices that have its group."""
 
     def __init__(self, store: EventStore, name: str, numbers: Sequence[int] = (0,)) -> None:
         self.store = store
@@ -156,7 +156,7 @@ class Glance:
 
 
 class _NamedView:
-    """A placeholder for a view whose class is unknown here, used only to read its lag."""
+    """A placeholder for a view whose class is unknown here, used only to read the view's lag."""
 
     def __init__(self, name: str, version: int) -> None:
         self.name = name
@@ -167,9 +167,10 @@ class _NamedView:
 
 
 def views_of(store: EventStore, mongo: Database[dict[str, Any]]) -> list[AnyProjector]:
-    """Return a projector for each view that follows a category, to read its lag.
+    """Return one projector for each view that follows a category.
 
-    Views that join the category with others come last.
+    Use the projectors only to read the lag of the views. Views that join the category with other
+    categories come last.
     """
     slices = store.all_slices()
     versions = {

@@ -30,7 +30,7 @@ Families = Callable[[], Iterator[Metric]]
 class Metrics:
     """The counters of a process, or of all workers of a service if they share a directory.
 
-    ``sources`` yield additional metrics for each request. A source yields none if its server is
+    ``sources`` yield additional metrics for each request. A source yields nothing if its server is
     unavailable.
 
     >>> metrics = Metrics()

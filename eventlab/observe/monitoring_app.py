@@ -16,7 +16,7 @@ from eventlab.store.answers import SERVER_ERRORS, server
 def monitoring_app(metrics: Metrics, problems: Callable[[], list[str]]) -> Starlette:
     """Return an app with ``GET /metrics`` and ``GET /healthz``.
 
-    ``problems`` returns a message for each problem. If there are any, or while a server is
+    ``problems`` returns a message for each problem. If it returns a message, or while a server is
     unavailable, ``/healthz`` responds with 503.
     """
 

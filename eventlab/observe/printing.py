@@ -1,4 +1,4 @@
-"""Format stored events as lines for a terminal, which are safe to print whatever they contain."""
+"""Formats stored events as lines that are safe to print in a terminal, whatever they contain."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from eventlab.events import Recorded
 
 
 def printable(text: str) -> str:
-    """Return a text with each control character replaced by its escape sequence.
+    """Return text with each control character replaced by its escape sequence.
 
     >>> printable("a\\x1b[2J\\u202eb")
     'a\\\\x1b[2J\\\\u202eb'

@@ -44,7 +44,7 @@ def _kind(value: Any, depth: int) -> str:
 
 @dataclass
 class StoredShape:
-    """A stored shape, with its number of events, an example, and the errors of its readers."""
+    """A shape of stored events, with their number, an example, and the errors of the readers."""
 
     shape: str
     sample: Recorded
@@ -87,7 +87,7 @@ def read_again(
     readers: Sequence[Reader],
     upcasters: Sequence[Upcaster] = (),
 ) -> Iterator[tuple[Recorded, dict[str, str]]]:
-    """Yield each event of an aggregate and the errors of its readers, keyed by reader name.
+    """Yield each event of an aggregate, with the errors that it caused, keyed by reader name.
 
     After an aggregate has failed, it applies no more events, because its state is unknown.
     """

@@ -23,7 +23,7 @@ CACHE_SECONDS: Final = 1.0  # for which a process may use a key without reading 
 CACHE_SIZE: Final = 10_000
 REWRITE_SECONDS: Final = 60.0
 PAUSE_SECONDS: Final = 0.05
-FORGOTTEN_KEY: Final = b""  # replaces a key: this person never gets another one
+FORGOTTEN_KEY: Final = b""  # replaces a key: this person never gets another key
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Erased:
     """The result of ``PersonKeys.forget``.
 
     ``had_key`` is False if there was nothing to forget. ``rewritten`` is False if Redis did not
-    rewrite its append-only file, which contains the key until it is rewritten.
+    rewrite its append-only file. The file contains the key until the next rewrite.
     """
 
     person: str
@@ -47,12 +47,12 @@ class _Cached(NamedTuple):
 class PersonKeys:
     """The keys of all people, in one Redis hash (``{personKeys}/people`` by default).
 
-    Use a separate Redis, or at least one whose backups are stored apart from those of the events,
-    because a backup that contains both can undo a ``forget``. Use ids that reveal nothing about a
-    person, such as a customer number, because the ids are never deleted. A new key is not used
-    until it is on ``disk`` disks and on ``replicas`` replicas, as in ``EventStore.settle``, because
-    a field that is encrypted with a lost key is lost, too. Several threads and processes can use
-    the keys at the same time.
+    Use a separate Redis, or at least store the backups of the keys apart from the backups of the
+    events, because a backup that contains both can undo a ``forget``. Use ids that reveal nothing
+    about a person, such as a customer number, because the ids are never deleted. A new key is not
+    used until it is on ``disk`` disks and on ``replicas`` replicas, as in ``EventStore.settle``,
+    because a field that is encrypted with a lost key is lost, too. Several threads and processes
+    can use the keys at the same time.
 
     Raises InvalidName for an invalid ``name``, and InvalidArgument for other invalid arguments.
 
@@ -84,7 +84,7 @@ class PersonKeys:
         return f"PersonKeys({self.name!r})"
 
     def key_for_writing(self, person: str) -> bytes:
-        """Return the key of a person; create it if the person has none yet.
+        """Return the key of a person; create a key if the person has none yet.
 
         Raises PersonForgotten if the person was forgotten, and NotSettled if a new key could still
         be lost.
@@ -107,7 +107,7 @@ class PersonKeys:
         return key
 
     def key_for_reading(self, person: str) -> bytes | None:
-        """Return the key of a person, or None if they were forgotten.
+        """Return the key of a person, or None if the person was forgotten.
 
         Raises PersonKeyMissing if this Redis has never had a key for the person, usually because it
         is the wrong Redis.
@@ -124,10 +124,10 @@ class PersonKeys:
     def forget(self, person: str, *, rewrite: bool = True) -> Erased:
         """Destroy the key of a person, so that nobody can read the protected fields again.
 
-        When it returns, no process uses the key anymore. Afterward, rebuild the views that show the
-        person, because their documents still contain the fields. With ``rewrite``, Redis rewrites
-        its append-only file, so that the file no longer contains the key. Delete copies and backups
-        of that file yourself. A repeat has no further effect.
+        When ``forget`` returns, no process uses the key anymore. Afterward, rebuild the views that
+        show the person, because their documents still contain the fields. With ``rewrite``, Redis
+        rewrites its append-only file, so that the file no longer contains the key. Delete copies
+        and backups of that file yourself. A repeat has no further effect.
         """
         before = self._command("HGET", self._keys.people, checked_name(person, "person"))
         self._command("HSET", self._keys.people, checked_name(person, "person"), FORGOTTEN_KEY)

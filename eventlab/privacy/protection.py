@@ -35,7 +35,7 @@ PADDING: Final = 32  # values are padded to a multiple of this, to hide their ex
 
 
 class Forgotten(str):
-    """The string that a read returns in place of a protected field whose key was destroyed.
+    """The string that a read returns in place of a protected field after the key was destroyed.
 
     >>> isinstance(FORGOTTEN, Forgotten), str(FORGOTTEN)
     (True, '(forgotten)')
@@ -64,8 +64,8 @@ class Protection:
     Events that were stored before a field was protected stay readable, even after ``forget``.
 
     Raises InvalidArgument if ``fields`` is empty, or if an event type has no field names. An append
-    raises PersonForgotten for a person who was forgotten. A read raises PersonKeyMissing if the key
-    was never in this Redis, and CorruptEvent if an encrypted field was modified.
+    raises PersonForgotten for a person who was forgotten. A read raises PersonKeyMissing if the
+    Redis of ``keys`` has never had the key, and CorruptEvent if an encrypted field was modified.
 
     >>> protection = Protection(PersonKeys(lab.redis), {"registered": ["name", "email"]})
     >>> store = EventStore(lab.redis, "customers", protection=protection)
@@ -147,7 +147,7 @@ def _is_sealed(value: object) -> bool:
 
 
 def _about(*parts: str) -> bytes:
-    # Authenticated with the field, so that it is valid only in this place and for this person.
+    # Authenticated with the field, so that the field is valid only here and for this person.
     return encode_json(parts)
 
 

@@ -1,4 +1,4 @@
-"""The follower that a rebuild uses. It reads trimmed events from the aggregate logs."""
+"""The ``Follower`` of a rebuild, which reads trimmed events from the aggregate logs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Sized = tuple[Recorded, int]
 
 
 class Building(Follower):
-    """A follower whose documents are not yet visible to readers."""
+    """A ``Follower`` whose documents are not yet visible to readers."""
 
     def __init__(self, own: RebuildCheckpoint, view: View, batch_size: int) -> None:
         super().__init__(own, view, batch_size)
@@ -29,7 +29,8 @@ class Building(Follower):
     def run_once(self) -> int:
         """Apply the next batch and return how many of its events were applied.
 
-        The batch is then dropped from memory, because there may be 64 such followers.
+        The batch is then dropped from memory. Otherwise, a rebuild of 64 slices would keep a batch
+        of each slice.
         """
         counted = super().run_once()
         if self._taken and self._taken[-1][0].position == self.position:

@@ -47,8 +47,8 @@ from eventlab.store.store import EventStore
 FENCE_SECONDS: Final = 5.0  # an older fence belongs to a dead rebuild
 NO_COLLECTION: Final = 26  # MongoDB's error code
 SHARED: Final = "shared"  # marks the checkpoint of a rebuild that several projectors build
-#: The position of documents that are older than their checkpoint. It is unknown which events they
-#: include.
+#: The position of documents that are older than their checkpoint. It is unknown which events these
+#: documents include.
 UNKNOWN: Final = ""
 
 Fields = dict[str, Any]
@@ -57,7 +57,7 @@ log = logging.getLogger(__name__)
 
 
 class Place(msgspec.Struct, frozen=True):
-    """The position in one of several categories, and its event, or None if that is unknown."""
+    """The position in one of several categories, and the event there, or None if it is unknown."""
 
     position: str
     event: Identity | None = None
@@ -69,12 +69,12 @@ class CheckpointState(msgspec.Struct, frozen=True):
     ``event`` is the event at the position, or None if it is unknown. ``category`` and ``version``
     (the version of the view's code) are None in a checkpoint from an earlier release. ``fence`` is
     the name of the rebuild that has stopped the projectors. Once the rebuilt documents are certain
-    to replace the live ones, ``swap`` holds their checkpoint fields.
+    to replace the live ones, ``swap`` holds the checkpoint fields of the rebuild.
 
     A joined view has ``parts``: the position in each of its categories, in the order of their
-    names, or in each slice of these categories. Its ``position`` keeps the initial value. The
-    stored document also lists the ``categories``, but only to detect a mismatch. Earlier releases
-    did not record them.
+    names, or in each slice of these categories. The field ``position`` then keeps its initial
+    value. The stored document also lists the ``categories``, but only to detect a mismatch. Earlier
+    releases did not record the categories.
     """
 
     position: str
@@ -87,7 +87,7 @@ class CheckpointState(msgspec.Struct, frozen=True):
 
 
 class Checkpoint:
-    """The checkpoint of a view, which stores its position and controls which process may move it.
+    """Stores the position of a view, and controls which process may move the position.
 
     ``version`` is the version of the view's code. For a view of several categories, ``joined`` has
     their stores, in the order of the category names, and ``store`` is one of these stores or one of
@@ -148,8 +148,8 @@ class Checkpoint:
     def create_missing(self, keys: Sequence[str]) -> None:
         """Create the checkpoints that do not exist yet.
 
-        If the view already has documents, their position is UNKNOWN, because no checkpoint recorded
-        which events they include.
+        If the view already has documents, the new checkpoints have the position UNKNOWN, because
+        nothing recorded which events these documents include.
         """
         is_empty = self.session.mongo[self.name].find_one({}, {"_id": 1}) is None
         first = {"$setOnInsert": self._first(START if is_empty else UNKNOWN)}
@@ -166,7 +166,7 @@ class Checkpoint:
             return state
         places = state.parts or []
         if len(places) != len(self.stores):
-            # An earlier release wrote it, for one category, or for categories without slices.
+            # An earlier release wrote the state, for one category or for categories without slices.
             return msgspec.structs.replace(state, position=UNKNOWN)
         place = places[self._part]
         return msgspec.structs.replace(state, position=place.position, event=place.event)
@@ -192,7 +192,7 @@ class Checkpoint:
         """Move the position from ``old`` to ``new`` in the caller's transaction.
 
         Returns False and changes nothing if the position is not ``old``, if a rebuild has fenced
-        it, or if the documents now belong to another version or category.
+        the checkpoint, or if the documents now belong to another version or category.
         """
         guard = {"_id": self.key, f"{self._at}position": old, "fence": None}
         mine = {name: {"$in": [None, value]} for name, value in self._of_code.items()}
@@ -212,7 +212,7 @@ class Checkpoint:
     def show(self, position: str) -> None:
         """Publish the position to Redis as a consumer group, so that no trim goes past it.
 
-        An error is only logged, because the next batch publishes its position again.
+        An error is only logged, because the next batch publishes a position again.
         """
         self._show(self.store, position)
 
@@ -252,7 +252,8 @@ class Checkpoint:
         """Return the checkpoint; if a rebuild has fenced it, pause briefly and return None.
 
         If the swap is already certain, this method finishes it. Otherwise, if this session has seen
-        the same fence for FENCE_SECONDS, this method breaks the fence. Raises CategoryMismatch.
+        the same fence for FENCE_SECONDS, this method breaks the fence. Raises CategoryMismatch if
+        the documents belong to another category.
         """
         state = self.read()
         if state.fence is None:
@@ -266,7 +267,7 @@ class Checkpoint:
         return None
 
     def lift(self, rebuild: str, session: ClientSession | None = None) -> bool:
-        """Remove a rebuild's fence unless its swap is certain; return whether it was removed.
+        """Remove a rebuild's fence unless its swap is certain; return whether the fence is removed.
 
         If the fence was not removed, the swap may have become certain in the meantime. In that
         case, the swap must be finished.
@@ -281,8 +282,8 @@ class Checkpoint:
         """Decide that the documents and checkpoint of a rebuild will replace the live ones.
 
         Returns the fields for ``finish_swap``, or None if the fence was broken or another
-        transaction blocked this one. In that case, fence and catch up again. Raises
-        RebuildOvertaken if another rebuild has removed this one.
+        transaction blocked the decision. In that case, fence and catch up again. Raises
+        RebuildOvertaken if another rebuild has removed ``rebuild``.
         """
         fenced = {"_id": self.name, "fence": rebuild} | self.swaps_only
         session = self.session.get()
@@ -362,7 +363,7 @@ class RebuildCheckpoint(Checkpoint):
     def share(self) -> None:
         """Let other projectors find the rebuild, which must be complete except for its documents.
 
-        Raises RebuildOvertaken if another rebuild has removed it.
+        Raises RebuildOvertaken if another rebuild has removed this rebuild.
         """
         # MongoDB's clock gives the time, so that all projectors agree on the earliest rebuild.
         now = {"$currentDate": {SHARED: {"$type": "timestamp"}}}
@@ -376,7 +377,7 @@ class RebuildCheckpoint(Checkpoint):
     def show(self, position: str) -> None:
         """Publish the position to Redis, unless its consumer group was removed.
 
-        If this method created the group again, nothing would ever remove it.
+        If this method created the group again, nothing would ever remove the new group.
         """
         with contextlib.suppress(ResponseError):
             self.store.redis.xgroup_setid(self.store.keys.stream, self._group, position)

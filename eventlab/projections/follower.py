@@ -1,7 +1,7 @@
-"""A follower applies the events of a category to the documents of a view in MongoDB.
+"""``Follower``, the base class of projectors, applies events to the documents of a view in MongoDB.
 
-It writes the documents and their position in one transaction, guarded by the old position. So each
-event is applied exactly once, even if a batch is interrupted or repeated.
+It writes the documents and the view's position in one transaction, guarded by the old position. So
+each event is applied exactly once, even if a batch is interrupted or repeated.
 """
 
 from __future__ import annotations
@@ -68,10 +68,10 @@ class Follower(Following):
     def run_once(self) -> int:
         """Apply the next batch and return how many events were applied (0 if none are new).
 
-        Raises ViewStopped at an event that the view cannot apply or MongoDB cannot store; all
-        events before it are applied first. Raises ViewAhead, CategoryMismatch, ViewVersionMismatch
-        or CheckpointMissing if the documents belong to another log, category or version, or if it
-        is unknown which events they include.
+        Raises ViewStopped at an event that the view cannot apply, or whose changes MongoDB cannot
+        store; all earlier events are applied first. Raises ViewAhead, CategoryMismatch,
+        ViewVersionMismatch or CheckpointMissing if the documents belong to another log, category or
+        version, or if it is unknown which events they include.
         """
         self.position = position = self.position or self._read_position()
         if position is None:
@@ -90,8 +90,8 @@ class Follower(Following):
         except Refused as refused:
             if good == 1:
                 raise self._stopped(events[0], refused.error) from refused.error
-            # The batch contains too many events, or one that cannot be stored. Halve it until it
-            # fits, or until it contains only that event.
+            # The batch contains too many events, or one that cannot be stored. Halve the batch
+            # until it fits, or until it contains only that event.
             self._batch_limit = self._batch_size = good // 2
             return 0
         if error is not None:
@@ -104,7 +104,7 @@ class Follower(Following):
         return good
 
     def has_read_all(self) -> bool:
-        """Return whether this follower is active and its stream has no event after its position."""
+        """Return whether this object is active and no event of its stream follows the position."""
         return self.position is not None and not self._read(self.position)
 
     def skip(self, position: str) -> None:
@@ -219,7 +219,7 @@ class Follower(Following):
     # ---------------------------------------------------------------- position
 
     def _read_position(self) -> str | None:
-        """Return the stored position, or None while a rebuild has fenced it."""
+        """Return the stored position, or None while a rebuild has fenced the checkpoint."""
         state = self._checkpoint.read_unfenced()
         if state is None:
             return None
@@ -231,7 +231,7 @@ class Follower(Following):
         """Return the identity of the event to which the position is about to move.
 
         Raises ViewAhead if the log no longer holds the event at ``position``. Sets the position to
-        None if another projector has continued with the documents of another log.
+        None if another projector has continued with the documents of a different log.
         """
         there, held, identity = identify(self.store, position, self._event, event)
         if held and (there or not self._lacks(position)):

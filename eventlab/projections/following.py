@@ -1,4 +1,4 @@
-"""The loop that runs a follower until it is stopped, waits during outages, and logs its state."""
+"""The loop that runs a projector, waits during outages, and logs changes of state."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 
 class Following:
-    """The base class of a follower of one stream and of the followers of several streams."""
+    """The base class of ``Follower``, for one stream, and ``Several``, for several streams."""
 
     def __init__(self, name: str, session: ProjectorSession) -> None:
         self.name = name
@@ -56,8 +56,9 @@ class Following:
 
         New events are applied immediately, and ``stop`` is checked every ``poll_interval`` seconds.
         If several projectors run, only one is active, and the others check every ``poll_interval``
-        seconds whether it still is. While a server is down, failing over or full, the projector
-        waits. Changes of state are logged. Raises the errors of ``run_once`` and Misconfigured.
+        seconds whether they can take over. While a server is down, failing over or full, the
+        projector waits. Changes of state are logged. Raises the errors of ``run_once`` and
+        Misconfigured.
         """
         while not stop.is_set():
             try:
@@ -79,15 +80,15 @@ class Following:
                 stop.wait(poll_interval)
 
     def close(self) -> None:
-        """End the MongoDB session. If the follower is used again, it starts a new session."""
+        """End the MongoDB session. If the object is used again, it starts a new session."""
         self._session.close()
 
     def _followers(self) -> Sequence[Follower]:
-        """Return the followers, one for each stream."""
+        """Return the ``Follower`` objects, one for each stream."""
         raise NotImplementedError
 
     def _current(self) -> Following:
-        """Return what ``run`` advances: this object, or an upgrade that must be built first."""
+        """Return the object to advance: this one, or an upgrade that must be built first."""
         return self
 
     def _active_state(self) -> str:

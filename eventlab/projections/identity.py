@@ -26,10 +26,10 @@ class Identity(msgspec.Struct, frozen=True):
 def identify(
     store: EventStore, position: str, known: Identity | None, event: Recorded | None
 ) -> tuple[bool, bool, Identity | None]:
-    """Look up two events in one round trip: the one known at ``position``, and ``event``.
+    """Look up two events in one round trip: the ``known`` event at ``position``, and ``event``.
 
     Returns whether the stream has an entry at ``position``, whether the aggregate log still holds
-    the known event, and the identity of ``event`` (None if there is no event, or no aggregate log).
+    the ``known`` event, and the identity of ``event`` (None if no aggregate log holds ``event``).
     """
     with store.redis.pipeline(transaction=False) as pipeline:
         pipeline.execute_command("XRANGE", store.keys.stream, position, position, **RAW)

@@ -1,4 +1,4 @@
-"""Joined views, each of which is built from the events of several categories."""
+"""Joined views, which are built from the events of several categories."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from eventlab.store.store import EventStore
 
 
 class JoinedView(Protocol):
-    """A view of several categories, which is otherwise like ``View``.
+    """A view of several categories. In all other respects, it is like ``View``.
 
     Events of different categories have no defined order, so a rebuild may apply them in a different
     order than before. The documents must not depend on this order: use separate fields for the
@@ -50,12 +50,12 @@ class OfCategory:
 
 
 class JoinedProjector(Live, Several[Follower]):
-    """Applies the events of several categories to one view, each exactly once.
+    """Applies the events of several categories to one view, each event exactly once.
 
-    It works like a Projector, but has a position for each category, or for each slice of it. All
-    positions are in one checkpoint, which is committed with the documents, so only one projector at
-    a time is active for all categories. Its methods raise CategoryMismatch if the documents belong
-    to other categories.
+    It works like a Projector, but has a position for each category or for each slice. All positions
+    are in one checkpoint, which is committed with the documents, so only one projector at a time is
+    active for all categories. Its methods raise CategoryMismatch if the documents belong to other
+    categories.
 
     Raises InvalidArgument unless there are at least two stores, each of a different category.
     Raises InvalidName if no collection can have the name of the view.

@@ -20,8 +20,8 @@ class ViewLag:
     """The lag of a view: how many events it has not applied, and the age of the oldest in seconds.
 
     The number is exact up to 10,000 events or 50 MB. Beyond that, ``exact`` is False and ``events``
-    is an upper bound. While a projector builds the documents of a newer version of the view, this
-    is the lag of the new documents, and ``replaces`` is the version that readers still see.
+    is an upper bound. While a projector builds the documents of a newer version of the view, the
+    lag is that of the new documents, and ``replaces`` is the version that readers still see.
     """
 
     position: str
@@ -55,9 +55,10 @@ def lag_of(store: EventStore, position: str, replaces: int | None = None) -> Vie
 
 
 def sum_of_lags(lags: Sequence[ViewLag]) -> ViewLag:
-    """Return the lag over all slices of a category: the sum of events, and the maximum of seconds.
+    """Return the lag over all slices: the total number of events, and the age of the oldest.
 
-    The position is the earliest position of the slices that lag, or the latest if none does.
+    The position is the earliest position of the slices that lag, or the latest position of all
+    slices if no slice lags.
     """
     behind = [lag.position for lag in lags if lag.events]
     position = min(behind, key=order) if behind else max((x.position for x in lags), key=order)

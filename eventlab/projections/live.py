@@ -16,7 +16,7 @@ from eventlab.store.keys import order
 
 
 class Live(Following):
-    """The base class of the projectors of one category and of several categories."""
+    """The base class of the projector of one category and the projector of several categories."""
 
     _upgrade: Upgrade | None = None  # while this builds the documents of a newer version
 
@@ -26,10 +26,10 @@ class Live(Following):
         If a lower version of the view built the documents, the batch is applied to new documents
         alongside them. When the new documents have caught up, they replace the old ones.
 
-        Raises ViewStopped at an event that the view cannot apply or MongoDB cannot store; all
-        events before it are applied first. Raises ViewAhead, CategoryMismatch, ViewVersionMismatch
-        or CheckpointMissing if the documents belong to another log, to another category or to a
-        higher version, or if it is unknown which events they include.
+        Raises ViewStopped at an event that the view cannot apply, or whose changes MongoDB cannot
+        store; all earlier events are applied first. Raises ViewAhead, CategoryMismatch,
+        ViewVersionMismatch or CheckpointMissing if the documents belong to another log, to another
+        category or to a higher version, or if it is unknown which events they include.
         """
         while True:
             try:
@@ -44,7 +44,7 @@ class Live(Following):
                 self._begin_upgrade()
 
     def rebuild(self, *, progress: bool = True) -> int:
-        """Rebuild the view alongside the live one, swap, and return how many events were applied.
+        """Build new documents alongside the live ones, swap, and return the number of events.
 
         Readers always see either the old documents or the new ones. A cursor that is open during
         the swap fails with pymongo's OperationFailure, so open it again. A change stream on the
@@ -64,7 +64,7 @@ class Live(Following):
             with Rebuild(self, batch_size=self._largest_batch()) as rebuild:
                 return rebuild.build(progress=progress)
         finally:
-            self._forget_position()  # the last known one belonged to the old documents
+            self._forget_position()  # the last known position belonged to the old documents
 
     def reset(self) -> None:
         """Delete the documents and the checkpoint.
@@ -115,7 +115,7 @@ class Live(Following):
             pause = min(2 * pause, RETRY_SECONDS)
 
     def _older_version(self) -> int | None:
-        """Return the version of the documents if it is lower than the view's, else None."""
+        """Return the version of the documents if it is lower than the view's version, else None."""
         try:
             self._followers()[0]._checkpoint.checked()
         except ViewVersionMismatch as error:

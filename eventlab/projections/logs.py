@@ -1,7 +1,7 @@
-"""Merge the aggregate logs of a category into commit order, using limited memory.
+"""Merges the aggregate logs of a category into commit order, using limited memory.
 
-Only the next position of each log is kept in memory. Each round reads the logs whose positions come
-first. Rows that are read too early are read again later.
+Only the next position of each log is kept in memory. Each round reads the logs with the earliest
+next positions. Rows that are read too early are read again later.
 """
 
 from __future__ import annotations

@@ -19,12 +19,12 @@ from eventlab.store.store import EventStore
 
 
 class Projector(Live, Follower):
-    """Applies the events of one category to one view, each exactly once.
+    """Applies the events of one category to one view, each event exactly once.
 
     Several projectors of a view may run at once, in threads, in processes or on several machines.
     One of them is active; when it ends, another takes over. Run all of them as the same MongoDB
-    user. Only then can they end the transaction of a dead projector, which would otherwise block
-    the view for up to a minute.
+    user. Only then can they end the transaction of a dead projector. Otherwise, this transaction
+    blocks the view for up to a minute.
 
     ``batch_size`` is the maximum number of events in one transaction. After a batch that takes too
     long or is too large for MongoDB, the batches become smaller.
@@ -90,9 +90,9 @@ class Projector(Live, Follower):
     def rebuild_one(self, id: str) -> int:
         """Rebuild the documents of one aggregate from its log; return how many events were applied.
 
-        It replaces the documents that the events of the aggregate change. Projectors may run at the
-        same time. They wait while the documents are replaced, and each event is applied exactly
-        once.
+        The method replaces the documents that the events of the aggregate change. Projectors may
+        run at the same time. They wait while the documents are replaced, and each event is applied
+        exactly once.
 
         Raises NotPerAggregate for a view without ``per_aggregate = True``, ViewStopped at an event
         that cannot be applied, and the errors of ``lag``. After an error, the documents are

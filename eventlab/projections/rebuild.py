@@ -1,7 +1,7 @@
 """A rebuild builds new documents alongside the live ones, then replaces the live ones.
 
-It is complete even after a trim, because it reads trimmed events from the aggregate logs. The
-checkpoint performs the swap (see checkpoint.py).
+The new documents are complete even after a trim, because a rebuild reads trimmed events from the
+aggregate logs. The checkpoint performs the swap (see checkpoint.py).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from eventlab.store.keys import START
 
 
 class Rebuild(Several[Building]):
-    """The followers that build the new documents of a view and then swap them in."""
+    """Builds the new documents of a view, with one ``Building`` per stream, and swaps them in."""
 
     def __init__(self, live: Following, *, batch_size: int, name: str = "") -> None:
         followers = live._followers()
@@ -73,7 +73,7 @@ class Rebuild(Several[Building]):
                 part.own.hold_trims()
 
     def _swap(self) -> bool:
-        """Stop the live projectors, catch up and swap; return whether this succeeded."""
+        """Stop the live projectors, catch up and swap; return whether the swap succeeded."""
         self._live.fence(self.name)
         self.catch_up()
         swap = self._live.decide_swap(self.name)
@@ -83,9 +83,9 @@ class Rebuild(Several[Building]):
         return True
 
     def remove_abandoned(self, keep: Collection[str] = ()) -> None:
-        """Remove the rebuilds that were killed.
+        """Remove the other rebuilds of the view, which were probably killed.
 
-        If one of them is in fact still running, it then fails with RebuildOvertaken.
+        If such a rebuild is still running, it fails with RebuildOvertaken.
         """
         pattern = {"$regex": f"^{re.escape(self._live.name)}{REBUILD_NAME}"}
         names = set(self.mongo[CHECKPOINTS].distinct("_id", {"_id": pattern}))

@@ -1,9 +1,9 @@
-"""The MongoDB session of a projector, which runs transactions and ends those that block it.
+"""The MongoDB session of a projector. It runs transactions, and ends sessions that block them.
 
-A projector that is killed inside a transaction leaves it open on the server for up to a minute,
-which blocks all other projectors. So every session is registered by its ID, and a projector that is
-blocked for too long ends the sessions of the others. The register is not part of the checkpoint,
-because a dead transaction locks the checkpoint.
+If a projector is killed inside a transaction, the transaction stays open on the server for up to a
+minute and blocks all other projectors. So every session is registered by its ID, and a projector
+that is blocked for too long ends the sessions of the others. The register is not part of the
+checkpoint, because a dead transaction locks the checkpoint.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ log = logging.getLogger(__name__)
 def bookkeeping(mongo: Database[dict[str, Any]]) -> Database[dict[str, Any]]:
     """Return the database with the options that a projector needs, whatever the URL says.
 
-    Without them, a secondary that lags could return an old position.
+    Without these options, a secondary that lags could return an old position.
     """
     return mongo.with_options(
         read_preference=ReadPreference.PRIMARY,
@@ -56,7 +56,10 @@ def bookkeeping(mongo: Database[dict[str, Any]]) -> Database[dict[str, Any]]:
 
 
 class ProjectorSession:
-    """The session for all transactions of a projector of ``view``, which starts on first use."""
+    """The MongoDB session for all transactions of one projector of ``view``.
+
+    The session starts when it is first used.
+    """
 
     def __init__(self, mongo: Database[dict[str, Any]], view: str) -> None:
         self.mongo = mongo
@@ -78,8 +81,8 @@ class ProjectorSession:
     def get(self) -> ClientSession:
         """Return the session, and start it on the first call.
 
-        It stays registered until ``close``, because other projectors cannot tell whether this one
-        is dead or waiting.
+        The session stays registered until ``close``, because other projectors cannot tell whether
+        this projector is dead or waiting.
         """
         if self._session is None:
             session = self.mongo.client.start_session()
@@ -89,11 +92,12 @@ class ProjectorSession:
         return self._session
 
     def transact(self, work: Callable[[ClientSession], bool], *, obstacle: object) -> bool | None:
-        """Run ``work`` in one transaction and return its result, or None if it was blocked.
+        """Run ``work`` in one transaction and return the result, or None after a conflict.
 
         After a conflict with another transaction, this method pauses, then returns None. If the
-        same ``obstacle`` has blocked it for too long, it ends the sessions of the other projectors.
-        Raises NoReplicaSet, and pymongo's errors if MongoDB is down.
+        same ``obstacle`` has persisted for too long, it also ends the sessions of the other
+        projectors. Raises NoReplicaSet if MongoDB does not support transactions, and pymongo's
+        errors if MongoDB is down.
         """
         session = self.get()
         try:
@@ -117,7 +121,7 @@ class ProjectorSession:
         return result
 
     def is_stuck(self, obstacle: object, seconds: float) -> bool:
-        """Return whether the same obstacle has persisted for ``seconds``; if so, forget it."""
+        """Return whether the same obstacle has persisted for ``seconds``; if so, reset it."""
         now = time.monotonic()
         if self._obstacle is None or self._obstacle[0] != obstacle:
             self._obstacle = (obstacle, now)
@@ -129,8 +133,8 @@ class ProjectorSession:
     def end_others(self) -> None:
         """End the sessions of all other projectors of the view, including their open transactions.
 
-        MongoDB ends only the sessions of the same MongoDB user. If it rejects the command, this is
-        logged once.
+        MongoDB ends only the sessions of the same MongoDB user. If MongoDB rejects the command, a
+        warning is logged once.
         """
         others = self._projectors.find({"view": self.view, "_id": {"$ne": self._id()}})
         ids = [{"id": other["_id"]} for other in others]

@@ -1,7 +1,7 @@
-"""Followers of several streams that feed one view and apply their batches in turn.
+"""``Several`` follows several streams for one view, and applies a batch of each stream in turn.
 
 The positions of a joined view are in one checkpoint document. So only one projector is active at a
-time, and a rebuild stops and replaces all followers at once.
+time, and a rebuild stops all streams and replaces all documents at once.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ F = TypeVar("F", bound=Follower)
 
 
 class Several(Following, Generic[F]):
-    """One or more followers, each of one stream, that share a session."""
+    """One or more ``Follower`` objects, each for one stream, that share a session."""
 
     def __init__(self, parts: Sequence[F]) -> None:
         super().__init__(parts[0].name, parts[0]._session)

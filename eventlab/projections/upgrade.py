@@ -1,8 +1,9 @@
 """An upgrade builds the documents of a newer version of a view alongside the live ones.
 
-It is a rebuild that all projectors of the newer version share. One of them is active; if it is
-killed, another one resumes from the same position. Everything that they need to know is in the
-checkpoint of the rebuild, which is marked as shared once the collection and its indexes exist.
+It is a rebuild that all projectors of the newer version share. One projector is active; if it is
+killed, another one resumes from the same position. Everything that the projectors need to know is
+in the rebuild's checkpoint. The checkpoint is marked as shared once the collection and its indexes
+exist.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ class Upgrade(Rebuild):
         happens even if new events never stop arriving.
 
         Raises RebuildOvertaken if there is nothing left to build, because this or another projector
-        has already swapped, or because another rebuild has removed this one.
+        has already swapped, or because another rebuild has removed this upgrade.
         """
         if self._swapped:
             raise RebuildOvertaken(self._live.name)

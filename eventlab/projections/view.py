@@ -54,7 +54,7 @@ class Change:
         self._unset[field] = ""
 
     def push(self, field: str, value: Any, *, keep: int) -> None:
-        """Append a value to a list, and keep only its newest ``keep`` values."""
+        """Append a value to a list, and keep only the newest ``keep`` values."""
         if self._ways.setdefault(field, "push") != "push":
             raise _two_ways(field)
         values, _ = self._push.setdefault(field, ([], keep))
@@ -67,7 +67,7 @@ class Change:
         self.deletes = True
 
     def update(self) -> dict[str, Any]:
-        """Return the change as a MongoDB update, which follows the deletion, if there is one."""
+        """Return the change as a MongoDB update; a deletion, if there is one, comes before it."""
         pushes = {
             field: {"$each": values[-keep:], "$slice": -keep}
             for field, (values, keep) in self._push.items()
@@ -94,14 +94,14 @@ class View(Protocol):
     """A view defines how events change the documents of one MongoDB collection.
 
     ``name`` is the name of the collection. ``apply`` depends only on the events, makes every change
-    through ``changes``, and has no other effect, so a test needs no server. If it cannot apply an
-    event, it raises an error; the view then stops at that event and stores none of its changes.
+    through ``changes``, and has no other effect, so a test needs no server. If ``apply`` raises an
+    error, the view stops at that event and stores none of the event's changes.
 
     A view may have a ``version``, an integer (default: 1). Increase it when the shape of the
     documents changes. A projector that finds documents of a lower version builds new documents
-    alongside them, and replaces the old ones when it has caught up. Until then, the old documents
-    stay readable, and older projectors can keep following. After that, older projectors stop with
-    ViewVersionMismatch.
+    alongside the old ones, and swaps them when the new ones have caught up. Until then, the old
+    documents stay readable, and older projectors can keep following. After that, older projectors
+    stop with ViewVersionMismatch.
 
     A view with ``per_aggregate = True`` promises that each document is changed only by the events
     of one aggregate. ``Projector.rebuild_one`` needs this promise.
@@ -115,7 +115,7 @@ class View(Protocol):
 
 
 class Named(Protocol):
-    """A view of one or several categories, which has the name of its collection."""
+    """A view of one or more categories; ``name`` is the name of its collection."""
 
     name: str
 

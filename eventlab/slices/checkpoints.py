@@ -43,7 +43,7 @@ LIFT: Final = {"$unset": {"fence": 1}}
 
 
 def slice_key(name: str, number: int) -> str:
-    """Return the ``_id`` of a slice's checkpoint, which no other view can have as its name.
+    """Return the ``_id`` of a slice's checkpoint, which cannot be the name of another view.
 
     >>> slice_key("accounts", 0), slice_key("accounts", 7)
     ('accounts', 'accounts$7')
@@ -76,7 +76,7 @@ class SliceCheckpoint(Checkpoint):
         """Move the position; the first move in a slice records the view's version for all slices.
 
         Returns False in the same cases as ``Checkpoint.move``. Raises ViewVersionMismatch if
-        another slice has documents of another version.
+        another slice has documents of a different version.
         """
         if old == START:
             self._whole.claim(session)
@@ -122,10 +122,11 @@ class SlicedCheckpoint(Checkpoint):
     # ----------------------------------------------------------------- version
 
     def claim(self, session: ClientSession) -> None:
-        """Set this version on every slice that has not applied an event yet.
+        """Set the version of the view on every slice that has not applied an event yet.
 
-        Without this, two versions of the view's code could each write the documents of some slices
-        to the same collection. Raises ViewVersionMismatch if a slice already has another version.
+        Without this step, two versions of the view's code could each write the documents of some
+        slices to the same collection. Raises ViewVersionMismatch if a slice already has a different
+        version.
         """
         others = self._all | {"version": {"$nin": [None, self.version]}}
         other = self._documents.find_one(others, session=session)
@@ -136,9 +137,9 @@ class SlicedCheckpoint(Checkpoint):
         self._documents.update_many(free, mine, session=session)
 
     def older_version(self) -> int | None:
-        """Return the version of the documents if it is lower than that of the view's code, or None.
+        """Return the version of the documents if it is lower than the view's version, else None.
 
-        Raises ViewVersionMismatch if it is higher.
+        Raises ViewVersionMismatch if the version of the documents is higher.
         """
         counting = self._all | {"position": {"$nin": [START, UNKNOWN]}}
         found = self._documents.find(counting, {"version": 1})
@@ -159,7 +160,7 @@ class SlicedCheckpoint(Checkpoint):
     # ------------------------------------------------------------------- fence
 
     def fence(self, rebuild: str) -> None:
-        """Stop the live projectors of all slices, after the fences of other rebuilds are gone."""
+        """Stop the live projectors of all slices, once the fences of other rebuilds are gone."""
         self.parts[0].read()  # raises CategoryMismatch
         free = self._all | {"fence": {"$in": [None, rebuild]}}
 
@@ -208,9 +209,9 @@ class SlicedCheckpoint(Checkpoint):
     def decide_swap(self, rebuild: str) -> Fields | None:
         """Decide that the documents and checkpoints of a rebuild will replace the live ones.
 
-        Returns the checkpoints by slice, for ``finish_swap``, or None if the fence was broken, or
-        another transaction blocked this one. Raises RebuildOvertaken if another rebuild has removed
-        this one.
+        Returns the checkpoints by slice, for ``finish_swap``, or None if the fence was broken or
+        another transaction blocked the decision. Raises RebuildOvertaken if another rebuild has
+        removed ``rebuild``.
         """
         rebuilt_keys = slice_keys(rebuild, len(self.keys))
         rebuilt = {"_id": {"$in": rebuilt_keys}}
@@ -263,7 +264,7 @@ class SlicedCheckpoint(Checkpoint):
             return True
 
         while (by or self.session).transact(finish, obstacle=("swap", rebuild)) is None:
-            pass  # the session that blocks this one does the same, or is ended
+            pass  # the blocking session finishes the same swap, or is ended
         for number, part in enumerate(self.parts):
             if swap[str(number)]["position"] != START:
                 part.show(swap[str(number)]["position"])
@@ -306,7 +307,7 @@ class SlicedRebuildCheckpoint(RebuildCheckpoint):
             part.create()
 
     def hold_trims(self) -> None:
-        """Create the groups that show the positions in Redis, so that no trim passes them."""
+        """Create the groups that show the positions in Redis; no trim goes past these positions."""
         for part in self.parts:
             if part.store.head() != START:
                 part.hold_trims()

@@ -1,4 +1,4 @@
-"""Limits the connections that the slices of views use, to leave some for the program."""
+"""Limits the connections that views with slices use, to leave some for the program."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ UNLIMITED: Final = 1 << 20
 
 
 class ConnectionLimit:
-    """Limits the connections that the slices of all views of one client use at the same time.
+    """Limits the connections that all views of one client use for their slices at the same time.
 
     By default, redis-py's pool has at most 100 connections, and two views have 128 slices.
     """

@@ -134,8 +134,8 @@ class SlicedProjector(Projector):
     ends or is killed, the others take over its slices within seconds. While a shard of Redis is
     down, its slices wait, and the other slices continue.
 
-    If events of several slices change the same document, their order is undefined, so the view
-    should use ``inc`` for these changes.
+    If events of several slices change the same document, the order of these changes is undefined,
+    so the view should use ``inc`` for them.
     """
 
     def __init__(
@@ -172,10 +172,10 @@ class SlicedProjector(Projector):
         return counted
 
     def catch_up(self) -> int:
-        """Apply all events that exist when it is called, and return how many were applied.
+        """Apply all events that exist at the time of the call; return how many were applied.
 
-        A slice that stops does not stop the others; its error is raised when they are done. If the
-        documents were built by a lower version of the view, newer documents replace them first.
+        If a slice stops, the other slices finish first, and then the error is raised. If a lower
+        version of the view built the documents, newer documents replace the old ones first.
         """
         counted = 0
         while True:
@@ -202,9 +202,9 @@ class SlicedProjector(Projector):
     def run(self, stop: threading.Event, *, poll_interval: float = 0.5) -> None:
         """Follow all slices, each in its own thread, until ``stop`` is set.
 
-        A slice that waits for its shard of Redis does not delay the others. If the documents were
-        built by a lower version of the view, newer documents are built and replace them first. If a
-        slice fails, all threads end, and its error is raised.
+        A slice that waits for its shard of Redis does not delay the other slices. If a lower
+        version of the view built the documents, newer documents are built first and replace the old
+        ones. If a slice fails, all threads end, and the error is raised.
         """
         while not stop.is_set():
             try:
@@ -283,7 +283,7 @@ class SlicedProjector(Projector):
         return self._whole.older_version()
 
     def wait_until(self, id: str, version: int, *, seconds: float = 10.0) -> None:
-        """Wait until the view has applied a version of an aggregate, checking only its slice."""
+        """Wait until the view has applied a version of an aggregate; only one slice is checked."""
         self._parts[slice_number(id)].wait_until(id, version, seconds=seconds)
 
     def skip(self, position: str) -> None:
@@ -312,7 +312,7 @@ class SlicedProjector(Projector):
             self._upgrade = SlicedUpgrade.of(self, batch_size=self.batch_size)
 
     def rebuild(self, *, progress: bool = True) -> int:
-        """Rebuild all slices of the view alongside the live documents, and swap all at once."""
+        """Rebuild all slices of the view alongside the live documents, and swap them together."""
         try:
             with SlicedRebuild(self, batch_size=self.batch_size) as rebuild:
                 return rebuild.build(progress=progress)

@@ -26,7 +26,7 @@ NEAR_ROUNDS: Final = 5
 
 
 class SlicedRebuild(Rebuild):
-    """Builds the documents of all slices alongside the live ones, and swaps them all at once."""
+    """Builds new documents alongside the live ones, and swaps all slices at once."""
 
     def __init__(self, live: Projector, *, batch_size: int, name: str = "") -> None:
         session = ProjectorSession(live.mongo, live.name)
@@ -41,7 +41,7 @@ class SlicedRebuild(Rebuild):
         self._bar = None
 
     def catch_up(self) -> int:
-        """Apply all events that exist when it is called, slice by slice; return how many."""
+        """Apply all events that exist at the time of the call, by slice; return their number."""
         counted = 0
         for part in self._parts:
             more = part.catch_up()
@@ -55,8 +55,9 @@ class SlicedRebuild(Rebuild):
 class SlicedUpgrade(SlicedRebuild, Upgrade):
     """The documents of a newer version of a view's code, built alongside the live ones.
 
-    All projectors of the newer version build all slices. If two of them read the same batch, only
-    the faster one commits it. Each projector begins with a random slice, so this seldom happens.
+    All projectors of the newer version build all slices. If two projectors read the same batch,
+    only the faster one commits it. Each projector begins with a random slice, so two of them seldom
+    read the same batch.
     """
 
     def __init__(self, live: Projector, *, batch_size: int, name: str = "") -> None:
@@ -68,10 +69,10 @@ class SlicedUpgrade(SlicedRebuild, Upgrade):
         self._near_rounds = 0
 
     def advance(self) -> int:
-        """Apply the next batch of each slice, or swap; see Upgrade.
+        """Apply the next batch of each slice, and swap once all slices have caught up; see Upgrade.
 
-        If new events arrive in every round, it swaps after several rounds in a row with only a
-        small lag.
+        If new events arrive in every round, the swap happens after several rounds in a row with
+        only a small lag.
         """
         counted = self.run_once()
         behind = self._seconds_behind()

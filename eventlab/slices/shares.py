@@ -17,7 +17,7 @@ ALIVE_SECONDS: Final = 3.0  # for this long after its last heartbeat, a projecto
 
 
 class SharedSession(ProjectorSession):
-    """A projector's session, as used by one slice; each slice tracks what blocks it."""
+    """A projector's session, as one slice uses it; each slice tracks its own obstacle."""
 
     def __init__(self, shared: ProjectorSession, turn: threading.RLock) -> None:
         super().__init__(shared.mongo, shared.view)
@@ -85,7 +85,7 @@ class Shares:
 
 @contextlib.contextmanager
 def outages_ignored() -> Iterator[None]:
-    """Ignore the errors of a server that is down; the code that waits for it logs the outage."""
+    """Ignore the errors of a server that is down; the code that waits logs the outage."""
     try:
         yield
     except SERVER_ERRORS as error:

@@ -1,4 +1,4 @@
-"""A category in 64 slices, with one store per slice, so that the shards of a cluster share it.
+"""A category in 64 slices, with one store per slice, spread over the shards of a cluster.
 
 Each slice is a category stream with its own aggregate logs, in one slot of the cluster. The store
 of a slice handles every call about one of its aggregates. Events are ordered within a slice, and
@@ -191,7 +191,8 @@ class SlicedStore(EventStore):
     ) -> None:
         """Wait until earlier appends are on ``disk`` disks and on ``replicas`` replicas.
 
-        With ``events``, it waits only for the slices of these events; otherwise, for every shard.
+        With ``events``, the method waits only for the slices of these events. Otherwise, it waits
+        for every shard.
         """
         checked_counts(disk=disk, replicas=replicas)
         parts: dict[EventStore, list[Recorded]] = {}
@@ -260,13 +261,13 @@ class SlicedStore(EventStore):
     def trim(self, *, before: str) -> int:
         """Drop the events before a position from all slices, and return their number.
 
-        Raises TrimRefused if a group has not finished the events of a slice. By then, the slices
-        before that slice have been trimmed.
+        Raises TrimRefused if a group has not finished the events of a slice. In that case, the
+        slices with lower numbers have already been trimmed.
         """
         return sum(part.trim(before=before) for part in self._all)
 
     def forget_group(self, name: str) -> bool:
-        """Delete a group in all slices; return False if it does not exist in any of them."""
+        """Delete a group in all slices; return False if no slice has the group."""
         return sum(part.forget_group(name) for part in self._all) > 0
 
     def adopt(self, *, renumber: bool = False) -> int:  # noqa: ARG002 - it always raises
@@ -277,7 +278,7 @@ class SlicedStore(EventStore):
         )
 
     def verify(self) -> list[Recorded]:
-        """Return the events of all streams that are not in the aggregate logs."""
+        """Return the events that are in the stream of a slice but not in its aggregate logs."""
         return [event for part in self._all for event in part.verify()]
 
     def drop(self) -> None:

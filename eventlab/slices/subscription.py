@@ -30,11 +30,11 @@ Other = TypeVar("Other")
 class SlicedSubscription(Subscription):
     """The events of all slices of a category; see Subscription.
 
-    ``receive`` polls the slices in turn, so that none starves another. While a shard of Redis is
-    down, its slices are skipped. Acknowledgments of their events are sent when the shard responds
-    again. An event whose failure could not be reported is delivered again after ``claim_after``
-    seconds. ``fail(..., outage=True)`` pauses the slice of the event for all consumers, and all
-    slices for this consumer.
+    ``receive`` polls the slices in turn, so that no slice starves another. While a shard of Redis
+    is down, its slices are skipped. Acknowledgments of their events are sent when the shard
+    responds again. An event whose failure could not be reported is delivered again after
+    ``claim_after`` seconds. ``fail(..., outage=True)`` pauses the slice of the event for all
+    consumers, and all slices for this consumer.
     """
 
     def __init__(

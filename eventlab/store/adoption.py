@@ -1,8 +1,8 @@
 """Builds the aggregate logs of a category stream that another program wrote.
 
-First, the whole stream is checked. Then the logs are written, page by page. The set of ids is
-written last, in one step. The store rejects appends until this set exists, so after a crash, run
-the adoption again.
+First, the whole stream is checked. Then the logs are written, page by page. The set of aggregate
+ids is written last, in one step. The store rejects appends until this set exists, so after a crash,
+run the adoption again.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def adopt(redis: Any, keys: Keys, *, renumber: bool) -> int:
 
 
 def foreign_events(redis: Any, keys: Keys) -> list[Recorded]:
-    """Return the events of the stream that are in no aggregate log; see EventStore.verify."""
+    """Return the events that are in the stream but in no aggregate log; see EventStore.verify."""
     stream = CategoryStream(redis, keys)
     found = []
     for page in _pages(stream.entries(after=stream.trimmed_to(), others=False)):
@@ -163,7 +163,7 @@ def _renumber(redis: Any, keys: Keys, stream: CategoryStream) -> None:
 def _once(done: str, command: Callable[..., object], *args: object, **options: object) -> None:
     """Run a command that redis-py may repeat after a lost reply.
 
-    A repeat fails with an error that contains ``done``, which is ignored.
+    If redis-py does, the repeat fails with an error that contains ``done``; this error is ignored.
     """
     try:
         command(*args, **options)

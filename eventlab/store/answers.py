@@ -33,7 +33,7 @@ _REDIS_OUTAGES: Final = (
     redis.exceptions.AskError,
 )
 
-# These have no class of their own in redis-py.
+# These errors have no class of their own in redis-py.
 _REDIS_OUTAGE_CODES: Final = frozenset(
     {
         "BUSY",  # a script of another client has run for too long
@@ -121,7 +121,9 @@ def is_outage(error: BaseException) -> bool:
 
 
 def misconfiguration(error: BaseException) -> Misconfigured | None:
-    """Return a Misconfigured error if the credentials, permissions or settings are wrong.
+    """Return Misconfigured if an error means that credentials, permissions or settings are wrong.
+
+    Returns None for any other error.
 
     >>> misconfiguration(redis.exceptions.ConnectionError("Connection refused")) is None
     True
@@ -140,7 +142,7 @@ def misconfiguration(error: BaseException) -> Misconfigured | None:
 
 
 def mongodb_codes(error: pymongo.errors.PyMongoError) -> set[int]:
-    """Return the MongoDB codes of an error; a bulk write has one for each failed operation.
+    """Return the MongoDB codes of an error; a bulk write has a code for each failed operation.
 
     >>> mongodb_codes(pymongo.errors.OperationFailure("disk full", 14031))
     {14031}
@@ -154,7 +156,7 @@ def mongodb_codes(error: pymongo.errors.PyMongoError) -> set[int]:
 
 
 def reason(error: BaseException) -> str:
-    """Return the message of a server's error in one line, without the driver's diagnostics.
+    """Return the message of a server's error on one line, without the driver's diagnostics.
 
     >>> reason(pymongo.errors.OperationFailure("not allowed, full error: {'ok': 0.0}", 13))
     'not allowed'

@@ -67,7 +67,7 @@ class EncodedWrite(msgspec.Struct, frozen=True):
 
 
 class Append(msgspec.Struct, frozen=True):
-    """The options of one call that are the same for each of its attempts.
+    """The options of one append or commit, which are the same in each of its attempts.
 
     ``home`` is the aggregate that the idempotency key belongs to, or None if it belongs to the
     category.
@@ -148,7 +148,7 @@ class Appends:
         self._commit = Script("store/commit")
 
     def append(self, append: Append, part: EncodedWrite) -> list[Recorded]:
-        """Append events to one aggregate, and return them."""
+        """Append events to one aggregate, and return the recorded events."""
         id = part.id
         batch = part.batch
         keys = [self._keys.stream, self._keys.log(id), self._keys.ids, self._keys.slices]
@@ -236,7 +236,7 @@ class Appends:
             if element and part.batch.events:
                 [row] = decode_rows([element], part.id)
                 if row.token == append.token:
-                    # It was committed before; its guards may have changed since then.
+                    # The commit was made before; its guards may have changed since then.
                     done = [each for each in parts if each.batch.events]
                     return {each.id: self.repeated(append, each) for each in done}
         id, (expected, version) = next(iter(conflicts.items()))
@@ -260,7 +260,7 @@ class Appends:
         return self._upcasted(part.id, rows, after)
 
     def find(self, id: str, token: str, *, after: int, limit: int) -> int | None:
-        """Return the version before the append with this token, or None if it is not found."""
+        """Return the version before the append with a token, or None if no append has the token."""
         rows = self._logs.rows(id, after, limit)
         return next((after + n for n, row in enumerate(rows) if row.token == token), None)
 

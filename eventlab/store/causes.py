@@ -22,8 +22,9 @@ def caused_by(event: Recorded, category: str) -> Iterator[None]:
     """Record, in the meta of all events appended in this block, that ``event`` caused them.
 
     ``causation_id`` identifies ``event``. ``correlation_id`` and ``traceparent`` are copied from
-    the meta of ``event``. If there is no ``correlation_id``, the ``causation_id`` is used instead.
-    An appended event's own meta takes precedence. The block affects only the current thread.
+    the meta of ``event``. If ``event`` has no ``correlation_id``, the value of ``causation_id`` is
+    used instead. An appended event's own meta takes precedence. The block affects only the current
+    thread.
 
     >>> with caused_by(deposit, store.category):
     ...     letters.append("letter-1", [Event("sent")], expected=NEW)[0].meta

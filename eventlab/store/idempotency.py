@@ -1,13 +1,13 @@
 """Keeps the first outcome of a request under its idempotency key, for repeats within a day.
 
 The record under a key is a JSON array. ``[fingerprint, after, count]`` says which request the key
-belongs to and where its events are. A rejection has three more elements:
+belongs to and where the request's events are. A rejection has three more elements:
 ``[fingerprint, 0, 0, class name, text, data]``. A commit to several aggregates has a seventh
-element, which says where its events are:
+element, which says where the events of the commit are:
 ``[fingerprint, 0, 0, "", "", {}, [[id, after, count], …]]``.
 
 A key belongs to one aggregate, given as ``id``. The key of a commit belongs to the whole category,
-and its ``id`` is None.
+and ``id`` is None.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from eventlab.store.keys import Keys, checked_name
 from eventlab.store.scripts import RAW
 
 KEY_SECONDS: Final = 24 * 60 * 60
-FIRST: Final[dict[str, Any]] = {**RAW, "get": True}  # else redis-py returns a bool, not the value
+FIRST: Final[dict[str, Any]] = {**RAW, "get": True}  # otherwise, redis-py returns a bool
 
 
 class Outcome(msgspec.Struct, array_like=True, frozen=True):
@@ -70,10 +70,10 @@ class Idempotency:
         """Store the outcome of a request that recorded no events, and raise its rejection, if any.
 
         If two duplicates run at the same time, one may be rejected and the other may append events.
-        The first one to store an outcome decides for both, so an earlier outcome is returned or
+        The first request to store an outcome decides for both, so an earlier outcome is returned or
         raised instead.
         """
-        # One key contains both, so no crash or expiry can separate the request from its rejection.
+        # One key contains the request and its rejection, so no crash or expiry can separate them.
         record: list[Any] = [checked_fingerprint(fingerprint), 0, 0]
         if rejected is not None:
             # UTF-8 cannot encode a lone surrogate, which a client may have sent as an escape.
@@ -95,7 +95,7 @@ class Idempotency:
         return first
 
     def claim(self, key: str, id: str, request: str) -> None:
-        """Claim a key for one request in the whole category, not only for its aggregate.
+        """Claim a key for one request in the whole category, not only in one aggregate.
 
         The other records are per aggregate, and make it safe to repeat a request. A claim only
         detects that a key is used for two requests. Raises IdempotencyKeyReused in that case.
@@ -139,7 +139,7 @@ def fingerprint_of(events: Sequence[Event], ids: Sequence[str] = ()) -> str:
 
     For a commit, ``ids`` contains the aggregate id of each event.
     """
-    # The meta is not included, because a repeat may have another correlation id.
+    # The meta is not included, because a repeat may have a different correlation id.
     known = [(event.type, event.data) for event in events]
     return _hash(json.dumps([*known, ids] if ids else known, sort_keys=True))
 

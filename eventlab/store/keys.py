@@ -58,15 +58,16 @@ class Keys:
     def log(self, id: str) -> bytes:
         """Return the key of an aggregate log.
 
-        Only the key of a log has a colon after the hash tag, so it never equals another key.
+        Only the key of a log has a colon after the hash tag, so no other key can equal the key of a
+        log.
         """
         return self.logs + checked_name(id, "id")
 
     def idempotency(self, id: str | None, key: str) -> bytes:
-        """Return the Redis key of the record of an idempotency key, for an aggregate or a commit.
+        """Return the Redis key that stores the outcome of a request with an idempotency key.
 
-        The Redis key contains the length of the id, so that different pairs of id and key
-        never share one. For a commit, which has no id, the length is 0.
+        The Redis key contains the length of the id, so that two different pairs of id and
+        idempotency key never have the same Redis key. A commit has no id, so the length is 0.
         """
         name = b"" if id is None else checked_name(id, "id")
         return b"%b/once:%d:%b:%b" % (
@@ -87,8 +88,8 @@ class Keys:
     def subscription(self, name: str) -> list[bytes]:
         """Return the keys that a subscription has in addition to its group.
 
-        They hold the times at which events are due again, the failed events, the parked events, the
-        aggregates that have an unfinished event, and the state of the subscription.
+        These keys hold the times at which events are due again, the failed events, the parked
+        events, the aggregates that have an unfinished event, and the state of the subscription.
         """
         return [
             b"%b/%b:%b" % (self._tag, what, checked_name(name, "name"))
@@ -104,7 +105,10 @@ class Keys:
         return _literal(self._tag) + b"[:/]*"
 
     def all_slices(self) -> bytes:
-        """Return a SCAN pattern for the keys of all slices; it may also match other categories."""
+        """Return a SCAN pattern for the keys of all slices.
+
+        The pattern may also match keys of other categories.
+        """
         return _literal(self._tag[:-1]) + b"#*}*"
 
     def owns(self, key: bytes) -> bool:
@@ -117,7 +121,7 @@ def _literal(text: bytes) -> bytes:
 
 
 def view_group(name: str) -> str:
-    """Return the name of the consumer group that shows the position of a view.
+    """Return the name of the consumer group that shows the checkpoint of a view.
 
     No subscription can have this name, so a view and a subscription never share a group.
 

@@ -30,7 +30,7 @@ class Tail(msgspec.Struct, frozen=True):
 
 
 class AggregateLogs:
-    """Reads Redis lists by version, and never mistakes a log that Redis has lost for a new one."""
+    """Reads aggregate logs by version, and raises LogMissing if Redis has lost a log."""
 
     def __init__(self, redis: Any, keys: Keys) -> None:
         self._redis = redis
@@ -69,9 +69,9 @@ class AggregateLogs:
         return version
 
     def check_adopted(self) -> None:
-        """Raise NotAdopted if another program wrote the stream and it has not been adopted yet.
+        """Raise NotAdopted if another program wrote the stream, and nobody has adopted it yet.
 
-        Raises SlicesMismatch if the category has another number of slices.
+        Raises SlicesMismatch if the category was created with a different number of slices.
         """
         # The order matters: an append between the two commands also writes the ids.
         if not self._redis.xlen(self._keys.stream):

@@ -7,7 +7,7 @@ from typing import Any, Final
 from redis.exceptions import ResponseError
 
 FIRST_PAGE: Final = 50  # events of any size: Redis returns 50 events of 1 MiB in about 40 ms
-MAX_PAGE: Final = 250  # events: as fast for events of 200 kB, which may follow small ones
+MAX_PAGE: Final = 250  # events: as fast with events of 200 kB, which may follow small events
 LIGHT_PAGE: Final = 1000  # events, for a key of at most LIGHT_BYTES
 LIGHT_BYTES: Final = 32 * 1024 * 1024  # Redis sends this much in about 25 ms
 PAGE_BYTES: Final = 4 * 1024 * 1024
@@ -24,7 +24,7 @@ def next_page(count: int, weight: int, most: int = MAX_PAGE) -> int:
 
 
 def largest_page(redis: Any, key: bytes) -> int:
-    """Return the maximum number of events per page of a key, given its current size."""
+    """Return the maximum number of events to read at once from a key of the current size."""
     try:
         size = redis.memory_usage(key, samples=0)  # 0: measure all elements
     except ResponseError:  # the command is not permitted or not available

@@ -28,11 +28,11 @@ def _load(*names: str) -> tuple[str, str]:
 class Script:
     """A ``.lua`` file of this package; its first lines document KEYS, ARGV and the reply.
 
-    If there are several files, they are joined: the last one is the main script, and the files
-    before it are parts that it uses.
+    Several files are joined. The last file is the main script, and the files before it contain
+    parts that the main script uses.
 
-    redis-py's own Script takes 8 to 10 percent longer per call, and in a pipeline, it first asks
-    the server whether it has the script.
+    redis-py's own Script takes 8 to 10 percent longer per call. In a pipeline, it also asks the
+    server first whether the script is loaded.
     """
 
     def __init__(self, *names: str) -> None:

@@ -26,7 +26,7 @@ REMEDY: Final = (
 def settle(redis: Any, keys: Keys, *, disk: int, replicas: int, timeout: float) -> None:
     """Wait until earlier writes are on ``disk`` disks and on ``replicas`` replicas.
 
-    Raises NotSettled if this takes more than ``timeout`` seconds, or if Redis cannot confirm it.
+    Raises NotSettled after ``timeout`` seconds, or if Redis cannot confirm where the writes are.
     """
     node = node_of(redis, keys.stream)
     end = time.monotonic() + timeout
@@ -46,7 +46,7 @@ def settle(redis: Any, keys: Keys, *, disk: int, replicas: int, timeout: float) 
 def _reached(node: Any, probe: bytes, disk: int, replicas: int, ms: int) -> tuple[int, int]:
     # WAITAOF and WAIT cover only the writes of their own connection, and the append may have used
     # another connection of the pool. The append-only file and the replication stream keep all
-    # writes in order, so if a write from here has arrived, every earlier append has arrived, too.
+    # writes in order, so if this SET has arrived, every earlier append has arrived, too.
     pipeline = node.pipeline(transaction=False)
     pipeline.execute_command("SET", probe, 1)
     if disk:
@@ -62,7 +62,7 @@ def _reached(node: Any, probe: bytes, disk: int, replicas: int, ms: int) -> tupl
         if isinstance(reply, Exception):
             raise reply
     local, copied = replies[0] if disk else (0, 0)
-    # Until the master's disk has the write, no disk counts: a replica's does not replace it.
+    # Until the master's disk has the write, no disk counts: a replica's disk cannot replace it.
     return (local + copied if local else 0), (replies[-1] if replicas else 0)
 
 
@@ -83,8 +83,8 @@ def _disks_without_waitaof(node: Any, error: ResponseError) -> int:
 
 
 def node_of(redis: Any, key: bytes) -> Any:
-    """Return a client for the server that has a key; in a cluster, this is the slot's master."""
+    """Return a client for the server that has a key; in a cluster, the master of the key's slot."""
     if not hasattr(redis, "get_node_from_key"):
         return redis
-    redis.exists(key)  # this finds the new master after a failover or after the slot has moved
+    redis.exists(key)  # finds the new master after a failover or after the slot has moved
     return redis.get_redis_connection(redis.get_node_from_key(key))

@@ -1,4 +1,4 @@
-"""The number of slices of a category, which its first event fixes and every append checks.
+"""The number of slices of a category: the first event fixes it, and every append checks it.
 
 For a category with one slice, no number is stored. Otherwise, the number is stored in a key of the
 whole category, and in a key of each slice with events, where the script of an append can read it.
@@ -28,7 +28,7 @@ def checked_slices(slices: int) -> int:
 
 
 def slice_number(id: str) -> int:
-    """Return the number of an aggregate's slice, based on its id before the first ``/``.
+    """Return the number of the slice of an id, based on the part of the id before the first ``/``.
 
     >>> slice_number("customer7/account1") == slice_number("customer7/account2")
     True
@@ -37,7 +37,7 @@ def slice_number(id: str) -> int:
 
 
 def register(redis: Any, keys: Keys) -> None:
-    """Record the number of slices of a category, in the category and in this slice.
+    """Record the number of slices in a key of the category and in a key of this slice.
 
     Raises SlicesMismatch if the category already has a different number of slices.
     """
@@ -50,7 +50,7 @@ def register(redis: Any, keys: Keys) -> None:
 
 
 def check_slices(redis: Any, keys: Keys) -> None:
-    """Raise SlicesMismatch if a category whose stream is empty has another number of slices."""
+    """Raise SlicesMismatch if the category was created with a different number of slices."""
     whole = keys.whole
     if keys is whole and redis.exists(whole.slices):
         raise SlicesMismatch(whole.category, SLICES)
@@ -59,7 +59,7 @@ def check_slices(redis: Any, keys: Keys) -> None:
 
 
 def one_stream(store: EventStore) -> None:
-    """Check that all events of a store, which may be the store of a slice, are in one stream.
+    """Check that a store, which may be the store of one slice, has all its events in one stream.
 
     Raises InvalidArgument if the store has several slices, and SlicesMismatch if the category has a
     different number of slices.

@@ -1,8 +1,8 @@
 """An event store on Redis Streams, for all aggregates of one category.
 
 The category stream contains every event, in commit order. Each aggregate log contains the events of
-one aggregate, by version. One Lua script writes both, after it has checked everything. Nothing in
-this module depends on what an event means.
+one aggregate, by version. One Lua script writes the stream and the log, after it has checked
+everything. Nothing in this module depends on what an event means.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ class EventStore:
         """Return an EventStore, or a SlicedStore for more than one slice."""
         del redis, category, clock, upcasters, protection  # __init__ uses them
         if cls is EventStore and checked_slices(slices) > 1:
-            # Import the module by name, and only now, because it imports this one.
+            # Import that module by name, and only now, because it imports this module.
             kind = import_module("eventlab.slices.store").SlicedStore
             return cast(Self, super().__new__(kind))
         return super().__new__(cls)
@@ -153,13 +153,13 @@ class EventStore:
         aggregate must not exist yet), EXISTS (it must exist), or ANY (no condition).
 
         A ``token`` makes it safe to repeat this call: a repeat returns the events that were
-        recorded. Without a token, each call gets its own, which covers the retries of redis-py.
-        With ANY or EXISTS, the whole aggregate log is searched for a token that you pass.
+        recorded. Without a token, each call gets a new one, which makes the retries of redis-py
+        safe. With ANY or EXISTS, the whole aggregate log is searched for a token that you pass.
 
         ``idempotency_key`` is for repeats by your client. For a day, a call with the same key for
         the same aggregate returns the first outcome and writes nothing. If the first outcome was a
-        rejection, it is raised again. ``fingerprint`` identifies the request (default: a hash of
-        these events).
+        rejection, the rejection is raised again. ``fingerprint`` identifies the request (default: a
+        hash of these events).
 
         ``newest`` is the position and the token of the event at version ``expected``, as returned
         by ``pages``. If the log has a different event at this version, the log was replaced, and
@@ -230,7 +230,7 @@ class EventStore:
         different version, nothing is written. The events of a commit are consecutive in the
         category stream, in the order of the writes.
 
-        ``token``, ``idempotency_key`` and ``fingerprint`` are those of ``append``, except that the
+        ``token``, ``idempotency_key`` and ``fingerprint`` work as in ``append``, except that the
         key applies to the whole category. An expected version must be a number or NEW, not ANY or
         EXISTS, because a decision about several aggregates is valid only for exact versions.
 
@@ -286,9 +286,10 @@ class EventStore:
     ) -> list[Recorded]:
         """Store a rejection as the outcome of the request with an idempotency key, and raise it.
 
-        If ``rejection`` is None, the request recorded nothing, and its outcome is an empty list.
-        If the key already has an outcome, that outcome is used: its events are returned, or its
-        rejection is raised. Raises IdempotencyKeyReused if the ``fingerprint`` is different.
+        If ``rejection`` is None, the request recorded nothing, and its outcome is an empty list. If
+        the key already has an outcome, that outcome is used: its events are returned, or its
+        rejection is raised. Raises IdempotencyKeyReused if the key belongs to a request with a
+        different ``fingerprint``.
         """
         outcome = self.idempotency.keep(id, key, fingerprint, rejection)
         return self._appends.events_of(outcome, id)[id]
@@ -332,7 +333,7 @@ class EventStore:
         checked_counts(disk=disk, replicas=replicas)
         settle(self.redis, self.keys, disk=disk, replicas=replicas, timeout=timeout)
         for id, event in {event.id: event for event in events}.items():
-            # If an aggregate's newest event exists, so do its earlier ones. Check after the wait,
+            # If an aggregate's newest event exists, so do its earlier events. Check after the wait,
             # because an event that exists now also existed when the wait began.
             if self.read(id, after=event.version - 1, limit=1) != [event]:
                 raise NotSettled(f"version {event.version} of {id!r} was lost in a failover")
@@ -361,7 +362,7 @@ class EventStore:
     def pages(self, id: str, *, after: int = 0, limit: int | None = None) -> Iterator[Tail]:
         """Yield the events that ``read`` returns, with their tokens, in pages of limited size.
 
-        Use this for a long log, or to find out whether the state in a cache came from this log.
+        Use ``pages`` for a long log, or to find out whether a cached state came from the same log.
         """
         checked_counts(after=after, limit=limit)
         for rows in self._logs.pages(id, after, limit):
@@ -411,7 +412,7 @@ class EventStore:
         return sorted(set(map(as_text, self.redis.sscan_iter(self.keys.ids, count=KEYS_PAGE))))
 
     def head(self) -> str:
-        """Return the newest position, even if it was trimmed, or ``0-0`` before the first event."""
+        """Return the newest position, even of a trimmed event, or ``0-0`` before any event."""
         return self._stream.head()
 
     def lacks(self, position: str) -> bool:
@@ -449,11 +450,11 @@ class EventStore:
         return adoption.adopt(self.redis, self.keys, renumber=renumber)
 
     def verify(self) -> list[Recorded]:
-        """Return the events of the stream that are not in the aggregate logs.
+        """Return the events that are in the stream but not in the aggregate logs.
 
         Such events exist if a program that knows only the stream, such as the original, has written
-        to it since ``adopt``. An append does not check for them. Stop that program, then call
-        ``adopt`` again: it adds the events to the logs, or its error says what to repair.
+        to the stream since ``adopt``. An append does not check for such events. Stop that program,
+        then call ``adopt`` again: it adds the events to the logs, or its error says what to repair.
 
         >>> store.verify()
         []

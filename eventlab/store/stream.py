@@ -72,8 +72,8 @@ class CategoryStream:
     def lacks(self, position: str, begins: bytes = b"") -> bool:
         """Return True if the entry at a position is missing although it was not trimmed.
 
-        The entry is also missing if there is a different entry at its position: one whose first
-        field does not start with ``begins``.
+        If the first field of the entry at this position does not start with ``begins``, it is a
+        different entry, so the expected entry is missing.
         """
         if position == START:
             return False
@@ -83,7 +83,7 @@ class CategoryStream:
         info = self._info()
         mark, by_others = self._mark(info)
         gone = _dropped(info) and order(position) <= order(_first(info) if by_others else mark)
-        # One exception: the newest entry was deleted, and none has been added since.
+        # One exception: the newest entry was deleted, and no entry has been added since.
         return not gone and position != info.get("last-generated-id")
 
     def trim(self, before: str) -> int:

@@ -1,4 +1,4 @@
-"""Waits for the next entry in one stream or several, such as the slices of a category."""
+"""Waits for the next entry in one or more streams, such as the streams of all slices."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ POLL_SECONDS: Final = 0.05  # between polls of streams in several slots of a clu
 
 
 def wait_for_any(redis: Any, after: Mapping[bytes, str], seconds: float) -> bool:
-    """Wait until any stream has an entry after its position; return False if none does in time."""
+    """Wait until a stream has an entry after its position; return False after ``seconds``.
+
+    ``after`` maps each stream to its position.
+    """
     positions = [checked_position(position) for position in after.values()]
     end = time.monotonic() + seconds
     if len(after) > 1 and hasattr(redis, "get_node_from_key"):

@@ -1,4 +1,4 @@
-"""The consumer group of a subscription, with its keys and the scripts that change them."""
+"""The consumer group of a subscription, and the scripts that change the subscription's keys."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class ConsumerGroup:
             raise SubscriptionLost(self.name) from error
 
     def run_in_pages(self, name: str, positions: list[str], *args: Any) -> int:
-        """Run a script until it has handled all positions, and return the sum of its counts.
+        """Run a script until it has handled all positions; return the sum of its counts.
 
         Each reply has a count and the number of positions that were handled. If the events are
         large, the script handles only part of a page.

@@ -14,7 +14,7 @@ from eventlab.events import Recorded
 class Parked:
     """A parked event (dead letter), with its last error, its counts, and the time of parking.
 
-    ``event`` is None if it can no longer be read; the error says why.
+    ``event`` is None if the event can no longer be read; ``error`` says why.
     """
 
     position: str

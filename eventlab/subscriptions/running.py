@@ -23,7 +23,7 @@ Result = TypeVar("Result")
 
 
 class Runnable(ABC):
-    """The base class of subscriptions. It runs a handler for the events that they deliver."""
+    """The base class of subscriptions, which runs a handler for each delivered event."""
 
     store: EventStore
     name: str
@@ -63,7 +63,7 @@ class Runnable(ABC):
         An event is acknowledged when ``handle`` returns. If ``handle`` raises an error, the event
         fails and is delivered again after a pause, or is parked. If the error is one of
         ``outage_errors``, or means that Redis or MongoDB is down, the event is not the cause. In
-        that case, the subscription is paused for all its consumers, and no event is parked. Name
+        that case, the subscription is paused for all its consumers, and no event is parked. Include
         only errors that no single event can cause, such as a refused connection.
 
         Events that ``handle`` appends record which event caused them. If the work on a single event
@@ -165,7 +165,7 @@ class _Loop:
         return None
 
     def _still_ours(self, events: list[Recorded]) -> list[Recorded]:
-        """Return the events that this consumer still holds, as others may have received some."""
+        """Return the events that this consumer still holds; other consumers may hold the rest."""
         touch = self._subscription.touch
         found = self.patiently(lambda: [event for event in events if touch([event])])
         return found or []

@@ -1,16 +1,16 @@
 """Subscriptions deliver events for work that no transaction can include, such as remote calls.
 
-Each event is delivered until a consumer acknowledges it. This can take several deliveries, so the
-work must be idempotent. Consumers compete for the events, which they receive in no particular order
-or, from an ordered subscription, in order within each aggregate.
+Each event is delivered until a consumer acknowledges it. An event may be delivered several times,
+so the work must be idempotent. Consumers compete for the events, which they receive in no
+particular order or, from an ordered subscription, in order within each aggregate.
 
 Unfinished events are in the pending entries list of a Redis consumer group. The list also has the
 failed events, under the consumer name WAITING, until they are due for a retry. Parked events (dead
-letters) are no longer in the list. Neither are blocked events, which wait for an unfinished event
-of their aggregate.
+letters) are no longer in the list. Blocked events, which wait for an unfinished event of their
+aggregate, are not in the list either.
 
-No script stops Redis for long, because each handles a page of events, which is limited in number
-and in bytes.
+No script stops Redis for long, because each script handles one page of events, and the size of a
+page is limited, in events and in bytes.
 """
 
 from __future__ import annotations
@@ -51,8 +51,8 @@ class Subscription(Runnable):
     """Delivers the events of a category to consumers that do work in other systems.
 
     ``consumer`` names this consumer. Use the same name after a restart, but never for two consumers
-    at the same time. A new subscription begins at the first event, or after ``start``, which is a
-    position, or ``$`` for new events only. Use each object in one thread only.
+    at the same time. A new subscription begins at the first event, or after ``start``. ``start`` is
+    a position, or ``$`` for new events only. Use each object in one thread only.
 
     An event that is neither acknowledged nor reported as failed for ``claim_after`` seconds counts
     as abandoned, and any consumer may receive it. Choose a time that is longer than the work on all
@@ -75,7 +75,7 @@ class Subscription(Runnable):
     the call. ``receive`` also raises SubscriptionLost if the newest event that this object has
     delivered is gone, because Redis has lost events in a failover.
 
-    Most programs need only ``run``. With the other methods, you can write this loop yourself:
+    Most programs need only ``run``. With the other methods, you can write such a loop yourself:
 
     >>> letters = Subscription(store, "letters", consumer="letters-1")
     >>> for event in letters.receive(10, block=5):
@@ -156,12 +156,12 @@ class Subscription(Runnable):
         """Return up to ``count`` events to work on: at most 1,000 events and about 4 MB.
 
         This consumer's unfinished events come first, then retries, then a dead consumer's events,
-        and then new events. Each kind leaves a share of ``count`` for the next, so no kind starves
-        another. If there are no events, the call waits for up to ``block`` seconds.
+        and then new events. Each kind leaves a share of ``count`` for the next kind, so no kind
+        starves another. If there are no events, the call waits for up to ``block`` seconds.
 
-        An event that was delivered twice without a response is then delivered alone. If it kills
-        its consumer, that delivery does not count against any other event. A delivery whose reply
-        was lost is not counted again. An event that cannot be read is parked.
+        An event that was delivered twice without a response is then delivered alone. If the event
+        kills its consumer, that delivery does not count against any other event. A delivery whose
+        reply was lost is not counted again. An event that cannot be read is parked.
 
         >>> [event.type for event in letters.receive(2)]
         ['create', 'deposit']
@@ -190,11 +190,11 @@ class Subscription(Runnable):
             self._held.pop(position, None)
 
     def touch(self, events: Iterable[Recorded]) -> int:
-        """Report that the work on events continues, which restarts ``claim_after`` for them.
+        """Report that the work on events continues, and restart their ``claim_after`` time.
 
         If the work may take longer than ``claim_after``, call this method before that time is over.
-        Returns how many of the events this consumer still holds. If that is fewer than you passed,
-        another consumer has received the others.
+        Returns how many of the events this consumer still holds. If you passed more events, another
+        consumer has received the rest.
 
         >>> letters.touch([event])
         1
@@ -231,7 +231,7 @@ class Subscription(Runnable):
             self._fail(event.position, event.id, event.version, "", "returned")
 
     def close(self) -> bool:
-        """Remove this consumer and return True; return False if it has unfinished events.
+        """Remove this consumer and return True, or return False if it has unfinished events.
 
         >>> letters.close()
         True
@@ -251,7 +251,9 @@ class Subscription(Runnable):
         return sorted(found, key=lambda parked: order(parked.position))
 
     def replay(self, position: str | None = None) -> int:
-        """Replay a parked event, or all of them, and return how many. Their failures are reset.
+        """Replay one parked event or all parked events, and return their number.
+
+        Their failure counts are reset.
 
         >>> letters.replay("1551312847014-0")
         1
@@ -259,7 +261,9 @@ class Subscription(Runnable):
         return self._group.run_in_pages("replay", self._parked_positions(position))
 
     def discard(self, position: str | None = None) -> int:
-        """Discard a parked event, or all of them, and return how many. The store keeps the events.
+        """Discard one parked event or all parked events, and return their number.
+
+        The store keeps the events.
 
         >>> letters.discard("1551312847014-0")
         1

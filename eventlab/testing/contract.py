@@ -147,7 +147,7 @@ class AppendContract:
 
 
 class TokenContract:
-    """The promises of an append with a token, which is safe to repeat."""
+    """The promises of an append with a token, which makes the append safe to repeat."""
 
     def test_repeat_returns_what_was_recorded(self, store: Store) -> None:
         """An append repeated with its token returns the recorded events and writes nothing."""

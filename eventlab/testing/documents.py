@@ -1,4 +1,4 @@
-"""Apply the updates of a view as MongoDB does, for the operators that a Change uses."""
+"""Applies the updates of a view as MongoDB does, for the operators that a Change uses."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def _check_apart(paths: list[str]) -> None:
 
 
 def _holder(document: Fields, parents: list[str], *, is_made: bool) -> Fields | None:
-    """Return the nested document with the field, or None if it is missing and must not be made."""
+    """Return the nested document that holds the field, or None if there is none to change."""
     holder = document
     for parent in parents:
         inner = holder.setdefault(parent, {}) if is_made else holder.get(parent)

@@ -1,4 +1,4 @@
-"""Golden events: one sample of each shape ever written, which the code must still be able to read.
+"""Golden events: one sample of each event shape ever written. The code must still read them all.
 
 The samples are in a file of JSON lines. Lines are added but never removed, because an event that
 was stored once is stored forever.
@@ -33,9 +33,9 @@ def check_golden(
 ) -> None:
     """Check that the current code reads every sample, and that the file has each shape ``written``.
 
-    ``written`` are events as the current code writes them. Run the test once with ``update=True``
-    to add the missing samples. Each sample is read on its own, so a reader that needs an earlier
-    event fails.
+    ``written`` contains events as the current code writes them. Run the test once with
+    ``update=True`` to add the missing samples. Each sample is read on its own, so a reader that
+    needs an earlier event fails.
     """
     __tracebackhide__ = True
     samples = golden_events(path)

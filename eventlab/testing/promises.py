@@ -15,7 +15,7 @@ E = TypeVar("E", bound=Exception)
 
 @dataclass(frozen=True)
 class Promise:
-    """A promise of a contract, with the error that shows that it is broken (None if kept)."""
+    """A promise of a contract, and the error that shows that it is broken (None if it is kept)."""
 
     name: str
     text: str
@@ -30,7 +30,7 @@ class Promise:
 
 
 class Promises(list[Promise]):
-    """The promises of a contract, in order. Printing them shows the error of each broken one.
+    """The promises of a contract, in order. Printing them shows the error of each broken promise.
 
     >>> print(Promises([Promise("test_read", "Events are read oldest first.", None)]))
     kept    Events are read oldest first.
@@ -48,10 +48,10 @@ class Promises(list[Promise]):
 
 
 def check(contract: type, **fixtures: Callable[[], Any]) -> Promises:
-    """Check each promise of a contract on new objects, such as ``store=LittleStore``.
+    """Check each promise of a contract on new objects.
 
-    In pytest, a class that inherits from the contract and has fixtures of these names does the
-    same.
+    Pass a class or function that creates each object, as in ``store=LittleStore``. In pytest, write
+    a class that inherits from the contract and has a fixture with the name of each argument.
 
     >>> from eventlab.lessons.little_store import LittleStore
     >>> from eventlab.testing import StoreContract
@@ -81,7 +81,7 @@ def promise_names(contract: type) -> list[str]:
 
 
 def expect(actual: object, expected: object, what: str) -> None:
-    """Raise AssertionError if two values differ; ``what`` names them in the message."""
+    """Raise AssertionError if two values differ; ``what`` describes them in the message."""
     __tracebackhide__ = True
     if not same(expected, actual):
         lines = difference(document_lines(expected), document_lines(actual))
@@ -90,7 +90,7 @@ def expect(actual: object, expected: object, what: str) -> None:
 
 @contextlib.contextmanager
 def expect_error(kind: type[E], what: str) -> Iterator[list[E]]:
-    """Raise AssertionError unless the block raises this error; yield a list to hold the error."""
+    """Raise AssertionError unless the block raises such an error; yield a list for the error."""
     __tracebackhide__ = True
     caught: list[E] = []
     try:

@@ -36,7 +36,7 @@ def event_line(event: Event | Recorded) -> str:
 
 
 def shown_text(text: str) -> str:
-    """Return a name unchanged if it prints as it is; otherwise, return it as a literal.
+    """Return a name unchanged if it is printable; otherwise, return it as a string literal.
 
     >>> shown_text("deposit"), shown_text("a\\x1b[2J")
     ('deposit', "'a\\\\x1b[2J'")

@@ -20,7 +20,7 @@ def given(new: Callable[[str], A], *events: Event | Recorded, id: str = EXAMPLE)
     """Return an aggregate with this history, to test its next decision.
 
     ``new`` takes an ``id`` and returns the aggregate; it is usually the class. The events are
-    stored one millisecond apart. If the aggregate uses the time, pass a Recorded instead.
+    stored one millisecond apart. To choose the time of an event, pass a Recorded instead.
 
     >>> from eventlab.accounts.account import Account, InsufficientFunds
     >>> given(Account, Event("create")).when(Account.deposit, 100).then(
@@ -103,8 +103,8 @@ class Decided(Generic[A]):
     def then(self, *events: Event) -> Self:
         """Check that the decision recorded exactly these events, or no events if none are given.
 
-        This also checks that JSON can represent the events, and that a replay of them results in
-        the same state as the decision.
+        The method also checks that JSON can represent the events, and that a replay of the events
+        results in the same state as the decision.
         """
         __tracebackhide__ = True
         if self.error is not None:
