@@ -1,4 +1,4 @@
-"""The projectors of the bank's views, one for each view, which run side by side."""
+"""The projectors of the bank's views: one projector per view, each in its own thread."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ VIEWS: Final[Mapping[str, Callable[[str], View]]] = {
     "per_day": lambda accounts: MoneyPerDay(f"{accounts}_per_day"),
     "by_type": lambda accounts: EventsByType(f"{accounts}_by_type"),
 }
-#: The interval at which the waiting thread wakes up. A join without a timeout would delay signals.
+#: The interval at which the waiting thread wakes up. A join without a timeout would delay signal
+#: handlers.
 WAKE_SECONDS: Final = 0.1
 
 log = logging.getLogger(__name__)

@@ -23,7 +23,7 @@ from eventlab.store.idempotency import fingerprint_of
 from eventlab.store.scripts import Script
 from eventlab.store.store import EventStore
 
-ANY_ID: Final = "check"  # its log is neither read nor written
+ANY_ID: Final = "check"  # the log of this id is neither read nor written
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Arguments that several commands share, and the types that check their values."""
+"""Arguments that several commands share, and the types that check argument values."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ MAX_COLLECTION_BYTES: Final = 200  # MongoDB's limit is 255 with the database; v
 def add_command(
     commands: Commands, name: str, command: Callable[[argparse.Namespace], int], summary: str
 ) -> argparse.ArgumentParser:
-    """Add a command and return its parser; ``summary`` is its line in ``eventlab --help``."""
+    """Add a command and return its parser; ``summary`` describes the command in the help texts."""
     description = f"{summary[0].upper()}{summary[1:]}."
     parser = commands.add_parser(name, help=summary, description=description)
     parser.add_argument(
@@ -101,7 +101,7 @@ def add_max_lag(parser: argparse.ArgumentParser, route: str) -> None:
 
 
 def max_lag(arguments: argparse.Namespace) -> MaxLag | None:
-    """Return the lag limit that the options set, or None if they set none."""
+    """Return the lag limit that the options set, or None if they set no limit."""
     if arguments.max_lag is None:
         return None
     return MaxLag(arguments.max_lag, arguments.max_lag_seconds)

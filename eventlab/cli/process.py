@@ -30,7 +30,7 @@ class UsageError(CommandFailed):
 
 
 def stop_on_signals() -> threading.Event:
-    """Return an event that is set when SIGTERM or SIGINT arrives or has already arrived."""
+    """Return a ``threading.Event`` that SIGTERM or SIGINT sets, even if the signal came earlier."""
     stop = threading.Event()
     # A handler runs in the main thread, which may be inside ``stop.wait`` and hold its lock. If the
     # handler set the event itself, it would wait for that lock forever. ``put`` needs no lock.
@@ -49,7 +49,7 @@ def stop_on_signals() -> threading.Event:
 
 
 def wait_for(stop: threading.Event) -> None:
-    """Wait in the main thread until the event is set.
+    """Wait in the main thread until ``stop`` is set.
 
     The wait is a series of short waits, because Python runs signal handlers in the main thread. If
     a signal arrived just before a wait without a timeout, or in another thread, its handler could

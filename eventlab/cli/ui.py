@@ -1,4 +1,4 @@
-"""``eventlab ui``: serve a read-only web page of the stored data on a port of 127.0.0.1."""
+"""``eventlab ui``: serve a read-only web page with the stored data on a port of 127.0.0.1."""
 
 from __future__ import annotations
 

@@ -78,7 +78,7 @@ def _tail(
     *,
     once: bool,
 ) -> Iterator[Recorded]:
-    """Yield the events of each slice after its start position until ``stop`` is set.
+    """Yield the events of each slice after the slice's start position until ``stop`` is set.
 
     During an outage of Redis, print the error once and keep trying.
     """

@@ -107,7 +107,7 @@ for event in subscription.receive():
 
 
 class Ended(NamedTuple):
-    """How processes ended: whether one was killed, and the events per second of the others."""
+    """How processes ended: whether any was killed, and the events per second of the others."""
 
     killed: bool
     rate: float

@@ -18,7 +18,7 @@ from eventlab.errors import InvalidArgument
 
 
 class LossyProxy:
-    """A unix socket that forwards requests to a server and can lose the replies.
+    """A proxy on a unix socket that forwards requests to a server and can lose the replies.
 
     ``upstream`` is the path of the server's socket, or a function that connects to the server.
     After ``lose(n, b"XADD")``, the proxy closes the connection instead of forwarding the reply to

@@ -80,7 +80,7 @@ def progress() -> Progress:
 
 
 def record(exercise: object, kind: str) -> None:
-    """Append the result of a check to the file, if the folder can be written to."""
+    """Append the result of a check to the progress file, if the folder can be written to."""
     name = _name_of(exercise)
     if name is not None:
         with contextlib.suppress(OSError, DirectoryRefused):
@@ -100,7 +100,7 @@ def _name_of(exercise: object) -> str | None:
 
 
 def _results() -> dict[str, str]:
-    """Replay the file and return each exercise's result; a right result is never replaced."""
+    """Replay the progress file; return each exercise's result. A right result is never replaced."""
     results: dict[str, str] = {}
     with contextlib.suppress(OSError, DirectoryRefused):
         for line in (data_directory() / FILE).read_text("utf-8").splitlines():

@@ -15,7 +15,7 @@ REPLICA_SET = "rs0"
 
 @dataclass(frozen=True)
 class Server:
-    """How to start one server, as plain values that can be sent to the supervisor in JSON."""
+    """The settings of one server, as plain values that can be sent to the supervisor as JSON."""
 
     name: str
     argv: list[str]

@@ -15,9 +15,9 @@ STATE = "state.json"
 
 @dataclass(frozen=True)
 class Running:
-    """The processes of a lab, and the sockets of its servers.
+    """The processes of a data directory's servers, and the sockets of these servers.
 
-    ``trouble`` names a server that exits after each restart, and is "" if there is none.
+    ``trouble`` names a server that exits after each restart, or is empty if there is none.
     """
 
     supervisor: int
@@ -32,7 +32,7 @@ def is_supervised(data: Path) -> bool:
 
 
 def read(data: Path) -> Running | None:
-    """Return the state that the supervisor wrote, or None while it is starting or stopping."""
+    """Return the state that the supervisor wrote, or None while the supervisor starts or stops."""
     try:
         text = (data / STATE).read_text("utf-8")
     except FileNotFoundError:

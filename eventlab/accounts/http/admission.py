@@ -1,4 +1,4 @@
-"""ASGI middleware that rejects requests that a proxy could read differently, and serves HEAD."""
+"""ASGI middleware that serves HEAD, and rejects requests that a proxy could read differently."""
 
 from __future__ import annotations
 

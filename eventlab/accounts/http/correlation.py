@@ -59,7 +59,7 @@ def _given(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
 
 
 def meta_of(request: Request) -> Data:
-    """Return the meta for a request's events: its correlation id, and its trace if valid."""
+    """Return the meta for a request's events: the correlation id, and the trace if it is valid."""
     meta = {"correlation_id": request.state.correlation_id}
     given = request.headers.getlist("traceparent")
     if len(given) == 1 and TRACEPARENT.fullmatch(given[0]):

@@ -30,8 +30,8 @@ def listen(host: str, port: int) -> list[socket.socket]:
     """Return a bound TCP socket for each address of a host; an empty host means all addresses.
 
     Connections send small packets immediately. uvicorn's own listening socket names no protocol, so
-    asyncio leaves Nagle's algorithm on, and every response waits 40 ms for the client's delayed
-    acknowledgment. Raises CannotListen.
+    asyncio leaves Nagle's algorithm on, and every response would wait 40 ms for the delayed
+    acknowledgment of the client. Raises CannotListen.
     """
     try:
         return _listen(host, port)
@@ -73,7 +73,7 @@ def _listen(host: str, port: int) -> list[socket.socket]:
 
 def _bind(listener: socket.socket, address: tuple[object, ...]) -> None:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # connections inherit it
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # inherited by connections
     if listener.family == socket.AF_INET6:
         listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
     listener.bind(address)

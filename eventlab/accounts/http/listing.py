@@ -50,14 +50,14 @@ def page(view: Documents, *, sort: Sort, after: str | None, limit: int) -> Accou
 
 
 def whole(number: Any) -> int:
-    """Return a number from MongoDB as an int, because after ``$inc``, it may be an Int64.
+    """Return a number from MongoDB as an int; after ``$inc``, MongoDB may return another type.
 
     >>> whole(bson.Int64(2**31))
     2147483648
     """
     if isinstance(number, bson.Decimal128):
         return int(number.to_decimal())
-    return int(number)  # bson.Int64 is a subclass that msgspec does not encode
+    return int(number)  # bson.Int64 is a subclass of int that msgspec does not encode
 
 
 def _behind(start: PageStart, fields: list[str], direction: int) -> dict[str, Any]:

@@ -76,7 +76,7 @@ def request_body(body: type, *parameters: dict[str, Any]) -> dict[str, Any]:
 
 
 def describe(app: FastAPI) -> None:
-    """Set the OpenAPI document of an app, which is generated when it is first requested."""
+    """Make an app generate its OpenAPI document when the document is first requested."""
 
     def document() -> dict[str, Any]:
         if app.openapi_schema is None:
@@ -105,7 +105,7 @@ def _completed(document: dict[str, Any]) -> dict[str, Any]:
         for operation in operations.values():
             described = operation["responses"]
             if "HTTPValidationError" in str(described.get("422")):
-                del described["422"]  # FastAPI's own; this service responds with 400
+                del described["422"]  # FastAPI adds this; the service responds with 400
             described.setdefault("400", _error(400))
             operation.setdefault("parameters", []).append(parameter)
             for response in described.values():

@@ -163,7 +163,7 @@ async def _read(request: Request, limit: int) -> bytes:
 
 
 def parsed(body: bytes, type: type[B]) -> B:
-    """Decode a body into a struct of the given type. Raises HTTPException 400 if it is invalid.
+    """Decode a body into a struct of this type. Raises HTTPException 400 if the body is invalid.
 
     >>> parsed(b'{"id":"JohnDoe"}', NewAccount)
     NewAccount(id='JohnDoe')
@@ -181,7 +181,7 @@ def parsed(body: bytes, type: type[B]) -> B:
 
 
 def whole(amount: msgspec.Raw) -> int:
-    """Return an amount as an integer. Raises InvalidAmount if it is not valid.
+    """Return an amount as an integer. Raises InvalidAmount if the amount is not valid.
 
     >>> whole(msgspec.Raw(b"100"))
     100

@@ -59,12 +59,12 @@ def serve(
 
     On loopback, or if there are ``allowed_hosts``, the service accepts only requests whose ``Host``
     is a loopback name, ``host`` or one of ``allowed_hosts``. Otherwise, a web page could reach a
-    local service through a name that points to this machine. ``root_path`` is the path under which
-    a proxy offers the service. ``max_lag`` is the limit of ``GET /healthz/views``.
+    local service through a host name that points to this machine. ``root_path`` is the path
+    under which a proxy offers the service. ``max_lag`` is the limit of ``GET /healthz/views``.
 
     Raises ServersError, InvalidName or CannotListen.
     """
-    os.environ[settings.CATEGORY] = category  # the workers read both
+    os.environ[settings.CATEGORY] = category  # the workers read both variables
     os.environ[settings.COLLECTION] = collection
     hangups = signal.getsignal(signal.SIGHUP)
     signal.signal(signal.SIGTERM, _end)
@@ -105,7 +105,7 @@ def serve(
                 uvicorn.Server(config).run(listeners)
         else:
             with tempfile.TemporaryDirectory(prefix="eventlab-metrics-") as directory:
-                os.environ[SHARED_COUNTERS] = directory  # the workers read it when they start
+                os.environ[SHARED_COUNTERS] = directory  # workers read the variable when they start
                 _run_workers(config, listeners, hangups)
 
 

@@ -1,4 +1,4 @@
-"""Threads for the calls to one server, so that a server that hangs blocks no other calls."""
+"""Threads for the calls to one server, so that a server that hangs does not block other calls."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A fake NICE CXone that accepts, rejects and routes work items like the real one."""
+"""A fake NICE CXone that accepts, rejects and routes work items like the real CXone."""
 
 from __future__ import annotations
 
