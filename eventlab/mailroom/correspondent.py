@@ -12,10 +12,10 @@ NOBODY = Address("", "")
 
 
 def correspondent(message: Message, own: Collection[str] = ()) -> Address:
-    """Return the address of an email's author, or an empty address if no valid one is known.
+    """Return the address of an email's author, or an empty address if no valid address is known.
 
-    The address becomes the ``from`` of the work item. It is the first valid address among the
-    following that is not our own:
+    The address becomes the ``from`` of the work item. It is the first valid address in this
+    list that is not our own:
 
     1. the original sender, if a Google Group or another list forwarded the email in its own name;
     2. Reply-To (set by a web form, for example), if it is a single address, differs from From, and

@@ -37,7 +37,8 @@ from eventlab.store.store import EventStore
 log = logging.getLogger(__name__)
 
 MAX_ATTEMPTS: Final = 12  # about five hours, including the backoff
-#: A round ends after this many unsent emails in a row, because CXone would not accept the next one.
+#: A round ends after this many unsent emails in a row, because CXone would probably not accept the
+#: next email either.
 MAX_UNSENT_IN_A_ROW: Final = 3
 
 

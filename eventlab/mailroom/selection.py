@@ -22,7 +22,7 @@ from eventlab.mailroom.variables import BLOCKLIST, SENDER_CAP, SKIPPED_KINDS, VA
 NOT_FOR_AGENTS: Final = ("DRAFT", "SENT", "SPAM", "TRASH", "CHAT")
 INBOX: Final = "INBOX"
 DOMAIN: Final = re.compile(r"[\w.-]{1,253}")  # anything else is not a domain
-#: An automatic email from one of our own addresses, such as our own automatic reply.
+#: The kind of an automatic email from one of our addresses, such as our own automatic reply.
 LOOP: Final = "loop"
 KINDS: Final = (*get_args(Kind), LOOP)
 NONE: Final = "none"
@@ -35,7 +35,7 @@ class Selection:
     """The rules, besides Gmail's labels, that decide which emails become work items.
 
     Emails of ``skipped_kinds`` are skipped, and so are emails from a sender on the ``blocklist``,
-    which contains folded addresses and entries such as ``@domain`` (including its subdomains).
+    which contains folded addresses and entries such as ``@domain``, which match subdomains too.
     ``sender_cap`` is how many emails from one sender may become work items in one clock hour; the
     others are held for review. A ``sender_cap`` of 0 means no limit.
     """

@@ -22,7 +22,7 @@ def is_loopback(url: str) -> bool:
 
 
 def checked_url(url: str, *, setting: str) -> str:
-    """Check that secrets may be sent to a URL, and return it without trailing slashes.
+    """Check that secrets may be sent to a URL, and return the URL without trailing slashes.
 
     The URL must use https, or http if the host is this machine. Raises ``BadSetting``, which names
     the setting.

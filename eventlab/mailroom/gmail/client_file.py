@@ -32,7 +32,7 @@ class OAuthClient:
     def load(cls, path: str | Path) -> OAuthClient:
         """Read a client file that was downloaded from Google's console.
 
-        Raises ``BadSetting`` if the file is missing, is not JSON, belongs to another type of
+        Raises ``BadSetting`` if the file is missing, is not JSON, belongs to a different type of
         client, lacks a field, or contains a URL that is not https.
         """
         types = read_json(path, setting=GMAIL_CLIENT, remedy=REMEDY)

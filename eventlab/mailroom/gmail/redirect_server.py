@@ -38,7 +38,7 @@ class RedirectServer(socketserver.ThreadingTCPServer):
         self._arrived = threading.Event()
 
     def handle_error(self, *_visitor: Any) -> None:
-        """Ignore any error in a connection, such as one that was closed too early."""
+        """Ignore errors, such as a connection that is closed too early."""
 
     def arrive(self, address: str) -> None:
         """Store the URL that the browser returned to; only the first URL counts."""

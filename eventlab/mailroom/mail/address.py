@@ -124,7 +124,7 @@ class _Reader:
         return "".join(self.name).strip().lower() == "mailto"
 
     def _mailbox(self, name: list[str], next_name: list[str]) -> Iterator[Address]:
-        """Yield the mailbox that ends here, and begin the next one."""
+        """Yield the mailbox that ends here, and begin the next mailbox."""
         inside = "".join(self.inside) if self.bracket or self.closed else None
         note = _unbracketed(self._text(self.comment))
         self.name = next_name

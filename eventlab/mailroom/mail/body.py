@@ -38,7 +38,7 @@ MAX_NAMED_TEXT: Final = 64 * 1024
 NO_NAME: Final = "(no name)"
 LEFT_OUT: Final = "[Some parts of this email were left out: open it in Gmail.]"
 SHOWN: Final = ("text/plain", "text/html", "text/enriched")
-#: Another form of the text, which few mail programs show.
+#: An alternative form of a text that few mail programs show.
 IGNORED: Final = ("text/x-amp-html",)
 META: Final = re.compile(rb"<meta[^<>]{0,200}?charset\s*=\s*[\"']?([\w-]{1,60})", re.IGNORECASE)
 INLINE_PGP: Final = "-----BEGIN PGP MESSAGE-----"

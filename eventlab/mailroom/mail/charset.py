@@ -124,8 +124,8 @@ def decode(data: bytes, declared: str | None = None) -> str:
     codec = _likely(data, codec_of(declared))
     if codec in MANY_BYTES and (text := _strictly(data, codec)) is not None:
         return text
-    # Valid UTF-8 is never a coincidence, so it is UTF-8, whatever single-byte charset the email
-    # declares.
+    # Valid UTF-8 is never a coincidence, so decode the bytes as UTF-8, whatever single-byte charset
+    # the email declares.
     if codec not in SEVEN_BITS and (text := _strictly(data, "utf_8_sig")) is not None:
         return text
     if codec in (None, "utf_8"):

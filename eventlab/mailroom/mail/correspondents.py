@@ -1,4 +1,4 @@
-"""Reads from the headers who wrote an email, who should get the reply, and who received it."""
+"""Reads from the headers who wrote an email, who received it, and who should get the reply."""
 
 from __future__ import annotations
 

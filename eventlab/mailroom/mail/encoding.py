@@ -87,7 +87,7 @@ def decoded_text(data: bytes, encoding: str, *, wide: bool = False) -> bytes:
 
 
 def is_utf_8(content: bytes) -> bool:
-    """Return whether bytes are valid UTF-8, which text in another charset almost never is.
+    """Return whether bytes are valid UTF-8; text in another charset almost never is.
 
     >>> is_utf_8("café".encode()), is_utf_8(b"caf\\xe9")
     (True, False)

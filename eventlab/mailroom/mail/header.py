@@ -1,4 +1,4 @@
-"""Decodes the headers of an email, which may be any bytes, into text."""
+"""Decodes the headers of an email, whatever bytes they contain, into text."""
 
 from __future__ import annotations
 

@@ -139,8 +139,8 @@ def _attributes(name: str, source: str) -> str:
 def _shown(markup: str) -> str:
     if not markup.strip():
         return ""
-    # The parser gets bytes and their charset, so that no <meta> element decides it. Nothing is
-    # fetched.
+    # The parser gets bytes and their charset, so that no <meta> element decides the charset.
+    # Nothing is fetched.
     parser = HTMLParser(
         encoding="utf-8", remove_comments=True, remove_pis=True, no_network=True, huge_tree=True
     )
