@@ -366,7 +366,7 @@ class RebuildOvertaken(EventLabError):
 
 
 class NotPerAggregate(EventLabError):
-    """A view cannot rebuild the documents of one aggregate. Data: ``view``."""
+    """The documents of one aggregate cannot be rebuilt separately. Data: ``view``."""
 
     def __init__(self, view: str) -> None:
         self.view = view
@@ -399,7 +399,7 @@ class PersonForgotten(EventLabError):
 
 
 class PersonKeyMissing(EventLabError):
-    """This Redis has never had a key for the person. Data: ``person``, ``keys``."""
+    """The ``PersonKeys`` object has never had a key for the person. Data: ``person``, ``keys``."""
 
     def __init__(self, person: str, keys: str) -> None:
         self.person = person

@@ -32,7 +32,7 @@ class Event(msgspec.Struct, frozen=True, repr_omit_defaults=True, gc=False):
     """An event that has happened but is not stored yet: a type and a payload.
 
     ``data`` must contain only values that JSON can represent: dicts with str keys, lists, and str,
-    int, finite float, bool or None values. It must not have the keys ``id``, ``version`` or
+    int, finite float, bool or None values. ``data`` must not have the keys ``id``, ``version`` or
     ``type``. ``meta`` contains metadata about the event, such as a ``correlation_id``.
 
     >>> Event("deposit", {"amount": 100})

@@ -41,16 +41,16 @@ class Known(NamedTuple, Generic[A]):
 class Repository(Generic[A]):
     """Loads and saves the aggregates of one category.
 
-    ``new`` takes an id and returns an aggregate without events; it is usually the aggregate's
+    ``new`` takes an id and returns an aggregate without events; usually, ``new`` is the aggregate's
     class. ``cache`` is the maximum number of aggregates that are kept in memory. A snapshot is
     stored in Redis after every ``snapshot_every`` events (None: never). ``schema`` is stored with
-    each snapshot. Increase it when the shape of the aggregate's state changes, so that older
-    snapshots are ignored. For a store with ``protection``, nothing is cached, and
+    each snapshot. Increase ``schema`` when the shape of the aggregate's state changes, so that
+    older snapshots are ignored. For a store with ``protection``, nothing is cached, and
     ``snapshot_every`` raises InvalidArgument. A repository is thread-safe, and several processes
     can have repositories for the same category.
 
-    To count conflicts, set ``on_conflict`` to a function. It is called with each VersionConflict
-    and the number of tries that are left.
+    To count conflicts, set ``on_conflict`` to a function. The function is called with each
+    VersionConflict and the number of tries that are left.
 
     >>> accounts = Repository(store, Account)
     >>> accounts.retry("JohnDoe", lambda account: account.deposit(100))
@@ -206,7 +206,7 @@ class Repository(Generic[A]):
     def _save_unread(
         self, id: str, decide: Callable[[A], object], save: Callable[[A], list[Recorded]]
     ) -> list[Recorded] | None:
-        """Decide on the cached state, without reading; return None unless this appends events.
+        """Decide on the cached state, without reading; return None if no events are appended.
 
         Only a successful append proves that the cached state was current. An error from ``decide``
         may be due to an old state.
@@ -235,11 +235,11 @@ class Repository(Generic[A]):
     ) -> dict[str, list[Recorded]]:
         """Load several aggregates, decide on all of them, and commit: all or nothing.
 
-        ``decide`` gets the aggregates in the order of ``ids``. The aggregates that it changes are
-        written, and the others are guards. If any of them has a newer version, nothing is written,
-        and the decision is made again with the fresh state, as in ``retry``. Returns the recorded
-        events of each aggregate that was written, by id. The options are those of ``retry``; an
-        idempotency key applies to the whole category.
+        ``decide`` gets the aggregates in the order of ``ids``. The aggregates that ``decide``
+        changes are written, and the others are guards. If any aggregate has a newer version than
+        the loaded one, nothing is written, and the decision is made again with the fresh state, as
+        in ``retry``. Returns the recorded events of each aggregate that was written, by id. The
+        options are those of ``retry``; an idempotency key applies to the whole category.
 
         Raises the errors of ``retry`` and ``EventStore.commit``, and InvalidArgument if an id is
         given twice.

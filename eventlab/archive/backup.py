@@ -31,7 +31,7 @@ def backup(store: EventStore, folder: Path) -> Saved:
     only the new events. A run uses a limited amount of memory. A backup does not contain
     idempotency keys, snapshots, the progress of subscriptions, or the keys that encrypt personal
     fields. If the category has several slices, each slice is saved in a separate folder, as it was
-    at one position of that slice.
+    at one position.
 
     Raises BackupDamaged, and BackupMismatch if the backup is of another category or if the category
     has lost events that are in the backup.

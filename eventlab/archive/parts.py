@@ -1,4 +1,4 @@
-"""The files of a backup, called parts. Each has gzip-compressed JSON lines and a checksum.
+"""The files of a backup, called parts. Each part has gzip-compressed JSON lines and a checksum.
 
 The first line of a part is a header: ``{"format":"eventlab backup 1","category":"accountStream",
 "part":1,"after":"0-0"}``. Each following line is an event, ``[id, version, row]``, where the row is

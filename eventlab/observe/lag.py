@@ -54,7 +54,7 @@ class ViewState:
 
 @dataclass(frozen=True)
 class MaxLag:
-    """The maximum lag of a view, which is exceeded only if both values are exceeded.
+    """The maximum lag of a view. A view is over the limit only if its lag exceeds both values.
 
     >>> MaxLag(1000, 60).exceeded([ViewState("ok", events=1), ViewState("late", "", 2000, 75.0)])
     ['view late lags by 2,000 events; the oldest has waited for 75 s']

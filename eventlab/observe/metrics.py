@@ -108,7 +108,7 @@ class _Sources:
 
 
 def meter(projector: Projector, metrics: Metrics) -> None:
-    """Count the events that a projector applies, and its calls that fail during outages."""
+    """Count the events that a projector applies, and the calls that fail during an outage."""
     for one in getattr(projector, "_parts", [projector]):  # a view over slices has several
         one.run_once = _metered(one.run_once, projector.name, metrics)
 

@@ -87,7 +87,7 @@ def read_again(
     readers: Sequence[Reader],
     upcasters: Sequence[Upcaster] = (),
 ) -> Iterator[tuple[Recorded, dict[str, str]]]:
-    """Yield each event of an aggregate, with the errors that it caused, keyed by reader name.
+    """Yield each event of an aggregate, with the errors of the readers, keyed by reader name.
 
     After an aggregate has failed, it applies no more events, because its state is unknown.
     """

@@ -24,7 +24,7 @@ def trace(stores: Iterable[EventStore], correlation_id: str) -> list[Caused]:
     """Return the events of one correlation, each below the event that caused it.
 
     The function reads the aggregate logs of the categories, which are complete even after a trim.
-    An event begins a tree if its cause is missing or is one of its own consequences.
+    An event begins a tree if its cause is missing or is a consequence of the event itself.
 
     >>> [(one.depth, one.name) for one in trace([accounts, letters], "r-1")]
     [(0, 'accountStream/JohnDoe/2'), (1, 'letterStream/letter-1/1')]

@@ -57,7 +57,7 @@ log = logging.getLogger(__name__)
 
 
 class Place(msgspec.Struct, frozen=True):
-    """The position in one of several categories, and the event there, or None if it is unknown."""
+    """The position in one of several categories, and the event there (None if it is unknown)."""
 
     position: str
     event: Identity | None = None

@@ -71,7 +71,7 @@ class Follower(Following):
         Raises ViewStopped at an event that the view cannot apply, or whose changes MongoDB cannot
         store; all earlier events are applied first. Raises ViewAhead, CategoryMismatch,
         ViewVersionMismatch or CheckpointMissing if the documents belong to another log, category or
-        version, or if it is unknown which events they include.
+        version, or if it is unknown which events the documents include.
         """
         self.position = position = self.position or self._read_position()
         if position is None:
@@ -108,7 +108,7 @@ class Follower(Following):
         return self.position is not None and not self._read(self.position)
 
     def skip(self, position: str) -> None:
-        """Skip the event at which the view has stopped, so that it is never applied.
+        """Skip the event at which the view has stopped; the event is never applied.
 
         Raises InvalidArgument if the next event is not the one at ``position``; the error names the
         next event.

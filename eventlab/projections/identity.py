@@ -1,8 +1,8 @@
-"""The identity of the event at a checkpoint, because a position alone does not identify a log.
+"""The identity of the event at a checkpoint. A position alone does not identify a log.
 
 A log that is dropped and written again within one millisecond has the same positions. After a
-failover that lost the latest events, the new master may use a position again. The token in the
-aggregate log, which is random for each append, distinguishes the two events.
+failover that lost the latest events, the new master may use a position again. Each append stores a
+random token in the aggregate log, and the tokens distinguish the two events.
 """
 
 from __future__ import annotations

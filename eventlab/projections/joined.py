@@ -114,7 +114,7 @@ class JoinedProjector(Live, Several[Follower]):
         self._wait_until(parts[slice_number(id) % len(parts)], id, version, seconds)
 
     def skip(self, category: str, position: str) -> None:
-        """Skip the event in a category at which the view has stopped, so that it is never applied.
+        """Skip the event at which the view has stopped in a category; the event is never applied.
 
         Raises InvalidArgument for a category that the view does not follow, or if the next event is
         not the one at ``position``; the error then names the next event.

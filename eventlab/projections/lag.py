@@ -32,7 +32,7 @@ class ViewLag:
 
 
 def lag_of(store: EventStore, position: str, replaces: int | None = None) -> ViewLag:
-    """Return the lag of a view whose checkpoint is at a position in the category."""
+    """Return the lag of a view whose checkpoint is at ``position``."""
     redis = store.redis
     stream = store.keys.stream
     oldest = last = position

@@ -29,7 +29,7 @@ class Live(Following):
         Raises ViewStopped at an event that the view cannot apply, or whose changes MongoDB cannot
         store; all earlier events are applied first. Raises ViewAhead, CategoryMismatch,
         ViewVersionMismatch or CheckpointMissing if the documents belong to another log, to another
-        category or to a higher version, or if it is unknown which events they include.
+        category or to a higher version, or if it is unknown which events the documents include.
         """
         while True:
             try:

@@ -95,7 +95,7 @@ class ProjectorSession:
         """Run ``work`` in one transaction and return the result, or None after a conflict.
 
         After a conflict with another transaction, this method pauses, then returns None. If the
-        same ``obstacle`` has persisted for too long, it also ends the sessions of the other
+        same ``obstacle`` has persisted for too long, the method also ends the sessions of the other
         projectors. Raises NoReplicaSet if MongoDB does not support transactions, and pymongo's
         errors if MongoDB is down.
         """
@@ -121,7 +121,7 @@ class ProjectorSession:
         return result
 
     def is_stuck(self, obstacle: object, seconds: float) -> bool:
-        """Return whether the same obstacle has persisted for ``seconds``; if so, reset it."""
+        """Return whether the same obstacle has persisted for ``seconds``, and if so, reset it."""
         now = time.monotonic()
         if self._obstacle is None or self._obstacle[0] != obstacle:
             self._obstacle = (obstacle, now)

@@ -1,9 +1,9 @@
 """An upgrade builds the documents of a newer version of a view alongside the live ones.
 
-It is a rebuild that all projectors of the newer version share. One projector is active; if it is
-killed, another one resumes from the same position. Everything that the projectors need to know is
-in the rebuild's checkpoint. The checkpoint is marked as shared once the collection and its indexes
-exist.
+An upgrade is a rebuild that all projectors of the newer version share. One projector is active; if
+it is killed, another one resumes from the same position. Everything that the projectors need to
+know is in the rebuild's checkpoint. The checkpoint is marked as shared once the collection and its
+indexes exist.
 """
 
 from __future__ import annotations

@@ -61,13 +61,13 @@ class Change:
         values.append(value)
 
     def delete(self) -> None:
-        """Delete the document if it exists. Later changes create a new one."""
+        """Delete the document if it exists. Later changes create a new document."""
         for changes in (self._inc, self._set, self._push, self._unset, self._ways):
             changes.clear()
         self.deletes = True
 
     def update(self) -> dict[str, Any]:
-        """Return the change as a MongoDB update; a deletion, if there is one, comes before it."""
+        """Return the MongoDB update; if the document is also deleted, the deletion comes first."""
         pushes = {
             field: {"$each": values[-keep:], "$slice": -keep}
             for field, (values, keep) in self._push.items()
@@ -135,7 +135,7 @@ def checked_view_name(view: Named, database: str) -> str:
 
 
 def version_of(view: Named) -> int:
-    """Return the version of a view's code. Raises InvalidArgument if it is not an integer."""
+    """Return the version of a view's code. Raises InvalidArgument unless it is an integer."""
     version = getattr(view, "version", FIRST_VERSION)
     if type(version) is not int:
         raise InvalidArgument(f"version {version!r} of view {view.name!r} must be an integer")

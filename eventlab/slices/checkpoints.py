@@ -183,7 +183,7 @@ class SlicedCheckpoint(Checkpoint):
         return self.read() if all(states) else None
 
     def release(self, fence: str, session: ProjectorSession) -> None:
-        """Finish the swap of a rebuild if it was decided, or remove the fence of a dead rebuild."""
+        """Finish the swap that a rebuild has decided, or remove the fence of a dead rebuild."""
         lead = self._documents.find_one({"_id": self.key, "fence": fence})
         if lead is None:
             return  # the fence is already gone
@@ -194,7 +194,7 @@ class SlicedCheckpoint(Checkpoint):
             self._lift(fence, session)
 
     def _lift(self, fence: str, session: ProjectorSession) -> bool | None:
-        """Remove a fence from all slices, unless its swap was decided; return None if blocked."""
+        """Remove a fence from all slices, unless the swap was decided; return None if blocked."""
 
         def lift(of: ClientSession) -> bool:
             undecided = {"_id": self.key, "fence": fence, "swap": None}

@@ -41,7 +41,7 @@ class SlicedRebuild(Rebuild):
         self._bar = None
 
     def catch_up(self) -> int:
-        """Apply all events that exist at the time of the call, by slice; return their number."""
+        """Apply all events that exist at the time of the call, slice by slice; return how many."""
         counted = 0
         for part in self._parts:
             more = part.catch_up()

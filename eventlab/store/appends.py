@@ -69,7 +69,7 @@ class EncodedWrite(msgspec.Struct, frozen=True):
 class Append(msgspec.Struct, frozen=True):
     """The options of one append or commit, which are the same in each of its attempts.
 
-    ``home`` is the aggregate that the idempotency key belongs to, or None if it belongs to the
+    ``home`` is the aggregate that the idempotency key belongs to, or None if the key belongs to the
     category.
     """
 
@@ -103,7 +103,7 @@ def checked_parts(
     guards: Mapping[str, int],
     seal: Callable[[str, Sequence[Event]], Sequence[Event]],
 ) -> list[EncodedWrite]:
-    """Return the writes of a commit, checked, sealed and encoded, followed by its guards."""
+    """Return the writes of a commit, checked, sealed and encoded, followed by the guards."""
     parts = []
     for write in writes:
         id = write.id

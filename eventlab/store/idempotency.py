@@ -47,7 +47,7 @@ class Outcome(msgspec.Struct, array_like=True, frozen=True):
 class Idempotency:
     """The idempotency keys of one category.
 
-    An append writes its own record, in the same script as its events. This class does everything
+    The script that appends events also writes the record of their key. This class does everything
     else.
     """
 
@@ -58,7 +58,7 @@ class Idempotency:
     def lookup(self, id: str | None, key: str, *, fingerprint: str | None) -> Outcome | None:
         """Return the outcome of the first request under a key, or None for a new key.
 
-        Raises IdempotencyKeyReused if a ``fingerprint`` is given and is not that of the first
+        Raises IdempotencyKeyReused if ``fingerprint`` is given but differs from that of the first
         request. If the first request was rejected, raises the rejection again.
         """
         record = self._redis.execute_command("GET", self._keys.idempotency(id, key), **RAW)

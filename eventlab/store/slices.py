@@ -28,7 +28,7 @@ def checked_slices(slices: int) -> int:
 
 
 def slice_number(id: str) -> int:
-    """Return the number of the slice of an id, based on the part of the id before the first ``/``.
+    """Return the slice number of an id, which depends only on the part before the first ``/``.
 
     >>> slice_number("customer7/account1") == slice_number("customer7/account2")
     True

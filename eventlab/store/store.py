@@ -61,7 +61,7 @@ class EventStore:
     positions still never decrease. ``upcasters`` are applied, in order, to every event that is
     read; each takes a Recorded and returns it unchanged or in a newer shape. ``protection``
     encrypts personal fields, so that a person can be forgotten. ``slices=64`` spreads a category
-    over the shards of a cluster (docs/slices.md); the first append fixes the number.
+    over the shards of a cluster (docs/slices.md); the first append fixes the number of slices.
 
     Raises InvalidName for a category that is empty, is too long, contains braces, or ends in ``#``
     and a number. Raises InvalidArgument for an asyncio client, a pipeline, a client that decodes
@@ -225,14 +225,15 @@ class EventStore:
         """Append to several aggregates, all or nothing, in one round trip.
 
         Returns the recorded events of each aggregate, by id. Each ``Write`` contains the version
-        that the writer has seen. ``guards`` maps the ids of aggregates that the decision
-        reads but does not change to their expected versions. If any of these aggregates is at a
-        different version, nothing is written. The events of a commit are consecutive in the
+        that the writer has seen. ``guards`` contains the expected version, by id, of each aggregate
+        that the decision reads but does not change. If any aggregate of the writes or the guards is
+        at a different version, nothing is written. The events of a commit are consecutive in the
         category stream, in the order of the writes.
 
         ``token``, ``idempotency_key`` and ``fingerprint`` work as in ``append``, except that the
-        key applies to the whole category. An expected version must be a number or NEW, not ANY or
-        EXISTS, because a decision about several aggregates is valid only for exact versions.
+        idempotency key applies to the whole category. An expected version must be a number or NEW,
+        not ANY or EXISTS, because a decision about several aggregates is valid only for exact
+        versions.
 
         Raises VersionConflict, whose ``conflicts`` contains each aggregate that has changed, and
         the other errors of ``append``. If one of these errors is raised, nothing was written.
@@ -256,9 +257,9 @@ class EventStore:
     def seen(self, id: str, key: str, *, fingerprint: str | None = None) -> list[Recorded] | None:
         """Return the events that were appended under an idempotency key, or None for a new key.
 
-        Call this before you decide. Returns an empty list for a request that recorded nothing.
-        Raises IdempotencyKeyReused if a ``fingerprint`` is given and the key was used for another
-        request. If the first outcome was a rejection, raises that CommandRejected again.
+        Call this method before you decide. Returns an empty list for a request that recorded
+        nothing. Raises IdempotencyKeyReused if a ``fingerprint`` is given and the key was used for
+        another request. If the first outcome was a rejection, raises that CommandRejected again.
 
         >>> store.seen("JohnDoe", "8e03978e-40d5") is None
         True
@@ -362,7 +363,8 @@ class EventStore:
     def pages(self, id: str, *, after: int = 0, limit: int | None = None) -> Iterator[Tail]:
         """Yield the events that ``read`` returns, with their tokens, in pages of limited size.
 
-        Use ``pages`` for a long log, or to find out whether a cached state came from the same log.
+        Use ``pages`` for a long log, or to find out whether a cached state belongs to the current
+        log.
         """
         checked_counts(after=after, limit=limit)
         for rows in self._logs.pages(id, after, limit):

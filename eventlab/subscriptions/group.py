@@ -71,7 +71,7 @@ class ConsumerGroup:
             raise SubscriptionLost(self.name) from error
 
     def run_in_pages(self, name: str, positions: list[str], *args: Any) -> int:
-        """Run a script until it has handled all positions; return the sum of its counts.
+        """Run a script until it has handled all positions; return the sum of the returned counts.
 
         Each reply has a count and the number of positions that were handled. If the events are
         large, the script handles only part of a page.

@@ -63,8 +63,9 @@ class Runnable(ABC):
         An event is acknowledged when ``handle`` returns. If ``handle`` raises an error, the event
         fails and is delivered again after a pause, or is parked. If the error is one of
         ``outage_errors``, or means that Redis or MongoDB is down, the event is not the cause. In
-        that case, the subscription is paused for all its consumers, and no event is parked. Include
-        only errors that no single event can cause, such as a refused connection.
+        that case, the subscription is paused for all its consumers, and no event is parked. In
+        ``outage_errors``, include only errors that no single event can cause, such as a refused
+        connection.
 
         Events that ``handle`` appends record which event caused them. If the work on a single event
         takes longer than ``claim_after``, let ``handle`` call ``touch``. When ``stop`` is set, the

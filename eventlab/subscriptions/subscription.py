@@ -55,11 +55,12 @@ class Subscription(Runnable):
     a position, or ``$`` for new events only. Use each object in one thread only.
 
     An event that is neither acknowledged nor reported as failed for ``claim_after`` seconds counts
-    as abandoned, and any consumer may receive it. Choose a time that is longer than the work on all
-    events of one ``receive`` call takes. A failed event is delivered again after ``backoff``
-    seconds, a time that doubles with each failure. An event is parked after ``max_failures``
+    as abandoned, and any consumer may receive it. Choose a value that is longer than the work on
+    all events of one ``receive`` call. A failed event is delivered again after a pause of
+    ``backoff`` seconds, which doubles with each failure. An event is parked after ``max_failures``
     failures, or after ``max_deliveries`` deliveries (3 or more) without a response from the
-    consumer. If Redis' clock is set back, a dead consumer's events are reclaimed that much later.
+    consumer. If the Redis clock is set back, a dead consumer's events are reclaimed that much
+    later.
 
     An ``ordered`` subscription delivers an event only after all earlier events of its aggregate
     have been acknowledged or discarded. An event that fails or is parked blocks the later events of
@@ -71,9 +72,9 @@ class Subscription(Runnable):
     Raises InvalidArgument and InvalidName, and Trimmed if events after ``start`` were trimmed.
     Every method raises SubscriptionLost if the consumer group is gone, and a redis-py error if
     Redis does not respond or rejects the call. If ``eventlab.store.answers.is_outage`` returns True
-    for this error, Redis is down, failing over, read-only or full. It is safe to wait and repeat
-    the call. ``receive`` also raises SubscriptionLost if the newest event that this object has
-    delivered is gone, because Redis has lost events in a failover.
+    for this error, Redis is down, failing over, read-only or full. In that case, it is safe to wait
+    and repeat the call. ``receive`` also raises SubscriptionLost if the newest event that this
+    object has delivered is gone, because Redis has lost events in a failover.
 
     Most programs need only ``run``. With the other methods, you can write such a loop yourself:
 
@@ -193,8 +194,8 @@ class Subscription(Runnable):
         """Report that the work on events continues, and restart their ``claim_after`` time.
 
         If the work may take longer than ``claim_after``, call this method before that time is over.
-        Returns how many of the events this consumer still holds. If you passed more events, another
-        consumer has received the rest.
+        Returns how many of the events this consumer still holds. The other events are finished or
+        parked, or another consumer has received them.
 
         >>> letters.touch([event])
         1
