@@ -32,14 +32,15 @@ def _judge_steps(steps: dict[str, str]) -> None:
         )
     if steps["a"] == "look":
         raise Wrong(
-            "a: the funds do not show whose deposits are in them. Only the key identifies yours."
+            "a: the funds do not show whose deposits they include. Only the key identifies your "
+            "deposit."
         )
     if steps["b"] == "again":
         raise Wrong(
             "b: the same request with the same stale version gets the same response, forever."
         )
     if steps["b"] != "look":
-        raise Wrong("b: the deposit may still make sense in the current state.")
+        raise Wrong("b: the deposit may still make sense in the current state of the account.")
     if steps["c"] != "stop":
         raise Wrong("c: the request itself is wrong, and repeating it does not help.")
     if steps["d"] != "again":
@@ -52,8 +53,8 @@ what_to_do_next = Exercise(
     judge=_judge_steps,
     right="you know when to repeat a request, when to look again, and when to stop.",
     hints=[
-        "for each, ask: is the outcome known? Could the same request ever succeed?",
-        "two of the four are sent again, with the same key.",
+        "for each case, ask: is the outcome known? Could the same request ever succeed?",
+        "two of the four requests are sent again, with the same key.",
     ],
     answer="""
         steps = {"a": "again", "b": "look", "c": "stop", "d": "again"}
@@ -95,11 +96,12 @@ class _Bank:
     def send(self, amount: int, key: str) -> int:
         if not isinstance(key, str) or not key:
             raise Wrong(
-                "a deposit without a key looks like any other: pass a unique, non-empty string."
+                "a deposit without a key looks like any other deposit: pass a unique, non-empty "
+                "string as the key."
             )
         self.tries += 1
         if self.tries > TRIES:
-            raise Wrong("you send it again and again. Which response is final?")
+            raise Wrong("you send the request again and again. Which response is final?")
         broken = self.breaks.pop(0) if self.breaks else ""
         if isinstance(broken, int):
             return broken
@@ -110,10 +112,17 @@ class _Bank:
         return 200
 
 
+BREAKS = (
+    (["before"], "the connection broke before the deposit"),
+    (["after"], "the connection broke after the deposit"),
+    (["after", "before", "after"], "the connection broke three times"),
+)
+
+
 def _judge_client(deposit: Callable[[Callable[[int, str], int], int], int]) -> None:
     if deposit(_Bank([]).send, 5) != 200:
-        raise Wrong("without failures, the response is 200: return it.")
-    for breaks in (["before"], ["after"], ["after", "before", "after"]):
+        raise Wrong("without failures, the status code is 200: return it.")
+    for breaks, what in BREAKS:
         bank = _Bank(list(breaks))
         try:
             code = deposit(bank.send, 5)
@@ -125,11 +134,13 @@ def _judge_client(deposit: Callable[[Callable[[int, str], int], int], int]) -> N
         funds = sum(bank.keys.values())
         if funds > 5:
             raise Wrong(
-                f"the balance is {funds}, not 5: each attempt had a new key, so each was a deposit."
+                f"the balance is {funds}, not 5: each attempt had a new key, so each attempt was a "
+                "new deposit."
             )
         if (code, funds) != (200, 5):
             raise Wrong(
-                f"after {breaks}, the balance is {funds}, and you return {code}; expected 5, 200."
+                f"{what}: the balance is {funds}, and you returned {code}; expected a balance of "
+                "5, and 200."
             )
     first, second = _Bank([]), _Bank([])
     second.keys = first.keys
@@ -143,19 +154,19 @@ def _judge_client(deposit: Callable[[Callable[[int, str], int], int], int]) -> N
         bank = _Bank([code] * (TRIES + 1))
         if deposit(bank.send, 5) != code or bank.tries > 1:
             raise Wrong(
-                f"the response was {code}: {meaning}. The same request gets the same response "
+                f"the response was {code} ({meaning}). The same request gets the same response "
                 "forever: return the code immediately."
             )
     bank = _Bank([503, 503])
     if (code := deposit(bank.send, 5)) != 200:
         raise Wrong(
-            f"the service was unavailable for a moment (503), and you returned {code}. Send it "
-            "again, with the same key."
+            f"the service was unavailable for a moment (503), and you returned {code}. Send the "
+            "request again, with the same key."
         )
     amounts = _Bank([])
     deposit(amounts.send, 7)
     if list(amounts.keys.values()) != [7]:
-        raise Wrong("a deposit of 7 was sent with another amount: use the argument.")
+        raise Wrong("the amount was 7, but your code sent a different amount: use the argument.")
 
 
 a_client_that_does_not_give_up = Exercise(
@@ -163,7 +174,7 @@ a_client_that_does_not_give_up = Exercise(
     right="you used one key per request, however many attempts it took.",
     hints=[
         "create the key before the loop, not in it: uuid.uuid4().hex, for example.",
-        "on a ConnectionError, a 409 or a 503, send it again; return every other code.",
+        "on a ConnectionError, a 409 or a 503, send the request again; return every other code.",
     ],
     answer="""
         import uuid
@@ -271,13 +282,13 @@ a_client_that_does_not_give_up = Exercise(
 KEYS = {"a": "random", "b": "business", "c": "none", "d": "business", "e": "look"}
 KEY_CONSEQUENCES = {
     ("a", "business"): (
-        "what would you derive it from? A key made from the customer and the amount would stop the "
-        "customer from depositing 50 twice in one day."
+        "what would you derive the key from? A key made from the customer and the amount would "
+        "stop the customer from depositing 50 twice in one day."
     ),
-    ("a", "none"): "the app sends it again after a lost response, and the customer pays twice.",
+    ("a", "none"): "after a lost response, the app repeats the deposit: the customer pays twice.",
     ("a", "look"): (
-        "somebody else may have deposited 50, too: the funds do not show whose deposits are in "
-        "them. And the first request may still arrive after you have looked."
+        "another client may have deposited 50, too: the funds do not show whose deposits they "
+        "include. And the first request may still arrive after you have looked at the account."
     ),
     ("b", "random"): (
         "the key is in memory. The job crashes, starts again, makes new keys, and pays the first "
@@ -287,14 +298,15 @@ KEY_CONSEQUENCES = {
     (
         "b",
         "look",
-    ): "that works, but it costs a request per invoice. The invoice number is already a key.",
-    ("c", "random"): "reading changes nothing, so it can be repeated without a key.",
-    ("c", "business"): "reading changes nothing, so it can be repeated without a key.",
+    ): "looking first would work, but costs another request for each invoice. The invoice number "
+    "is already a key.",
+    ("c", "random"): "a read changes nothing, so it can be repeated without a key.",
+    ("c", "business"): "a read changes nothing, so it can be repeated without a key.",
     ("c", "look"): "this request *is* the check.",
     ("d", "random"): "two runs of the job make two keys, and pay the interest twice.",
     ("d", "none"): "the job runs twice, and pays the interest twice.",
-    ("d", "look"): "two runs at the same time both look first, find nothing, and both pay.",
-    ("e", "random"): "a new key means a new payment, but some of these were made last week.",
+    ("d", "look"): "two runs at the same time both look first, find no payment, and both pay.",
+    ("e", "random"): "a new key means a new payment, but some invoices were paid last week.",
     ("e", "business"): (
         "the invoice number is a good key, but the service has forgotten it: a key lives "
         "for one day. Last week's payments would be made again."
@@ -320,8 +332,9 @@ which_key = Exercise(
     judge=_judge_keys,
     right="a client that repeats a request must send the same key again, within one day.",
     hints=[
-        "for each, ask: which program repeats the request? Does it still know the key then?",
-        "two already have a business id; one comes too late for any key.",
+        "for each client, ask: which program repeats the request? Does it still know the key then?",
+        "two of the clients already have a business id; one repeats its requests too late for any "
+        "key.",
     ],
     answer="""
         keys = {"a": "random", "b": "business", "c": "none", "d": "business", "e": "look"}
@@ -383,8 +396,9 @@ class _Wire:
         self.posts += 1
         if self.posts > TRIES:
             raise Wrong(
-                "you send it again and again. After a 412, you need a new decision: look again, "
-                "and make a new key. (The old key remembers its rejection.)"
+                "you send the request again and again. After a 412, you need a new decision: look "
+                "again, and make a new key. (With the old key, the service returns the recorded "
+                "rejection again.)"
             )
         trouble = self.troubles.pop(0) if self.troubles else ""
         if isinstance(trouble, int):
@@ -446,7 +460,7 @@ def _judge_interest(add_interest: Callable[..., object]) -> None:
                 ) from error
         if wire.paid != paid:
             raise Wrong(
-                f"the account held 1000, and {what}. Interest was paid: "
+                f"the account held 1000, and {what}. Interest paid: "
                 f"{wire.paid or 'none'}; expected {paid}." + _why_interest(wire.paid, paid)
             )
 
@@ -465,9 +479,9 @@ the_interest = Exercise(
     judge=_judge_interest,
     right="you repeated the request if no response came, and decided again after a change.",
     hints=[
-        "two loops: the outer one looks and makes a key; the inner one sends.",
-        "the inner loop ends unless the status was 409 or 503; the outer one ends unless it was "
-        "412.",
+        "two loops: the outer loop looks and makes a key; the inner loop sends the request.",
+        "the inner loop ends unless the status was 409 or 503; the outer loop ends unless the "
+        "status was 412.",
     ],
     answer="""
         import uuid
@@ -489,7 +503,7 @@ the_interest = Exercise(
     """,
     explanation=(
         "The key belongs to one decision. If the response is lost, the decision is still valid: "
-        "send it again. If the account has changed, decide again, with a new key."
+        "repeat the same request. If the account has changed, decide again, with a new key."
     ),
     mistakes=[
         """
@@ -605,17 +619,17 @@ def _handled(
 
 
 REQUESTS: list[tuple[tuple[Any, ...], int, str]] = [
-    (("a", 30, None, None), 200, "100 in the account, 30 is withdrawn"),
+    (("a", 30, None, None), 200, "the account holds 100, and 30 is withdrawn"),
     (("a", 10, 3, None), 200, "the account is at version 3, and If-Match says 3"),
     (("a", 10, 3, None), 412, "the account is at version 4, and If-Match says 3"),
-    (("a", 500, None, None), 400, "60 in the account, 500 is withdrawn"),
+    (("a", 500, None, None), 400, "the account holds 60, and 500 is withdrawn"),
     (("a", "10", None, None), 400, 'the amount is the string "10"'),
     (("b", 10, None, None), 404, "there is no account b"),
     (("a", 10, None, "k"), 200, "a request with the key k"),
-    (("a", 10, None, "k"), 200, "the same request again"),
-    (("a", 20, None, "k"), 422, "another amount with the same key"),
-    (("a", 5, 5, "l"), 200, "If-Match 5 and the key l"),
-    (("a", 5, 5, "l"), 200, "the same request again: the key wins"),
+    (("a", 10, None, "k"), 200, "the request with the key k again"),
+    (("a", 20, None, "k"), 422, "the key k again, with another amount"),
+    (("a", 5, 5, "l"), 200, "a request with If-Match 5 and the key l"),
+    (("a", 5, 5, "l"), 200, "the request with the key l again (the key wins)"),
 ]
 
 
@@ -648,7 +662,7 @@ def _judge_handler(handler: Callable[..., Any]) -> None:
                 "after too many conflicts, the service raises VersionConflict. That is a 409."
             ) from error
         if status != 409:
-            raise Wrong(f"too many conflicts: you returned {status}; expected 409.")
+            raise Wrong(f"after too many conflicts, you returned {status}; expected 409.")
     with opened_service(100, _Down) as service:
         try:
             status, body = _handled(handler, service, "a", 1, None, None)
@@ -666,7 +680,7 @@ a_handler = Exercise(
     right="each error has its own status, and an unexpected error is not the client's fault.",
     hints=[
         "pass versions={if_match}, or None if there is no if_match.",
-        "UnknownAccount and VersionChanged are kinds of CommandRejected: catch them before it.",
+        "UnknownAccount and VersionChanged are kinds of CommandRejected: catch these two first.",
         "six outcomes: 200, 404, 412, 400, 409 (VersionConflict), 422 (IdempotencyKeyReused).",
     ],
     answer="""

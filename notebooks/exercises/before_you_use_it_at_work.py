@@ -18,8 +18,8 @@ would_you = Exercise(
         {
             "a": (
                 "yes",
-                "money, disputes, auditors: people ask what happened, and a current balance does "
-                "not answer that.",
+                "money, disputes, auditors: people ask what happened, and the current state of a "
+                "claim does not answer that.",
             ),
             "b": (
                 "no",
@@ -32,7 +32,7 @@ would_you = Exercise(
             ),
             "d": (
                 "yes",
-                "several parties change the same thing, under rules, and argue about it later.",
+                "several departments book the same rooms, under rules, and argue about it later.",
             ),
             "e": (
                 "no",
@@ -43,13 +43,13 @@ would_you = Exercise(
     ),
     right="event sourcing pays off only where decisions, their order and their reasons matter.",
     hints=[
-        "in which of these does somebody ask, 'How did this come about?'",
+        "in which of these cases do people ask, 'How did this come about?'",
         "three of the five have no rules to keep and no history that anybody reads.",
     ],
     answer="""
         uses = {"a": "yes", "b": "no", "c": "no", "d": "yes", "e": "no"}
     """,
-    explanation="One system may do both: events for the claims, a table for the price list.",
+    explanation="One system may use both: events for the claims, a table for the price list.",
     mistakes=[
         """
         uses = {"a": "yes", "b": "yes", "c": "yes", "d": "yes", "e": "yes"}
@@ -71,12 +71,12 @@ what_is_lost = Exercise(
                 "the last second",
                 "the file was written, but not fsynced: it was still in the machine's memory.",
             ),
-            "c": ("nothing", "it was on the disk before the reply."),
+            "c": ("nothing", "the events were on the disk before the reply."),
             "d": (
                 "what the replica lacks",
-                "the old master had it on its disk, but the replica is the master now.",
+                "the old master had the events on its disk, but the replica is the master now.",
             ),
-            "e": ("nothing", "the reply came only after the replica had it."),
+            "e": ("nothing", "the reply came only after the replica had the events."),
         },
         ("nothing", "the last second", "what the replica lacks"),
     ),
@@ -84,7 +84,7 @@ what_is_lost = Exercise(
     "Know which one you waited for.",
     hints=[
         "a killed process is not a power failure: the operating system still writes its files.",
-        "d: which server is the master after a failover, and what did it have?",
+        "d: which server is the master after a failover, and which events did that server have?",
     ],
     answer="""
         lost = {
@@ -92,8 +92,8 @@ what_is_lost = Exercise(
             "d": "what the replica lacks", "e": "nothing",
         }
     """,
-    explanation="`settle(disk=1, replicas=1)` waits for all three. Use it for events that are "
-    "worth it.",
+    explanation="`settle(disk=1, replicas=1)` waits for the disk and for a replica. Use it for "
+    "events that are worth the wait.",
     mistakes=[
         """
         lost = {
@@ -158,26 +158,32 @@ class _Outage(LittleStore):
         return sum(event.type == "deposit" for event in self.read("A"))
 
 
+#: What is lost at each call, in words for the reader.
+LOSSES: Sequence[tuple[list[str], str]] = (
+    ([], "no reply was lost"),
+    (["before"], "the request was lost once"),
+    (["after"], "the reply was lost once"),
+    (["before", "after", "before"], "two requests and a reply were lost"),
+)
+
+
 def _judge_append(append: Callable[..., object]) -> None:
     events = [Event("deposit", {"amount": 5})]
-    for failures in ([], ["before"], ["after"], ["before", "after", "before"]):
+    for failures, what in LOSSES:
         store = _Outage(failures)
         try:
             append(store, "A", events, 1, 4)
         except redis.ConnectionError as error:
             raise Wrong(
-                f"the server was down {len(failures)} times, you had 4 tries, and you stopped."
+                f"the connection was lost, and you stopped after {store.calls} of 4 tries."
             ) from error
         except VersionConflict as error:
             raise Wrong(
                 "the reply was lost, not the event: your second attempt conflicted with your "
-                "first. Give both the same token."
+                "first. Give both attempts the same token."
             ) from error
         if store.deposits() != 1:
-            raise Wrong(
-                f"after {failures or 'no failure'} the log has {store.deposits()} deposits, not "
-                "one."
-            )
+            raise Wrong(f"{what}, and now the log has {store.deposits()} deposits, not one.")
     _judge_tries(append, events)
     store = _Outage(["denied"])
     try:
@@ -186,8 +192,9 @@ def _judge_append(append: Callable[..., object]) -> None:
         pass
     else:
         raise Wrong(
-            f"a permission was missing, and you called {store.calls} times. That will not change: "
-            "repeat after the three errors of an outage, and let other errors pass."
+            "a permission was missing, but you did not raise the error (calls of append: "
+            f"{store.calls}). A repeat does not help: repeat only after the three errors of an "
+            "outage, and let other errors pass."
         )
     store = _Outage()
     store.append("A", [Event("close")], expected=1)
@@ -202,7 +209,7 @@ def _judge_append(append: Callable[..., object]) -> None:
     append(store, "A", events, 2, 4)
     if store.deposits() != 2:
         raise Wrong(
-            "two deposits of the same amount are two deposits: each call needs a token of its own."
+            "two deposits of 5 are two deposits: each call of your function needs its own token."
         )
     _judge_kinds(append, events)
 
@@ -214,8 +221,8 @@ def _judge_kinds(append: Callable[..., object], events: list[Event]) -> None:
             append(store, "A", events, 1, 4)
         except _OUTAGES[failure][0] as error:
             raise Wrong(
-                f"{what}, which is {type(error).__name__}, but you did not repeat the call. An "
-                "outage has several errors: a tuple after `except` catches all of them."
+                f"{what} ({type(error).__name__}), and you did not repeat the call. An outage has "
+                "several errors: a tuple after `except` catches all of them."
             ) from error
         if store.deposits() != 1:
             raise Wrong(f"{what}, twice, and now the log has {store.deposits()} deposits, not one.")
@@ -228,10 +235,12 @@ def _judge_tries(append: Callable[..., object], events: list[Event]) -> None:
             append(store, "A", events, 1, tries)
         except redis.ConnectionError:
             if store.calls != tries:
-                raise Wrong(f"with tries={tries} you called append {store.calls} times.") from None
+                raise Wrong(
+                    f"with tries={tries}, you called append {store.calls} times; expected {tries}."
+                ) from None
         else:
             raise Wrong(
-                f"the server was down, and with tries={tries} you called append {store.calls} "
+                f"the server was down. With tries={tries}, you called append {store.calls} "
                 "times and raised no error. After the last try, raise the error: your caller must "
                 "know that the outcome is unknown."
             )
@@ -239,10 +248,10 @@ def _judge_tries(append: Callable[..., object], events: list[Event]) -> None:
 
 append_through_an_outage = Exercise(
     judge=_judge_append,
-    right="with one token, it is the same append, however many times you send it. The last error "
-    "is raised.",
+    right="with one token, each repeat is the same append, however many times you send it. After "
+    "the last try, the caller gets the error.",
     hints=[
-        "page 02: a lost reply is not a conflict. What tells the store that it is a repeat?",
+        "page 02: a lost reply is not a conflict. What tells the store that a call is a repeat?",
         "make a token once, with uuid.uuid4().hex, before the loop; catch the three errors of an "
         "outage, as a tuple, and no others.",
         "in the last round of the loop, the bare statement `raise` raises the error again.",
@@ -265,7 +274,7 @@ append_through_an_outage = Exercise(
                         raise
     """,
     explanation="In production, also pause between two attempts. A caller that tries again later "
-    "must have kept the token, so make it where the request begins.",
+    "must have kept the token, so make the token where the request begins.",
     mistakes=[
         """
         def append(store, id, events, expected, tries):
@@ -387,7 +396,7 @@ _MINUTES: list[tuple[list[dict[str, Any]], set[str], str]] = [
     (
         [{"lag_seconds": 90}, {"lag_seconds": 2}, {"lag_seconds": 90}, {"lag_seconds": 90}],
         set(),
-        "it caught up in between: the three minutes must be consecutive.",
+        "the view caught up in between: the three minutes must be consecutive.",
     ),
     (
         [{}, {"lag_seconds": 70}, {"lag_seconds": 130}, {"lag_seconds": 190}],
@@ -397,7 +406,7 @@ _MINUTES: list[tuple[list[dict[str, Any]], set[str], str]] = [
     (
         [{"lag_seconds": 200}, {"lag_seconds": 150}, {"lag_seconds": 90}],
         {"lag"},
-        "all three are above 60 seconds. The lag shrinks, but the view is still late.",
+        "the lag shrinks, but all three are above 60 seconds: the view is still late.",
     ),
     ([{"lag_seconds": 60}] * 4, set(), "60 seconds is not more than 60."),
     ([{"lag_seconds": 90}] * 2, set(), "there are only two minutes so far: wait for the third."),
@@ -409,19 +418,19 @@ _MINUTES: list[tuple[list[dict[str, Any]], set[str], str]] = [
     (
         [{"lag_seconds": 90, "stopped": True}] * 4,
         {"stopped"},
-        "it lags because it has stopped: one cause is one alarm.",
+        "the view lags because it has stopped: one cause is one alarm.",
     ),
     (
         [{"lag_seconds": 90, "stopped": True}] * 3 + [{"lag_seconds": 90}],
         {"lag"},
-        "it runs again, and has lagged for three minutes.",
+        "the view runs again, and has lagged for three minutes.",
     ),
     ([{}, {"parked": 1}], {"parked"}, "a parked event waits for an operator, forever."),
     ([{}, {"held": 2}], {"held"}, "a held email waits for an operator, forever."),
     (
         [{"held": 2, "parked": 1}, {}],
         set(),
-        "an operator has already taken care of it: look at the newest status.",
+        "an operator has already solved these problems: look at the newest status.",
     ),
     (
         [{"lag_seconds": 90, "parked": 7, "held": 1}] * 3,
@@ -436,10 +445,10 @@ def _judge_alarms(alarms: Callable[[list[dict[str, Any]]], object]) -> None:
         history = [_QUIET | change for change in changes]
         found = alarms([dict(status) for status in history])
         if not isinstance(found, set | list | tuple) or set(found) != expected:
-            shown = ", ".join(str(change or "quiet") for change in changes)
+            shown = ", ".join(str(change or "normal") for change in changes)
             raise Wrong(
-                f"minute by minute: {shown}. You return {found!r} instead of "
-                f"{sorted(expected)}: {why}"
+                f"minute by minute: {shown}. You returned {found!r}; expected "
+                f"{sorted(expected) or 'no alarm'}: {why}"
             )
 
 
@@ -448,7 +457,8 @@ who_is_woken = Exercise(
     right="wake an operator for what does not go away on its own, once for each cause.",
     hints=[
         "history[-1] is the newest status; history[-3:] are the last three, or fewer.",
-        "lag: three statuses, each above 60 seconds, and the newest one has not stopped.",
+        "lag: three statuses, each with a lag above 60 seconds, and the newest one does not say "
+        "`stopped`.",
     ],
     answer="""
         def alarms(history):
@@ -515,8 +525,8 @@ def _judge_store(store: Callable[[], Any]) -> None:
         first = promises.broken[0]
         kept = len(promises) - len(promises.broken)
         raise Wrong(
-            f"{kept} of {len(promises)} promises are kept. The first broken one: {first.text} "
-            f"{first.error}"
+            f"{kept} of {len(promises)} promises are kept. The first broken one: {first.text} What "
+            f"happened: {first.error}"
         )
 
 
@@ -524,10 +534,11 @@ a_store_of_your_own = Exercise(
     judge=_judge_store,
     right="your store keeps every promise of the contract. Now you know what an event store is.",
     hints=[
-        "ask two questions, in this order: is it a repeat? Is the version as expected? Then add.",
+        "ask two questions, in this order: is this call a repeat? Is the version as expected? Then "
+        "add the events.",
         "self.written_with(id, token) returns the events of an earlier call with this token; "
-        "repeated(earlier, events) returns them, or raises TokenReused if your events are "
-        "different.",
+        "repeated(earlier, events) returns the earlier events, or raises TokenReused if the new "
+        "events are different.",
     ],
     answer="""
         from eventlab import ANY, EXISTS, VersionConflict
@@ -544,7 +555,7 @@ a_store_of_your_own = Exercise(
                     return self.add(id, events, token)
                 raise VersionConflict(id, expected, version)
     """,
-    explanation="`EventStore` does this in a Lua script, so that no other process can get in "
+    explanation="`EventStore` does the same in a Lua script, so that no other process can get in "
     "between.",
     mistakes=[
         """

@@ -26,8 +26,8 @@ def _judge_fates(fates: dict[str, str]) -> None:
         raise Wrong("b: nothing was sent, and nothing was rejected: the next attempt may connect.")
     if fates["c"] == "again":
         raise Wrong(
-            "c: a server may also fail after it has accepted the request. If you send it again, "
-            "two agents may get it."
+            "c: a server may also fail after it has accepted the request. If you send the work "
+            "item again, two agents may get it."
         )
     if fates["c"] != "doubt":
         raise Wrong(
@@ -49,19 +49,19 @@ def _judge_fates(fates: dict[str, str]) -> None:
         )
     if fates["f"] != "doubt":
         raise Wrong(
-            "f: without a response, you do not know whether the server accepted or rejected it."
+            "f: without a response, you do not know whether the server accepted the work item."
         )
 
 
 what_is_known = Exercise(
     judge=_judge_fates,
     right=(
-        "a clear response is certain, and so is a request that was never sent. Anything in "
-        "between needs an operator."
+        "the outcome is certain if the response is clear, or if the request was never sent. "
+        "Anything in between needs an operator."
     ),
     hints=[
-        "for each, ask: is it possible that CXone has the work item? Is it certain?",
-        "if it is possible but not certain, the outcome is in doubt.",
+        "for each case, ask: is it possible that CXone has the work item? Is it certain?",
+        "if CXone may have the work item, but this is not certain, the outcome is in doubt.",
     ],
     answer="""
         fates = {
@@ -70,7 +70,8 @@ what_is_known = Exercise(
         }
     """,
     explanation=(
-        "429 and no connection are certain; 500 and silence are not. That is the whole rule."
+        "After a 429, or without a connection, the outcome is certain. After a 500, or without a "
+        "response, the outcome is in doubt."
     ),
     mistakes=[
         """
@@ -143,7 +144,7 @@ def _judge_bridge(
     if quiet.taken != ids:
         raise Wrong(f"without failures, CXone has {quiet.taken}; expected {ids}.")
     if list(held or ()) != []:
-        raise Wrong(f"nothing failed, but you report {held} for review: return an empty list.")
+        raise Wrong(f"nothing failed, but you returned {held} for review: return an empty list.")
     bridge(ids, log, quiet.post)
     if quiet.taken != ids:
         raise Wrong(
@@ -159,40 +160,40 @@ def _judge_bridge(
             caught = False
         if caught:
             raise Wrong(
-                "you caught the SIGKILL. In production, no code can: none of your lines runs after "
-                "it."
+                "you caught the SIGKILL. In production, no code can do that: none of your lines "
+                "runs after a SIGKILL."
             )
         held = list(bridge(ids, log, world.post) or ())
         when = (
-            "after CXone accepted it, before you could log that"
+            "after CXone accepted 'b', before you could log it"
             if after
-            else "before CXone accepted it"
+            else "before CXone accepted 'b'"
         )
         doubled = [id for id in ids if world.taken.count(id) > 1]
         if doubled:
             raise Wrong(
-                f"killed {when}: {doubled} was sent twice. What did your log contain before the "
+                f"killed {when}: you sent {doubled} twice. What did your log contain before the "
                 "post?"
             )
         if not after and "b" in world.taken:
             raise Wrong(
-                "killed before CXone accepted it: you sent it again, but you cannot know that it "
-                "is not there."
+                "killed before CXone accepted 'b': you sent 'b' again, but you cannot know that "
+                "CXone does not have it."
             )
         if "b" not in held:
             raise Wrong(
-                f"killed {when}: 'b' is not held for review. You hold {held}; report unknown "
-                "outcomes."
+                f"killed {when}: you returned {held}, without 'b'. Return every id whose outcome "
+                "is unknown."
             )
         if "a" in held:
-            raise Wrong(f"killed {when}: you hold {held} for review, but 'a' was sent and logged.")
+            raise Wrong(f"killed {when}: you returned {held}, but 'a' was sent and logged.")
         # To store all intents first, and then post, is right too: then 'c' is in doubt as well.
         if "c" not in world.taken and "c" not in held:
             raise Wrong(
-                "'c' was neither sent nor held: one email in doubt must not stop the others."
+                "'c' was neither sent nor returned: one email in doubt must not stop the others."
             )
         if "c" in world.taken and "c" in held:
-            raise Wrong(f"killed {when}: you hold {held} for review, but 'c' was sent in the end.")
+            raise Wrong(f"killed {when}: you returned {held}, but 'c' was sent in the end.")
     _judge_other_ids(bridge)
 
 
@@ -229,8 +230,9 @@ a_bridge_with_a_memory = Exercise(
             return [id for id in ids if ("sent", id) not in log]
     """,
     explanation=(
-        "Because of the entry before the post, nothing is sent twice; the one after it tells done "
-        "from in doubt. (The router's intent also has a deadline, so that two routers can run.)"
+        "Because of the entry before the post, nothing is sent twice. The entry after the post "
+        "shows that the email is not in doubt. (The router's intent also has a deadline, so that "
+        "two routers can run.)"
     ),
     mistakes=[
         """
@@ -285,7 +287,7 @@ _STEPS: dict[str, tuple[list[tuple[str, dict[str, int]]], str, str]] = {
     "an intent whose deadline has not passed": (
         [("received", {}), ("submitting", {"deadline": 130})],
         "wait",
-        "another router may be in the middle of its POST, and its response may still come.",
+        "another router may be in the middle of its POST, and the response may still arrive.",
     ),
     "an intent whose deadline is now": (
         [("received", {}), ("submitting", {"deadline": 100})],
@@ -302,17 +304,17 @@ _STEPS: dict[str, tuple[list[tuple[str, dict[str, int]]], str, str]] = {
     "a submitted email": (
         [("received", {}), ("submitting", {"deadline": 70}), ("submitted", {})],
         "nothing",
-        "it is at CXone. Its deadline no longer matters.",
+        "the email is at CXone, so the deadline of that attempt no longer matters.",
     ),
     "a refused email (CXone has rejected it)": (
         [("received", {}), ("submitting", {"deadline": 130}), ("refused", {})],
         "nothing",
-        "CXone will never accept it, and an operator can see that.",
+        "CXone will never accept the email, and an operator can see that.",
     ),
     "an email that was certainly not accepted": (
         [("received", {}), ("submitting", {"deadline": 70}), ("unsent", {})],
         "send",
-        "429 is certain: CXone does not have it, so it is safe to send it again.",
+        "CXone certainly does not have the email, so it is safe to send it again.",
     ),
     "a second attempt": (
         [
@@ -322,12 +324,12 @@ _STEPS: dict[str, tuple[list[tuple[str, dict[str, int]]], str, str]] = {
             ("submitting", {"deadline": 140}),
         ],
         "wait",
-        "the last event counts: this attempt has not ended.",
+        "only the last event counts, and its deadline has not passed.",
     ),
     "an email that was unsent three times": (
         [("received", {})] + [("submitting", {"deadline": 70}), ("unsent", {})] * 3,
         "hold",
-        "after three attempts, let an operator look: something is wrong with this email.",
+        "after three attempts, an operator must decide: something is wrong with this email.",
     ),
 }
 
@@ -341,16 +343,16 @@ def _judge_step(next_step: Callable[[list[tuple[str, dict[str, int]]], int], str
             if given != kept:
                 raise Wrong("you changed the list of events. Events never change.")
             if found != expected:
-                raise Wrong(f"{name}: you return {found!r} instead of {expected!r}: {why}")
+                raise Wrong(f"{name}: you returned {found!r}; expected {expected!r}, because {why}")
 
 
 the_next_step = Exercise(
     judge=_judge_step,
-    right="everything that a router must know is in the events. It can die at any moment, and "
-    "another one continues.",
+    right="everything that a router must know is in the events. So a router can die at any moment, "
+    "and another router continues.",
     hints=[
         "look at the last event first. You need earlier events only if it is `unsent`.",
-        "`submitting` is the only event that has a deadline: before it, wait; from then on, hold.",
+        "only `submitting` has a deadline: before that deadline, wait; from then on, hold.",
     ],
     answer="""
         def next_step(events, now):
@@ -430,19 +432,19 @@ def _judge_claim(claim: Callable[[LittleStore, str, int, str], bool]) -> None:
         store = _Busy()
         store.append(id, [Event("received")], expected=0)
         if claim(store, id, 1, name) is not True:
-            raise Wrong("there is no other router, but you do not return True.")
+            raise Wrong("there is no other router, but you did not return True.")
         if _routers(store, id) != [name]:
             raise Wrong(
                 f"after a claim by {name!r}, the intents are from {_routers(store, id)}: append "
-                "one `submitting` with the router's name."
+                "one `submitting` event with the router's name."
             )
         if claim(store, id, 1, "late") is not False:
             raise Wrong(
-                "two routers have loaded version 1, and both may send: two agents get the email. "
-                "Return False to the second one."
+                "two routers have loaded version 1, and you let both send the email: two agents "
+                "get it. Return False to the second router."
             )
         if _routers(store, id) != [name]:
-            raise Wrong("the router that came too late has stored an intent, too.")
+            raise Wrong("the router that came too late stored an intent, too: it must not.")
         store = _Busy()
         store.append(id, [Event("received")], expected=0)
         store.other = True
@@ -469,7 +471,7 @@ one_router_only = Exercise(
     hints=[
         "page 02: which argument of append makes the second of two writers fail?",
         'try store.append(id, [Event("submitting", {"router": router})], expected=version); '
-        "what does it raise if you are too late?",
+        "what does append raise if another router was faster?",
     ],
     answer="""
         from eventlab import Event, VersionConflict
@@ -532,37 +534,40 @@ the_operators_choice = Exercise(
         {
             "a": (
                 "confirm",
-                "the customer's work item is there. If you send it again, there are two.",
+                "CXone has the work item. If you send the email again, CXone has two.",
             ),
-            "b": ("resend", "nobody has it. If you confirm it, it never reaches an agent."),
+            "b": (
+                "resend",
+                "CXone does not have the email. If you confirm it, it never reaches an agent.",
+            ),
             "c": (
                 "wait",
-                "the report is older than the attempt, so it says nothing about it. Look again "
-                "when it is up to date; an hour of delay is better than two replies.",
+                "the report is older than the attempt, so it says nothing about that attempt. Wait "
+                "for a newer report: an hour of delay is better than two replies.",
             ),
             "d": (
                 "resend",
                 "a loss and a duplicate are both possible. A duplicate costs one reply too "
-                "many; an emergency that nobody reads is worse.",
+                "many; an emergency that nobody hears of is worse.",
             ),
             "e": (
                 "wait",
                 "here a duplicate is worse: money is paid out twice. Ask the customer or "
-                "the agents before anything is sent.",
+                "the agents before you send anything.",
             ),
         },
         ("confirm", "resend", "wait"),
     ),
-    right="the program stops where the facts end, and a person weighs what each mistake would "
+    right="the program stops where the facts end, and an operator weighs what each mistake would "
     "cost.",
     hints=[
         "what does the operator know for certain? In a and b, that is enough to decide.",
-        "d and e: no fact helps. Which of the two mistakes is worse here?",
+        "d and e: no fact helps. Which mistake is worse, a loss or a duplicate?",
     ],
     answer="""
         decisions = {"a": "confirm", "b": "resend", "c": "wait", "d": "resend", "e": "wait"}
     """,
-    explanation="The log keeps the decision and its time, so that it can be understood later.",
+    explanation="The log keeps each decision and its time, for anyone who asks about it later.",
     mistakes=[
         """
         decisions = {"a": "resend", "b": "resend", "c": "wait", "d": "resend", "e": "wait"}

@@ -45,7 +45,7 @@ def _documents(apply: Apply, *loans: Loan) -> Documents:
         text, *_ = str(error).splitlines()
         if "depends on how the events are batched" in text:
             raise Wrong(
-                "your view remembers something in the process, and another process does not know "
+                "your view remembers something in the process, and another process does not have "
                 "it. Keep everything that must be remembered in the documents: use only `changes`."
             ) from error
         raise Wrong(f"{text}.") from error.__cause__
@@ -68,7 +68,7 @@ def _judge_last(last_readers: Apply) -> None:
     if any(isinstance(each, str) for each in readers.values()):
         raise Wrong("`set` keeps only the last reader. For a list, use push.")
     if set(readers) != {"emma", "dune"}:
-        raise Wrong(f"use changes[event.id]: a document for each book. You have {list(found)}.")
+        raise Wrong(f"use changes[event.id]: a document for each book, not {list(found)}.")
     if readers["dune"] == ["Eve", "Eve", "Ann"]:
         raise Wrong("a return is not a loan: look at event.type first.")
     if readers["dune"] and len(readers["dune"]) > 3:
@@ -84,7 +84,7 @@ def _judge_last(last_readers: Apply) -> None:
 
 the_last_readers = Exercise(
     judge=_judge_last,
-    right="the list keeps its newest three. It stays short, however often a book is lent.",
+    right="the list keeps its newest three readers, however often a book is lent.",
     hints=[
         "if the type is 'lent', call the method push of changes[event.id].",
         'push("readers", event.data["reader"], keep=3)',
@@ -185,9 +185,9 @@ SURVIVORS = {
     _ForgetsTheTitle: "leaves every title empty: which title do you expect",
     _KeepsTheReader: "keeps the reader when a book comes back: does your test have a book that "
     "was returned",
-    _DeletesReturned: "deletes a book that is returned: what should its document be",
+    _DeletesReturned: "deletes a book that is returned: which document do you expect for it",
     _KeepsTheBook: "keeps a book that was sold: do you expect None for it",
-    _OneForAll: "puts all books into one document: do you give it events of two books, with id=...",
+    _OneForAll: "puts all books into one document: does your test have two books, with id=...",
 }
 
 
@@ -235,7 +235,7 @@ a_test_that_catches = Exercise(
     """,
     explanation=(
         "`shows` compares the whole document, so it also notices an extra field. A test is worth "
-        "what it catches: break the view, and see it fail."
+        "what it catches: break the view, and see the test fail."
     ),
     mistakes=[
         """
@@ -326,8 +326,8 @@ def _judge_books(books_of: Apply) -> None:
     books = {id: document.get("books") for id, document in found.items()}
     if isinstance(books.get(ann), list):
         raise Wrong(
-            "push only appends, and drops the oldest. A book that is returned must be removed "
-            "from the middle: make each book a field of its own, books.<id>."
+            "push only appends, and drops the oldest value. A book that is returned must be "
+            "removed from the middle of the list: make each book a field of its own, books.<id>."
         )
     if books.get(ann) == {"emma": "Emma"}:
         raise Wrong(
@@ -341,7 +341,7 @@ def _judge_books(books_of: Apply) -> None:
     found = _documents(books_of, ("emma", emma), ("dune", dune), ("ulysses", ulysses))
     books = {id: document.get("books") for id, document in found.items()}
     if "dune" in (books.get(ann) or {}):
-        raise Wrong("Ann Lee has returned 'dune', but still has it: `returned` must unset it.")
+        raise Wrong("Ann Lee has returned 'dune', but her document still has it: unset its field.")
     if books.get(ann) == {"ulysses": "Ulysses"}:
         raise Wrong(
             "one book was returned, but all were removed: unset only the field of that book."
@@ -418,39 +418,39 @@ ACTIONS = ("restart", "rebuild", "rebuild one", "skip", "new view", "wait")
 CONSEQUENCES: dict[str, dict[str, str]] = {
     "a": {
         "rebuild": (
-            "it would work, but it reads a million events again. The view resumes at the event at "
-            "which it stopped, and it applied all earlier events correctly."
+            "a rebuild would work, but reads a million events again. A restarted view resumes at "
+            "the event at which it stopped, and it applied all earlier events correctly."
         ),
-        "rebuild one": "no document is wrong: nothing after that event was applied.",
-        "skip": "the code was wrong, not the event. If you skip it, it is never applied.",
+        "rebuild one": "no document is wrong: the view has applied nothing since it stopped.",
+        "skip": "the code was wrong, not the event. If you skip the event, it is never applied.",
         "new view": "the question has not changed. You have only fixed a bug.",
         "wait": "without the fix, the projector stops at the same event each time.",
     },
     "b": {
         "restart": "only new events set the field: the dates of earlier loans stay missing.",
-        "rebuild one": "which document? Every old one lacks the field.",
+        "rebuild one": "which document would you rebuild? Every old one lacks the field.",
         "skip": "no event is wrong here.",
         "new view": "two views for one question: which of them will your users read?",
         "wait": "the old events have been applied. Nothing applies them again on its own.",
     },
     "c": {
-        "restart": "with the same event and the same code, it stops at the same place.",
+        "restart": "with the same event and the same code, the view stops at this event again.",
         "rebuild": "a rebuild starts at the beginning, and stops at the same event.",
         "rebuild one": "the log of this book contains the same event.",
-        "new view": "a new view reads the same event.",
+        "new view": "a new view reads the same event, and stops there, too.",
         "wait": "the event stays as it is, forever.",
     },
     "d": {
         "restart": "the projector has applied all events. It does not check old documents.",
-        "rebuild": "it would work, but it reads a million events for the sake of one document.",
+        "rebuild": "a rebuild would work, but reads a million events for the sake of one document.",
         "skip": "no event is wrong here. The document is.",
-        "new view": "the view is right. Its document is not.",
-        "wait": "no later event will repair it.",
+        "new view": "the code of the view is right. One document is not.",
+        "wait": "no later event will repair the document.",
     },
     "e": {
         "restart": "there is no code yet that answers the question.",
         "rebuild": "people still ask the old question. Where would they find its answer?",
-        "rebuild one": "no document has this answer: they are about books, not about readers.",
+        "rebuild one": "each document is about a book, and the question is about readers.",
         "skip": "no event is wrong here.",
         "wait": "there is no code yet that answers the question.",
     },
@@ -458,8 +458,8 @@ CONSEQUENCES: dict[str, dict[str, str]] = {
         "restart": "the projector is running. A restart only delays it.",
         "rebuild": "a rebuild reads a million events, but only a thousand are missing.",
         "rebuild one": "no document is wrong, and all of them will be up to date soon.",
-        "skip": "then a thousand events would never be counted.",
-        "new view": "it would start a million events behind.",
+        "skip": "if you skip them, a thousand events are never applied.",
+        "new view": "a new view would start a million events behind.",
     },
 }
 
@@ -476,7 +476,7 @@ def _judge_actions(answer: dict[str, str]) -> None:
 
 what_do_you_do = Exercise(
     judge=_judge_actions,
-    right="ask what is wrong: the code, the stored documents, or the event?",
+    right="first find out what is wrong: the code, the stored documents, or the event.",
     hints=[
         "which events must be applied again: none, those of one book, or all?",
         "each action is the answer in exactly one situation.",
@@ -520,7 +520,7 @@ def _judge_waiting(waiting_list: Apply) -> None:
     def waiting(*more: Event) -> Any:
         found = _documents(waiting_list, ("dune", [*queue, *more]), ("emma", [_reserved(cid)]))
         if not set(found) <= {"dune", "emma"}:
-            raise Wrong(f"use changes[event.id]: a document for each book. You have {list(found)}.")
+            raise Wrong(f"use changes[event.id]: a document for each book, not {list(found)}.")
         return found.get("dune", {}).get("waiting")
 
     found = waiting()
@@ -541,8 +541,8 @@ def _judge_waiting(waiting_list: Apply) -> None:
         raise Wrong("Bob Ray has canceled his reservation, but is still on the list.")
     if found != {"1": ann, "3": ann}:
         raise Wrong(
-            "reservation 2 was canceled, so 1 and 3 are left; you have "
-            f"{found}. event.version is the version of the cancellation itself."
+            f"reservation 2 was canceled, so 1 and 3 are left; you have {found}. Unset only the "
+            "field of reservation 2, whose version is in event.data, not in event.version."
         )
     found = waiting(_lent(ann, reservation=1))
     if found == {"1": ann, "2": bob, "3": ann}:
@@ -552,14 +552,14 @@ def _judge_waiting(waiting_list: Apply) -> None:
     found = waiting(_lent(cid), _returned(cid), _lent(bob, reservation=2))
     if found != {"1": ann, "3": ann}:
         raise Wrong(
-            "Cid Fox got the book without a reservation, and Bob Ray with reservation 2, so 1 and "
-            f"3 are left; you have {found}."
+            "Cid Fox got the book without a reservation, and Bob Ray with reservation 2, so "
+            f"reservations 1 and 3 are left; you have {found}."
         )
 
 
 a_waiting_list = Exercise(
     judge=_judge_waiting,
-    right="the version identifies an event, so later events can say which one they mean.",
+    right="the version identifies an event, so later events can say which event they mean.",
     hints=[
         "use a field for each reservation: f'waiting.{event.version}'.",
         "`canceled` and `lent` end the reservation that they name. A loan may name none.",
@@ -695,21 +695,20 @@ def _judge_reader(pay_and_look: Callable[..., int]) -> None:
                 follower.reset()
                 store.drop()
     if stored != [{"amount": 20}]:
-        raise Wrong(f"the log must contain one deposit of this amount; it contains {stored}.")
+        raise Wrong(f"amount is 20, so the log must contain one deposit of 20, not {stored}.")
     if found == 120:
         raise Wrong(
-            "that is the sum of the log (the view adds a gift of 5). The question is what the "
-            "view shows."
+            "120 is the sum of the log, but the view adds a gift of 5. Return what the view shows."
         )
     if found != 125 and not projector.waited:
         raise Wrong("the view had not caught up: it showed the old funds. Wait for your event.")
     if found != 125 and max(projector.waited) < 3:
         raise Wrong(
-            "you waited for a version from before your write. Yours is the one that append "
-            "returned."
+            "you waited for a version from before your write. The version of your event is in "
+            "what append returned."
         )
     if found != 125:
-        raise Wrong(f"the view shows 125 in the end; you have {found!r}.")
+        raise Wrong(f"the view shows 125 in the end; you returned {found!r}.")
     if projector.caught_up:
         raise Wrong(
             "you did the projector's work yourself. After an outage, your user would wait until "
@@ -719,8 +718,8 @@ def _judge_reader(pay_and_look: Callable[..., int]) -> None:
     if not projector.waited:
         raise Wrong(
             "125 is right, but you did not wait for your event. Others may deposit at the same "
-            "time, and then this number is wrong. append returned a version: wait until the view "
-            "has it."
+            "time, and then this number is wrong. append returned your event: wait until the view "
+            "has reached its version."
         )
 
 
@@ -743,7 +742,7 @@ read_your_own_write = Exercise(
             return documents.find_one({"_id": "JohnDoe"})["funds"]
     """,
     explanation=(
-        "The version is the writer's receipt. Readers that wait for it see their own write."
+        "The version is the writer's receipt. Clients that wait for it see their own write."
     ),
     mistakes=[
         """

@@ -14,11 +14,11 @@ where_the_words_are = Exercise(
             "a": ("1", "an email with one part has its words at the root."),
             "b": (
                 "1.1",
-                "both parts say the same thing. The plain one is for programs that show no HTML, "
+                "both parts say the same thing. The plain part is for programs that show no HTML, "
                 "such as ours.",
             ),
             "c": ("1.1.1", "the root and its first child only hold other parts. Go down."),
-            "d": ("1.1", "the second one is a file that somebody attached, not what they wrote."),
+            "d": ("1.1", "the second part is an attached file, not what the sender wrote."),
         },
         ("1", "1.1", "1.2", "1.1.1", "1.1.2", "1.2.1"),
     ),
@@ -85,7 +85,7 @@ _TEXTS: dict[str, tuple[bytes, str, str]] = {
     "plain and HTML": (
         _parts((_PLAIN + "utf-8", b"It is blue."), ("Content-Type: text/html", b"<b>It</b>")),
         "It is blue.",
-        "both parts say the same thing; take the plain one.",
+        "both parts say the same thing; take the plain part.",
     ),
     "a file before the text": (
         _parts(
@@ -97,13 +97,13 @@ _TEXTS: dict[str, tuple[bytes, str, str]] = {
             kind="mixed",
         ),
         "The log is attached.",
-        "an attachment may be text, too. It is not what the person wrote.",
+        "an attachment may be text, too, but it is not what the sender wrote.",
     ),
     "an unknown charset": (
         _mail(_PLAIN + "klingon", b"Hello"),
         "Hello",
         "no program knows this charset. One such email must not stop the others: use UTF-8, and "
-        "replace what does not fit.",
+        "replace the bytes that do not fit.",
     ),
     "no text at all": (
         _parts(("Content-Type: image/png", b"..."), kind="mixed"),
@@ -118,9 +118,9 @@ def _judge_text(text_of: Callable[[bytes], str]) -> None:
         try:
             found = text_of(raw)
         except Exception as error:
-            raise Wrong(f"{name}: it raised {type(error).__name__}: {why}") from error
+            raise Wrong(f"{name}: your function raised {type(error).__name__}: {why}") from error
         if not isinstance(found, str) or found.strip() != expected:
-            raise Wrong(f"{name}: you return {found!r} instead of {expected!r}: {why}")
+            raise Wrong(f"{name}: you returned {found!r}; expected {expected!r}: {why}")
 
 
 the_text_of_a_mail = Exercise(
@@ -219,10 +219,11 @@ def _judge_sender(sender: Callable[[str], str]) -> None:
             found = sender(header)
         except Exception as error:
             raise Wrong(
-                f"{header!r} raised {type(error).__name__}: one email must not stop the others."
+                f"for {header!r}, your function raised {type(error).__name__}: one email must not "
+                "stop the others."
             ) from error
         if found != expected:
-            raise Wrong(f"for {header!r}, you return {found!r} instead of {expected!r}: {why}")
+            raise Wrong(f"for {header!r}, you returned {found!r}; expected {expected!r}: {why}")
 
 
 the_senders_address = Exercise(
@@ -280,25 +281,25 @@ person_or_machine = Exercise(
             "a": ("person", "no header suggests a machine."),
             "b": (
                 "machine",
-                "an agent who replies to it talks to an out-of-office program, forever.",
+                "an agent who replies to this email talks to an out-of-office program, forever.",
             ),
             "c": (
                 "person",
-                "Exchange adds this header to emails that people write. On its own, it proves "
-                "nothing, and a customer would wait for a reply that never comes.",
+                "Exchange adds this header to emails that people write. On its own, the header "
+                "proves nothing, and a customer would wait for a reply that never comes.",
             ),
             "d": (
                 "person",
-                "a web form sends under its own address. Reply-To names the person who filled it "
-                "in and is waiting.",
+                "a web form sends under its own address. Reply-To names the person who filled in "
+                "the form and is waiting for a reply.",
             ),
             "e": (
                 "machine",
-                "it reports that an email of ours did not arrive: nobody is asking anything.",
+                "this email reports that one of ours did not arrive: nobody is asking anything.",
             ),
             "f": (
                 "machine",
-                "it goes to thousands of people, who can unsubscribe. Nobody wrote it just to us.",
+                "this email goes to thousands of people. Nobody wrote it just to us.",
             ),
         },
         ("person", "machine"),
@@ -306,7 +307,7 @@ person_or_machine = Exercise(
     right="a sign that can mislead needs a second sign. If in doubt, assume that a person is "
     "waiting.",
     hints=[
-        "for each, imagine the mistake: an agent reads a machine's email, or a customer is "
+        "for each email, imagine the mistake: an agent reads a machine's email, or a customer is "
         "ignored.",
         "two of the signs are also on emails that people write: c and d.",
     ],
@@ -346,11 +347,11 @@ person_or_machine = Exercise(
 )
 
 _HOSTILE: dict[str, tuple[str, tuple[str, ...], str]] = {
-    "<p>Hello <b>Ann</b></p>": ("an ordinary email", ("Hello", "Ann"), "the words are gone."),
+    "<p>Hello <b>Ann</b></p>": ("an ordinary email", ("Hello", "Ann"), "keep the words only."),
     "<script>steal()</script>Hi": (
         "a script",
         ("Hi",),
-        "the code inside a script is not meant to be read.",
+        "keep the words around a script, but not the code inside it.",
     ),
     "<SCRIPT\n>steal()</SCRIPT >Hi": (
         "a script in capitals",
@@ -360,7 +361,7 @@ _HOSTILE: dict[str, tuple[str, tuple[str, ...], str]] = {
     "<scr<script>ipt>steal()</script>Hi": (
         "a script in a script",
         ("Hi",),
-        "if you cut `<script>` out, what remains is a script again.",
+        "if you cut pieces out, you leave another `<script>`, or lose words: use a parser.",
     ),
     "<img src=x onerror=steal()>Hi": ("a picture", ("Hi",), "a picture can run code."),
     "&lt;script&gt;steal()&lt;/script&gt;": (
@@ -373,7 +374,7 @@ _HOSTILE: dict[str, tuple[str, tuple[str, ...], str]] = {
         ("Hi",),
         "a browser would close the tag for you.",
     ),
-    "1 < 2 & 3": ("a sum", ("1", "2", "3"), "the words are gone."),
+    "1 < 2 & 3": ("a comparison", ("1", "2", "3"), "keep all words, and escape them."),
 }
 
 
@@ -381,9 +382,9 @@ def _judge_words(only_words: Callable[[str], str]) -> None:
     for html, (name, words, why) in _HOSTILE.items():
         shown = only_words(html)
         if not isinstance(shown, str):
-            raise Wrong(f"{name}: you return {shown!r}; expected text.")
+            raise Wrong(f"{name}: you returned {shown!r}; expected text.")
         if "<" in shown or ">" in shown:
-            raise Wrong(f"{name}: {shown!r} still has a tag in it: {why}")
+            raise Wrong(f"{name}: {shown!r} still contains < or >: {why}")
         missing = [word for word in words if word not in shown]
         if missing:
             raise Wrong(f"{name}: {shown!r} lacks {missing}: {why}")
@@ -396,8 +397,8 @@ only_the_words = Exercise(
     right="parse, keep the words, escape them. Never cut out what is bad: keep what is good.",
     hints=[
         "html.parser.HTMLParser calls handle_data with the words between the tags.",
-        "handle_starttag and handle_endtag tell you when you are inside a script. At the end, "
-        "html.escape the words.",
+        "handle_starttag and handle_endtag tell you where a script begins and ends. At the end, "
+        "pass the words to html.escape.",
     ],
     answer="""
         import html

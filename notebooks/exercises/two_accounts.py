@@ -129,36 +129,42 @@ def _judge_transfer(transfer: Callable[..., object]) -> None:
     if stopped:
         raise Wrong("Ann has 100, but a transfer of 40 to Bob, who has 50, was rejected.")
     if funds != {"Ann": 60, "Bob": 90, "Cid": 7}:
-        raise Wrong(f"Ann (100) gives Bob (50) 40; afterward they have {funds}.")
+        raise Wrong(
+            f"Ann has 100, and gives 40 to Bob, who has 50; afterward the accounts hold {funds}."
+        )
     funds, stopped = _transferred(transfer, "Bob", "Cid", 3)
     if funds != {"Ann": 100, "Bob": 47, "Cid": 10}:
-        raise Wrong(f"Bob (50) gives Cid (7) 3; afterward they have {funds}. Use the arguments.")
+        raise Wrong(
+            f"Bob has 50, and gives 3 to Cid, who has 7; afterward the accounts hold {funds}. Use "
+            "the arguments."
+        )
     # First the kill, then the overdraft: two appends fail here, whatever their order.
     funds, stopped = _transferred(transfer, "Ann", "Bob", 40, lives=1)
     if sum(funds.values()) != 157:
         raise Wrong(
-            f"your process was killed after its first append, and now they have {funds}. One "
-            "commit must write both accounts."
+            f"your process was killed after its first append, and now the accounts hold {funds}. "
+            "One commit must write both accounts."
         )
     funds, stopped = _transferred(transfer, "Ann", "Bob", 101)
     if funds != {"Ann": 100, "Bob": 50, "Cid": 7}:
-        raise Wrong(f"Ann has 100 and gives 101; afterward they have {funds}.")
+        raise Wrong(f"Ann has 100 and gives 101; afterward the accounts hold {funds}.")
     if stopped != "rejected":
         raise Wrong(
-            "Ann has 100 and gives 101: nothing is stored, but the caller does not know. Do not "
-            "catch CommandRejected."
+            "Ann has 100 and gives 101: nothing is stored, but the caller does not learn that. Do "
+            "not catch CommandRejected."
         )
     funds, stopped = _transferred(transfer, "Ann", "Bob", 40, rivals=[("Bob", deposit(5))])
     if funds != {"Ann": 60, "Bob": 95, "Cid": 7}:
         raise Wrong(
-            f"meanwhile, Bob got 5 from somebody else. Afterward they have {funds}: load and "
-            "decide again."
+            "between your read and your write, Bob got 5 from another customer. Afterward the "
+            f"accounts hold {funds}: after a conflict, load and decide again."
         )
     funds, stopped = _transferred(transfer, "Ann", "Bob", 40, rivals=[("Ann", withdrawal(70))])
     if funds != {"Ann": 30, "Bob": 50, "Cid": 7}:
         raise Wrong(
-            f"meanwhile, Ann spent 70, so she cannot give 40. Afterward they have {funds}: your "
-            "decision must be based on the accounts as they are when you write."
+            "between your read and your write, Ann spent 70 of her 100, so she cannot give 40. "
+            f"Afterward the accounts hold {funds}: your decision must be based on the accounts as "
+            "they are when you write."
         )
 
 
@@ -284,7 +290,7 @@ def _went_home(
                 "another doctor was faster, and you stopped: after a conflict, decide again."
             ) from conflict
         except InvalidArgument as error:
-            raise Wrong(f"{error}: {name!r} is on the team, too.") from error
+            raise Wrong(f"{error}. {name!r} is on the team, too.") from error
         store.rivals = []
         if given != team:
             raise Wrong(
@@ -298,51 +304,51 @@ def _judge_go_home(go_home: Callable[..., object]) -> None:
     on_call, rejected = _went_home(go_home, "Ann", ["Ann", "Bob"])
     if rejected or on_call != ["Bob"]:
         raise Wrong(
-            f"Ann and Bob are on call, and Ann goes home. On call afterward: {on_call}"
-            + (", because you rejected it." if rejected else ".")
+            f"Ann and Bob are on call, and Ann asks to go home. On call afterward: {on_call}"
+            + (", because you rejected her request." if rejected else ".")
         )
     on_call, rejected = _went_home(go_home, "Ann", ["Cid", "Ann"])
     if on_call != ["Ann", "Bob"]:
         raise Wrong(
-            "of the team of Cid and Ann, only Ann is on call, and she could go home. Only the "
-            "*others* count."
+            "of the team of Cid and Ann, only Ann is on call, but your code let her go home. Only "
+            "the *other* doctors count."
         )
     if not rejected:
         raise Wrong(
-            "of the team of Cid and Ann, only Ann is on call. She stays, but nobody tells her: "
-            "raise CommandRejected."
+            "of the team of Cid and Ann, only Ann is on call. She has to stay, but your code does "
+            "not tell her: raise CommandRejected."
         )
     on_call, rejected = _went_home(go_home, "Bob", ["Cid", "Dee", "Bob", "Ann"])
     if on_call != ["Ann"]:
         raise Wrong(
             "of the team of Cid, Dee, Bob and Ann, Bob and Ann are on call, so Bob may go home. "
-            f"On call afterward: {on_call}. Look at all the others."
+            f"On call afterward: {on_call}. Look at all the other doctors."
         )
     on_call, rejected = _went_home(go_home, "Ann", ["Ann", "Bob"], rivals=[("Bob", LEFT)])
     if not on_call:
         raise Wrong(
             "Bob left between your read and your write, and now nobody is on call: write "
-            "skew. A doctor that your decision has only read must be checked, too. Loading it is "
-            "not enough: name it in transact."
+            "skew. An aggregate that your decision only reads must be checked, too. Loading that "
+            "aggregate is not enough: name it in transact."
         )
     if not rejected:
-        raise Wrong("Bob left in the meantime, so Ann stays. Tell her: raise CommandRejected.")
+        raise Wrong("Bob left in the meantime, so Ann must stay. Tell her: raise CommandRejected.")
     on_call, rejected = _went_home(go_home, "Ann", ["Ann", "Bob", "Cid"], rivals=[("Cid", CAME)])
     if on_call != ["Bob", "Cid"] or rejected:
         raise Wrong(
-            "Cid went on call in the meantime, but Ann may still go home. On call afterward: "
-            f"{on_call}. After a conflict, decide again."
+            "Cid went on call between your read and your write. That is a conflict, but Ann may "
+            f"still go home. On call afterward: {on_call}. After a conflict, decide again."
         )
     on_call, rejected = _went_home(go_home, "Ann", ["Ann", "Bob", "Cid"], rivals=[("Dee", CAME)])
     if on_call != ["Bob", "Dee"] or rejected:
-        raise Wrong("Dee, who is not on the team, went on call: that is no reason to stay.")
+        raise Wrong("Dee, who is not on the team, went on call: that is no reason for Ann to stay.")
 
 
 somebody_stays = Exercise(
     judge=_judge_go_home,
     right="the doctors that you name but do not change are guards. Nobody can leave unnoticed.",
     hints=[
-        "transact takes any number of ids. Your function gets that many doctors, in the same "
+        "transact takes any number of ids. Your function gets a doctor for each id, in the same "
         "order.",
         "put the name first: [name, *others]. Then write decide(me, *others).",
         "what decide must check: any(other.on_call for other in others).",
@@ -360,8 +366,8 @@ somebody_stays = Exercise(
             doctors.transact([name, *(each for each in team if each != name)], decide)
     """,
     explanation=(
-        "Only one doctor is written, and the whole team is checked. With retry, the others would "
-        "have been read, but not checked."
+        "Only one doctor is written, and the whole team is checked. With retry, the other doctors "
+        "would have been read, but not checked."
     ),
     mistakes=[
         """
@@ -483,7 +489,7 @@ def _renamed(
         except Killed:
             if lives == ENOUGH:
                 raise Wrong(
-                    "you write again and again: after a conflict, read the new name again."
+                    "your code writes again and again: after a conflict, read the new name again."
                 ) from None
         except VersionConflict as conflict:
             raise Wrong(
@@ -515,19 +521,20 @@ def _judge_rename(rename: Callable[..., object]) -> None:
     result, added = _renamed(rename, "max")
     if added or result is not False:
         raise Wrong(
-            f"'max' is taken by customer-2. You returned {result!r} and added {added or 'nothing'}."
+            f"'max' belongs to customer-2. You returned {result!r} and added {added or 'nothing'}: "
+            "return False, and add nothing."
         )
     _, added = _renamed(rename, "joe", lives=1)
     if added not in ({}, _wanted("joe")):
         raise Wrong(
-            f"your process was killed after its first write, and left {added}: write all three "
-            "in one commit."
+            f"your process was killed after its first write, and left {added} in the store: write "
+            "all three events in one commit."
         )
     result, added = _renamed(rename, "free")
     if result is not True or added != _wanted("free"):
         raise Wrong(
-            "'free' was reserved once, and then released. It has two events, so it is not NEW, but "
-            f"it is free. You returned {result!r}. What does its last event say?"
+            "'free' was reserved once, and then released. The name has two events, so it is not "
+            f"NEW, but it is free. You returned {result!r}. What does its last event say?"
         )
     result, added = _renamed(rename, "again")
     if result is not False or added:
@@ -550,7 +557,8 @@ def _judge_races(rename: Callable[..., object]) -> None:
     if len(added["nickname/free"]) > 1:
         raise Wrong(
             "customer-3 reserved 'free' after you had read its events and before you asked for its "
-            "version, and now two have it. The version is the number of events that you read."
+            "version, and now two customers have the name. The version to expect is the number of "
+            "events that you read."
         )
     moved = Event("moved", {"to": "Rome"})
     result, added = _renamed(rename, "joe", rivals=[("customer-1", moved)])
@@ -559,8 +567,8 @@ def _judge_races(rename: Callable[..., object]) -> None:
         ("renamed", {"nickname": "joe"}),
     ]:
         raise Wrong(
-            "meanwhile, the customer moved. That is a conflict, but 'joe' is still free: read "
-            f"again, and write again. You returned {result!r}."
+            "between your read and your write, the customer moved. That is a conflict, but 'joe' "
+            f"is still free: read again, and write again. You returned {result!r}."
         )
 
 
@@ -568,8 +576,9 @@ a_new_nickname = Exercise(
     judge=_judge_rename,
     right="a name has a history, and its last event says whether it is free.",
     hints=[
-        'read the events of the new name. It is taken if the last one is "reserved".',
-        "one commit with three writes; people.version(id) is the version of the other two.",
+        'read the events of the new name. The name is taken if the last event is "reserved".',
+        "one commit with three writes; people.version(id) is the version to expect of the customer "
+        "and of the old name.",
         "after a VersionConflict, start over and read again: a while loop with try and except.",
     ],
     answer="""
@@ -597,8 +606,8 @@ a_new_nickname = Exercise(
                 return True
     """,
     explanation=(
-        "For the new name, you expect the version that you decided on. The other two need no "
-        "check of their own: their newest version will do."
+        "For the new name, expect the version on which your decision is based. The customer and "
+        "the old name need no check of their own: their newest version will do."
     ),
     mistakes=[
         """
@@ -757,12 +766,12 @@ class KillingBank(AccountService):
 
 @dataclass
 class Killer:
-    """Kills a process at one of the places that it passes; with 0, at none."""
+    """Kills a process at its call number ``at`` of ``crash``; with 0, never."""
 
     at: int
 
     def crash(self) -> None:
-        """Pass a place; it kills the process if it is the chosen one."""
+        """Kill the process if this is the chosen call."""
         self.at -= 1
         if self.at == 0:
             raise Killed
@@ -812,8 +821,8 @@ def _following(
     except CommandRejected as error:
         raise Wrong(
             f"a bank rejected a command ({error}), and your manager stopped at {event.type!r}: "
-            f"the event would be delivered again, and stop it again, forever. A rejection needs a "
-            f"next event, too."
+            "the event would be delivered again, and would stop your manager again, forever. A "
+            "rejection needs a next event, too."
         ) from error
     except IdempotencyKeyReused as error:
         raise Wrong(
@@ -822,7 +831,7 @@ def _following(
         ) from error
     if following is not None and following not in FOLLOWING:
         raise Wrong(
-            f"after {event.type!r}, you return {following!r}; expected one of "
+            f"after {event.type!r}, you returned {following!r}; expected one of "
             f"{', '.join(map(repr, FOLLOWING))}, or None after the last event."
         )
     return following
@@ -881,13 +890,12 @@ def _judge_manager(next_step: Callable[..., object]) -> None:
         logs, found, _ = _paid(next_step, *requests)
         if found != funds:
             raise Wrong(
-                f"{what}: the payment's events are {logs[0]}, and John has {found[0]}, Jane "
-                f"{found[1]}; expected {funds[0]} and {funds[1]}."
+                f"{what}: the events of payment-1 are {logs[0]}, John has {found[0]}, and Jane has "
+                f"{found[1]}; expected {funds[0]} for John and {funds[1]} for Jane."
             )
-        if any(log != ["requested", *events] for log in logs):
-            raise Wrong(
-                f"{what}: the payment's events are {logs[0]}; expected {['requested', *events]}."
-            )
+        expected = ["requested", *events]
+        if wrong := [log for log in logs if log != expected]:
+            raise Wrong(f"{what}: the payment's events are {wrong[0]}; expected {expected}.")
     for requests, _, funds, what in CASES:
         kill_at, was_killed = 1, True
         while was_killed:
@@ -896,16 +904,16 @@ def _judge_manager(next_step: Callable[..., object]) -> None:
                 raise Wrong(
                     f"{what}. Killed at point {kill_at} and restarted, your manager left John with "
                     f"{found[0]} and Jane with {found[1]}; expected {funds[0]} and {funds[1]}. "
-                    "Which command has no key, or a new one each time?"
+                    "Which command has no key, or a new key each time?"
                 )
             kill_at += 1
     logs, found, _ = _paid(next_step, ("Jane", 40), loses=True)
     if found != (60, 90):
         raise Wrong(
             "the other bank made the deposit, but its response was lost (a ConnectionError). Your "
-            f"manager took that for a rejection: {logs[0]}, and John has {found[0]}, Jane "
-            f"{found[1]}. Only CommandRejected is a rejection. Do not catch any other error: the "
-            "step is then repeated."
+            f"manager took that for a rejection: the payment's events are {logs[0]}, John has "
+            f"{found[0]}, and Jane has {found[1]}. Only CommandRejected is a rejection. Do not "
+            "catch any other error, so that the step is repeated."
         )
 
 
@@ -1113,7 +1121,7 @@ a_process_manager = Exercise(
                     return "refunded"
         """,
     ],
-    seconds=40,  # each payment is made once for every place at which it can be killed
+    seconds=40,  # each payment is repeated with a kill at every point
 )
 
 
@@ -1130,28 +1138,29 @@ CONSEQUENCES = {
     ("a", "view"): "a view is a little behind: two lines added at the same time would both pass.",
     ("b", "one"): (
         "both players in one aggregate, because they may swap some day? Then every player must be "
-        "in it, and all of them would wait for each other."
+        "in that aggregate, and all their changes would conflict with each other."
     ),
     ("b", "process"): (
-        "it would work, but for a moment one player has both things. They are in one store, so "
-        "one commit can do both."
+        "a process manager would work, but for a moment one player would have both items. Both "
+        "players are in one store, so one commit can do the whole swap."
     ),
     ("b", "view"): "a view shows who has what. It cannot change that.",
     ("c", "one"): "the hotel and the airline do not write into your aggregates.",
     ("c", "commit"): "a commit reaches one category of one store, not the airline's system.",
-    ("c", "view"): "somebody must cancel the hotel if the airline rejects the booking. A view "
+    ("c", "view"): "if the airline rejects the booking, a program must cancel the hotel. A view "
     "cannot do that.",
-    ("d", "one"): "one aggregate for all orders: every order would conflict with every other one.",
-    ("d", "commit"): "with the number in each commit, every order waits for every other one.",
-    ("d", "process"): "there is no rule to keep and nothing to send. Just count.",
+    ("d", "one"): "one aggregate for all orders? Every order would conflict with every other.",
+    ("d", "commit"): "if each commit also wrote the total, every order would conflict with every "
+    "other order.",
+    ("d", "process"): "there is no rule to keep and nothing to send. Just count the orders.",
     ("e", "commit"): (
         "the seat alone knows whether it is sold: its own version is enough. More aggregates "
         "would mean more conflicts."
     ),
     ("e", "process"): "two people would have the same seat until one sale is undone.",
     ("e", "view"): "a view is a little behind: the seat could be sold twice in the meantime.",
-    ("f", "one"): "a user knows only their own name. Which aggregate knows that it is unique?",
-    ("f", "process"): "two users would have the name until one of them loses it again.",
+    ("f", "one"): "a user knows only their own name. Which aggregate knows that a name is unique?",
+    ("f", "process"): "two users would have the same name until one of them loses it again.",
     ("f", "view"): "a view is a little behind: two users would find the same name free.",
 }
 
@@ -1171,8 +1180,8 @@ where_the_boundary_is = Exercise(
     judge=_judge_boundaries,
     right="choose the smallest tool that sees everything the rule needs.",
     hints=[
-        "for each, ask: what must the decision see? Is all of it in one store?",
-        "two are 'one' and two are 'commit'; the other two tools are used once each.",
+        "for each rule, ask: what must the decision see? Is all of it in one store?",
+        "two rules need 'one', and two need 'commit'; the other two tools are used once each.",
     ],
     answer="""
         tools = {
@@ -1185,8 +1194,9 @@ where_the_boundary_is = Exercise(
         }
     """,
     explanation=(
-        "An order and a seat decide alone. A swap and a name need two aggregates in one store. "
-        "Another system needs a process manager, and a question needs a view."
+        "The rules of an order and of a seat need one aggregate each. A swap and a name need "
+        "several aggregates in one store. Another system needs a process manager, and a question "
+        "needs a view."
     ),
     mistakes=[
         f"""

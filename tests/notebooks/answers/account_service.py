@@ -88,7 +88,7 @@ WRONG = {
                 version, funds = get()
                 post(7, version, uuid.uuid4().hex)
             """,
-            "nothing went wrong. Interest was paid: [7]",
+            "nothing went wrong. Interest paid: [7]",
         ),
         (
             """
@@ -105,7 +105,7 @@ WRONG = {
                     except ConnectionError:
                         pass
             """,
-            "Interest was paid: none",
+            "Interest paid: none",
         ),
         (
             """
@@ -162,7 +162,7 @@ WRONG = {
                     return status, str(error)
                 return 200, {"version": event.version}
             """,
-            "another amount with the same key",
+            "the key k again, with another amount",
         ),
         (
             """

@@ -52,7 +52,7 @@ WRONG = {
                         if not left:
                             raise
             """,
-            "the cluster was down, which is ClusterDownError",
+            "the cluster was down (ClusterDownError)",
         ),
         # one try too many
         (
@@ -70,7 +70,7 @@ WRONG = {
                         pass
                 return store.append(id, events, expected=expected, token=token)
             """,
-            "with tries=3 you called append 4 times",
+            "tries=3, you called append 4 times",
         ),
         # a token for each try
         (
@@ -88,7 +88,7 @@ WRONG = {
                         if not left:
                             raise
             """,
-            "Give both the same token",
+            "Give both attempts the same token",
         ),
         # every error is repeated
         (
@@ -144,7 +144,7 @@ WRONG = {
                         if not left:
                             raise
             """,
-            "with tries=3 you called append 4 times",
+            "tries=3, you called append 4 times",
         ),
     ],
     "who_is_woken": [
@@ -196,7 +196,7 @@ WRONG = {
                     found.add("lag")
                 return found
             """,
-            "it runs again, and has lagged for three minutes",
+            "the view runs again, and has lagged for three minutes",
         ),
         # the first status, not the newest
         (

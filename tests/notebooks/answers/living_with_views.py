@@ -104,7 +104,7 @@ WRONG = {
                 else:
                     changes[event.data["reader"]].unset("books.dune")
             """,
-            "still has it",
+            "still has it: unset its field",
         ),
     ],
     "what_do_you_do": [
@@ -112,7 +112,7 @@ WRONG = {
             """
             actions = dict.fromkeys("abcdef", "rebuild")
             """,
-            "a: it would work",
+            "a: a rebuild would work",
         ),
     ],
     "a_waiting_list": [

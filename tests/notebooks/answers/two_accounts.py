@@ -147,7 +147,7 @@ WRONG = {
 
                 accounts.transact([giver, taker], decide)
             """,
-            "afterward they have",
+            "afterward the accounts hold",
         ),
         (
             """
@@ -159,7 +159,7 @@ WRONG = {
 
                 accounts.transact([giver, taker], decide)
             """,
-            "the caller does not know",
+            "the caller does not learn that",
         ),
         (
             """
@@ -169,7 +169,7 @@ WRONG = {
 
                 accounts.transact([giver, taker], decide)
             """,
-            "afterward they have",
+            "afterward the accounts hold",
         ),
     ],
     "somebody_stays": [
@@ -178,7 +178,7 @@ WRONG = {
             def go_home(doctors, name, team):
                 doctors.retry(name, lambda me: me.leave())
             """,
-            "only Ann is on call, and she could go home",
+            "only Ann is on call, but your code let her go home",
         ),
         (
             """
@@ -219,7 +219,7 @@ WRONG = {
 
                 doctors.transact([name, *(each for each in team if each != name)], decide)
             """,
-            "Look at all the others",
+            "Look at all the other doctors",
         ),
         (
             """
@@ -337,7 +337,7 @@ WRONG = {
                     except VersionConflict:
                         pass
             """,
-            "you write again and again",
+            "your code writes again and again",
         ),
     ],
     "a_process_manager": [
@@ -346,7 +346,7 @@ WRONG = {
             def next_step(event, home, abroad):
                 return {"requested": "withdrawn", "withdrawn": "arrived"}.get(event.type)
             """,
-            "John has 100, Jane 50; expected 60 and 90",
+            "John has 100, and Jane has 50; expected 60 for John",
         ),
         (
             """
@@ -425,7 +425,7 @@ WRONG = {
             def next_step(event, home, abroad):
                 return "requested"
             """,
-            "after 'requested', you return 'requested'",
+            "after 'requested', you returned 'requested'",
         ),
         (
             """
