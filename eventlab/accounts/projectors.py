@@ -29,7 +29,10 @@ log = logging.getLogger(__name__)
 
 
 def checked_view(name: str) -> str:
-    """Return a view's short name. Raises InvalidName, which lists the names, for an unknown one."""
+    """Return a view's short name.
+
+    Raises InvalidName, which lists the short names of all views, if there is no such view.
+    """
     if name not in VIEWS:
         raise InvalidName(f"there is no view {name!r}: the views are {', '.join(VIEWS)}")
     return name

@@ -62,7 +62,7 @@ class Check:
 def failure(name: str, error: Exception, remedy: str) -> Check:
     """Return a failed check for an error, with the remedy in the error's message if there is one.
 
-    The message of an eventlab error ends with a colon and its remedy. A driver error's message
+    The message of an eventlab error ends with a colon and a remedy. A driver error's message
     says to run the doctor, which is already running, so ``remedy`` replaces that advice.
 
     >>> failure("slices", EventLabError("it has 64 slices: open it with slices=64"), "restart")

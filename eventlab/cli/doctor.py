@@ -37,7 +37,7 @@ Purpose = Literal["library", "lab", "serve", "mailroom"]
 
 OLDEST_PYTHON: Final = (3, 11)
 LIBRARY: Final = ("redis", "hiredis", "pymongo", "msgspec")
-#: The packages that each purpose needs in addition to LIBRARY. The pip extra has the same name.
+#: The packages that each purpose needs in addition to LIBRARY. Each purpose names a pip extra.
 PACKAGES: Final[dict[str, tuple[str, ...]]] = {
     "library": (),
     "lab": ("jupyterlab", "ipywidgets", "pandas", "matplotlib"),

@@ -18,7 +18,7 @@ received: list[int] = []
 
 
 def handle() -> None:
-    """Make Ctrl-C or SIGTERM end the program after cleanup; a second signal ends it immediately.
+    """Make Ctrl-C or SIGTERM end the program after cleanup; a second signal skips the cleanup.
 
     The first signal raises KeyboardInterrupt.
     """

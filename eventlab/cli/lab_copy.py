@@ -21,7 +21,7 @@ from typing import Final
 from eventlab.servers import directories, lock
 
 FOLDER: Final = "notebooks"
-#: Holds the digest of each file as it was copied. This file is inside the copy and moves with it.
+#: The file that holds the digest of each copied file. It is inside the copy and moves with it.
 NOTE: Final = ".eventlab-copy.json"
 #: Each file is written under this name first, so that a crash leaves no partial file.
 UNFINISHED: Final = ".eventlab-unfinished"
@@ -125,7 +125,7 @@ def _digest(path: Path) -> str | None:
 
 def _write(source: Path, target: Path, unfinished: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
-    # Does not copy the mode, because the installation may be read-only.
+    # The mode is not copied, because the installation may be read-only.
     shutil.copyfile(source, unfinished)
     unfinished.replace(target)
 

@@ -154,7 +154,7 @@ def _route(arguments: argparse.Namespace) -> int:
     with ExitStack() as closing:
         labels = arguments.label is not None
         if arguments.held or (arguments.confirm is not None and not labels):
-            # This contacts neither Gmail nor CXone, so it needs no settings.
+            # These options contact neither Gmail nor CXone, so they need no settings.
             names = default_names(env, sandbox=arguments.sandbox)
             lab, store, collection = _open(arguments, names, closing)
             if arguments.held:

@@ -12,7 +12,7 @@ from eventlab.store.store import EventStore
 def delivery_states(
     moment: str, store: EventStore, group: str, events: Iterable[Recorded]
 ) -> list[dict[str, str | int]]:
-    """Return a row per event for ``charts.pending``, with its current state and delivery count.
+    """Return a row per event for ``charts.pending``, with the event's state and delivery count.
 
     ``moment`` labels the rows. The state is ``new``, ``done``, or the name of the consumer that has
     the event pending. The store's Redis client must decode responses, as the client from

@@ -104,7 +104,7 @@ class Exercise:
     def hint(self, number: int | None = None) -> Note:
         """Return the hint with this number or, without a number, the next hint.
 
-        When there are no more hints, the last one is returned again.
+        When there are no more hints, the last hint is returned again.
         """
         at = self._given[0] if number is None else number - 1
         at = min(max(at, 0), len(self.hints) - 1)

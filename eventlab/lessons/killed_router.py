@@ -56,7 +56,7 @@ def route_until_killed(category: str, settings: Mapping[str, str], *, name: str 
 
 
 def main() -> None:
-    """Run the router that will be killed; the arguments are its category and its name."""
+    """Run the router that will be killed; the arguments are the category and the router's name."""
     category, name = sys.argv[1:]
     settings = Settings.from_environment(os.environ)
     gmail = GmailClient(load(settings.gmail_token), endpoint=settings.gmail_endpoint)

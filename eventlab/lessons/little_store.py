@@ -116,7 +116,7 @@ class LittleStore(UnfinishedStore):
     def write(
         self, id: str, events: list[Event], expected: int | Expected, token: str | None
     ) -> list[Recorded]:
-        """Add the events if the version is as expected, and return them.
+        """Add the events if the version is as expected, and return the recorded events.
 
         For a repeat, return the events that were added with the token.
         """

@@ -94,7 +94,7 @@ def lossy(path: Path | str, upstream: str | Callable[[], socket.socket]) -> Iter
 def unreliable(redis: Redis) -> Iterator[tuple[Redis, LossyProxy]]:
     """Open a second client for the same server, with a connection that can lose replies.
 
-    Raises InvalidArgument for a cluster, because a client connects directly to a cluster's nodes.
+    Raises InvalidArgument for a cluster, whose clients connect directly to each node.
 
     >>> with unreliable(lab.redis) as (client, connection):
     ...     connection.lose(1, b"PING")

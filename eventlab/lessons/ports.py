@@ -2,8 +2,8 @@
 
 After a port is found, another program could take it before the server listens on it, as happened in
 parallel tests. Therefore, this process keeps the port bound, without listening, for as long as it
-runs. A server that sets SO_REUSEADDR, as all of ours do, can still listen on the port, and no
-client can connect until a server does.
+runs. A server that sets SO_REUSEADDR, like all servers of this project, can still listen on the
+port, and no client can connect until a server listens.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def free_cluster_port() -> int:
 
 
 def _bound(port: int) -> socket.socket:
-    """Return a socket bound to a port, or to any free port for 0; raise OSError if that fails."""
+    """Return a socket bound to a port, or to any free port for 0; raise OSError on failure."""
     found = socket.socket()
     try:
         found.bind(("127.0.0.1", port))  # before SO_REUSEADDR, which would allow a port in use
@@ -49,7 +49,7 @@ def _bound(port: int) -> socket.socket:
 
 
 def _kept(found: socket.socket) -> int:
-    """Keep a port bound until the process ends, and return it."""
+    """Keep a port bound until the process ends, and return the port."""
     port = int(found.getsockname()[1])
     if KEEPS_PORTS:
         found.detach()  # the descriptor stays open, and servers do not inherit it

@@ -43,7 +43,7 @@ class Progress:
         return [name for name in self.pages[page] if self.results.get(name) == RIGHT]
 
     def rows(self) -> list[tuple[str, str, str]]:
-        """Return each page's name, how many of its exercises are solved, and the next exercise."""
+        """Return each page's name, count of solved exercises, and next exercise."""
         rows = []
         for page, names in self.pages.items():
             solved = self.solved(page)

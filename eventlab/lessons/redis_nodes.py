@@ -19,7 +19,7 @@ from eventlab.servers.binaries import find_redis
 
 SLOTS = 16384
 NODE_TIMEOUT_MS = 2000
-#: Requests to a single node time out soon, without a retry, because it may be dead or stopped.
+#: Requests to a single node time out soon, without a retry, because the node may be down.
 IMPATIENT: dict[str, Any] = {"socket_timeout": 1, "socket_connect_timeout": 1, "retry": None}
 ASKED_IN_VAIN = (redis.RedisError, OSError)
 
@@ -151,7 +151,7 @@ def _cluster_info(node: Node) -> str:
 
 @contextlib.contextmanager
 def cluster_of_pairs(path: Path, category: str) -> Iterator[Cluster]:
-    """Run a cluster of three masters, each with one replica, with append-only files."""
+    """Run a cluster with append-only files: three masters, each with one replica."""
     with contextlib.ExitStack() as stack:
         nodes = []
         for _ in range(6):

@@ -22,7 +22,7 @@ Documents = Collection[dict[str, Any]]
 def project(
     way: str, store: EventStore, documents: Documents, session: ClientSession
 ) -> Iterator[str]:
-    """Apply all events after the checkpoint; yield the name of each command before it is sent."""
+    """Apply all events after the checkpoint; yield the name of each command about to be sent."""
     applied = (documents.find_one({"_id": CHECKPOINT}) or {}).get("events", 0)
     while events := store.read("shared", after=applied, limit=1):
         amount = events[0].data["amount"]

@@ -20,8 +20,8 @@ Job = Callable[[threading.Event], object]
 def beside(*jobs: Job) -> Iterator[None]:
     """Run jobs in threads during the ``with`` block, and wait until they end.
 
-    Each job is called with an event that is set when the job should stop. The first error that a
-    job raises is raised again at the end of the block.
+    Each job is called with a ``threading.Event`` that is set when the job should stop. The first
+    error that a job raises is raised again at the end of the block.
     """
     stop = threading.Event()
     errors: list[BaseException] = []

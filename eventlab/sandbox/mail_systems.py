@@ -146,7 +146,7 @@ class MailSystems:
     # ------------------------------------------------------------------------------------- CXone
 
     def cxone_fails(self, *faults: Fault) -> None:
-        """Inject faults for the next work items; create them with ``responds`` or ``hangs_up``."""
+        """Inject faults for the next work items; ``responds`` and ``hangs_up`` create faults."""
         self.fakes.cxone.faults.order(*faults)
 
     def repair(self) -> None:
@@ -163,7 +163,7 @@ class MailSystems:
         return Counter(item.work_item_id.removeprefix("gmail:") for item in items)
 
     def contact_of(self, id: str) -> str:
-        """Return CXone's contact id for an email that it has accepted exactly once."""
+        """Return the contact id of an email that CXone has accepted exactly once."""
         [contact] = [
             item.contact_id
             for item in self.fakes.cxone.work_items

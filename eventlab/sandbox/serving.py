@@ -67,7 +67,8 @@ class Serving:
 
     def __init__(self, app: Any, *, port: int = 0) -> None:
         self._socket = socket.create_server(("127.0.0.1", port))
-        # asyncio sets this only on a socket that names its protocol; see accounts/http/listener.py.
+        # asyncio sets this option only on a socket that names its protocol; see
+        # accounts/http/listener.py.
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
         config = uvicorn.Config(app, log_level="critical", access_log=False, server_header=False)

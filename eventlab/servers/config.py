@@ -1,4 +1,4 @@
-"""The command line, socket and files of each of the two servers."""
+"""The command lines, sockets and files of Redis and mongod."""
 
 from __future__ import annotations
 

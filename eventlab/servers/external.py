@@ -24,7 +24,7 @@ from eventlab.servers.replica_set import Client
 REDIS_URL = settings.REDIS_URL
 MONGODB_URL = settings.MONGODB_URL
 SELECTION_TIMEOUT_MS = 5000
-#: The default timeout of redis-py 8. Older versions have no timeout. A URL can set another.
+#: The default timeout of redis-py 8; the URL can override it. Older versions have no default.
 SOCKET_TIMEOUT_SECONDS: Final = 5.0
 CLIENT_OPTIONS: Final[dict[str, Any]] = {
     "decode_responses": True,

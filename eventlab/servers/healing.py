@@ -1,7 +1,8 @@
 """Restart a killed supervisor from a process that uses the servers.
 
 The supervisor restarts a server that has exited. If the supervisor itself is killed, only a process
-that uses the servers can restart it, so each of these processes has a thread that monitors it.
+that uses the servers can restart it, so each such process has a thread that monitors the
+supervisor.
 """
 
 from __future__ import annotations

@@ -24,8 +24,8 @@ PR_SET_PDEATHSIG = 1
 class Process:
     """A running server process.
 
-    The process holds its own lock, so that a later supervisor can distinguish it from another
-    process with the same process id.
+    The process holds its own lock, so that a later supervisor can distinguish the server from
+    another process with the same process id.
     """
 
     def __init__(self, server: Server, data: Path) -> None:

@@ -132,8 +132,8 @@ class Conflict(msgspec.Struct, frozen=True):
 async def received(request: Request) -> bytes:
     """Return the body of a request as it was sent.
 
-    Raises HTTPException 413 if it is too large, 408 if it does not arrive in time, and 400 if it is
-    not declared as JSON.
+    Raises HTTPException 413 if the body is too large, 408 if it does not arrive in time, and 400 if
+    it is not declared as JSON.
     """
     try:
         async with asyncio.timeout(BODY_SECONDS):

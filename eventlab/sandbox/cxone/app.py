@@ -20,7 +20,7 @@ from eventlab.sandbox.cxone.screen_pop import HEADERS, screen_pop
 from eventlab.sandbox.faults import App, Faults, FaultyApp, Receive, Scope, Send
 
 MAX_PAYLOAD_BYTES: Final = 50 * 1024  # in UTF-8
-#: As long as CXone's own ids, which have more digits than a float can hold.
+#: The first contact id. Like CXone's own ids, it has more digits than a float can hold.
 FIRST_CONTACT_ID: Final = 412_345_678_900_000_001
 SERVICES: Final = "/incontactapi/services/{version}"
 NOT_JSON_TEXT: Final = "No known way to render data"
