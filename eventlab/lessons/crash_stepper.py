@@ -145,7 +145,7 @@ class CrashStepper(Interactive):
     def money(self) -> str:
         """Return ``right``, ``not finished``, or text such as ``100 lost`` or ``100 too much``."""
         if not self.done:
-            return "not finished"
+            return "the run is not finished"
         wrong = self.total - DEPOSIT * DEPOSITS
         if wrong == 0:
             return "right"
@@ -161,12 +161,12 @@ class CrashStepper(Interactive):
             f"{self.way}: {len(self.past) - self.kills} commands, kills: {self.kills}",
             f"Redis: deposits {stored}",
             f"MongoDB: checkpoint {self.checkpoint}, funds {self.total}",
-            f"money: {self.money()}",
+            f"result: {self.money()}",
         ]
         return "\n".join(lines)
 
     def table(self) -> str:
-        """Return the commands, the data of both servers, and the money as HTML, side by side."""
+        """Return the commands, the data of both servers, and the result as HTML, side by side."""
         events = [(e.version, e.type, e.data["amount"]) for e in self._store.read("shared")]
         lines = self._happened()
         commands = as_table([self.way], [[line] for line in lines], marked=len(lines) - 1)
@@ -175,7 +175,7 @@ class CrashStepper(Interactive):
             ("the projector", commands),
             ("Redis", as_table(["version", "type", "amount"], events)),
             ("MongoDB", as_table(["document", "value"], document)),
-            (f"the money: {self.money()}", ""),
+            (f"result: {self.money()}", ""),
         )
 
     def controls(self, refresh: Callable[[], None]) -> Sequence[Any]:

@@ -84,7 +84,7 @@ def _judge_balance(balance_at: Callable[[list[Recorded], datetime], int]) -> Non
         expected = [amounts[0], amounts[0] + amounts[1], amounts[0] + amounts[1] - amounts[2]]
         if [balance_at(steps, step.time) for step in steps] != expected:
             raise Wrong(
-                f"right for the first account. Another one has deposits of {amounts[0]} and "
+                f"right for the first account. Another account has deposits of {amounts[0]} and "
                 f"{amounts[1]}, and then a withdrawal of {amounts[2]}: its balances after the "
                 f"three events are {expected}."
             )
@@ -181,8 +181,8 @@ def _judge_wire(entry: Callable[[str, int, int], str]) -> None:
     text = entry("JohnDoe", 4, 25)
     if not isinstance(text, str):
         raise Wrong(
-            f"an entry's field is text; you returned a {type(text).__name__}. json.dumps turns a "
-            "dict into text."
+            f"an entry's field is text; you returned an object of type {type(text).__name__}. "
+            "json.dumps turns a dict into text."
         )
     try:
         event = json.loads(text)
@@ -192,7 +192,7 @@ def _judge_wire(entry: Callable[[str, int, int], str]) -> None:
             f"{text}"
         ) from error
     if not isinstance(event, dict):
-        raise Wrong(f"an event is a JSON object with four named fields; yours is {text}.")
+        raise Wrong(f"an event is a JSON object with four named fields; you returned {text}.")
     if "data" in event or "payload" in event:
         raise Wrong(
             "the payload is not nested on the wire: its fields are next to id, version and type."
@@ -202,10 +202,14 @@ def _judge_wire(entry: Callable[[str, int, int], str]) -> None:
             "JSON has numbers: do not quote amount and version ('100' + '100' is '100100')."
         )
     if event != {"id": "JohnDoe", "version": 4, "type": "deposit", "amount": 25}:
-        raise Wrong(f"expected id, version, type and amount, and nothing else; yours is {event}.")
+        raise Wrong(
+            "the fields should be id, version, type and amount, and nothing else; your event is "
+            f"{event}."
+        )
     if list(event) != ["id", "version", "type", "amount"]:
         raise Wrong(
-            "right, but in a different order: the store writes id, version, type, then the data."
+            "the fields are right, but not their order: the store writes id, version, type, then "
+            "the data."
         )
     if text != json.dumps(event, separators=(",", ":")):
         raise Wrong(
@@ -222,11 +226,11 @@ def _judge_any_id(entry: Callable[[str, int, int], str]) -> None:
     except ValueError as error:
         raise Wrong(
             f"right, until an id contains a quotation mark: {text} is not JSON. json.dumps "
-            "escapes it."
+            "escapes quotation marks."
         ) from error
     if event != {"id": id, "version": 7, "type": "deposit", "amount": 3}:
         raise Wrong(
-            f"right for JohnDoe's 25; for ({id!r}, 7, 3) it returns {text}. Use the arguments."
+            f"right for JohnDoe's 25. For ({id!r}, 7, 3), you returned {text}. Use the arguments."
         )
 
 
@@ -325,14 +329,14 @@ STREAM_FACTS = {
     ),
     "b": (
         "accepts",
-        "the version is part of the text. Redis does not read it: you saw it accept version 2 "
-        "twice.",
+        "the version is part of the text, which Redis does not read: you saw Redis accept "
+        "version 2 twice.",
     ),
-    "c": ("accepts", "to Redis, the field is just text: it does not parse JSON."),
+    "c": ("accepts", "to Redis, the field is just text: Redis does not parse JSON."),
     "d": (
         "accepts",
-        "Redis does not know what an account is, so it cannot notice that one is missing. The "
-        "bank's rules check that.",
+        "Redis does not know what an account is, so it cannot notice that an account is missing. "
+        "The bank's rules check that.",
     ),
     "e": (
         "accepts",
@@ -346,7 +350,7 @@ what_a_stream_checks = Exercise(
     right="a stream checks the order of its IDs, and nothing else.",
     hints=[
         "which of these can Redis see without reading the text of the event?",
-        "it rejects one of the five.",
+        "Redis rejects one of the five.",
     ],
     answer="""
         answers = {"a": "rejects", "b": "accepts", "c": "accepts", "d": "accepts", "e": "accepts"}
@@ -397,11 +401,14 @@ def _judge_logs(logs: Callable[[list[str]], dict[str, list[str]]]) -> None:
     if found is None:
         raise Wrong("your function returns nothing: end it with return, after the loop.")
     if not isinstance(found, dict):
-        raise Wrong(f"return a dict from id to a list of types; yours is a {type(found).__name__}.")
+        raise Wrong(
+            "return a dict from id to a list of types; you returned an object of type "
+            f"{type(found).__name__}."
+        )
     if any(
         isinstance(value, str | bytes) or not hasattr(value, "__len__") for value in found.values()
     ):
-        raise Wrong(f"a log is a list, even if it has one event; yours is {found!r}.")
+        raise Wrong(f"each log is a list, even if it has one event; you returned {found!r}.")
     if found == {"Ann": ["create", "deposit"], "Bob": []} or found.get("Bob") == []:
         raise Wrong("Bob's first event is missing: the first event of an id starts its log.")
     if found.get("Ann") in (["deposit"], ["create"]):
@@ -547,20 +554,20 @@ the_aggregate_logs = Exercise(
 #: Steps of (id, version), the ids that are broken, and what to think about.
 BROKEN = [
     ([("a", 1), ("b", 1), ("a", 2)], [], "each account counts its own versions"),
-    ([("a", 1), ("a", 2), ("b", 1), ("a", 2)], ["a"], "a has version 2 twice"),
-    ([("a", 1), ("b", 1), ("b", 3)], ["b"], "b has no version 2"),
+    ([("a", 1), ("a", 2), ("b", 1), ("a", 2)], ["a"], "account 'a' has version 2 twice"),
+    ([("a", 1), ("b", 1), ("b", 3)], ["b"], "account 'b' has no version 2"),
     ([("b", 2), ("a", 1)], ["b"], "the first version is 1"),
     ([("a", 1), ("a", 3), ("a", 2)], ["a"], "all versions are there, but not in order"),
     ([("c", 5), ("a", 1), ("b", 1), ("b", 1)], ["b", "c"], "two accounts are broken"),
     (
         [("a", 1), ("a", 1), ("a", 2), ("a", 3)],
         ["a"],
-        "a is broken, although its later versions are right",
+        "account 'a' is broken, although its later versions are right",
     ),
     (
         [("a", 1), ("a", 3), ("a", 3)],
         ["a"],
-        "a has three events and ends at 3, but its versions are not 1, 2, 3",
+        "account 'a' has three events and ends at 3, but its versions are not 1, 2, 3",
     ),
 ]
 
@@ -569,7 +576,7 @@ def _judge_broken(broken: Callable[[list[Recorded]], list[str]]) -> None:
     dice = random.Random()
     length, hole = dice.randint(6, 9), dice.randint(2, 4)  # a later version shows the hole
     drawn = [(f"x{id}", n) for n in range(1, length) for id in range(3) if (id, n) != (1, hole)]
-    for steps, expected, reason in [*BROKEN, (drawn, ["x1"], f"x1 has no version {hole}")]:
+    for steps, expected, reason in [*BROKEN, (drawn, ["x1"], f"'x1' has no version {hole}")]:
         events = [
             Recorded(id, version, "deposit", {"amount": 1}, f"{number + 1}-0")
             for number, (id, version) in enumerate(steps)
@@ -690,8 +697,8 @@ WHAT_TO_KEEP = {
     ),
     "d": (
         "events",
-        "the count says that three are missing. Only events say when they went missing, and who "
-        "took them.",
+        "the count says that three items are missing. Only events say when the items went "
+        "missing, and who took them.",
     ),
     "e": (
         "number",
@@ -706,7 +713,7 @@ a_number_or_events = Exercise(
         "cost."
     ),
     hints=[
-        "imagine the question that somebody asks a year later. Is there one?",
+        "a year later, will anybody ask a question that only the events can answer?",
         "two of the five need their events.",
     ],
     answer="""

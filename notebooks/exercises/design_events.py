@@ -24,7 +24,7 @@ _WRONG_NAMES = {
     "close_room": "a: that is a command, which may still be rejected. The room is closed already.",
     "status_saved": "b: every program saves something. What did the courier see at the door?",
     "deliver_again": (
-        "b: that is what somebody should do next: a command, and the plan may change tomorrow. "
+        "b: that is what the courier should do next: a command, and the plan may change tomorrow. "
         "What has happened?"
     ),
     "row_inserted": "c: no customer has ever received a row. Use the words of the bank.",
@@ -44,7 +44,7 @@ def _judge_names(names: dict[str, str]) -> None:
 
 pick_the_name = Exercise(
     judge=_judge_names,
-    right="each says what happened and why, in words that a porter, a courier or a teller uses.",
+    right="each name says what happened, in words that a porter, a courier or a teller uses.",
     hints=[
         "read each name aloud after the words 'Yesterday at nine:'. Which one reports what "
         "happened?",
@@ -196,7 +196,7 @@ def _judge_name_of(name: str) -> None:
     words = set(_words(name))
     if words <= _EMPTY_WORDS | {"ticket", "row", "record", "status", "booking", "order"}:
         raise Wrong(
-            f"{name!r} says that something is different, but not what happened: was it sold, "
+            f"{name!r} says that something is different, but not what happened: was a ticket sold, "
             "moved, or refunded?"
         )
     if not any(word in _PAST or word.endswith("ed") for word in words):
@@ -230,17 +230,16 @@ def _judge_sale(record: Record) -> None:
             _judge_name_of(event.type)
         for what, value in (("which seat", seat), ("which film", film)):
             if value not in _says(events):
-                raise Wrong(f"ten years later: {what} was it? No event of the sale says {value!r}.")
+                raise Wrong(f"ten years later: {what} was it? No event of the sale has {value!r}.")
         if price not in _says(events):
             raise Wrong(
                 f"ten years later, {film} costs 1500. What did this customer pay? The event does "
-                "not say it, and the price list of that day is gone."
+                "not say, and the price list of that day is gone."
             )
         if any(value in _says(events) for value in prices.values() if value != price):
             raise Wrong(
                 "the event of the sale contains the whole price list. One price was used for the "
-                "decision: "
-                "keep that one."
+                "decision: keep only that price."
             )
 
 
@@ -249,20 +248,20 @@ def _judge_move(record: Record) -> None:
     broken = _events_of(record, _form("move", "F7", "r-2", to="G2", why="broken seat"), prices)
     if len(broken) > 1:
         raise Wrong(
-            "the move is several events. Between them, F7 is free and the customer has no seat, "
-            "or has two, and a program that reads at that moment can sell one of them. One "
-            "decision, one event."
+            "the move is several events. Between them, the customer has no seat, or has two, and "
+            "a program that reads at that moment sees a wrong seating plan. One decision, one "
+            "event."
         )
     if not broken:
         raise Wrong("a customer sits in another seat now, but there is no event for it.")
     _judge_name_of(broken[0].type)
     if not {"F7", "G2"} <= _says(broken):
-        raise Wrong("from which seat to which? The event of a move must have both.")
+        raise Wrong("from which seat to which? The event of a move must have both seats.")
     wish = _events_of(record, _form("move", "F7", "r-2", to="G2", why="better view"), prices)
     if [(e.type, e.data) for e in wish] == [(e.type, e.data) for e in broken]:
         raise Wrong(
-            "ten years later: how many seats were broken? A move because of a broken seat and one "
-            "for a better view are the same event: keep the reason."
+            "ten years later: how many seats were broken? In your log, a move because of a broken "
+            "seat and a move for a better view look the same: keep the reason."
         )
 
 
@@ -278,11 +277,11 @@ def _judge_refund(record: Record) -> None:
         _judge_name_of(event.type)
     if [(e.type, e.data) for e in canceled] == [(e.type, e.data) for e in ill]:
         raise Wrong(
-            "ten years later: how much did canceled films cost the theater? A refund for a "
-            "canceled film and one for an illness are the same event: keep the reason."
+            "ten years later: how much did canceled films cost the theater? In your log, a refund "
+            "for a canceled film and a refund for an illness look the same: keep the reason."
         )
     if not {"G2"} <= _says(canceled) & _says(ill):
-        raise Wrong("which seat is free again? The event of a refund must say it.")
+        raise Wrong("which seat is free again? The event of a refund must say which.")
 
 
 def _judge_together(record: Record) -> None:
@@ -299,13 +298,13 @@ def _judge_together(record: Record) -> None:
         same = {event.type for event in first} & {event.type for event in second}
         if same:
             raise Wrong(
-                f"{one['action']!r} and {other['action']!r} are the same type, {same.pop()!r}. A "
-                f"reader of the log must guess from the fields what happened."
+                f"{one['action']!r} and {other['action']!r} have the same event type, "
+                f"{same.pop()!r}. A reader of the log must guess from the fields what happened."
             )
     if _events_of(record, _form("look", "G2", "r-4"), prices):
         raise Wrong(
             "a clerk looked at a seat, and the log grew. Nothing has happened in the theater: no "
-            "decision and no view needs it. (Who looked at what belongs in an access log.)"
+            "decision and no view needs this event. (Who looked at what belongs in an access log.)"
         )
     for form, events in zip(forms, batches, strict=True):
         if form["request"] in _says(events):
@@ -315,8 +314,8 @@ def _judge_together(record: Record) -> None:
             )
         if not all(form["request"] in _values(event.meta or {}) for event in events):
             raise Wrong(
-                "a customer complains: which request caused it? Keep the request's id as the "
-                'correlation_id: Event(type, data, meta={"correlation_id": ...}).'
+                "a customer complains: which request caused this event? Keep the request's id as "
+                'the correlation_id: Event(type, data, meta={"correlation_id": ...}).'
             )
 
 
@@ -535,14 +534,15 @@ def _judge_upcaster(upcast: Callable[[Recorded], Recorded]) -> None:
     if not isinstance(new, Recorded):
         raise Wrong("an upcaster returns an event: the same one, or a changed copy.")
     if not isinstance(new.data, dict):
-        raise Wrong(f"data must stay a dict; yours is {new.data!r}.")
+        raise Wrong(f"data must stay a dict; you returned an event whose data is {new.data!r}.")
     if "address" in new.data:
         raise Wrong("today's shape no longer has an address, only street and city.")
     if new.data.get("city") == " Salem":
         raise Wrong("the city is ' Salem', with a space in front of it: no search will find it.")
     if new.data != {"street": "9 Oak Street", "city": "Salem"}:
         raise Wrong(
-            f"expected the data {{'street': '9 Oak Street', 'city': 'Salem'}}; yours is {new.data}."
+            "expected the data {'street': '9 Oak Street', 'city': 'Salem'}; your event's data is "
+            f"{new.data}."
         )
     if (new.id, new.version, new.type, new.position, new.meta) != (
         old.id,
@@ -562,8 +562,8 @@ def _judge_upcaster(upcast: Callable[[Recorded], Recorded]) -> None:
         lifted = upcast(Recorded("bob", 5, "moved", {"address": address}, "5-0")).data
         if lifted != {"street": street, "city": city}:
             raise Wrong(
-                f"right for Jane. {address!r} becomes {lifted}, but expected "
-                f"{ ({'street': street, 'city': city}) }."
+                f"right for Jane. For {address!r}, expected the data "
+                f"{ ({'street': street, 'city': city}) }; your event's data is {lifted}."
             )
 
 
@@ -579,7 +579,7 @@ def _judge_unchanged(upcast: Callable[[Recorded], Recorded]) -> None:
         except (KeyError, ValueError, IndexError) as error:
             raise Wrong(
                 "every event passes through an upcaster, including events of today's shape and of "
-                f"other types. Yours fails for {event}."
+                f"other types. Your upcaster fails for {event}."
             ) from error
         if same != event:
             raise Wrong(
@@ -725,15 +725,15 @@ def _judge_costs(costs: dict[str, str]) -> None:
         raise Wrong("b: then the old amounts are read as a tenth of what they were.")
     if costs["b"] == "upcaster":
         raise Wrong(
-            "b: an upcaster must recognize the old shape. {'amount': 500} looks the same last "
-            "week and next week: which one does the upcaster multiply?"
+            "b: an upcaster must recognize the old shape. {'amount': 500} looks the same before "
+            "and after Monday: which of the two does the upcaster multiply?"
         )
     if costs["c"] == "nothing":
         raise Wrong("c: a reader that knows only customer_moved misses every move up to today.")
     if costs["c"] == "new name":
         raise Wrong(
             "c: the name is new already. The question is: what tells today's readers what the old "
-            "one means?"
+            "name means?"
         )
     if costs["d"] == "upcaster":
         raise Wrong(
@@ -756,10 +756,10 @@ what_a_change_costs = Exercise(
     judge=_judge_costs,
     right="a new field is free, a new name needs an upcaster, and a new meaning needs a new name.",
     hints=[
-        "for each, take an event from last year. Does today's reader still understand it?",
+        "for each change, take an event from last year. Does today's reader still understand it?",
         "can a program tell from the event alone whether it is old or new? If not, no upcaster "
         "can.",
-        "two cost nothing, one needs an upcaster, and two need a new name.",
+        "two changes cost nothing, one needs an upcaster, and two need a new name.",
     ],
     answer="""
         costs = {
@@ -856,7 +856,7 @@ def _decision(kind: Any, given: list[Event], decide: Callable[[Any], object], wh
     try:
         decide(account)
     except CommandRejected as error:
-        raise Wrong(f"{what} is allowed, but yours rejects it.") from error
+        raise Wrong(f"{what} is allowed, but your class rejects it.") from error
     if not account.changes:
         raise Wrong(f"{what} recorded no event, so after a restart there is no trace of it.")
     again = _account(kind, *given, *account.changes)
@@ -908,16 +908,19 @@ def _judge_correction_rules(kind: Any) -> None:
             f"have {funds}. Which amount belongs to which receipt?"
         )
     if not _rejects(kind, history, lambda one: one.reverse("r-9", "typing error")):
-        raise Wrong("a receipt that was never deposited was reversed. Raise CommandRejected.")
+        raise Wrong(
+            "no deposit has the receipt r-9, but reverse('r-9', ...) was accepted. Raise "
+            "CommandRejected."
+        )
     gone = [*history, _reversed("r-1")]
     if not _rejects(kind, gone, lambda one: one.reverse("r-1", "again")):
         raise Wrong("the same deposit was reversed twice: the customer pays for the mistake.")
     if not _rejects(kind, history, lambda one: one.deposit("r-1", 5)):
-        raise Wrong("the receipt r-1 was used twice: which of the two would a reversal mean?")
+        raise Wrong("two deposits have the receipt r-1: which of the two would a reversal mean?")
     if not _rejects(kind, gone, lambda one: one.deposit("r-1", 5)):
         raise Wrong(
-            "the receipt r-1 was reversed, and then used again. A reversal does not erase the "
-            "first use: it is in the log."
+            "the deposit with receipt r-1 was reversed, and then the receipt was used again. A "
+            "reversal does not erase the first deposit, which stays in the log."
         )
     _decision(kind, gone, lambda one: one.deposit("r-4", 500), "a deposit with a new receipt")
     one, other = _account(kind, *history), _account(kind)
@@ -929,9 +932,10 @@ a_correction = Exercise(
     judge=_judge_correction,
     right="the mistake, the correction and the reason are in the log, and the sum is right.",
     hints=[
-        "which state do the rules need? The amount of each receipt, and which ones are reversed.",
-        "keep two attributes: a dict from receipt to amount, and a set of the receipts that were "
+        "which state do the rules need? The amount for each receipt, and which deposits are "
         "reversed.",
+        "keep two attributes: a dict from receipt to amount, and a set of the receipts whose "
+        "deposits were reversed.",
         "funds can be a property: the sum of the amounts whose receipt is not in the set.",
     ],
     answer="""
@@ -961,7 +965,7 @@ a_correction = Exercise(
                 if receipt not in self.deposits:
                     raise CommandRejected(f"there is no deposit with receipt {receipt!r}")
                 if receipt in self.reversed:
-                    raise CommandRejected(f"receipt {receipt!r} was reversed before")
+                    raise CommandRejected(f"deposit {receipt!r} was reversed before")
                 self.record("deposit_reversed", {"receipt": receipt, "reason": reason})
 
             def apply(self, event):

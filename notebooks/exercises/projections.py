@@ -37,7 +37,7 @@ def _collections(*names: str) -> Iterator[list[Any]]:
 
 
 class _Overtaken:
-    """A collection in which another consumer writes, right after the first read of this one."""
+    """A collection in which another consumer writes right after the first read."""
 
     def __init__(self, documents: Collection[dict[str, Any]], other: Callable[[], object]) -> None:
         self._documents = documents
@@ -81,19 +81,19 @@ def _judge_largest(largest: Write) -> None:
         if found.get("ann") == 150:
             raise Wrong("that is the sum. The question asks for the largest single deposit.")
         if found.get("ann") == 50:
-            raise Wrong("`$set` keeps the last deposit, and the last one is not the largest.")
+            raise Wrong("`$set` keeps the last deposit, which is not always the largest.")
         if found != {"ann": 70, "bob": 5}:
             raise Wrong(
                 f"after 30, 70 and 50 for 'ann', and 5 for 'bob', the field `largest` of the two "
-                f"documents should be 70 and 5; yours are {found}."
+                f"documents should be 70 and 5; you stored {found}."
             )
         for event in reversed(events):
             largest(documents, event)
         found = _field(documents, "largest")
         if found != {"ann": 70, "bob": 5}:
             raise Wrong(
-                "right the first time. When the same events are delivered again, in another "
-                f"order, the result is {found}. It must depend on neither."
+                "right the first time. When the same events are delivered again, in a different "
+                f"order, the result is {found}. Neither a repeat nor the order may change it."
             )
         between = _Overtaken(documents, lambda: largest(documents, _deposit("ann", 5, 90)))
         largest(between, _deposit("ann", 4, 80))
@@ -119,7 +119,7 @@ the_largest_deposit = Exercise(
     """,
     explanation=(
         "MongoDB compares and writes in one step. Such a write is idempotent, and its order does "
-        "not matter. A sum is neither, so it needs more care."
+        "not matter. A sum is not idempotent, so it needs more care."
     ),
     mistakes=[
         """
@@ -188,8 +188,7 @@ def _judge_fates(answer: dict[str, Any]) -> None:
     if answer["e"] != "more":
         raise Wrong(
             "e: the documents are committed, but the checkpoint is not. Where does the next "
-            "projector "
-            "resume?"
+            "projector resume?"
         )
 
 
@@ -201,15 +200,15 @@ how_much_is_there = Exercise(
     ),
     hints=[
         "imagine the kill between the two steps. What has already happened, and what never will?",
-        "two of the five are right: in one, nothing is repeated, and in the other, a repeat is "
-        "harmless.",
+        "two of the five totals are right: in one, nothing is repeated, and in the other, a "
+        "repeat is harmless.",
     ],
     answer="""
         fates = {"a": "less", "b": "right", "c": "less", "d": "right", "e": "more"}
     """,
     explanation=(
-        "The order of two steps decides whether events are lost or doubled. With a single step, "
-        "neither can happen."
+        "The order of two steps decides whether events are lost or counted twice. With a single "
+        "step, neither can happen."
     ),
     mistakes=[
         """
@@ -260,8 +259,8 @@ def _written(
 ) -> dict[Any, dict[str, Any]]:
     """Return the documents after all batches.
 
-    The events are moved by ``hours`` hours. If ``killed``, each batch is first folded and
-    discarded, as by a projector that then dies.
+    The events happen ``hours`` hours later. If ``killed``, each batch is first folded and
+    discarded, as if a projector had died.
     """
     documents: dict[Any, dict[str, Any]] = defaultdict(dict)
     for events in _batches(hours):
@@ -287,12 +286,13 @@ def _judge_view(apply: Callable[[Recorded, Changes], None]) -> None:
             raise
         raise Wrong(
             "changes[hour] is not a dict, but a Change with methods such as inc, set and push. "
-            "Write "
-            "changes[hour].inc(field, amount)."
+            "Write changes[hour].inc(field, amount)."
         ) from error
     wanted = {9: {"withdrawn": 75}, 23: {"withdrawn": 7}}
     if {9: {"withdrawn": 5}, 23: {"withdrawn": 7}}.items() <= found.items():
-        raise Wrong("`set` replaces the old value: only the last withdrawal is left. Add them up.")
+        raise Wrong(
+            "`set` replaces the old value: only the last withdrawal is left. Add up the amounts."
+        )
     if set(found) == {"a"}:
         raise Wrong(
             "your documents are the accounts. The question is about hours: changes[hour], with the "
@@ -300,8 +300,8 @@ def _judge_view(apply: Callable[[Recorded, Changes], None]) -> None:
         )
     if any(not isinstance(id, int) for id in found):
         raise Wrong(
-            "each hour of the day, 0 to 23, needs a document with that number as its id; yours: "
-            f"{list(found)}."
+            "each hour of the day, 0 to 23, needs a document with that number as its id; your ids "
+            f"are {list(found)}."
         )
     if any(document.get("withdrawn", 0) > 80 for document in found.values()):
         raise Wrong("the total is too high: deposits are not withdrawals.")
@@ -315,9 +315,9 @@ def _judge_view(apply: Callable[[Recorded, Changes], None]) -> None:
         )
     if _written(apply, killed=True) != wanted:
         raise Wrong(
-            "right, until a projector is killed: the batch is folded again, and your own "
-            "variables have "
-            "already counted it. Only `changes` is committed or discarded with the transaction."
+            "right, until a projector is killed: the batch is folded again, and your own variables "
+            "have already counted it. Only `changes` is committed or discarded with the "
+            "transaction."
         )
 
 
@@ -328,7 +328,7 @@ a_view_of_your_own = Exercise(
         "documents."
     ),
     hints=[
-        "event.time is a datetime in UTC, and has an hour.",
+        "event.time is a datetime in UTC, and its hour is event.time.hour.",
         "only for withdrawals: changes[hour].inc(field, amount).",
     ],
     answer="""
@@ -416,9 +416,8 @@ def _judge_guard(careful: Write) -> None:
             _played(careful, documents, [2, 3, 1])
         except Exception as error:
             raise Wrong(
-                "versions 1 to 3 were counted, and are delivered again: that is normal after a "
-                "crash, and "
-                "must be ignored. Raise only if a version is missing."
+                "versions 1 to 3 were counted, and are delivered again. That is normal after a "
+                "crash: ignore such events, and raise an error only if a version is missing."
             ) from error
         if _funds(documents) != 60:
             raise Wrong("a repeat was counted: an event at or below the stored version is old.")
@@ -430,19 +429,19 @@ def _judge_guard(careful: Write) -> None:
             noticed = False
         if _funds(documents) != 60:
             raise Wrong(
-                "version 5 was counted although version 4 is missing. When 4 arrives, it looks old."
+                "version 5 was counted although version 4 is missing. When version 4 arrives, it "
+                "looks old."
             )
         if not noticed:
             raise Wrong(
                 "version 5 arrived after version 3, and nobody noticed the gap. Without an error, "
-                "5 is "
-                "acknowledged, and is lost. Raise an error: then it is delivered again."
+                "version 5 is acknowledged and lost. Raise an error: then it is delivered again."
             )
         _played(careful, documents, [4, 5])
         if _funds(documents) != 150:
             raise Wrong(
-                f"version 4 arrived late, and then 5 once more. Now 1 to 5 should make 150; "
-                f"`funds` is {_funds(documents)}."
+                "version 4 arrived late, and then version 5 once more. Now the deposits of "
+                f"versions 1 to 5 should make 150; `funds` is {_funds(documents)}."
             )
         _emptied(documents)
         try:
@@ -452,8 +451,7 @@ def _judge_guard(careful: Write) -> None:
         else:
             raise Wrong(
                 "there is no document yet, and the first event that arrives is version 2. Version "
-                "1 "
-                "is missing: that is a gap, too."
+                "1 is missing: that is a gap, too."
             )
         _emptied(documents)
         _played(careful, documents, [1])
@@ -464,8 +462,8 @@ def _judge_guard(careful: Write) -> None:
             careful(documents, again)
         if _funds(documents) != 30:
             raise Wrong(
-                "between your read and your write, another consumer counted the same event: now it "
-                "has counted twice. Put the expected version into the filter of update_one."
+                "between your read and your write, another consumer counted the same event, so the "
+                "event is counted twice. Put the expected version into the filter of update_one."
             )
         first = _deposit("bob", 1, 10)
         try:
@@ -484,8 +482,8 @@ a_guard_that_notices = Exercise(
     right="a repeat is ignored, a gap is an error, and nothing is lost silently.",
     hints=[
         "three cases: the event is the next version; or it is older; or a version is missing.",
-        "count it only where the stored version is event.version - 1: put that into the filter. "
-        "Then look at matched_count.",
+        "count the event only where the stored version is event.version - 1: put this condition "
+        "into the filter. Then look at matched_count.",
         "the first event has no document to find: upsert only if event.version is 1.",
     ],
     answer="""
@@ -593,14 +591,14 @@ def _judge_batch(apply_batch: Callable[[Database[Any], str, list[Recorded]], obj
             if after != before:
                 raise Wrong(
                     f"{when}, and the checkpoint moved although not all documents were written: "
-                    "those events are lost. Which writes have session=session?"
+                    "some events are lost. Which writes have session=session?"
                 )
 
         first = apply_batch(mongo, "0-0", events)
         if state()[0] != {"ann": 40, "bob": 20}:
             raise Wrong(
                 f"after deposits of 10 and 30 for 'ann', and 20 for 'bob', the field `funds` "
-                f"should be 40 and 20; yours are {state()[0]}."
+                f"should be 40 and 20; you stored {state()[0]}."
             )
         if state()[1] != events[-1].position:
             raise Wrong(
@@ -782,7 +780,7 @@ def _judge_designs(answer: dict[str, str]) -> None:
             'give a dict with the five letters: {"a": ..., "b": ..., "c": ..., "d": ..., "e": ...}.'
         )
     if unknown := [each for each in answer.values() if each not in DESIGNS]:
-        raise Wrong(f"{unknown[0]!r} is none of the designs: {', '.join(DESIGNS)}.")
+        raise Wrong(f"{unknown[0]!r} is not one of the designs: {', '.join(DESIGNS)}.")
     for letter, wrong in CONSEQUENCES.items():
         if answer[letter] in wrong:
             raise Wrong(f"{letter}: {wrong[answer[letter]]}")
@@ -796,8 +794,12 @@ CONSEQUENCES: dict[str, dict[str, str]] = {
     "a": {
         "add": "a projector dies after the write, once a month. Who finds the wrong total?",
         "list": "the list in one document would have 10 million entries: MongoDB's limit is 16 MB.",
-        "newer": "somebody starts a second consumer in December to go faster, and money is lost.",
-        "none of these": "the total is in MongoDB, and so is the checkpoint. What can hold both?",
+        "newer": (
+            "an operator adds a second consumer in December to speed things up, and money is lost."
+        ),
+        "none of these": (
+            "the total is in MongoDB, and so is the checkpoint. What can change both at once?"
+        ),
     },
     "b": {
         "add": "an address is not a number: there is nothing to add.",
@@ -810,7 +812,7 @@ CONSEQUENCES: dict[str, dict[str, str]] = {
         ),
     },
     "c": {
-        "newer": "a bonus was overtaken by the next. It looks old, and the player never gets it.",
+        "newer": "a bonus overtaken by the next one looks old, and the player never gets it.",
         "add": "the process dies between the write and the ack: a player gets a bonus twice.",
         "transaction": (
             "that would be exact, but the key-value store has no transaction across two records."
@@ -830,10 +832,10 @@ CONSEQUENCES: dict[str, dict[str, str]] = {
         "newer": "a page visit has no version, because it belongs to no aggregate. There is "
         "nothing to compare.",
         "transaction": (
-            "it would be exact. But the counter is in memory, is thrown away every night, and a "
-            "few more or fewer visits change nothing."
+            "the count would be exact. But the counter is in memory, is thrown away every night, "
+            "and a few more or fewer visits change nothing."
         ),
-        "none of these": "the simplest thing on the list is good enough here.",
+        "none of these": "the simplest of the five designs is good enough here.",
     },
 }
 
@@ -859,8 +861,7 @@ which_design = Exercise(
     """,
     explanation=(
         "*Skip if older* is right where the newest event has the whole state. A list is right "
-        "where it "
-        "stays short. A letter needs an idempotency key (page 05)."
+        "where it stays short. A letter needs an idempotency key (page 05)."
     ),
     mistakes=[
         f"""

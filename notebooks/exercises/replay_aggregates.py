@@ -64,7 +64,7 @@ closing_a_door = Exercise(
     judge=_judge_close,
     right="you decided and recorded. The state followed, because record calls apply.",
     hints=[
-        "it is like push, but the other way around.",
+        "close is like push, but the other way around.",
         'if door.open: door.record("closed").',
     ],
     answer="""
@@ -110,8 +110,8 @@ def _judge_places(places: dict[str, str]) -> None:
         raise Wrong('each answer is one of "command", "apply" and "neither".')
     if places["a"] == "apply":
         raise Wrong(
-            "a: the day the rule changes, old events break it, and the account can no longer be "
-            "loaded. apply must not reject anything."
+            "a: the day the rule changes, old events break the new rule, and the account can no "
+            "longer be loaded. apply must not reject anything."
         )
     if places["a"] != "command":
         raise Wrong("a: a rule says what may happen, so the command that decides must check it.")
@@ -146,8 +146,8 @@ where_it_goes = Exercise(
         "as often as you like."
     ),
     hints=[
-        "for each, ask: what happens when the event is replayed a year later?",
-        "three belong in the command, one in apply, and one in neither: see page 05.",
+        "for each letter, ask: what happens when the event is replayed a year later?",
+        "three of the five belong in the command, one in apply, and one in neither: see page 05.",
     ],
     answer="""
         places = {"a": "command", "b": "apply", "c": "neither", "d": "command", "e": "command"}
@@ -222,7 +222,7 @@ def _judge_book(kind: Any) -> None:
     for name in ("Ann", "Bob"):
         lent = _decided(kind, [], lambda book, name=name: book.lend(name))
         if lent is None:
-            raise Wrong("a book that nobody has can be lent, but yours rejects it.")
+            raise Wrong("a book that nobody has can be lent, but your class rejects that.")
         if not lent.changes:
             raise Wrong(
                 "lend recorded no event, so there is nothing to store: the loan is lost when the "
@@ -230,7 +230,7 @@ def _judge_book(kind: Any) -> None:
             )
         if list(lent.changes) != [_lent(name)]:
             raise Wrong(
-                f"given a new book, when lend({name!r}): then {_lent(name)}; you recorded "
+                f"for a new book, lend({name!r}) should record {_lent(name)}; you recorded "
                 f"{lent.changes}."
             )
         if _new_book(kind, _lent(name)).reader != name:
@@ -239,7 +239,7 @@ def _judge_book(kind: Any) -> None:
                 "apply only: move the state change from lend to apply."
             )
         if lent.reader != name:
-            raise Wrong(f"after lend({name!r}), the reader is {lent.reader!r}.")
+            raise Wrong(f"after lend({name!r}), your book's reader is {lent.reader!r}.")
     _judge_book_rules(kind)
 
 
@@ -253,23 +253,23 @@ def _judge_book_rules(kind: Any) -> None:
         raise Wrong("nobody has the book, and yet it was given back. Raise CommandRejected.")
     back = _decided(kind, [ann], lambda book: book.give_back())
     if back is None:
-        raise Wrong("Ann has the book and may give it back, but yours rejects it.")
+        raise Wrong("Ann has the book and may give it back, but your class rejects that.")
     if [event.type for event in back.changes] != ["returned"]:
         raise Wrong(
-            f"given 'lent', when give_back(): then 'returned'; you recorded {back.changes}."
+            f"after 'lent', give_back() should record 'returned'; you recorded {back.changes}."
         )
     if back.reader is not None or _new_book(kind, ann, Event("returned")).reader is not None:
         raise Wrong("after 'returned', nobody has the book: apply must set reader to None.")
     again = _decided(kind, [ann, Event("returned")], lambda book: book.lend("Bob"))
     if again is None:
-        raise Wrong("a book that came back can be lent again, but yours rejects it.")
+        raise Wrong("a book that came back can be lent again, but your class rejects that.")
     try:
         odd = _new_book(kind, ann, _lent("Bob"))
     except Exception as error:
         raise Wrong(
             "apply rejected an event in the log: two loans in a row, stored before the rule "
-            "existed. It has happened, and now the book can never be loaded again. Rules belong "
-            "in the commands."
+            "existed. The second loan has happened, and now the book can never be loaded again. "
+            "Rules belong in the commands."
         ) from error
     if odd.reader != "Bob":
         raise Wrong("the log says that Bob has the book. apply follows the log, without rules.")
@@ -277,7 +277,10 @@ def _judge_book_rules(kind: Any) -> None:
 
 your_own_aggregate = Exercise(
     judge=_judge_book,
-    right="your own aggregate: rules in the commands, state in apply, and a log that explains it.",
+    right=(
+        "your own aggregate: rules in the commands, state in apply, and a log that explains the "
+        "state."
+    ),
     hints=[
         "copy the shape of Door: __init__, two commands, apply.",
         "lend: if self.reader is not None, raise CommandRejected; otherwise record 'lent' with the "
@@ -491,15 +494,15 @@ def _judge_highest(highest: Callable[[list[Recorded]], int]) -> None:
         )
     if found != 110:
         raise Wrong(
-            "after 60 and 50, the account held 110, and never more; your function returns "
-            f"{found!r}."
+            "after deposits of 60 and 50, the account held 110, and never more; your function "
+            f"returns {found!r}."
         )
     if highest(_events()) != 0:
         raise Wrong("the highest balance of an account that was never used is 0.")
     if (found := highest(_events(("deposit", 10), ("withdraw", 5), ("deposit", 50)))) != 55:
         raise Wrong(
-            "right for the first account. The next one held 10, then 5, then 55, so its highest "
-            f"balance is 55; your function returns {found!r}."
+            "right for the first account. The next account held 10, then 5, then 55, so its "
+            f"highest balance is 55; your function returns {found!r}."
         )
     dice = random.Random()
     for _ in range(20):
@@ -614,7 +617,7 @@ class _Account(Aggregate):
         """Take out."""
         self.check(amount)
         if amount > self.funds:
-            raise CommandRejected(f"account {self.id!r} holds {self.funds}, not {amount}")
+            raise CommandRejected(f"account {self.id!r} holds {self.funds}, less than {amount}")
         self.record("withdraw", {"amount": amount})
 
     def check(self, amount: Any) -> None:
@@ -631,7 +634,7 @@ class _Account(Aggregate):
 
 
 class _Rewritten(_Account):
-    """The same account, written by somebody else."""
+    """The same account, implemented differently."""
 
     def __init__(self, id: str) -> None:
         Aggregate.__init__(self, id)
@@ -704,13 +707,13 @@ class _Twice(_Account):
 
 
 _BROKEN: dict[type[_Account], str] = {
-    _Overdrawn: "lets a customer take out more than there is",
-    _NeverEmpty: "lets nobody take out the last cent",
+    _Overdrawn: "lets a customer take out more than the account holds",
+    _NeverEmpty: "does not let a customer take out the last cent",
     _OpenedTwice: "can be opened twice",
     _FromNothing: "accepts a deposit before it is opened",
     _Negative: "accepts a deposit of -5, which takes money out",
     _Stuck: "stores a withdrawal, but does not subtract it",
-    _Forgetful: "loses its deposits in a replay, because apply does not know them",
+    _Forgetful: "loses its deposits in a replay, because apply ignores them",
     _Twice: "records each withdrawal twice",
 }
 
@@ -719,7 +722,7 @@ _Tests = Callable[[type[Aggregate]], object]
 
 
 def _run_tests(tests: _Tests, kind: type[_Account]) -> Exception | None:
-    # All of them get the same name: a test must look at what an account does, not at its name.
+    # All classes get the same name: a test must look at what an account does, not at its name.
     account = type("Account", (kind,), {})
     try:
         tests(account)
@@ -731,31 +734,33 @@ def _run_tests(tests: _Tests, kind: type[_Account]) -> Exception | None:
 def _judge_tests(tests: _Tests) -> None:
     failed = _run_tests(tests, _Account)
     if isinstance(failed, AssertionError):
-        why = str(failed).partition("\n")[0] or "an assert"
+        why = str(failed).partition("\n")[0] or "an assert failed"
         raise Wrong(f"the account from the page is correct, but your tests fail: {why}") from failed
     if failed is not None:
         raise failed
     missed = [kind for kind in _BROKEN if _run_tests(tests, kind) is None]
     if len(missed) == len(_BROKEN):
         raise Wrong(
-            "your tests found none of the broken accounts. Do they use the class that they get, "
-            "kind, and let the errors of given(...) through?"
+            "your tests found none of the broken accounts. Do they use `kind`, the class that "
+            "they get, and let the errors of given(...) through?"
         )
     if missed:
         raise Wrong(
-            f"your tests pass, but they also pass for an account that {_BROKEN[missed[0]]}."
+            "your tests pass for the correct account, but also for an account that "
+            f"{_BROKEN[missed[0]]}."
         )
     again = _run_tests(tests, _Rewritten) or _run_tests(tests, _Account)
     if again is not None:
         raise Wrong(
-            "your tests fail for a correct account that is written differently. Test what it "
-            f"records and rejects, and its funds: {str(again).partition(chr(10))[0]}"
+            "your tests fail for a correct account that is written differently. Test only what an "
+            "account records and rejects, and its funds. The failure: "
+            f"{str(again).partition(chr(10))[0]}"
         ) from again
 
 
 tests_that_notice = Exercise(
     judge=_judge_tests,
-    right="eight broken accounts, and your tests found every one. None of them needed a server.",
+    right="your tests found all eight broken accounts, and no test needed a server.",
     hints=[
         "one test for each sentence about an account: what it does, what it rejects, and the funds "
         "afterwards.",

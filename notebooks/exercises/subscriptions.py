@@ -49,13 +49,13 @@ def _received(
 def _judge_receive(receive: Callable[[Subscription], object]) -> None:
     answer, pending, new = _received(receive, [50_000, 5, 999, 1_000])
     if new:
-        raise Wrong(f"{new} of four events were not received: call letters.receive() once.")
+        raise Wrong(f"you received {4 - new} of the four events: call letters.receive() once.")
     if answer is None:
         raise Wrong("your function returns nothing: return the list of the large withdrawals.")
     if not pending:
         raise Wrong(
-            "you acknowledged all four. If the process dies now, two letters are never written, "
-            "and nobody notices."
+            "you acknowledged all four events. If the process dies now, two letters are never "
+            "written, and nobody notices."
         )
     if pending == [50_000, 5, 999, 1_000]:
         raise Wrong(
@@ -71,16 +71,20 @@ def _judge_receive(receive: Callable[[Subscription], object]) -> None:
             "of 1,000 is not below 1,000."
         )
     if not isinstance(answer, list):
-        raise Wrong(f"return a list of events; yours is a {type(answer).__name__}.")
+        raise Wrong(f"return a list; you returned an object of type {type(answer).__name__}.")
     if not all(isinstance(event, Recorded) for event in answer):
-        raise Wrong(f"return the events themselves, as they were received; yours is {answer!r}.")
+        raise Wrong(
+            f"return the events themselves, as they were received; you returned {answer!r}."
+        )
     if [event.data["amount"] for event in answer] != [50_000, 1_000]:
         raise Wrong(
-            "the right events are pending, but you returned others: "
+            "the right events are pending, but the amounts of the events that you returned are "
             f"{[event.data['amount'] for event in answer]}, expected [50000, 1000]."
         )
     if (found := _received(receive, [7, 3_000, 8])) and found[1] != [3_000]:
-        raise Wrong(f"right so far, but of 7, 3,000 and 8, you left {found[1]} pending.")
+        raise Wrong(
+            f"right so far, but of withdrawals of 7, 3,000 and 8, you left {found[1]} pending."
+        )
 
 
 what_needs_no_letter = Exercise(
@@ -88,8 +92,8 @@ what_needs_no_letter = Exercise(
     right="an ack says that nothing is left to do. An event that you keep stays pending until you "
     "acknowledge it.",
     hints=[
-        "events = letters.receive(), and then two lists: the small ones and the large ones.",
-        "letters.ack(small) takes a list; return the large ones.",
+        "events = letters.receive(), and then two lists: small and large withdrawals.",
+        "letters.ack(small) takes the list of small withdrawals; return the large ones.",
     ],
     answer="""
         def receive_large(letters):
@@ -161,7 +165,7 @@ what_needs_no_letter = Exercise(
 
 def _judge_steps(steps: dict[str, str]) -> None:
     if not isinstance(steps, dict) or set(steps) != set("abcd"):
-        raise Wrong('give a dict with the four letters: {"a": ..., "b": ..., "c": ..., "d": ...}.')
+        raise Wrong('give a dict with the four keys: {"a": ..., "b": ..., "c": ..., "d": ...}.')
     if not set(steps.values()) <= {"ack", "fail", "nothing"}:
         raise Wrong('each answer is one of "ack", "fail" and "nothing".')
     if steps["a"] == "nothing":
@@ -177,7 +181,8 @@ def _judge_steps(steps: dict[str, str]) -> None:
         raise Wrong("b: then the letter is lost. It is never sent, and nobody notices.")
     if steps["b"] == "nothing":
         raise Wrong(
-            "b: it is delivered again, but without backoff, limit, or error: report the failure."
+            "b: the event is delivered again, but without a backoff or a limit, and the error is "
+            "not stored: report the failure."
         )
     if steps["c"] == "fail":
         raise Wrong(
@@ -185,7 +190,9 @@ def _judge_steps(steps: dict[str, str]) -> None:
             "letter was sent is parked."
         )
     if steps["c"] == "nothing":
-        raise Wrong("c: a consumer sent it and died before the ack. Only the ack is missing.")
+        raise Wrong(
+            "c: a consumer sent the letter and died before the ack. Only the ack is missing."
+        )
     if steps["d"] == "ack":
         raise Wrong("d: nothing was done for this event, and after an ack, nothing will be.")
     if steps["d"] == "fail":
@@ -201,8 +208,8 @@ ack_fail_or_nothing = Exercise(
         "again anyway."
     ),
     hints=[
-        "for each, ask: is anything left to do? If so, was it attempted?",
-        "two of them are acked.",
+        "for each event, ask: is anything left to do? If so, was it attempted?",
+        "two of the four events are acked.",
     ],
     answer="""
         steps = {"a": "ack", "b": "fail", "c": "ack", "d": "nothing"}
@@ -268,14 +275,20 @@ def _judge_send(send: Callable[[_Box, Recorded], object]) -> None:
     for other, fault in (
         (
             _withdrawal("JohnDoe", 3, 70_000, 2_000),
-            "John's second withdrawal has the name of the first",
+            "two withdrawals by John get the same name",
         ),
-        (_withdrawal("JaneDoe", 2, 50_000, 3_000), "Jane's withdrawal has the name of John's"),
+        (
+            _withdrawal("JaneDoe", 2, 50_000, 3_000),
+            "a withdrawal by John and one by Jane get the same name",
+        ),
         (
             _withdrawal("JohnDoe", 4, 50_000, 4_000),
-            "John's withdrawal of the same sum on another day has the name of the first",
+            "two withdrawals of the same amount by John, at different times, get the same name",
         ),
-        (_withdrawal("Doe1", 1, 50_000, 5_000), ""),
+        (
+            _withdrawal("Doe1", 1, 50_000, 5_000),
+            "version 1 of 'Doe1' and an earlier withdrawal get the same name",
+        ),
         (
             _withdrawal("Doe", 11, 50_000, 6_000),
             "version 1 of 'Doe1' and version 11 of 'Doe' get the same name",
@@ -284,7 +297,7 @@ def _judge_send(send: Callable[[_Box, Recorded], object]) -> None:
         before = len(box.letters)
         send(box, other)
         if len(box.letters) == before:
-            raise Wrong(f"{fault}, so it counts as a repeat, and its letter is never sent.")
+            raise Wrong(f"{fault}, so the second counts as a repeat, and its letter is never sent.")
 
 
 one_letter_each = Exercise(
@@ -293,8 +306,8 @@ one_letter_each = Exercise(
     "letter was sent.",
     hints=[
         "what differs between events, but is the same for each delivery of one event?",
-        "its id and version together, with a separator between them, or its position.",
-        "try to put it; FileExistsError means that it was sent before: pass.",
+        "the event's id and version together, with a separator between them, or its position.",
+        "try to put the letter; FileExistsError means that the letter was sent before: pass.",
     ],
     answer="""
         def send(box, event):
@@ -398,8 +411,8 @@ def _played(
             return outside.sent, letters.lag(), [event.version for event in again.receive()]
         except ConnectionError as error:
             raise Wrong(
-                "the post office did not respond for one letter, and your loop stopped: the "
-                "others wait."
+                "the post office did not respond for one letter, and your loop stopped: the other "
+                "letters wait."
             ) from error
         except TypeError as error:
             if "not iterable" not in str(error):
@@ -412,33 +425,36 @@ def _played(
 def _judge_work(work: Callable[[Subscription, Callable[[Recorded], None]], object]) -> None:
     sent, lag, _ = _played(work)
     if sent != [1, 2, 3, 4]:
-        raise Wrong(f"without failures, letters were sent for {sent}, expected [1, 2, 3, 4].")
+        raise Wrong(
+            f"without failures, letters were sent for versions {sent}, expected [1, 2, 3, 4]."
+        )
     if lag.events:
         raise Wrong(
-            "all four letters were sent, but are still pending and will be sent again. Ack what "
-            "is done."
+            "all four letters were sent, but events are still pending, so letters will be sent "
+            "again. Ack what is done."
         )
     sent, lag, _ = _played(work, fails=2)
     if sent != [1, 3, 4]:
         raise Wrong(
-            f"the post office failed for version 2; letters were sent for {sent}, expected [1, 3, "
-            "4]."
+            "the post office failed for version 2; letters were sent for versions "
+            f"{sent}, expected [1, 3, 4]."
         )
     if lag.events == 0:
         raise Wrong(
-            "version 2 got no response, and you acked it: its letter is lost, and nobody notices."
+            "the post office did not respond for version 2, and you acked the event: its letter "
+            "is lost, and nobody notices."
         )
     if lag.waiting != 1:
         raise Wrong(
-            "version 2 failed, but you did not report it: there is no backoff, no limit, and no "
-            "error."
+            "version 2 failed, but you did not report it: there is no backoff and no limit, and "
+            "the error is not stored."
         )
     sent, lag, again = _played(work, kills=3)
     if again != [3, 4]:
         raise Wrong(
-            f"after a kill at version 3 and a restart, you receive {again}: 1 and 2 are sent a "
-            "second time. At-least-once allows it, but you can do better: ack each event as soon "
-            "as it is done."
+            f"after a kill at version 3 and a restart, you receive versions {again}, expected "
+            "[3, 4]: letters are sent a second time. At-least-once allows that, but you can do "
+            "better: ack each event as soon as it is done."
         )
 
 
@@ -461,7 +477,8 @@ a_loop_that_loses_nothing = Exercise(
                     letters.ack([event])
     """,
     explanation=(
-        "First the work, then the ack; a reported failure neither blocks the others nor gets lost."
+        "First the work, then the ack; a reported failure neither blocks the other events nor "
+        "gets lost."
     ),
     mistakes=[
         """
@@ -549,15 +566,15 @@ def _judge_groups(group_of: Callable[[Recorded, int], int]) -> None:
     for id in ids[:20]:
         for other, what in (
             (_named(id, version=2), "the next event of the same account"),
-            (_named(id, type="close"), "an event of another type of the same account"),
-            (_named(id, amount=6), "another amount of the same account"),
+            (_named(id, type="close"), "an event of the same account with another type"),
+            (_named(id, amount=6), "an event of the same account with another amount"),
         ):
             if group_of(other, 4) != found[id]:
-                raise Wrong(f"{what} goes to another group, and may overtake the first one there.")
+                raise Wrong(f"{what} goes to a different group, and may be handled out of order.")
     if in_turn == len(ids) - 1 and _is_counting(group_of):
         raise Wrong(
             "you assign groups in the order in which the accounts arrive. In another process, "
-            "they arrive in another order, and the same account gets another group."
+            "they arrive in a different order, and the same account gets a different group."
         )
     sizes = Counter(found.values())
     if len(sizes) < 4 or min(sizes.values()) < 40:
@@ -566,12 +583,12 @@ def _judge_groups(group_of: Callable[[Recorded, int], int]) -> None:
             "over all four."
         )
     if {group_of(_named(id), 3) for id in ids} != {0, 1, 2}:
-        raise Wrong("right for 4 groups, but with 3 groups, one of 0, 1 and 2 is not used.")
+        raise Wrong("right for 4 groups, but with 3 groups, the results should be 0, 1 and 2.")
     group_of(_named("Jürgen Müller"), 4)
 
 
 def _is_counting(group_of: Callable[[Recorded, int], int]) -> bool:
-    """Return whether a second reader that meets other accounts first answers differently."""
+    """Return whether groups are assigned in the order in which the accounts arrive."""
     if not isinstance(group_of, types.FunctionType):
         return False
     return [group_of(_named(f"{n}-later"), 4) for n in (3, 1, 2)] == [
@@ -672,13 +689,13 @@ _NEEDS = {"nothing", "key", "order", "cannot"}
 
 def _judge_needs(needs: dict[str, str]) -> None:
     if not isinstance(needs, dict) or set(needs) != set("abcd"):
-        raise Wrong('give a dict with the four letters: {"a": ..., "b": ..., "c": ..., "d": ...}.')
+        raise Wrong('give a dict with the four keys: {"a": ..., "b": ..., "c": ..., "d": ...}.')
     if not set(needs.values()) <= _NEEDS:
         raise Wrong('each answer is one of "nothing", "key", "order" and "cannot".')
     if needs["a"] == "key":
         raise Wrong(
             "a: a key would stop the repeat. But what would the repeat do? It would remove an "
-            "entry that is fetched again when somebody needs it."
+            "entry that is fetched again when a reader needs it."
         )
     if needs["a"] == "order":
         raise Wrong("a: in any order, the next reader fetches the account as it is then.")
@@ -691,22 +708,22 @@ def _judge_needs(needs: dict[str, str]) -> None:
     if needs["b"] == "order":
         raise Wrong("b: even in perfect order, a charge that is repeated is still a second charge.")
     if needs["b"] == "cannot":
-        raise Wrong("b: the payment service recognizes a repeat, if you give it a name for it.")
+        raise Wrong("b: the payment service recognizes a repeat that has the same idempotency key.")
     if needs["c"] == "nothing":
         raise Wrong(
             "c: 'opened' may arrive after 'closed'. Then a closed account is open in the CRM."
         )
     if needs["c"] == "key":
         raise Wrong(
-            "c: a repeat does no harm, because the status is the same. A late 'opened' does, and "
-            "it is not a repeat."
+            "c: a repeat does no harm, because the status is the same. A late 'opened' does harm, "
+            "but is not a repeat, so a key does not stop it."
         )
     if needs["c"] == "cannot":
         raise Wrong("c: if 'closed' waits until 'opened' is done, the CRM is right in the end.")
     if needs["d"] == "nothing":
         raise Wrong(
             "d: after a kill, you do not know whether the ticket was printed. If you "
-            "print again, there may be two."
+            "print again, there may be two tickets."
         )
     if needs["d"] == "key":
         raise Wrong("d: a printer that reports nothing back does not remember keys either.")
@@ -719,7 +736,7 @@ what_the_work_needs = Exercise(
     right="a repeat and a late event are two different risks. A job may have one of them, both, "
     "or neither.",
     hints=[
-        "for each, ask two questions: what if it is done twice? What if it is done too late?",
+        "for each job, ask two questions: what if it is done twice? What if it is done too late?",
         "the four answers are all different.",
     ],
     answer="""

@@ -34,11 +34,11 @@ def _judge_expectations(answer: dict[str, Any]) -> None:
         raise Wrong("b: which version was the decision based on?")
     if answer["c"] != ANY:
         raise Wrong(
-            "c: the temperature does not depend on earlier reports. No stored event can make it "
-            "wrong."
+            "c: the temperature does not depend on earlier reports. No stored event can make a "
+            "report wrong."
         )
     if answer["d"] != EXISTS:
-        raise Wrong("d: it depends on one thing only: that the account exists.")
+        raise Wrong("d: the note depends on one thing only: that the account exists.")
 
 
 what_to_expect = Exercise(
@@ -48,7 +48,7 @@ what_to_expect = Exercise(
         "conflicts."
     ),
     hints=[
-        "for each, ask: what did I read before I decided?",
+        "for each letter, ask: what did I read before I decided?",
         "the four answers are all different.",
     ],
     answer="""
@@ -57,8 +57,8 @@ what_to_expect = Exercise(
         expectations = {"a": NEW, "b": 7, "c": ANY, "d": EXISTS}
     """,
     explanation=(
-        "A decision that is based on the state expects its version. A fact from outside expects "
-        "nothing."
+        "A decision that is based on the state expects the version of that state. A fact from "
+        "outside expects nothing."
     ),
     mistakes=[
         """
@@ -97,11 +97,11 @@ ENOUGH = 50  # attempts; four are needed
 
 
 class _ForEver(BaseException):
-    """Not an Exception, because an answer that catches those would continue."""
+    """Not an Exception: an answer that catches every Exception would continue."""
 
 
 class _Overtaken(EventStore):
-    """A store in which another writer is faster: once before each append, while rivals are left.
+    """A store in which a rival event is appended before each append, until ``rivals`` is empty.
 
     ``early`` is appended before the next call of ``version``: code that asks for the version after
     it has read the events has decided on an older state.
@@ -129,7 +129,7 @@ class _Overtaken(EventStore):
 def _played(
     withdraw: Callable[..., bool], rivals: list[Event], amount: int = 80, early: Event | None = None
 ) -> tuple[bool, int, int]:
-    """Return the result, and the funds and version it leaves; the account starts at 100."""
+    """Return what ``withdraw`` returned, and the funds and version; the funds start at 100."""
     with connect() as lab:
         store = _Overtaken(lab.redis, f"exerciseWithdraw-{secrets.token_hex(4)}")
         store.rivals = []
@@ -430,7 +430,7 @@ class _Opened(EventStore):
 
 
 def _opened(open_account: Callable[..., bool], *, rival: bool) -> tuple[list[object], list[Any]]:
-    """Return what two calls return, and the data of the stored events."""
+    """Return what two calls return, and the types and data of the stored events."""
     with connect() as lab:
         store = _Opened(lab.redis, f"exerciseOpen-{secrets.token_hex(4)}")
         store.rival = rival
@@ -458,17 +458,17 @@ def _judge_open(open_account: Callable[..., bool]) -> None:
     if events != [("opened", {"owner": "Ann"})]:
         raise Wrong(f"expected one event ('opened', {{'owner': 'Ann'}}), and you stored {events}.")
     if results != [True, False]:
-        raise Wrong(f"Ann's call returns True and Bob's returns False; yours returned {results}.")
+        raise Wrong(f"expected True for Ann's call and False for Bob's; you returned {results}.")
     results, events = _opened(open_account, rival=True)
     if len(events) > 1:
         raise Wrong(
             "another request opened the account after your check and before your append, and now "
-            f"it has {len(events)} owners. Let the append check it: there is a value for "
-            "`expected`."
+            f"the account has {len(events)} owners. Let the append check that the account is new: "
+            "there is a value of `expected` for that."
         )
     if results != [False, False]:
         raise Wrong(
-            "another request was faster, so Ann's call must return False; yours returned "
+            "another request was faster, so Ann's call must return False; you returned "
             f"{results[0]!r}."
         )
 
@@ -601,8 +601,8 @@ def _judge_retry(retry: Callable[..., object]) -> None:
     result, types, _ = _retried(retry, 0, note)
     if isinstance(result, VersionConflict):
         raise Wrong(
-            "there is no other writer, and yet you get a conflict: expect the version "
-            "that you read."
+            "there is no other writer, and yet you get a conflict: expect the version that you "
+            "read."
         )
     if types != ["create", "note"]:
         raise Wrong(
@@ -616,7 +616,8 @@ def _judge_retry(retry: Callable[..., object]) -> None:
     if seen != [1, 2, 3]:
         raise Wrong(
             "two writers were faster. Call `decide` again each time, with the events as they are "
-            f"now: first 1, then 2, then 3 of them. Yours was called with {seen}."
+            "now: first 1, then 2, then 3 events. You called it with these numbers of events: "
+            f"{seen}."
         )
     result, types, tries = _retried(retry, 10, note)
     if not isinstance(result, VersionConflict):
@@ -631,7 +632,7 @@ def _judge_retry(retry: Callable[..., object]) -> None:
         )
     result, types, tries = _retried(retry, 0, lambda _: [])
     if tries or types != ["create"] or isinstance(result, Exception):
-        raise Wrong("`decide` returned no event, so there is nothing to append: return.")
+        raise Wrong("`decide` returned no event, so there is nothing to append: return at once.")
 
     def reject(_: list[Recorded]) -> list[Event]:
         raise _Busy
@@ -639,17 +640,16 @@ def _judge_retry(retry: Callable[..., object]) -> None:
     result, _, _ = _retried(retry, 0, reject)
     if not isinstance(result, _Busy):
         raise Wrong(
-            "`decide` raised an error: it rejects the command. Let the error through; only a "
-            "VersionConflict "
-            "is a reason to try again."
+            "`decide` raised an error, because it rejects the command. Let the error through; "
+            "only a VersionConflict is a reason to try again."
         )
 
 
 a_general_retry = Exercise(
     judge=_judge_retry,
     right=(
-        "that is the heart of `Repository.retry`; it also waits for a random time between its "
-        "attempts."
+        "this loop is the heart of `Repository.retry`, which also waits for a random time between "
+        "its attempts."
     ),
     hints=[
         "a for loop over range(tries): read, decide, append, return.",
@@ -784,11 +784,12 @@ NEXT = {
     "b": (
         "repeat",
         "the event may be stored already. The same append with the same token is safe either "
-        "way: it returns what was recorded, or stores it now.",
+        "way: it returns what was recorded, or stores the event now.",
     ),
     "c": (
         "stop",
-        "the rules rejected it, and nothing has changed since. Asking again gets the same answer.",
+        "a rule rejected the command, and nothing has changed since. A second attempt gets the "
+        "same answer.",
     ),
     "d": (
         "decide again",
@@ -805,9 +806,9 @@ what_next = Exercise(
     judge=choices(NEXT, ("repeat", "decide again", "stop")),
     right="the kind of failure tells you what to do: repeat, decide again, or stop.",
     hints=[
-        "for each, ask: may the event be stored already? Is the decision still based on the "
-        "current state?",
-        "repeat once, decide again twice, and stop twice.",
+        "for each letter, ask: may the event be stored already? Is the decision still based on "
+        "the current state?",
+        'one answer is "repeat", two are "decide again", and two are "stop".',
     ],
     answer="""
         next_step = {
@@ -819,9 +820,9 @@ what_next = Exercise(
         }
     """,
     explanation=(
-        "Repeat only with the same token. Decide only on what you have just read. If nothing in "
-        "the log identifies the request, reading does not tell you whether it is stored. So let "
-        "the event name a receipt or a request."
+        "Repeat only with the same token. Base each decision on what you have just read. If "
+        "nothing in the log identifies the request, reading does not tell you whether its event "
+        "is stored. So let the event name a receipt or a request."
     ),
     mistakes=[
         """

@@ -153,7 +153,7 @@ def test_crash_stepper_shows_what_is_stored_between_two_commands(stepper: CrashS
         "document first: 1 commands, kills: 0",
         "Redis: deposits 100, 100, 100",
         "MongoDB: checkpoint 0, funds 100",
-        "money: not finished",
+        "result: the run is not finished",
     ]
     assert "next: MongoDB: checkpoint = 1" in stepper.table()
     stepper.reset("one transaction")

@@ -123,7 +123,7 @@ WRONG = {
                 events = [json.loads(text) for text in texts]
                 return [[e["type"] for e in events]]
             """,
-            "yours is a list",
+            "an object of type list",
         ),
         (
             """
@@ -159,7 +159,7 @@ WRONG = {
                 v = {i: [e.version for e in events if e.id == i] for i in ids}
                 return [i for i in ids if v[i][0] != 1]
             """,
-            "a has version 2 twice",
+            "account 'a' has version 2 twice",
         ),
         (
             """
@@ -168,7 +168,7 @@ WRONG = {
                 v = {i: [e.version for e in events if e.id == i] for i in ids}
                 return [i for i in ids if v[i] != sorted(v[i])]
             """,
-            "a has version 2 twice",
+            "account 'a' has version 2 twice",
         ),
         (
             """
@@ -177,7 +177,7 @@ WRONG = {
                 v = {i: [e.version for e in events if e.id == i] for i in ids}
                 return [i for i in ids if v[i] != sorted(set(v[i]))]
             """,
-            "b has no version 2",
+            "account 'b' has no version 2",
         ),
         (
             """

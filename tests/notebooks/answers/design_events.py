@@ -320,7 +320,7 @@ WRONG = {
                 names = {"sell": "ticket_sold", "move": "guest_moved", "refund": "ticket_refunded"}
                 return [Event(names[form["action"]], data, {"user": "clerk"})]
             """,
-            "which request caused it",
+            "which request caused this event",
         ),
     ],
     "an_upcaster": [
@@ -392,7 +392,7 @@ WRONG = {
                 street, city = event.data["address"].rsplit(", ", 1)
                 return msgspec.structs.replace(event, data={"street": street, "city": city})
             """,
-            "Yours fails for",
+            "Your upcaster fails for",
         ),
         (
             """

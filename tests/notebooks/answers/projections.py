@@ -115,14 +115,14 @@ WRONG = {
                 change = {"$set": {"largest": max(known.values())}}
                 documents.update_one({"_id": event.id}, change, upsert=True)
             """,
-            "yours are {'ann': 70, 'bob': 30}",
+            "you stored {'ann': 70, 'bob': 30}",
         ),
         (
             """
             def largest(documents, event):
                 documents.replace_one({"_id": event.id}, {"largest": 70}, upsert=True)
             """,
-            "yours are {'ann': 70, 'bob': 70}",
+            "you stored {'ann': 70, 'bob': 70}",
         ),
         (
             """
@@ -171,7 +171,7 @@ WRONG = {
                 change = {"$inc": more, "$set": {"version": event.version}}
                 documents.update_one({"_id": event.id}, change, upsert=True)
             """,
-            "must be ignored",
+            "ignore such events",
         ),
     ],
     "your_own_projector": [
@@ -238,7 +238,7 @@ WRONG = {
             """
             designs = {"a": "transaction", "b": "skip", "c": "list", "d": "add", "e": "add"}
             """,
-            "'skip' is none of the designs",
+            "'skip' is not one of the designs",
         ),
     ],
 }

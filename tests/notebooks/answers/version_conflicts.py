@@ -93,7 +93,7 @@ WRONG = {
                 if not store.read(id):
                     return bool(store.append(id, opened, expected=NEW))
             """,
-            "yours returned [True, None]",
+            "you returned [True, None]",
         ),
         (
             """
@@ -120,7 +120,7 @@ WRONG = {
                     return True
                 return True
             """,
-            "yours returned [True, True]",
+            "you returned [True, True]",
         ),
         (
             """
@@ -169,7 +169,7 @@ WRONG = {
             def retry(store, id, decide, tries):
                 return store.append(id, decide(store.read(id)), expected=ANY)
             """,
-            "Yours was called with [1]",
+            "with these numbers of events: [1]",
         ),
         (
             """
@@ -196,7 +196,7 @@ WRONG = {
                     except VersionConflict:
                         pass
             """,
-            "Yours was called with [1, 1, 1]",
+            "with these numbers of events: [1, 1, 1]",
         ),
         (
             """
@@ -268,7 +268,7 @@ WRONG = {
                         events = store.read(id)
                 raise
             """,
-            "Yours was called with [1]",
+            "with these numbers of events: [1]",
         ),
         (
             """
