@@ -99,7 +99,7 @@ class Repository(Generic[A]):
             )
         pages = self.store.pages(id, limit=version)
         events = chain.from_iterable(page.events for page in pages)
-        # Positions only increase, so all events after the first later one are later, too.
+        # Positions only increase, so the first event after that time ends the replay.
         return self._new(id).replay(takewhile(lambda e: at is None or e.time <= at, events))
 
     def save(
@@ -152,7 +152,7 @@ class Repository(Generic[A]):
         vars(aggregate)["changes"] = []
         if token is None:
             return
-        # Store no snapshot here: if that failed, the caller would think that the append failed.
+        # Store no snapshot here: its failure would look like a failure of the append.
         with self._lock:
             if known := self._cache.get(aggregate.id):
                 self._cache[aggregate.id] = known._replace(aggregate=aggregate.copy())
@@ -212,7 +212,7 @@ class Repository(Generic[A]):
         may be due to an old state.
         """
         known = self._from_cache(id)
-        # If a snapshot is due, the aggregate is loaded, because only a load stores one.
+        # If a snapshot is due, the aggregate is loaded, because only a load stores snapshots.
         if known is None or not known.quiet or self._is_due(known):
             return None
         try:
@@ -290,8 +290,8 @@ class Repository(Generic[A]):
         return done
 
     def _check_versions(self, writes: list[Write]) -> None:
-        # The aggregates were read one after another. If one has changed since, these states may
-        # never have existed at the same time, and a rejection must not be based on them.
+        # The aggregates were read one after another. If any of them has changed since, these states
+        # may never have existed at the same time, and a rejection must not be based on them.
         for write in writes:
             if (actual := self.store.version(write.id)) != write.expected:
                 raise VersionConflict(write.id, write.expected, actual)

@@ -184,7 +184,7 @@ def views_of(store: EventStore, mongo: Database[dict[str, Any]]) -> list[AnyProj
     ]
     joined = re.compile(rf"(^| \+ ){re.escape(store.category)}($| \+ )")
     for document in _checkpoints(mongo, joined, MAX_LISTED):
-        # Earlier releases did not record the categories. The view's next batch will record them.
+        # Earlier releases did not record the categories. The view's next batch records them.
         split = document["category"].split(" + ")
         parts = document.get("parts") or ()
         categories = document.get("categories") or (split if len(split) == len(parts) else [])

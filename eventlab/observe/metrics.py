@@ -109,7 +109,7 @@ class _Sources:
 
 def meter(projector: Projector, metrics: Metrics) -> None:
     """Count the events that a projector applies, and the calls that fail during an outage."""
-    for one in getattr(projector, "_parts", [projector]):  # a view over slices has several
+    for one in getattr(projector, "_parts", [projector]):  # one projector for each slice
         one.run_once = _metered(one.run_once, projector.name, metrics)
 
 
@@ -158,7 +158,7 @@ def category_metrics(store: EventStore) -> Families:
         for subscription in subscriptions_of(store):
             try:
                 found = subscription.state()
-            except SubscriptionLost:  # it was removed after it was listed
+            except SubscriptionLost:  # the subscription was removed after it was listed
                 continue
             labels = [store.category, subscription.name]
             for state in STATES:

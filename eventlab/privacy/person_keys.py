@@ -184,7 +184,7 @@ class PersonKeys:
         with self._lock:
             while len(self._cache) >= CACHE_SIZE:
                 self._cache.pop(next(iter(self._cache)))
-            # Count from before the read: the key may have been destroyed right after it.
+            # Count from before the read: the key may have been destroyed right after the read.
             self._cache[person] = _Cached(key, now + CACHE_SECONDS)
         return bytes(key)
 

@@ -95,7 +95,7 @@ class Protection:
     def seal(self, id: str, event: Event) -> Event:
         """Return an event with its protected fields encrypted."""
         if not isinstance(event.data, dict):
-            return event  # the store rejects it with its own error
+            return event  # the store rejects the event with an error of its own
         for name, value in event.data.items():
             if _is_sealed(value):
                 raise InvalidEvent(

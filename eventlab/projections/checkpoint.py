@@ -114,7 +114,7 @@ class Checkpoint:
         self.categories = [each.category for each in joined] or None  # a name may contain " + "
         self.category = " + ".join(self.categories or [store.category])
         self._part = self.stores.index(store)
-        self._at = f"parts.{self._part}." if joined else ""  # the prefix of its fields
+        self._at = f"parts.{self._part}." if joined else ""  # the prefix of this part's fields
         self._of_code: Fields = {"category": self.category, "version": version}
         self._of_code |= {"categories": self.categories} if joined else {}
         self._documents = session.mongo[CHECKPOINTS]
@@ -289,8 +289,8 @@ class Checkpoint:
         session = self.session.get()
         try:
             with session.start_transaction(write_concern=MAJORITY):
-                # A process that removes a rebuild deletes its checkpoint first. So either the
-                # rebuild is removed, or its swap is decided.
+                # A process that removes a rebuild first deletes the rebuild's checkpoint. So
+                # either the rebuild is removed, or its swap is decided.
                 swap: Fields | None = self._documents.find_one_and_delete(
                     {"_id": rebuild}, session=session
                 )

@@ -25,7 +25,7 @@ from eventlab.store.keys import checked_position
 from eventlab.store.stream import CategoryStream
 
 SLOW_SECONDS: Final = 0.25  # a batch that took longer is followed by a smaller one
-MAX_BATCH_BYTES: Final = 16_000_000  # of the events as JSON; the event that exceeds it ends a batch
+MAX_BATCH_BYTES: Final = 16_000_000  # of JSON; the event that exceeds this ends the batch
 
 log = logging.getLogger(__name__)
 
@@ -84,7 +84,7 @@ class Follower(Following):
             return 0  # another projector has moved the position
         try:
             if good and not self._write(changes, position, events[good - 1].position, event):
-                # Another projector was faster, or another transaction blocked this one. The next
+                # Another projector was faster, or another transaction blocked this commit. The next
                 # call reads the position again.
                 return 0
         except Refused as refused:
@@ -147,7 +147,7 @@ class Follower(Following):
             self.position = self._read_position()
             if self.position == position:
                 raise
-            # Another projector has moved the position, and a trim dropped events before it.
+            # Another projector has moved the position, and a trim dropped the events before that.
             return []
         except Exception as error:
             # Apply the events before the one that cannot be decoded; the next batch raises the

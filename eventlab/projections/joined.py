@@ -121,7 +121,7 @@ class JoinedProjector(Live, Several[Follower]):
         """
         parts = self._parts_of(category)
         for part in parts if len(parts) > 1 else []:
-            # Two slices may have an event at this position: skip the one that stops the view.
+            # Two slices may have an event at this position: skip the event that stops the view.
             try:
                 part.run_once()
             except ViewStopped as error:

@@ -18,7 +18,7 @@ from eventlab.store.keys import order
 class Live(Following):
     """The base class of the projector of one category and the projector of several categories."""
 
-    _upgrade: Upgrade | None = None  # while this builds the documents of a newer version
+    _upgrade: Upgrade | None = None  # while this projector builds newer documents
 
     def run_once(self) -> int:
         """Apply the next batch and return how many events were applied (0 if none are new).

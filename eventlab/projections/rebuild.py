@@ -41,7 +41,7 @@ class Rebuild(Several[Building]):
 
     def build(self, *, progress: bool) -> int:
         """Build the documents, swap them in, and return how many events were applied."""
-        from tqdm.auto import tqdm  # its import checks whether this is a notebook
+        from tqdm.auto import tqdm  # the import checks whether the program runs in a notebook
 
         self._live.read()  # raises CategoryMismatch
         self.remove_abandoned()

@@ -66,8 +66,8 @@ class ProjectorSession:
         self.view = view
         self._projectors = mongo.get_collection(PROJECTORS)
         self._session: ClientSession | None = None
-        self._obstacle: tuple[object, float] | None = None  # what blocks us, and since when
-        self._may_end_others = True  # until MongoDB rejects it
+        self._obstacle: tuple[object, float] | None = None  # what blocks it, and since when
+        self._may_end_others = True  # until MongoDB rejects killSessions
 
     @property
     def is_blocked(self) -> bool:

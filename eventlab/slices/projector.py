@@ -63,9 +63,9 @@ class SliceProjector(Projector):
         """
         if not self._shares.has(self._number):
             self.position = None
-            self._session.unblock()  # otherwise, it would retry without a pause
+            self._session.unblock()  # otherwise, the slice would retry without a pause
             return 0
-        self._waited = 0.0  # seconds that it has waited for its turn
+        self._waited = 0.0  # seconds that the slice has waited for its turn
         with self._connections.working:
             try:
                 return Follower.run_once(self)
@@ -100,13 +100,13 @@ class SliceProjector(Projector):
         super().run(stop, poll_interval=poll_interval)
 
     def _wait(self, seconds: float) -> None:
-        # If each of 64 slices applied an empty batch per interval, that would keep a core busy.
+        # An empty batch in each of 64 slices, once per interval, would keep a core busy.
         end = time.monotonic() + IDLE_SECONDS
         after = self.position or START
         while not self._stop.is_set() and self._shares.has(self._number) and time.monotonic() < end:
             if self._has_news(after, seconds):
                 return
-        self.position = None  # read the checkpoint: newer documents may have replaced these
+        self.position = None  # read the checkpoint: the documents may have been replaced
 
     def _has_news(self, after: str, seconds: float) -> bool:
         if self._connections.waiting.acquire(blocking=False):
@@ -156,7 +156,7 @@ class SlicedProjector(Projector):
         self.turn = threading.RLock()  # held by the slice that folds and writes
         self.shares = Shares(self._session, self.turn)
         self.connections = limit_of(store.redis)
-        self._builds = False  # whether it builds documents of a newer version
+        self._builds = False  # whether this projector builds documents of a newer version
         self._whole = SlicedCheckpoint(store, self._session, self.name, version_of(view))
         self._parts = []
         for number, part in enumerate(store.all_slices()):

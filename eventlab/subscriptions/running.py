@@ -127,7 +127,7 @@ class _Loop:
                 else:
                     self._fail(event, error)
         finally:
-            # This also runs after Ctrl-C. If Redis is down, the events count as abandoned later.
+            # Also after Ctrl-C, give back the rest. If Redis is down, these events are abandoned.
             with contextlib.suppress(*SERVER_ERRORS):
                 self._subscription.hand_back(left)
         return handled

@@ -39,7 +39,7 @@ from eventlab.subscriptions.records import Lag, Parked
 from eventlab.subscriptions.running import Runnable
 
 MAX_COUNTED_EVENTS: Final = 10_000  # if Redis lost count, a larger number is an estimate
-MAX_EVENTS: Final = 1_000  # per call; a consumer that holds more does not receive its own again
+MAX_EVENTS: Final = 1_000  # per call; a consumer that holds more events does not receive them again
 SCANNED_EVENTS: Final = 1_000  # pending events that one script searches for abandoned ones
 SOURCES: Final = 4  # where receive.lua finds events: own, due, a dead consumer's, new
 MIN_SHARED_COUNT: Final = 8  # from this count up, each source has a share of a batch
@@ -141,10 +141,10 @@ class Subscription(Runnable):
         self._backoff = backoff
         self._first_source = 0
         self._held: dict[str, float] = {}  # positions that this object holds, and until when
-        self._answered = 0  # Redis' time at the last reply to this object, in ms
+        self._answered = 0  # the time in Redis at the last reply to this object, in ms
         self._scan_from = b"-"  # the next page of pending events to search for abandoned ones
         self._scan_at = 0.0
-        self._more = False  # the last call read only blocked events, so there may be others
+        self._more = False  # the last call read only blocked events, so there may be more events
         # The newest entry that was delivered here: its position, and the start of its first field.
         self._newest = (START, b"")
         self._stream = CategoryStream(store.redis, store.keys)
@@ -304,7 +304,7 @@ class Subscription(Runnable):
             self._group.run("discard")  # discards nothing, but may raise SubscriptionLost
             if self._stream.lacks(*self._newest):
                 raise SubscriptionLost(self.name, self._newest[0])
-            self._newest = (START, b"")  # it was trimmed
+            self._newest = (START, b"")  # the newest entry was trimmed
         rows, self._answered, self._more = reply
         return rows
 
