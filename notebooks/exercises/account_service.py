@@ -294,7 +294,7 @@ KEY_CONSEQUENCES = {
         "the key is in memory. The job crashes, starts again, makes new keys, and pays the first "
         "invoices again."
     ),
-    ("b", "none"): "the job starts again, and pays the first invoices again.",
+    ("b", "none"): "after a crash, the job starts again, and pays the first invoices again.",
     (
         "b",
         "look",

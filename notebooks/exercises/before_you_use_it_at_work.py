@@ -66,10 +66,13 @@ would_you = Exercise(
 what_is_lost = Exercise(
     judge=choices(
         {
-            "a": ("nothing", "the file is written before the reply; only the process is gone."),
+            "a": (
+                "nothing",
+                "the events were in the file before the reply; only the process is gone.",
+            ),
             "b": (
                 "the last second",
-                "the file was written, but not fsynced: it was still in the machine's memory.",
+                "the newest events were not fsynced: they were still in the machine's memory.",
             ),
             "c": ("nothing", "the events were on the disk before the reply."),
             "d": (
@@ -83,7 +86,7 @@ what_is_lost = Exercise(
     right="there are three places: the memory of the machine, its disk, and another machine. "
     "Know which one you waited for.",
     hints=[
-        "a killed process is not a power failure: the operating system still writes its files.",
+        "a killed process is not a power failure: the operating system still writes the file.",
         "d: which server is the master after a failover, and which events did that server have?",
     ],
     answer="""
@@ -382,7 +385,7 @@ _QUIET = {"lag_seconds": 1, "stopped": False, "pending": 5, "parked": 0, "held":
 #: Each case is what changes minute by minute, the expected alarms, and the reason.
 _MINUTES: list[tuple[list[dict[str, Any]], set[str], str]] = [
     ([{}] * 5, set(), "a small lag and a few pending events are normal: nobody is woken."),
-    ([{"pending": 400}] * 5, set(), "pending events are being worked on."),
+    ([{"pending": 400}] * 5, set(), "a subscription is working on its pending events."),
     (
         [{}, {}, {"lag_seconds": 300}, {"lag_seconds": 200}],
         set(),

@@ -534,7 +534,7 @@ the_operators_choice = Exercise(
         {
             "a": (
                 "confirm",
-                "CXone has the work item. If you send the email again, CXone has two.",
+                "CXone has the work item. If you send the email again, CXone has two work items.",
             ),
             "b": (
                 "resend",

@@ -419,7 +419,7 @@ CONSEQUENCES: dict[str, dict[str, str]] = {
     "a": {
         "rebuild": (
             "a rebuild would work, but reads a million events again. A restarted view resumes at "
-            "the event at which it stopped, and it applied all earlier events correctly."
+            "the event at which it stopped. It has applied all earlier events correctly."
         ),
         "rebuild one": "no document is wrong: the view has applied nothing since it stopped.",
         "skip": "the code was wrong, not the event. If you skip the event, it is never applied.",
@@ -458,7 +458,7 @@ CONSEQUENCES: dict[str, dict[str, str]] = {
         "restart": "the projector is running. A restart only delays it.",
         "rebuild": "a rebuild reads a million events, but only a thousand are missing.",
         "rebuild one": "no document is wrong, and all of them will be up to date soon.",
-        "skip": "if you skip them, a thousand events are never applied.",
+        "skip": "skipped events are never applied, and no event is wrong here.",
         "new view": "a new view would start a million events behind.",
     },
 }
@@ -704,8 +704,8 @@ def _judge_reader(pay_and_look: Callable[..., int]) -> None:
         raise Wrong("the view had not caught up: it showed the old funds. Wait for your event.")
     if found != 125 and max(projector.waited) < 3:
         raise Wrong(
-            "you waited for a version from before your write. The version of your event is in "
-            "what append returned."
+            "you waited for a version from before your write. append returned your event, with "
+            "the version to wait for."
         )
     if found != 125:
         raise Wrong(f"the view shows 125 in the end; you returned {found!r}.")
@@ -719,7 +719,7 @@ def _judge_reader(pay_and_look: Callable[..., int]) -> None:
         raise Wrong(
             "125 is right, but you did not wait for your event. Others may deposit at the same "
             "time, and then this number is wrong. append returned your event: wait until the view "
-            "has reached its version."
+            "has reached the version of that event."
         )
 
 

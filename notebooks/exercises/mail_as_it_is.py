@@ -295,7 +295,7 @@ person_or_machine = Exercise(
             ),
             "e": (
                 "machine",
-                "this email reports that one of ours did not arrive: nobody is asking anything.",
+                "this email reports that an email of ours did not arrive: nobody asks anything.",
             ),
             "f": (
                 "machine",

@@ -170,7 +170,7 @@ def _judge_transfer(transfer: Callable[..., object]) -> None:
 
 a_transfer = Exercise(
     judge=_judge_transfer,
-    right="both accounts change or neither does, whatever others write, even after a kill.",
+    right="both accounts change or neither account does, whatever others write, even after a kill.",
     hints=[
         "you need transact, with a function of two accounts.",
         "accounts.transact([giver, taker], decide), where decide(a, b) withdraws and deposits.",
@@ -577,8 +577,8 @@ a_new_nickname = Exercise(
     right="a name has a history, and its last event says whether it is free.",
     hints=[
         'read the events of the new name. The name is taken if the last event is "reserved".',
-        "one commit with three writes; people.version(id) is the version to expect of the customer "
-        "and of the old name.",
+        "make one commit with three writes. For the customer and for the old name, expect "
+        "people.version(id).",
         "after a VersionConflict, start over and read again: a while loop with try and except.",
     ],
     answer="""
