@@ -188,7 +188,7 @@ def _judge_wire(entry: Callable[[str, int, int], str]) -> None:
         event = json.loads(text)
     except ValueError as error:
         raise Wrong(
-            "that is not JSON (JSON strings need double quotes, and str() writes single quotes): "
+            "this is not JSON (JSON strings need double quotes, and str() writes single quotes): "
             f"{text}"
         ) from error
     if not isinstance(event, dict):
@@ -340,7 +340,8 @@ STREAM_FACTS = {
     ),
     "e": (
         "accepts",
-        "an ID only has to be greater. Redis does not notice a clock that is an hour ahead.",
+        "an ID only has to be greater than the last one. Redis does not notice a clock that is an "
+        "hour ahead.",
     ),
 }
 
@@ -702,7 +703,8 @@ WHAT_TO_KEEP = {
     ),
     "e": (
         "number",
-        "the supplier sends a new list each night, and keeps the old ones. You need only today's.",
+        "the supplier sends a new list each night, and keeps the old ones. You need only today's "
+        "list.",
     ),
 }
 

@@ -21,14 +21,14 @@ _NAMES = {
 }
 _WRONG_NAMES = {
     "room_updated": "a: why was the room not sold in May? After a year, nobody can say.",
-    "close_room": "a: that is a command, which may still be rejected. The room is closed already.",
+    "close_room": "a: close_room is a command, but the room is closed already.",
     "status_saved": "b: every program saves something. What did the courier see at the door?",
     "deliver_again": (
-        "b: that is what the courier should do next: a command, and the plan may change tomorrow. "
+        "b: deliver_again is what the courier should do next: a command that may change tomorrow. "
         "What has happened?"
     ),
     "row_inserted": "c: no customer has ever received a row. Use the words of the bank.",
-    "calculate_interest": "c: that asks for something. The event is the result.",
+    "calculate_interest": "c: calculate_interest asks for something. The event is the result.",
 }
 
 
@@ -722,7 +722,7 @@ def _judge_costs(costs: dict[str, str]) -> None:
     if costs["a"] == "new name":
         raise Wrong("a: a move is still a move. With a second type, every reader must know both.")
     if costs["b"] == "nothing":
-        raise Wrong("b: then the old amounts are read as a tenth of what they were.")
+        raise Wrong("b: today's amounts would be read next week as a tenth of what they were.")
     if costs["b"] == "upcaster":
         raise Wrong(
             "b: an upcaster must recognize the old shape. {'amount': 500} looks the same before "
@@ -874,14 +874,16 @@ def _judge_correction(kind: Any) -> None:
             "give the class itself, and derive it from Aggregate: class Corrected(Aggregate)."
         )
     if _account(kind).funds != 0:
-        raise Wrong("a new account has no money: its funds are 0.")
+        raise Wrong("a new account has no money: its funds must be 0.")
     amount = random.randrange(1_000, 9_000)
     wrong = _deposited("r-1", amount)
     account = _decision(kind, [], lambda one: one.deposit("r-1", amount), "deposit('r-1', ...)")
     if account.changes != [wrong]:
         raise Wrong(f"expected {[wrong]}; your deposit recorded {account.changes}.")
     if account.funds != amount:
-        raise Wrong(f"after a deposit of {amount}, the funds are {account.funds}.")
+        raise Wrong(
+            f"after a deposit of {amount} into a new account, the funds are {account.funds}."
+        )
     account = _decision(
         kind,
         [wrong],

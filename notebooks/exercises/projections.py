@@ -79,7 +79,7 @@ def _judge_largest(largest: Write) -> None:
         if not found:
             raise Wrong("there is no document: the first event must create it. Use upsert=True.")
         if found.get("ann") == 150:
-            raise Wrong("that is the sum. The question asks for the largest single deposit.")
+            raise Wrong("150 is the sum. The exercise asks for the largest single deposit.")
         if found.get("ann") == 50:
             raise Wrong("`$set` keeps the last deposit, which is not always the largest.")
         if found != {"ann": 70, "bob": 5}:

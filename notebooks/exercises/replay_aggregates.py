@@ -57,7 +57,7 @@ def _judge_close(close: Callable[[Any], object]) -> None:
     fresh = _Door("back")
     close(fresh)
     if fresh.changes:
-        raise Wrong("a new door is closed: closing it records nothing.")
+        raise Wrong("a new door is closed: closing it must record nothing.")
 
 
 closing_a_door = Exercise(
@@ -218,7 +218,7 @@ def _judge_book(kind: Any) -> None:
     if not isinstance(kind, type) or not issubclass(kind, Aggregate):
         raise Wrong("give the class itself, and derive it from Aggregate: class Book(Aggregate).")
     if _new_book(kind).reader is not None:
-        raise Wrong("nobody has a new book: its reader is None.")
+        raise Wrong("nobody has a new book: its reader must be None.")
     for name in ("Ann", "Bob"):
         lent = _decided(kind, [], lambda book, name=name: book.lend(name))
         if lent is None:
@@ -485,9 +485,7 @@ def _judge_highest(highest: Callable[[list[Recorded]], int]) -> None:
     if found == 90:
         raise Wrong("90 is the final balance (and the largest amount). The account once held more.")
     if found == 70:
-        raise Wrong(
-            "that is the largest single deposit. A balance is the sum of all events so far."
-        )
+        raise Wrong("70 is the largest single deposit. A balance is the sum of all events so far.")
     if found == 180:
         raise Wrong(
             "subtract withdrawals: 60 + 50 - 90 + 70. And the highest balance occurs along the way."
@@ -754,7 +752,7 @@ def _judge_tests(tests: _Tests) -> None:
         raise Wrong(
             "your tests fail for a correct account that is written differently. Test only what an "
             "account records and rejects, and its funds. The failure: "
-            f"{str(again).partition(chr(10))[0]}"
+            f"{str(again).partition(chr(10))[0] or 'an assert failed'}"
         ) from again
 
 

@@ -178,7 +178,7 @@ def _judge_steps(steps: dict[str, str]) -> None:
             "a: nothing went wrong. Every small withdrawal would be retried and finally parked."
         )
     if steps["b"] == "ack":
-        raise Wrong("b: then the letter is lost. It is never sent, and nobody notices.")
+        raise Wrong("b: after an ack, the letter is lost. It is never sent, and nobody notices.")
     if steps["b"] == "nothing":
         raise Wrong(
             "b: the event is delivered again, but without a backoff or a limit, and the error is "
@@ -565,9 +565,9 @@ def _judge_groups(group_of: Callable[[Recorded, int], int]) -> None:
     in_turn = sum((found[a] + 1) % 4 == found[b] for a, b in itertools.pairwise(ids))
     for id in ids[:20]:
         for other, what in (
-            (_named(id, version=2), "the next event of the same account"),
-            (_named(id, type="close"), "an event of the same account with another type"),
-            (_named(id, amount=6), "an event of the same account with another amount"),
+            (_named(id, version=2), "the same account's next event"),
+            (_named(id, type="close"), "the same account's 'close' event"),
+            (_named(id, amount=6), "the same account's withdrawal of another amount"),
         ):
             if group_of(other, 4) != found[id]:
                 raise Wrong(f"{what} goes to a different group, and may be handled out of order.")
@@ -580,7 +580,7 @@ def _judge_groups(group_of: Callable[[Recorded, int], int]) -> None:
     if len(sizes) < 4 or min(sizes.values()) < 40:
         raise Wrong(
             f"of 400 accounts, the groups get {[sizes[n] for n in range(4)]}: the work must spread "
-            "over all four."
+            "over all four groups."
         )
     if {group_of(_named(id), 3) for id in ids} != {0, 1, 2}:
         raise Wrong("right for 4 groups, but with 3 groups, the results should be 0, 1 and 2.")

@@ -453,7 +453,7 @@ WRONG = {
         ),
         ("costs = 'nothing'", "a dict with the five letters"),
         ("costs = dict.fromkeys('abcde', 'new type')", "each answer is one of"),
-        ("costs = dict.fromkeys('abcde', 'nothing')", "b: then the old amounts"),
+        ("costs = dict.fromkeys('abcde', 'nothing')", "b: today's amounts"),
         ("costs = dict.fromkeys('abcde', 'upcaster')", "a: what would an upcaster write"),
     ],
     "a_correction": [

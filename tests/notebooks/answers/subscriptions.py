@@ -162,7 +162,7 @@ WRONG = {
             def group_of(event, count):
                 return event.version % count
             """,
-            "the next event of the same account",
+            "the same account's next event",
         ),
         (
             """
@@ -191,7 +191,7 @@ WRONG = {
             def group_of(event, count):
                 return next(turn) % count
             """,
-            "of the same account",
+            "the same account's",
         ),
     ],
     "what_the_work_needs": [
