@@ -111,7 +111,7 @@ class Repository(Generic[A]):
         idempotency_key: str | None = None,
         fingerprint: str | None = None,
     ) -> list[Recorded]:
-        """Append the aggregate's changes, expecting the version at which it was loaded.
+        """Append the aggregate's changes; expect the version at which the aggregate was loaded.
 
         Returns the recorded events. ``meta`` is stored with each event, and the other options are
         those of ``EventStore.append``. Raises the errors of ``append``, such as LogReplaced if the

@@ -345,7 +345,8 @@ class Checkpoint:
 class RebuildCheckpoint(Checkpoint):
     """The checkpoint of a rebuild.
 
-    It is created only once. If another rebuild removes it, it is not created again.
+    The checkpoint is created only once. If another rebuild removes the checkpoint, it is not
+    created again.
     """
 
     def create(self) -> None:
@@ -354,7 +355,7 @@ class RebuildCheckpoint(Checkpoint):
         self._documents.insert_one({"_id": self.key} | fields)
 
     def read(self) -> CheckpointState:
-        """Return the checkpoint. Raises RebuildOvertaken if another rebuild has removed it."""
+        """Return the checkpoint. Raises RebuildOvertaken if the checkpoint was removed."""
         found = self._documents.find_one({"_id": self.key})
         if found is None:
             raise RebuildOvertaken(self.session.view)

@@ -52,10 +52,10 @@ class OfCategory:
 class JoinedProjector(Live, Several[Follower]):
     """Applies the events of several categories to one view, each event exactly once.
 
-    It works like a Projector, but has a position for each category or for each slice. All positions
-    are in one checkpoint, which is committed with the documents, so only one projector at a time is
-    active for all categories. Its methods raise CategoryMismatch if the documents belong to other
-    categories.
+    A JoinedProjector works like a Projector, but has a position for each category or for each
+    slice. All positions are in one checkpoint, which is committed with the documents, so only one
+    projector at a time is active for all categories. The methods raise CategoryMismatch if the
+    documents belong to other categories.
 
     Raises InvalidArgument unless there are at least two stores, each of a different category.
     Raises InvalidName if no collection can have the name of the view.

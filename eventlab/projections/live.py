@@ -24,7 +24,7 @@ class Live(Following):
         """Apply the next batch and return how many events were applied (0 if none are new).
 
         If a lower version of the view built the documents, the batch is applied to new documents
-        alongside them. When the new documents have caught up, they replace the old ones.
+        alongside the old ones. When the new documents have caught up, they replace the old ones.
 
         Raises ViewStopped at an event that the view cannot apply, or whose changes MongoDB cannot
         store; all earlier events are applied first. Raises ViewAhead, CategoryMismatch,
@@ -47,7 +47,7 @@ class Live(Following):
         """Build new documents alongside the live ones, swap, and return the number of events.
 
         Readers always see either the old documents or the new ones. A cursor that is open during
-        the swap fails with pymongo's OperationFailure, so open it again. A change stream on the
+        the swap fails with pymongo's OperationFailure, so open a new cursor. A change stream on the
         view ends with an ``invalidate`` event, so open a new one. Projectors may run at the same
         time, and they continue afterwards. The indexes and options of the collection are kept. The
         rebuild is complete even after a trim, because it reads the aggregate logs. If ``progress``

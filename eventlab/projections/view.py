@@ -97,8 +97,8 @@ class View(Protocol):
     through ``changes``, and has no other effect, so a test needs no server. If ``apply`` raises an
     error, the view stops at that event and stores none of the event's changes.
 
-    A view may have a ``version``, an integer (default: 1). Increase it when the shape of the
-    documents changes. A projector that finds documents of a lower version builds new documents
+    A view may have a ``version``, an integer (default: 1). Increase ``version`` when the shape of
+    the documents changes. A projector that finds documents of a lower version builds new documents
     alongside the old ones, and swaps them when the new ones have caught up. Until then, the old
     documents stay readable, and older projectors can keep following. After that, older projectors
     stop with ViewVersionMismatch.

@@ -167,7 +167,7 @@ class SlicedStore(EventStore):
     def reject(
         self, id: str, key: str, rejection: CommandRejected | None, *, fingerprint: str
     ) -> list[Recorded]:
-        """Store a rejection as the outcome of the request with an idempotency key, and raise it."""
+        """Store a rejection as the outcome under an idempotency key, and raise the rejection."""
         return self.slice_of(id).reject(id, key, rejection, fingerprint=fingerprint)
 
     def reject_commit(
@@ -178,7 +178,7 @@ class SlicedStore(EventStore):
         fingerprint: str,
         ids: Sequence[str] = (),
     ) -> dict[str, list[Recorded]]:
-        """Store a rejection as the outcome of a commit to ``ids``, and raise it."""
+        """Store a rejection as the outcome of a commit to ``ids``, and raise the rejection."""
         return self._together(ids).reject_commit(key, rejection, fingerprint=fingerprint)
 
     def settle(

@@ -1,4 +1,4 @@
-"""Records in the ``meta`` of an event which request and which earlier event caused it."""
+"""Records which request and which earlier event caused an event, in the ``meta`` of the event."""
 
 from __future__ import annotations
 

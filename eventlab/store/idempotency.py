@@ -47,8 +47,8 @@ class Outcome(msgspec.Struct, array_like=True, frozen=True):
 class Idempotency:
     """The idempotency keys of one category.
 
-    The script that appends events also writes the record of their key. This class does everything
-    else.
+    The script that appends events also writes the record of their idempotency key. This class does
+    everything else.
     """
 
     def __init__(self, redis: Any, keys: Keys) -> None:
@@ -67,7 +67,7 @@ class Idempotency:
     def keep(
         self, id: str | None, key: str, fingerprint: str, rejected: CommandRejected | None
     ) -> Outcome:
-        """Store the outcome of a request that recorded no events, and raise its rejection, if any.
+        """Store the outcome of a request that recorded no events, and raise the rejection, if any.
 
         If two duplicates run at the same time, one may be rejected and the other may append events.
         The first request to store an outcome decides for both, so an earlier outcome is returned or

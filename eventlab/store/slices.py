@@ -75,7 +75,7 @@ def one_stream(store: EventStore) -> None:
 def check_together(category: str, ids: Sequence[str]) -> int:
     """Return the number of the slice that contains all these aggregates.
 
-    Raises InvalidArgument if they are in several slices.
+    Raises InvalidArgument if the aggregates are in different slices.
     """
     first, *others = ids
     number = slice_number(first)

@@ -57,9 +57,9 @@ class EventStore:
     """The events of one category, in Redis.
 
     ``redis`` is a ``redis.Redis`` or a ``redis.cluster.RedisCluster``. ``clock`` returns the time
-    in milliseconds since 1970. It replaces the Redis clock in tests and reproducible notebooks;
-    positions still never decrease. ``upcasters`` are applied, in order, to every event that is
-    read; each takes a Recorded and returns it unchanged or in a newer shape. ``protection``
+    in milliseconds since 1970. ``clock`` replaces the Redis clock in tests and reproducible
+    notebooks; positions still never decrease. ``upcasters`` are applied, in order, to every event
+    that is read; each takes a Recorded and returns it unchanged or in a newer shape. ``protection``
     encrypts personal fields, so that a person can be forgotten. ``slices=64`` spreads a category
     over the shards of a cluster (docs/slices.md); the first append fixes the number of slices.
 
@@ -153,13 +153,13 @@ class EventStore:
         aggregate must not exist yet), EXISTS (it must exist), or ANY (no condition).
 
         A ``token`` makes it safe to repeat this call: a repeat returns the events that were
-        recorded. Without a token, each call gets a new one, which makes the retries of redis-py
+        recorded. Without a token, each call gets a new token, which makes the retries of redis-py
         safe. With ANY or EXISTS, the whole aggregate log is searched for a token that you pass.
 
         ``idempotency_key`` is for repeats by your client. For a day, a call with the same key for
         the same aggregate returns the first outcome and writes nothing. If the first outcome was a
         rejection, the rejection is raised again. ``fingerprint`` identifies the request (default: a
-        hash of these events).
+        hash of the events).
 
         ``newest`` is the position and the token of the event at version ``expected``, as returned
         by ``pages``. If the log has a different event at this version, the log was replaced, and
@@ -285,7 +285,7 @@ class EventStore:
     def reject(
         self, id: str, key: str, rejection: CommandRejected | None, *, fingerprint: str
     ) -> list[Recorded]:
-        """Store a rejection as the outcome of the request with an idempotency key, and raise it.
+        """Store a rejection as the outcome under an idempotency key, and raise the rejection.
 
         If ``rejection`` is None, the request recorded nothing, and its outcome is an empty list. If
         the key already has an outcome, that outcome is used: its events are returned, or its
@@ -303,7 +303,7 @@ class EventStore:
         fingerprint: str,
         ids: Sequence[str] = (),  # noqa: ARG002 - for several slices
     ) -> dict[str, list[Recorded]]:
-        """Store a rejection as the outcome of a commit, and raise it; see ``reject``.
+        """Store a rejection as the outcome of a commit, and raise the rejection; see ``reject``.
 
         A store with several slices needs the ``ids`` of the commit's aggregates to find their
         slice.

@@ -96,7 +96,7 @@ class ConsumerGroup:
 
 
 def checked_consumer(name: str) -> str:
-    """Return the name of a consumer. Raises InvalidName if it is invalid or reserved."""
+    """Return the name of a consumer. Raises InvalidName if the name is invalid or reserved."""
     if checked_name(name, "consumer") == WAITING.encode():
         raise InvalidName(
             f"consumer {name!r} is reserved for events that wait for a retry: use another name"

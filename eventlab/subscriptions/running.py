@@ -67,10 +67,11 @@ class Runnable(ABC):
         ``outage_errors``, include only errors that no single event can cause, such as a refused
         connection.
 
-        Events that ``handle`` appends record which event caused them. If the work on a single event
-        takes longer than ``claim_after``, let ``handle`` call ``touch``. When ``stop`` is set, the
-        loop finishes the current event and gives back the events after it. It checks ``stop`` every
-        ``poll_interval`` seconds. While Redis is down, the loop waits. Each outage is logged once.
+        The ``meta`` of each event that ``handle`` appends names the handled event as the cause. If
+        the work on a single event takes longer than ``claim_after``, let ``handle`` call ``touch``.
+        When ``stop`` is set, the loop finishes the current event and gives back the events after
+        it. The loop checks ``stop`` every ``poll_interval`` seconds. While Redis is down, the loop
+        waits. Each outage is logged once.
 
         Raises SubscriptionLost, which says how to begin again, and Misconfigured.
 

@@ -1,4 +1,4 @@
-"""Golden events: one sample of each event shape ever written. The code must still read them all.
+"""Golden events: one sample of each event shape ever written. Every sample must stay readable.
 
 The samples are in a file of JSON lines. Lines are added but never removed, because an event that
 was stored once is stored forever.

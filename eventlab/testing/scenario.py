@@ -19,7 +19,7 @@ P = ParamSpec("P")
 def given(new: Callable[[str], A], *events: Event | Recorded, id: str = EXAMPLE) -> Given[A]:
     """Return an aggregate with this history, to test its next decision.
 
-    ``new`` takes an ``id`` and returns the aggregate; it is usually the class. The events are
+    ``new`` takes an ``id`` and returns the aggregate; usually, ``new`` is the class. The events are
     stored one millisecond apart. To choose the time of an event, pass a Recorded instead.
 
     >>> from eventlab.accounts.account import Account, InsufficientFunds
@@ -196,7 +196,7 @@ def error_text(error: Exception) -> str:
 
 
 def replayed(new: Callable[[str], A], id: str, history: Sequence[Recorded]) -> A:
-    """Return a new aggregate after a replay of its events."""
+    """Return a new aggregate after a replay of ``history``."""
     # Each replay gets copies, because apply may keep part of an event as state and change it later.
     return new(id).replay(extended([], history, id))
 
