@@ -372,7 +372,7 @@ def opened_service(funds: int, kind: type[AccountService] = AccountService) -> I
 
 
 class _Wire:
-    """The two calls of a client: each post meets the next one of ``troubles``.
+    """The two calls of a client: each post runs into the next item of ``troubles``.
 
     "other" is a deposit by another client before the post; "before" and "after" lose the
     connection; a number is a status without a deposit.
@@ -596,7 +596,7 @@ the_interest = Exercise(
 
 
 class _Busy(AccountService):
-    """A service that meets a version conflict each time."""
+    """A service whose withdrawals always end in a version conflict."""
 
     def withdraw(self, *_: Any, **__: Any) -> Recorded:
         raise VersionConflict("a", 2, 3)

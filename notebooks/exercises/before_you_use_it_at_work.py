@@ -120,7 +120,7 @@ what_is_lost = Exercise(
 )
 
 
-#: What a writer may repeat: no connection, no reply in time, and a cluster that has no master.
+#: The errors after which a writer may repeat its call: no connection, no reply in time, no master.
 _OUTAGES: dict[str, tuple[type[Exception], str]] = {
     "before": (redis.ConnectionError, "the master is gone"),
     "after": (redis.ConnectionError, "the master is gone"),
@@ -144,7 +144,7 @@ class _Outage(LittleStore):
         self._failures = list(failures)
 
     def append(self, id: str, events: Sequence[Event], **options: Any) -> list[Recorded]:
-        """Append, and lose the request or its reply, or deny it, if it is told to."""
+        """Append; the next planned failure may deny or lose the request, or lose its reply."""
         self.calls += 1
         failure = self._failures.pop(0) if self._failures else ""
         if failure == "denied":

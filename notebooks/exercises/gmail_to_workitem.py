@@ -187,7 +187,7 @@ def _judge_bridge(
             )
         if "a" in held:
             raise Wrong(f"killed {when}: you returned {held}, but 'a' was sent and logged.")
-        # To store all intents first, and then post, is right too: then 'c' is in doubt as well.
+        # Storing all intents first and then posting is right, too: then 'c' is in doubt as well.
         if "c" not in world.taken and "c" not in held:
             raise Wrong(
                 "'c' was neither sent nor returned: one email in doubt must not stop the others."
@@ -410,7 +410,7 @@ the_next_step = Exercise(
 
 
 class _Busy(LittleStore):
-    """A store into which another router appends just before our append, if it is told to."""
+    """A store into which another router appends just before our append, if ``other`` is set."""
 
     other = False
 

@@ -832,8 +832,8 @@ CONSEQUENCES: dict[str, dict[str, str]] = {
         "newer": "a page visit has no version, because it belongs to no aggregate. There is "
         "nothing to compare.",
         "transaction": (
-            "the count would be exact. But the counter is in memory, is thrown away every night, "
-            "and a few more or fewer visits change nothing."
+            "the count would be exact. But the counter is in memory and is thrown away every "
+            "night, and a few visits more or less make no difference."
         ),
         "none of these": "the simplest of the five designs is good enough here.",
     },

@@ -267,8 +267,8 @@ def _judge_book_rules(kind: Any) -> None:
         odd = _new_book(kind, ann, _lent("Bob"))
     except Exception as error:
         raise Wrong(
-            "apply rejected an event in the log: two loans in a row, stored before the rule "
-            "existed. The second loan has happened, and now the book can never be loaded again. "
+            "apply rejected an event in the log, which has two loans in a row, stored before the "
+            "rule existed. The second loan has happened, and now the book can never be loaded. "
             "Rules belong in the commands."
         ) from error
     if odd.reader != "Bob":

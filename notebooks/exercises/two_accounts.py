@@ -36,7 +36,7 @@ class Contested(EventStore):
     """A store in which other writers are faster, and in which the writer may be killed.
 
     ``rivals`` are appended one by one, before the answer's writes. ``early`` is appended before the
-    first call of ``version``. After ``lives`` writes, the next one kills it.
+    first call of ``version``. After ``lives`` writes, the next write kills the process.
     """
 
     rivals: list[tuple[str, Event]]
@@ -766,7 +766,7 @@ class KillingBank(AccountService):
 
 @dataclass
 class Killer:
-    """Kills a process at its call number ``at`` of ``crash``; with 0, never."""
+    """Kills a process at the ``at``-th call of ``crash``; never if ``at`` is 0."""
 
     at: int
 
