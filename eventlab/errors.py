@@ -85,7 +85,7 @@ class VersionConflict(EventLabError):
 class LogReplaced(VersionConflict):
     """The log was dropped and written again after the aggregate was loaded; nothing was written.
 
-    Data: ``id``, ``expected`` and ``actual``, which are equal.
+    Data: ``id``, ``expected``, ``actual`` (equal to ``expected``).
     """
 
     def __init__(self, id: str, version: int) -> None:

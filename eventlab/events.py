@@ -216,7 +216,7 @@ def as_recorded(
 def decode_rows(elements: Sequence[bytes], where: str) -> list[Row]:
     """Decode elements of an aggregate log, all at once.
 
-    Raises CorruptEvent if an element is not a row; the error contains ``where``.
+    Raises CorruptEvent if an element is not a valid row; the error contains ``where``.
     """
     try:
         return _decode_rows(b"[" + b",".join(elements) + b"]")
@@ -225,7 +225,7 @@ def decode_rows(elements: Sequence[bytes], where: str) -> list[Row]:
 
 
 def decode_entry(position: bytes, fields: Mapping[bytes, bytes]) -> Recorded:
-    """Decode an entry of a category stream that eventlab or the original wrote.
+    """Decode a category stream entry that eventlab or the original Node.js program wrote.
 
     Raises CorruptEvent if the entry is not an event.
     """

@@ -16,8 +16,8 @@ from eventlab.store.answers import SERVER_ERRORS, server
 def monitoring_app(metrics: Metrics, problems: Callable[[], list[str]]) -> Starlette:
     """Return an app with ``GET /metrics`` and ``GET /healthz``.
 
-    ``problems`` returns a message for each problem. If it returns a message, or while a server is
-    unavailable, ``/healthz`` responds with 503.
+    ``problems`` returns a message for each problem. If ``problems`` returns any message, or while a
+    server is unavailable, ``/healthz`` responds with 503.
     """
 
     def read_metrics(_request: Request) -> Response:

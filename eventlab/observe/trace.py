@@ -21,7 +21,7 @@ class Caused(NamedTuple):
 
 
 def trace(stores: Iterable[EventStore], correlation_id: str) -> list[Caused]:
-    """Return the events of one correlation, each below the event that caused it.
+    """Return the events with a correlation id, each listed below the event that caused it.
 
     The function reads the aggregate logs of the categories, which are complete even after a trim.
     An event begins a tree if its cause is missing or is a consequence of the event itself.

@@ -1,4 +1,4 @@
-"""The ``Follower`` of a rebuild, which reads trimmed events from the aggregate logs."""
+"""The ``Follower`` of a rebuild. It reads trimmed events from the aggregate logs."""
 
 from __future__ import annotations
 

@@ -6,9 +6,9 @@ view:
 1. `fence` stops the live projectors, which wait because they cannot move the position. A projector
    that has waited for FENCE_SECONDS assumes that the rebuild is dead and breaks the fence. If the
    rebuild is still running, it fences again.
-2. `decide_swap` commits the decision in one transaction, which requires the fence to be intact.
-   From then on, the swap is certain, and any process can finish it: the rebuild, a projector that
-   finds the decision, or the next rebuild.
+2. `decide_swap` commits the decision to replace the documents (the swap) in one transaction, which
+   requires the fence to be intact. From then on, any process that finds the decision can finish the
+   swap: the rebuild, a projector, or the next rebuild.
 """
 
 from __future__ import annotations
@@ -57,7 +57,10 @@ log = logging.getLogger(__name__)
 
 
 class Place(msgspec.Struct, frozen=True):
-    """The position in one of several categories, and the event there (None if it is unknown)."""
+    """The position in one of several categories or slices, and the event at that position.
+
+    ``event`` is None if the event is unknown.
+    """
 
     position: str
     event: Identity | None = None
@@ -68,8 +71,8 @@ class CheckpointState(msgspec.Struct, frozen=True):
 
     ``event`` is the event at the position, or None if it is unknown. ``category`` and ``version``
     (the version of the view's code) are None in a checkpoint from an earlier release. ``fence`` is
-    the name of the rebuild that has stopped the projectors. Once the rebuilt documents are certain
-    to replace the live ones, ``swap`` holds the checkpoint fields of the rebuild.
+    the name of the rebuild that has stopped the projectors. After the rebuild has decided to
+    replace the live documents, ``swap`` holds the checkpoint fields of the rebuild.
 
     A joined view has ``parts``: the position in each of its categories, in the order of their
     names, or in each slice of these categories. The field ``position`` then keeps its initial
@@ -149,7 +152,7 @@ class Checkpoint:
         """Create the checkpoints that do not exist yet.
 
         If the view already has documents, the new checkpoints have the position UNKNOWN, because
-        nothing recorded which events these documents include.
+        there is no record of which events these documents include.
         """
         is_empty = self.session.mongo[self.name].find_one({}, {"_id": 1}) is None
         first = {"$setOnInsert": self._first(START if is_empty else UNKNOWN)}
@@ -251,9 +254,9 @@ class Checkpoint:
     def read_unfenced(self) -> CheckpointState | None:
         """Return the checkpoint; if a rebuild has fenced it, pause briefly and return None.
 
-        If the swap is already certain, this method finishes it. Otherwise, if this session has seen
-        the same fence for FENCE_SECONDS, this method breaks the fence. Raises CategoryMismatch if
-        the documents belong to another category.
+        If the rebuild has already decided to replace the live documents, this method replaces them.
+        Otherwise, if this session has seen the same fence for FENCE_SECONDS, this method removes
+        the fence. Raises CategoryMismatch if the documents belong to another category.
         """
         state = self.read()
         if state.fence is None:
@@ -267,10 +270,10 @@ class Checkpoint:
         return None
 
     def lift(self, rebuild: str, session: ClientSession | None = None) -> bool:
-        """Remove a rebuild's fence unless its swap is certain; return whether the fence is removed.
+        """Remove the fence of a rebuild that has not yet decided to replace the live documents.
 
-        If the fence was not removed, the swap may have become certain in the meantime. In that
-        case, the swap must be finished.
+        Returns whether the fence was removed. If it was not, the rebuild may have made this
+        decision in the meantime. In that case, call ``finish_swap``.
         """
         fenced = {"_id": self.key, "fence": rebuild, "swap": None}
         lifted = self._documents.update_one(fenced, {"$unset": {"fence": 1}}, session=session)
@@ -331,7 +334,7 @@ class Checkpoint:
     def remove_rebuild(self, rebuild: str) -> None:
         """Remove a rebuild: its checkpoint, fence, group and documents.
 
-        If its swap is already certain, the swap is finished first.
+        If the rebuild has already decided to replace the live documents, they are replaced first.
         """
         self._documents.delete_one({"_id": rebuild})  # first: see decide_swap
         state = self.read()

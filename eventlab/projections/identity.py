@@ -15,7 +15,7 @@ from eventlab.store.store import EventStore
 
 
 class Identity(msgspec.Struct, frozen=True):
-    """The event at a position. An event that the original wrote has the token ``""``."""
+    """The event at a position. An adopted event has the token ``""``."""
 
     position: str
     id: str

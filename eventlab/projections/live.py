@@ -16,7 +16,7 @@ from eventlab.store.keys import order
 
 
 class Live(Following):
-    """The base class of the projector of one category and the projector of several categories."""
+    """The base class of ``Projector`` and ``JoinedProjector``."""
 
     _upgrade: Upgrade | None = None  # while this projector builds newer documents
 
@@ -44,14 +44,14 @@ class Live(Following):
                 self._begin_upgrade()
 
     def rebuild(self, *, progress: bool = True) -> int:
-        """Build new documents alongside the live ones, swap, and return the number of events.
+        """Build new documents, replace the live ones, and return how many events were applied.
 
         Readers always see either the old documents or the new ones. A cursor that is open during
-        the swap fails with pymongo's OperationFailure, so open a new cursor. A change stream on the
-        view ends with an ``invalidate`` event, so open a new one. Projectors may run at the same
-        time, and they continue afterwards. The indexes and options of the collection are kept. The
-        rebuild is complete even after a trim, because it reads the aggregate logs. If ``progress``
-        is True, a progress bar is shown.
+        the replacement fails with pymongo's OperationFailure, so open a new cursor. A change stream
+        on the view ends with an ``invalidate`` event, so open a new change stream. Projectors may
+        run at the same time, and they continue afterwards. The indexes and options of the
+        collection are kept. The rebuild is complete even after a trim, because it reads the
+        aggregate logs. If ``progress`` is True, a progress bar is shown.
 
         Raises ViewStopped at an event that cannot be applied; the live view is then unchanged.
         Raises RebuildOvertaken if another rebuild started later, CategoryMismatch if the documents

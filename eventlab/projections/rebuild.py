@@ -1,7 +1,8 @@
 """A rebuild builds new documents alongside the live ones, then replaces the live ones.
 
 The new documents are complete even after a trim, because a rebuild reads trimmed events from the
-aggregate logs. The checkpoint performs the swap (see checkpoint.py).
+aggregate logs. The checkpoint performs the replacement, which the code calls a swap (see
+checkpoint.py).
 """
 
 from __future__ import annotations
@@ -73,7 +74,10 @@ class Rebuild(Several[Building]):
                 part.own.hold_trims()
 
     def _swap(self) -> bool:
-        """Stop the live projectors, catch up and swap; return whether the swap succeeded."""
+        """Stop the live projectors, catch up, and replace the live documents.
+
+        Returns False if the documents could not be replaced.
+        """
         self._live.fence(self.name)
         self.catch_up()
         swap = self._live.decide_swap(self.name)

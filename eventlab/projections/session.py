@@ -75,7 +75,7 @@ class ProjectorSession:
         return self._obstacle is not None
 
     def unblock(self) -> None:
-        """Forget the obstacle that has blocked the session."""
+        """Forget what has blocked the session."""
         self._obstacle = None
 
     def get(self) -> ClientSession:
@@ -94,10 +94,10 @@ class ProjectorSession:
     def transact(self, work: Callable[[ClientSession], bool], *, obstacle: object) -> bool | None:
         """Run ``work`` in one transaction and return the result, or None after a conflict.
 
-        After a conflict with another transaction, this method pauses, then returns None. If the
-        same ``obstacle`` has persisted for too long, the method also ends the sessions of the other
-        projectors. Raises NoReplicaSet if MongoDB does not support transactions, and pymongo's
-        errors if MongoDB is down.
+        After a conflict with another transaction, this method pauses, then returns None. If calls
+        with the same ``obstacle`` have conflicted for too long, the method also ends the sessions
+        of the other projectors. Raises NoReplicaSet if MongoDB does not support transactions, and
+        pymongo's errors if MongoDB is down.
         """
         session = self.get()
         try:
@@ -121,7 +121,11 @@ class ProjectorSession:
         return result
 
     def is_stuck(self, obstacle: object, seconds: float) -> bool:
-        """Return whether the same obstacle has persisted for ``seconds``, and if so, reset it."""
+        """Return whether the same ``obstacle`` has blocked the session for ``seconds``.
+
+        ``obstacle`` identifies what blocks the session, such as a fence. When the method returns
+        True, it also forgets the obstacle, so the next call restarts the timer.
+        """
         now = time.monotonic()
         if self._obstacle is None or self._obstacle[0] != obstacle:
             self._obstacle = (obstacle, now)

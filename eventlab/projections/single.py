@@ -1,9 +1,9 @@
 """A rebuild of the documents of one aggregate from its log, while projectors run.
 
-The rebuild reads the log up to the position of the view, fences the projectors, and reads on to the
-position where the projectors stopped. Then it replaces the documents in one transaction, which
-requires the fence to be intact. So each event is applied once: the rebuild applies the events up to
-that position, and a projector applies the later ones.
+The rebuild reads the log up to the position of the view, stops the projectors with a fence, and
+reads on to the position where the projectors stopped. Then it replaces the documents in one
+transaction, which requires the fence to be intact. So each event is applied once: the rebuild
+applies the events up to that position, and a projector applies the later ones.
 """
 
 from __future__ import annotations

@@ -43,14 +43,15 @@ class Upgrade(Rebuild):
         return cls(live, batch_size=batch_size, name=name)
 
     def advance(self) -> int:
-        """Apply the next batch, swap after the last one, and return how many events were applied.
+        """Apply the next batch, and return how many events were applied.
 
-        The last batch is the one that reaches the event that was newest when the batch began. The
-        few newer events are applied during the swap, while the older projectors wait. So the swap
-        happens even if new events never stop arriving.
+        After the last batch, the new documents replace the live ones. The last batch is the one
+        that reaches the event that was newest when the batch began. The few newer events are
+        applied during the replacement, while the older projectors wait. So the upgrade ends even if
+        new events never stop arriving.
 
         Raises RebuildOvertaken if there is nothing left to build, because this or another projector
-        has already swapped, or because another rebuild has removed this upgrade.
+        has already replaced the documents, or because another rebuild has removed this upgrade.
         """
         if self._swapped:
             raise RebuildOvertaken(self._live.name)
@@ -64,7 +65,7 @@ class Upgrade(Rebuild):
         return self._counted - before
 
     def remove(self) -> None:
-        """Remove the upgrade. If its swap is already certain, the swap is finished first."""
+        """Remove the upgrade, or finish it if it has already decided to replace the documents."""
         self._live.remove_rebuild(self.name)
 
     def _begin(self) -> None:

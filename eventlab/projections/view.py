@@ -99,9 +99,9 @@ class View(Protocol):
 
     A view may have a ``version``, an integer (default: 1). Increase ``version`` when the shape of
     the documents changes. A projector that finds documents of a lower version builds new documents
-    alongside the old ones, and swaps them when the new ones have caught up. Until then, the old
-    documents stay readable, and older projectors can keep following. After that, older projectors
-    stop with ViewVersionMismatch.
+    alongside the old ones. When the new documents have caught up, they replace the old ones. Until
+    then, readers see the old documents, and projectors of the lower version keep updating them.
+    After that, these projectors stop with ViewVersionMismatch.
 
     A view with ``per_aggregate = True`` promises that each document is changed only by the events
     of one aggregate. ``Projector.rebuild_one`` needs this promise.

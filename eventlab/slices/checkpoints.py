@@ -1,8 +1,9 @@
-"""The checkpoints of a view over slices: one per slice, fenced together and swapped at once.
+"""The checkpoints of a view over slices: one per slice. A rebuild replaces them together.
 
-The ``_id`` of slice 0's checkpoint is the name of the view. This checkpoint also contains the
-decision to swap, for all slices. Every change to the fence or the swap updates the checkpoints of
-all slices in one transaction.
+The ``_id`` of slice 0's checkpoint is the name of the view. When a rebuild decides to replace the
+live documents of all slices, it records this decision (``swap``) in that checkpoint. The fences of
+all slices are set in one transaction, and removed in one transaction. Only a rebuild of one
+aggregate fences a single slice.
 """
 
 from __future__ import annotations
@@ -183,7 +184,10 @@ class SlicedCheckpoint(Checkpoint):
         return self.read() if all(states) else None
 
     def release(self, fence: str, session: ProjectorSession) -> None:
-        """Finish the swap that a rebuild has decided, or remove the fence of a dead rebuild."""
+        """Finish the replacement that a rebuild has decided on, or remove a dead rebuild's fence.
+
+        A rebuild counts as dead if ``session`` has seen its fence for FENCE_SECONDS.
+        """
         lead = self._documents.find_one({"_id": self.key, "fence": fence})
         if lead is None:
             return  # the fence is already gone
@@ -194,7 +198,10 @@ class SlicedCheckpoint(Checkpoint):
             self._lift(fence, session)
 
     def _lift(self, fence: str, session: ProjectorSession) -> bool | None:
-        """Remove a fence from all slices, unless the swap was decided; return None if blocked."""
+        """Remove a fence from all slices, unless its rebuild has decided to replace the documents.
+
+        Returns None if another transaction blocked this one.
+        """
 
         def lift(of: ClientSession) -> bool:
             undecided = {"_id": self.key, "fence": fence, "swap": None}
@@ -270,7 +277,10 @@ class SlicedCheckpoint(Checkpoint):
                 part.show(swap[str(number)]["position"])
 
     def remove_rebuild(self, rebuild: str) -> None:
-        """Remove a rebuild: its checkpoints, fence, groups and documents."""
+        """Remove a rebuild: its checkpoints, fence, groups and documents.
+
+        If the rebuild has already decided to replace the live documents, they are replaced first.
+        """
         self._documents.delete_many({"_id": {"$in": slice_keys(rebuild, len(self.keys))}})
         lead: dict[str, Any] = self._documents.find_one({"_id": self.key, "fence": rebuild}) or {}
         if lead.get("swap") is not None:

@@ -1,4 +1,4 @@
-"""Limits the connections that views with slices use, to leave some for the program."""
+"""Limits the connections that views with slices use, to leave some for the rest of the program."""
 
 from __future__ import annotations
 

@@ -135,7 +135,7 @@ class SlicedProjector(Projector):
     down, its slices wait, and the other slices continue.
 
     If events of several slices change the same document, the order of these changes is undefined,
-    so the view should use ``inc`` for them.
+    so the view should make them with ``inc``.
     """
 
     def __init__(
@@ -268,7 +268,7 @@ class SlicedProjector(Projector):
     # ----------------------------------------------------------------- inspect
 
     def lag(self) -> ViewLag:
-        """Return the lag of the view in all slices together; see sum_of_lags."""
+        """Return the lag of the view over all slices; see sum_of_lags."""
         older = self._older_version()
         if older is None:
             lags = [part.lag() for part in self._parts]
@@ -283,7 +283,10 @@ class SlicedProjector(Projector):
         return self._whole.older_version()
 
     def wait_until(self, id: str, version: int, *, seconds: float = 10.0) -> None:
-        """Wait until the view has applied a version of an aggregate; only one slice is checked."""
+        """Wait until the view has applied a version of an aggregate.
+
+        Only the aggregate's slice is checked.
+        """
         self._parts[slice_number(id)].wait_until(id, version, seconds=seconds)
 
     def skip(self, position: str) -> None:
@@ -312,7 +315,7 @@ class SlicedProjector(Projector):
             self._upgrade = SlicedUpgrade.of(self, batch_size=self.batch_size)
 
     def rebuild(self, *, progress: bool = True) -> int:
-        """Rebuild all slices of the view alongside the live documents, and swap them together."""
+        """Build new documents for all slices, then replace the live documents in one step."""
         try:
             with SlicedRebuild(self, batch_size=self.batch_size) as rebuild:
                 return rebuild.build(progress=progress)
@@ -320,7 +323,10 @@ class SlicedProjector(Projector):
             self._forget_position()
 
     def rebuild_one(self, id: str) -> int:
-        """Rebuild the documents of one aggregate from its log; the other slices do not wait."""
+        """Rebuild the documents of one aggregate from its log.
+
+        The projectors of other slices do not wait.
+        """
         return self._parts[slice_number(id)].rebuild_one(id)
 
     def reset(self) -> None:

@@ -1,4 +1,4 @@
-"""Rebuilds a view over slices with one projector, or upgrades it with several projectors."""
+"""Rebuilds a view over slices with one projector, or upgrades the view with several projectors."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ NEAR_ROUNDS: Final = 5
 
 
 class SlicedRebuild(Rebuild):
-    """Builds new documents alongside the live ones, and swaps all slices at once."""
+    """Builds new documents alongside the live ones, then replaces all live ones in one step."""
 
     def __init__(self, live: Projector, *, batch_size: int, name: str = "") -> None:
         session = ProjectorSession(live.mongo, live.name)
@@ -53,7 +53,7 @@ class SlicedRebuild(Rebuild):
 
 
 class SlicedUpgrade(SlicedRebuild, Upgrade):
-    """The documents of a newer version of a view's code, built alongside the live ones.
+    """Builds the documents of a newer version of a view's code alongside the live ones.
 
     All projectors of the newer version build all slices. If two projectors read the same batch,
     only the faster one commits it. Each projector begins with a random slice, so two of them seldom
@@ -69,10 +69,11 @@ class SlicedUpgrade(SlicedRebuild, Upgrade):
         self._near_rounds = 0
 
     def advance(self) -> int:
-        """Apply the next batch of each slice, and swap once all slices have caught up; see Upgrade.
+        """Apply the next batch of each slice, and return how many events were applied.
 
-        If new events arrive in every round, the swap happens after several rounds in a row with
-        only a small lag.
+        When all slices have caught up, the new documents replace the live ones. If new events
+        arrive in every round, this happens after several rounds in a row with only a small lag.
+        Raises the errors of ``Upgrade.advance``.
         """
         counted = self.run_once()
         behind = self._seconds_behind()

@@ -17,7 +17,7 @@ ALIVE_SECONDS: Final = 3.0  # for this long after its last heartbeat, a projecto
 
 
 class SharedSession(ProjectorSession):
-    """A projector's session, as one slice uses it; each slice tracks its own obstacle."""
+    """The session of a projector, as one slice uses it; each slice tracks what blocks it."""
 
     def __init__(self, shared: ProjectorSession, turn: threading.RLock) -> None:
         super().__init__(shared.mongo, shared.view)
@@ -85,7 +85,7 @@ class Shares:
 
 @contextlib.contextmanager
 def outages_ignored() -> Iterator[None]:
-    """Ignore the errors of a server that is down; the code that waits logs the outage."""
+    """Ignore the errors of a server that is down; the code that waits for the server logs them."""
     try:
         yield
     except SERVER_ERRORS as error:

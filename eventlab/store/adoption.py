@@ -163,7 +163,8 @@ def _renumber(redis: Any, keys: Keys, stream: CategoryStream) -> None:
 def _once(done: str, command: Callable[..., object], *args: object, **options: object) -> None:
     """Run a command that redis-py may repeat after a lost reply.
 
-    If redis-py does, the repeat fails with an error that contains ``done``; this error is ignored.
+    If redis-py repeats the command, the repeat fails with an error whose text contains ``done``.
+    That error is ignored.
     """
     try:
         command(*args, **options)

@@ -67,7 +67,7 @@ class EncodedWrite(msgspec.Struct, frozen=True):
 
 
 class Append(msgspec.Struct, frozen=True):
-    """The options of one append or commit, which are the same in each of its attempts.
+    """The options of one append or commit, which do not change when the call is retried.
 
     ``home`` is the aggregate that the idempotency key belongs to, or None if the key belongs to the
     category.
@@ -103,7 +103,10 @@ def checked_parts(
     guards: Mapping[str, int],
     seal: Callable[[str, Sequence[Event]], Sequence[Event]],
 ) -> list[EncodedWrite]:
-    """Return the writes of a commit, checked, sealed and encoded, followed by the guards."""
+    """Return the writes of a commit, checked and encoded, followed by the guards.
+
+    ``seal`` encrypts the protected fields of the events of an aggregate.
+    """
     parts = []
     for write in writes:
         id = write.id
@@ -169,7 +172,7 @@ class Appends:
         return self._not_written(append, [part], reply)[id]
 
     def commit(self, commit: Append, parts: Sequence[EncodedWrite]) -> Written:
-        """Append the events of all parts, or nothing; return the recorded events by id."""
+        """Append the events of all ``parts``, or nothing; return the recorded events by id."""
         keys = [self._keys.stream, self._keys.ids, self._keys.slices]
         time = b"" if self._clock is None else checked_time(self._clock())
         args: list[Any] = [encode_json(commit.token), time, len(parts), b"", KEY_SECONDS]

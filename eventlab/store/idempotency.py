@@ -97,8 +97,9 @@ class Idempotency:
     def claim(self, key: str, id: str, request: str) -> None:
         """Claim a key for one request in the whole category, not only in one aggregate.
 
-        The other records are per aggregate, and make it safe to repeat a request. A claim only
-        detects that a key is used for two requests. Raises IdempotencyKeyReused in that case.
+        The other idempotency records are per aggregate, and make it safe to repeat a request. A
+        claim only detects that a key is used for two requests. Raises IdempotencyKeyReused in that
+        case.
         """
         mine = _hash(f"{request} {id}").encode()
         if self._first(self._keys.claim(key), mine) not in (None, mine):

@@ -16,7 +16,7 @@ YEAR_10000: Final = 253_402_300_800_000  # in milliseconds since 1970: the end o
 
 
 class Keys:
-    """The keys of a category or slice; their hash tag puts them all in the stream's slot.
+    """The Redis keys of a category or slice; a hash tag puts all of them in one cluster slot.
 
     ``count`` is the number of slices of the category. ``whole`` contains the keys that all slices
     share. Raises InvalidName for a category that is empty, is too long, contains braces, or is
@@ -86,7 +86,7 @@ class Keys:
         return self._tag + b"/snapshot:" + checked_name(id, "id")
 
     def subscription(self, name: str) -> list[bytes]:
-        """Return the keys that a subscription has in addition to its group.
+        """Return the keys that a subscription has in addition to its consumer group.
 
         These keys hold the times at which events are due again, the failed events, the parked
         events, the aggregates that have an unfinished event, and the state of the subscription.

@@ -25,13 +25,13 @@ def retried(
     on_conflict: OnConflict | None = None,
     unread: Callable[[], T | None] = lambda: None,
 ) -> T:
-    """Return the first outcome under a key, or decide and save, with retries after conflicts.
+    """Return the first outcome under an idempotency key, or decide and save.
 
-    ``seen`` finds the first outcome. ``decided`` makes a decision and returns a function that saves
-    it. If saving raises VersionConflict, the decision is made again after a short pause; an error
-    from ``decided`` is not retried. ``on_conflict`` is called with each conflict and the number of
-    tries that are left. Before the first try, ``unread`` may decide and save without reading; it
-    returns None if it has saved nothing.
+    ``seen`` finds the first outcome under ``key``. ``decided`` makes a decision and returns a
+    function that saves the decision. If saving raises VersionConflict, ``decided`` is called again
+    after a short pause; an error from ``decided`` is not retried. ``on_conflict`` is called with
+    each conflict and the number of tries that are left. Before the first try, ``unread`` may decide
+    and save without reading; it returns None if it has saved nothing.
     """
     if tries < 1:
         raise InvalidArgument(f"tries={tries!r} must be 1 or more")

@@ -418,7 +418,7 @@ class EventStore:
         return self._stream.head()
 
     def lacks(self, position: str) -> bool:
-        """Return True if Redis has lost the event at a position; a trimmed event is not lost."""
+        """Return True if Redis has lost the event at a position. A trimmed event is not lost."""
         return self._stream.lacks(position)
 
     # --------------------------------------------------------------- maintain
@@ -454,9 +454,10 @@ class EventStore:
     def verify(self) -> list[Recorded]:
         """Return the events that are in the stream but not in the aggregate logs.
 
-        Such events exist if a program that knows only the stream, such as the original, has written
-        to the stream since ``adopt``. An append does not check for such events. Stop that program,
-        then call ``adopt`` again: it adds the events to the logs, or its error says what to repair.
+        Such events exist if a program that knows only the stream, such as the original Node.js
+        program, has written to the stream since ``adopt``. An append does not check for such
+        events. Stop that program, then call ``adopt`` again: it adds the events to the logs, or its
+        error says what to repair.
 
         >>> store.verify()
         []

@@ -1,4 +1,4 @@
-"""The contract of an event store: the promises of every store, as tests that run against any store.
+"""The event store contract: a suite of tests that every event store must pass.
 
 Your own pytest class inherits from the contract and has a fixture ``store``, which returns a new,
 empty store for each test:
@@ -36,7 +36,7 @@ MAX_TRIES = 5_000  # per writer in a race, before the writer counts as stuck
 
 
 class AppendContract:
-    """The promises of every append."""
+    """The tests of appends."""
 
     def test_append_returns_what_is_read(self, store: Store) -> None:
         """An append returns its events as recorded, and read returns the same events."""
@@ -147,7 +147,7 @@ class AppendContract:
 
 
 class TokenContract:
-    """The promises of an append with a token, which makes the append safe to repeat."""
+    """The tests of an append with a token, which makes the append safe to repeat."""
 
     def test_repeat_returns_what_was_recorded(self, store: Store) -> None:
         """An append repeated with its token returns the recorded events and writes nothing."""
@@ -188,7 +188,7 @@ class TokenContract:
 
 
 class ReadContract:
-    """The promises of every read."""
+    """The tests of reads."""
 
     def test_positions_only_grow(self, store: Store) -> None:
         """Each event has a higher position than all earlier events, whatever its aggregate."""
@@ -244,7 +244,7 @@ class ReadContract:
 
 
 class RaceContract:
-    """The promises of a store that several threads use at once."""
+    """The tests of a store that several threads use at once."""
 
     def test_one_of_many_creates_an_aggregate(self, store: Store) -> None:
         """Of several writers that expect the same version, exactly one succeeds."""
@@ -285,11 +285,11 @@ class RaceContract:
 
 
 class StoreContract(AppendContract, TokenContract, ReadContract, RaceContract):
-    """The promises that every event store keeps. Each test takes the fixture ``store``."""
+    """The tests that every event store must pass. Each test takes the fixture ``store``."""
 
 
 def race(tasks: Sequence[Any]) -> list[Any]:
-    """Run tasks at the same time, with frequent switches, and return their results."""
+    """Run tasks in threads that switch often, and return the results."""
     interval = sys.getswitchinterval()
     sys.setswitchinterval(1e-5)
     try:
@@ -308,7 +308,7 @@ def _won(store: Store, id: str) -> bool:
 
 
 def count_up(store: Store) -> None:
-    """Append the next WRITES numbers to the counter, and read it again after each conflict."""
+    """Append WRITES events that count up, and read the last number again after each conflict."""
     written = 0
     for _ in range(MAX_TRIES):
         if written == WRITES:

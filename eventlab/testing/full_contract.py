@@ -1,4 +1,4 @@
-"""The promises that only ``EventStore`` makes: idempotency keys, trims and several clients."""
+"""Tests of what only ``EventStore`` promises: idempotency keys, trims and several clients."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from eventlab.testing.store import CREATE, contents, deposits
 
 
 class FullStoreContract(StoreContract):
-    """The promises of an ``EventStore`` on any server.
+    """The tests that an ``EventStore`` must pass on any server.
 
     Each test takes the fixture ``store``, and some also take ``other``, a second client of the same
     category.

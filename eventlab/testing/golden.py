@@ -31,11 +31,11 @@ def check_golden(
     upcasters: Sequence[Upcaster] = (),
     update: bool = False,
 ) -> None:
-    """Check that the current code reads every sample, and that the file has each shape ``written``.
+    """Check that the current code reads every sample, and that the file lacks no shape.
 
-    ``written`` contains events as the current code writes them. Run the test once with
-    ``update=True`` to add the missing samples. Each sample is read on its own, so a reader that
-    needs an earlier event fails.
+    ``written`` contains events as the current code writes them. The file must have a sample with
+    the shape of each of these events. Run the test once with ``update=True`` to add the missing
+    samples. Each sample is read on its own, so a reader that needs an earlier event fails.
     """
     __tracebackhide__ = True
     samples = golden_events(path)

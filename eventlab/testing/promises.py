@@ -15,7 +15,7 @@ E = TypeVar("E", bound=Exception)
 
 @dataclass(frozen=True)
 class Promise:
-    """A promise of a contract, and the error that shows that it is broken (None if it is kept)."""
+    """A promise of a contract, with the error of its test (None if the promise is kept)."""
 
     name: str
     text: str
@@ -90,7 +90,7 @@ def expect(actual: object, expected: object, what: str) -> None:
 
 @contextlib.contextmanager
 def expect_error(kind: type[E], what: str) -> Iterator[list[E]]:
-    """Raise AssertionError unless the block raises such an error; yield a list for the error."""
+    """Raise AssertionError unless the block raises ``kind``; yield a list that gets the error."""
     __tracebackhide__ = True
     caught: list[E] = []
     try:

@@ -1,4 +1,4 @@
-"""given/when/then for an aggregate: its events, a decision, and the recorded events or error."""
+"""given/when/then tests of an aggregate: its history, a decision, and the events or the error."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The methods that a store needs for its contract, and helpers for the tests of the contract."""
+"""The methods that the contract requires of a store, and helpers for the tests of the contract."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ CREATE: Final = Event("create")
 
 
 class Store(Protocol):
-    """The methods that a store needs for its contract. ``EventStore`` documents each of them."""
+    """The methods that the contract requires of a store. ``EventStore`` documents them."""
 
     def append(
         self,

@@ -1,4 +1,4 @@
-"""given/shows for a view, without MongoDB: its events, and the documents built from them."""
+"""given/shows tests of a view, without MongoDB: events, and the documents built from them."""
 
 from __future__ import annotations
 

@@ -158,7 +158,7 @@ PAGES: Final[Mapping[str, Page]] = {
 
 
 def create_ui(source: Source, history: LagHistory) -> ASGIApp:
-    """Return the ASGI app of the pages. It has no route that changes anything."""
+    """Return the ASGI app that serves the pages. No route of the app changes anything."""
     pages = Pages(source, history)
     templates = _templates()
 
@@ -195,13 +195,13 @@ def create_ui(source: Source, history: LagHistory) -> ASGIApp:
 
 
 class SecureHeaders:
-    """ASGI middleware that adds headers to forbid foreign scripts, cross-site use and caching."""
+    """ASGI middleware that adds headers against third-party scripts, cross-site use and caching."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handle one request."""
+        """Handle one request, and add the headers to its response."""
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":

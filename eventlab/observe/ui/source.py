@@ -36,7 +36,7 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Mailroom:
-    """A mailroom: its category, and functions that read its counts and its emails in a state."""
+    """A mailroom: its category, and functions that read its counts and the emails in one state."""
 
     category: str
     counts: Callable[[], Mapping[str, int]]
