@@ -114,7 +114,7 @@ def test_payload_keeps_the_newest_words_when_it_is_cut(text: str, answer: str) -
     payload = payload_of(replace(read_sample("01-plain"), text=text))
     assert len(payload.encode()) <= MAX_PAYLOAD_BYTES
     assert answer in payload
-    assert "open it in Gmail]" in payload or "open in Gmail: " in payload
+    assert "open the email in Gmail]" in payload or "open in Gmail: " in payload
 
 
 @pytest.mark.parametrize(

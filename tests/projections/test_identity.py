@@ -46,7 +46,7 @@ def test_log_that_was_written_again_at_the_same_positions_is_noticed(
         deposit(frozen, *amounts)
         if again == "by another one":
             projector.position = None
-        with pytest.raises(ViewAhead, match="not in the log"):
+        with pytest.raises(ViewAhead, match="not in the stream"):
             projector.run_once()
         assert funds(documents) == 10
         projector.rebuild(progress=False)
