@@ -60,10 +60,11 @@ class Check:
 
 
 def failure(name: str, error: Exception, remedy: str) -> Check:
-    """Return a failed check for an error, with the remedy in the error's message if there is one.
+    """Return a failed check for an error.
 
-    The message of an eventlab error ends with a colon and a remedy. A driver error's message
-    says to run the doctor, which is already running, so ``remedy`` replaces that advice.
+    The message of an eventlab error ends with a colon and a remedy, which is used instead of
+    ``remedy``. A driver error's message says to run the doctor, which is already running, so
+    ``remedy`` replaces that advice.
 
     >>> failure("slices", EventLabError("it has 64 slices: open it with slices=64"), "restart")
     Check(name='slices', ok=False, detail='it has 64 slices', remedy='open it with slices=64')

@@ -36,7 +36,8 @@ def check_events(
 ) -> int:
     """Print each event shape that a category stores, and whether the readers can apply the shape.
 
-    Each of ``readers`` and ``upcasters`` has the form MODULE:NAME. Returns the exit status.
+    A shape is an event's type with the names and types of the event's fields. Each of ``readers``
+    and ``upcasters`` has the form MODULE:NAME. Returns the exit status.
     """
     chosen = [reader_named(name) for name in readers] or list(READERS.get(category, ()))
     if not chosen:

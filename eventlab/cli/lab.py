@@ -88,7 +88,7 @@ def _lab(arguments: argparse.Namespace) -> int:
 
 
 def _adapt_to_notebooks(variables: MutableMapping[str, str]) -> None:
-    """Bypass proxies for loopback, and unset MPLBACKEND, because both break the notebooks."""
+    """Bypass proxies for loopback and unset MPLBACKEND; either setting breaks the notebooks."""
     for name in ("no_proxy", "NO_PROXY"):
         variables[name] = ",".join(filter(None, [variables.get(name), *LOOPBACK]))
     variables.pop("MPLBACKEND", None)
@@ -109,7 +109,7 @@ def _find_notebooks() -> Path:
 def _jupyter(notebooks: Path, arguments: argparse.Namespace) -> list[str]:
     # -P prevents a file in the working directory from replacing a module of JupyterLab.
     command = [sys.executable, "-P", "-c", JUPYTER, f"--ServerApp.root_dir={notebooks}"]
-    # An IP address, because a minimal machine cannot resolve "localhost".
+    # An IP address, because a minimal system cannot resolve "localhost".
     command += ["--ServerApp.ip=127.0.0.1", f"--LabApp.default_url=/lab/tree/{FIRST_PAGE}"]
     if arguments.no_browser:
         command.append("--no-browser")

@@ -37,7 +37,7 @@ def monitored(
 
     counting = metrics()
     try:
-        # Otherwise, a web page could get in through a host name that resolves to 127.0.0.1.
+        # Otherwise, a web page could connect through a host name that resolves to 127.0.0.1.
         app = Admission(monitoring_app(counting, problems), LOOPBACK)
         serving = Serving(app, port=port)
     except OSError as error:

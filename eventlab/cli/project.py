@@ -114,7 +114,7 @@ def _project(arguments: argparse.Namespace) -> int:
 
 
 def _joined(running: Mapping[str, Projector], lab: Lab) -> list[tuple[str, AnyProjector]]:
-    """Return the name and the projector of each joined view that also follows the category."""
+    """Return the name and the projector of each view that joins this category with others."""
     store = next(iter(running.values())).store
     found = views_of(store, lab.mongo)
     return [(each.name, each) for each in found if isinstance(each, JoinedProjector)]
@@ -182,10 +182,11 @@ def _named(arguments: argparse.Namespace) -> list[str]:
 def status(projectors: Iterable[tuple[str, AnyProjector]]) -> list[dict[str, Any]]:
     """Return the checkpoint and the lag of each view, as ``--status --json`` prints them.
 
-    A joined view has a row for each ``category``. If ``exact`` is false, ``events_behind`` is an
-    upper bound. While a newer version is built alongside the live one, the numbers describe the
-    newer version, and ``replaces`` is the version that readers see until the swap. A view that
-    cannot follow its category has an ``error`` instead.
+    A view of several categories has a row for each ``category``. If ``exact`` is false,
+    ``events_behind`` is an upper bound. While a newer version of a view is built alongside the live
+    version, the numbers describe the newer version, and ``replaces`` is the live version, which
+    readers see until the newer version has caught up. A view that cannot follow its category has
+    an ``error`` instead.
     """
     rows = list[dict[str, Any]]()
     for name, projector in projectors:

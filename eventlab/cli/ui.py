@@ -82,7 +82,7 @@ def _ui(arguments: argparse.Namespace) -> int:
     with connect(timeout=TIMEOUT_SECONDS) as lab:
         source = _source(lab, [*arguments.category, *aggregates], aggregates)
         with LagHistory(partial(_states, source)) as history:
-            # Otherwise, a web page could get in through a host name that resolves to 127.0.0.1.
+            # Otherwise, a web page could connect through a host name that resolves to 127.0.0.1.
             app = Admission(create_ui(source, history), LOOPBACK)
             try:
                 serving = Serving(app, port=arguments.port)

@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from types import FrameType
 from typing import Any, Final
 
-#: After the time limit, the interval in seconds at which the answer is interrupted until it ends.
+#: The interval in seconds at which an answer is interrupted after its time limit, until it ends.
 #: Code that catches every exception is sooner or later interrupted outside its ``try``.
 AGAIN: Final = 0.05
-#: The module that calls the judge.
+#: The module that calls the judge, which is the function that checks an answer.
 CHECK: Final = "eventlab.lessons.exercise"
 
 
@@ -64,7 +64,7 @@ def time_limit(seconds: float, files: frozenset[str]) -> Iterator[None]:
     def stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
         while frame is not None and not _is_theirs(frame.f_code.co_filename, files):
             frame = frame.f_back
-            # Do not search past the check, because its caller is in the same cell as the answer.
+            # Do not search beyond ``CHECK``, because its caller is in the same cell as the answer.
             if frame is not None and frame.f_globals.get("__name__") == CHECK:
                 return
         if frame is not None:

@@ -10,7 +10,7 @@ from eventlab.lessons.exercise import Wrong
 def choices(
     facts: Mapping[str, tuple[str, str]], options: Sequence[str]
 ) -> Callable[[object], None]:
-    """Return a judge for an answer that is a dict with one of the options for each letter.
+    """Return a function that judges an answer: a dict with one of the options for each letter.
 
     For each letter, ``facts`` has the right option, and a hint for a reader who chose a wrong one.
     """

@@ -1,4 +1,4 @@
-"""Run a function from a page in its own process, which the function can kill."""
+"""Run a function from a notebook in a separate process, which the function can kill."""
 
 from __future__ import annotations
 

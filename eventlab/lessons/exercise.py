@@ -30,7 +30,7 @@ class Wrong(Exception):
 
 @dataclass(frozen=True)
 class Note:
-    """The feedback of an exercise: a kind, a text, and optional code."""
+    """Feedback from an exercise: a kind, a text, and optional code."""
 
     kind: str
     text: str

@@ -1,4 +1,4 @@
-"""Start processes that end when the kernel of a page ends, even if the kernel is killed.
+"""Start processes that end when a notebook's kernel ends, even if the kernel is killed.
 
 Each kernel has one guard, a process that reads the ids of the processes to kill from a pipe. When
 the kernel ends, the pipe closes, and the guard kills the remaining processes, even stopped ones.
@@ -45,7 +45,7 @@ def _tell(line: str) -> None:
 
 @functools.cache
 def _guard(_owner: int) -> subprocess.Popen[bytes]:
-    """Return the guard of this process, not its parent's; start a guard if there is none."""
+    """Return the guard of this process, started on the first call; a forked child gets its own."""
     command = [sys.executable, "-m", "eventlab.lessons.guard"]
     guard = subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True

@@ -1,4 +1,4 @@
-"""Interactive parts of a page: widgets, or tables if widgets are not available."""
+"""Interactive parts of a notebook: widgets, or tables if widgets are not available."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ CELL = "padding:0.2em 0.8em;text-align:left;vertical-align:top"
 
 
 class Interactive(abc.ABC):
-    """The base class of the widgets. Tests compare a widget's text, and GitHub shows its table.
+    """The base class of the widgets.
 
-    A widget has a method for each of its buttons, so that code in a notebook can do the same as a
-    click.
+    Tests compare the text of a widget, and GitHub shows the widget's table. A widget has a
+    method for each of its buttons, so that code in a notebook can do the same as a click.
     """
 
     @abc.abstractmethod

@@ -46,7 +46,7 @@ def route_until_killed(category: str, settings: Mapping[str, str], *, name: str 
     """Run a router that is killed after its first work item; return whether it was killed.
 
     ``settings`` are the mailroom's environment variables. A work item's deadline is 13 seconds
-    after the intent to send it, so that a lesson does not have to wait for minutes.
+    after the router records the intent to send it, so that a lesson does not take minutes.
     """
     command = [sys.executable, "-m", "eventlab.lessons.killed_router", category, name]
     done = subprocess.run(

@@ -1,4 +1,4 @@
-"""Run small programs from a page in separate processes, which may be killed."""
+"""Run small programs from a notebook in separate processes, which may be killed."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 
-#: The time limit in seconds, longer than any program of a page needs on a busy machine.
+#: The time limit in seconds, longer than any program of a notebook needs on a busy machine.
 PATIENCE = 50
 
 

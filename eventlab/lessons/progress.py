@@ -24,10 +24,10 @@ _HEADING = re.compile(r'"#+ (Exercise \d[^"\\]*)')  # in a notebook's JSON
 
 
 class Progress:
-    """The exercises of each page, and which of them are solved.
+    """The exercises of each notebook, and which of them are solved.
 
-    The text does not depend on the reader, so that the stored page is the same for everyone. The
-    reader's table is a widget.
+    The plain text does not depend on the reader, so that the stored notebook is the same for
+    everyone. The table of the reader's progress is a widget.
     """
 
     def __init__(self) -> None:
@@ -39,11 +39,11 @@ class Progress:
             self.pages[page] = list(titles)
 
     def solved(self, page: str) -> list[str]:
-        """Return the names of the solved exercises of a page."""
+        """Return the names of the solved exercises of a notebook."""
         return [name for name in self.pages[page] if self.results.get(name) == RIGHT]
 
     def rows(self) -> list[tuple[str, str, str]]:
-        """Return each page's name, count of solved exercises, and next exercise."""
+        """Return each notebook's name, count of solved exercises, and next exercise."""
         rows = []
         for page, names in self.pages.items():
             solved = self.solved(page)
@@ -75,12 +75,12 @@ class Progress:
 
 
 def progress() -> Progress:
-    """Return your progress so far, with a row for each page."""
+    """Return your progress so far, with a row for each notebook."""
     return Progress()
 
 
 def record(exercise: object, kind: str) -> None:
-    """Append the result of a check to the progress file, if the folder can be written to."""
+    """Append the result of a check to the progress file, if the file can be written."""
     name = _name_of(exercise)
     if name is not None:
         with contextlib.suppress(OSError, DirectoryRefused):
@@ -112,7 +112,7 @@ def _results() -> dict[str, str]:
 
 
 def _pages() -> Iterator[tuple[str, dict[str, str]]]:
-    """Yield each page with a dict from the names of its exercises to the exercises' titles."""
+    """Yield each notebook's title, and a dict from the names of its exercises to their titles."""
     try:
         package = importlib.import_module(EXERCISES)
     except ImportError:  # the kernel was not started in the notebooks' folder
@@ -124,7 +124,7 @@ def _pages() -> Iterator[tuple[str, dict[str, str]]]:
         if page in modules:
             module = importlib.import_module(f"{EXERCISES}.{page}")
             text = notebook.read_text("utf-8")
-            # In the order of the page, which may differ from the order in the file.
+            # In the notebook's order, which may differ from the order in the exercises' module.
             places = {
                 name: text.find(f"{EXERCISES}.{page} import {name}")
                 for name, value in vars(module).items()

@@ -1,4 +1,4 @@
-"""Measure calls per second for a figure."""
+"""Measure the calls per second of functions, for a chart."""
 
 from __future__ import annotations
 

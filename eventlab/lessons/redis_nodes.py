@@ -124,7 +124,7 @@ class Shard:
 
 @dataclass
 class Cluster:
-    """A cluster of three shards; the first shard holds the category of the test."""
+    """A cluster of three shards; the first holds the category passed to ``cluster_of_pairs``."""
 
     shards: list[Shard]
 

@@ -66,7 +66,7 @@ def main() -> None:
         for step in steps:
             print(step, flush=True)
             if not sys.stdin.readline():
-                return  # the page is closed
+                return  # the crash stepper has ended
         print("done", flush=True)
 
 

@@ -54,8 +54,8 @@ def _held(item: WorkItem, now: int) -> HeldMail:
         reason = f"router {item.router} is sending it; its deadline is in {left} s"
     else:
         reason = (
-            f"router {item.router} did not report an outcome before its deadline:"
-            " the next round marks it in doubt"
+            f"router {item.router} did not report an outcome before the deadline:"
+            " the next round marks the email as in doubt"
         )
     return HeldMail(
         id=item.id, status=item.status, domain=item.domain, reason=reason, deadline_seconds=left

@@ -32,7 +32,7 @@ from eventlab.sandbox.serving import Serving
 
 
 class Fakes:
-    """A fake Gmail and a fake CXone, served until ``close`` is called; consent is already given.
+    """A fake Gmail and a fake CXone, served until ``close`` is called; consent has been given.
 
     The mailbox contains ``mails``, by default the sample emails. ``gmail`` and ``cxone`` are the
     fake servers, and ``gmail_url`` and ``cxone_url`` are their URLs. Port 0 means any free port.

@@ -90,7 +90,7 @@ class MailSystems:
             self._credentials, endpoint=settings.gmail_endpoint, sleep=lambda _seconds: None
         )
         self.cxone = CXoneClient(settings.cxone, sleep=self.pauses.append)
-        # The pages show what happens. Without a handler, Python would also print each warning.
+        # The notebooks show what happens. Without a handler, Python would also print each warning.
         self._quiet = logging.NullHandler()
         logging.getLogger("eventlab").addHandler(self._quiet)
 

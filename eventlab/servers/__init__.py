@@ -1,4 +1,4 @@
-"""Private Redis and MongoDB servers that all open kernels share."""
+"""Private Redis and MongoDB servers, shared by all processes that use one data directory."""
 
 from eventlab.servers.errors import (
     BinaryMissing,

@@ -36,7 +36,7 @@ def redis_server(binary: Binary, *, data: Path, runtime: Path) -> Server:
         "appendonly": "yes",
         "appendfsync": "everysec",
         "save": "",
-        # Redis 8 and Valkey cannot read each other's RDB files, only each other's commands.
+        # Redis 8 and Valkey cannot read each other's RDB files, but both can read command logs.
         "aof-use-rdb-preamble": "no",
         "daemonize": "no",
     }

@@ -49,8 +49,8 @@ def runtime_directory(data: Path) -> Path:
     Raises DirectoryRefused if every candidate is too long for a socket or contains a character that
     mongod does not accept, or if there is no directory for temporary files.
     """
-    # The name depends on the directory's id, so a data directory that is deleted and created again
-    # gets a different socket directory.
+    # The name depends on the id file, so a data directory that is deleted and created again gets
+    # a different socket directory.
     with usable(data, DATA_VARIABLE):
         identity = (data / ID_FILE).read_bytes()
     digest = hashlib.sha256(os.fsencode(data) + identity).hexdigest()[:10]

@@ -46,7 +46,7 @@ class ServersFailed(ServersError):
 class ServerUnreachable(ServersError):
     """The server named by an environment variable does not respond or cannot be used.
 
-    Data: ``variable``, ``reason``, and ``remedy``, which is empty if the variable may be wrong.
+    Data: ``variable``, ``reason``, and ``remedy``, which is empty if no specific remedy is known.
     """
 
     def __init__(self, variable: str, reason: str, remedy: str = "") -> None:

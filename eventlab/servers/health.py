@@ -28,13 +28,16 @@ def listens(path: str) -> bool:
 
 
 def answer(sockets: Mapping[str, str]) -> bool:
-    """Return whether all servers respond; a server that is being killed may still listen."""
+    """Return whether all servers respond to a command.
+
+    An open socket is not sufficient, because a server that is being killed may still listen.
+    """
     probes = {REDIS: redis_answers, MONGOD: mongod_answers}
     return all(probes[name](path) for name, path in sockets.items())
 
 
 def redis_answers(path: str) -> bool:
-    """Return whether a Redis responds; it does not respond while it loads its append-only file."""
+    """Return whether a Redis accepts commands; a Redis that is loading its data rejects them."""
     no_retry = Retry(NoBackoff(), 0)
     with redis.Redis(
         unix_socket_path=path, retry=no_retry, socket_timeout=ANSWER_TIMEOUT_SECONDS

@@ -1,8 +1,7 @@
-"""Keep the servers running by holding the lease: ``python -m eventlab.servers.keepalive``.
+"""Keep the servers running without a kernel: ``python -m eventlab.servers.keepalive``.
 
 On Binder, a kernel is culled when it has been idle for ten minutes. This process keeps the servers
-running even when there is no kernel, until it receives SIGTERM. ``binder/start`` runs it in the
-background.
+running until the process receives SIGTERM. ``binder/start`` runs this module in the background.
 """
 
 from __future__ import annotations

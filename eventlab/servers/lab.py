@@ -149,7 +149,7 @@ def connect(data: Path | str | None = None, *, timeout: float | None = None) -> 
 
 
 def _close_client(client: replica_set.Client) -> None:
-    # Closing ends the sessions on the server, and would wait if the server is gone.
+    # Closing ends the sessions on the server, and would wait if the server were down.
     with pymongo.timeout(CLOSE_TIMEOUT_SECONDS):
         client.close()
 

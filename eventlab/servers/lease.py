@@ -1,8 +1,8 @@
 """The lease: while a process holds it, the servers of a data directory keep running.
 
 The lease is a shared record lock. Unlike a pipe or an flock, a record lock belongs to one process
-and is not inherited, so a child that outlives its parent does not keep the servers alive by
-accident. The operating system releases the lock when the process dies, even by SIGKILL.
+and is not inherited, so a child that outlives its parent does not keep the servers running
+by accident. The operating system releases the lock when the process dies, even by SIGKILL.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ class Lock:
         os.close(self.fd)
 
     def hand_over(self) -> None:
-        """Close the file without releasing the lock, so that children that inherited it keep it."""
+        """Close the file without releasing the lock, which children that share the file keep."""
         os.close(self.fd)
 
     def note(self, text: str) -> None:

@@ -40,8 +40,9 @@ def limit_redis(client: redis.Redis, seconds: float) -> None:
 def mongodb_options(seconds: float) -> dict[str, int | bool]:
     """Return options that make a MongoDB client's reads fail after ``seconds`` without a reply.
 
-    ``pymongo.timeout`` would need less code, but after a stall, its calls fail immediately for a
-    minute, because it subtracts the round-trip time of the stall from each call's time limit.
+    ``pymongo.timeout`` would need less code. However, it subtracts the measured round-trip time
+    from each call's time limit, and a stall inflates that time. Every call would therefore fail
+    immediately for a minute after a stall.
     """
     milliseconds = round(seconds * 1000)
     return {

@@ -21,9 +21,9 @@ DEFAULT_GRACE_SECONDS = 5.0
 
 @dataclass(frozen=True)
 class Plan:
-    """The servers of a data directory.
+    """The servers to run for a data directory.
 
-    The servers run for ``grace`` seconds after the last process has released the lease.
+    The servers keep running for ``grace`` seconds after the last process has released the lease.
     """
 
     data: Path

@@ -10,6 +10,7 @@ SERVER_PORT: Final = 6379
 SENTINEL_PORT: Final = 26379
 SCHEMES: Final = ("redis", "rediss", "unix", "redis+sentinel", "rediss+sentinel")
 SENTINEL_OPTIONS: Final = ("sentinel_username", "sentinel_password")
+ESCAPE: Final = "percent-encode the user name and the password"
 
 
 class InvalidURL(Exception):
@@ -68,9 +69,9 @@ def parse(url: str) -> RedisURL:
 def require_escaped(url: str) -> None:
     """Raise InvalidURL if a user name or password seems to contain an unescaped delimiter.
 
-    For example, ``redis://:pass/word@host`` would be parsed as a URL of the server ``:pass``.
+    For example, ``redis://:pass/word@host`` would be parsed as the URL of a server ``:pass``.
     """
-    remedy = "percent-encode the user name and the password, such as %2F for a slash"
+    remedy = f"{ESCAPE}, such as %2F for a slash"
     try:
         parts = urlsplit(url)
     except ValueError:
@@ -86,9 +87,7 @@ def _host(address: str, port: int) -> tuple[str, int]:
         parts = urlsplit(f"//{address}")
         number = parts.port
     except ValueError:
-        raise InvalidURL(
-            "a port is not a number; percent-encode the user name and the password"
-        ) from None
+        raise InvalidURL(f"a host or a port is not valid: correct it, or {ESCAPE}") from None
     return parts.hostname or "localhost", port if number is None else number
 
 

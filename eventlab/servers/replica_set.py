@@ -1,4 +1,4 @@
-"""Set up a one-node replica set, because a standalone mongod has no transactions."""
+"""Set up a one-node replica set, because a standalone mongod does not support transactions."""
 
 from __future__ import annotations
 

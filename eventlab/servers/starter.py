@@ -40,8 +40,8 @@ def ensure(data: Path, wanted: Collection[str]) -> Running:
     Starts the servers if they are not running. Raises BinaryMissing, BinaryUnusable,
     DirectoryRefused, or ServersFailed with the end of the server logs.
     """
-    # Both a process that starts servers and a supervisor that decides to stop hold this lock, so
-    # they cannot miss each other.
+    # A supervisor that decides whether to stop holds the same lock, so it cannot decide to stop
+    # while this process connects.
     with contextlib.ExitStack() as locked:
         # Some network file systems do not support locks.
         with directories.usable(data, directories.DATA_VARIABLE):

@@ -3,8 +3,9 @@
 The first ``connect()`` starts the supervisor and passes the plan on standard input. The supervisor
 starts the servers and reports the result on standard output. If a server exits or loses its socket,
 the supervisor restarts it while the other server keeps running. The supervisor stops both servers
-when no process has held the lease for the grace time, or when the supervisor receives SIGTERM. If
-the supervisor itself is killed, a process that holds the lease restarts it (see ``healing.py``).
+when no process has held the lease (see ``lease.py``) for the grace time, or when the supervisor
+receives SIGTERM. If the supervisor itself is killed, a process that holds the lease restarts the
+supervisor (see ``healing.py``).
 """
 
 from __future__ import annotations
@@ -106,7 +107,7 @@ def _await_ready(process: Process, data: Path) -> None:
 
 
 def _rewrite_preamble(process: Process, data: Path) -> None:
-    """Rewrite an append-only file that begins with an RDB, as in earlier versions of eventlab."""
+    """Rewrite an append-only file with an RDB preamble, as written by earlier versions."""
     if any((data / REDIS).rglob("*.base.rdb")):
         with redis.Redis(unix_socket_path=process.server.socket) as client:
             client.bgrewriteaof()
@@ -125,7 +126,7 @@ def _await(process: Process, is_ready: Callable[[], bool]) -> None:
 
 
 def _answer(answer: dict[str, object]) -> None:
-    # Suppressed because the starter may have been killed. The next one reads the state.
+    # Suppressed because the starter may have been killed. The next starter reads the state.
     with contextlib.suppress(BrokenPipeError):
         os.write(sys.stdout.fileno(), json.dumps(answer).encode())
     # The starter waits until the supervisor closes its end of the pipe.
@@ -181,7 +182,7 @@ def is_over(data: Path, watch: Watch) -> bool:
 
 def _remove_sockets(plan: Plan) -> None:
     for server in plan.servers:
-        with contextlib.suppress(OSError):  # something else has replaced its directory
+        with contextlib.suppress(OSError):  # the socket's directory was replaced
             Path(server.socket).unlink(missing_ok=True)
     with contextlib.suppress(OSError):  # kept if it contains other files
         plan.runtime.rmdir()

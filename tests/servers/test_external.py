@@ -370,7 +370,7 @@ def test_error_contains_no_part_of_a_password_of_mongodb(
         (external.REDIS_URL, "redis://127.0.0.1:1?colour=blue", "unknown URL option 'colour'"),
         (external.REDIS_URL, "redis://127.0.0.1:1?socket_timeout=soon", "'socket_timeout'"),
         (external.REDIS_URL, "redis+sentinel://127.0.0.1:1", "names its master"),
-        (external.REDIS_URL, "redis://127.0.0.1:port", "port is not a number"),
+        (external.REDIS_URL, "redis://127.0.0.1:port", "port is not valid: correct it"),
         (external.REDIS_URL, "http://127.0.0.1:1", "rediss://, unix://"),
         (
             external.MONGODB_URL,

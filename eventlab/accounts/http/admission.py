@@ -1,4 +1,4 @@
-"""ASGI middleware that serves HEAD, and rejects requests that a proxy could read differently."""
+"""ASGI middleware that serves HEAD and rejects ambiguous requests, which a proxy could misread."""
 
 from __future__ import annotations
 

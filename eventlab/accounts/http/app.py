@@ -102,7 +102,7 @@ def create_app(
     lifespan: Lifespan | None = None,
     monitoring: Monitoring | None = None,
 ) -> FastAPI:
-    """Return the app for a service and the collection of its view.
+    """Return the app that serves the commands of a service and the accounts in ``view``.
 
     Without a view, there is no ``GET /accounts``. The app responds with 413 to a body of more than
     ``max_body`` bytes, and with 400 to a request whose ``Host`` is not one of ``hosts`` (default:
@@ -135,8 +135,8 @@ def create_app(
 class Commands:
     """The routes that change an account.
 
-    Each route reads its body, then does its work in a thread. The body is not a FastAPI dependency,
-    because resolving a dependency takes longer than reading the body.
+    Each route reads the request's body, then does its work in a thread. The body is not a FastAPI
+    dependency, because resolving a dependency takes longer than reading the body.
     """
 
     def __init__(self, service: AccountService) -> None:

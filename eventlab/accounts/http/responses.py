@@ -164,7 +164,8 @@ def _replica(redis: Any) -> Handler:
 
 
 async def _failed(request: Request, _problem: Exception) -> Response:
-    # This runs outside all middleware, so it sets the header itself. The server logs the error.
+    # This handler sets the header itself, because it runs outside all middleware. The server logs
+    # the error.
     id: str = request.state.correlation_id
     return error(
         500,

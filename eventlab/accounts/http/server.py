@@ -60,7 +60,8 @@ def serve(
     On loopback, or if there are ``allowed_hosts``, the service accepts only requests whose ``Host``
     is a loopback name, ``host`` or one of ``allowed_hosts``. Otherwise, a web page could reach a
     local service through a host name that points to this machine. ``root_path`` is the path
-    under which a proxy offers the service. ``max_lag`` is the limit of ``GET /healthz/views``.
+    under which a proxy offers the service. ``GET /healthz/views`` fails if a view lags
+    by more than ``max_lag``.
 
     Raises ServersError, InvalidName or CannotListen.
     """
@@ -112,8 +113,8 @@ def serve(
 def app(hosts: Collection[str] | None = None, max_lag: MaxLag | None = None) -> FastAPI:
     """Return the app of one worker, with its own connections. uvicorn calls this function.
 
-    The app serves only requests whose ``Host`` is in ``hosts`` (None: any). ``max_lag`` is the
-    limit of ``GET /healthz/views``.
+    The app serves only requests whose ``Host`` is in ``hosts`` (None: any). ``GET /healthz/views``
+    fails if a view lags by more than ``max_lag``.
     """
     if (parent := multiprocessing.parent_process()) is not None:
         threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()

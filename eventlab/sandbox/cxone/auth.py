@@ -117,7 +117,7 @@ def token_routes(issuer: TokenIssuer, known: FakeCXoneCredentials) -> APIRouter:
             return _oauth_error(
                 "unsupported_grant_type", "The fake server supports only client_credentials"
             )
-        # These credentials belong to no agent, so the token covers only a patron's calls.
+        # These credentials belong to no agent, so the token is valid only for the Patron API.
         return granted(
             PATRON, resource_server_base_uri=f"{request.base_url}InContactAPI/", scope=PATRON
         )

@@ -20,7 +20,7 @@ class StrategyStep:
     does: str
 
 
-#: The strategy that the original shows in a picture, as data for pages and tests.
+#: The strategy that the original project shows in a picture, as data for notebooks and tests.
 STRATEGY: Final = (
     StrategyStep("Begin", "the work item arrives at its point of contact"),
     StrategyStep(

@@ -1,4 +1,4 @@
-"""The screen pop: the page that opens for an agent and shows an email from a stranger."""
+"""The screen pop: the page that opens for an agent and shows an untrusted email."""
 
 from __future__ import annotations
 
