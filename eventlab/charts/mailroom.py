@@ -30,7 +30,7 @@ STEPS: Final[Mapping[str, tuple[str, ...]]] = {
 
 
 def funnel(states: Mapping[str, int], *, title: str) -> Figure:
-    """Draw how many emails reach each step, and the states of the emails that stop earlier.
+    """Draw how many emails reach each step, and the states of the emails that do not reach it.
 
     ``states`` maps each state to its number of emails. Raises ValueError for an unknown state.
     """

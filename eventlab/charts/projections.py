@@ -12,10 +12,10 @@ from eventlab.charts.style import BLUE, GREY, ORANGE
 
 
 def ladder(rungs: pd.DataFrame, *, title: str, unit: str = "cents") -> Figure:
-    """Draw designs from top to bottom, each with its error in money and its rate.
+    """Draw one row per projection design, with bars for its error in the total and its event rate.
 
     ``rungs`` has one row per design, indexed by name: ``off`` (the error in ``unit``, negative if
-    money is missing) and ``rate`` (events per second). Exact designs are blue.
+    money is missing) and ``rate`` (events per second). Designs without an error are blue.
     """
     with style.figure(title, height=1.7 + 0.6 * len(rungs)) as (figure, whole):
         whole.remove()

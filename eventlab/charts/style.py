@@ -42,7 +42,7 @@ def figure(title: str, *, height: float = 4.2) -> Iterator[tuple[Figure, Axes]]:
 def show(alt: str) -> None:
     """Display the current figure in a notebook, and close it.
 
-    ``alt`` describes the figure in words, for screen readers and for tools that compare outputs.
+    ``alt`` describes the figure in words, for screen readers and for tools that compare notebooks.
     """
     from IPython.display import display
 

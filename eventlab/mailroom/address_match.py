@@ -20,7 +20,7 @@ def folded(address: str) -> str:
 
 
 def forms(address: str) -> Iterator[str]:
-    """Yield the list entries that match an address, most specific first.
+    """Yield every entry that would match an address in a list, most specific first.
 
     The entries are the address, the address without its plus tag, the domain, and each parent
     domain.

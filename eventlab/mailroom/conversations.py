@@ -16,7 +16,7 @@ MAX_CANDIDATES: Final = 10
 
 
 class Conversations:
-    """Groups emails into conversations, by Gmail thread and by the hashes of their Message-IDs.
+    """Groups emails into conversations, by Gmail thread and by hashed Message-ID.
 
     The id of a Gmail thread is the id of its first email, so the first email is always found,
     however old it is. Other emails are found only if they are among the newest ``max_mails``.

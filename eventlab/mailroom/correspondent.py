@@ -22,8 +22,9 @@ def correspondent(message: Message, own: Collection[str] = ()) -> Address:
        is not the address of a list that the email was sent to;
     3. the sender.
 
-    Our own addresses are ``own`` (folded) and those that the email was delivered to. If every valid
-    address is our own, the result is the sender's address, provided that it is valid.
+    Our own addresses are ``own`` (as returned by ``folded``) and those that the email was delivered
+    to. If every valid address is our own, the result is the sender's address, provided that the
+    sender's address is valid.
     """
     delivered = [folded(one.address) for one in message.delivered_to]
     ours = {*own, *delivered}

@@ -92,7 +92,7 @@ class WorkItemInDoubt(MailroomError):
 
 
 class NotOnDisk(MailroomError):
-    """Redis did not confirm that an intent is on disk, so nothing was sent. Data: ``reason``."""
+    """The intent to send an email may not be on disk, so nothing was sent. Data: ``reason``."""
 
     def __init__(self, reason: str) -> None:
         self.reason = reason
@@ -100,4 +100,4 @@ class NotOnDisk(MailroomError):
 
 
 class IntentLost(NotOnDisk):
-    """A Redis failover lost an intent, so nothing was sent. The next round sends the emails."""
+    """A Redis failover lost an intent to send, so nothing was sent. The next round tries again."""

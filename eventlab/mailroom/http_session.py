@@ -60,7 +60,7 @@ class LimitedReader(io.RawIOBase):
         return self._raw.readinto(buffer)
 
     def close(self) -> None:
-        """Close the reader, but leave the connection to its owner."""
+        """Close the reader, but leave the connection open for its owner."""
         if not self.closed:
             self._raw.close()
         super().close()
@@ -120,7 +120,7 @@ class LimitedAdapter(HTTPAdapter):
     def proxy_manager_for(self, proxy: str, **options: object) -> Any:
         """Return the pools for connections through a proxy."""
         manager = super().proxy_manager_for(proxy, **options)
-        if not proxy.lower().startswith("socks"):  # SOCKS has its own connections
+        if not proxy.lower().startswith("socks"):  # SOCKS has its own classes
             manager.pool_classes_by_scheme = self._pool_classes
         return manager
 
@@ -145,7 +145,7 @@ class HttpSession:
 
     @contextmanager
     def send(self, request: requests.Request) -> Iterator[requests.Response]:
-        """Send a request and yield the response; read its body in pieces inside the block."""
+        """Send a request and yield the response; read its body in pieces in the ``with`` block."""
         session = self._local if is_loopback(request.url) else self._remote
         prepared = session.prepare_request(request)
         options: Any = session.merge_environment_settings(request.url, {}, True, None, None)

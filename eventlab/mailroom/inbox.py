@@ -34,9 +34,9 @@ Fetched = Message | GmailFailed | None
 class InboxRules:
     """The rules that decide which emails are received; ``Router`` explains most of the fields.
 
-    ``own`` holds our folded addresses, except the mailbox's address. ``secret`` is the key for
-    hashing senders. ``since`` is in seconds since 1970. ``max_old`` is the maximum number
-    of old emails that the inbox may contain in the first round (None: any number).
+    ``own`` holds our addresses, as returned by ``folded``, except the mailbox's address. ``secret``
+    is the key for hashing senders. ``since`` is in seconds since 1970. ``max_old`` is the maximum
+    number of old emails that the inbox may contain in the first round (None: any number).
     """
 
     selection: Selection = field(default_factory=Selection)
@@ -103,8 +103,8 @@ class Inbox:
     def fetch(self, ids: Iterable[str]) -> Iterator[tuple[str, Fetched]]:
         """Yield each id with its email, or with the error if the email cannot be fetched.
 
-        An email that is gone is yielded as None. Raises ``ConsentRequired``, and ``GmailFailed`` if
-        Gmail is down.
+        An email that no longer exists is yielded as None. Raises ``ConsentRequired``, and
+        ``GmailFailed`` if Gmail is down.
         """
         left = dict.fromkeys(ids)
         requested = len(left)
@@ -134,7 +134,7 @@ class Inbox:
             log.warning("%d emails could not be labeled %r: %s", len(ids), name, error)
 
     def reason_to_skip(self, message: Message | None, *, released: bool = False) -> str | None:
-        """Return why an email is not for an agent, or None if it is.
+        """Return the reason to skip an email, or None if the email is for an agent.
 
         An email that was ``released`` by an operator is skipped only if it no longer exists.
         """

@@ -31,7 +31,7 @@ class InboxCursor(Aggregate):
         """Advance the cursor to ``history_id``.
 
         Call this only after all ``found`` emails up to that point have been recorded. Nothing is
-        recorded if the cursor is already there.
+        recorded if neither ``history_id`` nor ``since`` has changed.
         """
         if (history_id, since) != (self.history_id, self.since):
             more = {} if since is None else {"since": since}

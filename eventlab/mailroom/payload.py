@@ -56,7 +56,7 @@ LINK: Final = "https://mail.google.com/mail/u/0/#all/"
 def payload_of(
     message: Message, *, max_bytes: int = MAX_PAYLOAD_BYTES, in_reply_to: str = ""
 ) -> str:
-    r"""Return an email as UTF-8 text of at most ``max_bytes``: facts, an empty line, and the text.
+    r"""Return an email as text of up to ``max_bytes`` in UTF-8: facts, an empty line, and the text.
 
     Each fact is one line. If the text is too long, quoted emails are shortened first, to keep the
     newest text. If that is not enough, the middle of the text is cut out, and a line says how many

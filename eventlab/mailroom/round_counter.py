@@ -41,7 +41,7 @@ class RoundCounter:
         self._counts["new"] += 1
 
     def add_decision(self, item: WorkItem) -> None:
-        """Count and log an email that was skipped, held or put in doubt."""
+        """Count and log an email that was skipped, held or marked as in doubt."""
         if counted_as := COUNTED_AS.get(item.status):
             self._counts[counted_as] += 1
             level = logging.WARNING if counted_as == "held" else logging.INFO

@@ -56,7 +56,7 @@ class Router:
     ``label`` is the Gmail label for routed emails (the Gmail consent must include labeling).
     ``automatic_type`` is the work item type of automatic mail. ``selection`` decides which emails
     become work items. Emails that Gmail received before ``since`` do not become work items unless
-    they are moved to the inbox later; the date is stored in the events. Without ``since``, the
+    they are moved to the inbox later; ``since`` is stored in the events. Without ``since``, the
     first round stops if the inbox contains more than ``max_old`` emails that are older than a day
     (None: no limit).
 
@@ -313,7 +313,7 @@ def _log_failure(what: str, why: str, failed_before: str) -> str:
 
 
 def confirm(store: EventStore, id: str, contact_id: str | None = None) -> None:
-    """Confirm an email like ``Router.confirm``, but without a Gmail or CXone client."""
+    """Confirm an email as ``Router.confirm`` does, but without a Gmail or CXone client."""
     durable_log = DurableLog(store)
 
     def decide(item: WorkItem) -> None:

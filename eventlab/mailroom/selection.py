@@ -34,10 +34,10 @@ BLOCKED: Final = "its sender is on the blocklist"
 class Selection:
     """The rules, besides Gmail's labels, that decide which emails become work items.
 
-    Emails of ``skipped_kinds`` are skipped, and so are emails from a sender on the ``blocklist``,
-    which contains folded addresses and entries such as ``@domain``, which match subdomains too.
-    ``sender_cap`` is how many emails from one sender may become work items in one clock hour; the
-    others are held for review. A ``sender_cap`` of 0 means no limit.
+    Emails of ``skipped_kinds`` and emails from a sender on the ``blocklist`` are skipped. The
+    blocklist contains addresses, as returned by ``folded``, and entries such as ``@domain``, which
+    match subdomains too. ``sender_cap`` is how many emails from one sender may become work items in
+    one clock hour; any further emails are held for review. A ``sender_cap`` of 0 means no limit.
     """
 
     skipped_kinds: frozenset[str] = frozenset({"reaction", LOOP})
@@ -69,7 +69,7 @@ class Selection:
         )
 
     def reason_to_skip(self, message: Message, own: Collection[str] = ()) -> str | None:
-        """Return why an email is not for an agent, or None if it is; ``own`` holds our addresses.
+        """Return the reason to skip an email, or None to accept it; ``own`` holds our addresses.
 
         >>> Selection().reason_to_skip(message)
         'its kind is reaction'
@@ -87,7 +87,7 @@ class Selection:
 
 
 def reason_to_skip(label_ids: Collection[str]) -> str | None:
-    """Return why an email with these labels is not for an agent, or None if it is.
+    """Return the reason to skip an email with these Gmail labels, or None to accept the email.
 
     >>> reason_to_skip(["INBOX", "DRAFT"])
     'it has the label DRAFT'

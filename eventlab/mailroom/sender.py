@@ -1,4 +1,4 @@
-"""The sender, which sends each email after its intent is on disk, and then records the outcome."""
+"""Sends each email after the intent to send it is on disk, and then records the outcome."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class NotNow:
     record: Callable[[WorkItem, int], None]
 
 
-#: The only part of an email that stays in memory until it is sent: at most 48 KB of up to 5 MB.
+#: Of an email of up to 5 MB, only this is kept in memory until the email is sent: at most 48 KB.
 Prepared = WorkItemRequest | NotNow
 
 
@@ -154,7 +154,8 @@ class Sender:
             return None
         intent = Intent(id, attempt, latest_start, deadline, prepared)
         # If Redis fails here, the intent may or may not have been recorded. If the intent was
-        # recorded, record later that nothing was sent, so that the email is not put in doubt.
+        # recorded, record later that nothing was sent, so that no router marks the email as in
+        # doubt.
         self._owe(intent, self._unsent(intent, NOT_SENT, counts=False, if_recorded=True))
         recorded = self._work_items.save(item)
         if recorded is None:
@@ -165,7 +166,7 @@ class Sender:
         return intent
 
     def wait_until_fsynced(self, intents: list[Intent]) -> None:
-        """Wait until the intents are on disk, and check that no Redis failover has lost any.
+        """Wait until the intents are on disk, and check that a failover has lost none of them.
 
         If the wait or the check fails, record that nothing was sent, and raise ``NotOnDisk``.
         """
@@ -184,14 +185,14 @@ class Sender:
             self._record(intent, outcome)
 
     def withdraw(self, intent: Intent) -> None:
-        """Record that an intent was not sent because the router is stopping."""
+        """Record that the email of an intent was not sent because the router is stopping."""
         self._record_unsent(intent, STOPPED, counts=False)
 
     def send(self, intent: Intent) -> bool:
         """Send an email and record the outcome; return True if CXone accepted it."""
         attempt = intent.attempt
-        # A process can be suspended for hours between two lines: by now, other routers may have put
-        # this email in doubt.
+        # A process can be suspended for hours between two lines of code, so by now, another router
+        # may have marked this email as in doubt.
         if self._durable_log.now() > intent.latest_start:
             self._record_unsent(intent, TOO_LATE, counts=False)
             return False

@@ -1,4 +1,4 @@
-"""Counts how many emails each sender sent within an hour, based on the events."""
+"""Counts how many emails each sender sent within an hour, based on the recorded events."""
 
 from __future__ import annotations
 

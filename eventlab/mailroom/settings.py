@@ -47,7 +47,7 @@ class Settings:
 
     @property
     def names(self) -> tuple[str, str]:
-        """The names of the category and the collection, or the sandbox's if a server is a fake.
+        """The names of the category and collection: the sandbox's names if a server is a fake.
 
         If a trial with a fake CXone used the real names, it would record real emails as submitted,
         and no later round would send them.

@@ -1,4 +1,4 @@
-"""Checks URLs that secrets are sent to: https for any host, but http only for this machine."""
+"""Checks that a URL is safe for secrets: it uses https, or http if the host is this machine."""
 
 from __future__ import annotations
 

@@ -28,14 +28,14 @@ class WorkItemCommandRejected(CommandRejected):
 class WorkItem(Aggregate):
     """One email in the inbox, identified by its Gmail id.
 
-    Its events contain no address, subject or text. An email is first ``received``. A router then
-    records that it is ``submitting`` the email, and the deadline after which the request can no
-    longer reach CXone. The outcome is ``submitted``, ``refused``, ``unsent`` or ``in_doubt``. After
-    ``unsent``, CXone definitely has no work item: the email is retried, and is ``held`` after too
-    many attempts. An operator can resend an email (``resent``) or confirm that CXone has it
-    (``confirmed``). An email that is not for an agent is ``skipped``. A late response to an attempt
-    can still resolve a doubt; if a newer attempt has begun by then, the response is recorded as
-    ``late``. Times are in milliseconds since 1970, according to Redis's clock.
+    An email's events contain no address, subject or text. An email is first ``received``. A router
+    then records that it is ``submitting`` the email, and the deadline after which the request can
+    no longer reach CXone. The outcome is ``submitted``, ``refused``, ``unsent`` or ``in_doubt``.
+    After ``unsent``, CXone definitely has no work item: the email is retried, and is ``held`` after
+    too many attempts. An operator can resend an email (``resent``) or confirm that CXone has it
+    (``confirmed``). An email that is not for an agent is ``skipped``. A late response can still
+    resolve an email that is ``in_doubt``; if a newer attempt has begun by then, the response is
+    recorded as ``late``. Times are in milliseconds since 1970, according to Redis's clock.
 
     >>> item = WorkItem("18c2a0b1c2d3e4f5")
     >>> item.receive({"domain": "example.com", "date": 1767225600000})
@@ -106,9 +106,9 @@ class WorkItem(Aggregate):
     def unsent(self, attempt: int, reason: str, *, retry_at: int, max_attempts: int | None) -> None:
         """Record that CXone definitely did not accept an attempt.
 
-        The email is due again at ``retry_at``, or is held after ``max_attempts``. If
-        ``max_attempts`` is None, the attempt does not count, because CXone did not cause the
-        failure.
+        The email is due again at ``retry_at``, or is held after ``max_attempts`` failed
+        attempts. If ``max_attempts`` is None, the attempt does not count, because CXone did not
+        cause the failure.
         """
         self._close(attempt, *self._failed(reason, retry_at, max_attempts))
 
@@ -119,7 +119,7 @@ class WorkItem(Aggregate):
             self.record("in_doubt", {"attempt": attempt, "reason": reason})
 
     def expire(self, now: int) -> None:
-        """Put the email in doubt if its router reported no outcome before the deadline."""
+        """Mark the email as in doubt if its router reported no outcome before the deadline."""
         self._must_be_past_deadline(now)
         reason = f"router {self.router} did not report an outcome before its deadline"
         self.record("in_doubt", {"attempt": self.attempt, "reason": reason})
@@ -140,7 +140,7 @@ class WorkItem(Aggregate):
         """Record that the email must be sent again, even if CXone may already have it.
 
         The command is rejected unless the email is held, in doubt or refused. An email that is
-        being sent is first put in doubt if its deadline has passed.
+        being sent is first marked as in doubt if its deadline has passed.
         """
         if self.status == "submitting":
             self.expire(now)
@@ -152,7 +152,7 @@ class WorkItem(Aggregate):
         """Record that an operator has seen the email in CXone.
 
         The command is rejected unless the email is held or in doubt. An email that is being sent
-        is first put in doubt if its deadline has passed.
+        is first marked as in doubt if its deadline has passed.
         """
         if self.status == "submitting":
             self.expire(now)

@@ -41,7 +41,7 @@ class Worklist:
                     known = self._items.get(event.id) or WorkItem(event.id)
                     if event.version == known.version + 1:
                         self._keep(known.replay([event]))
-                    elif event.version > known.version:  # it was done, but no longer is
+                    elif event.version > known.version:  # the email was done, but no longer is
                         self._keep(WorkItem(event.id).replay(self._store.read(event.id)))
                     self._note(event)
                 self._position = event.position

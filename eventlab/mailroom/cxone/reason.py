@@ -15,10 +15,10 @@ HEADER: Final = "icStatusDescription"
 ERROR_FIELDS: Final = ("error_description", "errorDescription", "error", "message")
 MAX_REASON_CHARS: Final = 200
 MAX_SCANNED_CHARS: Final = 2000
-#: If this many consecutive characters were also sent, the server echoed them: hide them.
+#: If at least this many consecutive characters also occur in what was sent, hide them.
 MIN_ECHO_CHARS: Final = 10
 _JWT = re.compile(r"eyJ[\w-]+(?:\.[\w-]*)*")  # any token, even another client's
-#: Unlike str.lower, this keeps the length of the text.
+#: Unlike str.lower, this table keeps the length of the text.
 _LOWER = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcdefghijklmnopqrstuvwxyz")
 
 

@@ -39,10 +39,11 @@ class CXoneSettings:
     """The settings that are needed to reach CXone; ``repr`` shows neither keys nor secrets.
 
     ``auth`` is the sign-in method: ``oidc`` (current: an access key and a client), ``accesskey``,
-    or ``legacy`` (used by the original). ``url`` is the server that issues tokens; http is accepted
-    only for this machine. ``point_of_contact`` is one name, or a name for each address; ``points``
-    contains the parsed value. ``where`` says whether the point of contact is sent in the ``body``
-    or in the ``query``. The email itself is always sent in the body, because URLs end up in logs.
+    or ``legacy`` (used by the original Node.js program). ``url`` is the URL of the server that
+    issues tokens; http is accepted only if that server is on this machine. ``point_of_contact`` is
+    one name, or a name for each address; ``points`` contains the parsed value. ``where`` says
+    whether the point of contact is sent in the ``body`` or in the ``query``. The email itself is
+    always sent in the body, because URLs end up in logs.
 
     Raises ``BadSetting``, which names the environment variable.
     """

@@ -109,7 +109,7 @@ class CXoneTokens:
         return (*secrets, token.value) if token else secrets
 
     def _fetch(self, deadline: float) -> CXoneToken:
-        # The lifetime is counted from before the request, so no expired token is used.
+        # The lifetime is counted from the start of the request, so no expired token is used.
         requested_at = time.monotonic()
         granted = self._fetch_json(self._token_request(deadline), TokenGrant, deadline)
         if not re.fullmatch(r"[\x21-\x7e]+", granted.access_token):

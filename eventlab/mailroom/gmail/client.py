@@ -21,7 +21,7 @@ from eventlab.mailroom.variables import GMAIL_ENDPOINT, VARIABLES
 INBOX: Final = "INBOX"
 MAX_PAGE_SIZE: Final = 500
 BATCH_SIZE: Final = 20
-#: A batch of emails of at most this size is up to 5 MB, like the largest downloaded email.
+#: A batch of 20 emails of this size is 5 MB, as large as the largest email that is downloaded.
 MAX_SMALL_BYTES: Final = 256 * 1024
 MAX_MODIFIED_IDS: Final = 1000
 MAX_DOWNLOAD_BYTES: Final = 5 * 1024 * 1024
@@ -75,8 +75,8 @@ class GmailClient:
 
         If ``since`` is None, or is so old that Gmail no longer accepts it, the whole inbox is
         listed, except for emails that Gmail received before ``not_before``, in seconds since 1970.
-        Only the last page has a cursor. An id may be returned more than once, in one run or in the
-        next, but no id is left out.
+        Only the last page has a cursor. An id may occur more than once, in this call or in the next
+        one, but no id is left out.
         """
         if since is not None and (yield from self._new_since(since)):
             return
@@ -94,7 +94,7 @@ class GmailClient:
         return self._address
 
     def has_more_before(self, seconds: int, count: int) -> bool:
-        """Return whether the inbox has more than ``count`` emails from before a given time.
+        """Return whether the inbox has more than ``count`` emails that are older than a given time.
 
         ``seconds`` is this time, in seconds since 1970.
         """
@@ -106,7 +106,7 @@ class GmailClient:
         return False
 
     def get(self, ids: Iterable[str]) -> Iterator[tuple[str, Message | None]]:
-        """Yield each id, in the order of ``ids``, with its email, or None if the email is gone.
+        """Yield each id, in the order of ``ids``, with its email, or with None for a deleted email.
 
         An email that cannot be fetched does not stop the others: ``GmailFailed`` is raised at the
         end. The error is raised immediately if a whole batch of several emails failed, or two
@@ -123,7 +123,7 @@ class GmailClient:
             batch = batches.popleft()
             got, rejected = self._fetch(batch, oversized)
             if any(error.too_large for error in rejected.values()):
-                # Gmail's search does not find the newest emails yet, so their sizes are unknown.
+                # Gmail's search does not yet find the newest emails, so their sizes are unknown.
                 if len(batch) > 1:
                     batches.extendleft((id,) for id in reversed(batch))
                     continue
@@ -176,11 +176,11 @@ class GmailClient:
         return profile
 
     def _inbox(self, not_before: int | None) -> Iterator[Page]:
-        # Read before the list: an email that arrives while the list is being read comes after this
-        # point, so the next run finds it.
+        # Read this before the list: an email that arrives while the list is being read is newer
+        # than this history id, so the next round finds the email.
         baseline = str(self._profile()["historyId"])
-        # Listing the emails after a time would be a search, and searches do not find the newest
-        # emails yet. They do find old emails, which are left out of the full list here.
+        # A search for the emails after a time would miss the newest emails, because Gmail indexes
+        # them late. A search does find old emails, so these are left out of the full list here.
         old = set[str]() if not_before is None else self._found(f"before:{not_before}")
         for body in self._list():
             ids = (message["id"] for message in body.get("messages", ()))

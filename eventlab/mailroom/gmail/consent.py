@@ -1,4 +1,4 @@
-"""Consent: an operator allows access in a browser, and this program receives a code."""
+"""Consent: an operator allows access to a mailbox in a browser, and Google returns a code."""
 
 from __future__ import annotations
 
@@ -68,8 +68,8 @@ def ask_for_consent(
 ) -> Consent:
     """Ask an operator for consent and return the tokens; ``authorize`` explains the options.
 
-    Raises ``GmailFailed`` if consent is denied, is not given in time, or cannot be exchanged for
-    tokens.
+    Raises ``GmailFailed`` if consent is denied or is not given in time, or if the code that Google
+    returns cannot be exchanged for tokens.
     """
     with _oauthlib_environment(client), _leaking_loggers_off():
         if browser == "paste-back":
@@ -228,7 +228,8 @@ def _exchange_message(error: Exception) -> str:
 @contextlib.contextmanager
 def _oauthlib_environment(client: OAuthClient) -> Iterator[None]:
     """Relax two of oauthlib's checks, with environment variables, while the block runs."""
-    # If the user granted fewer scopes, oauthlib would raise a bare Warning. Our caller checks them.
+    # If the user granted fewer scopes, oauthlib would raise a bare Warning. ``authorize`` checks
+    # the scopes instead.
     variables = {"OAUTHLIB_RELAX_TOKEN_SCOPE": "1"}
     if is_loopback(client.auth_uri) and is_loopback(client.token_uri):
         variables["OAUTHLIB_INSECURE_TRANSPORT"] = "1"

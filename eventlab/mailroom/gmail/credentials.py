@@ -204,7 +204,7 @@ def load(path: str | Path) -> StoredCredentials:
 
 
 def save(credentials: Credentials, path: str | Path) -> None:
-    """Write a token file with mode 0600, completely or not at all."""
+    """Write a token file atomically, with mode 0600."""
     path = Path(path).resolve()
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     prefix = f".{path.name}."
@@ -275,7 +275,7 @@ def authorize(
         client_id=client.id,
         client_secret=client.secret,
         scopes=[scope],
-        # Google's library compares with naive UTC
+        # Google's library compares this time with a naive UTC time
         expiry=datetime.fromtimestamp(consent.expires_at, UTC).replace(tzinfo=None),
     )
     save(credentials, token_file)

@@ -20,7 +20,8 @@ def _part_fields(depth: int) -> str:
 
 #: The headers and texts of an email, and the names, types and sizes of its other parts.
 TEXT_FIELDS: Final = f"{COMMON_FIELDS},payload({_part_fields(6)})"
-#: For a long text, as for an attachment, Gmail returns only an id. The limits for fetching texts:
+#: For a long text, as for an attachment, Gmail returns only an id. At most this many long texts,
+#: each of at most this size, are fetched.
 MAX_LONG_TEXTS: Final = 4
 MAX_LONG_TEXT_BYTES: Final = 4 * 1024 * 1024
 
@@ -28,7 +29,8 @@ MAX_LONG_TEXT_BYTES: Final = 4 * 1024 * 1024
 def add_long_texts(transport: GmailTransport, response: dict[str, Any]) -> None:
     """Fetch the texts for which a response contains only an id, and add them to the response.
 
-    A text that cannot be fetched stays missing. Raises ``ConsentRequired``.
+    A text that cannot be fetched stays missing. Raises ``ConsentRequired`` if the user must give
+    consent again.
     """
     messages = transport.users.messages()
     for body in itertools.islice(_long_texts(response.get("payload", {})), MAX_LONG_TEXTS):

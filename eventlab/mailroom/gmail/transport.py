@@ -21,7 +21,7 @@ from eventlab.mailroom.gmail.google_http import GoogleHttp, ResponseTooLarge
 from eventlab.mailroom.urls import checked_url
 from eventlab.mailroom.variables import GMAIL_ENDPOINT
 
-#: About a minute in total, including waits, because Gmail's quota is per minute.
+#: The attempts take about a minute, including waits, because Gmail's quota is per minute.
 MAX_ATTEMPTS: Final = 7
 MAX_BACKOFF_SECONDS: Final = 32.0
 #: Raised if there is no response, or if the batch client fails on a malformed part of it.
@@ -57,7 +57,7 @@ class GmailTransport:
         self._bare = GoogleHttp(timeout=timeout)
         self._authorized = google_auth_httplib2.AuthorizedHttp(credentials, http=self._bare)
         # Requests are built on the bare connection, so the parts of a batch contain no token. The
-        # batch itself carries the token for all parts, even if it is renewed halfway.
+        # batch itself carries the token for all parts, even if the token is renewed halfway.
         self._api = build(
             "gmail",
             "v1",
@@ -144,7 +144,7 @@ class GmailTransport:
         """
         try:
             return send()
-        except BatchError:  # also an HttpError, with the status of a response that is unreadable
+        except BatchError:  # an HttpError too, but its response is unreadable, so ignore its status
             return GmailApiError(0, UNREADABLE_RESPONSE, transient=True)
         except HttpError as error:
             return _classified(error)

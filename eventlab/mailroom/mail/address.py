@@ -1,4 +1,4 @@
-"""Reads the addresses in an email's headers, even malformed ones, and checks if each is valid."""
+"""Reads the addresses in an email's headers, even malformed ones, and checks their validity."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ class _Reader:
         return "".join(self.name).strip().lower() == "mailto"
 
     def _mailbox(self, name: list[str], next_name: list[str]) -> Iterator[Address]:
-        """Yield the mailbox that ends here, and begin the next mailbox."""
+        """Yield the mailbox from the tokens collected so far, and begin the next mailbox."""
         inside = "".join(self.inside) if self.bracket or self.closed else None
         note = _unbracketed(self._text(self.comment))
         self.name = next_name
@@ -156,7 +156,7 @@ def _unbracketed(note: str) -> str:
 
 
 def _plain(token: str) -> str:
-    """Return a token without its quotes and without the backslashes in them."""
+    """Return a token without its quotes and without the backslashes that escape characters."""
     if len(token) > 1 and token[0] == '"':
         return re.sub(r"\\(.)", r"\1", token[1:-1], flags=re.DOTALL)
     return token[1:] if len(token) == 2 and token[0] == "\\" else token
@@ -167,7 +167,7 @@ def _address(text: str) -> str:
     shown = INVISIBLE.sub("", one_line(decode(as_bytes(text))))
     plain = MAILTO.sub("", shown).strip(JOINERS)
     local, _at, domain = plain.rpartition("@")
-    if '"' not in local:  # old rules allow spaces at dots; any other space follows a name
+    if '"' not in local:  # RFC 822 allowed spaces around dots; any other space follows a name
         local = "".join(GAP.sub(r"\1", local).split()[-1:])
     local = local.strip().strip(JOINERS)
     domain = "".join(domain.split()).strip(JOINERS)

@@ -33,8 +33,8 @@ PRECEDENCE: Final[Mapping[str, Kind]] = {
     "bulk": "bulk",
     "junk": "bulk",
 }
-#: Exchange marks its out-of-office replies as "auto-generated"; these headers show that they are
-#: replies.
+#: Exchange marks its out-of-office replies as "auto-generated"; these headers show that an
+#: email is such a reply.
 EXCHANGE_REPLIES: Final = ("x-ms-exchange-inbox-rules-loop", "x-ms-exchange-parent-message-id")
 #: The start of the subject of an out-of-office reply, in Outlook's most used languages.
 REPLY_SUBJECTS: Final = re.compile(
@@ -58,10 +58,10 @@ Headers = Mapping[str, Sequence[str]]
 
 @dataclass(frozen=True)
 class Automatic:
-    """The kind of an automatic email, and the reason, which contains no address or text.
+    """The kind of an automatic email, and the reason for this classification.
 
     ``kind`` is bounce, receipt, complaint, reaction, calendar (a meeting), reply (out of office),
-    notice, list or bulk.
+    notice, list or bulk. ``reason`` contains no address or text from the email.
     """
 
     kind: Kind
@@ -73,8 +73,8 @@ def automatic(
 ) -> Automatic | None:
     """Return the kind of an automatic email, or None if a person may have written it.
 
-    The names of ``headers`` are in lower case; ``sender`` is the author's address. Some signs are
-    not sufficient by themselves. X-Auto-Response-Suppress and Feedback-ID also occur in emails that
+    The names of ``headers`` are in lower case; ``sender`` is the author's address. Some headers
+    are not proof by themselves. X-Auto-Response-Suppress and Feedback-ID also occur in emails that
     people send through Exchange or Amazon. A Google Group's list headers also occur in emails that
     people send to a team. A web form sends from a no-reply address, but replies go to a person.
 
@@ -159,7 +159,7 @@ def _by_name(headers: Headers, names: Sequence[str], kind: Kind) -> Iterator[Aut
 
 
 def _answers_go_elsewhere(domain: str, reply_to: Sequence[Address]) -> bool:
-    """Return whether Reply-To is one person at another domain, as in an email from a web form."""
+    """Return whether Reply-To is a person's address at another domain, as in a web form's email."""
     if len(reply_to) != 1 or not reply_to[0].valid:
         return False
     local, _at, other = reply_to[0].address.lower().rpartition("@")
@@ -178,6 +178,6 @@ def _is_reply_subject(headers: Headers) -> bool:
 
 
 def _token(value: str) -> str:
-    """Return the first word of a value, or ""; the rest may be anything, even an address."""
+    """Return the first word of a header, or ""; the rest may be anything, even an address."""
     found = re.match(r"\s*([a-zA-Z][a-zA-Z_-]{0,30})(?![\w@.+-])", value)
     return found[1].lower() if found else ""

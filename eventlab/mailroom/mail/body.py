@@ -38,7 +38,7 @@ MAX_NAMED_TEXT: Final = 64 * 1024
 NO_NAME: Final = "(no name)"
 LEFT_OUT: Final = "[Some parts of this email were left out: open it in Gmail.]"
 SHOWN: Final = ("text/plain", "text/html", "text/enriched")
-#: An alternative form of a text that few mail programs show.
+#: Alternative forms of a text that few mail programs show.
 IGNORED: Final = ("text/x-amp-html",)
 META: Final = re.compile(rb"<meta[^<>]{0,200}?charset\s*=\s*[\"']?([\w-]{1,60})", re.IGNORECASE)
 INLINE_PGP: Final = "-----BEGIN PGP MESSAGE-----"
@@ -69,11 +69,11 @@ class Body:
 def body_of(mail: MailPart) -> Body:
     """Read all parts of an email and return its text, HTML and attachments.
 
-    If a text has several forms, the plain form is used, unless it is empty or a stub. Several texts
-    are joined. A report starts with lines that say what happened to the reported email. A meeting
-    becomes lines that say what it is, when, where and with whom. The text of an email within an
-    email comes last, under that email's own From, To, Date and Subject. If only another program can
-    show a text, a note says so.
+    If a text has several forms, such as plain text and HTML, the plain form is used, unless it is
+    empty or a stub. Several texts are joined. A report starts with lines that say what happened to
+    the reported email. A meeting becomes lines with its title, time, place and people. The text of
+    an email within an email comes last, under the inner email's From, To, Date and Subject. If only
+    another program can show a text, a note says so.
 
     >>> body_of(parse(b"Subject: hello\r\n\r\nyou")).text
     'you'
@@ -180,7 +180,7 @@ class _Reader:
         return "\n\n".join(text for text in (note, *texts, *within) if text)
 
     def read(self, part: MailPart, depth: int = 0, within: str = "") -> list[Shown]:
-        """Return the leaves to show, with each text in only one form."""
+        """Return the parts to show as text, with each text in only one form."""
         self.budget.seen += 1
         self.budget.left_out |= part.cut
         if self.budget.seen > MAX_PARTS or depth > MAX_DEPTH:

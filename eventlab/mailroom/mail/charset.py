@@ -44,7 +44,7 @@ SINGLE_BYTE: Final = frozenset(
     | {"koi8_r", "koi8_u", "koi8_t", "kz1048"}
     | {"mac_cyrillic", "mac_greek", "mac_latin2", "mac_roman", "mac_turkish"}
 )
-#: 7-bit charsets, each with the likely charsets of an email that declares it but has 8-bit bytes.
+#: For each 7-bit charset, the likely charsets of an email that declares it but has 8-bit bytes.
 SEVEN_BITS: Final = {
     "iso2022_jp": ("utf_8_sig", "euc_jp", "cp932"),
     "iso2022_kr": ("utf_8_sig", "cp949"),
@@ -124,12 +124,12 @@ def decode(data: bytes, declared: str | None = None) -> str:
     codec = _likely(data, codec_of(declared))
     if codec in MANY_BYTES and (text := _strictly(data, codec)) is not None:
         return text
-    # Valid UTF-8 is never a coincidence, so decode the bytes as UTF-8, whatever single-byte charset
-    # the email declares.
+    # Valid UTF-8 is hardly ever a coincidence, so decode the bytes as UTF-8, whatever single-byte
+    # charset the email declares.
     if codec not in SEVEN_BITS and (text := _strictly(data, "utf_8_sig")) is not None:
         return text
     if codec in (None, "utf_8"):
-        # Either most of the text is UTF-8 with some bytes lost, or it only looks like UTF-8.
+        # Either most of the text is UTF-8 with some bytes lost, or the text only looks like UTF-8.
         text = "".join(_line(line) for line in data.splitlines(keepends=True))
         codec = "utf_8" if len(NOT_ASCII.findall(text)) > text.count("\ufffd") else LAST_RESORT
         if codec == "utf_8":
@@ -147,7 +147,7 @@ def _line(line: bytes) -> str:
 
 
 def _likely(data: bytes, codec: str | None) -> str | None:
-    """Return the likely codec of some bytes, given the declared codec, or None if there is none."""
+    """Return the likely codec of some bytes, given the declared one, or None if none is likely."""
     if data[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) and b"\x00" in data:
         return "utf_32" if codec == "utf_32" else "utf_16"
     if codec in WIDE:

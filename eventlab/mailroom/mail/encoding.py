@@ -75,8 +75,8 @@ def decoded(data: bytes, encoding: str) -> bytes:
 def decoded_text(data: bytes, encoding: str, *, wide: bool = False) -> bytes:
     """Decode a text part, even if it contains unencoded text or does not declare its base64.
 
-    In declared base64, lines before and after the encoded block are kept unchanged. A ``wide``
-    charset has two or four bytes for each character.
+    In declared base64, lines before and after the encoded block are kept unchanged. If ``wide``
+    is True, the charset has two or four bytes for each character.
 
     >>> decoded_text(b"aGVsbG8gd29ybGQhIQ==\\n____\\nA list", "base64")
     b'hello world!!\\n____\\nA list'

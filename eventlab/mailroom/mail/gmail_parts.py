@@ -36,7 +36,7 @@ def number_of(value: object) -> int:
 
 
 def data_of(text: object) -> bytearray:
-    """Decode base64url, which Gmail does not pad, in chunks to save memory.
+    """Decode the unpadded base64url that Gmail sends, in chunks to save memory.
 
     >>> bytes(data_of("aGk"))
     b'hi'

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final
 
-#: A row with a longer cell is layout, not data, so its cells are placed one below the other.
+#: If a cell has more lines, its row is layout, not data: the cells are placed below each other.
 MAX_CELL_LINES: Final = 4
 MAX_ROW: Final = 400
 BETWEEN_CELLS: Final = "  "
@@ -21,7 +21,7 @@ class Box:
     gap: bool = False
 
     def end_line(self, *, always: bool = False) -> None:
-        """End the current line; an empty line is added only if ``always``, as for a line break."""
+        """End the current line; ``always`` adds a line even if it is empty, as for a line break."""
         if not self.line and not always:
             return
         if self.gap and self.lines:

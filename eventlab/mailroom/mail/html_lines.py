@@ -168,7 +168,7 @@ class _Page:
 
     def _picture(self, element: Element) -> None:
         if any(element.get(side, "9").strip(" px") in ("0", "1") for side in ("width", "height")):
-            return  # such a picture only counts readers
+            return  # a tracking pixel
         alt = SPACE.sub(" ", element.get("alt", "")).strip()[:MAX_ALT]
         self.pictures += 1
         if alt and len(alt) <= 8 and not re.search(r"[^\W_]", alt) and not alt.isascii():
@@ -241,7 +241,7 @@ class _Page:
 
 
 def lines_of(root: Element) -> list[str]:
-    """Return the visible lines of a tree, or its hidden lines if no words are visible."""
+    """Return the visible lines of a tree; if they have no words, add a note or hidden lines."""
     page = _Page(show_hidden=False)
     lines = page.read(root)
     if page.has_words:

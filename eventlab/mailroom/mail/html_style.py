@@ -9,7 +9,7 @@ ZERO: Final = re.compile(r"[+-]?0*\.?0+(?:[a-z]{2,4}|%)?")
 MAX_STYLE: Final = 4000
 MAX_DECLARATIONS: Final = 100
 
-#: Each meaning is one letter.
+#: Each effect that a style can have on text is one letter.
 HIDDEN: Final = "h"
 HIDDEN_AT_START: Final = "m"
 NO_FONT: Final = "0"
@@ -21,7 +21,7 @@ NO_BORDER: Final = "i"
 
 
 def meaning_of(style: str) -> str:
-    """Return the meanings of a ``style`` attribute, each as one letter.
+    """Return the effects of a ``style`` attribute on text, each as one letter.
 
     >>> meaning_of("display: none !important"), meaning_of("white-space:pre-wrap; font-size:12px")
     ('h', '1p')
@@ -37,7 +37,7 @@ def _letters(rules: dict[str, str]) -> list[str]:
     found = []
     clipped = rules.get("overflow", "") in ("hidden", "clip")
     flat = _zero(rules, "height") or _zero(rules, "max-width") or _zero(rules, "width")
-    # With a position, a max-height of 0 without overflow puts words on top of a picture.
+    # With a position and without clipping, a max-height of 0 puts words on top of a picture.
     flattened = _zero(rules, "max-height") and (clipped or "position" not in rules)
     if (
         rules.get("display") == "none"
@@ -51,7 +51,7 @@ def _letters(rules: dict[str, str]) -> list[str]:
     if rules.get("mso-hide") == "all":
         found.append(HIDDEN_AT_START)
     if size := rules.get("font-size") or re.sub(r"[/\s].*", "", rules.get("font", "")):
-        # A wrapper has font size 0 to close the gaps between columns, which set their own size.
+        # A wrapper has font size 0 to close the gaps between columns, which set their font size.
         found.append(NO_FONT if ZERO.fullmatch(size) else FONT if size != "inherit" else "")
     if space := rules.get("white-space"):
         as_typed = space in ("pre", "pre-wrap", "pre-line", "break-spaces")

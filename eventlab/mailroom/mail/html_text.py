@@ -37,8 +37,8 @@ TOKEN: Final = re.compile(
 ATTRIBUTE: Final = re.compile(
     r"([a-z][\w-]{0,30})(?:\s*+=\s*+(\"[^\"]*+|'[^']*+|[^\s\"'>]++))?[^\s]?", re.IGNORECASE
 )
-#: For each tag, the attributes that affect its words. A ``style`` is reduced to its meaning,
-#: because a margin, for example, can make a million lines.
+#: For each tag, the attributes that affect its words. A ``style`` is reduced to the
+#: letters of ``meaning_of``, because a margin, for example, could produce a million lines.
 KEPT: Final = {
     "a": ("href",),
     "area": ("href", "alt"),
@@ -151,7 +151,7 @@ def _shown(markup: str) -> str:
 
 
 def _bare(markup: str) -> str:
-    """Return the text without its tags, with a line end for each block."""
+    """Return the text of HTML by removing all tags, with a line end for each block."""
     plain = TAG.sub("", CELL.sub(" ", BLOCK.sub("\x00", markup)))
     words = " ".join(html.unescape(plain).split())
     return re.sub(r" ?\x00[ \x00]*", "\n", words)

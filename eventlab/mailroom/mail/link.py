@@ -30,7 +30,7 @@ WRAPPERS: Final = (
 
 
 def target_of(href: str) -> str:
-    """Return the target of a link for an agent, or "" if it has no target that is safe to show.
+    """Return the target of a link, to show to an agent, or "" if the link has no safe target.
 
     Tracking parameters are left out, because the link works without them. The end of a long URL is
     replaced by "… (cut)".

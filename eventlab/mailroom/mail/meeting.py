@@ -1,4 +1,4 @@
-"""Describes a calendar part in plain lines: what, when, where and who."""
+"""Describes the calendar part of an email in lines of text: title, time, place and people."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ TITLES: Final = {
     "declinecounter": "Proposed time declined",
 }
 
-#: The parameters and the value of each line, by its name.
+#: The parameters and the value of each line, by the name of the line.
 Lines = dict[str, list[tuple[dict[str, str], str]]]
 
 

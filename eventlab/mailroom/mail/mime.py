@@ -33,7 +33,7 @@ MAX_SEARCHED: Final = 500 * 1024 * 1024
 MAX_TEXT: Final = 1024 * 1024
 #: The maximum size of an HTML text, in bytes. An HTML text may contain photos.
 MAX_PAGE: Final = 16 * 1024 * 1024
-#: A picture that is embedded in its own URL.
+#: A picture that is embedded in HTML as a data URL.
 PICTURE: Final = re.compile(rb"data:[\w/+.-]{1,60};base64,[A-Za-z0-9+/=%\s]+")
 #: The maximum size, in bytes, of an encoded multipart or email (neither should be encoded).
 MAX_ENCODED: Final = 8 * 1024 * 1024
@@ -63,8 +63,9 @@ Headers = Mapping[str, list[bytes]]
 class MailPart:
     """An email or one of its parts, with its own headers (by lowercase name) and its own parts.
 
-    ``default_type`` is the type of a part that declares none. ``size`` and ``filename`` are known
-    even if the content of a part was not fetched. ``cut`` is True if parts were left out.
+    ``default_type`` is the type of a part without a declared type. ``size`` and ``filename`` are
+    known even if the content of a part was not fetched. ``cut`` is True if inner parts were left
+    out.
     """
 
     headers: Headers
@@ -153,7 +154,8 @@ class MailPart:
     def text_content(self) -> bytes:
         """The decoded content of a text, or the beginning and the end of a long text.
 
-        Embedded pictures are removed from a long HTML page.
+        Only the beginning of a long base64 text is returned. Embedded pictures are removed from a
+        long HTML page.
         """
         start, end = self.start, self.end
         data = self._bytes(start, start + self._max_text)
@@ -289,7 +291,7 @@ def _header_block(data: Buffer, start: int, end: int) -> tuple[Headers, int]:
     """Return the headers up to the first empty line, and the offset at which the content begins.
 
     A line that is not a header is skipped if a known header follows. Otherwise, the content begins
-    there.
+    with that line.
     """
     lines, body = _lines(data, start, end)
     last = max((at for at, (_, line) in enumerate(lines) if KNOWN_FIELD.match(line)), default=-1)

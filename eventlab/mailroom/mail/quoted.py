@@ -7,7 +7,8 @@ from collections.abc import Iterable, Sequence
 from itertools import accumulate
 from typing import Final
 
-#: How many lines of each quote to keep, tried in this order. Only lines marked with ">" get zero.
+#: How many lines of each quote to keep, tried in this order. Only a quote whose lines are marked
+#: with ">" can be left out whole.
 KEPT_LINES: Final = (1000, 300, 100, 30, 10, 4, 0)
 #: The text below a header that a mail program wrote may be a reply, so some of it is always kept.
 MIN_UNMARKED: Final = 10

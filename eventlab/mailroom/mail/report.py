@@ -58,7 +58,7 @@ def heading(mail: MailPart, title: str) -> str:
 
 
 def note_of(types: list[str], smime: str, *, has_text: bool) -> str:
-    """Return a note if the email has no text or only another program can show it, else "".
+    """Return a note if an email has no text or needs another program to show its text, else "".
 
     ``types`` holds the types of all parts; ``smime`` is the value of the smime-type parameter.
     """

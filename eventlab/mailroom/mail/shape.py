@@ -82,7 +82,7 @@ def _reaction(part: MailPart) -> str:
 
 
 def _method(part: MailPart, within: MailPart | None) -> str:
-    """Return the method of a meeting part, or ""; an attached calendar file does not count."""
+    """Return the iTIP method of a part, or ""; an attached calendar file does not count."""
     if part.type != "text/calendar" or part.disposition == "attachment":
         return ""
     own = within is None or within.type == "multipart/alternative"
