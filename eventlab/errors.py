@@ -123,11 +123,11 @@ class InvalidEvent(EventLabError, ValueError):
 
 
 class InvalidArgument(EventLabError, ValueError):
-    """A count, a position, a clock or an option cannot be used; nothing was written."""
+    """A count, a position, a clock or an option is invalid; nothing was written."""
 
 
 class InvalidName(InvalidArgument):
-    """An aggregate id, a category, a key, a token or another name cannot be used."""
+    """An aggregate id, a category, a key, a token or another name is invalid."""
 
 
 class IdempotencyKeyReused(EventLabError):
@@ -169,7 +169,7 @@ class NotAdopted(EventLabError):
 
 
 class AdoptionRefused(EventLabError):
-    """The stream cannot be adopted as it is.
+    """The stream cannot be adopted in its current state.
 
     Data: ``position``, ``id``, ``version``, ``expected``.
     """

@@ -16,7 +16,11 @@ from eventlab.store.store import EventStore
 
 @dataclass(frozen=True)
 class Saved:
-    """The result of a backup: ``events`` in total up to ``position``, and ``new`` in this run."""
+    """The result of a backup.
+
+    ``events`` is the number of events in the backup, up to ``position``. ``new`` is the number of
+    events that this run added.
+    """
 
     new: int
     events: int

@@ -30,7 +30,7 @@ PART_BYTES: Final = 32_000_000  # of text before compression
 
 
 class Header(msgspec.Struct, frozen=True):
-    """The first line of a part; ``after`` is the last position of the part before it."""
+    """The first line of a part; ``after`` is the last position of the previous part."""
 
     format: str
     category: str

@@ -1,9 +1,9 @@
-"""The MongoDB session of a projector. It runs transactions, and ends sessions that block them.
+"""Runs the transactions of a projector, and ends the MongoDB sessions that block them.
 
 If a projector is killed inside a transaction, the transaction stays open on the server for up to a
 minute and blocks all other projectors. So every session is registered by its ID, and a projector
 that is blocked for too long ends the sessions of the others. The register is not part of the
-checkpoint, because a dead transaction locks the checkpoint.
+checkpoint, because a dead projector's transaction locks the checkpoint.
 """
 
 from __future__ import annotations

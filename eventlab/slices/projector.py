@@ -174,7 +174,7 @@ class SlicedProjector(Projector):
     def catch_up(self) -> int:
         """Apply all events that exist at the time of the call; return how many were applied.
 
-        If a slice stops, the other slices finish first, and then the error is raised. If a lower
+        If a slice fails, the other slices finish first, and then the error is raised. If a lower
         version of the view built the documents, newer documents replace the old ones first.
         """
         counted = 0
@@ -290,9 +290,9 @@ class SlicedProjector(Projector):
         self._parts[slice_number(id)].wait_until(id, version, seconds=seconds)
 
     def skip(self, position: str) -> None:
-        """Skip the event at which a slice of the view has stopped; the event is never applied.
+        """Skip the event at which the view has stopped in a slice; the event is never applied.
 
-        Raises InvalidArgument if no slice has stopped at ``position``.
+        Raises InvalidArgument if the view has not stopped at ``position`` in any slice.
         """
         checked_position(position)
         for part in self._parts:
