@@ -27,7 +27,7 @@ _monitored: dict[lease.Key, lease.Holding] = {}
 
 
 def begin(data: Path, sockets: Mapping[str, str]) -> None:
-    """Monitor the supervisor of these servers while this process holds the lease."""
+    """Monitor the supervisor of these servers while this process holds the lease of ``data``."""
     holding = lease.holding(data)
     if holding is None:
         return

@@ -75,7 +75,7 @@ def stop_all(processes: list[Process]) -> None:
 
 
 def end_leftover(server: Server, data: Path) -> None:
-    """Stop the server that a killed supervisor left behind, if there is one."""
+    """Stop a server that a killed supervisor left running; do nothing if there is none."""
     path = _lock_path(server, data)
     start = time.monotonic()
     while lock.is_held(path) and (waited := time.monotonic() - start) < 2 * STOP_TIMEOUT_SECONDS:

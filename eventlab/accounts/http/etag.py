@@ -38,7 +38,7 @@ def wanted(lines: Sequence[str]) -> frozenset[int] | None:
 
 
 def is_known(version: int, lines: Sequence[str]) -> bool:
-    """Return whether the If-None-Match lines name a version, so that no body is needed.
+    """Return whether the If-None-Match lines name a version; if so, the response needs no body.
 
     The comparison is weak. Raises HTTPException 400 for a value that is not a list of tags.
 

@@ -1,4 +1,4 @@
-"""Serve batches: a multipart body holds many requests, and each is served like a single request."""
+"""Serve batches: each request in a multipart body is served like a single request."""
 
 from __future__ import annotations
 
