@@ -12,7 +12,7 @@ from eventlab.mailroom.work_item import WorkItem
 
 log = logging.getLogger(__name__)
 
-#: The count that a decision adds to, by the resulting status. Other decisions are not counted.
+#: For each status that a decision can lead to, the count to increase (other statuses: none).
 COUNTED_AS: Final = {"skipped": "skipped", "held": "held", "in_doubt": "held"}
 
 

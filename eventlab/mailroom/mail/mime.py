@@ -29,7 +29,7 @@ MAX_PARAMETERS: Final = 40
 MAX_NAME: Final = 200
 #: The maximum number of bytes to search for boundaries; nested parts are searched more than once.
 MAX_SEARCHED: Final = 500 * 1024 * 1024
-#: The maximum size of a text, in bytes. The middle of a longer text is left out.
+#: The maximum size of a text, in bytes. The middle of a longer text (in base64: the end) is cut.
 MAX_TEXT: Final = 1024 * 1024
 #: The maximum size of an HTML text, in bytes. An HTML text may contain photos.
 MAX_PAGE: Final = 16 * 1024 * 1024
