@@ -1,5 +1,5 @@
 -- Append events to one aggregate, all or nothing.
--- It checks everything before it writes, because Redis does not roll back a script.
+-- The script checks everything before it writes, because Redis does not roll back a script.
 -- KEYS: 1 category stream, 2 aggregate log, 3 ids, 4 the number of slices,
 --       5 the record of the idempotency key, if any
 -- ARGV: 1 expected version, 2 token as JSON, 3 the prefix {"id":…,"version":

@@ -1,5 +1,5 @@
 -- Append events to several aggregates, all or nothing, and check the versions of others.
--- It checks everything before it writes, because Redis does not roll back a script.
+-- The script checks everything before it writes, because Redis does not roll back a script.
 -- KEYS: 1 category stream, 2 ids, 3 the number of slices, then the aggregate logs, then the record
 --       of the idempotency key
 -- ARGV: 1 token as JSON, 2 time in ms or '', 3 number of logs, 4 the record of the idempotency key

@@ -1,4 +1,4 @@
--- Record the number of slices of a category, unless another number is already recorded.
+-- Record the number of slices of a category, unless a different number is already recorded.
 -- KEYS: 1 category stream, which exists only if there is one slice, 2 the number of slices
 -- ARGV: 1 number of slices
 -- Replies with the number of slices that the category has.

@@ -1,4 +1,4 @@
--- Drop the events before a position from the category stream, unless a group still needs one.
+-- Drop the events before a position from the category stream, unless a group still needs them.
 -- KEYS: 1 category stream, 2 the hash that records what was trimmed
 -- ARGV: 1 the first position to keep, 2 token of the call
 -- Replies with the number of dropped events, or with {'unfinished', group, position}.

@@ -1,6 +1,7 @@
 -- Finish events, whichever consumer holds them, even if they are waiting for a retry or parked.
 -- ARGV: from 4 on, a page of events: the position of each, then its id and version as JSON
--- Returns {how many it has finished, the same number}; another call must finish the rest.
+-- Returns {how many events the call has finished, the same number}; another call must finish the
+-- rest.
 redis.call('XPENDING', stream, group, '-', '+', 1)  -- fails if the group is lost, unlike XACK
 if #ARGV == 3 then return {0, 0} end
 local denial = denied('ack', finishing)

@@ -1,6 +1,6 @@
 -- Create the group, unless it exists, and record whether the subscription is ordered.
--- ARGV: 4 the position after which it begins, 5 '1' if it is to be ordered, else '0'
--- Returns {1 if the group is new, else 0; 0 if it cannot become ordered, else 1}.
+-- ARGV: 4 the position after which the group begins, 5 '1' for an ordered subscription, else '0'
+-- Returns {1 if the group is new, else 0; 0 if the subscription cannot become ordered, else 1}.
 local orders = ARGV[5] == '1'
 -- What remains of a lost group would block events of the new group, and the due events would be
 -- delivered out of order.

@@ -1,7 +1,7 @@
 -- Discard parked events.
 -- ARGV: from 4 on, a page of positions
--- Returns {how many it has discarded, how many positions it has handled}; another call must handle
--- the rest.
+-- Returns {how many events the call has discarded, how many positions it has handled}; another
+-- call must handle the rest.
 redis.call('XPENDING', stream, group, '-', '+', 1)  -- fails if the group is lost
 if #ARGV == 3 then return {0, 0} end
 local denial = denied('discard', {{'HDEL', parked, ''}}) or denied('discard', finishing)

@@ -1,8 +1,8 @@
 -- Report that an event failed. It then waits for a retry, or is parked.
 -- ARGV: 4 position, 5 what happened: failed, parked (park it now), outage, returned (not handled),
---       6 the number of failures at which it is parked, 7 the pause in ms after the first failure,
---       8 the record to keep: JSON of id, version, error
--- Returns 1 if it is parked, else 0.
+--       6 the number of failures at which the event is parked, 7 the pause in ms after the first
+--       failure, 8 the record to keep: JSON of id, version, error
+-- Returns 1 if the event was parked, else 0.
 local id, what, pause = ARGV[4], ARGV[5], tonumber(ARGV[7])
 local added = what == 'failed' and 1 or 0
 

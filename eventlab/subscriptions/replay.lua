@@ -1,7 +1,7 @@
 -- Deliver parked events again, with their counts reset.
 -- ARGV: from 4 on, a page of positions
--- Returns {how many it has replayed, how many positions it has handled}. It does not replay events
--- that must wait for an earlier event of their aggregate.
+-- Returns {how many events the call has replayed, how many positions it has handled}. Events that
+-- must wait for an earlier event of their aggregate are not replayed.
 local replayed = 0
 redis.call('XPENDING', stream, group, '-', '+', 1)  -- fails if the group is lost
 local denial = denied('replay', {

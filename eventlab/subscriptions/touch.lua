@@ -1,8 +1,8 @@
 -- Report that the work on events continues, so that they do not count as abandoned.
 -- ARGV: 4 ms of silence after which an event counts as abandoned, then a page of positions
--- Returns {how many of them this consumer still holds, how many positions it has handled}; another
--- call must handle the rest. An unfinished event without an entry counts as held, because Redis
--- does not know which consumer has it.
+-- Returns {how many of the events this consumer still holds, how many positions the call has
+-- handled}; another call must handle the rest. An unfinished event without an entry counts as
+-- held, because Redis does not know which consumer has the event.
 local held, looked, bytes = 0, 0, 0
 redis.call('XPENDING', stream, group, '-', '+', 1)  -- fails if the group is lost
 while looked < #ARGV - 4 and bytes < max_bytes do
