@@ -285,8 +285,8 @@ class Checkpoint:
         """Decide that the documents and checkpoint of a rebuild will replace the live ones.
 
         Returns the fields for ``finish_swap``, or None if the fence was broken or another
-        transaction blocked the decision. In that case, fence and catch up again. Raises
-        RebuildOvertaken if another rebuild has removed ``rebuild``.
+        transaction blocked the decision. After None, call ``fence``, catch up, and try again.
+        Raises RebuildOvertaken if another rebuild has removed ``rebuild``.
         """
         fenced = {"_id": self.name, "fence": rebuild} | self.swaps_only
         session = self.session.get()

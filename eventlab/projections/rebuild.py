@@ -22,7 +22,7 @@ from eventlab.store.keys import START
 
 
 class Rebuild(Several[Building]):
-    """Builds the new documents of a view, with one ``Building`` per stream, and swaps them in."""
+    """Replaces the documents of a view with new ones, built by one ``Building`` per stream."""
 
     def __init__(self, live: Following, *, batch_size: int, name: str = "") -> None:
         followers = live._followers()
@@ -41,7 +41,7 @@ class Rebuild(Several[Building]):
         self._bar: Any = None
 
     def build(self, *, progress: bool) -> int:
-        """Build the documents, swap them in, and return how many events were applied."""
+        """Build the documents, replace the live ones, and return how many events were applied."""
         from tqdm.auto import tqdm  # the import checks whether the program runs in a notebook
 
         self._live.read()  # raises CategoryMismatch
