@@ -102,8 +102,8 @@ class LogMissing(EventLabError):
     def __init__(self, id: str) -> None:
         self.id = id
         super().__init__(
-            f"the events of {id!r} are missing although it exists, so Redis evicted or deleted "
-            "keys: set its maxmemory-policy to noeviction, and restore its data from a backup"
+            f"aggregate {id!r} exists, but Redis evicted or deleted its events: set the "
+            "maxmemory-policy of Redis to noeviction, and restore the data from a backup"
         )
 
 

@@ -63,7 +63,7 @@ def add_to(commands: Commands) -> None:
         "--rebuild",
         type=_view,
         metavar="NAME",
-        help="rebuild this view while it stays readable, and exit",
+        help="rebuild this view, which stays readable meanwhile, and exit",
     )
     parser.add_argument(
         "--id",

@@ -51,7 +51,7 @@ def add_to(commands: Commands) -> None:
         commands, "route", _route, "send each email in a Gmail inbox to CXone as one work item"
     )
     _add_actions(parser)
-    options.add_metrics(parser, "200 while it runs")
+    options.add_metrics(parser, "200 while the router runs")
     parser.add_argument(
         "--contact", metavar="ID", help="with --confirm: the contact id of the email in CXone"
     )

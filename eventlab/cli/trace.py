@@ -23,7 +23,7 @@ MAX_INDENT: Final = 20
 def add_to(commands: Commands) -> None:
     """Register the ``trace`` command."""
     parser = options.add_command(
-        commands, "trace", _trace, "print the events of a correlation id as a tree of causes"
+        commands, "trace", _trace, "print the events with a correlation id as a tree of causes"
     )
     parser.add_argument("correlation", metavar="CORRELATION", help="value of correlation_id")
     parser.add_argument(

@@ -97,7 +97,7 @@ class Inbox:
                 try:
                     self._cursors.save(cursor)
                 except VersionConflict:
-                    log.debug("another router has already moved the cursor")
+                    log.debug("another router has already advanced the cursor of the inbox")
         self._log_relisted(relisted)
 
     def fetch(self, ids: Iterable[str]) -> Iterator[tuple[str, Fetched]]:

@@ -34,7 +34,7 @@ KINDS: Final[Mapping[Kind, str]] = {
     "reaction": "someone reacted with an emoji",
     "calendar": "a meeting invitation, or a response to one",
     "reply": "an automatic reply, such as one from someone who is out of the office",
-    "notice": "a program sent it, and replies may not be read",
+    "notice": "a program sent it, and perhaps nobody reads replies",
     "list": "it was sent to a mailing list",
     "bulk": "a newsletter or an advertisement",
 }

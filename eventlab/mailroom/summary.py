@@ -9,12 +9,13 @@ from dataclasses import dataclass
 class Summary:
     """The counts from one round of the router.
 
-    ``listed`` is the number of emails that Gmail listed; ``new`` of them were not known before. In
-    this round, CXone accepted ``submitted`` emails and rejected ``refused`` emails. ``held`` emails
-    are in doubt or held for review, and need an operator. ``skipped`` emails are not for an agent.
-    ``duplicates`` counts emails for which CXone is known to have several work items. ``waiting``
-    emails are still to be sent. ``open`` counts all emails that are in doubt or held for review,
-    including those from earlier rounds. ``problem`` says why the round ended early.
+    ``listed`` counts the emails that Gmail listed, and ``new`` those among them that were not known
+    before. ``submitted`` counts the emails that CXone accepted, and ``refused`` those that it
+    rejected. ``held`` counts the emails that this round left in doubt or held for review, which
+    need an operator. ``skipped`` counts the emails that are not for an agent, ``waiting`` those
+    that are still to be sent, and ``duplicates`` those for which CXone is known to have several
+    work items. ``open`` counts all emails that are in doubt or held for review, including those
+    from earlier rounds. ``problem`` says why the round ended early.
 
     >>> print(Summary(listed=3, new=3, submitted=2, held=1, open=1))
     listed 3, new 3: submitted 2, held 1, refused 0, skipped 0; 1 held for review in total ...

@@ -48,7 +48,7 @@ FORGOTTEN: Final = Forgotten("(forgotten)")
 
 
 def person_is_aggregate(id: str, event: Event) -> str:  # noqa: ARG001 - the signature of `person=`
-    """Return the id of the aggregate, if each aggregate is about one person."""
+    """Return the aggregate's id as the person's id, for aggregates that are about one person."""
     return id
 
 

@@ -74,8 +74,8 @@ class CheckpointState(msgspec.Struct, frozen=True):
     the name of the rebuild that has stopped the projectors. After the rebuild has decided to
     replace the live documents, ``swap`` holds the checkpoint fields of the rebuild.
 
-    A joined view has ``parts``: the position in each of its categories, in the order of their
-    names, or in each slice of these categories. The field ``position`` then keeps its initial
+    In a joined view, ``parts`` holds one position per category, sorted by the name of the category,
+    or one per slice if the categories have slices. The field ``position`` then keeps its initial
     value. The stored document also lists the ``categories``, but only to detect a mismatch. Earlier
     releases did not record the categories.
     """

@@ -58,7 +58,7 @@ class JoinedProjector(Live, Several[Follower]):
     documents belong to other categories.
 
     Raises InvalidArgument unless there are at least two stores, each of a different category.
-    Raises InvalidName if no collection can have the name of the view.
+    Raises InvalidName if the name of the view is not valid for a collection.
 
     >>> projector = JoinedProjector([accounts, mails], lab.mongo, Customers())
     >>> projector.catch_up()

@@ -29,7 +29,7 @@ class Projector(Live, Follower):
     ``batch_size`` is the maximum number of events in one transaction. After a batch that takes too
     long or is too large for MongoDB, the batches become smaller.
 
-    Raises InvalidName if no collection can have the name of the view.
+    Raises InvalidName if the name of the view is not valid for a collection.
 
     >>> projector = Projector(store, lab.mongo, AccountView())
     >>> projector.run_once()

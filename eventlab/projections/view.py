@@ -121,7 +121,7 @@ class Named(Protocol):
 
 
 def checked_view_name(view: Named, database: str) -> str:
-    """Return the name of a view. Raises InvalidName if no collection can have this name."""
+    """Return the name of a view. Raises InvalidName if a collection cannot have it."""
     name: str = getattr(view, "name", "")  # a view without type annotations may lack a name
     size = len(checked_name(name, "view name"))
     most = MAX_NAMESPACE_BYTES - len(f"{database}..rebuild-01234567".encode())

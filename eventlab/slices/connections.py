@@ -28,7 +28,7 @@ _lock = threading.Lock()
 
 
 def limit_of(redis: Any) -> ConnectionLimit:
-    """Return the limit that all views of a client share; a cluster client has no limit."""
+    """Return the ConnectionLimit that all views of a client share (a cluster: unlimited)."""
     pool = getattr(redis, "connection_pool", None)
     if pool is None:
         # Each node has its own pool, and slices that wait for a node that is down must not delay

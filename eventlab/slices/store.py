@@ -282,7 +282,10 @@ class SlicedStore(EventStore):
         return [event for part in self._all for event in part.verify()]
 
     def drop(self) -> None:
-        """Delete the category with its events and groups. Stop its writers and readers first."""
+        """Delete the category with its events and groups.
+
+        Before you call this, stop all programs that write to the category or read it.
+        """
         register(self.redis, self._all[0].keys)  # raises SlicesMismatch
         found = self.redis.scan_iter(match=self.keys.all_slices(), count=KEYS_PAGE)
         while page := list(islice(found, KEYS_PAGE)):

@@ -466,7 +466,10 @@ class EventStore:
         return adoption.foreign_events(self.redis, self.keys)
 
     def drop(self) -> None:
-        """Delete the category with its events and groups. Stop its writers and readers first."""
+        """Delete the category with its events and groups.
+
+        Before you call this, stop all programs that write to the category or read it.
+        """
         check_slices(self.redis, self.keys)
         self.redis.unlink(self.keys.stream, self.keys.ids, self.keys.trimmed)
         found = self.redis.scan_iter(match=self.keys.pattern(), count=KEYS_PAGE)

@@ -27,7 +27,7 @@ def view(view: AnyView | Callable[[], AnyView]) -> ViewScenario:
     """Return a test scenario for a view; a view class is instantiated first.
 
     For a view of several categories, ``given`` takes the category of its events. Raises InvalidName
-    if no collection can have the name of the view.
+    if the name of the view is not valid for a collection.
 
     >>> from eventlab.accounts.views import EventsByType
     >>> events = [Event("create"), Event("deposit", {"amount": 100})]

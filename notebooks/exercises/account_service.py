@@ -140,7 +140,7 @@ def _judge_client(deposit: Callable[[Callable[[int, str], int], int], int]) -> N
         if (code, funds) != (200, 5):
             raise Wrong(
                 f"{what}: the balance is {funds}, and you returned {code}; expected a balance of "
-                "5, and 200."
+                "5 and the status code 200."
             )
     first, second = _Bank([]), _Bank([])
     second.keys = first.keys
@@ -479,7 +479,8 @@ the_interest = Exercise(
     judge=_judge_interest,
     right="you repeated the request if no response came, and decided again after a change.",
     hints=[
-        "two loops: the outer loop looks and makes a key; the inner loop sends the request.",
+        "two loops: the outer loop fetches the account and makes a key; the inner loop sends the "
+        "request.",
         "the inner loop ends unless the status was 409 or 503; the outer loop ends unless the "
         "status was 412.",
     ],

@@ -197,7 +197,7 @@ def _judge_append(append: Callable[..., object]) -> None:
         raise Wrong(
             "a permission was missing, but you did not raise the error (calls of append: "
             f"{store.calls}). A repeat does not help: repeat only after the three errors of an "
-            "outage, and let other errors pass."
+            "outage, and let all other errors propagate."
         )
     store = _Outage()
     store.append("A", [Event("close")], expected=1)
@@ -224,8 +224,8 @@ def _judge_kinds(append: Callable[..., object], events: list[Event]) -> None:
             append(store, "A", events, 1, 4)
         except _OUTAGES[failure][0] as error:
             raise Wrong(
-                f"{what} ({type(error).__name__}), and you did not repeat the call. An outage has "
-                "several errors: a tuple after `except` catches all of them."
+                f"{what} ({type(error).__name__}), and you did not repeat the call. An outage can "
+                "raise several kinds of errors: a tuple after `except` catches all of them."
             ) from error
         if store.deposits() != 1:
             raise Wrong(f"{what}, twice, and now the log has {store.deposits()} deposits, not one.")

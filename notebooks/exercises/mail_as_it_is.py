@@ -290,12 +290,13 @@ person_or_machine = Exercise(
             ),
             "d": (
                 "person",
-                "a web form sends under its own address. Reply-To names the person who filled in "
-                "the form and is waiting for a reply.",
+                "a web form sends email from its own address. Reply-To names the person who "
+                "filled in the form and is waiting for a reply.",
             ),
             "e": (
                 "machine",
-                "this email reports that an email of ours did not arrive: nobody asks anything.",
+                "this email reports that an email of ours did not arrive: nobody is waiting for a "
+                "reply.",
             ),
             "f": (
                 "machine",

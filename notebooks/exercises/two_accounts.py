@@ -310,18 +310,18 @@ def _judge_go_home(go_home: Callable[..., object]) -> None:
     on_call, rejected = _went_home(go_home, "Ann", ["Cid", "Ann"])
     if on_call != ["Ann", "Bob"]:
         raise Wrong(
-            "of the team of Cid and Ann, only Ann is on call, but your code let her go home. Only "
+            "in the team of Cid and Ann, only Ann is on call, but your code let her go home. Only "
             "the *other* doctors count."
         )
     if not rejected:
         raise Wrong(
-            "of the team of Cid and Ann, only Ann is on call. She has to stay, but your code does "
+            "in the team of Cid and Ann, only Ann is on call. She has to stay, but your code does "
             "not tell her: raise CommandRejected."
         )
     on_call, rejected = _went_home(go_home, "Bob", ["Cid", "Dee", "Bob", "Ann"])
     if on_call != ["Ann"]:
         raise Wrong(
-            "of the team of Cid, Dee, Bob and Ann, Bob and Ann are on call, so Bob may go home. "
+            "the team is Cid, Dee, Bob and Ann. Bob and Ann are on call, so Bob may go home. "
             f"On call afterward: {on_call}. Look at all the other doctors."
         )
     on_call, rejected = _went_home(go_home, "Ann", ["Ann", "Bob"], rivals=[("Bob", LEFT)])

@@ -23,7 +23,7 @@ def documented_app(
     description: str,
     lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]] | None,
 ) -> FastAPI:
-    """Return a FastAPI app whose documentation works offline and whose paths have no final slash.
+    """Return a FastAPI app whose documentation works offline and whose paths lack a trailing slash.
 
     FastAPI's own documentation pages would load scripts from a CDN into the origin of this API.
     """

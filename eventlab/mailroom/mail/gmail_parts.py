@@ -1,4 +1,4 @@
-"""A large email as Gmail parses it (format=full), with its texts and the names of other parts."""
+"""A large email as Gmail parses it (format=full): its text parts, and the names of the others."""
 
 from __future__ import annotations
 

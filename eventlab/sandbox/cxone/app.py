@@ -61,7 +61,7 @@ class FakeCXone:
     def settings(
         self, url: str, *, auth: AuthMethod = "oidc", version: str = "v30.0"
     ) -> CXoneSettings:
-        """Return settings for a client of this fake server when it is served at ``url``."""
+        """Return the settings for a client of this fake server, which runs at ``url``."""
         known = self.credentials
         legacy = auth == "legacy"
         oidc = auth == "oidc"

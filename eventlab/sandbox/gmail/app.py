@@ -93,7 +93,7 @@ class FakeGmail:
         self.tokens.revoke()
 
     def client_config(self, url: str) -> dict[str, Any]:
-        """Return the contents of a client file for this fake Gmail when it is served at ``url``."""
+        """Return the contents of a client file for this fake Gmail, which runs at ``url``."""
         return {
             "installed": {
                 "client_id": self.tokens.client_id,

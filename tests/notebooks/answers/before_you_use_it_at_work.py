@@ -105,7 +105,7 @@ WRONG = {
                         if not left:
                             raise
             """,
-            "let other errors pass",
+            "let all other errors propagate",
         ),
         # the conflict is hidden
         (
