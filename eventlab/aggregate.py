@@ -122,7 +122,7 @@ def snapshot_of(aggregate: Aggregate, schema: int) -> bytes:
     Raises InvalidEvent if JSON cannot represent the state exactly.
     """
     state = aggregate.state()
-    what = f"the state of {aggregate.id!r}, for its snapshot,"
+    what = f"the snapshot of {aggregate.id!r}"
     # Equality is not enough: a Counter would come back as a plain dict, and an IntEnum as an int.
     if repr(plain_json(state, what)[1]) != repr(state):
         raise InvalidEvent(f"{what} contains a type that JSON cannot represent")

@@ -59,8 +59,8 @@ def backup(store: EventStore, folder: Path) -> Saved:
         if not _has(store, part.lines[-1]):
             raise BackupMismatch(
                 store.category,
-                f"it no longer has the event at {part.footer.last}, which {folder} has: "
-                "restore that backup, or start another in an empty folder",
+                f"the category no longer has the event at {part.footer.last}, which the backup in "
+                f"{folder} contains: restore that backup, or start a new one in an empty folder",
             )
         events += part.footer.events
         position = part.footer.last

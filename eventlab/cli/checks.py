@@ -177,7 +177,9 @@ def _durability(lab: Lab) -> str:
     versions = [str(info["redis_version"]) for info in _infos(lab, "server")]
     oldest = min(versions, key=numbers)
     if numbers(oldest) < WAITAOF_SINCE:
-        raise _Failed(f"version {oldest} has no WAITAOF, which confirms that an event is on disk")
+        raise _Failed(
+            f"version {oldest} lacks WAITAOF, so it cannot confirm that an event is on disk"
+        )
     return "WAITAOF"
 
 

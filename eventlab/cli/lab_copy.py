@@ -44,11 +44,11 @@ class Copy:
             return f"notebooks: {path} is a fresh copy; your old one is {_printable(self.aside)}"
         newer = ", ".join(self.outdated)
         older = (
-            f"; it keeps your version of {newer}, although the course has a newer one"
+            f"; it keeps your version of {newer}, although the course has a newer version"
             if newer
             else ""
         )
-        return f"notebooks: {path} is your copy{older}; for a fresh one: eventlab lab --fresh"
+        return f"notebooks: {path} is your copy{older}; for a fresh copy, run eventlab lab --fresh"
 
 
 def copy_of(notebooks: Path, data: Path, *, fresh: bool = False) -> Copy:

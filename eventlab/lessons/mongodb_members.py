@@ -82,7 +82,7 @@ class Member:
         self._process.send_signal(signal.SIGCONT)
 
     def close(self) -> None:
-        """End the mongod, even if it is stopped."""
+        """Kill the mongod, even if SIGSTOP has suspended it."""
         self.client.close()
         self.resume()
         self.kill()

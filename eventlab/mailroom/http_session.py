@@ -145,7 +145,7 @@ class HttpSession:
 
     @contextmanager
     def send(self, request: requests.Request) -> Iterator[requests.Response]:
-        """Send a request and yield the response; read its body in pieces in the ``with`` block."""
+        """Send a request and yield the response; read the body inside the ``with`` block."""
         session = self._local if is_loopback(request.url) else self._remote
         prepared = session.prepare_request(request)
         options: Any = session.merge_environment_settings(request.url, {}, True, None, None)

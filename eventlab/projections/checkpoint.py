@@ -365,7 +365,7 @@ class RebuildCheckpoint(Checkpoint):
         return self._placed(msgspec.convert(found, CheckpointState))
 
     def share(self) -> None:
-        """Let other projectors find the rebuild, which must be complete except for its documents.
+        """Let other projectors find the rebuild, whose collection and indexes must exist by now.
 
         Raises RebuildOvertaken if another rebuild has removed this rebuild.
         """

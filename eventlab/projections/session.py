@@ -75,7 +75,7 @@ class ProjectorSession:
         return self._obstacle is not None
 
     def unblock(self) -> None:
-        """Forget what has blocked the session."""
+        """Make ``is_blocked`` False: the next attempt is not a retry."""
         self._obstacle = None
 
     def get(self) -> ClientSession:

@@ -226,7 +226,7 @@ def _reason(error: Exception) -> str:
     for dump in (", full error:", ", Timeout:", "(configured timeouts:"):
         first_line = first_line.split(dump, 1)[0].strip()
     if "HELLO must be called" in first_line or "Authentication required" in first_line:
-        return "it requires a password, such as redis://:PASSWORD@host"
+        return "it requires a password: add one to the URL, as in redis://:PASSWORD@host"
     if "invalid username-password" in first_line or "invalid password" in first_line:
         return "the user name or the password is wrong"
     return first_line.rstrip(".")

@@ -38,7 +38,7 @@ def parse(url: str) -> RedisURL:
     require_escaped(url)
     parts = urlsplit(url)
     if parts.scheme not in SCHEMES:
-        raise InvalidURL(f"a URL begins with {'://, '.join(SCHEMES)}://")
+        raise InvalidURL(f"the URL must begin with one of {'://, '.join(SCHEMES)}://")
     if parts.scheme == "unix":
         return RedisURL((), (url,), None, {})
     credentials, at, addresses = parts.netloc.rpartition("@")
@@ -71,7 +71,7 @@ def require_escaped(url: str) -> None:
 
     For example, ``redis://:pass/word@host`` would be parsed as the URL of a server ``:pass``.
     """
-    remedy = f"{ESCAPE}, such as %2F for a slash"
+    remedy = f"{ESCAPE} (for example, write / as %2F)"
     try:
         parts = urlsplit(url)
     except ValueError:

@@ -58,9 +58,9 @@ def ensure(data: Path, wanted: Collection[str]) -> Running:
 def heal(data: Path, sockets: Mapping[str, str]) -> bool:
     """Restart the servers at these sockets if their supervisor was killed.
 
-    Returns whether the servers were restarted. A supervisor that was told to stop, or that stopped
-    because no process held the lease, has cleared its state and is not restarted. Raises the same
-    errors as ``ensure``.
+    Returns whether the servers were restarted. A supervisor that received a stop signal, or that
+    stopped because no process held the lease, has cleared its state and is not restarted. Raises
+    the same errors as ``ensure``.
     """
     if not _was_killed(data, sockets):
         return False
@@ -203,7 +203,7 @@ def _remedy(plan: Plan, words: str) -> str:
     [program] = [server.argv[0] for server in plan.servers if server.name == REDIS]
     [manifest] = (plan.data / REDIS).rglob("*.manifest")
     return (
-        f"\nTo get that program: ln -s '{program}' redis-check-aof; "
+        f"\nTo get redis-check-aof: ln -s '{program}' redis-check-aof; "
         f"then ./redis-check-aof --fix '{manifest}'"
     )
 

@@ -174,8 +174,9 @@ class SlicedProjector(Projector):
     def catch_up(self) -> int:
         """Apply all events that exist at the time of the call; return how many were applied.
 
-        If a slice fails, the other slices finish first, and then the error is raised. If a lower
-        version of the view built the documents, newer documents replace the old ones first.
+        If a slice fails, the other slices finish first, and then the error is raised. If the
+        documents were built by a lower version of the view, new documents are built first, and
+        replace them.
         """
         counted = 0
         while True:

@@ -1,4 +1,4 @@
-"""The interface between a store and a protection, which encrypts personal fields of events."""
+"""The interface between a store and the ``Protection`` that encrypts personal fields of events."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from eventlab.events import Event, Recorded
 
 
 class Protects(Protocol):
-    """The methods of a protection; see ``eventlab.privacy.protection.Protection``."""
+    """The methods of a ``Protection``; see ``eventlab.privacy.protection.Protection``."""
 
     def seal(self, id: str, event: Event) -> Event:
         """Return an event with its protected fields encrypted."""

@@ -76,7 +76,7 @@ class Subscription(Runnable):
     and repeat the call. ``receive`` also raises SubscriptionLost if the newest event that this
     object has delivered is gone, because Redis has lost events in a failover.
 
-    Most programs need only ``run``. With the other methods, you can write such a loop yourself:
+    Most programs need only ``run``, which is a loop. You can also write your own loop:
 
     >>> letters = Subscription(store, "letters", consumer="letters-1")
     >>> for event in letters.receive(10, block=5):

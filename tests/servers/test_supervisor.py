@@ -210,9 +210,9 @@ def test_broken_end_of_the_append_only_file_is_repaired_as_the_error_says(
     [log] = (data / "redis").rglob("*.incr.aof")
     with log.open("ab") as end:
         end.write(b"no command")
-    with pytest.raises(ServersFailed, match="To get that program: ") as refused:
+    with pytest.raises(ServersFailed, match="To get redis-check-aof: ") as refused:
         connect()
-    remedy = str(refused.value).rpartition("To get that program: ")[2].replace("then ", "")
+    remedy = str(refused.value).rpartition("To get redis-check-aof: ")[2].replace("then ", "")
     subprocess.run(
         remedy, shell=True, cwd=tmp_path, input=b"y\n", check=True, stdout=subprocess.DEVNULL
     )

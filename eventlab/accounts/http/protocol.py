@@ -53,7 +53,10 @@ class Connection(H11Protocol):
         self._wait_for(self.conn.their_state)
 
     def on_response_complete(self) -> None:
-        """Limit the wait for the rest of the body; uvicorn limits the wait for the next request."""
+        """Limit the wait for the rest of the request's body.
+
+        uvicorn limits the wait for the next request.
+        """
         super().on_response_complete()
         state = self.conn.their_state
         self._wait_for(None if state is h11.IDLE else state)
@@ -109,7 +112,7 @@ def raise_file_limit() -> None:
 
 @functools.cache
 def max_connections() -> int:
-    """Return the maximum number of connections, which leaves some open files for other uses."""
+    """Return the maximum number of connections; some file descriptors stay free for other uses."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY:
         return MAX_CONNECTIONS

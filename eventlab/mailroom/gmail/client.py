@@ -109,10 +109,10 @@ class GmailClient:
         """Yield each id, in the order of ``ids``, with its email, or with None for a deleted email.
 
         An email that cannot be fetched does not stop the others: ``GmailFailed`` is raised at the
-        end. The error is raised immediately if a whole batch of several emails failed, or two
-        batches in a row. At most 20 emails are in memory at a time, and an email over 256 KB is
-        fetched alone. For an email over 5 MB, only its headers, its texts as decoded by Gmail, and
-        the names of its attachments are downloaded.
+        end. The error is raised immediately if all emails of a batch failed (unless the batch has
+        only one), or if two batches in a row failed. At most 20 emails are in memory at a time, and
+        an email over 256 KB is fetched alone. For an email over 5 MB, only the headers, the text
+        parts as decoded by Gmail, and the names of the attachments are downloaded.
         """
         ids = tuple(dict.fromkeys(ids))
         large, oversized = self._sizes(ids)

@@ -114,7 +114,9 @@ def _over_loopback(
     except OSError as error:
         if error.errno != errno.EADDRINUSE:
             raise
-        raise GmailFailed(f"Port {port} is in use: choose another port, or leave it out") from None
+        raise GmailFailed(
+            f"Port {port} is in use: choose another one, or let the program choose"
+        ) from None
     with server:
         flow, url = _begin(client, scope, f"http://127.0.0.1:{server.server_address[1]}/")
         server.state = parse_qs(urlsplit(url).query)["state"][0]

@@ -207,7 +207,7 @@ class _Reader:
             self.reports.append(text)
 
     def spare_text(self) -> list[str]:
-        """Return a text that a mail program would not show, for an email without any other text."""
+        """Return text that a mail program would hide, for an email that has no other text."""
         for spare in self.spares[:MAX_SPARES]:
             if text := _Leaf(spare, self.budget).text:
                 return [text]

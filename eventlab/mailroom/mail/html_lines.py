@@ -241,7 +241,7 @@ class _Page:
 
 
 def lines_of(root: Element) -> list[str]:
-    """Return the visible lines of a tree; if they have no words, add a note or hidden lines."""
+    """Return the visible lines of a tree; if they have no words, add the hidden ones or a note."""
     page = _Page(show_hidden=False)
     lines = page.read(root)
     if page.has_words:
