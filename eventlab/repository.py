@@ -83,9 +83,9 @@ class Repository(Generic[A]):
         self.on_conflict: OnConflict | None = None
 
     def load(self, id: str, *, version: int | None = None, at: datetime | None = None) -> A:
-        """Return the aggregate as it is now, or as it was at a ``version`` or ``at`` a time.
+        """Return the aggregate as it is now, or as it was at a version, or at a moment (``at``).
 
-        An aggregate without events is at version 0. A time without a time zone raises
+        An aggregate without events is at version 0. An ``at`` without a time zone raises
         InvalidArgument.
 
         >>> accounts.load("JohnDoe", version=2).funds

@@ -141,7 +141,8 @@ def _described(attachment: Attachment) -> str:
 
 def _note(missing: int, message: Message) -> str:
     link = f"{LINK}{one_line(message.gmail_id)[:MAX_LINE]}"
-    return f"\n\n[truncated, {missing:,} bytes left out here, open in Gmail: {link}]\n\n"
+    what = f"truncated: {missing:,} bytes were left out here, open the email in Gmail: {link}"
+    return f"\n\n[{what}]\n\n"
 
 
 def _tidy(text: str) -> str:

@@ -33,9 +33,10 @@ class SenderCounts:
         self._hours: OrderedDict[str, _Hour] = OrderedDict()
 
     def add(self, event: Recorded) -> int:
-        """Count the email of a ``received`` event; return its rank among the sender's in that hour.
+        """Count the email of a ``received`` event, and return its rank.
 
-        The first email has rank 1. The rank is 0 if the event has no ``sender_hour``.
+        The first email of its sender in an hour has rank 1. The rank is 0 if the event has no
+        ``sender_hour``.
         """
         name = event.data.get("sender_hour")
         if not name:

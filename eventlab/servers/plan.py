@@ -47,7 +47,7 @@ def make_plan(data: Path, wanted: Collection[str], runtime: Path | None = None) 
     """Find the programs and create the directories for the wanted servers (``redis``, ``mongod``).
 
     The sockets are in ``runtime``, which defaults to the result of ``runtime_directory``. Raises
-    BinaryMissing, BinaryUnusable, DirectoryRefused, or ServersFailed for an invalid grace time.
+    BinaryMissing, BinaryUnusable, DirectoryRefused, or ServersFailed for an invalid grace period.
     """
     runtime = runtime or directories.runtime_directory(data)
     servers = []

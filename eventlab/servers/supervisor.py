@@ -3,7 +3,7 @@
 The first ``connect()`` starts the supervisor and passes the plan on standard input. The supervisor
 starts the servers and reports the result on standard output. If a server exits or loses its socket,
 the supervisor restarts it while the other server keeps running. The supervisor stops both servers
-when no process has held the lease (see ``lease.py``) for the grace time, or when the supervisor
+when no process has held the lease (see ``lease.py``) for the grace period, or when the supervisor
 receives SIGTERM. If the supervisor itself is killed, a process that holds the lease restarts the
 supervisor (see ``healing.py``).
 """

@@ -17,7 +17,7 @@ ALIVE_SECONDS: Final = 3.0  # for this long after its last heartbeat, a projecto
 
 
 class SharedSession(ProjectorSession):
-    """The session of a projector, as one slice uses it; each slice tracks what blocks it."""
+    """The session of a projector, as one slice uses it; each slice has its own obstacle."""
 
     def __init__(self, shared: ProjectorSession, turn: threading.RLock) -> None:
         super().__init__(shared.mongo, shared.view)

@@ -45,7 +45,7 @@ class FullStoreContract(StoreContract):
         expect(versions, (1, 1), "the versions")
 
     def test_key_keeps_a_rejection(self, store: EventStore, other: EventStore) -> None:
-        """A rejection stored under a key is raised again, and a key with events keeps them."""
+        """A rejection under a key is raised again; it never replaces the events under a key."""
         for _ in range(2):
             with expect_error(CommandRejected, "a rejected request") as caught:
                 store.reject("a", "k1", CommandRejected("no money"), fingerprint="withdraw 5")

@@ -87,7 +87,7 @@ def test_payload_cuts_the_middle_of_a_long_text_and_reports_the_bytes_left_out()
     payload = payload_of(LONG)
     assert MAX_PAYLOAD_BYTES - 500 < len(payload.encode()) <= MAX_PAYLOAD_BYTES
     start, missing, end = re.fullmatch(
-        r"(.*)\n\n\[truncated, ([\d,]+) bytes left out here, open in Gmail: "
+        r"(.*)\n\n\[truncated: ([\d,]+) bytes were left out here, open the email in Gmail: "
         rf"{LINK}{LONG.gmail_id}\]\n\n(.*)\n",
         payload,
         re.DOTALL,
@@ -114,7 +114,7 @@ def test_payload_keeps_the_newest_words_when_it_is_cut(text: str, answer: str) -
     payload = payload_of(replace(read_sample("01-plain"), text=text))
     assert len(payload.encode()) <= MAX_PAYLOAD_BYTES
     assert answer in payload
-    assert "open the email in Gmail]" in payload or "open in Gmail: " in payload
+    assert "open the email in Gmail]" in payload or "open the email in Gmail: " in payload
 
 
 @pytest.mark.parametrize(

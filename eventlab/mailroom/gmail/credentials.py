@@ -38,9 +38,9 @@ CONSENT_AGAIN: Final = "remove the token file and give consent again"
 #: uses ``invalid_grant`` for several causes and never says which of them applies.
 FINAL_REFRESH_ERRORS: Final = {
     "invalid_grant": (
-        "Gmail's token has expired or been revoked (consent was withdrawn, the password was "
-        "changed, the token was unused for six months, or the app is in 'Testing', where tokens "
-        f"expire after seven days: publish it to avoid that): {CONSENT_AGAIN}"
+        "Gmail's token has expired or been revoked, perhaps because consent was withdrawn, the "
+        "password was changed, the token was not used for six months, or the app is not published "
+        f"(in 'Testing', tokens expire after seven days): {CONSENT_AGAIN}"
     ),
     "invalid_rapt": (
         "Gmail's token has expired, because the organization requires its users to sign in again: "
