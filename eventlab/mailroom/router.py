@@ -224,7 +224,7 @@ class Router:
             return ""
         self._sender.unsent_in_a_row = 0
         try:
-            self._cxone.sign_in()  # otherwise, each email would wait in vain for a token
+            self._cxone.sign_in()  # once, so that a failure does not delay every email
             for batch in _batches(due, self._batch_size):
                 if stop.is_set():
                     break

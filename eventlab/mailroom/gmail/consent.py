@@ -115,7 +115,7 @@ def _over_loopback(
         if error.errno != errno.EADDRINUSE:
             raise
         raise GmailFailed(
-            f"Port {port} is in use: choose another one, or let the program choose"
+            f"Port {port} is in use: pass another port, or 0 for any free port"
         ) from None
     with server:
         flow, url = _begin(client, scope, f"http://127.0.0.1:{server.server_address[1]}/")

@@ -39,8 +39,8 @@ CONSENT_AGAIN: Final = "remove the token file and give consent again"
 FINAL_REFRESH_ERRORS: Final = {
     "invalid_grant": (
         "Gmail's token has expired or been revoked, perhaps because consent was withdrawn, the "
-        "password was changed, the token was not used for six months, or the app is not published "
-        f"(in 'Testing', tokens expire after seven days): {CONSENT_AGAIN}"
+        "password was changed, the token was not used for six months, or the app is in 'Testing' "
+        f"(publish it, because tokens of such an app expire after seven days): {CONSENT_AGAIN}"
     ),
     "invalid_rapt": (
         "Gmail's token has expired, because the organization requires its users to sign in again: "

@@ -186,7 +186,7 @@ WRONG = {
                 v = {i: [e.version for e in events if e.id == i] for i in ids}
                 return [i for i in ids if v[i][-1] != len(v[i])]
             """,
-            "its versions are not 1, 2, 3",
+            "ends at 3, but its versions are not 1, 2, 3",
         ),
         (
             """

@@ -346,7 +346,7 @@ WRONG = {
             def next_step(event, home, abroad):
                 return {"requested": "withdrawn", "withdrawn": "arrived"}.get(event.type)
             """,
-            "John has 100, and Jane has 50; expected 60 for John",
+            "John has 100, and Jane has 50; expected 60 for John and 90 for Jane",
         ),
         (
             """
