@@ -27,6 +27,7 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 from playwright.sync_api import Browser, Page, Route, sync_playwright
+from playwright.sync_api import TimeoutError as OutOfTime
 
 from eventlab.lessons.ports import free_port
 from tools.notebooks import select
@@ -56,10 +57,23 @@ SETTINGS: dict[str, dict[str, object]] = {
 
 IDLE = """() => window.jupyterapp?.shell?.currentWidget
   ?.sessionContext?.session?.kernel?.status === 'idle'"""
-RUN_ALL = "async () => { await window.jupyterapp.commands.execute('notebook:run-all-cells'); }"
+RUN_ALL = """async () => {
+  for (const w of window.jupyterapp.shell.currentWidget.content.widgets)
+    if (w.model.type === 'code') w.model.executionCount = null;
+  await window.jupyterapp.commands.execute('notebook:run-all-cells');
+}"""
 FOLD_SIDEBAR = (
     "async () => { await window.jupyterapp.commands.execute('application:toggle-left-area'); }"
 )
+# Between two cells, the kernel is idle for a moment, and no cell may be marked as busy. So also
+# wait until each cell has been run, unless an error has stopped the run.
+FINISHED = """() => {
+  const cells = window.jupyterapp.shell.currentWidget.content.widgets
+    .filter(w => w.model.type === 'code' && w.model.sharedModel.getSource().trim());
+  const stopped = w => !(w.model.getMetadata('tags') || []).includes('raises-exception')
+    && w.model.outputs.toJSON().some(o => o.output_type === 'error');
+  return cells.every(w => w.model.executionCount != null) || cells.some(stopped);
+}"""
 BUSY = """() => [...document.querySelectorAll('.jp-CodeCell .jp-InputPrompt')]
   .some(e => e.textContent.includes('*'))"""
 HEIGHT = "() => document.querySelector('.jp-WindowedPanel-outer')?.scrollHeight ?? 2000"
@@ -101,6 +115,7 @@ class Seen:
     pictures: int = 0
     widgets: int = 0
     seconds: float = 0.0
+    finished: bool = True
 
     @property
     def problems(self) -> list[str]:
@@ -108,8 +123,10 @@ class Seen:
         empty = [] if self.cells else ["no code cell"]
         unrun = [f"cell {i} was not run" for i in self.not_run]
         broken = [f"broken: {what}" for what in self.broken]
+        late = [] if self.finished else [f"the run did not end within {TIMEOUT} s"]
         return (
             empty
+            + late
             + self.errors
             + unrun
             + broken
@@ -222,7 +239,7 @@ def inspect(chromium: Browser, url: str, notebook: str, picture: Path | None) ->
     context.route("**/*", gate)
     try:
         page = context.new_page()
-        open_and_run(page, url, notebook)
+        seen.finished = open_and_run(page, url, notebook)
         if picture:
             _take_screenshot(page, picture)
         found: dict[str, Any] = page.evaluate(INSPECT)
@@ -234,8 +251,8 @@ def inspect(chromium: Browser, url: str, notebook: str, picture: Path | None) ->
     return seen
 
 
-def open_and_run(page: Page, url: str, notebook: str) -> None:
-    """Open a notebook in the Lab at `url`, and run all its cells."""
+def open_and_run(page: Page, url: str, notebook: str) -> bool:
+    """Open a notebook in the Lab at `url`, and run all its cells; return whether the run ended."""
     page.set_default_timeout(TIMEOUT * 1000)
     page.goto(
         url.replace("/?", f"/lab/tree/{quote(notebook)}?reset&"), wait_until="domcontentloaded"
@@ -243,8 +260,12 @@ def open_and_run(page: Page, url: str, notebook: str) -> None:
     page.wait_for_selector(".jp-NotebookPanel .jp-Cell")
     page.wait_for_function(IDLE)
     page.evaluate(RUN_ALL)
-    page.wait_for_function(f"() => !({BUSY})() && ({IDLE})()")
+    try:
+        page.wait_for_function(f"() => ({FINISHED})() && !({BUSY})() && ({IDLE})()")
+    except OutOfTime:
+        return False
     page.wait_for_timeout(1500)  # wait until widgets and diagrams are drawn
+    return True
 
 
 def _take_screenshot(page: Page, picture: Path) -> None:

@@ -22,10 +22,15 @@ PATHS = sorted((Path(__file__).resolve().parents[2] / "notebooks").glob("*.ipynb
 
 
 @pytest.fixture(scope="module")
-def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("lab")
+
+
+@pytest.fixture(scope="module")
+def url(folder: Path) -> Iterator[str]:
     from tools import browser
 
-    with browser.lab(tmp_path_factory.mktemp("lab")) as address:
+    with browser.lab(folder) as address:
         yield address
 
 
@@ -46,10 +51,12 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
-def test_page_runs_in_the_browser(path: Path, url: str, chromium: Browser, pictures: Path) -> None:
+def test_page_runs_in_the_browser(
+    path: Path, url: str, chromium: Browser, folder: Path, pictures: Path
+) -> None:
     from tools import browser
 
     before = path.read_bytes()
     seen = browser.inspect(chromium, url, path.name, pictures / f"{path.stem}.png")
-    assert seen.problems == []
+    assert seen.problems == [], (folder / "lab.log").read_text("utf-8")[-5_000:]
     assert path.read_bytes() == before, "inspecting a page must not change it"

@@ -56,7 +56,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
         contents(url, "PUT", notebook)
         try:
             opened = chromium.new_page(viewport={"width": browser.WIDTH, "height": 900})
-            browser.open_and_run(opened, url, NAME)
+            assert browser.open_and_run(opened, url, NAME)
             yield opened
         finally:
             contents(url, "DELETE")
