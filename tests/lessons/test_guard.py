@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
 import pytest
 
+from eventlab.lessons import guard
+from eventlab.lessons.guard import GuardedProcess
 from eventlab.lessons.mongodb_members import replica_set_of_three
 from eventlab.lessons.redis_nodes import cluster_of_pairs, one_redis
 from eventlab.lessons.waiting import wait_until
@@ -51,6 +54,20 @@ def test_stopped_process_ends_with_a_kernel_that_is_killed() -> None:
     assert wait_until(
         lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == "zombie"
     )
+
+
+@pytest.mark.parametrize("notice", [GuardedProcess.poll, GuardedProcess.wait])
+def test_guard_forgets_a_process_that_has_ended(
+    notice: Callable[[GuardedProcess], int | None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(guard, "_tell", told.append)
+    process = guard.guarded(["true"])
+    wait_until(lambda: notice(process) is not None)
+    process.kill()
+    process.wait()
+    # Once, because its id may soon belong to another guarded process.
+    assert told == [f"+{process.pid}", f"-{process.pid}"]
 
 
 def test_server_ends_with_its_block(tmp_path: Path) -> None:
