@@ -21,6 +21,7 @@ NEWEST_TOKEN: Final = "_newest_token"
 Snapshot = tuple[int, int, str, dict[str, Any], str]  # schema, version, position, state, token
 _decode_snapshot = msgspec.json.Decoder(Snapshot).decode
 _OURS = frozenset({"id", "version", "position", "changes", NEWEST_TOKEN})
+_METHODS = frozenset({"apply", "copy", "record", "replay", "restore", "state"})
 
 
 def _ours(name: str) -> Any:
@@ -68,7 +69,8 @@ class Aggregate(abc.ABC):
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
-        for name in sorted(_OURS & vars(cls).keys()):
+        hidden = {name for name in _METHODS if not callable(getattr(cls, name))}
+        for name in sorted(hidden | (_OURS & vars(cls).keys())):
             raise _taken(cls, name)
 
     @abc.abstractmethod
@@ -85,6 +87,7 @@ class Aggregate(abc.ABC):
         event = Event(type, copy.deepcopy(data or {}))
         kept = Event(type, copy.deepcopy(data or {}))
         self.apply(event)
+        self._check_names()
         vars(self)["version"] += 1
         self.changes.append(kept)
 
@@ -94,8 +97,14 @@ class Aggregate(abc.ABC):
         for event in events:
             self.apply(event)
         if event is not None:
+            self._check_names()
             mark_stored(self, event.version, event.position, None)
         return self
+
+    def _check_names(self) -> None:
+        for name in sorted(_METHODS & vars(self).keys()):
+            if not callable(vars(self)[name]):  # it hides the method
+                raise _taken(type(self), name)
 
     def copy(self) -> Self:
         """Return an independent copy; mutable values are deep-copied."""
@@ -143,6 +152,7 @@ def restored(aggregate: Aggregate, text: bytes, schema: int) -> bool:
         written, version, position, state, token = _decode_snapshot(text[4:])
     except msgspec.MsgspecError:
         return False
+    aggregate._check_names()
     if written != schema or state.keys() != aggregate.state().keys():
         return False
     aggregate.restore(state)

@@ -84,9 +84,8 @@ def _check_next(event: Recorded, versions: Counter[str]) -> None:
     versions[event.id] += 1
     expected = versions[event.id]
     if event.version != expected:
-        problem = (
-            "is a duplicate" if event.version < expected else f"follows, but {expected} is missing"
-        )
+        is_known = event.version < expected
+        problem = "is a duplicate" if is_known else f"follows, but {expected} is missing"
         reason = (
             f"version {event.version} {problem}; "
             "repair the stream, or renumber its events with adopt(renumber=True)"

@@ -37,6 +37,7 @@ from eventlab.store.sealing import Protects
 from eventlab.store.settling import settle
 from eventlab.store.slices import check_slices, checked_slices
 from eventlab.store.stream import CategoryStream, as_text
+from eventlab.store.waiting import wait_for_any
 
 
 class Expected(enum.Enum):
@@ -402,7 +403,7 @@ class EventStore:
 
         A failover of Redis does not end the wait.
         """
-        return self._stream.wait(after=after, seconds=seconds)
+        return wait_for_any(self.redis, {self.keys.stream: after}, seconds)
 
     def version(self, id: str) -> int:
         """Return an aggregate's version (the number of its events), or 0 if it does not exist."""

@@ -14,7 +14,6 @@ from eventlab.store.keys import START, Keys, checked_name, checked_position, ord
 from eventlab.store.paging import FIRST_PAGE, KEYS_PAGE, MAX_PAGE, largest_page, next_page
 from eventlab.store.scripts import RAW, Script
 from eventlab.store.slices import check_slices
-from eventlab.store.waiting import wait_for_any
 
 MAX_WEIGHED: Final = 500_000  # entries, whose sizes Redis adds up in about a millisecond
 IDENTIFYING_BYTES: Final = 256  # of an event: id, version, type, and the start of its data
@@ -60,10 +59,6 @@ class CategoryStream:
                 return
             after = page[-1][0].decode()
             left = None if left is None else left - want
-
-    def wait(self, *, after: str, seconds: float) -> bool:
-        """Wait for an entry after a position; return False if none arrives within ``seconds``."""
-        return wait_for_any(self._redis, {self._key: after}, seconds)
 
     def head(self) -> str:
         """Return the highest position of the stream so far, or ``0-0`` before the first event."""

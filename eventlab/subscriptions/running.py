@@ -8,6 +8,7 @@ import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import TypeVar
 
 from eventlab.errors import InvalidArgument
@@ -88,22 +89,15 @@ class Runnable(ABC):
         return handled
 
 
+@dataclass
 class _Loop:
-    def __init__(
-        self,
-        subscription: Runnable,
-        handle: Handler,
-        stop: threading.Event,
-        outage_errors: tuple[type[Exception], ...],
-        poll_interval: float,
-    ) -> None:
-        self._subscription = subscription
-        self._handle = handle
-        self._stop = stop
-        self._outage_errors = outage_errors
-        self._poll_interval = poll_interval
-        self._down = ""  # the server that is down, so that each outage is logged once
-        self._paused = False
+    _subscription: Runnable
+    _handle: Handler
+    _stop: threading.Event
+    _outage_errors: tuple[type[Exception], ...]
+    _poll_interval: float
+    _down: str = ""  # the server that is down, so that each outage is logged once
+    _paused: bool = False
 
     def work_on(self, events: Sequence[Recorded]) -> int:
         """Handle the events of a batch one by one; return how many were acknowledged."""
