@@ -27,7 +27,7 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 from playwright.sync_api import Browser, Page, Route, sync_playwright
-from playwright.sync_api import TimeoutError as OutOfTime
+from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
 from eventlab.lessons.ports import free_port
 from tools.notebooks import select
@@ -262,7 +262,7 @@ def open_and_run(page: Page, url: str, notebook: str) -> bool:
     page.evaluate(RUN_ALL)
     try:
         page.wait_for_function(f"() => ({FINISHED})() && !({BUSY})() && ({IDLE})()")
-    except OutOfTime:
+    except PlaywrightTimeout:
         return False
     page.wait_for_timeout(1500)  # wait until widgets and diagrams are drawn
     return True

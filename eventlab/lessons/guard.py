@@ -17,36 +17,37 @@ from collections.abc import Mapping, Sequence
 
 
 class GuardedProcess(subprocess.Popen[bytes]):
-    """A process that the guard kills when the kernel ends, unless it is known to have ended.
+    """A process that the guard kills when the kernel ends.
 
-    Once it is known to have ended, the system may give its id to another process.
+    Once the exit status of the process is known, the guard forgets the process, because the system
+    may give its id to another process.
     """
 
-    _told_by: int | None = None  # the process that told its guard of this one
+    _registered_by: int | None = None  # the id of the process whose guard has this process
 
-    def be_guarded(self) -> None:
+    def register(self) -> None:
         """Tell the guard to kill the process when the kernel ends."""
         _tell(f"+{self.pid}")
-        self._told_by = os.getpid()
+        self._registered_by = os.getpid()
 
     def wait(self, timeout: float | None = None) -> int:
         """Wait until the process has ended, and tell the guard to forget it."""
         status = super().wait(timeout)
-        self._be_forgotten()
+        self._unregister()
         return status
 
     def poll(self) -> int | None:
         """Return the exit status, and tell the guard to forget the process; None while it runs."""
         status = super().poll()
         if status is not None:
-            self._be_forgotten()
+            self._unregister()
         return status
 
-    def _be_forgotten(self) -> None:
-        # Only once, because another process with this id may be guarded by now.
-        if self._told_by == os.getpid():
-            self._told_by = None
-            with contextlib.suppress(ValueError, OSError):  # the guard has ended already
+    def _unregister(self) -> None:
+        # Only once, because another process with this id may have been registered since.
+        if self._registered_by == os.getpid():
+            self._registered_by = None
+            with contextlib.suppress(ValueError, OSError):  # the guard has already ended
                 _tell(f"-{self.pid}")
 
 
@@ -56,7 +57,7 @@ def guarded(argv: Sequence[str], *, env: Mapping[str, str] | None = None) -> Gua
     process = GuardedProcess(
         argv, env=env, stdin=nothing, stdout=nothing, stderr=nothing, start_new_session=True
     )
-    process.be_guarded()
+    process.register()
     return process
 
 

@@ -60,3 +60,16 @@ def test_page_runs_in_the_browser(
     seen = browser.inspect(chromium, url, path.name, pictures / f"{path.stem}.png")
     assert seen.problems == [], (folder / "lab.log").read_text("utf-8")[-5_000:]
     assert path.read_bytes() == before, "inspecting a page must not change it"
+
+
+def test_page_is_inspected_only_after_its_last_cell_has_run(
+    url: str, chromium: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tools import browser
+
+    # Under load, the run may begin, or continue after a cell, only after the kernel was idle.
+    run = "window.jupyterapp.commands.execute('notebook:run-all-cells')"
+    late = browser.RUN_ALL.replace(f"await {run}", f"setTimeout(() => {run}, 5000)")
+    assert late != browser.RUN_ALL
+    monkeypatch.setattr(browser, "RUN_ALL", late)
+    assert browser.inspect(chromium, url, PATHS[0].name, None).problems == []

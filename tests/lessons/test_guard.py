@@ -66,7 +66,7 @@ def test_guard_forgets_a_process_that_has_ended(
     wait_until(lambda: notice(process) is not None)
     process.kill()
     process.wait()
-    # Once, because its id may soon belong to another guarded process.
+    # Only once, because another guarded process may soon have the same id.
     assert told == [f"+{process.pid}", f"-{process.pid}"]
 
 

@@ -33,7 +33,7 @@ def test_aggregate_refuses_an_attribute_that_the_library_keeps(name: str) -> Non
 
 @pytest.mark.parametrize("name", ["copy", "state", "restore"])
 @pytest.mark.parametrize("first_set_in", ["__init__", "apply"])
-def test_aggregate_refuses_an_attribute_that_hides_a_method(name: str, first_set_in: str) -> None:
+def test_aggregate_rejects_an_attribute_that_hides_a_method(name: str, first_set_in: str) -> None:
     class Robot(Aggregate):
         def __init__(self, id: str) -> None:
             super().__init__(id)
@@ -53,12 +53,12 @@ def test_aggregate_refuses_an_attribute_that_hides_a_method(name: str, first_set
 
 
 @pytest.mark.parametrize("name", ["copy", "record", "replay", "restore", "state"])
-def test_class_refuses_a_value_that_hides_a_method(name: str) -> None:
+def test_class_rejects_a_value_that_hides_a_method(name: str) -> None:
     with pytest.raises(InvalidName, match=f"Robot defines '{name}'.*: rename it"):
         type("Robot", (Aggregate,), {name: "idle"})
 
 
-def test_class_refuses_a_value_that_it_inherits_and_that_hides_a_method() -> None:
+def test_class_rejects_an_inherited_value_that_hides_a_method() -> None:
     mixin = type("Mixin", (), {"state": "idle"})
     with pytest.raises(InvalidName, match="Robot defines 'state'"):
         type("Robot", (mixin, Aggregate), {})
@@ -78,7 +78,7 @@ def test_class_may_override_a_method() -> None:
     assert (robot.version, robot.state()) == (1, {"battery": 1})
 
 
-def test_snapshot_of_an_older_class_does_not_hide_the_error(store: EventStore) -> None:
+def test_load_from_an_older_snapshot_rejects_a_hidden_method(store: EventStore) -> None:
     class Robot(Account):
         def __init__(self, id: str) -> None:
             super().__init__(id)
