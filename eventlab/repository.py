@@ -275,7 +275,11 @@ class Repository(Generic[A]):
     ) -> dict[str, list[Recorded]]:
         writes = [write_of(aggregate, meta) for aggregate in aggregates]
         if rejected is not None or not any(write.events for write in writes):
-            self._check_versions(writes)
+            # The aggregates were read one after another. If any of them has changed since, these
+            # states may never have existed at the same time, and must not lead to a rejection.
+            for write in writes:
+                if (actual := self.store.version(write.id)) != write.expected:
+                    raise VersionConflict(write.id, write.expected, actual)
             if key is not None:
                 ids = [write.id for write in writes]
                 return self.store.reject_commit(key, rejected, fingerprint=fingerprint, ids=ids)
@@ -288,13 +292,6 @@ class Repository(Generic[A]):
             if recorded := done.get(aggregate.id):
                 self._mark_saved(aggregate, write, recorded, mine if key is None else None)
         return done
-
-    def _check_versions(self, writes: list[Write]) -> None:
-        # The aggregates were read one after another. If any of them has changed since, these states
-        # may never have existed at the same time, and a rejection must not be based on them.
-        for write in writes:
-            if (actual := self.store.version(write.id)) != write.expected:
-                raise VersionConflict(write.id, write.expected, actual)
 
     def drop_snapshots(self) -> None:
         """Delete all snapshots. The only effect is that the next loads take longer."""

@@ -23,7 +23,7 @@ import msgspec
 from pymongo import UpdateOne
 from pymongo.client_session import ClientSession
 from pymongo.errors import OperationFailure, PyMongoError
-from redis.exceptions import ResponseError
+from redis.exceptions import ClusterDownError, ResponseError
 
 from eventlab.errors import (
     CategoryMismatch,
@@ -33,10 +33,10 @@ from eventlab.errors import (
 )
 from eventlab.projections.identity import Identity
 from eventlab.projections.session import (
-    INTERRUPTED,
     MAJORITY,
     RETRY_SECONDS,
     TRANSIENT,
+    UNCLEAR,
     ProjectorSession,
 )
 from eventlab.projections.view import CHECKPOINTS, FIRST_VERSION
@@ -215,7 +215,8 @@ class Checkpoint:
     def show(self, position: str) -> None:
         """Publish the position to Redis as a consumer group, so that no trim goes past it.
 
-        An error is only logged, because the next batch publishes a position again.
+        If Redis rejects the write, this is only logged, because the next batch publishes a position
+        again. Raises the error of the client if Redis is down.
         """
         self._show(self.store, position)
 
@@ -224,6 +225,8 @@ class Checkpoint:
         stream = store.keys.stream
         try:
             redis.xgroup_setid(stream, self._group, position)
+        except ClusterDownError:  # a ResponseError, but reads fail as well
+            raise
         except ResponseError as error:
             if "NOGROUP" not in str(error):
                 if self._is_shown:
@@ -290,13 +293,12 @@ class Checkpoint:
         """
         fenced = {"_id": self.name, "fence": rebuild} | self.swaps_only
         session = self.session.get()
+        swap: Fields | None = None
         try:
             with session.start_transaction(write_concern=MAJORITY):
                 # A process that removes a rebuild first deletes the rebuild's checkpoint. So
                 # either the rebuild is removed, or its swap is decided.
-                swap: Fields | None = self._documents.find_one_and_delete(
-                    {"_id": rebuild}, session=session
-                )
+                swap = self._documents.find_one_and_delete({"_id": rebuild}, session=session)
                 if swap is None:
                     raise RebuildOvertaken(self.name)
                 del swap["_id"]
@@ -307,9 +309,11 @@ class Checkpoint:
                     session.abort_transaction()
                     return None
         except PyMongoError as error:
-            if error.has_error_label(TRANSIENT) or getattr(error, "code", None) == INTERRUPTED:
-                return None
-            raise
+            if not error.has_error_label(TRANSIENT) and getattr(error, "code", None) not in UNCLEAR:
+                raise
+            # MongoDB may have committed before the error. Then the checkpoint of the rebuild is
+            # gone, and another attempt would raise RebuildOvertaken.
+            return swap if self.session.commit_again() else None
         return swap
 
     def finish_swap(self, rebuild: str, swap: Fields) -> None:
@@ -323,10 +327,9 @@ class Checkpoint:
         except OperationFailure as error:
             if error.code != NO_COLLECTION:  # another process has renamed it
                 raise
-        done = {"$set": swap, "$unset": {"fence": 1, "swap": 1}}
         # Finish only a decided swap: another process of this rebuild may have fenced again.
         decided = {"_id": self.name, "fence": rebuild, "swap": {"$ne": None}}
-        self._documents.update_one(decided, done)
+        self._documents.update_one(decided, {"$set": swap, "$unset": {"fence": 1, "swap": 1}})
         for store, place in zip(self.stores, swap.get("parts", [swap]), strict=True):
             if place["position"] != START:
                 self._show(store, place["position"])
@@ -354,8 +357,7 @@ class RebuildCheckpoint(Checkpoint):
 
     def create(self) -> None:
         """Create the checkpoint with a position before the first event."""
-        fields = self._first(START) | self._of_code
-        self._documents.insert_one({"_id": self.key} | fields)
+        self._documents.insert_one({"_id": self.key} | self._first(START) | self._of_code)
 
     def read(self) -> CheckpointState:
         """Return the checkpoint. Raises RebuildOvertaken if the checkpoint was removed."""

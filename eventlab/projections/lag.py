@@ -36,8 +36,7 @@ def lag_of(store: EventStore, position: str, replaces: int | None = None) -> Vie
     redis = store.redis
     stream = store.keys.stream
     oldest = last = position
-    events = 0
-    size = 0
+    events = size = 0
     exact = False
     while not exact and events < MAX_COUNTED_EVENTS and size < MAX_COUNTED_BYTES:
         count = min(COUNTED_AT_ONCE, MAX_COUNTED_EVENTS - events)

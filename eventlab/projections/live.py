@@ -37,7 +37,11 @@ class Live(Following):
                     return self._upgrade.advance()
                 return self._follow_once()
             except RebuildOvertaken:
-                self._end_upgrade()
+                self._forget_position()
+                if self._upgrade is not None:
+                    self._upgrade.remove()
+                    self._upgrade.close()
+                    self._upgrade = None
             except ViewVersionMismatch as error:
                 if error.stored > error.version:
                     raise
@@ -133,13 +137,6 @@ class Live(Following):
     def _begin_upgrade(self) -> None:
         with contextlib.suppress(RebuildOvertaken):  # the next call tries again
             self._upgrade = Upgrade.of(self, batch_size=self._largest_batch())
-
-    def _end_upgrade(self) -> None:
-        self._forget_position()
-        if self._upgrade is not None:
-            self._upgrade.remove()
-            self._upgrade.close()
-            self._upgrade = None
 
     def _current(self) -> Following:
         return self._upgrade or self

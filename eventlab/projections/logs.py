@@ -103,5 +103,4 @@ def _merged(store: EventStore, ids: list[str]) -> Iterator[tuple[str, int, bytes
 
 
 def _place(row: bytes, log: int) -> Place:
-    milliseconds, sequence = order(position_of(row))
-    return milliseconds, sequence, log
+    return (*order(position_of(row)), log)

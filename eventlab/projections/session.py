@@ -19,12 +19,13 @@ import pymongo
 from pymongo import ReadPreference
 from pymongo.client_session import ClientSession
 from pymongo.database import Database
-from pymongo.errors import ConnectionFailure, OperationFailure, PyMongoError
+from pymongo.errors import ConnectionFailure, InvalidOperation, OperationFailure, PyMongoError
 from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
 from eventlab.errors import NoReplicaSet
 from eventlab.projections.view import PROJECTORS
+from eventlab.servers.connections import drop_connections
 from eventlab.store.answers import reason
 
 MAJORITY: Final = WriteConcern("majority")
@@ -37,6 +38,8 @@ NO_TRANSACTIONS: Final = 20
 INTERRUPTED: Final = 11601
 TRANSIENT: Final = "TransientTransactionError"
 UNKNOWN_COMMIT: Final = "UnknownTransactionCommitResult"
+#: After a commit: MaxTimeMSExpired, WriteConcernTimeout and INTERRUPTED. It may have succeeded.
+UNCLEAR: Final = frozenset({50, 64, INTERRUPTED})
 #: killSessions is not allowed (13), unknown (59, 115), or not supported (8000, Atlas).
 NO_KILL: Final = frozenset({13, 59, 115, 8000})
 
@@ -103,14 +106,14 @@ class ProjectorSession:
         try:
             with session.start_transaction(write_concern=MAJORITY):
                 result = work(session)
+        except pymongo.errors.ConfigurationError as error:
+            raise drop_connections(self.mongo.client, error) from error
         except PyMongoError as error:
             code = getattr(error, "code", None)
             if code == NO_TRANSACTIONS:
                 raise NoReplicaSet from error
-            retryable = code == INTERRUPTED or any(
-                map(error.has_error_label, (TRANSIENT, UNKNOWN_COMMIT))
-            )
-            if isinstance(error, ConnectionFailure) or not retryable:
+            labels = map(error.has_error_label, (TRANSIENT, UNKNOWN_COMMIT))
+            if isinstance(error, ConnectionFailure) or not (code == INTERRUPTED or any(labels)):
                 raise
             # The time is random; otherwise, two slow projectors would end each other's sessions.
             if self.is_stuck(obstacle, STUCK_SECONDS * random.uniform(1, 3)):
@@ -119,6 +122,23 @@ class ProjectorSession:
             return None
         self._obstacle = None
         return result
+
+    def commit_again(self) -> bool:
+        """Repeat the last commit, and return whether the transaction is committed.
+
+        Has no effect if MongoDB has committed it before. Raises pymongo's errors if MongoDB is
+        down.
+        """
+        try:
+            self.get().commit_transaction()
+        except PyMongoError as error:
+            if isinstance(error, InvalidOperation) or error.has_error_label(TRANSIENT):
+                return False  # aborted by pymongo or by MongoDB
+            if getattr(error, "code", None) not in UNCLEAR:
+                raise
+            time.sleep(RETRY_SECONDS)
+            return self.commit_again()
+        return True
 
     def is_stuck(self, obstacle: object, seconds: float) -> bool:
         """Return whether the same ``obstacle`` has blocked the session for ``seconds``.
@@ -140,7 +160,8 @@ class ProjectorSession:
         MongoDB ends only the sessions of the same MongoDB user. If MongoDB rejects the command, a
         warning is logged once.
         """
-        others = self._projectors.find({"view": self.view, "_id": {"$ne": self._id()}})
+        mine = self.get().session_id["id"]
+        others = self._projectors.find({"view": self.view, "_id": {"$ne": mine}})
         ids = [{"id": other["_id"]} for other in others]
         if not ids or not self._may_end_others:
             return
@@ -159,9 +180,6 @@ class ProjectorSession:
         if self._session is not None:
             # If MongoDB is down, the entry remains, which is harmless.
             with contextlib.suppress(PyMongoError), pymongo.timeout(CLOSE_SECONDS):
-                self._projectors.delete_one({"_id": self._id()})
+                self._projectors.delete_one({"_id": self._session.session_id["id"]})
             self._session.end_session()
             self._session = None
-
-    def _id(self) -> Any:
-        return self.get().session_id["id"]

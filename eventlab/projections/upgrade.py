@@ -58,7 +58,8 @@ class Upgrade(Rebuild):
         before = self._counted
         heads = [order(part.store.head()) for part in self._parts]
         self.run_once()
-        if self._has_reached(heads):
+        pairs = zip(self._parts, heads, strict=True)
+        if self._is_active() and all(head <= order(str(each.position)) for each, head in pairs):
             self._require_older()
             self.remove_abandoned(keep=self._newer())
             self._swapped = self._swap()
@@ -72,10 +73,6 @@ class Upgrade(Rebuild):
         self._create()
         self._hold_trims()
         self._own.share()
-
-    def _has_reached(self, heads: list[tuple[int, int]]) -> bool:
-        pairs = zip(self._parts, heads, strict=True)
-        return self._is_active() and all(head <= order(str(p.position)) for p, head in pairs)
 
     def _require_older(self) -> None:
         """Raise RebuildOvertaken if the live documents are no longer of an older version."""

@@ -30,10 +30,10 @@ from eventlab.projections.checkpoint import (
 )
 from eventlab.projections.identity import Identity
 from eventlab.projections.session import (
-    INTERRUPTED,
     MAJORITY,
     RETRY_SECONDS,
     TRANSIENT,
+    UNCLEAR,
     ProjectorSession,
 )
 from eventlab.projections.view import FIRST_VERSION, REBUILD_NAME
@@ -223,6 +223,7 @@ class SlicedCheckpoint(Checkpoint):
         rebuilt_keys = slice_keys(rebuild, len(self.keys))
         rebuilt = {"_id": {"$in": rebuilt_keys}}
         session = self.session.get()
+        swap: Fields = {}
         try:
             with session.start_transaction(write_concern=MAJORITY):
                 found = {
@@ -245,9 +246,11 @@ class SlicedCheckpoint(Checkpoint):
                     session.abort_transaction()
                     return None
         except PyMongoError as error:
-            if error.has_error_label(TRANSIENT) or getattr(error, "code", None) == INTERRUPTED:
-                return None
-            raise
+            if not error.has_error_label(TRANSIENT) and getattr(error, "code", None) not in UNCLEAR:
+                raise
+            # MongoDB may have committed before the error. Then the checkpoint of the rebuild is
+            # gone, and another attempt would raise RebuildOvertaken.
+            return swap if self.session.commit_again() else None
         return swap
 
     def finish_swap(self, rebuild: str, swap: Fields, by: ProjectorSession | None = None) -> None:

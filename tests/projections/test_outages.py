@@ -16,6 +16,8 @@ from pymongo.errors import PyMongoError
 
 from eventlab import Event, EventStore, Misconfigured, Projector
 from eventlab.accounts import AccountView
+from eventlab.projections.checkpoint import Checkpoint
+from eventlab.slices.checkpoints import SlicedCheckpoint
 from eventlab.store.answers import is_outage
 from tests.projections.support import fill, funds
 from tests.support.cluster import cluster
@@ -161,6 +163,27 @@ def test_projector_waits_while_another_shard_of_a_cluster_is_down(
     assert states() == ["active", "waiting", "active"]
 
 
+def test_cluster_that_is_down_when_a_position_is_published_is_an_outage(
+    mongo: Database[dict[str, Any]],
+    category: str,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with cluster(tmp_path) as client:
+        mine = client.nodes_manager.get_node_from_slot(client.keyslot(category))
+        slot = (client.keyslot(category) + 6000) % 16384
+        with (
+            redis.Redis(host=mine.host, port=mine.port) as direct,
+            Projector(EventStore(direct, category), mongo, AccountView(category)) as projector,
+        ):
+            for node in client.get_nodes():  # all of them, or the owner claims the slot again
+                with redis.Redis(host=node.host, port=node.port) as there:
+                    there.execute_command("CLUSTER", "DELSLOTS", slot)
+            with pytest.raises(redis.exceptions.ClusterDownError):
+                projector._checkpoint.show("1-1")
+    assert "cannot publish" not in caplog.text
+
+
 # ------------------------------------------------------------------ MongoDB
 
 
@@ -175,11 +198,45 @@ class FailingMongo(MongoServer):
             self._argv += ["--setParameter", "enableTestCommands=1"]
         super().start()
 
-    def fail(self, command: str, code: int, *, times: int) -> None:
+    def fail(self, command: str, code: int, *, times: int, done: bool = False) -> None:
+        """Let a command fail; if ``done``, MongoDB executes it before it reports the error."""
         mode = {"times": times} if times else "off"
-        data = {"failCommands": [command], "errorCode": code, "appName": PROJECTOR}
+        error = {"code": code, "errmsg": "interrupted"}
+        how = {"writeConcernError": error} if done else {"errorCode": code}
+        data = {"failCommands": [command], "appName": PROJECTOR} | how
         with self.client() as client:
             client.admin.command("configureFailPoint", "failCommand", mode=mode, data=data)
+
+
+class UnreadyMongo(MongoServer):
+    """A mongod that is no member of a replica set yet, as it is for a moment after each start."""
+
+    is_awaited = False
+
+    def make_ready(self) -> None:
+        if self.is_awaited:
+            super().make_ready()
+
+
+def test_projector_follows_a_mongod_that_was_starting_when_it_connected(
+    store: EventStore, states: Any, tmp_path: Path
+) -> None:
+    server = UnreadyMongo(tmp_path)
+    try:
+        with (
+            server.client(serverSelectionTimeoutMS=5_000) as client,
+            Projector(store, client["eventlab"], AccountView(store.category)) as projector,
+            running(projector),
+        ):
+            assert wait_until(lambda: states() == ["waiting"])
+            server.is_awaited = True
+            server.make_ready()
+            fill(store, 3)
+            with server.client() as other:
+                assert wait_until(lambda: funds(other["eventlab"][store.category]) == 3)
+            assert wait_until(lambda: states()[-1] == "active")
+    finally:
+        server.kill()
 
 
 @pytest.fixture(scope="module")
@@ -297,3 +354,52 @@ def test_user_without_permissions_gets_a_one_sentence_error(
     failing.fail("update", 13, times=1)
     with pytest.raises(Misconfigured, match="MongoDB"):
         projector.run(threading.Event())
+
+
+INTERRUPTED, TIMED_OUT, ABORTED = 11601, 64, 251  # MongoDB's error codes
+
+
+@pytest.mark.parametrize("slices", [1, 64])
+@pytest.mark.parametrize(
+    ("code", "times", "done"),
+    [
+        (INTERRUPTED, 1, True),
+        (INTERRUPTED, 2, True),
+        (INTERRUPTED, 1, False),
+        (TIMED_OUT, 2, True),
+        (ABORTED, 2, False),
+    ],
+)
+def test_rebuild_is_complete_when_the_commit_of_its_swap_is_interrupted(
+    failing: FailingMongo,
+    redis_client: redis.Redis,
+    category: str,
+    monkeypatch: pytest.MonkeyPatch,
+    slices: int,
+    code: int,
+    times: int,
+    done: bool,
+) -> None:
+    swaps = []
+
+    def failing_once(plain: Any) -> Any:
+        def decide(self: Any, rebuild: str) -> Any:
+            if not swaps:
+                failing.fail("commitTransaction", code, times=times, done=done)
+            swaps.append(rebuild)
+            return plain(self, rebuild)
+
+        return decide
+
+    for kind in (Checkpoint, SlicedCheckpoint):
+        monkeypatch.setattr(kind, "decide_swap", failing_once(vars(kind)["decide_swap"]))
+    store = EventStore(redis_client, category, slices=slices)
+    for id in ("a", "b", "c"):
+        store.append(id, [Event("create"), Event("deposit", {"amount": 5})], expected=0)
+    with failing.client(appname=PROJECTOR) as client:
+        with Projector(store, client["eventlab"], AccountView(category)) as projector:
+            projector.catch_up()
+            assert projector.rebuild(progress=False) == 6
+            assert projector.catch_up() == 0
+        assert funds(client["eventlab"][category]) == 15
+        assert len(swaps) == (2 if code == ABORTED else 1)

@@ -86,6 +86,10 @@ class MongoServer:
         self._process = subprocess.Popen(
             self._argv, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
+        self.make_ready()
+
+    def make_ready(self) -> None:
+        """Wait until the server takes commands and, as a replica set, is the primary."""
         with self.client(serverSelectionTimeoutMS=40_000) as client:
             if self._replica_set:
                 initiate(client, self._server.socket)
