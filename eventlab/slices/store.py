@@ -25,7 +25,6 @@ from eventlab.store.sealing import Protects
 from eventlab.store.settling import settle
 from eventlab.store.slices import ONE, check_together, register, slice_number
 from eventlab.store.store import EventStore, Expected, Upcaster
-from eventlab.store.stream import as_bytes
 from eventlab.store.waiting import wait_for_any
 
 
@@ -289,9 +288,14 @@ class SlicedStore(EventStore):
         register(self.redis, self._all[0].keys)  # raises SlicesMismatch
         found = self.redis.scan_iter(match=self.keys.all_slices(), count=KEYS_PAGE)
         while page := list(islice(found, KEYS_PAGE)):
-            owned = [key for key in page if self.keys.owns(as_bytes(key))]
+            owned = [key for key in page if self.keys.owns(_as_bytes(key))]
             if owned:
                 self.redis.unlink(*owned)
         # Delete this key last: until then, nobody can create the category with one slice.
         self.redis.unlink(self.keys.slices)
         super().drop()
+
+
+def _as_bytes(key: bytes | str) -> bytes:
+    """Return a key as bytes, whether or not the client has decoded it."""
+    return key if isinstance(key, bytes) else key.encode()

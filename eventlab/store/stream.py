@@ -40,15 +40,20 @@ class CategoryStream:
         another program deleted does not count as gone.
         """
         checked_position(after)
-        left = limit
         count = FIRST_PAGE
+        weighed = most = 0
         page: list[Entry] = []
-        while left is None or left > 0:
+        while limit is None or limit > 0:
             if page:
                 texts = chain.from_iterable([fields.values() for _, fields in page])
-                # Measure again for each page, because the stream may have grown.
-                count = next_page(len(page), sum(map(len, texts)), self._largest_page())
-            want = count if left is None else min(count, left)
+                size = self._redis.xlen(self._key)
+                # Fewer new entries cannot make a page too large.
+                if not weighed or abs(size - weighed) >= MAX_PAGE:
+                    weighed = size
+                    # Redis adds up the bytes of a long stream more slowly than it sends pages.
+                    most = MAX_PAGE if size > MAX_WEIGHED else largest_page(self._redis, self._key)
+                count = next_page(len(page), sum(map(len, texts)), most)
+            want = count if limit is None else min(count, limit)
             page = self._redis.execute_command(
                 "XRANGE", self._key, f"({after}", "+", "COUNT", want, **RAW
             )
@@ -58,7 +63,7 @@ class CategoryStream:
             if len(page) < want:
                 return
             after = page[-1][0].decode()
-            left = None if left is None else left - want
+            limit = None if limit is None else limit - want
 
     def head(self) -> str:
         """Return the highest position of the stream so far, or ``0-0`` before the first event."""
@@ -123,11 +128,6 @@ class CategoryStream:
         """Accept the deletions by other programs so far: ``entries`` no longer reports them."""
         self._redis.hset(self._keys.trimmed, "dropped", _dropped(self._info()))
 
-    def _largest_page(self) -> int:
-        # In a long stream, adding up the bytes takes Redis longer than sending smaller pages.
-        length = self._redis.xlen(self._key)
-        return MAX_PAGE if length > MAX_WEIGHED else largest_page(self._redis, self._key)
-
     def _check_not_trimmed(self, after: str, others: bool) -> None:
         info = self._info()
         if not _dropped(info):
@@ -152,10 +152,9 @@ class CategoryStream:
                 raise
             check_slices(self._redis, self._keys)
             return {}
-        pairs = (
-            reply.items() if isinstance(reply, dict) else zip(reply[::2], reply[1::2], strict=True)
-        )
-        return {as_text(name): as_text(value) for name, value in pairs}
+        if not isinstance(reply, dict):
+            reply = dict(zip(reply[::2], reply[1::2], strict=True))
+        return {as_text(name): as_text(value) for name, value in reply.items()}
 
 
 def _dropped(info: dict[str, Any]) -> int:
@@ -170,8 +169,3 @@ def _first(info: dict[str, Any]) -> str:
 def as_text(value: Any) -> Any:
     """Return bytes as text, and any other value unchanged."""
     return value.decode() if isinstance(value, bytes) else value
-
-
-def as_bytes(key: bytes | str) -> bytes:
-    """Return a key as bytes, whether or not the client has decoded it."""
-    return key if isinstance(key, bytes) else key.encode()

@@ -163,8 +163,7 @@ class _Loop:
     def _still_ours(self, events: list[Recorded]) -> list[Recorded]:
         """Return the events that this consumer still holds; other consumers may hold the rest."""
         touch = self._subscription.touch
-        found = self.patiently(lambda: [event for event in events if touch([event])])
-        return found or []
+        return self.patiently(lambda: [event for event in events if touch([event])]) or []
 
     def _acknowledge(self, event: Recorded) -> None:
         self.patiently(lambda: self._subscription.ack([event]))

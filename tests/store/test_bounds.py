@@ -80,7 +80,8 @@ def test_events_of_a_light_key_come_in_few_pages(
     pages = [FIRST_PAGE, LIGHT_PAGE, LIGHT_PAGE, 3000 - FIRST_PAGE - 2 * LIGHT_PAGE]
     for kind in ("LRANGE", "XRANGE"):
         assert [count for name, count, _ in replies.sizes if name == kind] == pages
-    assert len(replies.commands("MEMORY USAGE")) == 2 * (len(pages) - 1)
+    # The log is measured before each page but the first, and the stream once until it grows.
+    assert len(replies.commands("MEMORY USAGE")) == len(pages) - 1 + 1
 
 
 def test_key_that_grows_while_it_is_read_is_read_in_smaller_pages(
