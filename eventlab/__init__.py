@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from eventlab.servers import Lab, connect
     from eventlab.store.appends import Write
     from eventlab.store.causes import caused_by
-    from eventlab.store.store import ANY, EXISTS, NEW, EventStore
+    from eventlab.store.store import ANY, EXISTS, NEW, EventStore, Expected
     from eventlab.subscriptions.records import Lag, Parked
     from eventlab.subscriptions.subscription import Subscription
 
@@ -127,6 +127,7 @@ _HOMES = {
         "EXISTS",
         "NEW",
         "EventStore",
+        "Expected",
     ),
     "eventlab.subscriptions.records": (
         "Lag",
@@ -151,6 +152,7 @@ __all__ = [
     "Event",
     "EventLabError",
     "EventStore",
+    "Expected",
     "Forgotten",
     "IdempotencyKeyReused",
     "InvalidArgument",

@@ -10,6 +10,7 @@ Given events, when a decision is made, then events are recorded:
 Decided(events=[Event(type='withdraw', data={'amount': 30})])
 """
 
+from eventlab.testing.checked_store import CheckedStore, repeated
 from eventlab.testing.contract import StoreContract
 from eventlab.testing.full_contract import FullStoreContract
 from eventlab.testing.promises import Promise, Promises, check
@@ -18,6 +19,7 @@ from eventlab.testing.store import Store
 from eventlab.testing.views import ViewScenario, view
 
 __all__ = [
+    "CheckedStore",
     "Decided",
     "FullStoreContract",
     "Given",
@@ -28,5 +30,6 @@ __all__ = [
     "ViewScenario",
     "check",
     "given",
+    "repeated",
     "view",
 ]

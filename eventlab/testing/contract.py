@@ -96,13 +96,16 @@ class AppendContract:
         expect(contents(store), before, "the store after invalid events")
 
     def test_append_rejects_bad_arguments(self, store: Store) -> None:
-        """A bad id (InvalidName) or version (InvalidArgument) is rejected; nothing is written."""
+        """A bad id or token (InvalidName) or version (InvalidArgument) writes nothing."""
         ids: list[Any] = ["", None, 1, b"a", "\ud83d", "x" * 513]
         for id in ids:
             with expect_error(InvalidName, f"append to id {id!r:.20}"):
                 store.append(id, [CREATE], expected=ANY)
             with expect_error(InvalidName, f"read of id {id!r:.20}"):
                 store.read(id)
+            if id is not None:
+                with expect_error(InvalidName, f"append with token {id!r:.20}"):
+                    store.append("a", [CREATE], expected=ANY, token=id)
         versions: list[Any] = [-1, True, 1.0, "1", None, 2**53]
         for version in versions:
             with expect_error(InvalidArgument, f"expected={version!r}"):

@@ -545,7 +545,8 @@ a_store_of_your_own = Exercise(
     ],
     answer="""
         from eventlab import ANY, EXISTS, VersionConflict
-        from eventlab.lessons.little_store import UnfinishedStore, repeated
+        from eventlab.lessons.little_store import UnfinishedStore
+        from eventlab.testing import repeated
 
 
         class MyStore(UnfinishedStore):

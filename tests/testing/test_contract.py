@@ -16,7 +16,7 @@ import redis
 from eventlab import EventStore
 from eventlab.lessons import little_store
 from eventlab.lessons.little_store import LittleStore
-from eventlab.testing import FullStoreContract, StoreContract, check
+from eventlab.testing import FullStoreContract, StoreContract, check, checked_store
 from eventlab.testing.contract import AppendContract
 from eventlab.testing.promises import promise_names
 from tests.support.cluster import cluster
@@ -140,6 +140,8 @@ class TestValkey(FullStoreContract):
             yield EventStore(client, category)
 
 
+IMPORT_OF_BASE = "from eventlab.testing import CheckedStore, repeated"
+
 #: What is wrong, the code of the little store, and the broken code.
 FAULTS = [
     ("no version check", "if version != expected and", "if False and"),
@@ -148,27 +150,29 @@ FAULTS = [
     ("EXISTS passes without events", "(version and expected is EXISTS)", "(expected is EXISTS)"),
     ("any version is accepted", "type(expected) is int and", "0 == 0 or"),
     ("events are stored one by one", "batch = encode_batch(events).events\n", "batch = events\n"),
-    ("tokens are not kept", "id, event.version): token", "id, event.version): None"),
+    ("tokens are not kept", "{event.position: token for", "{event.position: None for"),
     ("a token hides other events", "if found != [", "if False and found != ["),
     ("tokens of all aggregates", "for e in self.read(id) if", "for e in self._events if"),
     ("versions begin at 0", "version + n, event.type", "version + n - 1, event.type"),
-    ("positions of a batch are equal", "+ n}-0", "+ 1}-0"),
-    ("positions begin anew with each aggregate", "len(self._events) + n}", "self.version(id) + n}"),
-    ("meta is lost", "self._position(n), event.meta", "self._position(n), None"),
+    ("positions of a batch are equal", "{head + n}-0", "{head + 1}-0"),
+    ("positions begin anew with each aggregate", "{head + n}", "{version + n}"),
+    ("meta is lost", "-0\", event.meta", "-0\", None"),
     ("data is shared with readers", "return copy.deepcopy(found[:limit])", "return found[:limit]"),
-    ("data is shared with writers", "return copy.deepcopy(recorded)", "return recorded"),
+    ("data is shared with writers", "copy.deepcopy(self.write(id, batch, expected, token))",
+     "self.write(id, batch, expected, token)"),
     ("after is included", "event.version > after", "event.version >= after"),
     ("read_all includes after", "order(event.position) > start", "order(event.position) >= start"),
     ("reverse reverses after the limit", "(found[::-1] if reverse else found)[:limit]",
      "found[:limit][:: -1 if reverse else 1]"),
     ("limit 0 is no limit", "found)[:limit]", "found)[: limit or None]"),
     ("positions are compared as text", "order(event.position) > start", "event.position > after"),
-    ("ids are not sorted", "sorted({event.id for event in self._events})",
-     "list({event.id: 0 for event in self._events})"),
+    ("ids are not sorted", "sorted({event.id for event in self.recorded()})",
+     "list({event.id: 0 for event in self.recorded()})"),
     ("ids without case", "if event.id == id and", "if event.id.lower() == id.lower() and"),
     ("names are not checked", 'checked_name(id, "id")', "pass"),
+    ("tokens are not checked", 'checked_name(token, "token")', "pass"),
     ("counts are not checked", "checked_counts(after=after, limit=limit)", "pass"),
-    ("head is the first position", "self._events[-1].position", "self._events[0].position"),
+    ("head is the first position", "events[-1].position", "events[0].position"),
     ("no lock", "with self._lock:", "if True:"),
     ("half an append is seen", "self._events += recorded",
      "self._events += recorded[:1]; import time; time.sleep(0); self._events += recorded[1:]"),
@@ -177,7 +181,12 @@ FAULTS = [
 
 def broken(old: str, new: str) -> type[LittleStore]:
     """Return the little store with a fault."""
-    source = Path(little_store.__file__).read_text(encoding="utf-8")
+    files = (checked_store.__file__, little_store.__file__)
+    source, rest = (Path(file).read_text(encoding="utf-8") for file in files)
+    for line in ("from __future__ import annotations", IMPORT_OF_BASE):
+        assert line in rest
+        rest = rest.replace(line, "")
+    source += rest
     assert source.count(old) >= 1, f"the little store no longer has {old!r}"
     module = types.ModuleType("broken_store")
     code = compile(source.replace(old, new), "broken_store", "exec", dont_inherit=True)
