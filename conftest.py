@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import sys
 import tempfile
 from collections import Counter
@@ -22,6 +23,7 @@ from pymongo.database import Database
 from eventlab import EventStore, settings
 from eventlab.servers import Lab, connect, starter
 from tests.support import examples
+from tests.support.kernels import use_sockets
 
 #: Markers of the tests that only ``--all`` runs, and what they need.
 APART = {
@@ -88,6 +90,7 @@ def pytest_configure(config: pytest.Config) -> None:
     examples.is_all = config.getoption("--all")
     # The tests start hundreds of processes: each would compile the package again.
     sys.dont_write_bytecode = False
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # nohup ignores it, for all child processes, too
     kept = OWN_SERVERS if config.getoption("--own-servers") else ()
     for name in [name for name in os.environ if FOREIGN_VARIABLES.fullmatch(name)]:
         if name not in kept:
@@ -96,6 +99,7 @@ def pytest_configure(config: pytest.Config) -> None:
     own = Path(tempfile.mkdtemp(prefix="eventlab-tests-"))
     config.stash[OWN] = own
     (own / "data").mkdir()
+    use_sockets(own)
     os.environ[settings.DATA] = str(own / "data")
     for name in SETTINGS_FOLDERS:
         os.environ[name] = str(own / name.lower())

@@ -14,11 +14,11 @@ from types import TracebackType
 from typing import Self
 
 from jupyter_client.blocking.client import BlockingKernelClient
-from jupyter_client.manager import KernelManager
 from jupyter_client.provisioning import LocalProvisioner
 
 from eventlab.servers import state
 from eventlab.servers.state import Running
+from tests.support.kernels import SocketKernelManager
 from tests.support.waiting import PATIENCE_SECONDS, wait_until
 
 LISTENING = "0A"
@@ -110,7 +110,7 @@ class Kernel:
     """A Jupyter kernel like that of a notebook."""
 
     def __init__(self) -> None:
-        self._manager = KernelManager(kernel_name="python3")
+        self._manager = SocketKernelManager(kernel_name="python3")
         self._manager.start_kernel()
         self.client: BlockingKernelClient = self._manager.client()
         self.client.start_channels()
