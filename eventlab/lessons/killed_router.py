@@ -42,13 +42,17 @@ class DoomedClient(CXoneClient):
         return None
 
 
-def route_until_killed(category: str, settings: Mapping[str, str], *, name: str = "doomed") -> bool:
+def route_until_killed(
+    category: str, settings: Mapping[str, str], *, name: str = "doomed", call_seconds: float = 2
+) -> bool:
     """Run a router that is killed after its first work item; return whether it was killed.
 
-    ``settings`` are the mailroom's environment variables. A work item's deadline is 13 seconds
-    after the router records the intent to send it, so that a lesson does not take minutes.
+    ``settings`` are the mailroom's environment variables. ``call_seconds`` is the time limit of a
+    call to CXone. The deadline of a work item is 6.5 times ``call_seconds`` after the router
+    records the intent to send it (13 seconds by default, so that a lesson does not take minutes).
     """
     command = [sys.executable, "-m", "eventlab.lessons.killed_router", category, name]
+    command += [str(call_seconds)]
     done = subprocess.run(
         command, env=os.environ | settings, capture_output=True, timeout=PATIENCE, check=False
     )
@@ -56,13 +60,15 @@ def route_until_killed(category: str, settings: Mapping[str, str], *, name: str 
 
 
 def main() -> None:
-    """Run the router that will be killed; the arguments are the category and the router's name."""
-    category, name = sys.argv[1:]
+    """Run the router that will be killed; the arguments are those of ``route_until_killed``."""
+    category, name, limit = sys.argv[1:]
+    seconds = float(limit)
     settings = Settings.from_environment(os.environ)
     gmail = GmailClient(load(settings.gmail_token), endpoint=settings.gmail_endpoint)
-    cxone = DoomedClient(settings.cxone, timeout=(1, 2.5), total_timeout=2)
+    timeout = (seconds / 2, 1.25 * seconds)
+    cxone = DoomedClient(settings.cxone, timeout=timeout, total_timeout=seconds)
     store = EventStore(connect().redis, category)
-    Router(store, gmail, cxone, name=name, deadline_margin=4).run_once()
+    Router(store, gmail, cxone, name=name, deadline_margin=2 * seconds).run_once()
 
 
 if __name__ == "__main__":

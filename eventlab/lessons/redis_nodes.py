@@ -19,9 +19,11 @@ from eventlab.servers.binaries import find_redis
 
 SLOTS = 16384
 NODE_TIMEOUT_MS = 2000
-#: Requests to a single node time out soon, without a retry, because the node may be down.
-IMPATIENT: dict[str, Any] = {"socket_timeout": 1, "socket_connect_timeout": 1, "retry": None}
-ASKED_IN_VAIN = (redis.RedisError, OSError)
+#: A command may take long on a busy machine. It is not repeated, because it may have been executed.
+COMMAND_SECONDS = 30
+#: A probe of a node that may be down times out soon, and is repeated by the caller.
+PROBE_SECONDS = 1
+NO_REPLY = (redis.RedisError, OSError)
 
 
 class Node:
@@ -38,10 +40,14 @@ class Node:
             (folder / "sentinel.conf").touch()
             self._argv[1:1] = [str(folder / "sentinel.conf"), "--sentinel"]
         self._env = os.environ | dict(binary.env)
-        self.client: Any = redis.Redis(
-            host="127.0.0.1", port=port, decode_responses=True, **IMPATIENT
-        )
+        self.client = self._connect(COMMAND_SECONDS)
+        self._probe = self._connect(PROBE_SECONDS)
         self.start()
+
+    def _connect(self, seconds: float) -> Any:
+        options: dict[str, Any] = {"decode_responses": True, "retry": None}
+        options |= {"socket_timeout": seconds, "socket_connect_timeout": seconds}
+        return redis.Redis(host="127.0.0.1", port=self.port, **options)
 
     def start(self) -> None:
         """Start the server and wait until it responds."""
@@ -55,8 +61,8 @@ class Node:
 
     def answers(self) -> bool:
         """Return whether the server responds to a PING."""
-        with contextlib.suppress(*ASKED_IN_VAIN):
-            return bool(self.client.ping())
+        with contextlib.suppress(*NO_REPLY):
+            return bool(self._probe.ping())
         return False
 
     def kill(self) -> None:
@@ -74,28 +80,36 @@ class Node:
 
     def role(self) -> str:
         """Return ``master`` or ``slave``, or an empty string if the server does not respond."""
-        with contextlib.suppress(*ASKED_IN_VAIN):
-            return str(self.client.info("replication")["role"])
-        return ""
+        return str(self._replication().get("role", ""))
 
     def follows(self, master: Node) -> bool:
         """Return whether the server is a connected replica of this master."""
-        with contextlib.suppress(*ASKED_IN_VAIN):
-            found = self.client.info("replication")
-            link = (found["role"], found.get("master_port"), found.get("master_link_status"))
-            return link == ("slave", master.port, "up")
-        return False
+        found = self._replication()
+        link = (found.get("role"), found.get("master_port"), found.get("master_link_status"))
+        return link == ("slave", master.port, "up")
 
     def is_in_step_with(self, master: Node) -> bool:
         """Return whether the server has received everything that the master has written."""
-        written = master.client.info("replication")["master_repl_offset"]
-        return bool(self.client.info("replication")["slave_repl_offset"] == written)
+        written = master._replication().get("master_repl_offset")
+        return written is not None and self._replication().get("slave_repl_offset") == written
+
+    def _replication(self) -> dict[str, Any]:
+        with contextlib.suppress(*NO_REPLY):
+            return dict(self._probe.info("replication"))
+        return {}
+
+    def cluster_info(self) -> str:
+        """Return what the server reports about its cluster, or nothing if it does not respond."""
+        with contextlib.suppress(*NO_REPLY):
+            return str(self._probe.execute_command("CLUSTER", "INFO"))
+        return ""
 
     def close(self) -> None:
         """End the server, even if it is stopped."""
         self.resume()
         self.kill()
-        self.client.close()
+        for client in (self.client, self._probe):
+            client.close()
 
 
 @dataclass
@@ -104,6 +118,11 @@ class Shard:
 
     master: Node
     replica: Node
+
+    @property
+    def nodes(self) -> list[Node]:
+        """The master and its replica."""
+        return [self.master, self.replica]
 
     def promoted(self) -> bool:
         """Return whether the replica has become the master."""
@@ -115,12 +134,6 @@ class Shard:
         self.replica.stop()
         self.master.client.execute_command("CLIENT", "KILL", "TYPE", "replica")
 
-    def lose(self) -> None:
-        """Kill the master; the replica takes over without the writes that it has not received."""
-        self.master.kill()
-        self.replica.resume()
-        wait_until(self.promoted)
-
 
 @dataclass
 class Cluster:
@@ -131,7 +144,7 @@ class Cluster:
     @property
     def nodes(self) -> list[Node]:
         """All six nodes."""
-        return [node for shard in self.shards for node in (shard.master, shard.replica)]
+        return [node for shard in self.shards for node in shard.nodes]
 
     @property
     def url(self) -> str:
@@ -140,18 +153,15 @@ class Cluster:
 
     def is_well(self) -> bool:
         """Return whether every node reports that the cluster is healthy."""
-        return all("cluster_state:ok" in _cluster_info(node) for node in self.nodes)
-
-
-def _cluster_info(node: Node) -> str:
-    with contextlib.suppress(*ASKED_IN_VAIN):
-        return str(node.client.execute_command("CLUSTER", "INFO"))
-    return ""
+        return all("cluster_state:ok" in node.cluster_info() for node in self.nodes)
 
 
 @contextlib.contextmanager
-def cluster_of_pairs(path: Path, category: str) -> Iterator[Cluster]:
-    """Run a cluster with append-only files: three masters, each with one replica."""
+def cluster_of_pairs(path: Path, category: str, *options: str) -> Iterator[Cluster]:
+    """Run a cluster with append-only files: three masters, each with one replica.
+
+    Each server gets the ``options``, such as ``--appendfsync always``.
+    """
     with contextlib.ExitStack() as stack:
         nodes = []
         for _ in range(6):
@@ -162,6 +172,7 @@ def cluster_of_pairs(path: Path, category: str) -> Iterator[Cluster]:
                 *["--appendonly", "yes", "--save", ""],
                 *["--cluster-enabled", "yes", "--cluster-node-timeout", str(NODE_TIMEOUT_MS)],
                 *["--repl-diskless-sync-delay", "0", "--cluster-replica-validity-factor", "0"],
+                *options,
             )
             stack.callback(node.close)
             nodes.append(node)
@@ -173,7 +184,7 @@ def cluster_of_pairs(path: Path, category: str) -> Iterator[Cluster]:
             master.client.execute_command("CLUSTER", "SET-CONFIG-EPOCH", number + 1)
         for node in nodes[1:]:
             masters[0].client.execute_command("CLUSTER", "MEET", "127.0.0.1", node.port)
-        wait_until(lambda: all("cluster_known_nodes:6" in _cluster_info(node) for node in nodes))
+        wait_until(lambda: all("cluster_known_nodes:6" in node.cluster_info() for node in nodes))
         for master, replica in zip(masters, replicas, strict=True):
             id = master.client.execute_command("CLUSTER", "MYID")
             replica.client.execute_command("CLUSTER", "REPLICATE", id)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import signal
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from eventlab.sandbox.samples import samples
 from tests.cli.routes import run, start
 from tests.support.mailroom import ITEMS, mail
 from tests.support.servers import line_of
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE_SECONDS, wait_until
 
 pytestmark = pytest.mark.usefixtures("prompt_disk")
 
@@ -109,17 +110,36 @@ def test_watch_routes_new_mails_until_a_signal(
     assert len(both.cxone.work_items) == 2
 
 
+def threads_of(pid: int) -> set[str]:
+    return {each.name for each in Path(f"/proc/{pid}/task").iterdir()}
+
+
 def test_round_finishes_the_current_mail_when_it_is_stopped(
-    both: Fakes, route: Any, category: str
+    both: Fakes, route: Any, category: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for n in range(5):
         both.gmail.deliver(mail(n))
-    both.cxone.faults.order(Fault(on=ITEMS, delay=2.0))
+    stopping = threading.Event()
+    take = both.cxone.faults.take
+
+    def hold_until_it_is_stopping(request: str) -> Fault | None:
+        fault = take(request)
+        if ITEMS in request:
+            stopping.wait(PATIENCE_SECONDS)
+        return fault
+
+    monkeypatch.setattr(both.cxone.faults, "take", hold_until_it_is_stopping)
     own = ("route", "--once", "--category", category, "--collection", category)
     with start(*own, **both.environment()) as process:
-        wait_until(lambda: both.cxone.faults.seen(ITEMS))
-        process.terminate()
-        out, error = process.communicate(timeout=40)
+        try:
+            wait_until(lambda: both.cxone.faults.seen(ITEMS))
+            before = threads_of(process.pid)
+            process.terminate()
+            # The thread that waits for a signal ends once it has told the router to stop.
+            wait_until(lambda: before - threads_of(process.pid))
+        finally:
+            stopping.set()
+        out, error = process.communicate(timeout=PATIENCE_SECONDS)
     assert (process.returncode, "Traceback" in error) == (1, False)
     assert out == (
         "listed 5, new 5: submitted 1, held 0, refused 0, skipped 0; 4 to be sent later; "

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import redis
 
 from eventlab import Event
-from eventlab.lessons.redis_nodes import Cluster, Node, cluster_of_pairs
+from eventlab.lessons.redis_nodes import Cluster, Node
 from tests.support.crash_servers import MongoServer, mongod
-from tests.support.waiting import wait_until
+from tests.support.steady_cluster import detect_failures, let_take_over, steady_cluster
+from tests.support.waiting import stays, wait_until
 from tests.support.workload import (
     CATEGORY,
     Workload,
@@ -23,6 +26,7 @@ pytestmark = pytest.mark.crash
 __all__ = ["mongod"]  # a fixture
 
 CREATE = Event("create")
+GIVEN_UP_SECONDS = 10  # by then, Redis has given up a failover that a stalled node has delayed
 Fault = Callable[[Cluster, Workload], None]
 
 
@@ -30,7 +34,8 @@ Fault = Callable[[Cluster, Workload], None]
 def cluster(tmp_path: Path) -> Iterator[Cluster]:
     folder = tmp_path / "cluster"
     folder.mkdir()
-    with cluster_of_pairs(folder, CATEGORY) as running:
+    # By default, a kill may lose the last two seconds of what Redis has confirmed.
+    with steady_cluster(folder, "--appendfsync", "always") as running:
         yield running
 
 
@@ -41,7 +46,7 @@ def kill_the_master(cluster: Cluster, work: Workload) -> None:
     with work.paused():
         wait_until(lambda: shard.replica.is_in_step_with(shard.master))
         shard.master.kill()
-    wait_until(shard.promoted)
+    let_take_over(cluster, shard)
 
 
 def stop_the_master(cluster: Cluster, work: Workload) -> None:
@@ -49,24 +54,31 @@ def stop_the_master(cluster: Cluster, work: Workload) -> None:
     with work.paused():
         wait_until(lambda: shard.replica.is_in_step_with(shard.master))
         shard.master.stop()
-    wait_until(shard.promoted)
-    # Nobody may still wait for the stopped master: when it wakes, it confirms what it has
-    # received before it learns that it is no master, and discards it.
+    let_take_over(cluster, shard)
+    # Nobody may still wait for the stopped master, or turn to it: when it wakes, it confirms what
+    # it receives before it learns that it is no master, and discards it.
     work.wait_for_progress()
-    shard.master.resume()
-    wait_until(lambda: shard.master.follows(shard.replica))
+    with work.paused():
+        shard.master.resume()
+        wait_until(lambda: shard.master.follows(shard.replica))
 
 
 def fail_over(cluster: Cluster, work: Workload) -> None:
     shard = cluster.shards[0]
-    shard.replica.client.execute_command("CLUSTER", "FAILOVER")
-    wait_until(shard.promoted)
+
+    def has_failed_over() -> bool:
+        with contextlib.suppress(redis.ResponseError):  # it has become the master just now
+            shard.replica.client.execute_command("CLUSTER", "FAILOVER")
+        return not stays(lambda: not shard.promoted(), GIVEN_UP_SECONDS)
+
+    wait_until(has_failed_over)
 
 
 def take_another_shard_down(cluster: Cluster, work: Workload) -> None:
     other = cluster.shards[1]
     for node in (other.replica, other.master):
         node.kill()
+    detect_failures(cluster.shards[0].nodes + cluster.shards[2].nodes)
     wait_until(lambda: not cluster.is_well() and any(work.seen_errors()))
     for node in (other.master, other.replica):
         node.start()
@@ -91,7 +103,7 @@ def move_the_slot(cluster: Cluster, work: Workload) -> None:
     source.client.execute_command("CLUSTER", "SETSLOT", slot, "MIGRATING", ids[target])
     while keys := _keys_in(source, slot):
         source.client.execute_command(
-            "MIGRATE", "127.0.0.1", target.port, "", 0, 5000, "KEYS", *keys
+            "MIGRATE", "127.0.0.1", target.port, "", 0, 20_000, "KEYS", *keys
         )
     for node in (target, source, cluster.shards[2].master):
         node.client.execute_command("CLUSTER", "SETSLOT", slot, "NODE", ids[target])

@@ -21,26 +21,27 @@ from eventlab import (
     ViewAhead,
 )
 from eventlab.accounts import Account, AccountView
-from eventlab.lessons.redis_nodes import Cluster, cluster_of_pairs
-from eventlab.servers import external
+from eventlab.lessons.redis_nodes import Cluster
+from tests.support.steady_cluster import lose, steady_cluster
 from tests.support.store import deposits
 from tests.support.waiting import wait_until
-from tests.support.workload import CATEGORY
+from tests.support.workload import patient_store
 
 pytestmark = pytest.mark.crash
 
 
 @pytest.fixture
 def cluster(tmp_path: Path) -> Iterator[Cluster]:
-    with cluster_of_pairs(tmp_path, CATEGORY) as running:
+    # A node of another shard that stalls after the loss does not matter.
+    with steady_cluster(tmp_path, "--cluster-require-full-coverage", "no") as running:
         yield running
 
 
 @pytest.fixture
 def store(cluster: Cluster) -> Iterator[EventStore]:
-    redis = external.redis_at(cluster.url)
-    yield EventStore(redis, CATEGORY)
-    redis.close()
+    store = patient_store(cluster.url)
+    yield store
+    store.redis.close()
 
 
 def test_lost_events_are_named_by_view_repository_and_subscription(
@@ -58,7 +59,7 @@ def test_lost_events_are_named_by_view_repository_and_subscription(
         assert account.funds == 10
         assert projector.catch_up() == 5
         letters.ack(letters.receive())
-        shard.lose()
+        lose(cluster, shard)
         with pytest.raises(ViewAhead):
             projector.catch_up()
         with pytest.raises(SubscriptionLost, match="'letters' has delivered an event"):
@@ -78,10 +79,10 @@ def test_settled_events_are_not_lost(cluster: Cluster, store: EventStore) -> Non
     lost = store.append("a", deposits(1), expected=1, token="again")
     with pytest.raises(NotSettled):
         store.settle(lost, disk=0, replicas=1, timeout=1)
-    shard.lose()
+    lose(cluster, shard)
     assert wait_until(lambda: store.read("a")) == settled
     with pytest.raises(NotSettled, match="was lost"):
-        store.settle(lost, disk=1, timeout=5)
+        store.settle(lost, disk=1, timeout=60)
     shard.master.start()
     wait_until(lambda: shard.master.follows(shard.replica))
     again = store.append("a", deposits(1), expected=1, token="again")

@@ -45,6 +45,7 @@ def masters(tmp_path: Path) -> Iterator[list[Node]]:
             port = free_cluster_port()
             options = ["--appendonly", "yes", "--save", "", "--cluster-enabled", "yes"]
             options += ["--cluster-require-full-coverage", "no", "--cluster-node-timeout", "2000"]
+            options += ["--appendfsync", "always"]  # otherwise, a kill may lose confirmed writes
             nodes.append(Node(tmp_path / str(port), port, *options))
             stack.callback(nodes[-1].close)
         for number, node in enumerate(nodes):
@@ -58,7 +59,7 @@ def masters(tmp_path: Path) -> Iterator[list[Node]]:
 
 
 def _is_complete(node: Node) -> bool:
-    info = str(node.client.execute_command("CLUSTER", "INFO"))
+    info = node.cluster_info()
     return "cluster_state:ok" in info and "cluster_known_nodes:3" in info
 
 

@@ -12,7 +12,7 @@ import redis
 
 from eventlab import EventStore, Recorded
 from eventlab.accounts import AccountService
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE_SECONDS, wait_until
 
 pytestmark = pytest.mark.crash
 
@@ -80,14 +80,14 @@ def test_no_transfer_is_half_done_or_done_twice_when_processes_are_killed(
     killed = 0
     for kill in range(1, KILLS + 1):
         goal = kill * PROCESSES * TRANSFERS // (KILLS + 2)
-        wait_until(lambda goal=goal: progress(tmp_path) >= goal, 120)
+        wait_until(lambda goal=goal: progress(tmp_path) >= goal)
         victim = dice.randrange(PROCESSES)
         killed += processes[victim].is_alive()
         processes[victim].kill()
         processes[victim].join()
         processes[victim] = start(victim)
     for process in processes:
-        process.join(240)
+        process.join(PATIENCE_SECONDS)
         assert process.exitcode == 0
     assert killed >= KILLS // 2
     assert_transfers_are_whole(list(store.read_all(after=opened)))

@@ -93,9 +93,11 @@ def test_wait_until_says_what_it_waited_for() -> None:
 
 def test_cluster_of_six_has_three_masters(tmp_path: Path) -> None:
     with cluster_of_pairs(tmp_path, "accountStream") as cluster:
-        assert sorted(node.role() for node in cluster.nodes) == ["master"] * 3 + ["slave"] * 3
+        roles = ["master"] * 3 + ["slave"] * 3
+        assert wait_until(lambda: sorted(node.role() for node in cluster.nodes) == roles)
 
 
 def test_replica_set_has_one_primary(tmp_path: Path) -> None:
     with replica_set_of_three(tmp_path) as replica_set:
-        assert sum(member.is_primary() for member in replica_set.members) == 1
+        members = replica_set.members
+        assert wait_until(lambda: sum(member.is_primary() for member in members) == 1)

@@ -11,7 +11,7 @@ from eventlab.sandbox.samples import samples
 def test_router_is_killed_between_the_acceptance_and_its_record(store: EventStore) -> None:
     mails = samples()[:2]
     with Fakes(mails=mails) as fakes:
-        assert route_until_killed(store.category, fakes.environment())
+        assert route_until_killed(store.category, fakes.environment(), call_seconds=30)
         assert len(fakes.cxone.work_items) == 1
     assert [store.read(mail.gmail_id)[-1].type for mail in mails] == ["submitting", "submitting"]
 

@@ -251,11 +251,7 @@ def test_one_of_several_projectors_is_active_and_the_others_take_over(
     ]
     for thread in threads:
         thread.start()
-    for _ in range(400):  # until they have met
-        fill(store, 1)
-        if "standby" in caplog.text:
-            break
-    assert "standby" in caplog.text
+    wait_until(lambda: fill(store, 1) or "standby" in caplog.text)  # until they have met
     first.set()
     threads[0].join()
     fill(store, 3)

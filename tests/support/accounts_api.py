@@ -24,8 +24,10 @@ from eventlab import EventStore
 from eventlab.accounts.http.protocol import Connection
 from eventlab.lessons.ports import free_port
 from eventlab.servers import Lab
-from tests.support.waiting import wait_until
+from tests.support import patient_eventlab
+from tests.support.waiting import PATIENCE_SECONDS, wait_until
 
+CALL_SECONDS = 30.0  # for a call to Redis or MongoDB, since any process may stall for a while
 JSON = {"Content-Type": "application/json"}
 
 
@@ -46,19 +48,19 @@ class Served:
     def post(self, path: str, body: object, **headers: str) -> requests.Response:
         """Send one POST on its own connection."""
         named = {name.replace("_", "-"): value for name, value in headers.items()}
-        return requests.post(self.url + path, json=body, headers=named, timeout=30)
+        return requests.post(self.url + path, json=body, headers=named, timeout=PATIENCE_SECONDS)
 
     def get(self, path: str, **headers: str) -> requests.Response:
         """Send one GET on its own connection."""
         named = {name.replace("_", "-"): value for name, value in headers.items()}
-        return requests.get(self.url + path, headers=named, timeout=30)
+        return requests.get(self.url + path, headers=named, timeout=PATIENCE_SECONDS)
 
     def raw(
         self, method: str, path: str, body: bytes | None = None, **headers: str
     ) -> tuple[int, dict[str, Any]]:
         """Send a path and a body that no client library has changed."""
         with contextlib.closing(
-            http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+            http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE_SECONDS)
         ) as connection:
             connection.request(method, path, body, JSON | headers)
             response = connection.getresponse()
@@ -73,6 +75,21 @@ class Served:
         return id
 
 
+def start(
+    *options: str,
+    environment: Mapping[str, str] | None = None,
+    call_seconds: float = CALL_SECONDS,
+) -> subprocess.Popen[bytes]:
+    """Start ``eventlab serve``, where a call to Redis or MongoDB may take ``call_seconds``."""
+    limit = {patient_eventlab.VARIABLE: str(call_seconds)}
+    return subprocess.Popen(
+        [sys.executable, "-m", patient_eventlab.__name__, "serve", *options],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env=os.environ | limit | dict(environment or {}),
+    )
+
+
 @contextlib.contextmanager
 def serving(
     lab: Lab,
@@ -80,20 +97,16 @@ def serving(
     *options: str,
     workers: int = 1,
     environment: Mapping[str, str] | None = None,
+    call_seconds: float = CALL_SECONDS,
 ) -> Iterator[Served]:
     """Run ``eventlab serve`` on a category and a collection of the same name.
 
     ``environment`` is added to the one of this process, such as the URL of other servers.
     """
     port = free_port()
-    command = [sys.executable, "-m", "eventlab", "serve", f"--port={port}", f"--workers={workers}"]
-    command += [f"--category={category}", f"--collection={category}", *options]
-    process = subprocess.Popen(
-        command,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        env=os.environ | dict(environment or {}),
-    )
+    words = [f"--port={port}", f"--workers={workers}"]
+    words += [f"--category={category}", f"--collection={category}", *options]
+    process = start(*words, environment=environment, call_seconds=call_seconds)
     served = Served(process, port, EventStore(lab.redis, category), lab.mongo[category])
     reader = threading.Thread(target=_drain, args=(process, served.output))
     reader.start()
@@ -103,7 +116,7 @@ def serving(
     finally:
         process.terminate()
         try:
-            process.wait(40)
+            process.wait(PATIENCE_SECONDS)
         finally:
             process.kill()
             reader.join()

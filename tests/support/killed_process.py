@@ -11,6 +11,8 @@ from typing import Any
 import pymongo.monitoring
 import redis
 
+from tests.support.waiting import PATIENCE_SECONDS
+
 SPAWN = multiprocessing.get_context("spawn")
 
 
@@ -61,9 +63,9 @@ def killed_at(step: int, target: Callable[..., None], *args: Any) -> bool:
     """
     process = SPAWN.Process(target=_run, args=(step, target, args))
     process.start()
-    process.join(60)
+    process.join(PATIENCE_SECONDS)
     if process.is_alive():
         process.kill()
-        raise AssertionError("still running after 60 s")
+        raise AssertionError(f"still running after {PATIENCE_SECONDS:g} s")
     assert process.exitcode in (0, -signal.SIGKILL), process.exitcode
     return process.exitcode != 0

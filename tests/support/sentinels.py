@@ -12,6 +12,10 @@ from eventlab.lessons.redis_nodes import NODE_TIMEOUT_MS, Node
 from tests.support.waiting import wait_until
 
 MASTER_NAME = "mymaster"
+#: A master that only stalls is never failed over: when it wakes, it would still confirm what it
+#: has received, and then discard it.
+STEADY_MS = 600_000
+DOWN_AFTER = "down-after-milliseconds"
 
 
 @dataclass
@@ -32,6 +36,17 @@ class Sentinels:
         """Return whether the replica has become the master."""
         return self.replica.role() == "master"
 
+    def set(self, option: str, value: int) -> None:
+        """Change an option of all Sentinels."""
+        for sentinel in self.sentinels:
+            sentinel.client.execute_command("SENTINEL", "SET", MASTER_NAME, option, value)
+
+    def promote(self) -> None:
+        """Let the Sentinels notice that the master is down, and wait for the promotion."""
+        self.set(DOWN_AFTER, NODE_TIMEOUT_MS)
+        wait_until(self.promoted)
+        self.set(DOWN_AFTER, STEADY_MS)
+
 
 @contextlib.contextmanager
 def sentinel_trio(path: Path) -> Iterator[Sentinels]:
@@ -50,8 +65,8 @@ def sentinel_trio(path: Path) -> Iterator[Sentinels]:
             stack.callback(sentinel.close)
             ask = sentinel.client.execute_command
             ask("SENTINEL", "MONITOR", MASTER_NAME, "127.0.0.1", master.port, 2)
-            ask("SENTINEL", "SET", MASTER_NAME, "down-after-milliseconds", NODE_TIMEOUT_MS)
-            ask("SENTINEL", "SET", MASTER_NAME, "failover-timeout", 10_000)
+            ask("SENTINEL", "SET", MASTER_NAME, DOWN_AFTER, STEADY_MS)
+            ask("SENTINEL", "SET", MASTER_NAME, "failover-timeout", 30_000)
             sentinels.append(sentinel)
         trio = Sentinels(master, replica, sentinels)
         wait_until(lambda: all(_knows_all(sentinel) for sentinel in sentinels))

@@ -12,17 +12,22 @@ import subprocess
 import sys
 import threading
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
-from eventlab import Event, EventStore, Subscription, VersionConflict
+from redis.backoff import ConstantBackoff
+from redis.retry import Retry
+
+from eventlab import Event, EventStore, Recorded, Subscription, VersionConflict
+from eventlab.accounts.projectors import views
 from eventlab.lessons.ports import free_port
 from eventlab.servers import external
 from eventlab.store.answers import SERVER_ERRORS, is_outage
+from eventlab.store.keys import START, order
 from tests.support.views import assert_views_are_exact, views_caught_up
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE_SECONDS, wait_until
 
 SPAWN = multiprocessing.get_context("spawn")
 CATEGORY = "accountStream"
@@ -31,9 +36,20 @@ SUBSCRIPTION = "letters"
 WRITERS = 4
 ACCOUNTS_OF_A_WRITER = 20
 PAUSE_SECONDS = 0.002  # between two appends: leaves the processor to the others
+MAX_AHEAD = 500  # a writer pauses at this lead, because slow readers would never catch up
+GROUPS = len(views(COLLECTION)) + 1  # of the views and of the subscription
+AGAIN_SECONDS = 0.05
+TRIES = 100
 
 Identity = tuple[str, int]  # id, version
 Result = TypeVar("Result")
+
+
+def patient_store(url: str) -> EventStore:
+    """Return a store that tries again and again while a server stalls or a cluster is down."""
+    redis = external.redis_at(url)
+    redis.set_retry(Retry(ConstantBackoff(AGAIN_SECONDS), TRIES))
+    return EventStore(redis, CATEGORY)
 
 
 class UntilAcknowledged:
@@ -51,7 +67,29 @@ class UntilAcknowledged:
                 print(type(error).__name__, str(error)[:200], file=self._file, flush=True)
                 if not is_outage(error):
                     raise
-                time.sleep(0.05)
+                time.sleep(AGAIN_SECONDS)
+
+
+class Lead:
+    """The events of a writer that the slowest view or consumer has not read yet."""
+
+    def __init__(self, store: EventStore) -> None:
+        self._store = store
+        self._unread: deque[str] = deque()
+
+    def note(self, event: Recorded) -> None:
+        """Add an event that was appended."""
+        self._unread.append(event.position)
+
+    def is_too_long(self) -> bool:
+        """Return whether more than ``MAX_AHEAD`` events are unread."""
+        if len(self._unread) > MAX_AHEAD:
+            groups = self._store.redis.xinfo_groups(self._store.keys.stream)
+            read = [order(str(group["last-delivered-id"])) for group in groups]
+            slowest = min(read) if len(read) >= GROUPS else order(START)
+            while self._unread and order(self._unread[0]) <= slowest:
+                self._unread.popleft()
+        return len(self._unread) > MAX_AHEAD
 
 
 def write(url: str, folder: str, number: int, replicas: int) -> None:
@@ -59,24 +97,29 @@ def write(url: str, folder: str, number: int, replicas: int) -> None:
     store = EventStore(external.redis_at(url), CATEGORY)
     patiently = UntilAcknowledged(Path(folder), f"writer{number}")
     versions: Counter[str] = Counter()
+    lead = Lead(store)
+    step = 0
     with Path(folder, f"writer{number}").open("w") as noted:
-        for step in range(1_000_000):
-            if Path(folder, "stop").exists():
-                break
+        while not Path(folder, "stop").exists():
             if Path(folder, "pause").exists():
                 Path(folder, f"paused{number}").touch()
                 wait_until(lambda: not Path(folder, "pause").exists())
+            if patiently(lead.is_too_long):
+                time.sleep(AGAIN_SECONDS)
+                continue
             id = f"{number}-{step % ACCOUNTS_OF_A_WRITER}"
             event = Event("deposit", {"amount": 1 + step % 7}) if versions[id] else Event("create")
             token = f"{number}:{step}"
+            step += 1
 
-            def append(id: str = id, event: Event = event, token: str = token) -> None:
-                store.append(id, [event], expected=versions[id], token=token)
+            def append(id: str = id, event: Event = event, token: str = token) -> Recorded:
+                (recorded,) = store.append(id, [event], expected=versions[id], token=token)
                 if replicas:
                     store.settle(disk=0, replicas=replicas)
+                return recorded
 
             try:
-                patiently(append)
+                lead.note(patiently(append))
             except VersionConflict as conflict:  # a failover has lost events
                 print(id, conflict.expected, conflict.actual, "conflict", file=noted, flush=True)
                 versions[id] = conflict.actual
@@ -126,7 +169,7 @@ class Listener:
     def end(self) -> int:
         """Send SIGTERM and return the exit code."""
         self.process.terminate()
-        code = self.process.wait(60)
+        code = self.process.wait(PATIENCE_SECONDS)
         self._reader.join()
         return code
 
@@ -146,6 +189,7 @@ class Customer(threading.Thread):
         self.funds = 0
         self.codes: Counter[int] = Counter()
         self.bad: list[str] = []
+        self.unavailable: list[str] = []  # the messages of all responses with the code 503
         self.stopped = threading.Event()
         self.may_start = threading.Event()
         self.may_start.set()
@@ -173,10 +217,12 @@ class Customer(threading.Thread):
             self.codes[code] += 1
             if code in (200, 201):
                 return
-            if code not in (0, 503) or (code == 503 and not retry_after):
+            if code not in (0, 503) or (code == 503 and not (retry_after and text[:1] == "{")):
                 self.bad.append(f"{code} {text}")
                 return
-            time.sleep(0.05)
+            if code == 503:
+                self.unavailable.append(json.loads(text)["errorMessage"])
+            time.sleep(AGAIN_SECONDS)
 
     def _post(self, path: str, body: object, key: str) -> tuple[int, str | None, str]:
         connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=20)
@@ -201,7 +247,7 @@ class Workload:
         self._redis_url = redis_url
         self._folder = folder
         env = {external.REDIS_URL: redis_url, external.MONGODB_URL: mongodb_url}
-        self.store = EventStore(external.redis_at(redis_url), CATEGORY)
+        self.store = patient_store(redis_url)
         self.port = free_port()
         self.projector = Listener(env, "project")
         self.service = Listener(env, "serve", "--port", str(self.port), "--workers", "2")
@@ -256,14 +302,17 @@ class Workload:
     @contextlib.contextmanager
     def paused(self) -> Iterator[None]:
         """Stop all appends for the duration of the block, so that a replica catches up."""
+        for number in range(WRITERS):  # from an earlier pause
+            (self._folder / f"paused{number}").unlink(missing_ok=True)
         for customer in self.customers:
+            customer.waits.clear()
             customer.may_start.clear()
         (self._folder / "pause").touch()
         wait_until(
             lambda: all((self._folder / f"paused{number}").exists() for number in range(WRITERS))
         )
         for customer in self.customers:
-            assert customer.waits.wait(60)
+            assert customer.waits.wait(PATIENCE_SECONDS)
         yield
         (self._folder / "pause").unlink()
         for customer in self.customers:
@@ -302,16 +351,16 @@ class Workload:
         """End the customers and writers, and the consumer once it has received everything."""
         for customer in self.customers:
             customer.stopped.set()
-            customer.join(60)
+            customer.join(PATIENCE_SECONDS)
             assert not customer.is_alive()
         (self._folder / "stop").touch()
         for process in self.writers:
-            process.join(60)
+            process.join(PATIENCE_SECONDS)
             assert process.exitcode == 0
 
     def end(self) -> None:
         """End the consumer, the projector and the service, and check that none fails."""
-        self.consumer.join(60)
+        self.consumer.join(PATIENCE_SECONDS)
         assert self.consumer.exitcode == 0
         assert self.projector.process.poll() is None, self.projector.lines[-3:]
         assert self.projector.end() == 0
