@@ -76,6 +76,13 @@ FINISHED = """() => {
 }"""
 BUSY = """() => [...document.querySelectorAll('.jp-CodeCell .jp-InputPrompt')]
   .some(e => e.textContent.includes('*'))"""
+HAS_RUN = f"() => ({FINISHED})() && !({BUSY})() && ({IDLE})()"
+# A widget loads its code after the kernel is idle, and so does a picture its file.
+DRAWN = """() => {
+  const all = s => [...document.querySelectorAll('.jp-NotebookPanel:not(.lm-mod-hidden) ' + s)];
+  return !all('.jp-OutputArea-output').some(e => e.textContent.includes('Loading widget'))
+    && all('.jp-Cell img').every(e => e.complete);
+}"""
 HEIGHT = "() => document.querySelector('.jp-WindowedPanel-outer')?.scrollHeight ?? 2000"
 TO_THE_TOP = """() => { window.jupyterapp.shell.currentWidget.content.activeCellIndex = 0;
   document.querySelector('.jp-WindowedPanel-outer')?.scrollTo(0, 0); }"""
@@ -157,7 +164,7 @@ def lab(scratch: Path) -> Iterator[str]:
     finally:
         process.send_signal(signal.SIGTERM)
         try:
-            process.wait(30)
+            process.wait(TIMEOUT)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
@@ -213,7 +220,9 @@ def browser() -> Iterator[Browser]:
     if program is None:
         raise RuntimeError("Chromium is not installed: apt-get install chromium")
     with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=program, args=list(FLAGS))
+        chromium = playwright.chromium.launch(
+            executable_path=program, args=list(FLAGS), timeout=TIMEOUT * 1000
+        )
         try:
             yield chromium
         finally:
@@ -261,10 +270,11 @@ def open_and_run(page: Page, url: str, notebook: str) -> bool:
     page.wait_for_function(IDLE)
     page.evaluate(RUN_ALL)
     try:
-        page.wait_for_function(f"() => ({FINISHED})() && !({BUSY})() && ({IDLE})()")
+        page.wait_for_function(HAS_RUN)
     except PlaywrightTimeout:
         return False
-    page.wait_for_timeout(1500)  # wait until widgets and diagrams are drawn
+    with contextlib.suppress(PlaywrightTimeout):  # what is not drawn is then reported as broken
+        page.wait_for_function(DRAWN)
     return True
 
 

@@ -38,7 +38,8 @@ from eventlab.servers import starter
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = ROOT / "notebooks"
-CELL_TIMEOUT = 60
+CELL_TIMEOUT = 300
+STARTUP_TIMEOUT = 300
 FAILURES = (CellExecutionError, CellTimeoutError, DeadKernelError)
 
 KERNELSPEC = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
@@ -80,7 +81,7 @@ async def run(
     client = NotebookClient(
         fresh,
         timeout=timeout,
-        startup_timeout=120,
+        startup_timeout=STARTUP_TIMEOUT,
         kernel_name="python3",
         extra_arguments=["--IPKernelApp.log_level=ERROR"],
         record_timing=False,

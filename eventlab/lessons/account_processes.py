@@ -11,9 +11,7 @@ import requests
 
 from eventlab.lessons.guard import GuardedProcess, guarded
 from eventlab.lessons.ports import free_port
-from eventlab.lessons.waiting import wait_until
-
-STOP_SECONDS = 20
+from eventlab.lessons.waiting import PATIENCE_SECONDS, wait_until
 
 
 class AccountProcesses:
@@ -40,7 +38,7 @@ class AccountProcesses:
     def kill(self, number: int) -> None:
         """Kill an instance with SIGKILL; number 0 is the first instance."""
         self.instances[number].kill()
-        self.instances[number].wait(STOP_SECONDS)
+        self.instances[number].wait(PATIENCE_SECONDS)
 
     def restart(self, number: int) -> None:
         """Restart a killed instance on the same port, and wait until it is ready."""
@@ -62,7 +60,7 @@ class AccountProcesses:
         for process in running:
             process.send_signal(signal.SIGCONT)  # a paused process could not exit
             process.terminate()
-        return [process.wait(STOP_SECONDS) for process in running]
+        return [process.wait(PATIENCE_SECONDS) for process in running]
 
     def _start(self, *command: str) -> GuardedProcess:
         return guarded([sys.executable, "-m", "eventlab", *command, *self._options])

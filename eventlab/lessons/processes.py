@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 
 #: The time limit in seconds, longer than any program of a notebook needs on a busy machine.
-PATIENCE = 50
+PATIENCE = 120
 
 
 def run_together(code: str, count: int) -> list[str]:

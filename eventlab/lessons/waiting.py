@@ -8,7 +8,7 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-PATIENCE_SECONDS = 50.0  # shorter than a cell's time limit, so that the error is shown
+PATIENCE_SECONDS = 120.0  # shorter than a cell's time limit, so that the error is shown
 POLL_SECONDS = 0.005
 
 

@@ -27,7 +27,7 @@ from eventlab.sandbox.faults import Fault
 from eventlab.sandbox.samples import samples
 
 WORK_ITEMS: Final = "/interactions/work-items"
-PATIENCE_SECONDS: Final = 50.0  # shorter than a cell's time limit, so that the error is shown
+PATIENCE_SECONDS: Final = 120.0  # shorter than a cell's time limit, so that the error is shown
 
 
 def responds(

@@ -12,7 +12,7 @@ from typing import Any, Self
 
 import uvicorn
 
-START_TIMEOUT_SECONDS = 20
+START_TIMEOUT_SECONDS = 120
 STOP_TIMEOUT_SECONDS = 1
 DATE_SECONDS = 1.0  # the interval at which the Date header is updated
 

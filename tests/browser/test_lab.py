@@ -73,3 +73,28 @@ def test_page_is_inspected_only_after_its_last_cell_has_run(
     assert late != browser.RUN_ALL
     monkeypatch.setattr(browser, "RUN_ALL", late)
     assert browser.inspect(chromium, url, PATHS[0].name, None).problems == []
+
+
+#: A widget that is drawn some seconds after the run of the page.
+LATE_WIDGET = """async () => {{
+  const widget = document.createElement('div');
+  widget.className = 'jp-OutputArea-output';
+  widget.textContent = 'Loading widget...';
+  document.querySelector('.jp-NotebookPanel .jp-Cell').append(widget);
+  await ({run_all})();
+  const timer = setInterval(() => {{
+    if (!({has_run})()) return;
+    clearInterval(timer);
+    setTimeout(() => widget.remove(), 5000);
+  }}, 100);
+}}"""
+
+
+def test_page_is_inspected_only_after_its_widgets_are_drawn(
+    url: str, chromium: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tools import browser
+
+    late = LATE_WIDGET.format(run_all=browser.RUN_ALL, has_run=browser.HAS_RUN)
+    monkeypatch.setattr(browser, "RUN_ALL", late)
+    assert browser.inspect(chromium, url, PATHS[0].name, None).problems == []

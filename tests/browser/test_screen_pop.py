@@ -157,7 +157,7 @@ def show(
         context = chromium.new_context(viewport={"width": 1000, "height": 1400})
         try:
             page = context.new_page()
-            page.set_default_timeout(20_000)
+            page.set_default_timeout(180_000)
             seen = watch(context)
             if headers:
                 page.goto(url)

@@ -102,7 +102,7 @@ def page(request: pytest.FixtureRequest, chromium: Browser) -> Iterator[Page]:
     )
     try:
         opened = context.new_page()
-        opened.set_default_timeout(20_000)
+        opened.set_default_timeout(180_000)
         yield opened
     finally:
         context.close()

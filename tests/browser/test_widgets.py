@@ -38,7 +38,7 @@ def contents(url: str, method: str, notebook: Any = None) -> None:
     request = urllib.request.Request(
         url.replace("/?", f"/api/contents/{NAME}?"), method=method, data=body
     )
-    with urllib.request.urlopen(request, timeout=30):
+    with urllib.request.urlopen(request, timeout=180):
         pass
 
 

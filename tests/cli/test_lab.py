@@ -144,5 +144,7 @@ def test_jupyter_runs_no_module_of_the_working_directory(tmp_path: Path) -> None
     (tmp_path / "tornado.py").write_text("open('was_run', 'w').close()\n")
     arguments = argparse.Namespace(no_browser=True, port=None)
     words = command._jupyter(tmp_path, arguments)
-    done = subprocess.run([*words, "--version"], cwd=tmp_path, capture_output=True, timeout=120)
+    done = subprocess.run(
+        [*words, "--version"], cwd=tmp_path, capture_output=True, timeout=PATIENCE_SECONDS
+    )
     assert (done.returncode, (tmp_path / "was_run").exists()) == (0, False)

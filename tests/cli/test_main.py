@@ -20,7 +20,7 @@ from eventlab.servers.directories import DATA_VARIABLE
 from eventlab.servers.external import MONGODB_URL, REDIS_URL
 from tests.support import interrupt
 from tests.support.command import default_interrupt, run, start
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE_SECONDS, wait_until
 
 COMMANDS = ("lab", "serve", "project", "route", "sandbox", "forget", "backup", "restore", "doctor")
 
@@ -226,7 +226,7 @@ def test_ctrl_c_at_any_moment_prints_no_traceback(
         [sys.executable, interrupt.__file__, str(moment), *command],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE_SECONDS,
         check=False,
     )
     assert done.returncode in (0, 1, 128 + signal.SIGINT), done.stderr
@@ -236,7 +236,7 @@ def test_ctrl_c_at_any_moment_prints_no_traceback(
 def test_sigterm_before_a_command_can_stop_prints_no_traceback(category: str) -> None:
     with start("project", "--status", f"--category={category}") as process:
         process.send_signal(signal.SIGTERM)
-        _out, error = process.communicate(timeout=60)
+        _out, error = process.communicate(timeout=PATIENCE_SECONDS)
     # Before Python runs our code, the signal itself ends the process.
     assert (process.returncode, error) in (
         (-signal.SIGTERM, ""),
@@ -315,7 +315,7 @@ def test_help_for_a_reader_that_has_read_enough_is_no_error(unbuffered: str) -> 
 
 
 def answers(address: str) -> bool:
-    with contextlib.suppress(requests.ConnectionError):
+    with contextlib.suppress(requests.RequestException):
         return requests.get(f"{address}/healthz", timeout=5).ok
     return False
 

@@ -22,7 +22,7 @@ def test_stop_signals_set_the_event(number: signal.Signals) -> None:
         stop = stop_on_signals()
         assert not stop.is_set()
         os.kill(os.getpid(), number)
-        assert stop.wait(10)
+        assert stop.wait(PATIENCE_SECONDS)
     finally:
         for each, handler in before.items():
             signal.signal(each, handler)
@@ -46,7 +46,7 @@ def test_stop_signal_never_waits_for_the_event_in_its_handler(
         monkeypatch.undo()
         signal.raise_signal(signal.SIGINT)
         signal.raise_signal(signal.SIGTERM)
-        assert stop.wait(10)
+        assert stop.wait(PATIENCE_SECONDS)
         assert threading.get_ident() not in setters
     finally:
         for each, handler in before.items():
@@ -60,7 +60,8 @@ def test_finish_returns_the_result_of_work_that_a_signal_interrupts() -> None:
 
         def work() -> str:
             os.kill(os.getpid(), signal.SIGTERM)
-            assert stop.wait(10)  # the handler runs in the main thread while this one works
+            # The handler runs in the main thread while this one works.
+            assert stop.wait(PATIENCE_SECONDS)
             return "done"
 
         assert finish(work) == "done"

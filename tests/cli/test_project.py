@@ -16,7 +16,7 @@ from eventlab.cli import main
 from eventlab.store.keys import START
 from tests.support import command
 from tests.support.store import fill
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE_SECONDS, wait_until
 
 
 def start(category: str, *words: str) -> subprocess.Popen[str]:
@@ -45,7 +45,7 @@ def test_project_runs_until_sigterm_and_resumes_from_its_checkpoint(
             per_day = {"events": funds // 5, "deposited": funds, "withdrawn": 0}
             await_document(mongo, f"{category}_per_day", today, **per_day)
             process.send_signal(signal.SIGTERM)
-            assert process.wait(20) == 0
+            assert process.wait(PATIENCE_SECONDS) == 0
             assert process.stderr is not None
             assert f"view {category}: active" in process.stderr.read()
 
@@ -83,7 +83,7 @@ def test_project_continues_with_the_other_views_when_one_stops(
         # The events before the one that cannot be applied are committed first.
         await_document(mongo, category, "a", version=1)
         process.terminate()
-        assert process.wait(20) == 1
+        assert process.wait(PATIENCE_SECONDS) == 1
         assert process.stderr is not None
         assert f"view {category!r} stopped" in process.stderr.read()
 
@@ -211,7 +211,7 @@ def test_project_builds_the_documents_of_a_newer_version_and_status_shows_it(
         service.deposit("a", 5)
         await_document(mongo, category, "a", funds=5)
         process.send_signal(signal.SIGTERM)
-        assert process.wait(20) == 0
+        assert process.wait(PATIENCE_SECONDS) == 0
         assert process.stderr is not None
         states = [line.split(": ")[1].strip() for line in process.stderr]
         assert states == ["building version 1; the older one stays readable", "active"]
@@ -240,7 +240,7 @@ def test_status_and_project_name_a_view_that_follows_another_category(
     with command.start("project", *words) as process:
         await_document(mongo, f"{category}_by_type", "create", events=1)  # the third one goes on
         process.terminate()
-        assert process.wait(20) == 1
+        assert process.wait(PATIENCE_SECONDS) == 1
         assert process.stderr is not None
         said = process.stderr.read()
     assert said.count(follows) == 2

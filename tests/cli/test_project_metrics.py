@@ -16,7 +16,7 @@ from eventlab import ANY, Event, EventStore
 from tests.support import command
 from tests.support.metrics import samples
 from tests.support.store import append_deposits
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE_SECONDS, wait_until
 
 
 @contextmanager
@@ -29,7 +29,7 @@ def projecting(category: str, *words: str) -> Iterator[str]:
         try:
             yield next(found[1] for line in lines if (found := re.search("(http.*)/metrics", line)))
             process.send_signal(signal.SIGTERM)
-            assert process.wait(20) in (0, 1)
+            assert process.wait(PATIENCE_SECONDS) in (0, 1)
         finally:
             process.kill()
 

@@ -11,6 +11,7 @@ import requests
 
 from eventlab import NEW, Event, EventStore
 from tests.support import command
+from tests.support.waiting import PATIENCE_SECONDS
 
 
 def test_ui_serves_the_given_categories_until_sigterm(store: EventStore) -> None:
@@ -31,7 +32,7 @@ def test_ui_serves_the_given_categories_until_sigterm(store: EventStore) -> None
             assert foreign.status_code == 400
             assert requests.post(url, timeout=30).status_code == 405
             process.send_signal(signal.SIGTERM)
-            assert process.wait(20) == 0
+            assert process.wait(PATIENCE_SECONDS) == 0
         finally:
             process.kill()
 

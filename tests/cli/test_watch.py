@@ -12,6 +12,7 @@ from eventlab.cli import main
 from tests.cli.printed import TIME, assert_hostile_event_prints_as_text, assert_rejected, out
 from tests.support import command
 from tests.support.store import deposits, fill
+from tests.support.waiting import PATIENCE_SECONDS
 
 
 def test_watch_prints_events_as_they_come_until_ctrl_c(store: EventStore) -> None:
@@ -24,7 +25,7 @@ def test_watch_prints_events_as_they_come_until_ctrl_c(store: EventStore) -> Non
             line = TIME.sub("", process.stdout.readline())
             assert line == f'a {amount // 2 - 1} deposit {{"amount": {amount}}}\n'
         process.send_signal(signal.SIGINT)
-        rest, error = process.communicate(timeout=20)
+        rest, error = process.communicate(timeout=PATIENCE_SECONDS)
     assert (process.returncode, rest, error) == (0, "", "")
 
 

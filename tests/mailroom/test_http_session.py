@@ -20,7 +20,7 @@ from eventlab.mailroom.http_session import HttpSession
 from tests.support.scripted_server import ScriptedServer
 
 #: A drip ends by itself after this many pieces, which no client may wait for.
-PIECES = 1000
+PIECES = 10_000
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 100000\r\n\r\n"
 
 

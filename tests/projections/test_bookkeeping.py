@@ -42,7 +42,7 @@ def test_every_step_of_a_view_reads_from_the_primary(
     with Projector(store, secondary, AccountView(store.category)) as projector:
         assert projector.catch_up() == 6
         assert projector.lag().events == 0
-        projector.wait_until("account-0", 2)
+        projector.wait_until("account-0", 2, seconds=60)
         stop = threading.Event()
         stop.set()
         projector.run(stop)

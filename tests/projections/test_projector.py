@@ -84,7 +84,7 @@ def test_wait_until_lets_writers_read_their_writes(
         for version in range(1, 21):
             kind, data = ("deposit", {"amount": 1}) if version > 1 else ("create", {})
             store.append("a", [Event(kind, data)], expected=version - 1)
-            reader.wait_until("a", version)
+            reader.wait_until("a", version, seconds=60)
             assert documents.find_one("a")["version"] >= version
     stop.set()
     thread.join()

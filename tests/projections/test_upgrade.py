@@ -181,7 +181,7 @@ def test_lag_and_wait_until_are_of_the_newer_documents(
         newer.wait_until("account-0", 1, seconds=0.0)
     newer.catch_up()
     assert (newer.lag().events, newer.lag().replaces) == (0, None)
-    newer.wait_until("account-0", 1)
+    newer.wait_until("account-0", 1, seconds=60)
 
 
 def test_new_view_of_any_version_has_nothing_to_replace(

@@ -23,7 +23,7 @@ def test_screen_pop_frames_the_html_of_its_mail_and_of_no_other() -> None:
                 agent.next_events(20)
                 agent.accept(contact)
                 [answered] = agent.next_events(20)
-                pages.append(requests.get(answered["ScreenPopUrl"], timeout=20).text)
+                pages.append(requests.get(answered["ScreenPopUrl"], timeout=60).text)
                 agent.end(contact)
                 agent.next_events(20)
     assert "&lt;i&gt;there&lt;/i&gt;" in pages[0]

@@ -611,7 +611,7 @@ def test_fake_rejects_the_host_of_another_site(google: Served, token: str, host:
             "GET" if "profile" in path else "POST",
             f"{google.url}{path}",
             headers={"Host": host, "Authorization": f"Bearer {token}"},
-            timeout=20,
+            timeout=60,
         )
         assert answer.status_code == 400
         assert "127.0.0.1" in answer.text
@@ -622,7 +622,7 @@ def test_fake_answers_to_this_machine(google: Served, token: str, host: str) -> 
     answer = requests.get(
         f"{google.url}{ME}/profile",
         headers={"Host": host, "Authorization": f"Bearer {token}"},
-        timeout=20,
+        timeout=60,
     )
     assert answer.status_code == 200
 
@@ -633,11 +633,11 @@ def test_revoke_needs_a_token(google: Served, token: str) -> None:
             f"{google.url}/revoke",
             data=data,
             headers={"Content-Type": "application/x-www-form-urlencoded"},
-            timeout=20,
+            timeout=60,
         )
         assert (answer.status_code, answer.json()["error"]) == (400, "invalid_token")
     assert google.get(f"{ME}/profile", token).status_code == 200
-    answer = requests.post(f"{google.url}/revoke", data={"token": token}, timeout=20)
+    answer = requests.post(f"{google.url}/revoke", data={"token": token}, timeout=60)
     assert answer.status_code == 200
     assert google.get(f"{ME}/profile", token).status_code == 401
 
@@ -651,6 +651,6 @@ def test_form_that_is_no_utf_8_is_a_bad_request(
         f"{google.url}{path}",
         data=b"grant_type=\xff",
         headers={"Authorization": authorization} if authorization else {},
-        timeout=20,
+        timeout=60,
     )
     assert answer.status_code == 400

@@ -14,6 +14,7 @@ import pytest
 
 from eventlab.sandbox.gmail.app import create_fake_gmail
 from eventlab.sandbox.samples import samples
+from tests.support.waiting import PATIENCE_SECONDS
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDERS = ("sandbox", "sample_mails", "eventlab")
@@ -46,7 +47,7 @@ def test_samples_are_the_same_in_another_process() -> None:
             env=os.environ | {"PYTHONHASHSEED": seed},
             capture_output=True,
             check=True,
-            timeout=60,
+            timeout=PATIENCE_SECONDS,
         ).stdout
         for seed in ("1", "2")
     }

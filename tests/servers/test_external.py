@@ -166,7 +166,9 @@ def test_url_of_sentinels_connects_to_their_master_also_after_a_failover(
         replica.replicaof("127.0.0.1", ports[0])
         assert wait_until(lambda: replica.info("replication")["master_link_status"] == "up")
         sentinels = [
-            stack.enter_context(sentinel_process(folder(tmp_path, f"s{n}"), ports[0], "s@/c"))
+            stack.enter_context(
+                sentinel_process(folder(tmp_path, f"s{n}"), ports[0], "s@/c", down_after_ms=600_000)
+            )
             for n in range(3)
         ]
         hosts = ",".join(f"127.0.0.1:{port}" for port in [free_port(), *sentinels])

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -21,7 +22,7 @@ from eventlab import Event, EventStore, settings
 from eventlab.accounts.names import CATEGORY
 from eventlab.lessons.ports import free_port
 from eventlab.servers import Lab, ServersFailed, binaries, connect, healing, health, starter, state
-from tests.support import command
+from tests.support import accounts_api, command
 from tests.support.servers import is_alive, kill, line_of, pids, python, running
 from tests.support.waiting import stays, wait_until
 
@@ -164,7 +165,7 @@ def test_connect_notices_a_supervisor_that_is_killed_meanwhile(
         monkeypatch.setattr(health, "answer", answers_last)
         with connect() as lab:
             assert running(data).supervisor != found.supervisor
-            assert works(lab)
+            assert wait_until(lambda: works(lab))
 
 
 def test_servers_inherit_no_secrets(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -210,7 +211,7 @@ def test_service_works_again_after_its_lab_was_killed(
             return requests.get(f"{url}/readyz", timeout=10).status_code == 200
         return False
 
-    with command.start("serve", "--port", str(port)) as process:
+    with accounts_api.start("--port", str(port)) as process:
         try:
             assert wait_until(is_ready)
             created = requests.post(f"{url}/accounts", json={"id": "A"}, timeout=60)
@@ -226,9 +227,15 @@ def test_service_works_again_after_its_lab_was_killed(
 def test_projector_follows_again_after_its_lab_was_killed(
     data: Path, kill_all: Callable[[], None]
 ) -> None:
+    name = settings.VARIABLES["Account service"][settings.COLLECTION][1]
     with command.start("project") as process:
+        assert process.stderr is not None
+        lines: list[str] = []
+        reader = threading.Thread(target=lines.extend, args=(process.stderr,))
+        reader.start()
         try:
-            assert wait_until(lambda: data.exists() and state.read(data))
+            # Before it follows, it would end without its servers, and say so.
+            assert wait_until(lambda: any(f"view {name}: active" in line for line in lines))
             before = running(data).supervisor
             kill_all()
             # Not before: connecting would start the servers, too.
@@ -236,13 +243,11 @@ def test_projector_follows_again_after_its_lab_was_killed(
             with connect() as lab:
                 store = EventStore(lab.redis, CATEGORY)
                 store.append("A", [Event("create", {})], expected=0)
-                collection = lab.mongo[
-                    settings.VARIABLES["Account service"][settings.COLLECTION][1]
-                ]
-                assert wait_until(lambda: collection.count_documents({"_id": "A"}))
+                assert wait_until(lambda: lab.mongo[name].count_documents({"_id": "A"}))
         finally:
             process.terminate()
-            process.communicate()
+            reader.join()
+            print(*lines)  # pytest shows them when the test fails
 
 
 @pytest.fixture
@@ -262,7 +267,7 @@ def test_servers_run_again_when_a_full_disk_is_freed(
 ) -> None:
     data = small_disk / "data"
     with connect(data) as lab:
-        assert works(lab)
+        assert wait_until(lambda: works(lab))
         found = running(data)
         with (small_disk / "filler").open("wb") as filler, suppress(OSError):
             while True:

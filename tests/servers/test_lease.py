@@ -31,7 +31,7 @@ from tests.support.servers import (
     python,
     running,
 )
-from tests.support.waiting import stays, wait_until
+from tests.support.waiting import PATIENCE_SECONDS, stays, wait_until
 
 LONGER = 1.0  # than the grace time and the supervisor's check interval
 
@@ -139,7 +139,7 @@ def test_keepalive_outlives_the_kernels(data: Path) -> None:
                 assert line_of(kernel) == f"{found.pids['redis']} {found.pids['mongod']}"
             assert stays(lambda: all(map(is_alive, pids(found))), LONGER)
             holder.terminate()
-            assert holder.wait(10) == 0
+            assert holder.wait(PATIENCE_SECONDS) == 0
         finally:
             holder.kill()
     assert wait_until(lambda: is_gone(found))

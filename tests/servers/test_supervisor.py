@@ -59,7 +59,7 @@ def test_connect_starts_new_servers_when_the_supervisor_was_killed(data: Path) -
         write(lab, "before")
         found = running(data)
         kill(found.supervisor)
-        assert wait_until(lambda: not any(map(is_alive, pids(found))), 10)
+        assert wait_until(lambda: not any(map(is_alive, pids(found))))
         with connect() as again:
             write(again, "after")
             assert written(again) == (["before", "after"], ["after", "before"])
@@ -158,7 +158,7 @@ def test_server_that_ends_immediately_is_reported(
     monkeypatch.setenv(binaries.MONGOD_VARIABLE, str(broken))
     with pytest.raises(ServersFailed, match=r"(?s)mongod exited with status 9.*a word"):
         connect()
-    assert wait_until(lambda: not state.is_supervised(data), 10)
+    assert wait_until(lambda: not state.is_supervised(data))
     monkeypatch.delenv(binaries.MONGOD_VARIABLE)
     with connect() as lab:
         assert lab.redis.ping()

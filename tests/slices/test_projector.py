@@ -211,12 +211,12 @@ def test_lag_is_that_of_all_slices(filled: EventStore, projector: Projector) -> 
 
 def test_wait_until_looks_at_the_slice_of_the_aggregate(projector: Projector) -> None:
     projector.catch_up()
-    projector.wait_until("account7", 3)
+    projector.wait_until("account7", 3, seconds=60)
     projector.store.append("account7", deposits(1), expected=3)
     with pytest.raises(ViewLate):
         projector.wait_until("account7", 4, seconds=0.01)
     projector.catch_up()
-    projector.wait_until("account7", 4)
+    projector.wait_until("account7", 4, seconds=60)
 
 
 class Fragile(AccountView):

@@ -152,7 +152,7 @@ def test_older_projector_without_new_events_stops_when_newer_documents_are_there
     try:
         wait_until(lambda: all(part.state == "active" for part in older._parts))  # type: ignore[attr-defined]
         newer.catch_up()
-        wait_until(lambda: stopped, 20)
+        wait_until(lambda: stopped)
     finally:
         stop.set()
         thread.join()
@@ -205,7 +205,7 @@ def test_lag_and_wait_until_are_of_the_newer_documents(
         newer.wait_until(IDS[0], 1, seconds=0.0)
     newer.catch_up()
     assert (newer.lag().events, newer.lag().replaces) == (0, None)
-    newer.wait_until(IDS[0], 3)
+    newer.wait_until(IDS[0], 3, seconds=60)
 
 
 def test_slice_without_events_is_of_the_version_of_the_others(

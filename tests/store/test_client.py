@@ -51,14 +51,31 @@ def test_store_rejects_a_client_that_decodes_names_as_something_else(
         assert store.ids() == ["Jörg"]
 
 
-def test_wait_blocks_for_less_than_the_socket_timeout(
+class Recording(redis.Redis):
+    """A client that records how many milliseconds each XREAD may block."""
+
+    blocks: list[int]
+
+    def execute_command(self, *args: Any, **options: Any) -> Any:
+        if args[0] == "XREAD":
+            self.blocks.append(args[args.index("BLOCK") + 1])
+        return super().execute_command(*args, **options)
+
+
+def test_wait_blocks_for_at_most_half_of_the_socket_timeout(
     redis_client: redis.Redis, category: str
 ) -> None:
-    no_retry = redis.retry.Retry(redis.backoff.NoBackoff(), 0)
-    with redis.Redis(
-        unix_socket_path=path_of(redis_client), socket_timeout=0.3, retry=no_retry
-    ) as client:
-        EventStore(client, category).wait(after="0-0", seconds=0.7)  # does not time out
+    """Redis then has the other half for its reply; otherwise, the client would time out."""
+    with Recording(unix_socket_path=path_of(redis_client), socket_timeout=20) as client:
+        client.blocks = []
+        store = EventStore(client, category)
+        waiter = threading.Thread(target=store.wait, kwargs={"after": "0-0", "seconds": 60})
+        waiter.start()
+        try:
+            assert set(wait_until(lambda: client.blocks)) == {10_000}
+        finally:
+            EventStore(redis_client, category).append("a", [Event("create")], expected=NEW)
+            waiter.join()
 
 
 def test_wait_continues_when_redis_unblocks_its_readers(lab: Lab, store: EventStore) -> None:

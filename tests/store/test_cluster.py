@@ -136,7 +136,7 @@ def test_view_follows_and_is_rebuilt_after_a_trim(
         service.create("JohnDoe")
         service.deposit("JohnDoe", 5)
         assert projector.catch_up() == 2
-        projector.wait_until("JohnDoe", 2)
+        projector.wait_until("JohnDoe", 2, seconds=60)
         assert store.trim(before=store.head()) == 1
         service.deposit("JohnDoe", 5)
         assert projector.lag().events == 1

@@ -40,7 +40,7 @@ def test_settle_waits_for_disk_and_replica(tmp_path: Path) -> None:
         store.settle(recorded, disk=2, replicas=1)
         assert EventStore(replica, "accountStream").read("a") == recorded
         with pytest.raises(NotSettled, match="1 of 2 replicas"):
-            store.settle(replicas=2, timeout=0.1)
+            store.settle(replicas=2, timeout=3)
         with pytest.raises(NotSettled, match="of 3 disks"):
             store.settle(disk=3, timeout=0.1)
 

@@ -10,11 +10,9 @@ import redis
 
 from eventlab import EventStore
 from eventlab.accounts import AccountService
+from eventlab.accounts.http import threads
 from eventlab.servers import Lab
-from tests.support.accounts_api import (
-    Served,
-    serving,
-)
+from tests.support.accounts_api import CALL_SECONDS, Served, serving
 
 
 @pytest.fixture(scope="package")
@@ -27,5 +25,11 @@ def api(lab: Lab) -> Iterator[Served]:
 
 
 @pytest.fixture
-def service(redis_client: redis.Redis, category: str) -> AccountService:
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let an app in this process wait longer for Redis and MongoDB, since any may stall."""
+    monkeypatch.setattr(threads, "CALL_SECONDS", CALL_SECONDS)
+
+
+@pytest.fixture
+def service(redis_client: redis.Redis, category: str, patient: None) -> AccountService:
     return AccountService(EventStore(redis_client, category))

@@ -34,9 +34,10 @@ def run(document: str, folder: Path, *options: str) -> subprocess.CompletedProce
         "--generation-deterministic",
         "--max-examples=25",
     ]
-    command += ["--suppress-health-check=all", f"--report-ndjson-path={folder}/report.ndjson"]
+    command += ["--suppress-health-check=all", "--request-timeout=60"]
+    command += [f"--report-ndjson-path={folder}/report.ndjson"]
     return subprocess.run(
-        [*command, *options], cwd=folder, capture_output=True, text=True, timeout=120, check=False
+        [*command, *options], cwd=folder, capture_output=True, text=True, timeout=600, check=False
     )
 
 

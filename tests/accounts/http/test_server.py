@@ -18,7 +18,7 @@ from tests.support.accounts_api import (
     Served,
     serving,
 )
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE_SECONDS, wait_until
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -37,7 +37,7 @@ def test_sigterm_finishes_the_running_request(lab: Lab, category: str, workers: 
             assert api.process.poll() is None
             client.sendall(body)
             assert client.recv(65_536).startswith(b"HTTP/1.1 200 ")
-        assert api.process.wait(30) == 0
+        assert api.process.wait(PATIENCE_SECONDS) == 0
         assert api.store.version(id) == 2
 
 
@@ -47,7 +47,7 @@ def test_serve_ends_with_status_0_on_a_stop_signal(
 ) -> None:
     with serving(lab, category) as api:
         api.process.send_signal(number)
-        assert api.process.wait(40) == 0
+        assert api.process.wait(PATIENCE_SECONDS) == 0
         assert "Traceback" not in "".join(api.output)
 
 

@@ -14,7 +14,7 @@ from eventlab.lessons.ports import free_port
 from eventlab.servers import Lab
 from tests.support.accounts_api import Served, serving
 from tests.support.servers import is_alive
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE_SECONDS, wait_until
 
 # What the installed command does: its folder is in sys.path, the working directory is not.
 COMMAND = "import sys; del sys.path[0]; from eventlab.cli.main import main; sys.exit(main())"
@@ -38,7 +38,7 @@ def test_closed_terminal_ends_the_service(lab: Lab, category: str, workers: int)
     with serving(lab, category, workers=workers) as api:
         processes = descendants(api)
         api.process.send_signal(signal.SIGHUP)
-        assert api.process.wait(60) == 0
+        assert api.process.wait(PATIENCE_SECONDS) == 0
         # multiprocessing's resource tracker ends when it sees that its parent has ended.
         assert wait_until(lambda: not any(map(is_alive, processes)))
         assert "Traceback" not in "".join(api.output)

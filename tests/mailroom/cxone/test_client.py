@@ -17,10 +17,12 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, get_args
 
 import pytest
 
+from eventlab.mailroom.cxone import transport
 from eventlab.mailroom.cxone.client import CXoneClient
 from eventlab.mailroom.cxone.reason import reason_in
 from eventlab.mailroom.cxone.settings import AuthMethod, CXoneSettings
@@ -151,7 +153,7 @@ OUTCOMES: dict[str, tuple[Fault | None, object, int, int]] = {
     },
     "connection closed before": (Fault(on=ITEMS, drop="before"), IN_DOUBT, 1, 0),
     "connection closed after": (Fault(on=ITEMS, drop="after"), IN_DOUBT, 1, 1),
-    "no response in time": (Fault(on=ITEMS, delay=3, drop="before"), IN_DOUBT, 1, 0),
+    "no response in time": (Fault(on=ITEMS, delay=12, drop="before"), IN_DOUBT, 1, 0),
 }
 
 
@@ -160,7 +162,7 @@ def test_post_reports_the_true_outcome(
     name: str, fake: FakeCXone, client: Callable[..., CXoneClient]
 ) -> None:
     fault, outcome, seen, accepted = OUTCOMES[name]
-    cxone = client(timeout=(5, 1) if name == "no response in time" else (5, 30))
+    cxone = client(timeout=(5, 6) if name == "no response in time" else (5, 30))
     cxone.sign_in()
     fake.faults.order(*filter(None, [fault]))
     if outcome is ACCEPTED:
@@ -410,14 +412,20 @@ def test_wait_that_would_exceed_the_total_timeout_does_not_start(
 
 
 def test_wait_that_exceeded_the_total_timeout_is_not_followed_by_a_post(
-    fake: FakeCXone, url: str
+    fake: FakeCXone, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with CXoneClient(fake.settings(url), total_timeout=2, sleep=lambda _: time.sleep(2.1)) as cxone:
+    slept: list[float] = []
+
+    def clock() -> float:
+        return time.monotonic() + 40 * len(slept)  # each wait takes longer than it should
+
+    monkeypatch.setattr(transport, "time", SimpleNamespace(monotonic=clock))
+    with CXoneClient(fake.settings(url), total_timeout=30, sleep=slept.append) as cxone:
         cxone.sign_in()
         fake.faults.order(Fault(on=ITEMS, status=429, headers=after(1), times=9))
         with pytest.raises(WorkItemUnsent):
             cxone.post_work_item(**MAIL)
-    assert posts(fake) == 1
+    assert (posts(fake), len(slept)) == (1, 1)
 
 
 def test_max_call_seconds_exceeds_the_total_timeout_and_the_timeouts(
@@ -808,7 +816,10 @@ def test_logs_and_errors_hold_no_secret_token_or_mail(
     with Serving(fake.app) as serving:
         for auth in AUTH_METHODS:
             settings = fake.settings(serving.url, auth=auth)
-            with CXoneClient(settings, timeout=(5, 1), sleep=pauses.append) as cxone:
+            with (
+                CXoneClient(settings, sleep=pauses.append) as cxone,
+                CXoneClient(settings, timeout=(5, 1), sleep=pauses.append) as hasty,
+            ):
                 cxone.sign_in()
                 secrets = " ".join(
                     [*fake.issuer._valid, settings.key, settings.secret, settings.client_secret]
@@ -829,11 +840,11 @@ def test_logs_and_errors_hold_no_secret_token_or_mail(
                         fake.expire_tokens()
                     fake.faults.order(fault)
                     with pytest.raises(MailroomError) as raised:
-                        cxone.post_work_item(**mail)
+                        (hasty if fault.delay else cxone).post_work_item(**mail)
                     shown += traceback.format_exception(raised.value)
                     shown += [repr(raised.value), str(raised.value.__dict__)]
                     fake.faults.clear()
-                shown += [repr(settings), repr(cxone.__dict__)]
+                shown += [repr(settings), repr(cxone.__dict__), repr(hasty.__dict__)]
                 assert cxone.post_work_item(**mail)
     everything = "\n".join([*shown, caplog.text])
     assert "urllib3" in caplog.text, "the library's own log is checked too"

@@ -382,8 +382,8 @@ def test_get_retries_only_the_failed_parts_of_a_batch(
 
 def test_late_response_is_not_taken_for_another(google: Served) -> None:
     ids = google.deliver(3)
-    google.fake.faults.order(Fault(on=f"GET {ME}/profile", delay=1.0))
-    with google.gmail(timeout=0.5) as gmail:
+    google.fake.faults.order(Fault(on=f"GET {ME}/profile", delay=12.0))
+    with google.gmail(timeout=6.0) as gmail:
         assert sorted(ids_of(gmail)) == ids
         assert len(google.pauses) == 1
         assert all(mail is not None and mail.gmail_id == id for id, mail in gmail.get(ids))

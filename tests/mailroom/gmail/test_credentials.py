@@ -119,7 +119,7 @@ class SlowVisitor:
     It ends by itself after ``BYTES`` bytes, which nobody may wait for.
     """
 
-    BYTES = 1500
+    BYTES = 15_000
 
     def __init__(self) -> None:
         self.sent = 0
