@@ -18,6 +18,6 @@ def drop_connections(client: pymongo.MongoClient[Any], error: ConfigurationError
     if "Sessions are not supported" not in str(error):
         return error
     # pymongo has no public method to clear the pools of a client that remains open.
-    for server in client._topology._servers.values():
+    for server in list(client._topology._servers.values()):
         server.reset()
     return AutoReconnect(f"MongoDB is starting: {error}")

@@ -62,7 +62,7 @@ def step_down(replica_set: ReplicaSet, work: Workload) -> None:
 
 
 def stepped_down(replica_set: ReplicaSet) -> Member | None:
-    """Let the primary step down and return it; return None if it did not or was none any more."""
+    """Let the primary step down and return it, or return None if it did not."""
     primary = replica_set.primary()
     with pymongo.MongoClient[Any]("127.0.0.1", primary.port, directConnection=True) as patient:
         try:

@@ -129,7 +129,7 @@ class Load:
 
     def answers(self) -> Counter[tuple[str, int]]:
         """Return how many requests of each kind were answered with each code; 0: not at all."""
-        # Copies, because the clients go on counting.
+        # Copies, because the clients continue to count.
         return sum((client.answers.copy() for client in self.clients), Counter())
 
 
