@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import subprocess
-import sys
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 from uuid import UUID
@@ -14,6 +12,7 @@ from pymongo.database import Database
 
 from eventlab.events import Event
 from eventlab.lessons.interactive import Interactive, as_table, button, side_by_side
+from eventlab.lessons.processes import Program
 from eventlab.lessons.stepped_projector import CHECKPOINT, TOTAL, WAYS
 from eventlab.store.store import NEW, EventStore
 
@@ -38,7 +37,7 @@ class CrashStepper(Interactive):
         self._store = store
         self._documents = mongo[store.category]
         self.way = way
-        self._process: subprocess.Popen[str] | None = None
+        self._process: Program | None = None
         self.reset()
 
     def reset(self, way: str | None = None) -> None:
@@ -90,7 +89,6 @@ class CrashStepper(Interactive):
         """End the process, if there is one."""
         if self._process is not None:
             self._process.kill()
-            self._process.communicate()
             self._process = None
             # Otherwise, MongoDB would keep the dead process's open transaction for a minute.
             if self._session is not None:
@@ -99,27 +97,19 @@ class CrashStepper(Interactive):
         self.next = ""
 
     def _start(self) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", PROGRAM, self.way, self._store.category],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
+        self._process = Program(PROGRAM, self.way, self._store.category)
         self._session = UUID(self._answer())
         self.next = self._answer()
         self._end_if_done()
 
     def _ask(self, text: str) -> str:
         assert self._process is not None
-        assert self._process.stdin is not None
-        self._process.stdin.write(f"{text}\n")
-        self._process.stdin.flush()
+        self._process.write_line(text)
         return self._answer()
 
     def _answer(self) -> str:
         assert self._process is not None
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
+        line = self._process.read_line()
         if not line:
             self.close()
             raise RuntimeError("the projector's process exited: run `eventlab doctor`")
