@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import importlib
 import importlib.metadata
+import importlib.util
 import json
 import os
 import platform
@@ -54,6 +55,8 @@ PACKAGES: Final[dict[str, tuple[str, ...]]] = {
 #: Notebook 07 and the mailroom wait until an event is on disk.
 DURABLE: Final = ("lab", "mailroom")
 MODULES: Final = {"google-api-python-client": "googleapiclient"}
+#: Only looked for: it runs in a process of its own, and its import takes several seconds.
+NOT_IMPORTED: Final = "jupyterlab"
 STYLE: Final = "text-align:left"
 
 
@@ -188,8 +191,12 @@ def _python() -> Check:
 
 
 def _package(name: str, *extras: str) -> Check:
+    module = MODULES.get(name, name.replace("-", "_"))
     try:
-        importlib.import_module(MODULES.get(name, name.replace("-", "_")))
+        if name != NOT_IMPORTED:
+            importlib.import_module(module)
+        elif importlib.util.find_spec(module) is None:
+            raise ModuleNotFoundError(f"No module named {module!r}", name=module)
         return Check(name, True, importlib.metadata.version(name))
     except Exception as error:  # noqa: BLE001 - an incompatible package may raise anything
         return Check(name, False, str(error), install(*extras))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import re
+import subprocess
+import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -79,6 +81,27 @@ def test_report_in_a_notebook_is_the_same_on_every_healthy_machine(lab: Lab) -> 
     for shown in (repr(report), report._repr_html_()):
         assert not re.search(r"\d|(?<!<)/", shown), shown
         assert "OK" in shown
+
+
+def test_doctor_reports_a_missing_package_with_its_remedy(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("jupyterlab", "pandas"):
+        monkeypatch.setitem(sys.modules, name, None)
+    failed = {check.name: check for check in doctor.examine(purpose="lab") if not check.ok}
+    assert failed.keys() == {"jupyterlab", "pandas"}
+    for check in failed.values():
+        assert check.name in check.detail
+        assert ".[lab]" in check.remedy
+
+
+def test_doctor_does_not_wait_for_the_import_of_jupyterlab() -> None:
+    code = (
+        "import sys\n"
+        "from eventlab.cli.doctor import _package\n"
+        "assert _package('jupyterlab').ok and not {'jupyterlab', 'jupyter_server'} & {*sys.modules}"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_doctor_reports_a_missing_program_with_its_remedy(
