@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import multiprocessing
 import pydoc
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -26,8 +25,7 @@ from eventlab.accounts import (
     UnknownAccount,
 )
 from eventlab.servers import connect
-
-SPAWN = multiprocessing.get_context("spawn")
+from tests.support.processes import FORKSERVER, forked
 
 
 def opened(funds: int = 0) -> Account:
@@ -171,10 +169,10 @@ def _pay_in(category: str, times: int, start: Any, answers: Any) -> None:
 @pytest.mark.long
 def test_services_in_many_processes_with_many_threads_lose_nothing(service: AccountService) -> None:
     service.create("JohnDoe")
-    start = SPAWN.Barrier(4)
-    answers = SPAWN.Queue()
+    start = FORKSERVER.Barrier(4)
+    answers = FORKSERVER.Queue()
     arguments = (service.accounts.store.category, 50, start, answers)
-    processes = [SPAWN.Process(target=_pay_in, args=arguments) for _ in range(4)]
+    processes = [forked(_pay_in, *arguments) for _ in range(4)]
     for process in processes:
         process.start()
     for process in processes:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import multiprocessing
 import os
 import random
 import signal
@@ -28,6 +27,7 @@ from eventlab.projections.view import View
 from eventlab.servers import external
 from eventlab.store.keys import order, view_group
 from tests.support.crash_servers import DOWN, MongoServer, RedisServer, mongod, redis_server
+from tests.support.processes import FORKSERVER, forked
 from tests.support.views import by_id, held, truth
 from tests.support.views import views_caught_up as all_caught_up
 from tests.support.waiting import wait_until
@@ -36,7 +36,6 @@ pytestmark = pytest.mark.crash
 
 __all__ = ["mongod", "redis_server"]  # fixtures
 
-SPAWN = multiprocessing.get_context("spawn")
 CATEGORY = "accountStream"
 COLLECTION = "accountCollection"
 EVENTS = 20_000
@@ -133,9 +132,9 @@ class Written:
     def __init__(self, server: RedisServer, folder: Path, events: int, *, pause: float = 0) -> None:
         self._record = folder / "written"
         self._record.touch()
-        self._end = SPAWN.Event()
+        self._end = FORKSERVER.Event()
         args = (server.socket, str(self._record), events, pause, self._end)
-        self.process = SPAWN.Process(target=write, args=args, daemon=True)
+        self.process = forked(write, *args)
         self.process.start()
 
     def versions(self) -> dict[str, int]:
@@ -242,12 +241,12 @@ def test_kills_reveal_a_position_that_is_written_separately(
         store = EventStore(client, CATEGORY)
         database = mongo["eventlab"]
         args = (redis_server.url, mongod.url, kind)
-        written = Written(redis_server, tmp_path, 3_000)
+        written = Written(redis_server, tmp_path, 1_000)
         written.end()
         for _ in range(50):
             store.append("0", [Event("deposit", {"amount": 1})] * 500, expected=ANY)
             before = _position(database)
-            process = SPAWN.Process(target=project_wrongly, args=args, daemon=True)
+            process = forked(project_wrongly, *args)
             process.start()
             wait_until(
                 lambda before=before: _position(database) not in (before, "0-0", "None"), LONG
@@ -258,7 +257,7 @@ def test_kills_reveal_a_position_that_is_written_separately(
             process.join()
             if _surplus(store, database) * wrong > 0:
                 break
-        last = SPAWN.Process(target=project_wrongly, args=args, daemon=True)
+        last = forked(project_wrongly, *args)
         last.start()
         wait_until(lambda: _position(database) == store.head(), LONG)
         time.sleep(0.5)
@@ -415,7 +414,7 @@ def read_all_the_time(url: str, path: str, stop: Any) -> None:
 @pytest.fixture
 def busy_system(redis_server: RedisServer, mongod: MongoServer, tmp_path: Path) -> Iterator[Any]:
     """Three projectors, a writer, a reader, and accounts, half of which get no new events."""
-    stop = SPAWN.Event()
+    stop = FORKSERVER.Event()
     with (
         redis_server.client() as client,
         mongod.client() as mongo,
@@ -430,9 +429,7 @@ def busy_system(redis_server: RedisServer, mongod: MongoServer, tmp_path: Path) 
             ),
             LONG,
         )
-        reader = SPAWN.Process(
-            target=read_all_the_time, args=(mongod.url, str(tmp_path / "seen"), stop)
-        )
+        reader = forked(read_all_the_time, mongod.url, str(tmp_path / "seen"), stop)
         reader.start()
         yield store, database, crew, written
         stop.set()

@@ -34,6 +34,7 @@ WARM_UP_SECONDS = 20
 REDIS_STOPPED_SECONDS = 3
 MONGODB_STOPPED_SECONDS = 40
 LOAD_SECONDS = 120
+PAUSE_SECONDS = 0.1  # between two requests of a client: leaves the processor to the others
 SETTLED_SECONDS = 30  # at the end, with servers that work
 MAX_GROWTH_BYTES = 40_000_000
 MAX_MORE_FILES = 40
@@ -71,6 +72,7 @@ class Client(threading.Thread):
                 self._deposit(id, f"{self._number}-{number}")
             else:
                 self._send(kind, "GET", f"/accounts/{id}" if kind == ACCOUNT else "/accounts")
+            time.sleep(PAUSE_SECONDS)
         self._connection.close()
 
     def _deposit(self, id: str, key: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
 import os
 import random
 import signal
@@ -21,16 +20,13 @@ from eventlab import ANY, Event, EventStore, Recorded
 from eventlab.subscriptions.records import Lag
 from eventlab.subscriptions.subscription import Subscription
 from tests.support.crash_servers import DOWN, RedisServer, answers, redis_server
+from tests.support.processes import forked
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.crash
 
 __all__ = ["redis_server"]  # a fixture
 
-#: It imports once what the consumers need: on a busy machine, imports took longer than the tests
-#: wait, and the other consumers had finished before a killed one was back.
-FORKSERVER = multiprocessing.get_context("forkserver")
-FORKSERVER.set_forkserver_preload(["pytest", __name__])
 EVENTS = 5_000
 ACCOUNTS = 50
 CONSUMERS = 3
@@ -125,9 +121,7 @@ class Crew:
         self._processes = {name: self._start(name) for name in names}
 
     def _start(self, name: str) -> Any:
-        process = FORKSERVER.Process(
-            target=self._target, args=(self._server.socket, str(self._folder), name), daemon=True
-        )
+        process = forked(self._target, self._server.socket, str(self._folder), name)
         process.start()
         return process
 

@@ -12,11 +12,11 @@ import redis
 
 from eventlab import EventStore, Recorded
 from eventlab.accounts import AccountService
+from tests.support.processes import forked
 from tests.support.waiting import PATIENCE_SECONDS, wait_until
 
 pytestmark = pytest.mark.crash
 
-SPAWN = multiprocessing.get_context("spawn")
 PROCESSES = 4
 TRANSFERS = 1250  # of each process
 KILLS = 40
@@ -70,8 +70,7 @@ def test_no_transfer_is_half_done_or_done_twice_when_processes_are_killed(
     socket = store.redis.connection_pool.connection_kwargs["path"]
 
     def start(number: int) -> multiprocessing.process.BaseProcess:
-        args = (socket, store.category, str(tmp_path), number)
-        process = SPAWN.Process(target=transfer, args=args, daemon=True)
+        process = forked(transfer, socket, store.category, str(tmp_path), number)
         process.start()
         return process
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import time
 from typing import Any
 
@@ -15,8 +14,7 @@ from eventlab import (
 from eventlab.accounts import AccountView
 from eventlab.projections.projector import Projector
 from eventlab.servers import connect
-
-SPAWN = multiprocessing.get_context("spawn")
+from tests.support.processes import FORKSERVER, forked
 
 
 def fill(store: EventStore, count: int) -> None:
@@ -48,8 +46,8 @@ def _open_and_hang(category: str, ready: Any) -> None:
 
 
 def kill_in_transaction(category: str) -> None:
-    ready = SPAWN.Event()
-    dying = SPAWN.Process(target=_open_and_hang, args=(category, ready))
+    ready = FORKSERVER.Event()
+    dying = forked(_open_and_hang, category, ready)
     dying.start()
     assert ready.wait(30)
     dying.kill()

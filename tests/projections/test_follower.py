@@ -22,8 +22,9 @@ from eventlab.projections import follower
 from eventlab.projections.projector import Projector
 from eventlab.projections.view import Changes
 from eventlab.servers import connect
-from tests.projections.support import SPAWN, fill, funds
+from tests.projections.support import fill, funds
 from tests.support.killed_process import killed_at
+from tests.support.processes import forked
 from tests.support.waiting import wait_until
 
 
@@ -169,7 +170,7 @@ def _follow(category: str) -> None:
 
 def test_three_projectors_at_once_count_each_event_once(store: EventStore, documents: Any) -> None:
     fill(store, 600)
-    processes = [SPAWN.Process(target=_follow, args=(store.category,)) for _ in range(3)]
+    processes = [forked(_follow, store.category) for _ in range(3)]
     for process in processes:
         process.start()
     for process in processes:

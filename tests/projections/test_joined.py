@@ -32,7 +32,8 @@ from eventlab.accounts import EventsByType
 from eventlab.projections import checkpoint
 from eventlab.projections.rebuild import Rebuild
 from eventlab.servers import connect
-from tests.support.killed_process import SPAWN, killed_at
+from tests.support.killed_process import killed_at
+from tests.support.processes import forked
 from tests.support.waiting import wait_until
 
 
@@ -537,7 +538,7 @@ def test_joined_view_is_exact_when_projectors_are_killed_while_events_arrive(
             if processes[at] is not None:
                 processes[at].kill()
                 processes[at].join()
-            processes[at] = SPAWN.Process(target=_project, args=(joined.name,), daemon=True)
+            processes[at] = forked(_project, joined.name)
             processes[at].start()
             add(accounts, chance.randrange(30))
             add(mails, chance.randrange(30))

@@ -24,7 +24,8 @@ from eventlab.projections import checkpoint
 from eventlab.projections.single import SingleRebuild
 from eventlab.servers import connect
 from tests.projections.support import fill, funds
-from tests.support.killed_process import SPAWN, killed_at
+from tests.support.killed_process import killed_at
+from tests.support.processes import forked
 
 
 def damage(documents: Any) -> None:
@@ -337,9 +338,7 @@ def _project(category: str) -> None:
 def test_documents_are_exact_while_projectors_run_and_events_arrive(
     store: EventStore, projector: Projector, documents: Any
 ) -> None:
-    processes = [
-        SPAWN.Process(target=_project, args=(store.category,), daemon=True) for _ in range(2)
-    ]
+    processes = [forked(_project, store.category) for _ in range(2)]
     try:
         for process in processes:
             process.start()

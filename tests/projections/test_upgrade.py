@@ -26,7 +26,8 @@ from eventlab.projections.checkpoint import SHARED, Checkpoint, RebuildCheckpoin
 from eventlab.projections.upgrade import Upgrade
 from eventlab.servers import connect
 from tests.projections.support import fill, funds, left_over
-from tests.support.killed_process import SPAWN, killed_at
+from tests.support.killed_process import killed_at
+from tests.support.processes import forked
 from tests.support.waiting import wait_until
 
 
@@ -579,8 +580,7 @@ def test_projectors_of_two_versions_are_killed_while_events_arrive(
             if processes[at] is not None:
                 processes[at].kill()
                 processes[at].join()
-            args = (store.category, versions[at])
-            processes[at] = SPAWN.Process(target=_project, args=args, daemon=True)
+            processes[at] = forked(_project, store.category, versions[at])
             processes[at].start()
             fill(store, 20)
         wait_until(lambda: makers(documents) == {2} and funds(documents) == 540, 60)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import types
 from typing import Any
 
@@ -21,9 +20,8 @@ from eventlab import (
 )
 from eventlab.accounts import Account, AccountService, UnknownAccount
 from eventlab.servers import connect
+from tests.support.processes import forked
 from tests.support.store import fill
-
-SPAWN = multiprocessing.get_context("spawn")
 
 
 def _deposit(category: str, id: str, amount: int, times: int) -> None:
@@ -36,7 +34,7 @@ def _deposit(category: str, id: str, amount: int, times: int) -> None:
 def test_two_processes_decide_again_on_fresh_state(store: EventStore) -> None:
     service = AccountService(store)
     service.create("a")
-    other = SPAWN.Process(target=_deposit, args=(store.category, "a", 1, 200))
+    other = forked(_deposit, store.category, "a", 1, 200)
     other.start()
     _deposit(store.category, "a", 1000, 200)
     other.join(60)

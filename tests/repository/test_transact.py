@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 from collections import Counter
 
 import pytest
@@ -20,9 +19,9 @@ from eventlab import (
 )
 from eventlab.accounts import Account, InsufficientFunds
 from eventlab.servers import connect
+from tests.support.processes import forked
 from tests.support.store import contents, deposits, fill
 
-SPAWN = multiprocessing.get_context("spawn")
 LIMIT = 100
 
 
@@ -199,8 +198,7 @@ def test_two_processes_never_break_a_limit_over_two_accounts(store: EventStore) 
     for id in ("A", "B"):
         store.append(id, [Event("create"), *deposits(LIMIT)], expected=0)
     processes = [
-        SPAWN.Process(target=withdraw_above_limit, args=(store.category, *ids, 2000))
-        for ids in (("A", "B"), ("B", "A"))
+        forked(withdraw_above_limit, store.category, *ids, 2000) for ids in (("A", "B"), ("B", "A"))
     ]
     for process in processes:
         process.start()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import multiprocessing
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -30,9 +29,8 @@ from eventlab.accounts import AccountService
 from eventlab.lessons import lossy
 from eventlab.servers import Lab, connect
 from tests.support.examples import examples
+from tests.support.processes import forked
 from tests.support.store import append_deposits, contents, deposits
-
-SPAWN = multiprocessing.get_context("spawn")
 
 
 def test_append_writes_the_wire_format_of_the_original(
@@ -103,7 +101,7 @@ def _append_500(category: str, number: int) -> None:
 @pytest.mark.long
 def test_eight_processes_on_one_account_leave_no_gap_and_no_duplicate(store: EventStore) -> None:
     AccountService(store).create("shared")
-    processes = [SPAWN.Process(target=_append_500, args=(store.category, n)) for n in range(8)]
+    processes = [forked(_append_500, store.category, n) for n in range(8)]
     for process in processes:
         process.start()
     for process in processes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
 from collections.abc import Callable
@@ -11,9 +10,8 @@ from typing import Any
 import pymongo.monitoring
 import redis
 
+from tests.support.processes import forked
 from tests.support.waiting import PATIENCE_SECONDS
-
-SPAWN = multiprocessing.get_context("spawn")
 
 
 class Countdown(pymongo.monitoring.CommandListener):
@@ -61,7 +59,7 @@ def killed_at(step: int, target: Callable[..., None], *args: Any) -> bool:
 
     Fails if the target raised an error.
     """
-    process = SPAWN.Process(target=_run, args=(step, target, args))
+    process = forked(_run, step, target, args)
     process.start()
     process.join(PATIENCE_SECONDS)
     if process.is_alive():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
 from collections import Counter
@@ -23,8 +22,8 @@ from eventlab.mailroom.gmail.credentials import load
 from eventlab.mailroom.router import Router
 from eventlab.mailroom.work_item import WorkItem
 from eventlab.sandbox.fakes import Fakes
+from tests.support.processes import FORKSERVER, forked
 
-SPAWN = multiprocessing.get_context("spawn")
 ITEMS = "/interactions/work-items"
 BATCH = "POST /batch"
 
@@ -175,8 +174,8 @@ def run(where: Where, summaries: Any) -> None:
 @contextmanager
 def routing(where: Where) -> Iterator[tuple[Any, Any]]:
     """Run a router in a process, with a queue of its summaries; kill it at the end."""
-    summaries = SPAWN.Queue()
-    process = SPAWN.Process(target=run, args=(where, summaries))
+    summaries = FORKSERVER.Queue()
+    process = forked(run, where, summaries)
     process.start()
     try:
         yield process, summaries

@@ -10,6 +10,7 @@ T = TypeVar("T")
 
 PATIENCE_SECONDS = 300.0  # long enough for a busy machine; a test that passes never waits that long
 POLL_SECONDS = 0.005
+MAX_POLL_SECONDS = 0.05  # a condition costs processor time, which the others need
 
 
 def wait_until(condition: Callable[[], T], seconds: float = PATIENCE_SECONDS) -> T:
@@ -19,9 +20,11 @@ def wait_until(condition: Callable[[], T], seconds: float = PATIENCE_SECONDS) ->
     3
     """
     end = time.monotonic() + seconds
+    poll = POLL_SECONDS
     while not (found := condition()):
         assert time.monotonic() < end, f"still {found!r} after {seconds:g} s"
-        time.sleep(POLL_SECONDS)
+        time.sleep(poll)
+        poll = min(1.5 * poll, MAX_POLL_SECONDS)
     return found
 
 

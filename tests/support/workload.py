@@ -6,7 +6,6 @@ import contextlib
 import http.client
 import itertools
 import json
-import multiprocessing
 import os
 import subprocess
 import sys
@@ -26,16 +25,16 @@ from eventlab.lessons.ports import free_port
 from eventlab.servers import external
 from eventlab.store.answers import SERVER_ERRORS, is_outage
 from eventlab.store.keys import START, order
+from tests.support.processes import forked
 from tests.support.views import assert_views_are_exact, views_caught_up
 from tests.support.waiting import PATIENCE_SECONDS, wait_until
 
-SPAWN = multiprocessing.get_context("spawn")
 CATEGORY = "accountStream"
 COLLECTION = "accountCollection"
 SUBSCRIPTION = "letters"
 WRITERS = 4
 ACCOUNTS_OF_A_WRITER = 20
-PAUSE_SECONDS = 0.002  # between two appends: leaves the processor to the others
+PAUSE_SECONDS = 0.005  # between two appends: leaves the processor to the others
 MAX_AHEAD = 500  # a writer pauses at this lead, because slow readers would never catch up
 GROUPS = len(views(COLLECTION)) + 1  # of the views and of the subscription
 AGAIN_SECONDS = 0.05
@@ -253,12 +252,9 @@ class Workload:
         self.service = Listener(env, "serve", "--port", str(self.port), "--workers", "2")
         self.customers = [Customer(self.port, f"customer{number}") for number in range(2)]
         self.writers = [
-            SPAWN.Process(
-                target=write, args=(redis_url, str(folder), number, replicas), daemon=True
-            )
-            for number in range(WRITERS)
+            forked(write, redis_url, str(folder), number, replicas) for number in range(WRITERS)
         ]
-        self.consumer = SPAWN.Process(target=consume, args=(redis_url, str(folder)), daemon=True)
+        self.consumer = forked(consume, redis_url, str(folder))
 
     def start(self) -> None:
         """Start all programs, and wait until they work."""
