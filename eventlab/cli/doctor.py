@@ -55,7 +55,7 @@ PACKAGES: Final[dict[str, tuple[str, ...]]] = {
 #: Notebook 07 and the mailroom wait until an event is on disk.
 DURABLE: Final = ("lab", "mailroom")
 MODULES: Final = {"google-api-python-client": "googleapiclient"}
-#: Only looked for: it runs in a process of its own, and its import takes several seconds.
+#: The package that is found but not imported, because its import takes several seconds.
 NOT_IMPORTED: Final = "jupyterlab"
 STYLE: Final = "text-align:left"
 

@@ -12,7 +12,7 @@ from pymongo.database import Database
 
 from eventlab.events import Event
 from eventlab.lessons.interactive import Interactive, as_table, button, side_by_side
-from eventlab.lessons.processes import Program
+from eventlab.lessons.processes import WHAT_TO_DO, Program
 from eventlab.lessons.stepped_projector import CHECKPOINT, TOTAL, WAYS
 from eventlab.store.store import NEW, EventStore
 
@@ -112,7 +112,7 @@ class CrashStepper(Interactive):
         line = self._process.read_line()
         if not line:
             self.close()
-            raise RuntimeError("the projector's process exited: run `eventlab doctor`")
+            raise RuntimeError(f"the projector's process exited: {WHAT_TO_DO}")
         return line.rstrip("\n")
 
     def _end_if_done(self) -> None:

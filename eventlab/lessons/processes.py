@@ -16,9 +16,8 @@ from typing import Final
 
 #: The time limit in seconds, longer than any program of a notebook needs on a busy machine.
 PATIENCE: Final = 120
-NOT_READY: Final = (
-    "a process exited before it was ready: run `eventlab doctor`. In a script, call this under "
-    '`if __name__ == "__main__":`, because each process imports the script.'
+WHAT_TO_DO: Final = (
+    'run `eventlab doctor`; in a script, start processes under `if __name__ == "__main__":`'
 )
 
 
@@ -38,7 +37,7 @@ class Program:
         args = (code, arguments, dict(os.environ), stdin, stdout)
         self._process = context.Process(target=_run, args=args, daemon=True)
         self._process.start()
-        # Unbuffered: what a process that has ended does not read must not be kept.
+        # Unbuffered, so that closing a pipe whose process has ended does not raise BrokenPipeError.
         self._stdin = os.fdopen(os.dup(to_stdin.fileno()), "wb", buffering=0)
         self._stdout = os.fdopen(os.dup(from_stdout.fileno()), "rb", buffering=0)
         for each in (stdin, to_stdin, from_stdout, stdout):
@@ -68,7 +67,9 @@ class Program:
             printed += chunk
         self._process.join(max(0.0, deadline - time.monotonic()))
         if self._process.exitcode is None:
-            raise RuntimeError(f"a process did not end within {PATIENCE} seconds: try again")
+            raise RuntimeError(
+                f"a process did not end within {PATIENCE} seconds: run the cell again"
+            )
         return printed.decode(), self._process.exitcode
 
     def kill(self) -> None:
@@ -101,7 +102,7 @@ def start_together(programs: Sequence[Sequence[str]]) -> list[tuple[str, int]]:
             stack.callback(running[-1].kill)
         for program in running:
             if program.read_line() != "ready\n":
-                raise RuntimeError(NOT_READY)
+                raise RuntimeError(f"a process exited before it was ready: {WHAT_TO_DO}")
         for program in running:
             program.write_line("go")
         return [program.end() for program in running]

@@ -101,18 +101,18 @@ def move_the_slot(cluster: Cluster, work: Workload) -> None:
     ids = {node: node.client.execute_command("CLUSTER", "MYID") for node in (source, target)}
     target.client.execute_command("CLUSTER", "SETSLOT", slot, "IMPORTING", ids[source])
     source.client.execute_command("CLUSTER", "SETSLOT", slot, "MIGRATING", ids[target])
-    met = _redirections(source) + _redirections(target)
+    before = _redirections(source) + _redirections(target)
     while keys := _keys_in(source, slot):
         source.client.execute_command(
             "MIGRATE", "127.0.0.1", target.port, "", 0, 20_000, "KEYS", *keys
         )
     for node in (target, source, cluster.shards[2].master):
         node.client.execute_command("CLUSTER", "SETSLOT", slot, "NODE", ids[target])
-    assert _redirections(source) + _redirections(target) > met, "nobody met the slot on its way"
+    assert _redirections(source) + _redirections(target) > before, "no append met the slot"
 
 
 def _redirections(node: Node) -> int:
-    """Return how often a node has said that a slot is on its way to another."""
+    """Return how many commands a node has sent on, or back, because their slot was moving."""
     errors = node.client.info("errorstats")
     return sum(
         int(errors.get(f"errorstat_{name}", {"count": 0})["count"]) for name in ("ASK", "TRYAGAIN")

@@ -241,7 +241,7 @@ def test_kills_reveal_a_position_that_is_written_separately(
         store = EventStore(client, CATEGORY)
         database = mongo["eventlab"]
         args = (redis_server.url, mongod.url, kind)
-        written = Written(redis_server, tmp_path, 1_000)
+        written = Written(redis_server, tmp_path, 3_000)
         written.end()
         for _ in range(50):
             store.append("0", [Event("deposit", {"amount": 1})] * 500, expected=ANY)

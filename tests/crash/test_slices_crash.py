@@ -30,7 +30,7 @@ pytestmark = pytest.mark.crash
 __all__ = ["mongod"]  # a fixture
 
 CATEGORY = "accountStream"
-ROUNDS = 2
+ROUNDS = 3
 PAUSE_SECONDS = 0.05  # between two appends: leaves the processor to the others
 MAX_AHEAD = 200  # a writer pauses at this lead, because a slow consumer would never catch up
 

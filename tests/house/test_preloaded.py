@@ -1,4 +1,4 @@
-"""The modules that the tests' processes share exist: a missing one would only make them slow."""
+"""Each preloaded module exists; otherwise, the tests would only become slower."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 PATIENCE_SECONDS = 300.0  # long enough for a busy machine; a test that passes never waits that long
 POLL_SECONDS = 0.005
-MAX_POLL_SECONDS = 0.05  # a condition costs processor time, which the others need
+MAX_POLL_SECONDS = 0.05  # checking takes processor time that others need
 
 
 def wait_until(condition: Callable[[], T], seconds: float = PATIENCE_SECONDS) -> T:
