@@ -23,64 +23,54 @@ NO_VIEW_NAME: Final = re.compile(
 class Change:
     """The change that a batch of events makes to one document, folded into one MongoDB update."""
 
-    __slots__ = ("_inc", "_push", "_set", "_unset", "_ways", "deletes")
+    __slots__ = ("_fields", "deletes")
 
     def __init__(self) -> None:
-        self._inc: dict[str, int] = {}
-        self._set: dict[str, Any] = {}
-        self._push: dict[str, tuple[list[Any], int]] = {}
-        self._unset: dict[str, str] = {}
-        self._ways: dict[str, str] = {}  # how each field is changed
+        self._fields: dict[str, list[Any]] = {}  # the operator and its operand, by field
         self.deletes = False  # whether the stored document is deleted first
 
     def inc(self, field: str, by: int) -> None:
         """Add ``by`` to a numeric field. A missing field counts as 0."""
-        if self._ways.setdefault(field, "inc") != "inc":
-            raise _two_ways(field)
-        self._inc[field] = self._inc.get(field, 0) + by
+        by = 0 + by  # raises TypeError before the change exists
+        self._change(field, "$inc", 0)[1] += by
 
     def set(self, field: str, value: Any) -> None:
         """Set a field to a value."""
-        if self._ways.setdefault(field, "set") != "set":
-            raise _two_ways(field)
-        self._unset.pop(field, None)
-        self._set[field] = value
+        self._change(field, "$set")[:] = "$set", value
 
     def unset(self, field: str) -> None:
         """Remove a field if the document has it. An object that becomes empty is kept."""
-        if self._ways.setdefault(field, "set") != "set":
-            raise _two_ways(field)
-        self._set.pop(field, None)
-        self._unset[field] = ""
+        self._change(field, "$set")[:] = "$unset", ""
 
     def push(self, field: str, value: Any, *, keep: int) -> None:
         """Append a value to a list, and keep only the newest ``keep`` values."""
-        if self._ways.setdefault(field, "push") != "push":
-            raise _two_ways(field)
-        values, _ = self._push.setdefault(field, ([], keep))
-        values.append(value)
+        push = self._change(field, "$push", {"$each": [], "$slice": -keep})[1]
+        push["$each"].append(value)
 
     def delete(self) -> None:
         """Delete the document if it exists. Later changes create a new document."""
-        for changes in (self._inc, self._set, self._push, self._unset, self._ways):
-            changes.clear()
+        self._fields.clear()
         self.deletes = True
 
     def update(self) -> dict[str, Any]:
         """Return the MongoDB update; if the document is also deleted, the deletion comes first."""
-        pushes = {
-            field: {"$each": values[-keep:], "$slice": -keep}
-            for field, (values, keep) in self._push.items()
-        }
-        parts = {"$inc": self._inc, "$set": self._set, "$push": pushes, "$unset": self._unset}
-        return {operator: fields for operator, fields in parts.items() if fields}
+        update: dict[str, dict[str, Any]] = {}
+        for field, (operator, operand) in self._fields.items():
+            if operator == "$push":
+                operand = operand | {"$each": operand["$each"][operand["$slice"] :]}
+            update.setdefault(operator, {})[field] = operand
+        return update
 
-
-def _two_ways(field: str) -> ValueError:
-    return ValueError(
-        f"field {field!r} is changed in two ways, but MongoDB accepts only one of inc, set (or "
-        "unset) and push per update: use the same one for every event"
-    )
+    def _change(self, field: str, operator: str, first: Any = None) -> list[Any]:
+        change = self._fields.get(field)
+        if change is None:
+            change = self._fields[field] = [operator, first]
+        elif change[0] != operator and (change[0], operator) != ("$unset", "$set"):
+            raise ValueError(
+                f"field {field!r} is changed in two ways, but MongoDB accepts only one of inc, set "
+                "(or unset) and push per update: use the same one for every event"
+            )
+        return change
 
 
 class Changes(defaultdict[Any, Change]):

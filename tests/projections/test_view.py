@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 
 from eventlab import (
@@ -46,3 +48,24 @@ def test_change_keeps_the_last_of_set_and_unset_and_nothing_before_a_deletion() 
     assert change.update() == {}
     change.inc("x", 3)
     assert change.update() == {"$inc": {"x": 3}}
+
+
+def test_failed_increment_changes_nothing() -> None:
+    change = Changes()["a"]
+    with pytest.raises(TypeError):
+        change.inc("x", None)  # type: ignore[arg-type]
+    assert change.update() == {}
+
+
+def test_change_can_be_copied() -> None:
+    change = Changes()["a"]
+    change.inc("x", 1)
+    change.unset("y")
+    change.push("z", 1, keep=2)
+    other = copy.deepcopy(change)
+    change.push("z", 2, keep=2)
+    assert other.update() == {
+        "$inc": {"x": 1},
+        "$unset": {"y": ""},
+        "$push": {"z": {"$each": [1], "$slice": -2}},
+    }
