@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Self
+from typing import Any, Final
 
 from pymongo.cursor import Cursor
 from pymongo.database import Database
@@ -87,10 +87,6 @@ def problems_of(states: Iterable[ViewState], max_lag: MaxLag | None) -> list[str
 
 class StreamGlance(Subscription):
     """Reads the lag and parked events of a subscription in one stream, and creates no group."""
-
-    def __new__(cls, *_: object) -> Self:
-        """Create an object of this class."""
-        return object.__new__(cls)
 
     def __init__(self, store: EventStore, name: str) -> None:
         # Do not call the constructor of Subscription, which creates the group.

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import Any, Self, cast
+from typing import Any
 
 from pymongo.database import Database
 
@@ -14,11 +13,11 @@ from eventlab.projections.live import Live
 from eventlab.projections.session import ProjectorSession, bookkeeping
 from eventlab.projections.single import SingleRebuild
 from eventlab.projections.view import View, checked_view_name, version_of
-from eventlab.store.slices import one_stream
+from eventlab.store.slices import Sliceable, one_stream
 from eventlab.store.store import EventStore
 
 
-class Projector(Live, Follower):
+class Projector(Sliceable, Live, Follower):
     """Applies the events of one category to one view, each event exactly once.
 
     Several projectors of a view may run at once, in threads, in processes or on several machines.
@@ -36,21 +35,7 @@ class Projector(Live, Follower):
     3
     """
 
-    def __new__(
-        cls,
-        store: EventStore,
-        mongo: Database[dict[str, Any]],
-        view: View,
-        *,
-        batch_size: int = 5000,
-    ) -> Self:
-        """Create a projector of the class that the store needs."""
-        del mongo, view, batch_size  # __init__ uses them
-        if cls is Projector and store.slices > 1:
-            # Imported by name, and only here, because that module imports this one.
-            kind = import_module("eventlab.slices.projector").SlicedProjector
-            return cast(Self, super().__new__(kind))
-        return super().__new__(cls)
+    _sliced = "eventlab.slices.projector", "SlicedProjector"
 
     def __init__(
         self,

@@ -7,7 +7,7 @@ import logging
 import threading
 import time
 from collections import Counter
-from typing import Any, Final, Self
+from typing import Any, Final
 
 from pymongo.database import Database
 
@@ -42,10 +42,6 @@ log = logging.getLogger(__name__)
 
 class SliceProjector(Projector):
     """Feeds a view from one slice, alongside the projectors of the other slices."""
-
-    def __new__(cls, *_: object) -> Self:
-        """Return a new SliceProjector."""
-        return object.__new__(cls)
 
     def __init__(self, whole: SlicedProjector, checkpoint: SliceCheckpoint, number: int) -> None:
         Follower.__init__(self, checkpoint, whole.view, whole.batch_size)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
-from typing import Self
 
 from redis import Redis
 from redis.cluster import RedisCluster
@@ -44,10 +43,6 @@ def open_store(redis: Redis | RedisCluster, category: str) -> EventStore:
 
 class Slice(EventStore):
     """The store of one slice of a category."""
-
-    def __new__(cls, *_: object, **_others: object) -> Self:
-        """Return a new Slice."""
-        return object.__new__(cls)
 
     def __init__(
         self,

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Final
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, cast
 
 from eventlab.errors import InvalidArgument, SlicesMismatch
 from eventlab.store.keys import SLICES, Keys, checked_name
@@ -20,7 +21,28 @@ if TYPE_CHECKING:
 ONE: Final = 1
 
 
-def checked_slices(slices: int) -> int:
+class Sliceable:
+    """Creates an object of a subclass if a category has several slices.
+
+    ``_sliced`` names the subclass and its module. The module is imported only when it is needed,
+    because it imports the module of its base class.
+    """
+
+    _sliced: ClassVar[tuple[str, str]]
+
+    def __new__(cls, *args: object, **options: object) -> Self:
+        """Return a new object, of the subclass if ``slices``, or the given store, has several."""
+        kind: type = cls
+        if "_sliced" in vars(cls):
+            store = options.get("store", args[0] if args else None)
+            slices = options.get("slices", getattr(store, "slices", ONE))
+            if checked_slices(slices) > ONE:
+                module, name = cls._sliced
+                kind = getattr(import_module(module), name)
+        return cast(Self, super().__new__(kind))
+
+
+def checked_slices(slices: object) -> int:
     """Return a number of slices unchanged, or raise InvalidArgument if it is not supported."""
     if type(slices) is not int or slices not in (ONE, SLICES):
         raise InvalidArgument(f"slices={slices!r} must be {ONE} or {SLICES}")

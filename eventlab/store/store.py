@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from importlib import import_module
 from itertools import islice
-from typing import Any, Final, Self, cast
+from typing import Any, Final
 
 from redis import Redis
 from redis.cluster import RedisCluster
@@ -35,7 +34,7 @@ from eventlab.store.paging import KEYS_PAGE
 from eventlab.store.scripts import checked_client
 from eventlab.store.sealing import Protects
 from eventlab.store.settling import settle
-from eventlab.store.slices import check_slices, checked_slices
+from eventlab.store.slices import Sliceable, check_slices
 from eventlab.store.stream import CategoryStream, as_text
 from eventlab.store.waiting import wait_for_any
 
@@ -54,7 +53,7 @@ ANY: Final = Expected.ANY
 Upcaster = Callable[[Recorded], Recorded]
 
 
-class EventStore:
+class EventStore(Sliceable):
     """The events of one category, in Redis.
 
     ``redis`` is a ``redis.Redis`` or a ``redis.cluster.RedisCluster``. ``clock`` returns the time
@@ -73,25 +72,8 @@ class EventStore:
     [Recorded(id='JohnDoe', version=1, type='create', data={}, position='1551312621884-0')]
     """
 
+    _sliced = "eventlab.slices.store", "SlicedStore"
     _number: int | None = None  # the number of the slice, if this is a slice
-
-    def __new__(
-        cls,
-        redis: Redis | RedisCluster,
-        category: str,
-        *,
-        slices: int = 1,
-        clock: Callable[[], int] | None = None,
-        upcasters: Sequence[Upcaster] = (),
-        protection: Protects | None = None,
-    ) -> Self:
-        """Return an EventStore, or a SlicedStore for more than one slice."""
-        del redis, category, clock, upcasters, protection  # __init__ uses them
-        if cls is EventStore and checked_slices(slices) > 1:
-            # Import that module by name, and only now, because it imports this module.
-            kind = import_module("eventlab.slices.store").SlicedStore
-            return cast(Self, super().__new__(kind))
-        return super().__new__(cls)
 
     def __init__(
         self,

@@ -6,16 +6,17 @@ import contextlib
 import logging
 import threading
 import time
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from eventlab.errors import InvalidArgument
 from eventlab.events import Recorded
 from eventlab.store.answers import SERVER_ERRORS, is_outage, misconfiguration, reason, server
 from eventlab.store.causes import caused_by
-from eventlab.store.store import EventStore
+
+if TYPE_CHECKING:
+    from eventlab.subscriptions.subscription import Subscription
 
 log = logging.getLogger(__name__)
 
@@ -23,75 +24,28 @@ Handler = Callable[[Recorded], object]
 Result = TypeVar("Result")
 
 
-class Runnable(ABC):
-    """The base class of subscriptions, which runs a handler for each delivered event."""
-
-    store: EventStore
-    name: str
-    claim_after: float
-
-    @abstractmethod
-    def receive(self, count: int = 10, *, block: float | None = None) -> list[Recorded]:
-        """Return up to ``count`` events to work on."""
-
-    @abstractmethod
-    def ack(self, events: Iterable[Recorded]) -> None:
-        """Acknowledge events that have been handled."""
-
-    @abstractmethod
-    def fail(self, event: Recorded, error: Exception | str, *, outage: bool = False) -> bool:
-        """Report that the work on an event failed, and return True if the event was parked."""
-
-    @abstractmethod
-    def touch(self, events: Iterable[Recorded]) -> int:
-        """Report that the work on events continues; return how many this consumer still holds."""
-
-    @abstractmethod
-    def hand_back(self, events: Iterable[Recorded]) -> None:
-        """Give back events that were not handled."""
-
-    def run(
-        self,
-        handle: Handler,
-        stop: threading.Event,
-        *,
-        outage_errors: tuple[type[Exception], ...] = (),
-        batch_size: int = 10,
-        poll_interval: float = 1.0,
-    ) -> int:
-        """Call ``handle`` with each event until ``stop`` is set; return how many were handled.
-
-        An event is acknowledged when ``handle`` returns. If ``handle`` raises an error, the event
-        fails and is delivered again after a pause, or is parked. If the error is one of
-        ``outage_errors``, or means that Redis or MongoDB is down, the event is not the cause. In
-        that case, the subscription is paused for all its consumers, and no event is parked. In
-        ``outage_errors``, include only errors that no single event can cause, such as a refused
-        connection.
-
-        The ``meta`` of each event that ``handle`` appends names the handled event as the cause. If
-        the work on a single event takes longer than ``claim_after``, let ``handle`` call ``touch``.
-        When ``stop`` is set, the loop finishes the current event and gives back the events after
-        it. The loop checks ``stop`` every ``poll_interval`` seconds. While Redis is down, the loop
-        waits. Each outage is logged once.
-
-        Raises SubscriptionLost, which says how to begin again, and Misconfigured.
-
-        >>> letters.run(send, stop, outage_errors=(ConnectionRefusedError,))
-        2
-        """
-        if not all(isinstance(each, type) for each in outage_errors):
-            raise InvalidArgument(f"outage_errors={outage_errors!r} must be a tuple of exceptions")
-        loop = _Loop(self, handle, stop, outage_errors, poll_interval)
-        handled = 0
-        while not stop.is_set():
-            events = loop.patiently(lambda: self.receive(batch_size, block=poll_interval))
-            handled += loop.work_on(events or [])
-        return handled
+def run(
+    subscription: Subscription,
+    handle: Handler,
+    stop: threading.Event,
+    outage_errors: tuple[type[Exception], ...],
+    batch_size: int,
+    poll_interval: float,
+) -> int:
+    """Handle the events of a subscription until ``stop`` is set; see ``Subscription.run``."""
+    if not all(isinstance(each, type) for each in outage_errors):
+        raise InvalidArgument(f"outage_errors={outage_errors!r} must be a tuple of exceptions")
+    loop = _Loop(subscription, handle, stop, outage_errors, poll_interval)
+    handled = 0
+    while not stop.is_set():
+        events = loop.patiently(lambda: subscription.receive(batch_size, block=poll_interval))
+        handled += loop.work_on(events or [])
+    return handled
 
 
 @dataclass
 class _Loop:
-    _subscription: Runnable
+    _subscription: Subscription
     _handle: Handler
     _stop: threading.Event
     _outage_errors: tuple[type[Exception], ...]

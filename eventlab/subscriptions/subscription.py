@@ -18,11 +18,11 @@ from __future__ import annotations
 import contextlib
 import math
 import random
+import threading
 import time
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from importlib import import_module
-from typing import Any, Final, Self, cast
+from typing import Any, Final
 
 import msgspec
 from redis.exceptions import RedisError
@@ -31,12 +31,12 @@ from eventlab.errors import CorruptEvent, InvalidArgument, SubscriptionLost
 from eventlab.events import Recorded, decode_entry, decode_rows, encode_json
 from eventlab.store.keys import START, order
 from eventlab.store.scripts import RAW
-from eventlab.store.slices import one_stream
+from eventlab.store.slices import Sliceable, one_stream
 from eventlab.store.store import EventStore
 from eventlab.store.stream import IDENTIFYING_BYTES, CategoryStream, Fields
 from eventlab.subscriptions.group import ConsumerGroup
 from eventlab.subscriptions.records import Lag, Parked
-from eventlab.subscriptions.running import Runnable
+from eventlab.subscriptions.running import Handler, run
 
 MAX_COUNTED_EVENTS: Final = 10_000  # if Redis lost count, a larger number is an estimate
 MAX_EVENTS: Final = 1_000  # per call; a consumer that holds more events does not receive them again
@@ -47,7 +47,7 @@ MAX_PAUSE_SECONDS: Final = 1.0  # of a blocking read, and between searches of al
 MAX_ERROR_CHARACTERS: Final = 2000  # of an error's text that are stored
 
 
-class Subscription(Runnable):
+class Subscription(Sliceable):
     """Delivers the events of a category to consumers that do work in other systems.
 
     ``consumer`` names this consumer. Use the same name after a restart, but never for two consumers
@@ -88,26 +88,7 @@ class Subscription(Runnable):
     ...         letters.ack([event])
     """
 
-    def __new__(
-        cls,
-        store: EventStore,
-        name: str,
-        *,
-        consumer: str,
-        start: str = START,
-        claim_after: float = 30.0,
-        max_failures: int = 5,
-        max_deliveries: int = 20,
-        backoff: float = 1.0,
-        ordered: bool = False,
-    ) -> Self:
-        """Create a subscription of the class that the store needs."""
-        del name, consumer, start, claim_after, max_failures, max_deliveries, backoff, ordered
-        if cls is Subscription and store.slices > 1:
-            # Imported by name, and only here, because that module imports this one.
-            kind = import_module("eventlab.slices.subscription").SlicedSubscription
-            return cast(Self, super().__new__(kind))
-        return super().__new__(cls)
+    _sliced = "eventlab.slices.subscription", "SlicedSubscription"
 
     def __init__(
         self,
@@ -230,6 +211,37 @@ class Subscription(Runnable):
         """Give back events that were not handled, so that any consumer can receive them at once."""
         for event in events:
             self._fail(event.position, event.id, event.version, "", "returned")
+
+    def run(
+        self,
+        handle: Handler,
+        stop: threading.Event,
+        *,
+        outage_errors: tuple[type[Exception], ...] = (),
+        batch_size: int = 10,
+        poll_interval: float = 1.0,
+    ) -> int:
+        """Call ``handle`` with each event until ``stop`` is set; return how many were handled.
+
+        An event is acknowledged when ``handle`` returns. If ``handle`` raises an error, the event
+        fails and is delivered again after a pause, or is parked. If the error is one of
+        ``outage_errors``, or means that Redis or MongoDB is down, the event is not the cause. In
+        that case, the subscription is paused for all its consumers, and no event is parked. In
+        ``outage_errors``, include only errors that no single event can cause, such as a refused
+        connection.
+
+        The ``meta`` of each event that ``handle`` appends names the handled event as the cause. If
+        the work on a single event takes longer than ``claim_after``, let ``handle`` call ``touch``.
+        When ``stop`` is set, the loop finishes the current event and gives back the events after
+        it. The loop checks ``stop`` every ``poll_interval`` seconds. While Redis is down, the loop
+        waits. Each outage is logged once.
+
+        Raises SubscriptionLost, which says how to begin again, and Misconfigured.
+
+        >>> letters.run(send, stop, outage_errors=(ConnectionRefusedError,))
+        2
+        """
+        return run(self, handle, stop, outage_errors, batch_size, poll_interval)
 
     def close(self) -> bool:
         """Remove this consumer and return True, or return False if it has unfinished events.

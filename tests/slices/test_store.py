@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import threading
+import types
 import zlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 import redis
+from pymongo.database import Database
 
 from eventlab import (
     ANY,
@@ -18,6 +21,7 @@ from eventlab import (
     InvalidArgument,
     InvalidName,
     NotSettled,
+    Projector,
     Repository,
     SlicesMismatch,
     Subscription,
@@ -25,8 +29,10 @@ from eventlab import (
     VersionConflict,
     Write,
 )
-from eventlab.accounts import Account, AccountService
-from eventlab.slices.store import stored_slices
+from eventlab.accounts import Account, AccountService, AccountView
+from eventlab.slices.projector import SlicedProjector
+from eventlab.slices.store import SlicedStore, stored_slices
+from eventlab.slices.subscription import SlicedSubscription
 from eventlab.store.keys import order
 from eventlab.store.slices import slice_number
 from tests.support.store import deposits, fill
@@ -48,6 +54,26 @@ def filled(sliced: EventStore) -> EventStore:
 
 def all_keys(store: EventStore) -> set[bytes]:
     return set(store.redis.scan_iter(match=f"*{store.category}*", count=1000))
+
+
+def test_number_of_slices_decides_the_class_however_the_store_is_given(
+    sliced: EventStore, mongo: Database[dict[str, Any]]
+) -> None:
+    view = AccountView(sliced.category)
+    assert type(Projector(store=sliced, mongo=mongo, view=view)) is SlicedProjector
+    assert type(Subscription(store=sliced, name="letters", consumer="a")) is SlicedSubscription
+    assert type(sliced) is SlicedStore
+    with pytest.raises(TypeError, match="store"):
+        Projector(mongo=mongo, view=view)  # type: ignore[call-arg]
+
+
+def test_subclass_of_a_store_may_have_its_own_constructor(sliced: EventStore) -> None:
+    class Configured(EventStore):
+        def __init__(self, config: types.SimpleNamespace) -> None:
+            super().__init__(config.redis, config.category)
+
+    config = types.SimpleNamespace(redis=sliced.redis, category=sliced.category, slices="many")
+    assert type(Configured(config)) is Configured
 
 
 def test_slices_have_a_stream_each_in_the_slot_of_its_logs(filled: EventStore) -> None:
