@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copyreg
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -21,16 +22,7 @@ class EventLabError(Exception):
 
     def __reduce__(self) -> tuple[object, ...]:
         # Exception's own __reduce__ would call the class with the message instead of the data.
-        return _restored, (type(self), self.args, self.__dict__)
-
-
-def _restored(
-    kind: type[EventLabError], args: tuple[object, ...], data: dict[str, object]
-) -> EventLabError:
-    error = kind.__new__(kind)
-    error.args = args
-    error.__dict__.update(data)
-    return error
+        return copyreg.__newobj__, (type(self),), {"args": self.args} | self.__dict__  # type: ignore[attr-defined]
 
 
 class Misconfigured(EventLabError):

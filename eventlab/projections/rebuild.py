@@ -50,9 +50,8 @@ class Rebuild(Several[Building]):
         try:
             self._hold_trims()
             total = sum(part.store.redis.xlen(part.store.keys.stream) for part in self._parts)
-            with tqdm(
-                total=total, desc=self._live.name, unit=" events", disable=not progress
-            ) as self._bar:
+            bar = tqdm(total=total, desc=self._live.name, unit=" events", disable=not progress)
+            with bar as self._bar:
                 self.catch_up()
                 while not self._swap():
                     pass  # the fence was broken, and the live projectors continued
@@ -112,7 +111,7 @@ class Rebuild(Several[Building]):
             if name == "_id_" or index.get("clustered"):
                 continue
             options = {
-                option: value for option, value in index.items() if option not in ("key", "v", "ns")
+                option: index[option] for option in sorted(index.keys() - {"key", "v", "ns"})
             }
             if "collation" in kept:  # otherwise, the index would inherit the collection's
                 options.setdefault("collation", {"locale": "simple"})

@@ -98,10 +98,8 @@ def _write(redis: Any, write: Script, log: bytes, events: list[Recorded]) -> Non
     for event in events:
         row = Row(event.position, event.type, event.data, NO_TOKEN, event.meta)
         # Include meta only if the event has some.
-        args += (
-            event.position,
-            encode_json(row if event.meta else [row.position, row.type, row.data, row.token]),
-        )
+        whole = row if event.meta else [row.position, row.type, row.data, row.token]
+        args += (event.position, encode_json(whole))
     wrong = write(redis, [log], args)
     if wrong:
         event = events[wrong - events[0].version]

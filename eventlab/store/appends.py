@@ -162,10 +162,8 @@ class Appends:
         args += (position, encode_json(newest), self._keys.count)
         if append.key is not None:
             keys.append(self._keys.idempotency(id, append.key))
-            args += (
-                place_record(append.fingerprint, part.expected, len(batch.events)),
-                KEY_SECONDS,
-            )
+            record = place_record(append.fingerprint, part.expected, len(batch.events))
+            args += (record, KEY_SECONDS)
         reply = self._run(self._append, keys, args + batch.texts)
         if isinstance(reply, bytes):
             return self._recorded(part, reply, 0)
