@@ -58,7 +58,7 @@ def catch_up(bench: Bench) -> list[Row]:
         }
         speeds = interleave(ways, rounds=sizes.long_rounds)
     others = {
-        LIMIT: Other("the same folded writes, prepared, in the same transactions", 0.5),
+        LIMIT: Other("the same folded writes, prepared, in the same transactions", 0.65),
         ORIGINAL: Other(
             f"a guarded upsert with timestamps per event ({sizes.sample:,} events)", 25
         ),

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import chain, islice
+from itertools import chain
 
 from eventlab.errors import Trimmed
 from eventlab.events import Recorded
+from eventlab.projections.ahead import SizedEvent, batch_of
 from eventlab.projections.checkpoint import RebuildCheckpoint
 from eventlab.projections.follower import Follower
 from eventlab.projections.logs import events_of_logs
 from eventlab.projections.view import View
-
-Sized = tuple[Recorded, int]
 
 
 class Building(Follower):
@@ -21,8 +20,8 @@ class Building(Follower):
     def __init__(self, own: RebuildCheckpoint, view: View, batch_size: int) -> None:
         super().__init__(own, view, batch_size)
         self.own = own
-        self._logs: Iterator[Sized] | None = None  # None while the logs are not in use
-        self._taken: list[Sized] = []  # the last batch taken from the logs
+        self._logs: Iterator[SizedEvent] | None = None  # None while the logs are not in use
+        self._taken: list[SizedEvent] = []  # the last batch taken from the logs
         self._taken_after = ""  # the position before that batch
         self._resumes = True  # at the start, and after another projector has continued
 
@@ -69,15 +68,18 @@ class Building(Follower):
                 raise
             return events
 
-    def _events(self, position: str) -> Iterator[Sized]:
+    def _events(self, position: str) -> Iterator[Recorded]:
         if self._logs is None:
             yield from super()._events(position)
             return
         self._taken_after = position
         self._taken = []
-        for each in islice(self._logs, self._batch_size):
+        for each in batch_of(self._logs, self._batch_size):
             self._taken.append(each)
-            yield each
+            yield each[0]
+
+    def _limit_ahead(self, good: int) -> int:
+        return super()._limit_ahead(good) if self._logs is None else 0
 
     def _lacks(self, position: str) -> bool:
         # An event may be missing from the stream although the aggregate log still has it.

@@ -15,7 +15,8 @@ from pymongo import DeleteOne, UpdateOne
 from pymongo.client_session import ClientSession
 
 from eventlab.errors import EventLabError, InvalidArgument, Trimmed, ViewAhead, ViewStopped
-from eventlab.events import Recorded, decode_entry
+from eventlab.events import Recorded
+from eventlab.projections.ahead import ReadAhead
 from eventlab.projections.checkpoint import Checkpoint
 from eventlab.projections.following import Following
 from eventlab.projections.identity import Identity, identify
@@ -25,7 +26,6 @@ from eventlab.store.keys import checked_position
 from eventlab.store.stream import CategoryStream
 
 SLOW_SECONDS: Final = 0.25  # a batch that took longer is followed by a smaller one
-MAX_BATCH_BYTES: Final = 16_000_000  # of JSON; the event that exceeds this ends the batch
 
 log = logging.getLogger(__name__)
 
@@ -61,6 +61,7 @@ class Follower(Following):
         self._event: Identity | None = None  # the event at the position, if it is known
         self._checkpoint = checkpoint
         self._stream = CategoryStream(self.store.redis, self.store.keys)
+        self._ahead = ReadAhead(self._stream)
         self.max_batch_size = batch_size
         self._batch_limit = batch_size  # lower after a batch that MongoDB rejected
         self._batch_size = batch_size  # of the next batch
@@ -82,8 +83,11 @@ class Follower(Following):
         event = self._identify(position, events[good - 1] if good else None)
         if self.position != position:
             return 0  # another projector has moved the position
+        if self._ahead.was_used and (event is None or error is not None):
+            return Follower.run_once(self)  # a failover may have lost these events: read again
+        more = self._limit_ahead(good)
         try:
-            if good and not self._write(changes, position, events[good - 1].position, event):
+            if good and not self._write(changes, position, events[good - 1].position, event, more):
                 # Another projector was faster, or another transaction blocked this commit. The next
                 # call reads the position again.
                 return 0
@@ -136,13 +140,8 @@ class Follower(Following):
 
     def _read(self, position: str) -> list[Recorded]:
         events: list[Recorded] = []
-        size = 0
         try:
-            for event, bytes_of_event in self._events(position):
-                events.append(event)
-                size += bytes_of_event
-                if size > MAX_BATCH_BYTES:
-                    break
+            events.extend(self._events(position))  # after an error, it has those before
         except Trimmed:
             self.position = self._read_position()
             if self.position == position:
@@ -156,10 +155,16 @@ class Follower(Following):
                 raise
         return events
 
-    def _events(self, position: str) -> Iterator[tuple[Recorded, int]]:
-        """Yield the events of the next batch, each with its size."""
-        for at, fields in self._stream.entries(after=position, limit=self._batch_size):
-            yield self.store.upcast(decode_entry(at, fields)), len(fields[b"event"])
+    def _events(self, position: str) -> Iterator[Recorded]:
+        """Yield the events of the next batch."""
+        return map(self.store.upcast, self._ahead.events(position, self._batch_size))
+
+    def _limit_ahead(self, good: int) -> int:
+        """Return how many events to read while MongoDB stores a batch of ``good`` events."""
+        # Several streams take turns, and the batches that wait would take too much memory.
+        if good < self._batch_size or self.store.keys.count > 1 or self._checkpoint.joined:
+            return 0
+        return min(self._batch_limit, 2 * self._batch_size)  # the next batch may be larger
 
     def _fold(self, events: list[Recorded]) -> tuple[Changes, int, Exception | None]:
         """Return the changes, the number of folded events, and any error at the next event."""
@@ -173,15 +178,19 @@ class Follower(Following):
                 return changes, good, error
         return changes, len(events), None
 
-    def _write(self, changes: Changes, old: str, new: str, event: Identity | None = None) -> bool:
+    def _write(
+        self, changes: Changes, old: str, new: str, event: Identity | None = None, more: int = 0
+    ) -> bool:
         """Commit a batch in one transaction, and return whether the position has moved.
 
-        Raises Refused if the changes cannot be stored.
+        While MongoDB stores the batch, up to ``more`` of the next events are read. Raises Refused
+        if the changes cannot be stored.
         """
 
         def move_and_update(session: ClientSession) -> bool:
             moved = self._checkpoint.move(session, old, new, event)
             if moved and writes:
+                begin_reading()
                 self.mongo[self.name].bulk_write(writes, ordered=ordered, session=session)
             return moved
 
@@ -190,7 +199,8 @@ class Follower(Following):
         # Unordered writes are faster, because MongoDB groups them, but deletions need the order.
         ordered = any(change.deletes for change in changes.values())
         try:
-            moved = self._session.transact(move_and_update, obstacle=("position", old))
+            with self._ahead.reading(new, more) as begin_reading:
+                moved = self._session.transact(move_and_update, obstacle=("position", old))
         except Exception as error:
             if isinstance(error, EventLabError) or is_outage(error):
                 raise
