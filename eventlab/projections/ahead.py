@@ -29,13 +29,14 @@ def batch_of(events: Iterable[SizedEvent], limit: int) -> Iterator[SizedEvent]:
 
 
 class ReadAhead:
-    """Reads the events of a stream, the next batch before it is needed.
+    """Returns the events of a stream, and reads the next batch before it is needed.
 
-    ``was_used`` says whether the last events were read ahead.
+    ``was_used`` says whether the last events that ``events`` returned had been read ahead.
     """
 
     def __init__(self, stream: CategoryStream) -> None:
         self._stream = stream
+        # The position before the events, the time until which they may be used, and the events.
         self._found: tuple[str, float, list[Recorded]] = ("", 0.0, [])
         self.was_used = False
 
@@ -59,7 +60,7 @@ class ReadAhead:
         """
 
         def read() -> None:
-            # After an error, nothing was read ahead. The next batch reads again, and raises it.
+            # After an error, nothing was read ahead: the next batch reads again, and raises it.
             with contextlib.suppress(Exception):
                 events = list(self._read(after, limit))
                 self._found = after, time.monotonic() + MAX_AGE_SECONDS, events
