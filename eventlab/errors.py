@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copyreg
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -22,7 +21,11 @@ class EventLabError(Exception):
 
     def __reduce__(self) -> tuple[object, ...]:
         # Exception's own __reduce__ would call the class with the message instead of the data.
-        return copyreg.__newobj__, (type(self),), {"args": self.args} | self.__dict__  # type: ignore[attr-defined]
+        return _new, (type(self),), {"args": self.args} | self.__dict__
+
+
+def _new(kind: type[EventLabError]) -> EventLabError:
+    return kind.__new__(kind)
 
 
 class Misconfigured(EventLabError):

@@ -7,10 +7,10 @@ from itertools import chain
 
 from eventlab.errors import Trimmed
 from eventlab.events import Recorded
-from eventlab.projections.ahead import SizedEvent, batch_of
 from eventlab.projections.checkpoint import RebuildCheckpoint
 from eventlab.projections.follower import Follower
 from eventlab.projections.logs import events_of_logs
+from eventlab.projections.read_ahead import SizedEvent, batch_of
 from eventlab.projections.view import View
 
 

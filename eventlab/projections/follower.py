@@ -16,10 +16,10 @@ from pymongo.client_session import ClientSession
 
 from eventlab.errors import EventLabError, InvalidArgument, Trimmed, ViewAhead, ViewStopped
 from eventlab.events import Recorded
-from eventlab.projections.ahead import ReadAhead
 from eventlab.projections.checkpoint import Checkpoint
 from eventlab.projections.following import Following
 from eventlab.projections.identity import Identity, identify
+from eventlab.projections.read_ahead import ReadAhead
 from eventlab.projections.view import Changes, View
 from eventlab.store.answers import SERVER_ERRORS, is_outage, misconfiguration, reason
 from eventlab.store.keys import checked_position
@@ -141,7 +141,7 @@ class Follower(Following):
     def _read(self, position: str) -> list[Recorded]:
         events: list[Recorded] = []
         try:
-            events.extend(self._events(position))  # after an error, it has those before
+            events.extend(self._events(position))  # keeps those before an error
         except Trimmed:
             self.position = self._read_position()
             if self.position == position:

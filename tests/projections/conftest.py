@@ -12,14 +12,14 @@ from pymongo.database import Database
 
 from eventlab import EventStore, Projector
 from eventlab.accounts import AccountView
-from eventlab.projections import ahead, follower
+from eventlab.projections import follower, read_ahead
 
 
 @pytest.fixture(autouse=True)
 def no_batch_is_slow(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let no batch, and nothing that is read ahead, depend on the speed of the machine."""
     monkeypatch.setattr(follower, "SLOW_SECONDS", 600.0)
-    monkeypatch.setattr(ahead, "MAX_AGE_SECONDS", 600.0)
+    monkeypatch.setattr(read_ahead, "MAX_AGE_SECONDS", 600.0)
 
 
 @pytest.fixture

@@ -212,7 +212,7 @@ def test_batches_grow_slowly_after_one_that_does_not_fit(
 def test_batch_ends_by_the_size_of_its_events(
     store: EventStore, mongo: Any, documents: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("eventlab.projections.ahead.MAX_BATCH_BYTES", 100_000)
+    monkeypatch.setattr("eventlab.projections.read_ahead.MAX_BATCH_BYTES", 100_000)
     body = Event("x", {"body": "y" * 30_000})
     store.append("a", [Event("x")] * 10 + [body] * 10, expected=NEW)
     view = Counting(documents.name, BAD["a set"])

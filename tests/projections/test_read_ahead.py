@@ -23,8 +23,8 @@ from eventlab import (
     Recorded,
 )
 from eventlab.accounts import AccountView
-from eventlab.projections import ahead
-from eventlab.projections.ahead import ReadAhead
+from eventlab.projections import read_ahead
+from eventlab.projections.read_ahead import ReadAhead
 from eventlab.store.stream import CategoryStream
 from tests.projections.support import fill, funds
 from tests.support.waiting import wait_until
@@ -134,7 +134,7 @@ def test_projector_continues_if_no_thread_can_start(
         def start(self) -> None:
             raise RuntimeError("can't start new thread")
 
-    monkeypatch.setattr(ahead, "threading", types.SimpleNamespace(Thread=Refusing))
+    monkeypatch.setattr(read_ahead, "threading", types.SimpleNamespace(Thread=Refusing))
     fill(store, 5)
     with projecting(store, mongo, 2) as projector:
         assert projector.catch_up() == 8
@@ -157,7 +157,7 @@ def test_large_events_are_not_all_read_ahead(
     store: EventStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store.append("a", [Event("noted", {"text": 100 * "x"}) for _ in range(10)], expected=0)
-    monkeypatch.setattr(ahead, "MAX_BATCH_BYTES", 250)
+    monkeypatch.setattr(read_ahead, "MAX_BATCH_BYTES", 250)
     events = ReadAhead(CategoryStream(store.redis, store.keys))
     with events.reading("0-0", 10) as begin_reading:
         begin_reading()
@@ -170,25 +170,25 @@ def test_events_read_ahead_are_used_once_and_only_after_their_position(store: Ev
     first, *later = [event.position for event in store.read_all()]
     events = ReadAhead(CategoryStream(store.redis, store.keys))
 
-    def read_ahead() -> None:
+    def begin_and_wait() -> None:
         with events.reading(first, 2) as begin_reading:
             begin_reading()
 
     def found(after: str, limit: int) -> tuple[list[str], bool]:
         return [event.position for event in events.events(after, limit)], events.was_used
 
-    read_ahead()
+    begin_and_wait()
     assert found(first, 2) == (later[:2], True)
     assert found(first, 2) == (later[:2], False)
-    read_ahead()
+    begin_and_wait()
     assert found(later[0], 2) == (later[1:3], False)
-    read_ahead()
+    begin_and_wait()
     assert found(first, 1) == (later[:1], True)
 
 
 def test_old_events_are_read_again(store: EventStore, monkeypatch: pytest.MonkeyPatch) -> None:
     fill(store, 1)
-    monkeypatch.setattr(ahead, "MAX_AGE_SECONDS", 0.0)
+    monkeypatch.setattr(read_ahead, "MAX_AGE_SECONDS", 0.0)
     events = ReadAhead(CategoryStream(store.redis, store.keys))
     with events.reading("0-0", 2) as begin_reading:
         begin_reading()
