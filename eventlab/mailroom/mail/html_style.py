@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Final
 
 ZERO: Final = re.compile(r"[+-]?0*\.?0+(?:[a-z]{2,4}|%)?")
@@ -20,6 +21,7 @@ BLOCK: Final = "b"
 NO_BORDER: Final = "i"
 
 
+@lru_cache(maxsize=256)  # the cells of a table have the same few styles
 def meaning_of(style: str) -> str:
     """Return the effects of a ``style`` attribute on text, each as one letter.
 

@@ -129,7 +129,7 @@ def _attributes(name: str, source: str) -> str:
         if len(found) > MAX_ATTRIBUTES:
             break
     kept = {key: found[key] for key in KEPT.get(name, ()) if key in found}
-    if meaning := meaning_of(found.get("style", "")):
+    if (style := found.get("style")) and (meaning := meaning_of(style)):
         kept["style"] = meaning
     if "hidden" in found:
         kept["hidden"] = ""
