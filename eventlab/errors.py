@@ -64,15 +64,16 @@ class VersionConflict(EventLabError):
         self.id = id
         self.expected = expected
         self.actual = actual
-        self.conflicts = {id: (expected, actual)} | dict(others or {})
-        moved = list(self.conflicts.items())
-        shown = ", ".join(
-            f"{name!r} is at version {found}, expected {getattr(wanted, 'name', wanted)}"
-            for name, (wanted, found) in moved[:MAX_SHOWN]
-        )
+        self.conflicts = {id: (expected, actual), **(others or {})}
+        moved = []
+        lost = ""
+        for name, (wanted, found) in self.conflicts.items():
+            version = getattr(wanted, "name", wanted)
+            moved.append(f"{name!r} is at version {found}, expected {version}")
+            if isinstance(wanted, int) and found < wanted:
+                lost = "later versions were lost in a failover or never stored; "
+        shown = ", ".join(moved[:MAX_SHOWN])
         more = f" and {len(moved) - MAX_SHOWN} more" if len(moved) > MAX_SHOWN else ""
-        is_behind = any(isinstance(wanted, int) and found < wanted for _, (wanted, found) in moved)
-        lost = "later versions were lost in a failover or never stored; " if is_behind else ""
         what = "aggregate" if len(moved) == 1 else "aggregates"
         super().__init__(f"{shown}{more}: {lost}reload the {what} and decide again")
 

@@ -12,7 +12,6 @@
 -- This is a separate script, because the loops of commit.lua would make an append 10 percent slower.
 local stream, log, ids, slices, record = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local expected, token, prefix, width = tonumber(ARGV[1]), ARGV[2], ARGV[3], tonumber(ARGV[4])
-local name = string.sub(log, string.find(log, '}:', 1, true) + 2)  -- the id, in the key of the log
 
 -- The number 1 is never recorded. A store with one slice is checked below, at the first event.
 if ARGV[8] ~= '1' and redis.call('GET', slices) ~= ARGV[8] then return {'slices', 1} end
@@ -21,6 +20,8 @@ if record then
   if first then return {'repeat', first} end
 end
 local version = redis.call('LLEN', log)
+-- The id, which is part of the key of the log, is needed only for the first event.
+local name = version == 0 and string.sub(log, string.find(log, '}:', 1, true) + 2)
 -- A log, its id and the stream exist together or not at all, unless Redis evicts keys.
 if version == 0 then
   if redis.call('SISMEMBER', ids, name) == 1 then return {'missing', 1} end

@@ -109,10 +109,9 @@ def checked_parts(
     """
     parts = []
     for write in writes:
-        id = write.id
         is_guard = write.events in ([], ())
-        batch = NOTHING if is_guard else encode_batch(seal(id, write.events), id)
-        parts.append(EncodedWrite(id, batch, checked_version(write.expected), write.newest))
+        batch = NOTHING if is_guard else encode_batch(seal(write.id, write.events), write.id)
+        parts.append(EncodedWrite(write.id, batch, checked_version(write.expected), write.newest))
     if not any(part.batch.events for part in parts):
         raise InvalidEvent("the commit has no events: append at least one event")
     parts += [EncodedWrite(id, NOTHING, checked_version(version)) for id, version in guards.items()]
@@ -152,22 +151,24 @@ class Appends:
 
     def append(self, append: Append, part: EncodedWrite) -> list[Recorded]:
         """Append events to one aggregate, and return the recorded events."""
-        id = part.id
         batch = part.batch
-        keys = [self._keys.stream, self._keys.log(id), self._keys.ids, self._keys.slices]
-        prefix = b'{"id":' + encode_json(id) + b',"version":'
+        keys = [self._keys.stream, self._keys.log(part.id), self._keys.ids, self._keys.slices]
+        prefix = b'{"id":' + encode_json(part.id) + b',"version":'
         time = b"" if self._clock is None else checked_time(self._clock())
         position, newest = part.newest or ("", "")
         args = [part.expected, encode_json(append.token), prefix, batch.width, time]
         args += (position, encode_json(newest), self._keys.count)
         if append.key is not None:
-            keys.append(self._keys.idempotency(id, append.key))
+            keys.append(self._keys.idempotency(part.id, append.key))
             record = place_record(append.fingerprint, part.expected, len(batch.events))
             args += (record, KEY_SECONDS)
         reply = self._run(self._append, keys, args + batch.texts)
         if isinstance(reply, bytes):
             return self._recorded(part, reply, 0)
-        return self._not_written(append, [part], reply)[id]
+        # Most conflicts are with another writer, whose event need not be decoded.
+        if reply[0] == b"conflict" and encode_json(append.token) not in reply[3]:
+            raise VersionConflict(part.id, part.expected, reply[2])
+        return self._not_written(append, [part], reply)[part.id]
 
     def commit(self, commit: Append, parts: Sequence[EncodedWrite]) -> Written:
         """Append the events of all ``parts``, or nothing; return the recorded events by id."""
@@ -238,8 +239,7 @@ class Appends:
                 [row] = decode_rows([element], part.id)
                 if row.token == append.token:
                     # The commit was made before; its guards may have changed since then.
-                    done = [each for each in parts if each.batch.events]
-                    return {each.id: self.repeated(append, each) for each in done}
+                    return {one.id: self.repeated(append, one) for one in parts if one.batch.events}
         id, (expected, version) = next(iter(conflicts.items()))
         raise VersionConflict(id, expected, version, conflicts)
 

@@ -23,7 +23,8 @@ end
 for n = 1, count do
   local log, at = KEYS[n + 3], 5 * n + 2
   local version, expected = redis.call('LLEN', log), tonumber(ARGV[at])
-  local name = string.sub(log, string.find(log, '}:', 1, true) + 2)  -- the id, in the key
+  -- The id, which is part of the key of the log, is needed only for the first event.
+  local name = version == 0 and string.sub(log, string.find(log, '}:', 1, true) + 2)
   -- A log, its id and the stream exist together or not at all, unless Redis evicts keys.
   if version == 0 then
     if redis.call('SISMEMBER', ids, name) == 1 then return {'missing', n} end

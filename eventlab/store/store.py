@@ -155,7 +155,7 @@ class EventStore(Sliceable):
         >>> store.append("JohnDoe", [Event("deposit", {"amount": 100})], expected=1)
         [Recorded(id='JohnDoe', version=2, type='deposit', data={'amount': 100}, position='…-0')]
         """
-        batch = encode_batch(self._sealed(id, events))
+        batch = encode_batch(events if self.protection is None else self._sealed(id, events))
         if fingerprint is None and idempotency_key is not None:
             fingerprint = fingerprint_of(batch.events)
         request = append_of(token, idempotency_key, fingerprint, id)

@@ -193,6 +193,18 @@ def test_part_of_an_append_is_not_a_repeat(
     assert store.append("a", deposits(1, 2, 3), expected=NEW, token="t") == whole
 
 
+def test_append_with_a_token_that_json_escapes_returns_what_was_recorded(store: EventStore) -> None:
+    first = store.append("a", deposits(5), expected=NEW, token='"\\é\n')
+    assert store.append("a", deposits(5), expected=NEW, token='"\\é\n') == first
+
+
+def test_append_conflicts_with_an_event_whose_data_contains_its_token(store: EventStore) -> None:
+    store.append("a", [Event("note", {"text": "mine"})], expected=NEW)
+    with pytest.raises(VersionConflict) as conflict:
+        store.append("a", deposits(5), expected=NEW, token="mine")
+    assert conflict.value.actual == 1
+
+
 def test_token_with_another_meta_is_for_another_event(store: EventStore) -> None:
     store.append("a", [Event("x", {}, {"correlation_id": "c1"})], expected=NEW, token="t")
     for meta in ({"correlation_id": "c2"}, None):
