@@ -65,6 +65,14 @@ class Node:
             return bool(self._probe.ping())
         return False
 
+    def wait_until_written(self) -> None:
+        """Wait until the operating system has all bytes of the append-only file.
+
+        With ``appendfsync everysec``, Redis keeps them for up to two seconds while the disk is
+        busy. (Source: ``flushAppendOnlyFile`` in ``aof.c`` of Redis.)
+        """
+        wait_until(lambda: not self.client.info("persistence").get("aof_buffer_length"))
+
     def kill(self) -> None:
         """Kill the server with SIGKILL."""
         self._process.kill()

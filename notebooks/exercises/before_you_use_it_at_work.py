@@ -68,7 +68,7 @@ what_is_lost = Exercise(
         {
             "a": (
                 "nothing",
-                "the events were in the file before the reply; only the process is gone.",
+                "the operating system had the bytes before the reply; only the process is gone.",
             ),
             "b": (
                 "the last second",
