@@ -1,4 +1,4 @@
-"""The CPU time of a call does not depend on the speed of the machine."""
+"""`cpu_seconds` allows for a slow machine and for the garbage of other tests."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_slow_call_is_repeated_without_the_garbage_collector(
 
 
 @pytest.mark.parametrize(("slowness", "seconds"), [(4.0, 0.5), (1.0, 2.0), (0.25, 2.0)])
-def test_slow_machine_is_allowed_for_and_a_fast_one_is_not(
+def test_time_is_reduced_only_on_a_slow_machine(
     monkeypatch: pytest.MonkeyPatch, slowness: float, seconds: float
 ) -> None:
     machine = Machine([2.0] * 4, slowness * SUM_SECONDS)

@@ -1,4 +1,4 @@
-"""The Redis servers of page 12: a killed server keeps what it has written to its file."""
+"""The Redis servers of page 12: a killed server keeps what the operating system has."""
 
 from __future__ import annotations
 
