@@ -99,10 +99,8 @@ class Live(Following):
         positions = self._stored_positions()
         if older is not None:
             _, positions = shared_rebuild(followers[0]._checkpoint)
-        return [
-            lag_of(follower.store, position, older)
-            for follower, position in zip(followers, positions, strict=True)
-        ]
+        pairs = zip(followers, positions, strict=True)
+        return [lag_of(each.store, position, older) for each, position in pairs]
 
     def _wait_until(self, follower: Follower, id: str, version: int, seconds: float) -> None:
         found = follower.store.read(id, after=version - 1, limit=1)

@@ -48,9 +48,8 @@ class Projector(Sliceable, Live, Follower):
         name = checked_view_name(view, mongo.name)
         one_stream(store)
         session = ProjectorSession(bookkeeping(mongo), name)
-        Follower.__init__(
-            self, Checkpoint(store, session, name, version_of(view)), view, batch_size
-        )
+        checkpoint = Checkpoint(store, session, name, version_of(view))
+        Follower.__init__(self, checkpoint, view, batch_size)
 
     def lag(self) -> ViewLag:
         """Return the lag of the view.

@@ -90,7 +90,7 @@ class Rebuild(Several[Building]):
 
         If such a rebuild is still running, it fails with RebuildOvertaken.
         """
-        pattern = {"$regex": f"^{re.escape(self._live.name)}{REBUILD_NAME}"}
+        pattern = rebuilds_of(self._live.name)
         names = set(self.mongo[CHECKPOINTS].distinct("_id", {"_id": pattern}))
         names.update(self.mongo.list_collection_names(filter={"name": pattern}))
         for name in names.difference(keep):
@@ -110,9 +110,13 @@ class Rebuild(Several[Building]):
         for name, index in live.index_information().items():
             if name == "_id_" or index.get("clustered"):
                 continue
-            options = {
-                option: index[option] for option in sorted(index.keys() - {"key", "v", "ns"})
-            }
+            names = sorted(index.keys() - {"key", "v", "ns"})
+            options = {option: index[option] for option in names}
             if "collation" in kept:  # otherwise, the index would inherit the collection's
                 options.setdefault("collation", {"locale": "simple"})
             self.mongo[self.name].create_index(index["key"], name=name, **options)
+
+
+def rebuilds_of(view: str) -> dict[str, str]:
+    """Return the MongoDB condition for the names of the rebuilds of a view."""
+    return {"$regex": f"^{re.escape(view)}{REBUILD_NAME}"}

@@ -9,15 +9,14 @@ indexes exist.
 from __future__ import annotations
 
 import contextlib
-import re
 import threading
 from typing import Self
 
 from eventlab.errors import RebuildOvertaken
 from eventlab.projections.checkpoint import SHARED, Checkpoint
 from eventlab.projections.following import Following
-from eventlab.projections.rebuild import Rebuild
-from eventlab.projections.view import CHECKPOINTS, REBUILD_NAME
+from eventlab.projections.rebuild import Rebuild, rebuilds_of
+from eventlab.projections.view import CHECKPOINTS
 from eventlab.store.keys import START, order
 
 
@@ -82,7 +81,7 @@ class Upgrade(Rebuild):
 
     def _newer(self) -> list[str]:
         """Return the names of the rebuilds to keep: this one, and those of newer versions."""
-        found = self.mongo[CHECKPOINTS].find(_rebuilds(self._live.name), {"version": 1})
+        found = self.mongo[CHECKPOINTS].find({"_id": rebuilds_of(self._live.name)}, {"version": 1})
         newer = [state["_id"] for state in found if state["version"] > self._own.version]
         return [self.name, *newer]
 
@@ -102,12 +101,8 @@ def shared_rebuild(checkpoint: Checkpoint) -> tuple[str, list[str]]:
     shared = {SHARED: {"$exists": True}, "version": checkpoint.version}
     # If two projectors began a rebuild at the same time, all projectors continue the earlier one.
     found = checkpoint.session.mongo[CHECKPOINTS].find_one(
-        _rebuilds(checkpoint.name) | shared, sort=[(SHARED, 1)]
+        {"_id": rebuilds_of(checkpoint.name)} | shared, sort=[(SHARED, 1)]
     )
     if found is None:
         return "", [START] * len(checkpoint.stores)
     return found["_id"], [place["position"] for place in found.get("parts", [found])]
-
-
-def _rebuilds(name: str) -> dict[str, object]:
-    return {"_id": {"$regex": f"^{re.escape(name)}{REBUILD_NAME}"}}

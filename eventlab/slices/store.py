@@ -22,7 +22,7 @@ from eventlab.store.logs import Tail
 from eventlab.store.paging import KEYS_PAGE
 from eventlab.store.sealing import Protects
 from eventlab.store.settling import settle
-from eventlab.store.slices import ONE, check_together, register, slice_number
+from eventlab.store.slices import ONE, register, slice_number
 from eventlab.store.store import EventStore, Expected, Upcaster
 from eventlab.store.waiting import wait_for_any
 
@@ -146,7 +146,7 @@ class SlicedStore(EventStore):
             raise InvalidArgument(
                 "ids is missing: pass the ids of the commit's aggregates, which determine its slice"
             )
-        return self._all[check_together(self.category, ids)]
+        return self._all[_check_together(self.category, ids)]
 
     def seen(self, id: str, key: str, *, fingerprint: str | None = None) -> list[Recorded] | None:
         """Return the events that were appended under an idempotency key, or None for a new key."""
@@ -294,3 +294,20 @@ class SlicedStore(EventStore):
 def _as_bytes(key: bytes | str) -> bytes:
     """Return a key as bytes, whether or not the client has decoded it."""
     return key if isinstance(key, bytes) else key.encode()
+
+
+def _check_together(category: str, ids: Sequence[str]) -> int:
+    """Return the number of the slice that contains all these aggregates.
+
+    Raises InvalidArgument if the aggregates are in different slices.
+    """
+    first, *others = ids
+    number = slice_number(first)
+    for id in others:
+        if slice_number(id) != number:
+            raise InvalidArgument(
+                f"{first!r} is in slice {number} of {category!r} and {id!r} is in slice "
+                f"{slice_number(id)}, but all ids of a commit must be in the same slice: use ids "
+                "with the same text before the first '/', as in 'customer7/account1'"
+            )
+    return number

@@ -27,12 +27,9 @@ NO_TOKEN: Final = ""  # for adopted events, because nobody can repeat their appe
 def adopt(redis: Any, keys: Keys, *, renumber: bool) -> int:
     """Build the aggregate logs, and return the number of events; see EventStore.adopt."""
     stream = CategoryStream(redis, keys)
-    if renumber and not _is_numbered(stream):
+    if renumber and not _is_numbered(keys, stream):
         _renumber(redis, keys, stream)
-    versions: Counter[str] = Counter()
-    for event in _events(stream.entries(others=False)):
-        _check_name(keys, event)
-        _check_next(event, versions)
+    _check(keys, stream)
     done: Counter[str] = Counter()
     write = Script("store/adopt")
     for page in _pages(stream.entries(others=False)):
@@ -73,11 +70,22 @@ def _events(entries: Iterable[Entry]) -> Iterator[Recorded]:
     return (decode_entry(position, fields) for position, fields in entries)
 
 
-def _check_name(keys: Keys, event: Recorded) -> None:
+def _check(keys: Keys, stream: CategoryStream) -> None:
+    versions: Counter[str] = Counter()
+    for event in _events(stream.entries(others=False)):
+        try:
+            keys.log(event.id)
+        except InvalidName as error:
+            raise CorruptEvent(event.position, str(error)) from error
+        _check_next(event, versions)
+
+
+def _is_numbered(keys: Keys, stream: CategoryStream) -> bool:
     try:
-        keys.log(event.id)
-    except InvalidName as error:
-        raise CorruptEvent(event.position, str(error)) from error
+        _check(keys, stream)
+    except AdoptionRefused:
+        return False
+    return True
 
 
 def _check_next(event: Recorded, versions: Counter[str]) -> None:
@@ -120,16 +128,6 @@ def _publish(redis: Any, keys: Keys, found: list[bytes]) -> None:
         redis.sadd(key, *found[at : at + KEYS_PAGE])
     if key != keys.ids:
         _once("no such key", redis.rename, key, keys.ids)
-
-
-def _is_numbered(stream: CategoryStream) -> bool:
-    versions: Counter[str] = Counter()
-    try:
-        for event in _events(stream.entries(others=False)):
-            _check_next(event, versions)
-    except AdoptionRefused:
-        return False
-    return True
 
 
 def _renumber(redis: Any, keys: Keys, stream: CategoryStream) -> None:

@@ -107,9 +107,8 @@ class Idempotency:
 
     def _first(self, name: bytes, mine: bytes) -> Any:
         # Write the record only if the key is new; otherwise, return the stored record.
-        return self._redis.execute_command(
-            "SET", name, mine, "NX", "GET", "EX", KEY_SECONDS, **FIRST
-        )
+        command = "SET", name, mine, "NX", "GET", "EX", KEY_SECONDS
+        return self._redis.execute_command(*command, **FIRST)
 
 
 def place_record(fingerprint: str, after: int, count: int) -> bytes:

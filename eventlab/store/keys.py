@@ -70,12 +70,8 @@ class Keys:
         idempotency key never have the same Redis key. A commit has no id, so the length is 0.
         """
         name = b"" if id is None else checked_name(id, "id")
-        return b"%b/once:%d:%b:%b" % (
-            self._tag,
-            len(name),
-            name,
-            checked_name(key, "idempotency key"),
-        )
+        key_name = checked_name(key, "idempotency key")
+        return b"%b/once:%d:%b:%b" % (self._tag, len(name), name, key_name)
 
     def claim(self, key: str) -> bytes:
         """Return the Redis key of the claim on an idempotency key, for the whole category."""

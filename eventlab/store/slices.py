@@ -7,7 +7,6 @@ whole category, and in a key of each slice with events, where the script of an a
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, cast
 
@@ -92,20 +91,3 @@ def one_stream(store: EventStore) -> None:
             f"{store.category!r} has {store.slices} slices, each with its own stream: "
             "pass the stores of store.all_slices(), one at a time"
         )
-
-
-def check_together(category: str, ids: Sequence[str]) -> int:
-    """Return the number of the slice that contains all these aggregates.
-
-    Raises InvalidArgument if the aggregates are in different slices.
-    """
-    first, *others = ids
-    number = slice_number(first)
-    for id in others:
-        if slice_number(id) != number:
-            raise InvalidArgument(
-                f"{first!r} is in slice {number} of {category!r} and {id!r} is in slice "
-                f"{slice_number(id)}, but all ids of a commit must be in the same slice: use ids "
-                "with the same text before the first '/', as in 'customer7/account1'"
-            )
-    return number
