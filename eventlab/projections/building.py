@@ -68,13 +68,13 @@ class Building(Follower):
                 raise
             return events
 
-    def _events(self, position: str) -> Iterator[Recorded]:
+    def _events(self, position: str, limit: int) -> Iterator[Recorded]:
         if self._logs is None:
-            yield from super()._events(position)
+            yield from super()._events(position, limit)
             return
         self._taken_after = position
         self._taken = []
-        for each in batch_of(self._logs, self._batch_size):
+        for each in batch_of(self._logs, limit):
             self._taken.append(each)
             yield each[0]
 

@@ -7,6 +7,7 @@ each event is applied exactly once, even if a batch is interrupted or repeated.
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Iterator
 from typing import Final
@@ -15,11 +16,11 @@ from pymongo import DeleteOne, UpdateOne
 from pymongo.client_session import ClientSession
 
 from eventlab.errors import EventLabError, InvalidArgument, Trimmed, ViewAhead, ViewStopped
-from eventlab.events import Recorded
+from eventlab.events import Recorded, decode_entry
 from eventlab.projections.checkpoint import Checkpoint
 from eventlab.projections.following import Following
 from eventlab.projections.identity import Identity, identify
-from eventlab.projections.read_ahead import ReadAhead
+from eventlab.projections.read_ahead import ReadAhead, batch_of
 from eventlab.projections.view import Changes, View
 from eventlab.store.answers import SERVER_ERRORS, is_outage, misconfiguration, reason
 from eventlab.store.keys import checked_position
@@ -61,7 +62,7 @@ class Follower(Following):
         self._event: Identity | None = None  # the event at the position, if it is known
         self._checkpoint = checkpoint
         self._stream = CategoryStream(self.store.redis, self.store.keys)
-        self._ahead = ReadAhead(self._stream)
+        self._ahead = ReadAhead(self._events, view)
         self.max_batch_size = batch_size
         self._batch_limit = batch_size  # lower after a batch that MongoDB rejected
         self._batch_size = batch_size  # of the next batch
@@ -78,14 +79,15 @@ class Follower(Following):
         if position is None:
             return 0  # a rebuild is replacing the documents
         began = time.monotonic()
-        events = self._read(position)
-        changes, good, error = self._fold(events)
+        ahead = self._ahead.take(position, self._batch_size)
+        events, changes, folded = ahead or (self._read(position), Changes(), 0)
+        changes, good, error = self._fold(events, changes, folded)
         event = self._identify(position, events[good - 1] if good else None)
         if self.position != position:
             return 0  # another projector has moved the position
-        if self._ahead.was_used and (event is None or error is not None):
+        if ahead and (event is None or error is not None):
             return Follower.run_once(self)  # a failover may have lost these events: read again
-        more = self._limit_ahead(good)
+        more = 0 if event is None else self._limit_ahead(good)
         try:
             if good and not self._write(changes, position, events[good - 1].position, event, more):
                 # Another projector was faster, or another transaction blocked this commit. The next
@@ -141,7 +143,7 @@ class Follower(Following):
     def _read(self, position: str) -> list[Recorded]:
         events: list[Recorded] = []
         try:
-            events.extend(self._events(position))  # keeps those before an error
+            events.extend(self._events(position, self._batch_size))  # keeps those before an error
         except Trimmed:
             self.position = self._read_position()
             if self.position == position:
@@ -155,9 +157,11 @@ class Follower(Following):
                 raise
         return events
 
-    def _events(self, position: str) -> Iterator[Recorded]:
-        """Yield the events of the next batch."""
-        return map(self.store.upcast, self._ahead.events(position, self._batch_size))
+    def _events(self, position: str, limit: int) -> Iterator[Recorded]:
+        """Yield up to ``limit`` events after a position, and fewer if they are large."""
+        entries = self._stream.entries(after=position, limit=limit)
+        sized = ((decode_entry(at, fields), len(fields[b"event"])) for at, fields in entries)
+        return (self.store.upcast(event) for event, _ in batch_of(sized, limit))
 
     def _limit_ahead(self, good: int) -> int:
         """Return how many events to read while MongoDB stores a batch of ``good`` events."""
@@ -166,15 +170,20 @@ class Follower(Following):
             return 0
         return min(self._batch_limit, 2 * self._batch_size)  # the next batch may be larger
 
-    def _fold(self, events: list[Recorded]) -> tuple[Changes, int, Exception | None]:
-        """Return the changes, the number of folded events, and any error at the next event."""
-        changes = Changes()
-        for number, event in enumerate(events):
+    def _fold(
+        self, events: list[Recorded], changes: Changes, folded: int = 0
+    ) -> tuple[Changes, int, Exception | None]:
+        """Fold the events into ``changes``, which already contains the first ``folded`` events.
+
+        Returns the changes (new ones after an error), the number of folded events, and any error at
+        the next event.
+        """
+        for number, event in enumerate(events[folded:], folded):
             try:
                 self.view.apply(event, changes)
             except Exception as error:  # noqa: BLE001 - a view is user code: whatever it raises stops it here
                 # Fold again, without the changes that the failed event left behind.
-                changes, good, _ = self._fold(events[:number])
+                changes, good, _ = self._fold(events[:number], Changes())
                 return changes, good, error
         return changes, len(events), None
 
@@ -183,28 +192,34 @@ class Follower(Following):
     ) -> bool:
         """Commit a batch in one transaction, and return whether the position has moved.
 
-        While MongoDB stores the batch, up to ``more`` of the next events are read. Raises Refused
-        if the changes cannot be stored.
+        While MongoDB stores the batch, up to ``more`` of the next events are read and folded.
+        Raises Refused if the changes cannot be stored.
         """
 
-        def move_and_update(session: ClientSession) -> bool:
-            moved = self._checkpoint.move(session, old, new, event)
-            if moved and writes:
-                begin_reading()
-                self.mongo[self.name].bulk_write(writes, ordered=ordered, session=session)
-            return moved
+        def commit(begun: threading.Event) -> bool | None:
+            def move_and_update(session: ClientSession) -> bool:
+                moved = self._checkpoint.move(session, old, new, event)
+                if moved and writes:
+                    begun.set()
+                    self.mongo[self.name].bulk_write(writes, ordered=ordered, session=session)
+                return moved
+
+            return self._session.transact(move_and_update, obstacle=("position", old))
 
         self.position = None  # only MongoDB knows whether this commit moves it
         writes = list(writes_of(changes))
         # Unordered writes are faster, because MongoDB groups them, but deletions need the order.
         ordered = any(change.deletes for change in changes.values())
         try:
-            with self._ahead.reading(new, more) as begin_reading:
-                moved = self._session.transact(move_and_update, obstacle=("position", old))
+            self._session.get()  # in this thread
+            moved = self._ahead.during(commit, new, more)
         except Exception as error:
             if isinstance(error, EventLabError) or is_outage(error):
                 raise
             raise misconfiguration(error) or Refused(error) from error
+        except BaseException:
+            self._session.abandon()  # after Ctrl-C, the thread may still use the session
+            raise
         if moved:
             self.position = new
             self._event = event

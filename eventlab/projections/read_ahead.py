@@ -1,21 +1,25 @@
-"""Reads the next batch of a stream while MongoDB stores the current one."""
+"""Reads and folds the next batch of a stream while MongoDB stores the current one."""
 
 from __future__ import annotations
 
 import contextlib
-import threading
+import contextvars
 import time
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
+from threading import Event
 from typing import Final
 
-from eventlab.events import Recorded, decode_entry
-from eventlab.store.stream import CategoryStream
+from eventlab.events import Recorded
+from eventlab.projections.view import Changes, View
 
 MAX_BATCH_BYTES: Final = 16_000_000  # of JSON; the event that exceeds this ends the batch
 MAX_AGE_SECONDS: Final = 1.0  # after this, events that were read ahead are read again
 
 SizedEvent = tuple[Recorded, int]  # an event, and the size of its JSON in bytes
+#: Events, the changes of those already folded, and the number of folded events.
+Batch = tuple[list[Recorded], Changes, int]
 
 
 def batch_of(events: Iterable[SizedEvent], limit: int) -> Iterator[SizedEvent]:
@@ -29,56 +33,65 @@ def batch_of(events: Iterable[SizedEvent], limit: int) -> Iterator[SizedEvent]:
 
 
 class ReadAhead:
-    """Returns the events of a stream, and reads the next batch before it is needed.
+    """Keeps the events of the next batch, and the changes of those that are already folded.
 
-    ``was_used`` says whether the last events that ``events`` returned had been read ahead.
+    ``read(after, limit)`` yields up to ``limit`` events after a position.
     """
 
-    def __init__(self, stream: CategoryStream) -> None:
-        self._stream = stream
-        # The position before the events, the time until which they may be used, and the events.
-        self._found: tuple[str, float, list[Recorded]] = ("", 0.0, [])
-        self.was_used = False
+    def __init__(self, read: Callable[[str, int], Iterable[Recorded]], view: View) -> None:
+        self._read = read
+        self._view = view
+        # The position before the batch, the time until which it may be used, and the batch.
+        self._found: tuple[str, float, Batch] = ("", 0.0, ([], Changes(), 0))
 
-    def events(self, after: str, limit: int) -> Iterable[Recorded]:
-        """Return up to ``limit`` events after a position, and fewer if they are large.
+    def take(self, after: str, limit: int) -> Batch | None:
+        """Return the batch after a position, with up to ``limit`` events.
 
-        Events that were read ahead are used only once. If they are needed again, they are read
-        again, because they may have changed.
+        Returns None if no such batch was read ahead, if it is too old, or if more than ``limit`` of
+        its events are folded. A batch is returned only once. After that, its events are read again,
+        because they may have changed.
         """
-        position, until, events = self._found
-        self._found = "", 0.0, []
-        self.was_used = bool(events) and position == after and time.monotonic() < until
-        return events[:limit] if self.was_used else self._read(after, limit)
+        position, until, (events, changes, folded) = self._found
+        self._found = ("", 0.0, ([], Changes(), 0))
+        if not events or position != after or folded > limit or time.monotonic() > until:
+            return None
+        return events[:limit], changes, folded
 
-    @contextlib.contextmanager
-    def reading(self, after: str, limit: int) -> Iterator[Callable[[], None]]:
-        """Yield a function that begins to read up to ``limit`` events after a position.
+    def during(self, commit: Callable[[Event], bool | None], after: str, limit: int) -> bool | None:
+        """Call ``commit`` in a thread; meanwhile, read and fold up to ``limit`` events.
 
-        The events are read in a thread, and the end of the ``with`` block waits for the thread.
-        With a limit of 0, the function does nothing.
+        The reading begins after the position ``after`` when ``commit`` sets its argument, and the
+        folding stops when ``commit`` ends. The view's code always runs in the caller's thread. If
+        ``limit`` is 0 or no thread can start, ``commit`` runs in the caller's thread, too, and
+        nothing is read ahead. Returns the result of ``commit``, or raises its error.
         """
-
-        def read() -> None:
-            # After an error, nothing was read ahead: the next batch reads again, and raises it.
+        begun = Event()
+        if not limit:
+            return commit(begun)
+        with ThreadPoolExecutor(max_workers=1) as pool:  # its end waits, even after Ctrl-C
+            try:
+                # The context holds the time limit of `with pymongo.timeout(...)`.
+                committed = pool.submit(contextvars.copy_context().run, commit, begun)
+            except RuntimeError:  # there are too many threads, or the interpreter is ending
+                return commit(begun)
+            ended = Event()
+            committed.add_done_callback(lambda _: ended.set())
+            committed.add_done_callback(lambda _: begun.set())
+            begun.wait()
+            batch: Batch = ([], Changes(), 0)
+            # After an error, nothing is kept. The next batch is read again, and raises the error.
             with contextlib.suppress(Exception):
-                events = list(self._read(after, limit))
-                self._found = after, time.monotonic() + MAX_AGE_SECONDS, events
+                if not ended.is_set():
+                    batch = self._next(after, limit, ended)
+            ended.wait()
+        self._found = after, time.monotonic() + MAX_AGE_SECONDS, batch
+        return committed.result()
 
-        def begin() -> None:
-            # A thread cannot start if there are too many, or if the interpreter is ending.
-            with contextlib.suppress(RuntimeError):
-                if limit:
-                    thread.start()
-
-        thread = threading.Thread(target=read, daemon=True)
-        try:
-            yield begin
-        finally:
-            if thread.ident is not None:
-                thread.join()
-
-    def _read(self, after: str, limit: int) -> Iterator[Recorded]:
-        entries = self._stream.entries(after=after, limit=limit)
-        sized = ((decode_entry(at, fields), len(fields[b"event"])) for at, fields in entries)
-        return (event for event, _ in batch_of(sized, limit))
+    def _next(self, after: str, limit: int, ended: Event) -> Batch:
+        events = list(self._read(after, limit))
+        changes = Changes()
+        for number, event in enumerate(events):
+            if ended.is_set():
+                return events, changes, number
+            self._view.apply(event, changes)
+        return events, changes, len(events)

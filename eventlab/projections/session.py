@@ -175,6 +175,14 @@ class ProjectorSession:
             text = "view %s: killSessions failed (%s), so a dead projector may block it for 60 s"
             log.warning(text, self.view, reason(error))
 
+    def abandon(self) -> None:
+        """Forget a session whose transaction another thread has not ended; start a new one later.
+
+        The old session stays registered, so that other projectors can end its transaction.
+        """
+        if self._session is not None and self._session.in_transaction:
+            self._session = None
+
     def close(self) -> None:
         """End the session and remove it from the register."""
         if self._session is not None:

@@ -70,7 +70,9 @@ class SliceProjector(Projector):
                     self._has_turn = False
                     self._turn.release()
 
-    def _fold(self, events: list[Recorded]) -> tuple[Changes, int, Exception | None]:
+    def _fold(
+        self, events: list[Recorded], changes: Changes, folded: int = 0
+    ) -> tuple[Changes, int, Exception | None]:
         # Only one slice at a time, because the slices share this process and, in some views, the
         # documents. The events have been read before, so no slice has the turn while it waits for a
         # Redis that is down.
@@ -79,7 +81,7 @@ class SliceProjector(Projector):
             self._turn.acquire()
             self._has_turn = True
             self._waited = time.monotonic() - began
-        return super()._fold(events)
+        return super()._fold(events, changes, folded)
 
     def _adapt_batch_size(self, counted: int, seconds: float) -> None:
         super()._adapt_batch_size(counted, seconds - self._waited)

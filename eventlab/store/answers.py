@@ -21,7 +21,7 @@ SERVER_ERRORS: Final = (
     pymongo.errors.PyMongoError,
 )
 
-_REDIS_OUTAGES: Final = (
+_OUTAGES: Final = (
     redis.exceptions.ConnectionError,  # also raised while Redis loads its data
     redis.exceptions.TimeoutError,
     redis.exceptions.ClusterError,  # a slot that moves, a cluster that is down
@@ -31,6 +31,7 @@ _REDIS_OUTAGES: Final = (
     redis.exceptions.TryAgainError,
     redis.exceptions.MovedError,
     redis.exceptions.AskError,
+    pymongo.errors.ConnectionFailure,
 )
 
 # These errors have no class of their own in redis-py.
@@ -109,12 +110,10 @@ def is_outage(error: BaseException) -> bool:
     """
     if isinstance(error, _REDIS_MISCONFIGURED):
         return False
-    if isinstance(error, _REDIS_OUTAGES):
+    if isinstance(error, _OUTAGES):
         return True
     if isinstance(error, redis.exceptions.ResponseError):
         return _text(error).split(" ", 1)[0] in _REDIS_OUTAGE_CODES
-    if isinstance(error, pymongo.errors.ConnectionFailure):
-        return True
     if isinstance(error, pymongo.errors.PyMongoError):
         return error.timeout or not _MONGODB_OUTAGE_CODES.isdisjoint(mongodb_codes(error))
     return False
