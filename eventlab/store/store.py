@@ -148,6 +148,9 @@ class EventStore(Sliceable):
         by ``pages``. If the log has a different event at this version, the log was replaced, and
         ``append`` raises LogReplaced.
 
+        Redis executes no other command during an append, so append at most a few thousand events in
+        one call.
+
         Raises VersionConflict, InvalidEvent, InvalidName, InvalidArgument, IdempotencyKeyReused,
         TokenReused, NotAdopted, SlicesMismatch or LogMissing. If one of these errors is raised,
         nothing was written.
