@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dis
+import re
 import textwrap
 import types
 from collections.abc import Callable, Sequence
@@ -30,7 +31,10 @@ class Wrong(Exception):
 
 @dataclass(frozen=True)
 class Note:
-    """Feedback from an exercise: a kind, a text, and optional code."""
+    """Feedback from an exercise: a kind, a text, and optional code.
+
+    In the text, backticks enclose code.
+    """
 
     kind: str
     text: str
@@ -45,7 +49,8 @@ class Note:
         style = f"border-left:5px solid {colour};padding:0.4em 0.9em"
         # Only the bar is colored. The text keeps the page's color, which is legible in every theme.
         kind = f"<b>{escape(self.kind)}:</b>"
-        return f"<div style='{style}'>{kind} {escape(self.text)}{code}</div>"
+        text = re.sub("`([^`]+)`", r"<code>\1</code>", escape(self.text))
+        return f"<div style='{style}'>{kind} {text}{code}</div>"
 
 
 @dataclass(frozen=True)
@@ -72,6 +77,9 @@ class Exercise:
     mistakes: Sequence[str]
     seconds: float = 15.0
     _given: list[int] = field(default_factory=lambda: [0], repr=False)
+
+    def __repr__(self) -> str:
+        return "Exercise: call check(answer), hint() or solution()"
 
     def check(self, answer: Any) -> Note:
         """Judge an answer and return the feedback: not attempted, not yet, or right.

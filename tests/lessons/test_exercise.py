@@ -191,3 +191,20 @@ def test_check_takes_a_class_of_dots_for_not_attempted() -> None:
     assert one.check(written("class Answer:\n    ...")).kind == "Not attempted"
     assert one.check(written("class Answer:\n    def go(self): return ...")).kind == "Not attempted"
     assert one.check(written("class Answer:\n    def go(self): ...")).kind == "Right"
+
+
+def test_name_of_an_exercise_alone_does_not_reveal_its_answer() -> None:
+    exercise = Exercise(
+        judge=lambda _answer: None,
+        right="so it is",
+        hints=["a hint"],
+        answer="the answer",
+        explanation="an explanation",
+        mistakes=["a mistake"],
+    )
+    assert repr(exercise) == "Exercise: call check(answer), hint() or solution()"
+
+
+def test_feedback_shows_code_between_backticks_as_code() -> None:
+    shown = Note("Hint", "Call `store.read` for <all> ids.")._repr_html_()
+    assert "Call <code>store.read</code> for &lt;all&gt; ids." in shown
