@@ -183,12 +183,22 @@ def test_connections_of_the_service_give_up_on_a_hung_server(
         assert not options.retry_reads
 
 
+def break_its_disk(client: redis.Redis) -> None:
+    config = client.config_get("*")
+    (Path(config["dir"]) / config["dbfilename"]).mkdir()
+    client.config_set("save", "3600 1")
+    client.bgsave()
+    assert wait_until(lambda: client.info("persistence")["rdb_last_bgsave_status"] == "err")
+
+
 CONDITIONS = {
+    "on a broken disk": break_its_disk,
     "too few replicas": lambda redis: redis.config_set("min-replicas-to-write", 1),
     "full": lambda redis: redis.config_set("maxmemory", 1),
     "a replica": lambda redis: redis.replicaof("127.0.0.1", free_port()),
 }
 ENDS: list[Callable[[redis.Redis], object]] = [
+    lambda redis: redis.config_set("save", ""),
     lambda redis: redis.config_set("min-replicas-to-write", 0),
     lambda redis: redis.config_set("maxmemory", 0),
     lambda redis: redis.replicaof("NO", "ONE"),
