@@ -28,6 +28,9 @@ from eventlab.store.stream import CategoryStream
 
 SLOW_SECONDS: Final = 0.25  # a batch that took longer is followed by a smaller one
 
+#: The changes, the number of folded events, and the error at the next event, if there is one.
+Folded = tuple[Changes, int, Exception | None]
+
 log = logging.getLogger(__name__)
 
 
@@ -102,10 +105,9 @@ class Follower(Following):
             return 0
         if error is not None:
             raise self._stopped(events[good], error) from error
-        seconds = time.monotonic() - began
-        self._adapt_batch_size(good, seconds)
+        ms = 1000 * (time.monotonic() - began)
+        self._adapt_batch_size(good, ms / 1000)
         if good:
-            ms = 1000 * seconds
             log.debug("view %s: %d events up to %s, %.0f ms", self.name, good, self.position, ms)
         return good
 
@@ -170,13 +172,10 @@ class Follower(Following):
             return 0
         return min(self._batch_limit, 2 * self._batch_size)  # the next batch may be larger
 
-    def _fold(
-        self, events: list[Recorded], changes: Changes, folded: int = 0
-    ) -> tuple[Changes, int, Exception | None]:
+    def _fold(self, events: list[Recorded], changes: Changes, folded: int = 0) -> Folded:
         """Fold the events into ``changes``, which already contains the first ``folded`` events.
 
-        Returns the changes (new ones after an error), the number of folded events, and any error at
-        the next event.
+        After an error, the returned changes are new.
         """
         for number, event in enumerate(events[folded:], folded):
             try:

@@ -26,7 +26,8 @@ class Change:
     __slots__ = ("_fields", "deletes")
 
     def __init__(self) -> None:
-        self._fields: dict[str, list[Any]] = {}  # the operator and its operand, by field
+        # By field: the operator, its operand (for a push, the slice), and the values to push.
+        self._fields: dict[str, list[Any]] = {}
         self.deletes = False  # whether the stored document is deleted first
 
     def inc(self, field: str, by: int) -> None:
@@ -36,7 +37,7 @@ class Change:
 
     def set(self, field: str, value: Any) -> None:
         """Set a field to a value."""
-        self._change(field, "$set")[:] = "$set", value
+        self._change(field, "$set")[1] = value
 
     def unset(self, field: str) -> None:
         """Remove a field if the document has it. An object that becomes empty is kept."""
@@ -44,8 +45,7 @@ class Change:
 
     def push(self, field: str, value: Any, *, keep: int) -> None:
         """Append a value to a list, and keep only the newest ``keep`` values."""
-        push = self._change(field, "$push", {"$each": [], "$slice": -keep})[1]
-        push["$each"].append(value)
+        self._change(field, "$push", -keep).append(value)
 
     def delete(self) -> None:
         """Delete the document if it exists. Later changes create a new document."""
@@ -55,9 +55,10 @@ class Change:
     def update(self) -> dict[str, Any]:
         """Return the MongoDB update; if the document is also deleted, the deletion comes first."""
         update: dict[str, dict[str, Any]] = {}
-        for field, (operator, operand) in self._fields.items():
+        for field, change in self._fields.items():
+            operator, operand = change[:2]
             if operator == "$push":
-                operand = operand | {"$each": operand["$each"][operand["$slice"] :]}
+                operand = {"$each": change[2:][operand:], "$slice": operand}
             update.setdefault(operator, {})[field] = operand
         return update
 
@@ -65,11 +66,13 @@ class Change:
         change = self._fields.get(field)
         if change is None:
             change = self._fields[field] = [operator, first]
-        elif change[0] != operator and (change[0], operator) != ("$unset", "$set"):
-            raise ValueError(
-                f"field {field!r} is changed in two ways, but MongoDB accepts only one of inc, set "
-                "(or unset) and push per update: use the same one for every event"
-            )
+        elif change[0] != operator:
+            if (change[0], operator) != ("$unset", "$set"):
+                raise ValueError(
+                    f"field {field!r} is changed in two ways, but MongoDB accepts only one of inc, "
+                    "set (or unset) and push per update: use the same one for every event"
+                )
+            change[0] = operator
         return change
 
 

@@ -19,7 +19,7 @@ from eventlab.errors import (
     ViewVersionMismatch,
 )
 from eventlab.events import Recorded
-from eventlab.projections.follower import Follower
+from eventlab.projections.follower import Folded, Follower
 from eventlab.projections.following import Following
 from eventlab.projections.lag import ViewLag, lag_of, sum_of_lags
 from eventlab.projections.projector import Projector
@@ -70,9 +70,7 @@ class SliceProjector(Projector):
                     self._has_turn = False
                     self._turn.release()
 
-    def _fold(
-        self, events: list[Recorded], changes: Changes, folded: int = 0
-    ) -> tuple[Changes, int, Exception | None]:
+    def _fold(self, events: list[Recorded], changes: Changes, folded: int = 0) -> Folded:
         # Only one slice at a time, because the slices share this process and, in some views, the
         # documents. The events have been read before, so no slice has the turn while it waits for a
         # Redis that is down.
