@@ -210,7 +210,7 @@ class Follower(Following):
         # Unordered writes are faster, because MongoDB groups them, but deletions need the order.
         ordered = any(change.deletes for change in changes.values())
         try:
-            self._session.get()  # in this thread
+            self._session.get()  # not in the thread, which may be abandoned
             moved = self._ahead.during(commit, new, more)
         except Exception as error:
             if isinstance(error, EventLabError) or is_outage(error):

@@ -346,39 +346,50 @@ class ThreadRecorder(AccountView):
         super().apply(event, changes)
 
 
-def test_caller_folds_the_next_batch_during_the_commit(
-    store: EventStore, mongo: Any, documents: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def recorder(store: EventStore) -> ThreadRecorder:
+    """A view of a category that has one aggregate with four events."""
     store.append("a", [Event("create"), *deposits(1, 1, 1)], expected=0)
-    view = ThreadRecorder(store.category)
+    return ThreadRecorder(store.category)
+
+
+def test_caller_folds_the_next_batch_during_the_commit(
+    store: EventStore,
+    mongo: Any,
+    documents: Any,
+    recorder: ThreadRecorder,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     bulk_write = Collection.bulk_write
 
     def stored(self: Any, *args: Any, **options: Any) -> Any:
         if self.name == store.category and not documents.find_one():
-            wait_until(lambda: len(view.threads) == 4)
+            wait_until(lambda: len(recorder.threads) == 4)
         return bulk_write(self, *args, **options)
 
     monkeypatch.setattr(Collection, "bulk_write", stored)
-    with Projector(store, mongo, view, batch_size=2) as projector:
+    with Projector(store, mongo, recorder, batch_size=2) as projector:
         assert projector.catch_up() == 4
-    assert view.threads == [threading.current_thread()] * 4  # each event is folded once
+    assert recorder.threads == [threading.current_thread()] * 4  # each event is folded once
     assert funds(documents) == 3
 
 
 def test_interrupt_waits_for_the_commit_while_the_view_is_folding(
-    store: EventStore, mongo: Any, documents: Any, monkeypatch: pytest.MonkeyPatch
+    store: EventStore,
+    mongo: Any,
+    documents: Any,
+    recorder: ThreadRecorder,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    store.append("a", [Event("create"), *deposits(1, 1, 1)], expected=0)
-    view = ThreadRecorder(store.category)
-    view.interrupts = True
+    recorder.interrupts = True
     bulk_write = Collection.bulk_write
 
     def stored(self: Any, *args: Any, **options: Any) -> Any:
-        assert wait_until(lambda: not view.interrupts)
+        assert wait_until(lambda: not recorder.interrupts)
         time.sleep(0.1)  # without the wait, the test would read the documents before this write
         return bulk_write(self, *args, **options)
 
-    with Projector(store, mongo, view, batch_size=2) as projector:
+    with Projector(store, mongo, recorder, batch_size=2) as projector:
         assert projector.lag().events == 4
         monkeypatch.setattr(Collection, "bulk_write", stored)
         with pytest.raises(KeyboardInterrupt):
@@ -389,17 +400,19 @@ def test_interrupt_waits_for_the_commit_while_the_view_is_folding(
 
 
 def test_interrupt_waits_for_the_commit_when_nothing_is_left_to_fold(
-    store: EventStore, mongo: Any, documents: Any, monkeypatch: pytest.MonkeyPatch
+    store: EventStore,
+    mongo: Any,
+    documents: Any,
+    recorder: ThreadRecorder,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    store.append("a", [Event("create"), *deposits(1, 1, 1)], expected=0)
-    view = ThreadRecorder(store.category)
     bulk_write = Collection.bulk_write
     main = threading.get_ident()
 
     def stored(self: Any, *args: Any, **options: Any) -> Any:
         if self.name == store.category and not written:
             written.append(1)
-            assert wait_until(lambda: len(view.threads) == 4)
+            assert wait_until(lambda: len(recorder.threads) == 4)
             time.sleep(0.05)  # the caller begins to wait
             signal.pthread_kill(main, signal.SIGINT)
             time.sleep(0.1)  # without the wait, the test would read the documents before this write
@@ -409,7 +422,7 @@ def test_interrupt_waits_for_the_commit_when_nothing_is_left_to_fold(
     monkeypatch.setattr(Collection, "bulk_write", stored)
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        with Projector(store, mongo, view, batch_size=2) as projector:
+        with Projector(store, mongo, recorder, batch_size=2) as projector:
             with pytest.raises(KeyboardInterrupt):
                 projector.run_once()
             assert documents.find_one()["version"] == 2
@@ -421,11 +434,13 @@ def test_interrupt_waits_for_the_commit_when_nothing_is_left_to_fold(
 
 
 def test_projector_continues_after_a_second_interrupt(
-    store: EventStore, mongo: Any, documents: Any, monkeypatch: pytest.MonkeyPatch
+    store: EventStore,
+    mongo: Any,
+    documents: Any,
+    recorder: ThreadRecorder,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    store.append("a", [Event("create"), *deposits(1, 1, 1)], expected=0)
-    view = ThreadRecorder(store.category)
-    view.interrupts = True  # the first interrupt
+    recorder.interrupts = True  # the first interrupt
     bulk_write = Collection.bulk_write
     main = threading.get_ident()
     was_called = threading.Event()
@@ -443,7 +458,7 @@ def test_projector_continues_after_a_second_interrupt(
             return bulk_write(self, *args, **options)
         was_called.set()
         try:  # simulate a MongoDB that hangs
-            assert wait_until(lambda: not view.interrupts)
+            assert wait_until(lambda: not recorder.interrupts)
             while not is_abandoned.wait(0.1):
                 signal.pthread_kill(main, signal.SIGINT)
             assert may_go_on.wait(60)
@@ -454,7 +469,7 @@ def test_projector_continues_after_a_second_interrupt(
     monkeypatch.setattr(Collection, "bulk_write", stored)
     before = signal.signal(signal.SIGINT, interrupt_once)
     try:
-        with Projector(store, mongo, view, batch_size=2) as projector:
+        with Projector(store, mongo, recorder, batch_size=2) as projector:
             with pytest.raises(KeyboardInterrupt):
                 projector.run_once()
             assert is_abandoned.is_set()
